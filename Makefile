@@ -1,0 +1,212 @@
+# tollgate: the gate on the sending side of e-mail
+#
+#   make            build all            make test    install what is missing, build, pass every test
+#   make demo       see it work          make soak    the same tests at full length
+#   make bench      capacity planning    make check   format, layers, clang-tidy, cppcheck
+#   make fuzz       fuzz, bounded        make install DESTDIR= PREFIX=/usr
+#   make stress     the races alone      make corpus  the classifier against the corpus
+#
+# SAN=asan or SAN=tsan builds a variant in a folder of its own; V=1 shows the commands.
+
+VERSION := 0.1.0
+PREFIX  ?= /usr
+CFLAGS  ?= -O2 -g
+SAN     ?=
+B       := build$(if $(SAN),/$(SAN))
+
+# ---- packages: the one list ----------------------------------------------------------------------
+PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
+	libcyaml-dev libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
+	libc-ares-dev libcap-ng-dev clang llvm bpftool
+PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc python3-yaml
+PACKAGES_BENCH := redis-tools libhiredis-dev
+PACKAGES_CHECK := clang-format clang-tidy cppcheck
+
+# ---- commands ------------------------------------------------------------------------------------
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-8s%s\n' '$(1)' '$(2)')
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+BPF_CLANG ?= clang
+BPFTOOL   ?= bpftool -n
+
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_tsan := -fsanitize=thread -fno-omit-frame-pointer
+WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+	-Wwrite-strings -Wvla -Wno-unused-parameter -Werror=implicit-function-declaration
+TG_CFLAGS = -std=gnu17 -I. -I$(B) -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' $(WARNINGS) \
+	-fvisibility=hidden -fPIC $(SAN_$(SAN)) $(if $(SAN),-DTG_SAN_$(SAN)) $(CFLAGS)
+ifeq ($(shell uname -m),x86_64)
+TG_CFLAGS += -march=x86-64-v2
+endif
+
+# pkg-config is asked when the first recipe needs it, which is after the packages are there.
+pkg = $(if $(pkg_$(1)),,$(eval pkg_$(1) := $(shell pkg-config $(2) $(1)) ))$(pkg_$(1))
+LIBS_sidecar = $(call pkg,liburing,--libs) $(call pkg,libbpf,--libs) $(call pkg,libcyaml,--libs) \
+	$(call pkg,yaml-0.1,--libs) $(call pkg,libhs,--libs) $(call pkg,libpcre2-8,--libs) \
+	$(call pkg,libpsl,--libs) $(call pkg,libcares,--libs) $(call pkg,libcap-ng,--libs) \
+	$(if $(SAN),,$(call pkg,jemalloc,--libs)) -lm -lpthread
+LIBS_test  = $(call pkg,criterion,--libs)
+LIBS_bench = $(call pkg,hiredis,--libs)
+
+# ---- what there is -------------------------------------------------------------------------------
+SHM_SRC     := $(wildcard shm/*.c)
+SIDECAR_SRC := $(filter-out sidecar/main.c,$(wildcard sidecar/*.c sidecar/ctl/*.c))
+# BPF where clang and bpftool can make it and the kernel headers are there, else the stub.
+EBPF        := $(if $(NO_BPF),,$(wildcard ebpf/gate.bpf.c))
+EBPF_SRC    := $(if $(EBPF),$(filter-out ebpf/%.bpf.c ebpf/gate_stub.c,$(wildcard ebpf/*.c)),$(wildcard ebpf/gate_stub.c))
+TEST_SRC    := $(wildcard tests/test_*.c)
+STRESS_SRC  := $(wildcard tests/stress_*.c)
+FUZZ_SRC    := $(wildcard tests/fuzz_*.c)
+BENCH_LIB   := $(wildcard bench/lib/*.c)
+BENCH_SRC   := $(wildcard bench/*.c)
+DATA        := $(wildcard sidecar/*.yaml)
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+PROGRAMS := $(B)/tollgated $(B)/tollgate
+LIBRARY  := $(B)/libtollgate.a $(B)/libtollgate.so
+TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
+STRESS   := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
+BENCHES  := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH_SRC))
+FUZZERS  := $(patsubst tests/%.c,build/fuzz/%,$(FUZZ_SRC))
+
+.DEFAULT_GOAL := all
+.SECONDARY:
+.DELETE_ON_ERROR:
+.PHONY: all programs tests benches test soak stress demo bench check fuzz corpus install clean
+
+all: programs $(LIBRARY) $(B)/tollgate.pc
+programs: $(PROGRAMS)
+tests: $(TESTS) $(STRESS)
+benches: $(BENCHES)
+
+# ---- packages: installed where missing -----------------------------------------------------------
+build/.deps-%: Makefile
+	@mkdir -p build; missing=; \
+	for p in $(PACKAGES_$(shell echo $* | tr a-z A-Z)); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		command -v apt-get >/dev/null || { echo "missing packages:$$missing" >&2; exit 1; }; \
+		printf '  %-8s%s\n' INSTALL "$$missing"; \
+		$(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >build/.deps.log 2>&1 \
+			|| { cat build/.deps.log >&2; exit 1; }; \
+	fi; touch $@
+
+# ---- compile -------------------------------------------------------------------------------------
+$(B)/%.o: %.c Makefile | build/.deps-build
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TG_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/%.o $(B)/bench/%.o: | build/.deps-test build/.deps-bench
+
+# The files that are compiled in (.incbin) are found by name from the top of the tree.
+$(B)/sidecar/builtin.o: $(DATA)
+
+$(B)/libtollgate.a: $(call obj,$(SHM_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+$(B)/libtollgate.so: $(call obj,$(SHM_SRC)) shm/tollgate.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(TG_CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libtollgate.so.0 \
+		-Wl,--version-script=shm/tollgate.map -o $@ $(filter %.o,$^) -lpthread
+
+$(B)/sidecar.a: $(call obj,$(SIDECAR_SRC) $(EBPF_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+link = $(Q)$(CC) $(TG_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
+
+$(B)/tollgated: $(B)/sidecar/main.o $(B)/sidecar.a $(B)/libtollgate.a
+	$(call say,LD,$@)
+	$(link) $(LIBS_sidecar)
+
+# One program, two names: called as tollgate it is the command line.
+$(B)/tollgate: $(B)/tollgated
+	$(Q)ln -sf tollgated $@
+
+$(B)/tests/test_%: $(B)/tests/test_%.o $(B)/sidecar.a $(B)/libtollgate.a
+	$(call say,LD,$@)
+	$(link) $(LIBS_test) $(LIBS_sidecar)
+
+$(B)/tests/stress_%: $(B)/tests/stress_%.o $(B)/sidecar.a $(B)/libtollgate.a
+	$(call say,LD,$@)
+	$(link) $(LIBS_sidecar)
+
+$(B)/bench/%: $(B)/bench/%.o $(call obj,$(BENCH_LIB)) $(B)/sidecar.a $(B)/libtollgate.a
+	$(call say,LD,$@)
+	$(link) $(LIBS_bench) $(LIBS_sidecar)
+
+$(B)/tollgate.pc: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'Name: tollgate' 'Description: pacing of outbound mail per source and destination' \
+		'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ltollgate' 'Libs.private: -lpthread' > $@
+
+# ---- eBPF ----------------------------------------------------------------------------------------
+ifneq ($(EBPF),)
+$(B)/ebpf/gate.bpf.o: ebpf/gate.bpf.c ebpf/gate.h shm/gcra.h Makefile | build/.deps-build
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(BPF_CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/') \
+		-I. -I/usr/include/$(shell uname -m)-linux-gnu -Wall -c -o $@ $<
+
+$(B)/ebpf/gate.skel.h: $(B)/ebpf/gate.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name gate_bpf > $@
+
+$(call obj,$(EBPF_SRC)): $(B)/ebpf/gate.skel.h
+endif
+
+# ---- run -----------------------------------------------------------------------------------------
+test: all tests benches
+	$(Q)python3 tests/run.py --build $(B)
+
+soak: all tests benches
+	$(Q)python3 tests/run.py --build $(B) --soak
+
+stress: all $(STRESS)
+	$(Q)python3 tests/run.py --build $(B) 'stress_*'
+
+demo: all benches
+	$(Q)bench/demo.sh $(B)
+
+bench: all benches
+	$(Q)bench/run.sh $(B) $(BENCH_ARGS)
+
+corpus: all
+	$(Q)python3 tests/corpus.py $(B)
+
+build/fuzz/%: tests/%.c | build/.deps-build build/.deps-test
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)clang -std=gnu17 -I. -Ibuild -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' -DTG_SAN_asan -g -O1 \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -march=x86-64-v2 \
+		-o $@ $< $(SHM_SRC) $(SIDECAR_SRC) ebpf/gate_stub.c $(LIBS_sidecar)
+
+fuzz: $(FUZZERS)
+	$(Q)python3 tests/run.py --fuzz $(FUZZERS)
+
+check: all | build/.deps-test build/.deps-bench build/.deps-check
+	$(Q)tests/check.sh
+
+install: all
+	$(Q)install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(Q)install -m 755 $(B)/tollgated $(DESTDIR)$(PREFIX)/sbin/tollgated
+	$(Q)ln -sf ../sbin/tollgated $(DESTDIR)$(PREFIX)/bin/tollgate
+	$(Q)install -m 644 shm/tollgate.h $(DESTDIR)$(PREFIX)/include/tollgate.h
+	$(Q)install -m 644 $(B)/libtollgate.a $(DESTDIR)$(PREFIX)/lib/libtollgate.a
+	$(Q)install -m 755 $(B)/libtollgate.so $(DESTDIR)$(PREFIX)/lib/libtollgate.so.$(VERSION)
+	$(Q)ln -sf libtollgate.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libtollgate.so.0
+	$(Q)ln -sf libtollgate.so.0 $(DESTDIR)$(PREFIX)/lib/libtollgate.so
+	$(Q)install -m 644 $(B)/tollgate.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc
+	$(Q)install -m 644 sidecar/tollgated.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
+	$(Q)for m in $(wildcard shm/*.[1-8] sidecar/*.[1-8]); do s=$${m##*.}; \
+		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/}; done
+
+clean:
+	$(Q)rm -rf build
+
+-include $(shell [ -d $(B) ] && find $(B) -name '*.d')

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the tests: the Criterion programs, the stress programs, and the e2e scripts.
+
+A program's exit status says how it went: 0 passed, 77 skipped, all else failed. A Criterion program
+counts each of its tests. A line that starts with "SKIP:" is a part that could not run here, with its
+reason; it is counted and printed. Two programs run at once; a program whose name holds "alone", or
+that says so in ALONE, runs by itself, because it measures time.
+"""
+import argparse
+import concurrent.futures
+import fnmatch
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+SYNTHESIS = re.compile(r"Tested:\s*(\d+)\s*\|\s*Passing:\s*(\d+)\s*\|\s*Failing:\s*(\d+)\s*\|\s*Crashing:\s*(\d+)")
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+class Result:
+    def __init__(self, name, passed, failed, skips, seconds, output):
+        self.name, self.passed, self.failed, self.skips = name, passed, failed, skips
+        self.seconds, self.output = seconds, output
+
+
+def programs(build, patterns, stress_only):
+    found = sorted(build.glob("tests/test_*")) if not stress_only else []
+    found += sorted(build.glob("tests/stress_*"))
+    found = [p for p in found if os.access(p, os.X_OK) and p.suffix == ""]
+    # Only what still has a source: a renamed test leaves its old program behind.
+    found = [p for p in found if (TOP / "tests" / (p.name + ".c")).exists()]
+    if not stress_only:
+        found += sorted(p for p in (TOP / "tests").glob("e2e_*") if os.access(p, os.X_OK))
+    return [p for p in found if not patterns or any(fnmatch.fnmatch(p.name, g) for g in patterns)]
+
+
+def alone(path):
+    return "alone" in path.name or b"TEST-ALONE" in path.read_bytes()[:4096]
+
+
+def run(path, build, soak, timeout):
+    env = dict(os.environ, TG_BUILD=str(build), TG_TOP=str(TOP), **{k: os.environ.get(k, v) for k, v in SANITIZERS.items()})
+    if soak:
+        env["TG_SOAK"] = "1"
+    command = [str(path)] + (["-j1", "--color=never"] if path.name.startswith("test_") else [])
+    start = time.monotonic()
+    log = build / "tests" / "log" / (path.name + ".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as out:
+        child = subprocess.Popen(command, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            status = child.wait(timeout)
+            late = ""
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            status, late = child.wait(), f"\nkilled after {timeout} s\n"
+    output = log.read_text(errors="replace") + late
+    skips = [line.split("SKIP:", 1)[1].strip() for line in output.splitlines() if "SKIP:" in line]
+    found = SYNTHESIS.findall(output)
+    if status == 77:
+        passed, failed, skips = 0, 0, skips or ["no reason given"]
+    elif found and path.name.startswith("test_"):
+        tested, passing, failing, crashing = map(int, found[-1])
+        passed, failed = passing, max(failing + crashing, 1 if status else 0)
+        if tested == 0 and not skips:
+            failed = 1
+            output += "\nno test was run\n"
+    else:
+        passed, failed = (1, 0) if status == 0 else (0, 1)
+    return Result(path.name, passed, failed, skips, time.monotonic() - start, output)
+
+
+def report(result):
+    word = "FAIL" if result.failed else "skip" if result.skips and not result.passed else "ok"
+    print(f"  {word:5s} {result.name:34s} {result.passed:4d} passed {result.seconds:7.1f} s", flush=True)
+    for reason in result.skips:
+        print(f"        skipped: {reason}")
+    if result.failed:
+        print(result.output[-6000:], flush=True)
+
+
+def fuzz(paths):
+    seconds = os.environ.get("FUZZ_SECONDS", "30")
+    bad = 0
+    for path in paths:
+        name = pathlib.Path(path).name
+        corpus = TOP / "build" / "fuzz" / "corpus" / name
+        corpus.mkdir(parents=True, exist_ok=True)
+        seeds = TOP / "tests" / "corpus" / name
+        command = [path, f"-max_total_time={seconds}", "-print_final_stats=1", "-rss_limit_mb=4096",
+                   f"-artifact_prefix={TOP}/build/fuzz/{name}-", str(corpus)] + ([str(seeds)] if seeds.is_dir() else [])
+        done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, errors="replace")
+        units = re.search(r"number_of_executed_units:\s*(\d+)", done.stderr)
+        print(f"  {'ok' if done.returncode == 0 else 'FAIL':5s} {name}: {units.group(1) if units else '?'} inputs in {seconds} s")
+        if done.returncode:
+            bad += 1
+            print(done.stderr[-4000:])
+    return 1 if bad else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--soak", action="store_true")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--fuzz", nargs="*")
+    parser.add_argument("patterns", nargs="*")
+    args = parser.parse_args()
+    if args.fuzz is not None:
+        return fuzz(args.fuzz)
+    build = (TOP / args.build).resolve()
+    timeout = 5400 if args.soak else 900
+    todo = programs(build, args.patterns, build.name == "tsan")
+    if not todo:
+        print("no test matches")
+        return 1
+    together = [p for p in todo if not alone(p)]
+    apart = [p for p in todo if alone(p)]
+    results = []
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(run, p, build, args.soak, timeout) for p in together]):
+            results.append(done.result())
+            report(results[-1])
+    for path in apart:
+        results.append(run(path, build, args.soak, timeout))
+        report(results[-1])
+    passed, failed = sum(r.passed for r in results), sum(r.failed for r in results)
+    skipped = sum(len(r.skips) for r in results)
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+sys.exit(main())
