@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * libtollgate: may this message or connection go now, and if not, when?
+ *
+ * A sidecar, tollgated, owns a shared-memory segment with one record per flow, a pair of sending IP
+ * (source) and mailbox provider (destination). Any number of processes attach to it and decide with a
+ * few atomic operations, without a system call, whether mail may go; they report what the receiver
+ * answered, and the sidecar adapts the limits. tollgate(3) is the manual.
+ *
+ * Times are nanoseconds of CLOCK_MONOTONIC. Functions return 0 or a negative errno unless they say
+ * otherwise; outputs are untouched on failure. All functions may be called from any thread; those that
+ * decide or report neither block nor allocate nor log, and are lock-free. A verdict is an answer, never
+ * an error.
+ */
+#ifndef TOLLGATE_H
+#define TOLLGATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TG_API __attribute__((visibility("default")))
+
+#define TG_SEGMENT_DEFAULT "/dev/shm/tollgate"
+
+struct tg; /* one attachment: a worker slot and the mappings; shared by the threads of a process */
+
+/* ---- attaching ---------------------------------------------------------------------------------- */
+
+enum tg_clock {
+	TG_CLOCK_AUTO, /* the processor's counter as the sidecar scales it, else the vDSO */
+	TG_CLOCK_VDSO, /* always clock_gettime */
+};
+
+struct tg_options {
+	size_t size;	     /* sizeof(struct tg_options) */
+	const char *segment; /* folder of the segment; NULL: $TOLLGATE_SEGMENT, else TG_SEGMENT_DEFAULT */
+	int64_t owner;	     /* the uid that must own the segment; -1: root, the caller's own, or "tollgate" */
+	enum tg_clock clock;
+	uint32_t flags; /* 0 */
+};
+
+/* Attaches this process. options may be NULL. May block and allocate. A forked child gets a worker slot
+ * of its own at its first call; after exec attach anew. Works while no sidecar lives, if one has lived.
+ *
+ * -ENOENT         no segment there
+ * -EPROTO         not a segment (magic)
+ * -EPROTONOSUPPORT  a segment of another version of the layout
+ * -EBADE          a segment of another byte order
+ * -EMSGSIZE       a file is shorter than its header says
+ * -EPERM          owned by somebody else than options->owner allows, or writable for others
+ * -EACCES         no permission: the caller is not in the segment's group
+ * -ESTALE         retired and not yet replaced; try again
+ * -EUSERS         every worker slot is taken
+ * -EINVAL, -ENOMEM, and what open(2) and mmap(2) return */
+TG_API int tg_attach(const struct tg_options *options, struct tg **ret);
+
+/* Detaches: leases of this process are returned, the worker slot is freed, the mappings vanish. NULL is
+ * fine. No other call may be under way. */
+TG_API void tg_detach(struct tg *tg);
+
+/* After a verdict TG_RETIRED: attaches to the segment that replaced the old one. Sources, destinations
+ * and flows must be resolved again; leases were carried over. -ESTALE: not there yet, try again. No
+ * other call on this attachment may be under way. */
+TG_API int tg_renew(struct tg *tg);
+
+/* The library's clock, which all times here belong to. */
+TG_API uint64_t tg_now(const struct tg *tg);
+
+/* Counts up with each configuration that the sidecar has put in force: a cached destination may by then
+ * be another (it stays valid). */
+TG_API uint64_t tg_generation(const struct tg *tg);
+
+/* ---- names to handles, once ---------------------------------------------------------------------- */
+
+struct tg_source {
+	uint8_t address[16]; /* IPv6, or IPv4 mapped */
+	uint32_t slot;
+	uint32_t reserved;
+};
+
+struct tg_destination {
+	uint64_t key[2];
+	uint32_t slot;
+	uint32_t reserved;
+};
+
+struct tg_flow {
+	uint32_t slot;
+	uint32_t source;
+	uint32_t destination;
+	uint32_t stream;
+};
+
+/* A sending address, IPv4 or IPv6 in text. -EINVAL: not an address. -ENOSPC: the directory is full. */
+TG_API int tg_source(struct tg *tg, const char *address, struct tg_source *ret);
+
+/* The destination that an MX host, a recipient's domain or an address ("[192.0.2.1]" too) belongs to.
+ * -EINVAL: not a name. -ENOSPC: the directory is full. */
+TG_API int tg_destination(struct tg *tg, const char *name, struct tg_destination *ret);
+
+/* The name of the destination that name belongs to, as the configuration calls it, or its registrable
+ * domain. Returns its length (the text is cut at size and always terminated), or -EINVAL. */
+TG_API int tg_destination_name(struct tg *tg, const char *name, char *text, size_t size);
+
+/* The flow of a pair: found, or claimed if it is new. Until the sidecar has filled a new flow's limits,
+ * the defaults of its destination apply. When the directory is full this returns -ENOSPC and a flow all
+ * the same, with which every verdict is TG_REFUSED_DIRECTORY. */
+TG_API int tg_flow(struct tg *tg, const struct tg_source *source,
+		   const struct tg_destination *destination, struct tg_flow *ret);
+
+/* The same flow with a stream (a tenant, a DKIM domain) as a further limit. */
+TG_API int tg_stream(struct tg *tg, const struct tg_flow *flow, const char *name, struct tg_flow *ret);
+
+/* ---- deciding ------------------------------------------------------------------------------------ */
+
+enum tg_class {
+	TG_TRANSACTIONAL, /* login, password reset, billing: may use every reserve */
+	TG_ENGAGED,
+	TG_BULK,
+	TG_CLASSES
+};
+
+enum tg_reason {
+	TG_ADMITTED,
+	TG_REFUSED_HOLD,	/* the flow is suspended */
+	TG_REFUSED_RATE,	/* the flow's rate */
+	TG_REFUSED_HOUR,	/* its cap of this hour */
+	TG_REFUSED_DAY,		/* its cap of this day */
+	TG_REFUSED_SOURCE,	/* a limit of the source over all destinations */
+	TG_REFUSED_DESTINATION, /* a limit of the destination over all sources */
+	TG_REFUSED_STREAM,	/* a limit of the stream */
+	TG_REFUSED_CONNECTIONS, /* as many connections are open as may be */
+	TG_REFUSED_DIRECTORY,	/* no room for a new flow */
+	TG_REFUSED_NEVER,	/* n is above the burst, or above a cap: split it */
+	TG_REFUSED_LOST,	/* the sidecar is gone and on_sidecar_loss is "closed" */
+	TG_RETIRED,		/* the segment was replaced: tg_renew, then ask again */
+	TG_REASONS
+};
+
+enum tg_verdict_flag {
+	TG_ESTIMATE = 1, /* at_ns is a guess: nobody can know it */
+	TG_DEFAULTS = 2, /* decided under the defaults of the destination: the flow is new */
+};
+
+struct tg_verdict {
+	uint64_t at_ns;	 /* admitted: when; refused: when to ask again, the latest over all limits
+			    (UINT64_MAX: never) */
+	uint32_t reason; /* enum tg_reason: of several that refuse, the one that refuses longest */
+	uint32_t flags;	 /* enum tg_verdict_flag */
+};
+
+/* May n messages go now? Checked in the order hold, flow rate, hour, day, source, destination, stream:
+ * all or nothing. n counts recipients where the flow is so configured (tg_advice). */
+TG_API struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+				  uint32_t n);
+
+struct tg_request {
+	const struct tg_source *source;
+	const struct tg_destination *destination;
+	uint32_t traffic; /* enum tg_class */
+	uint32_t n;
+};
+
+/* tg_flow and tg_admit for each request, with the memory of all of them fetched at once: faster than one
+ * by one where flows are many and cold. The requests are decided in their order. */
+TG_API void tg_admit_batch(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts,
+			   size_t count);
+
+struct tg_reservation {
+	struct tg_flow flow;
+	uint64_t at_ns; /* when the messages may go */
+	uint64_t taken_ns;
+	uint32_t traffic;
+	uint32_t n;
+};
+
+/* Takes the next slot within max_wait_ns, so that many waiting workers leave one by one instead of all
+ * asking again at the same instant. Admitted: at_ns says when to go, not before. A slot is not taken
+ * beyond the current hour's or day's window; then at_ns is the start of the next. A wait longer than the
+ * segment's longest reservation (tollgate.yaml(5)) counts as that. */
+TG_API struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+				    uint32_t n, uint64_t max_wait_ns, struct tg_reservation *ret);
+
+/* Gives a slot back, as far as nobody has taken a later one: what cannot be given back is forfeited.
+ * Returns 0 if all of it was given back, -EAGAIN if some was forfeited. */
+TG_API int tg_cancel(struct tg *tg, const struct tg_reservation *reservation);
+
+/* The source of a pool that can send to destination soonest, spread by room so that workers do not all
+ * choose the same. Writes nothing shared: tg_admit decides. Returns when that source can send, in
+ * at_ns. -ENOENT: no such pool. */
+TG_API int tg_pick(struct tg *tg, const char *pool, const struct tg_destination *destination,
+		   enum tg_class traffic, struct tg_source *ret, uint64_t *ret_at_ns);
+
+/* ---- connections --------------------------------------------------------------------------------- */
+
+enum tg_flow_flag {
+	TG_COUNT_RECIPIENTS = 1, /* n counts recipients, not messages */
+};
+
+struct tg_advice {
+	uint32_t messages_per_connection; /* 0: no limit */
+	uint32_t connections;		  /* at once, for this class; 0: no limit */
+	uint32_t flags;			  /* enum tg_flow_flag */
+	uint32_t reserved;
+};
+
+struct tg_lease {
+	struct tg_flow flow;
+	uint32_t entry;
+	uint32_t sequence;
+	struct tg_advice advice;
+};
+
+/* May a connection be opened now? Admitted: a lease, against the connection rate and the number of
+ * connections at once; the sidecar takes back the leases of a process that died. */
+TG_API struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+				    struct tg_lease *ret);
+
+/* Returns a lease. -EINVAL: not a lease of this process, or returned before. */
+TG_API int tg_disconnect(struct tg *tg, const struct tg_lease *lease);
+
+TG_API int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+		     struct tg_advice *ret);
+
+/* ---- reporting ----------------------------------------------------------------------------------- */
+
+enum tg_stage {
+	TG_STAGE_MESSAGE,  /* a reply to MAIL, RCPT, DATA or its end */
+	TG_STAGE_GREETING, /* the greeting, EHLO, STARTTLS or AUTH */
+	TG_STAGE_CONNECT,  /* no connection came about; code 0 */
+	TG_STAGES
+};
+
+struct tg_reply {
+	uint16_t code;	   /* 250, 451, …; 0: the connection failed or broke */
+	uint16_t enhanced[3]; /* 4, 7, 650 of "4.7.650"; 0, 0, 0: none */
+	uint8_t stage;	   /* enum tg_stage */
+	uint16_t place;	   /* of the message in its connection, from 1; 0: not known */
+	uint8_t traffic;   /* enum tg_class */
+	uint8_t reserved[3];
+	uint32_t n;	     /* messages or recipients that the reply is for; 0 counts as 1 */
+	uint64_t admitted_ns; /* at_ns of the verdict; 0: not known */
+	const char *text;    /* as received, lines parted by \n; may be NULL */
+	size_t length;	     /* of text; what exceeds the record's bound is cut */
+};
+
+/* Reports what the receiver answered: counted at once; told to the sidecar unless it is a plain delivery
+ * that the flow's limits do not ask for. */
+TG_API void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply *reply);
+
+/* Fills code, enhanced, detail, text and length from a reply as received ("451 4.7.650 The mail …",
+ * several lines "421-4.7.0 …\r\n421 4.7.0 …"). The text is not copied. -EINVAL: no reply code. */
+TG_API int tg_reply_parse(const char *line, size_t length, struct tg_reply *ret);
+
+/* A word for a reason: "hold", "rate", … */
+TG_API const char *tg_reason_name(enum tg_reason reason);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
