@@ -25,8 +25,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/lib/now.h"
 #include "bench/lib/server.h"
-#include "bench/lib/units.h"
+#include "sidecar/units.h"
 
 #define DESTINATIONS 64
 #define LISTENERS    256
@@ -74,6 +75,27 @@ __attribute__((noreturn)) static void usage(const char *why, const char *what)
 /* ---- limits -------------------------------------------------------------------------------------
  */
 
+/* A whole number within [least, most]. */
+static int number_set(const char *text, uint64_t least, uint64_t most, uint64_t *ret)
+{
+	uint64_t number;
+
+	if (units_count(text, &number, NULL) < 0 || number < least || number > most)
+		return -EINVAL;
+	*ret = number;
+	return 0;
+}
+
+static int rate_set(const char *text, double *ret_per_second)
+{
+	struct units_rate rate;
+
+	if (units_rate(text, &rate, NULL) < 0)
+		return -EINVAL;
+	*ret_per_second = rate.count ? (double)rate.count * 1e9 / (double)rate.period_ns : 0;
+	return 0;
+}
+
 /* "20 in 10m, hold 2h, repeat 2" */
 static int penalty_parse(const char *text, struct throttle_limits *limits)
 {
@@ -85,8 +107,8 @@ static int penalty_parse(const char *text, struct throttle_limits *limits)
 
 	if (fields < 3 || hits < 1 || hits > 4096 || repeat < 1)
 		return -EINVAL;
-	if (units_duration(window, &limits->penalty_window_ns) < 0 ||
-	    units_duration(hold, &limits->penalty_hold_ns) < 0)
+	if (units_duration(window, &limits->penalty_window_ns, NULL) < 0 ||
+	    units_duration(hold, &limits->penalty_hold_ns, NULL) < 0)
 		return -EINVAL;
 	limits->penalty_hits = hits;
 	limits->penalty_repeat = repeat;
@@ -110,15 +132,15 @@ static int limit_set(struct throttle_limits *limits, const char *name, const cha
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		if (strcmp(name, numbers[i].name) == 0) {
-			if (units_number(text, 0, UINT32_MAX, &number) < 0)
+			if (number_set(text, 0, UINT32_MAX, &number) < 0)
 				return -EINVAL;
 			*numbers[i].value = (uint32_t)number;
 			return 0;
 		}
 	if (strcmp(name, "rate") == 0)
-		return units_rate(text, &limits->rate);
+		return rate_set(text, &limits->rate);
 	if (strcmp(name, "greylist") == 0)
-		return units_duration(text, &limits->greylist_ns);
+		return units_duration(text, &limits->greylist_ns, NULL);
 	if (strcmp(name, "penalty") == 0)
 		return penalty_parse(text, limits);
 	if (strcmp(name, "noise") == 0) {
@@ -206,7 +228,7 @@ static void destination_print(FILE *out, const struct destination *destination, 
 static void statistics_print(const struct receiver *r, FILE *out)
 {
 	struct throttle_counts sum = {0};
-	uint64_t now = units_now(), delivered = 0, bytes = 0, errors = 0;
+	uint64_t now = now_monotonic(), delivered = 0, bytes = 0, errors = 0;
 	const char *comma = "";
 
 	fprintf(out, "{\"destinations\": [");
@@ -407,11 +429,11 @@ static void option_listen(struct receiver *r, struct destination *destination, c
 static int option_whole(struct receiver *r, int option, const char *value)
 {
 	switch (option) {
-	case OPTION_LATENCY: return units_duration(value, &r->options.latency_ns);
-	case OPTION_IDLE: return units_duration(value, &r->options.idle_ns);
-	case OPTION_SIZE: return units_number(value, 1, UINT64_C(1) << 40, &r->size_max);
-	case OPTION_DURATION: return units_duration(value, &r->duration_ns);
-	case OPTION_SEED: return units_number(value, 0, UINT32_MAX, &r->seed);
+	case OPTION_LATENCY: return units_duration(value, &r->options.latency_ns, NULL);
+	case OPTION_IDLE: return units_duration(value, &r->options.idle_ns, NULL);
+	case OPTION_SIZE: return number_set(value, 1, UINT64_C(1) << 40, &r->size_max);
+	case OPTION_DURATION: return units_duration(value, &r->duration_ns, NULL);
+	case OPTION_SEED: return number_set(value, 0, UINT32_MAX, &r->seed);
 	case OPTION_JSON: r->json = value; return 0;
 	case OPTION_LOG: r->log = fopen(value, "we"); return r->log ? 0 : -errno;
 	case OPTION_CONTROL: r->control = true; return 0;
@@ -502,7 +524,7 @@ static int receiver_run(struct receiver *r)
 
 	if (error < 0)
 		return error;
-	r->begin_ns = units_now();
+	r->begin_ns = now_monotonic();
 	logging = r;
 	error = destinations_open(r);
 	if (error == 0 && r->control)
@@ -522,7 +544,7 @@ static int receiver_run(struct receiver *r)
 int main(int argc, char **argv)
 {
 	static struct receiver receiver = {
-		.options.idle_ns = 300 * UNITS_SECOND,
+		.options.idle_ns = 300 * SECOND_NS,
 		.size_max = 10000000,
 		.seed = 1,
 	};

@@ -22,7 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "bench/lib/units.h"
+#include "bench/lib/now.h"
+#include "sidecar/units.h"
 
 #define EVENTS	    256
 #define ACCEPT_ONCE 64 /* so that a flood of connections does not starve the sessions */
@@ -304,7 +305,7 @@ static int address_parse(const char *text, struct sockaddr_storage *ret)
 	uint64_t port;
 
 	memset(ret, 0, sizeof(*ret));
-	if (!colon || units_number(colon + 1, 0, 65535, &port) < 0 ||
+	if (!colon || units_count(colon + 1, &port, NULL) < 0 || port > 65535 ||
 	    (size_t)(colon - text) >= sizeof(host))
 		return -EINVAL;
 	memcpy(host, text, (size_t)(colon - text));
@@ -422,7 +423,7 @@ static void server_sweep(struct server *server, uint64_t now_ns)
 static int server_wait_ms(const struct server *server, uint64_t until_ns, uint64_t now_ns)
 {
 	const struct session *late = TAILQ_FIRST(&server->late);
-	uint64_t wake = now_ns + UNITS_SECOND;
+	uint64_t wake = now_ns + SECOND_NS;
 
 	if (late && late->release_ns < wake)
 		wake = late->release_ns;
@@ -434,7 +435,7 @@ static int server_wait_ms(const struct server *server, uint64_t until_ns, uint64
 int server_run(struct server *server, uint64_t until_ns, const volatile int *stop)
 {
 	struct epoll_event events[EVENTS];
-	uint64_t now = units_now();
+	uint64_t now = now_monotonic();
 
 	while (!*stop && now < until_ns) {
 		int n = epoll_wait(server->epoll, events, EVENTS,
@@ -442,7 +443,7 @@ int server_run(struct server *server, uint64_t until_ns, const volatile int *sto
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		now = units_now();
+		now = now_monotonic();
 		for (int i = 0; i < n; i++) {
 			struct watched *watched = events[i].data.ptr;
 
@@ -463,7 +464,7 @@ void server_free(struct server *server)
 	struct session *session;
 	struct listener *listener;
 	struct outside *outside;
-	uint64_t now = units_now();
+	uint64_t now = now_monotonic();
 
 	if (!server)
 		return;
