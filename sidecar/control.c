@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One flow's life: what the receiver answers drives what the flow may do.
+ *
+ * 1. A rate deferral means that the receiver's bucket is empty. Accepted / elapsed between two of
+ * them is the hidden rate, whatever the burst: cut to that measurement (control_rate.c).
+ * 2. Text tells the class, the probe tells the truth. On trouble: stop, one probe, then go on, or
+ * wait twice as long (control_hold.c).
+ * 3. Probing is paid in deferrals, so probes are spaced in messages, not in minutes.
+ * 4. Replies to what was admitted before the last hold ended are of the same flight: one cut a
+ * flight.
+ *
+ * The limit hit is the limit changed: connections and messages per connection have limits of their
+ * own (control_connection.c), hours and days close the window (control_window.c). Everything is
+ * O(1).
+ */
+#include "sidecar/control_state.h"
+
+#define OUTAGE_REPLIES	     5	/* in a row */
+#define OUTAGE_HOLD	     15 /* seconds, doubling */
+#define PROBE_ALONE	     60 /* seconds for which nothing follows a probe whose reply is not known */
+#define CONNECTIONS_START    4
+#define PER_CONNECTION_START 20
+#define BUCKET_FILLED	     30 /* messages since the last trouble */
+
+static uint32_t least(uint32_t bound, uint32_t limit)
+{
+	return bound && bound < limit ? bound : limit;
+}
+
+static struct turn turn_of(struct control_state *state, const struct control_bounds *bounds,
+			   uint64_t admitted_ns, uint64_t now_ns)
+{
+	return (struct turn){
+		.life = (struct life *)state,
+		.bounds = bounds,
+		.now_ns = now_ns,
+		.now = stamp_of(now_ns),
+		.admitted_ns = admitted_ns && admitted_ns < now_ns ? admitted_ns : now_ns,
+	};
+}
+
+void control_init(struct control_state *state, const struct control_bounds *bounds, uint64_t now_ns)
+{
+	struct turn turn = turn_of(state, bounds, 0, now_ns);
+	struct life *life = turn.life;
+
+	*state = (struct control_state){0};
+	life->magic = CONTROL_MAGIC;
+	life->connections = (uint16_t)least(bounds->connections, CONNECTIONS_START);
+	life->per_connection = (uint16_t)least(bounds->per_connection, PER_CONNECTION_START);
+	life->pressure_at = life->raised = life->raised_connections = turn.now;
+	rate_init(life, bounds);
+	window_roll(&turn);
+}
+
+/* Replays the schedule with what was admitted: how much of the allowance was not used? Replies come
+ * out of order, so a few messages' worth of lateness is nothing. */
+static void use_seen(struct turn *turn)
+{
+	struct life *life = turn->life;
+	double interval = 1 / life->rate;
+	double late;
+	double unused;
+
+	if (turn->admitted_ns < life->hold_until_ns)
+		return;
+	late = ((double)turn->admitted_ns - (double)life->due_ns) / 1e9 - interval - 0.5;
+	if (late > 0) {
+		life->idle = (float)fmin(life->idle + late, 1e7);
+		life->due_ns = turn->admitted_ns - seconds_ns(interval + 0.5);
+	}
+	life->due_ns += seconds_ns(interval);
+	unused = between(late / interval, 0, 2) * 64;
+	life->unused = (uint8_t)(0.9 * life->unused + 0.1 * unused + 0.5);
+}
+
+static void passed(struct turn *turn)
+{
+	struct life *life = turn->life;
+
+	life->outages = 0;
+	if (stamp_of(turn->admitted_ns) >= life->mark)
+		life->count++;
+	if (turn->admitted_ns < life->hold_until_ns)
+		return;
+	if (life->flags & FLAG_HELD)
+		hold_released(turn);
+	else
+		rate_accepted(turn);
+}
+
+static void infrastructure(struct turn *turn)
+{
+	struct life *life = turn->life;
+
+	if (turn->admitted_ns < life->hold_until_ns)
+		return;
+	if (life->flags & FLAG_HELD) {
+		life->flags |= FLAG_OUTAGE;
+		hold_begin(turn, fmin(2.0 * life->gap, 120));
+		return;
+	}
+	life->count++;
+	if (++life->outages < OUTAGE_REPLIES)
+		return;
+	life->outages = 0;
+	life->fails = 1;
+	life->held = turn->now;
+	life->flags |= FLAG_OUTAGE;
+	life->flags &= (uint8_t)~FLAG_PATTERN;
+	hold_begin(turn, OUTAGE_HOLD);
+}
+
+static void observe(struct turn *turn, const struct control_observation *seen)
+{
+	switch (seen->class) {
+	case REPLY_RATE:
+	case REPLY_REPUTATION:
+	case REPLY_PATTERN:
+	case REPLY_BLOCKLIST:
+		if (!connection_trouble(turn, seen))
+			rate_trouble(turn, seen->class, seen->limit);
+		return;
+	case REPLY_INFRASTRUCTURE:
+		window_count(turn, 1);
+		infrastructure(turn);
+		return;
+	case REPLY_DELIVERED:
+		connection_fine(turn, seen);
+		/* fallthrough */
+	default:
+		/* About this message or mailbox: the limits let it pass. */
+		window_count(turn, 1);
+		passed(turn);
+	}
+}
+
+static bool unbound(const struct life *life, const struct control_bounds *bounds)
+{
+	return life->mode == MODE_SEARCH && !(life->flags & FLAG_HELD) &&
+	       life->rate >= rate_high(bounds);
+}
+
+static void limits_held(const struct life *life, struct control_limits *limits)
+{
+	uint64_t grace = life->fails >= 2 ? seconds_ns(fmin(life->gap / 8.0, 10)) : 0;
+
+	limits->interval_ns = seconds_ns(fmax(life->gap, PROBE_ALONE));
+	for (int class = 0; class < TG_CLASSES; class ++) {
+		limits->burst[class] = 1;
+		limits->hold_until_ns[class] =
+			life->hold_until_ns + (class == TG_TRANSACTIONAL ? 0 : grace);
+	}
+}
+
+static void limits_open(const struct life *life, const struct control_bounds *bounds,
+			struct control_limits *limits)
+{
+	/* After trouble the receiver's bucket is empty: nothing may run ahead of the rate. */
+	bool filled = life->mode == MODE_KNOWN && life->count >= BUCKET_FILLED;
+	uint32_t ahead = filled ? life->reserve / 16 : 0;
+
+	limits->interval_ns = life->rate >= RATE_TOP ? 0 : (uint64_t)(1e9 / life->rate);
+	for (int class = 0; class < TG_CLASSES; class ++) {
+		uint32_t burst = 1 + (ahead > 0) + (class == TG_TRANSACTIONAL ? ahead : 0);
+
+		limits->burst[class] = unbound(life, bounds) ? bounds->burst[class]
+							     : least(bounds->burst[class], burst);
+	}
+}
+
+static void limits_windows(const struct life *life, const struct control_bounds *bounds,
+			   uint64_t now_ns, struct control_limits *limits)
+{
+	limits->hour_cap = bounds->hour_cap;
+	limits->day_cap = bounds->day_cap;
+	limits->hour_phase_s = limits->day_phase_min = 0;
+	if (life->hour_seen >= HOUR_SURE && life->hour_cap) {
+		uint32_t cap =
+			life->hour_test == 3 ? life->hour_cap + life->hour_cap / 4 : life->hour_cap;
+
+		limits->hour_cap = least(bounds->hour_cap, cap);
+	}
+	if (life->day_seen && life->day_cap) {
+		uint32_t cap =
+			life->day_test == 2 ? life->day_cap + life->day_cap / 4 : life->day_cap;
+
+		limits->day_cap = least(bounds->day_cap, cap);
+		limits->day_phase_min = window_day_phase(life, bounds, now_ns);
+	}
+}
+
+uint64_t control_limits(const struct control_state *state, const struct control_bounds *bounds,
+			uint64_t now_ns, struct control_limits *ret_limits)
+{
+	const struct life *life = (const struct life *)state;
+	struct control_limits limits = {
+		.connections = least(bounds->connections, life->connections),
+		.per_connection = least(bounds->per_connection, life->per_connection),
+		.report_delivered = !unbound(life, bounds),
+	};
+
+	limits_windows(life, bounds, now_ns, &limits);
+	if (life->flags & FLAG_HELD) {
+		limits_held(life, &limits);
+		limits.phase = now_ns < life->hold_until_ns ? CONTROL_HELD : CONTROL_PROBING;
+		*ret_limits = limits;
+		return now_ns < life->hold_until_ns ? life->hold_until_ns : UINT64_MAX;
+	}
+	limits_open(life, bounds, &limits);
+	limits.phase = life->mode == MODE_SEARCH	 ? CONTROL_OPEN
+		       : life->mode == MODE_RECOVER	 ? CONTROL_RECOVERING
+		       : life->rate >= rate_high(bounds) ? CONTROL_OPEN
+							 : CONTROL_SLOWED;
+	*ret_limits = limits;
+	return UINT64_MAX;
+}
+
+/* Whether what the flow may do is another than before. */
+static bool changed(const struct turn *turn, const struct control_limits *before)
+{
+	struct control_limits after;
+
+	control_limits((struct control_state *)turn->life, turn->bounds, turn->now_ns, &after);
+	return before->interval_ns != after.interval_ns ||
+	       memcmp(before->burst, after.burst, sizeof after.burst) != 0 ||
+	       memcmp(before->hold_until_ns, after.hold_until_ns, sizeof after.hold_until_ns) !=
+		       0 ||
+	       before->hour_cap != after.hour_cap || before->day_cap != after.day_cap ||
+	       before->hour_phase_s != after.hour_phase_s ||
+	       before->day_phase_min != after.day_phase_min ||
+	       before->connections != after.connections ||
+	       before->per_connection != after.per_connection ||
+	       before->report_delivered != after.report_delivered || before->phase != after.phase;
+}
+
+bool control_observe(struct control_state *state, const struct control_bounds *bounds,
+		     const struct control_observation *seen, uint64_t now_ns)
+{
+	struct turn turn = turn_of(state, bounds, seen->admitted_ns, now_ns);
+	struct control_limits before;
+
+	control_limits(state, bounds, now_ns, &before);
+	window_roll(&turn);
+	use_seen(&turn);
+	observe(&turn, seen);
+	return changed(&turn, &before);
+}
+
+bool control_tick(struct control_state *state, const struct control_bounds *bounds,
+		  uint32_t delivered, uint32_t deferred, uint64_t now_ns)
+{
+	struct turn turn = turn_of(state, bounds, 0, now_ns);
+	struct control_limits before;
+
+	control_limits(state, bounds, now_ns, &before);
+	window_roll(&turn);
+	/* Deliveries that are not reported one by one are counted here alone. */
+	if (!before.report_delivered) {
+		window_count(&turn, delivered);
+		rate_used(&turn, delivered);
+	}
+	return changed(&turn, &before);
+}
+
+void control_release(struct control_state *state, const struct control_bounds *bounds,
+		     uint64_t now_ns)
+{
+	struct turn turn = turn_of(state, bounds, 0, now_ns);
+
+	if (!(turn.life->flags & FLAG_HELD))
+		return;
+	turn.life->hold_until_ns = now_ns;
+	hold_released(&turn);
+}
+
+static bool within(double x, double low, double high)
+{
+	return x >= low && x <= high; /* false for NaN, too */
+}
+
+bool control_valid(const struct control_state *state)
+{
+	const struct life *life = (const struct life *)state;
+	const float *measured[] = {&life->idle, &life->excess, &life->excess_known,
+				   &life->pressure};
+	bool known = life->mode != MODE_SEARCH;
+
+	for (unsigned i = 0; i < sizeof measured / sizeof *measured; i++)
+		if (!within(*measured[i], -1e9, 1e9))
+			return false;
+	return life->magic == CONTROL_MAGIC && life->mode < CONTROL_MODES && life->flags <= FLAGS &&
+	       within(life->rate, 1e-6, 1e6) && within(life->trouble, known ? 1e-6 : 0, 1e6) &&
+	       within(life->trouble_before, 0, 1e6) && within(life->spacing, 1, 1e9) &&
+	       life->care <= 3 && life->gap <= GAP_MOST && life->connections &&
+	       life->per_connection && life->hour_test < 4 && life->day_test < 3 &&
+	       life->hour_seen <= 3 && life->day_seen <= 1 && life->unused <= 128 &&
+	       life->reserve <= 64;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rate of a flow: cut to what was measured, climb, probe.
+ *
+ * A measurement runs from one rate deferral to the next, in times of admission, so that the round
+ * trip does not enter: at both ends the receiver's bucket is empty, so accepted / elapsed is its
+ * rate, to one message, whatever its burst. Where the bucket has overflowed meanwhile (the
+ * allowance was not used, or the hold was long) it is a lower bound only.
+ */
+#include "sidecar/control_state.h"
+
+#define BACK_OFF       0.97 /* of the trouble rate: where a flow runs between two probes */
+#define SPACING_LEAST  60   /* messages between two probes: after a surprise … */
+#define SPACING_MOST   400  /* … and when all is as expected, at the least */
+#define SPACING_GROWTH 1.6
+#define SPACING_SECONDS \
+	300 /* at high rates probes are this far apart, for penalties count in minutes */
+#define DOUBLE_SEARCH  60  /* seconds in which the rate doubles: from nothing known … */
+#define DOUBLE_RECOVER 30  /* … back to what was … */
+#define DOUBLE_PROBE   120 /* … past it … */
+#define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
+#define RAISE_SECONDS  1   /* between two raises, at the least */
+#define UNUSED_MOST    16  /* sixty-fourths: a rate that is not in use is not raised */
+
+struct measure {
+	double count;
+	double seconds;
+	double rate;
+	bool exact; /* the bucket did not overflow meanwhile */
+};
+
+void rate_set(struct turn *turn, double rate)
+{
+	turn->life->rate = (float)between(rate, rate_low(turn->bounds), rate_high(turn->bounds));
+}
+
+void rate_init(struct life *life, const struct control_bounds *bounds)
+{
+	double start = bounds->rate_start > 0 ? bounds->rate_start : rate_high(bounds);
+
+	life->rate = (float)between(start, rate_low(bounds), rate_high(bounds));
+	life->spacing = SPACING_LEAST;
+	life->reserve = 3 * 16;
+	life->mode = MODE_SEARCH;
+}
+
+/* Messages that must have been accepted in a row before the next probe. */
+double rate_probe_after(const struct life *life)
+{
+	return fmax(life->spacing, 60 * life->trouble) * (1 + life->care);
+}
+
+static double spacing_most(const struct life *life)
+{
+	return fmax(SPACING_MOST, SPACING_SECONDS * life->trouble);
+}
+
+/* Deferrals of late: each counts 1 and leaks away within five minutes. */
+double pressure_now(const struct life *life, uint32_t now)
+{
+	return fmax(0, life->pressure - since(now, life->pressure_at) / (300.0 * (1 + life->care)));
+}
+
+static void pressure_add(struct turn *turn)
+{
+	struct life *life = turn->life;
+
+	life->pressure = (float)pressure_now(life, turn->now) + 1;
+	life->pressure_at = turn->now;
+}
+
+static struct measure measure(const struct turn *turn)
+{
+	const struct life *life = turn->life;
+	struct measure seen = {.count = life->count};
+
+	if (life->flags & FLAG_MEASURED)
+		seen.seconds = since(stamp_of(turn->admitted_ns), life->mark);
+	seen.exact = life->flags & FLAG_MEASURED && life->idle < 0.1 * seen.seconds + 1;
+	seen.rate = (seen.count + (seen.count < 4 ? 0.5 : 0)) / fmax(seen.seconds, 1);
+	return seen;
+}
+
+/* From now on the next trouble measures: the bucket is empty. */
+static void measure_begin(struct turn *turn)
+{
+	struct life *life = turn->life;
+
+	life->mark = stamp_of(turn->admitted_ns);
+	life->flags |= FLAG_MEASURED;
+	life->count = 0;
+	life->climb_from = 0;
+	life->idle = 0;
+}
+
+static void trouble_at(struct turn *turn, double trouble)
+{
+	turn->life->trouble = (float)between(trouble, rate_low(turn->bounds), RATE_TOP);
+}
+
+/* Runs just below the trouble rate. */
+static void settle(struct turn *turn, double trouble)
+{
+	trouble_at(turn, trouble);
+	rate_set(turn, BACK_OFF * turn->life->trouble);
+	turn->life->mode = MODE_KNOWN;
+	turn->life->flags &= (uint8_t) ~(FLAG_WEAK | FLAG_ALARM);
+}
+
+/* No measurement: a cut that is meant to be too deep rather than not deep enough. */
+static void cut_blindly(struct turn *turn, const struct measure *seen)
+{
+	double rate = turn->life->rate;
+
+	rate_set(turn, seen->exact ? between(seen->rate, 0.4 * rate, 0.75 * rate) : 0.75 * rate);
+	trouble_at(turn, turn->life->rate / BACK_OFF);
+	turn->life->mode = MODE_RECOVER;
+}
+
+static void flag_set(struct life *life, uint8_t flag, bool on)
+{
+	life->flags = (uint8_t)(on ? life->flags | flag : life->flags & ~flag);
+}
+
+/* The bucket was full when the search began, so nothing is measured yet. Where nothing was paced
+ * the rate says nothing, what went of late does. */
+static void cut_search(struct turn *turn)
+{
+	struct life *life = turn->life;
+	double rate = life->trouble > 0 ? fmin(life->rate, life->trouble) : life->rate;
+
+	trouble_at(turn, 0.8 * rate);
+	rate_set(turn, 0.7 * rate);
+	life->mode = MODE_RECOVER;
+	life->spacing = SPACING_LEAST;
+	life->flags |= FLAG_WEAK;
+}
+
+static void cut_recovering(struct turn *turn, const struct measure *seen)
+{
+	struct life *life = turn->life;
+	bool alarm = life->flags & FLAG_ALARM;
+
+	life->spacing = SPACING_LEAST;
+	if (alarm && seen->count < 8 && life->trouble_before > 0) {
+		/* A false alarm: the bucket is larger than thought. */
+		settle(turn, life->trouble_before);
+		life->excess_known = fmaxf(life->excess_known, life->excess);
+	} else if (seen->count >= 4 && seen->exact) {
+		settle(turn, fmin(seen->rate, life->rate));
+		flag_set(life, FLAG_WEAK, seen->count < 20);
+		if (alarm && seen->rate < 1.08 * life->trouble_before)
+			life->excess_known = fmaxf(life->excess_known, life->excess);
+	} else {
+		cut_blindly(turn, seen);
+		life->flags |= FLAG_WEAK;
+	}
+}
+
+/* The limit has risen: measures anew from an empty bucket, at a rate that will meet it. */
+static void remeasure(struct turn *turn, double trouble, double rate)
+{
+	struct life *life = turn->life;
+
+	life->trouble_before = life->trouble;
+	trouble_at(turn, trouble);
+	rate_set(turn, rate);
+	life->mode = MODE_RECOVER;
+	life->spacing = SPACING_LEAST;
+	life->flags |= FLAG_WEAK;
+}
+
+/* A probe past the trouble rate has failed, as it should: it says whether the limit is where it
+ * was. */
+static void cut_probe(struct turn *turn, const struct measure *seen)
+{
+	struct life *life = turn->life;
+	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->climb), 1);
+	double excess =
+		life->climb_from ? life->count - life->climb_from - life->trouble * climbed : 0;
+	bool risen = life->excess_known > 0 && life->climb_from &&
+		     excess > 2 * life->excess_known + 8 && life->rate > 1.2 * life->trouble;
+
+	life->strikes = 0;
+	if (!seen->exact && !risen) {
+		settle(turn, life->trouble);
+		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH, spacing_most(life));
+	} else if (life->flags & FLAG_WEAK) {
+		settle(turn, fmin(seen->rate, life->rate));
+		life->spacing = SPACING_LEAST;
+	} else if (risen) {
+		double met = life->trouble + (excess - life->excess_known) / climbed;
+
+		met = fmin(life->rate, fmax(seen->rate, met));
+		life->excess = (float)excess;
+		life->flags |= FLAG_ALARM;
+		remeasure(turn, met, met);
+	} else if (seen->rate > 1.015 * life->trouble + 2 / fmax(seen->seconds, 1)) {
+		double met = fmax(seen->rate, 0.8 * life->rate);
+
+		life->excess = (float)excess;
+		remeasure(turn, met, 0.9 * met);
+	} else {
+		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH,
+					    spacing_most(life) * (1 + life->care));
+		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
+		if (life->climb_from)
+			life->excess_known = (float)fmax(fmax(excess, 1), 0.7 * life->excess_known);
+	}
+}
+
+/* Trouble where there should be none: once is chance, twice is a limit that has fallen. */
+static void cut_ground(struct turn *turn, const struct measure *seen)
+{
+	struct life *life = turn->life;
+	double busy = seen->seconds - life->idle - fmin(2 / life->rate, 30);
+
+	if (life->strikes < UINT8_MAX)
+		life->strikes++;
+	life->reserve /= 2;
+	if (life->strikes < 2)
+		return;
+	if (seen->count >= 30 && seen->count / fmax(busy, 1) >= 0.94 * life->trouble &&
+	    life->strikes < 6)
+		return;
+	life->spacing = SPACING_LEAST;
+	if (seen->count >= 4 && seen->exact) {
+		settle(turn, 0.99 * fmin(seen->rate, life->trouble));
+		if (seen->count < 30)
+			life->mode = MODE_RECOVER;
+	} else {
+		cut_blindly(turn, seen);
+	}
+}
+
+static double first_hold(const struct turn *turn, enum reply_class class)
+{
+	double rate = turn->life->rate;
+
+	if (class == REPLY_PATTERN || class == REPLY_BLOCKLIST)
+		return 300;
+	if (class == REPLY_REPUTATION)
+		return between(4 / rate, 8, 60);
+	return between(2 / rate, 1, 90);
+}
+
+static void cut(struct turn *turn)
+{
+	struct life *life = turn->life;
+	struct measure seen = measure(turn);
+
+	life->trouble_before = life->trouble > 0 ? life->trouble : life->rate;
+	if (life->mode == MODE_SEARCH)
+		cut_search(turn);
+	else if (life->mode == MODE_RECOVER)
+		cut_recovering(turn, &seen);
+	else if (seen.count >= rate_probe_after(life))
+		cut_probe(turn, &seen);
+	else
+		cut_ground(turn, &seen);
+	if (life->mode != MODE_KNOWN)
+		life->strikes = 0;
+}
+
+void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit limit)
+{
+	struct life *life = turn->life;
+
+	pressure_add(turn);
+	if (turn->admitted_ns < life->hold_until_ns) {
+		/* Of the same flight as the last trouble: nothing new but that the bucket was still
+		 * empty. */
+		if (stamp_of(turn->admitted_ns) > life->mark)
+			measure_begin(turn);
+		return;
+	}
+	life->outages = 0;
+	if (life->flags & FLAG_HELD) {
+		measure_begin(turn);
+		hold_again(turn, life->flags & FLAG_PATTERN ? 300 : 1);
+		return;
+	}
+	life->fails = 1;
+	life->held = turn->now;
+	life->held_count = life->hour_count;
+	flag_set(life, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
+	cut(turn);
+	measure_begin(turn);
+	hold_begin(turn, window_hit(turn, limit) ? window_wait(turn) : first_hold(turn, class));
+}
+
+/* Is there room up to where a flow runs between two probes? (A float is never quite equal.) */
+static bool below(const struct life *life)
+{
+	return life->rate < 0.999 * BACK_OFF * life->trouble;
+}
+
+/* How fast the rate may double now: seconds, 0 for not at all. */
+static double doubling(struct turn *turn)
+{
+	struct life *life = turn->life;
+
+	switch (life->mode) {
+	case MODE_SEARCH: return DOUBLE_SEARCH;
+	case MODE_RECOVER:
+		if (below(life))
+			return DOUBLE_RECOVER;
+		if (life->count >= rate_probe_after(life)) {
+			life->mode = MODE_KNOWN;
+			life->flags &= (uint8_t)~FLAG_ALARM;
+			life->strikes = 0;
+		}
+		return 0;
+	default:
+		if (life->count >= rate_probe_after(life) && pressure_now(life, turn->now) < 1) {
+			life->strikes = 0;
+			if (!life->climb_from) {
+				life->climb_from = life->count;
+				life->climb = stamp_of(turn->admitted_ns);
+			}
+			return life->rate > 1.5 * life->trouble ? DOUBLE_FAR : DOUBLE_PROBE;
+		}
+		return below(life) ? DOUBLE_RECOVER : 0;
+	}
+}
+
+/* The highest rate that the mode may climb to. */
+static double ceiling(const struct life *life)
+{
+	double climbed;
+
+	if (life->mode == MODE_SEARCH)
+		return RATE_TOP;
+	if (!life->climb_from || life->mode == MODE_RECOVER)
+		return BACK_OFF * life->trouble;
+	climbed = life->count - life->climb_from;
+	return life->trouble * (1.25 + climbed / fmax(40, 60 * life->trouble));
+}
+
+/* A message was accepted, and no hold ended by it. */
+void rate_accepted(struct turn *turn)
+{
+	struct life *life = turn->life;
+	double passed = since(turn->now, life->raised);
+	double twice;
+	double raised;
+
+	if (life->unused >= UNUSED_MOST) {
+		life->raised = turn->now;
+		return;
+	}
+	if (passed < RAISE_SECONDS)
+		return;
+	twice = doubling(turn);
+	life->raised = turn->now;
+	if (twice == 0)
+		return;
+	passed = fmin(passed, fmax(RAISE_SECONDS, 2 / life->rate));
+	raised = life->rate * fmin(exp2(passed / twice), 1.3);
+	rate_set(turn, fmax(life->rate, fmin(raised, ceiling(life))));
+}
+
+/* Mail goes as fast as the bounds allow, and so many were delivered since the last call. */
+void rate_used(struct turn *turn, uint32_t delivered)
+{
+	struct life *life = turn->life;
+	double seconds = since(turn->now, life->raised);
+
+	if (seconds < RAISE_SECONDS)
+		return;
+	life->trouble += (float)((delivered / seconds - life->trouble) * fmin(seconds / 30, 1));
+	life->raised = turn->now;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the controller remembers of a flow, and what its parts offer each other. Private to
+ * control*.c; everybody else sees an opaque struct control_state.
+ *
+ * Rates are messages a second, durations seconds. A stamp is the monotonic clock in hundredths of a
+ * second, modulo 2^32 (497 days): only differences mean anything. The struct lies in a file that
+ * outlives the sidecar, so its layout is fixed, and control_valid bounds every field that could do
+ * harm.
+ */
+#ifndef SIDECAR_CONTROL_STATE_H
+#define SIDECAR_CONTROL_STATE_H
+
+#include <math.h>
+#include <string.h>
+
+#include "sidecar/control.h"
+
+#define CONTROL_MAGIC 0xc7
+
+#define GAP_MOST  7200 /* seconds between two probes */
+#define HOUR_SURE 2    /* equal hours in a row before the cap is acted upon */
+
+#define RATE_TOP    5000.0f	 /* as fast as this is unlimited */
+#define RATE_BOTTOM (1 / 600.0f) /* where the configuration names no lower bound */
+
+enum control_mode {
+	MODE_SEARCH,  /* nothing is known: from the start rate upwards */
+	MODE_RECOVER, /* back up to the trouble rate; the next trouble measures, its bucket is empty
+		       */
+	MODE_KNOWN,   /* just below the trouble rate, with a probe past it now and then */
+	CONTROL_MODES
+};
+
+enum control_flag {
+	FLAG_HELD = 1,	    /* nothing goes before hold_until_ns; then one message, the probe */
+	FLAG_WEAK = 2,	    /* the trouble rate was guessed or measured over few messages */
+	FLAG_ALARM = 4,	    /* a probe took far more than the bucket: has the limit risen? */
+	FLAG_PATTERN = 8,   /* held for volume above the flow's own history */
+	FLAG_OUTAGE = 16,   /* held for the receiver's own trouble: says nothing about the rate */
+	FLAG_MEASURED = 32, /* mark is set: a rate deferral that began a measurement */
+	FLAGS = 63
+};
+
+struct life {
+	uint64_t hold_until_ns; /* end of the last hold; what was admitted before it is of that
+				   flight */
+	uint64_t due_ns;	/* when the next message was due: the schedule, replayed */
+	float rate;		/* allowed now */
+	float trouble; /* at which trouble comes; while searching: at which mail went of late */
+	float trouble_before; /* at which it came before the last hold */
+	float spacing;	      /* messages between two probes, at the least */
+	float idle;	      /* allowance not used since mark */
+	float excess;	      /* messages past the trouble rate that the last probe took */
+	float excess_known;   /* that probes usually take: the receiver's bucket */
+	float pressure;	      /* deferrals of late, leaking: what a penalty would count */
+	uint32_t mark;	      /* when the bucket was last known to be empty */
+	uint32_t raised;      /* last change upwards */
+	uint32_t held;	      /* when the hold, with all its repeats, began */
+	uint32_t pressure_at;
+	uint32_t raised_connections;
+	uint32_t climb;	     /* when the probe past the trouble rate began */
+	uint32_t day_start;  /* of the receiver's day, once its cap is known */
+	uint32_t count;	     /* accepted since mark */
+	uint32_t climb_from; /* count at the beginning of the climb; 0: not climbing */
+	uint32_t hour_count;
+	uint32_t held_count; /* hour_count when the hold began */
+	uint32_t day_count;
+	uint32_t hour_cap; /* believed; acted upon from HOUR_SURE on */
+	uint32_t day_cap;
+	uint16_t gap;		 /* of the hold: seconds */
+	uint16_t connections;	 /* at once */
+	uint16_t per_connection; /* messages */
+	uint16_t last_place;	 /* in its connection of the last message that was deferred */
+	uint16_t connections_at; /* minutes: when connection trouble was last seen */
+	uint8_t magic;
+	uint8_t mode;
+	uint8_t flags;
+	uint8_t fails;	 /* of probes in this hold, the trouble that began it included */
+	uint8_t strikes; /* troubles in a row where there should be none */
+	uint8_t care;	 /* how much further probes are spaced than usual */
+	uint8_t outages; /* infrastructure replies in a row */
+	uint8_t unused;	 /* share of the allowance that is not used, in sixty-fourths */
+	uint8_t reserve; /* messages that transactional mail may run ahead, in sixteenths */
+	uint8_t hour_seen;
+	uint8_t day_seen;
+	uint8_t hour_index; /* the hour that hour_count counts, modulo 256 */
+	uint8_t hour_test,
+		day_test; /* windows since the cap was last overrun to see whether it grew */
+};
+_Static_assert(sizeof(struct life) <= sizeof(struct control_state), "128 bytes a flow");
+
+/* What every step works on. */
+struct turn {
+	struct life *life;
+	const struct control_bounds *bounds;
+	uint64_t now_ns;
+	uint32_t now;	      /* the same as a stamp */
+	uint64_t admitted_ns; /* of the message that the reply is for */
+};
+
+static inline uint32_t stamp_of(uint64_t ns)
+{
+	return (uint32_t)(ns / 10000000);
+}
+
+/* Seconds from then to now; 0 where then lies ahead. */
+static inline double since(uint32_t now, uint32_t then)
+{
+	int32_t passed = (int32_t)(now - then);
+
+	return passed > 0 ? passed / 100.0 : 0;
+}
+
+static inline uint64_t seconds_ns(double seconds)
+{
+	return (uint64_t)(seconds * 1e9);
+}
+
+static inline double between(double x, double low, double high)
+{
+	return x < low ? low : x > high ? high : x;
+}
+
+static inline double rate_low(const struct control_bounds *bounds)
+{
+	return bounds->rate_min > 0 ? bounds->rate_min : RATE_BOTTOM;
+}
+
+static inline double rate_high(const struct control_bounds *bounds)
+{
+	return bounds->rate_max > 0 ? bounds->rate_max : RATE_TOP;
+}
+
+/* control_rate.c */
+void rate_init(struct life *life, const struct control_bounds *bounds);
+void rate_set(struct turn *turn, double rate);
+void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit limit);
+void rate_accepted(struct turn *turn);
+void rate_used(struct turn *turn, uint32_t delivered);
+double rate_probe_after(const struct life *life);
+double pressure_now(const struct life *life, uint32_t now);
+
+/* control_hold.c */
+void hold_begin(struct turn *turn, double seconds);
+void hold_again(struct turn *turn, double seconds);
+void hold_released(struct turn *turn);
+
+/* control_window.c */
+void window_roll(struct turn *turn);
+double window_wait(const struct turn *turn); /* seconds to the end of the receiver's hour */
+void window_count(struct turn *turn, uint32_t messages);
+bool window_hit(struct turn *turn, enum reply_limit limit);
+bool window_released(struct turn *turn);
+uint32_t window_day_phase(const struct life *life, const struct control_bounds *bounds,
+			  uint64_t now_ns);
+
+/* control_connection.c */
+bool connection_trouble(struct turn *turn, const struct control_observation *seen);
+void connection_fine(struct turn *turn, const struct control_observation *seen);
+
+#endif
