@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The model of a receiver: limits per source address, windows, penalties, history, greylisting, noise
+ * and outages, as a scenario hides them.
+ *
+ * It decides about what is really attempted, at the moment of arrival, and answers in text; nobody but
+ * the oracle may look at anything else. Writer: the simulator. A refused connection holds no place; an
+ * attempt that is refused uses nothing up but, where there is a penalty, the receiver's patience.
+ */
+#ifndef SIDECAR_SIMULATE_RECEIVER_H
+#define SIDECAR_SIMULATE_RECEIVER_H
+
+#include "sidecar/simulate_scenario.h"
+
+#define RECEIVER_SLOTS 60
+
+enum receiver_cause {
+	RECEIVER_ACCEPTED,
+	RECEIVER_NOISE,
+	RECEIVER_GREYLIST,
+	RECEIVER_OUTAGE,
+	RECEIVER_AVOIDABLE, /* from here on the sender could have known better */
+	RECEIVER_RATE = RECEIVER_AVOIDABLE,
+	RECEIVER_CONNECTIONS,
+	RECEIVER_PER_CONNECTION,
+	RECEIVER_HOUR,
+	RECEIVER_DAY,
+	RECEIVER_HISTORY,
+	RECEIVER_BLOCKED,
+	RECEIVER_CAUSES
+};
+
+struct receiver_window {
+	uint64_t period; /* number of the window, or of its newest slot where it slides */
+	uint32_t count;
+	uint32_t slots[RECEIVER_SLOTS]; /* where it slides */
+};
+
+/* What a receiver keeps of one source. */
+struct receiver_source {
+	double tokens;
+	uint64_t tokens_ns; /* as of when */
+	uint32_t open;	    /* connections */
+	struct receiver_window hour;
+	struct receiver_window day;
+	struct receiver_window accepted; /* in the hour, as history goes by it */
+	uint64_t history_hour;		 /* number of the hour that history counts */
+	uint32_t history;		 /* accepted in it */
+	uint32_t peak;			 /* most accepted in an hour that has ended */
+	uint64_t *strikes;     /* when the last replies over a limit were given: a ring */
+	uint32_t strike_at;
+	uint64_t blocked_until_ns;
+	uint32_t blocks; /* in a row */
+	uint64_t blocked_ns;
+	uint64_t blocked_late_ns; /* of blocks that began after the first hour */
+};
+
+struct receiver {
+	const struct scenario_receiver *hidden;
+	struct scenario_accept accept; /* as it stands now */
+	uint64_t duration_ns;
+	size_t source_count;
+	struct receiver_source *sources;
+};
+
+/* What the receiver may know of a message. */
+struct receiver_message {
+	uint32_t place;		  /* in its connection, from 1 */
+	uint64_t first_seen_ns;	  /* 0: never; what greylisting goes by */
+	uint64_t luck;		  /* uniform: the same for every policy, so that all meet the same noise */
+};
+
+/* 0, or -ENOMEM. */
+int receiver_init(struct receiver *receiver, const struct scenario_receiver *hidden, size_t sources,
+		  uint64_t duration_ns);
+void receiver_free(struct receiver *receiver);
+
+/* A connection arrives: RECEIVER_ACCEPTED holds a place until receiver_close. *ret_text is set to the
+ * answer where it is refused. */
+enum receiver_cause receiver_connect(struct receiver *receiver, size_t source, uint64_t now_ns,
+				     const char **ret_text);
+void receiver_close(struct receiver *receiver, size_t source);
+
+/* A message arrives. */
+enum receiver_cause receiver_take(struct receiver *receiver, size_t source,
+				  const struct receiver_message *message, uint64_t now_ns,
+				  const char **ret_text);
+
+/* The limits become those of the change. */
+void receiver_change(struct receiver *receiver, const struct scenario_change *change, uint64_t now_ns);
+
+/* For the oracle and the plot alone: when the next message would be accepted (now_ns: now), but for
+ * connections, noise and greylisting. */
+uint64_t receiver_earliest(struct receiver *receiver, size_t source, uint64_t now_ns);
+
+#endif
