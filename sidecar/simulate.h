@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The simulator: a scenario's traffic, through an MTA with queues, workers and a retry schedule, paced
+ * by a policy, against models of receivers, under a virtual clock.
+ *
+ * A run depends on nothing but the scenario, the policy and the seed. The same messages arrive at the
+ * same times for every policy, and the n-th attempt of a message meets the same noise, the same latency
+ * and the same jitter of its retry.
+ */
+#ifndef SIDECAR_SIMULATE_H
+#define SIDECAR_SIMULATE_H
+
+#include "sidecar/simulate_policy.h"
+#include "sidecar/simulate_receiver.h"
+#include "sidecar/simulate_scenario.h"
+
+#define SIMULATE_SLOTS 480
+
+/* What happened at one receiver over time, for the plot: SIMULATE_SLOTS equal parts of the run. */
+struct simulate_series {
+	uint32_t accepted[SIMULATE_SLOTS];
+	uint32_t deferred[SIMULATE_SLOTS];
+	float allowed[SIMULATE_SLOTS]; /* by the policy, messages a second over all sources; 0: unknown */
+};
+
+struct simulate_result {
+	const char *policy;
+	uint64_t arrived;
+	uint64_t attempts;
+	uint64_t delivered;
+	uint64_t deferrals; /* refusals of any kind, those for good included */
+	uint64_t avoidable; /* by limits and blocks */
+	uint64_t bounced;   /* refused for good */
+	uint64_t causes[RECEIVER_CAUSES];
+	double blocked_ip_hours;
+	double blocked_after_first_hour; /* of blocks that began after the first hour */
+	double blocked_share;		 /* of the hours of all pairs of a source and a receiver with mail */
+	double transactional_p50_s;	 /* NAN: no transactional mail */
+	double transactional_p99_s;
+	double makespan_s; /* time of the last delivery; NAN: not everything was delivered */
+	struct simulate_series *series; /* one a receiver; NULL if not asked for */
+};
+
+/* Runs the scenario under the policy. 0, -ENOMEM, or what the policy's create returned. The caller frees
+ * the result with simulate_result_free. */
+int simulate_run(const struct scenario *scenario, const struct policy *policy, uint64_t seed,
+		 bool with_series, struct simulate_result *ret);
+void simulate_result_free(struct simulate_result *result);
+
+/* Of the oracle's deliveries; 1 if it delivered nothing either. */
+double simulate_share(const struct simulate_result *result, const struct simulate_result *oracle);
+double simulate_deferrals_per_1000(const struct simulate_result *result);
+double simulate_avoidable_per_1000(const struct simulate_result *result);
+/* share - avoidable per 1,000 / 100 - blocked share of IP-hours */
+double simulate_score(const struct simulate_result *result, const struct simulate_result *oracle);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The policies that tollgate is compared with: what people build today, and the oracle.
+ *
+ * none     no pacing at all: as many messages as the connections carry
+ * fixed    ten messages in any minute per source and destination, as a sorted set in Redis counts them
+ * timed    a reply that names a limit sets 1/min for 90 minutes, then full speed: an automation rule
+ *          with a duration
+ * backoff  such a reply sets 1/min until an hour has passed or the first message sent since then is
+ *          accepted: a back-off mode that ends on delivery
+ * oracle   reads the receiver's state: sends whatever will be accepted, nothing else
+ */
+#include "sidecar/simulate_policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/simulate_receiver.h"
+#include "sidecar/simulate_reply.h"
+#include "sidecar/units.h"
+
+#define FIXED_COUNT  10
+#define TIMED_HOLD   (90 * UNITS_MINUTE_NS)
+#define BACKOFF_HOLD UNITS_HOUR_NS
+#define SLOW_PERIOD  UNITS_MINUTE_NS
+
+const struct policy *const policy_all[] = {
+	&policy_gate, &policy_none, &policy_fixed, &policy_timed, &policy_backoff, &policy_oracle, NULL,
+};
+
+const struct policy *policy_find(const char *name)
+{
+	for (size_t i = 0; policy_all[i]; i++)
+		if (strcmp(policy_all[i]->name, name) == 0)
+			return policy_all[i];
+	return NULL;
+}
+
+static uint32_t default_connections(void *self, uint32_t flow)
+{
+	return POLICY_CONNECTIONS;
+}
+
+static uint32_t default_per_connection(void *self, uint32_t flow)
+{
+	return POLICY_PER_CONNECTION;
+}
+
+static void ignore_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+}
+
+static void ignore_reply(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns)
+{
+}
+
+/* ---- none ----------------------------------------------------------------------------------------- */
+
+static int none_create(const struct policy_world *world, void **ret)
+{
+	*ret = NULL;
+	return 0;
+}
+
+static uint64_t none_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	return now_ns;
+}
+
+const struct policy policy_none = {
+	.name = "none",
+	.create = none_create,
+	.destroy = free,
+	.earliest = none_earliest,
+	.admit = ignore_admit,
+	.reply = ignore_reply,
+	.connections = default_connections,
+	.per_connection = default_per_connection,
+};
+
+/* ---- fixed: a sliding window of ten a minute ------------------------------------------------------- */
+
+struct fixed_flow {
+	uint64_t next_ns[FIXED_COUNT]; /* a minute after each of the last ten */
+	uint32_t at;
+};
+
+static int fixed_create(const struct policy_world *world, void **ret)
+{
+	*ret = calloc(world->source_count * world->receiver_count, sizeof(struct fixed_flow));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static uint64_t fixed_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	struct fixed_flow *fixed = (struct fixed_flow *)self + flow;
+	uint64_t next = fixed->next_ns[fixed->at % FIXED_COUNT];
+
+	return next > now_ns ? next : now_ns;
+}
+
+static void fixed_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	struct fixed_flow *fixed = (struct fixed_flow *)self + flow;
+
+	fixed->next_ns[fixed->at++ % FIXED_COUNT] = now_ns + UNITS_MINUTE_NS;
+}
+
+const struct policy policy_fixed = {
+	.name = "fixed",
+	.create = fixed_create,
+	.destroy = free,
+	.earliest = fixed_earliest,
+	.admit = fixed_admit,
+	.reply = ignore_reply,
+	.connections = default_connections,
+	.per_connection = default_per_connection,
+};
+
+/* ---- timed and backoff: a reply slows, something ends it -------------------------------------------- */
+
+struct slow_flow {
+	uint64_t since_ns;
+	uint64_t until_ns;
+	uint64_t next_ns;
+};
+
+static int slow_create(const struct policy_world *world, void **ret)
+{
+	*ret = calloc(world->source_count * world->receiver_count, sizeof(struct slow_flow));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static uint64_t slow_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	struct slow_flow *slow = (struct slow_flow *)self + flow;
+
+	return now_ns < slow->until_ns && now_ns < slow->next_ns ? slow->next_ns : now_ns;
+}
+
+static void slow_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	((struct slow_flow *)self + flow)->next_ns = now_ns + SLOW_PERIOD;
+}
+
+static bool names_a_limit(const struct policy_reply *reply)
+{
+	struct simulate_class class = {0};
+
+	if (reply->delivered)
+		return false;
+	simulate_reply_class(reply->text, &class);
+	return class.class == REPLY_RATE || class.class == REPLY_REPUTATION || class.class == REPLY_PATTERN;
+}
+
+static void timed_reply(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns)
+{
+	struct slow_flow *slow = (struct slow_flow *)self + flow;
+
+	if (names_a_limit(reply))
+		slow->until_ns = now_ns + TIMED_HOLD;
+}
+
+static void backoff_reply(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns)
+{
+	struct slow_flow *slow = (struct slow_flow *)self + flow;
+
+	if (now_ns < slow->until_ns) {
+		if (reply->delivered && reply->admitted_ns >= slow->since_ns)
+			slow->until_ns = now_ns;
+		return;
+	}
+	if (!names_a_limit(reply))
+		return;
+	slow->since_ns = now_ns;
+	slow->until_ns = now_ns + BACKOFF_HOLD;
+	slow->next_ns = now_ns + SLOW_PERIOD;
+}
+
+const struct policy policy_timed = {
+	.name = "timed",
+	.create = slow_create,
+	.destroy = free,
+	.earliest = slow_earliest,
+	.admit = slow_admit,
+	.reply = timed_reply,
+	.connections = default_connections,
+	.per_connection = default_per_connection,
+};
+
+const struct policy policy_backoff = {
+	.name = "backoff",
+	.create = slow_create,
+	.destroy = free,
+	.earliest = slow_earliest,
+	.admit = slow_admit,
+	.reply = backoff_reply,
+	.connections = default_connections,
+	.per_connection = default_per_connection,
+};
+
+/* ---- oracle --------------------------------------------------------------------------------------- */
+
+struct oracle {
+	struct receiver *receivers;
+	size_t receiver_count;
+};
+
+static int oracle_create(const struct policy_world *world, void **ret)
+{
+	struct oracle *oracle = malloc(sizeof *oracle);
+
+	if (!oracle)
+		return -ENOMEM;
+	*oracle = (struct oracle){world->receivers, world->receiver_count};
+	*ret = oracle;
+	return 0;
+}
+
+static struct receiver *oracle_receiver(const struct oracle *oracle, uint32_t flow)
+{
+	return &oracle->receivers[flow % oracle->receiver_count];
+}
+
+static uint64_t oracle_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	struct oracle *oracle = self;
+
+	return receiver_earliest(oracle_receiver(oracle, flow), flow / oracle->receiver_count, now_ns);
+}
+
+static uint32_t oracle_connections(void *self, uint32_t flow)
+{
+	uint32_t hidden = oracle_receiver(self, flow)->accept.connections;
+
+	return hidden ? hidden : POLICY_WORKERS;
+}
+
+static uint32_t oracle_per_connection(void *self, uint32_t flow)
+{
+	uint32_t hidden = oracle_receiver(self, flow)->accept.per_connection;
+
+	return hidden ? hidden : 100;
+}
+
+/* The source with most room first. */
+static double oracle_rank(void *self, uint32_t flow, uint64_t now_ns)
+{
+	struct oracle *oracle = self;
+
+	return -oracle_receiver(oracle, flow)->sources[flow / oracle->receiver_count].tokens;
+}
+
+const struct policy policy_oracle = {
+	.name = "oracle",
+	.sees_hidden = true,
+	.create = oracle_create,
+	.destroy = free,
+	.earliest = oracle_earliest,
+	.admit = ignore_admit,
+	.reply = ignore_reply,
+	.connections = oracle_connections,
+	.per_connection = oracle_per_connection,
+	.rank = oracle_rank,
+};

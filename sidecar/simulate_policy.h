@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A policy of sending: what paces the mail of every flow in a run of the simulator.
+ *
+ * All policies meet the same traffic, the same receivers and the same luck. What a policy learns, it
+ * learns from replies; only the oracle is given the receivers. A flow is numbered source * receivers +
+ * receiver. Times are nanoseconds from the start of the run.
+ */
+#ifndef SIDECAR_SIMULATE_POLICY_H
+#define SIDECAR_SIMULATE_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shm/tollgate.h"
+
+struct receiver;
+
+/* What everybody starts with; only the gate and the oracle ever go elsewhere. */
+#define POLICY_CONNECTIONS    4
+#define POLICY_PER_CONNECTION 20
+/* The workers of the MTA: no flow can have more connections than this. */
+#define POLICY_WORKERS 20
+
+struct policy_world {
+	size_t source_count;
+	size_t receiver_count;
+	const char *const *addresses;	 /* of the sources */
+	const char *const *destinations; /* of the receivers */
+	uint64_t seed;
+	struct receiver *receivers; /* NULL, but for a policy that sees what is hidden */
+};
+
+struct policy_reply {
+	bool delivered;
+	const char *text; /* NULL where delivered */
+	enum tg_stage stage;
+	enum tg_class traffic;
+	uint32_t place;		   /* of the message in its connection, from 1 */
+	uint32_t open_connections; /* of the flow, this one not counted */
+	uint64_t admitted_ns;
+};
+
+struct policy {
+	const char *name;
+	bool sees_hidden;
+	/* 0 or -errno; destroy takes NULL too. */
+	int (*create)(const struct policy_world *world, void **ret);
+	void (*destroy)(void *self);
+	/* When a message of the class may go; UINT64_MAX: not before something has been heard. Must not
+	 * change what the policy will answer later. */
+	uint64_t (*earliest)(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns);
+	/* A message goes now. */
+	void (*admit)(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns);
+	/* What the receiver answered. */
+	void (*reply)(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns);
+	uint32_t (*connections)(void *self, uint32_t flow);
+	uint32_t (*per_connection)(void *self, uint32_t flow);
+	/* Of the flows that may send now the one with the lowest rank does. NULL: the fewest connections. */
+	double (*rank)(void *self, uint32_t flow, uint64_t now_ns);
+	/* When tick wants to be called for the flow; UINT64_MAX: never. NULL: has no timers. */
+	uint64_t (*wake)(void *self, uint32_t flow);
+	void (*tick)(void *self, uint32_t flow, uint64_t now_ns);
+	/* The rate that the policy allows at the moment, messages a second, for the plot. NULL: has none. */
+	double (*rate)(void *self, uint32_t flow);
+};
+
+extern const struct policy policy_gate;	   /* tollgate; simulate_gate.c */
+extern const struct policy policy_none;	   /* as fast as workers go */
+extern const struct policy policy_fixed;   /* ten in any minute */
+extern const struct policy policy_timed;   /* a reply slows to 1/min for 90 minutes */
+extern const struct policy policy_backoff; /* 1/min until an hour has passed, or a success */
+extern const struct policy policy_oracle;  /* knows the limits */
+
+/* All of them, tollgate first, the oracle last; ends with NULL. */
+extern const struct policy *const policy_all[];
+
+/* The policy of that name, or NULL. */
+const struct policy *policy_find(const char *name);
+
+#endif
