@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "sidecar/simulate_report.h"
+
+#include <math.h>
+
+static const char *const cause_names[RECEIVER_CAUSES] = {
+	[RECEIVER_ACCEPTED] = "accepted",
+	[RECEIVER_NOISE] = "noise",
+	[RECEIVER_GREYLIST] = "greylist",
+	[RECEIVER_OUTAGE] = "outage",
+	[RECEIVER_RATE] = "rate",
+	[RECEIVER_CONNECTIONS] = "connections",
+	[RECEIVER_PER_CONNECTION] = "per-conn",
+	[RECEIVER_HOUR] = "hour",
+	[RECEIVER_DAY] = "day",
+	[RECEIVER_HISTORY] = "history",
+	[RECEIVER_BLOCKED] = "blocked",
+};
+
+/* A number of seconds, or that there is none. */
+static const char *seconds(double value, char text[24])
+{
+	if (isnan(value))
+		snprintf(text, 24, "-");
+	else
+		snprintf(text, 24, value < 100 ? "%.1f" : "%.0f", value);
+	return text;
+}
+
+void simulate_report_table(FILE *out, const struct simulate_result *results, size_t count,
+			   const struct simulate_result *oracle)
+{
+	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "policy", "delivered", "share",
+		"deferrals", "avoidable", "blocked", "after", "score", "transact.", "transact.", "last");
+	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "", "", "", "per 1,000",
+		"per 1,000", "IP-hours", "hour 1", "", "p50 s", "p99 s", "s");
+	for (size_t i = 0; i < count; i++) {
+		const struct simulate_result *result = &results[i];
+		char p50[24], p99[24], last[24];
+
+		fprintf(out, "%-9s %10llu %6.3f %11.2f %11.2f %8.2f %8.2f %8.3f %9s %9s %9s\n",
+			result->policy, (unsigned long long)result->delivered,
+			simulate_share(result, oracle), simulate_deferrals_per_1000(result),
+			simulate_avoidable_per_1000(result), result->blocked_ip_hours,
+			result->blocked_after_first_hour, simulate_score(result, oracle),
+			seconds(result->transactional_p50_s, p50),
+			seconds(result->transactional_p99_s, p99), seconds(result->makespan_s, last));
+	}
+}
+
+static void json_seconds(FILE *out, const char *key, double value)
+{
+	if (isnan(value))
+		fprintf(out, ", \"%s\": null", key);
+	else
+		fprintf(out, ", \"%s\": %.3f", key, value);
+}
+
+void simulate_report_json(FILE *out, const char *scenario, const struct simulate_result *result,
+			  const struct simulate_result *oracle)
+{
+	fputc('{', out);
+	if (scenario)
+		fprintf(out, "\"scenario\": \"%s\", ", scenario);
+	fprintf(out,
+		"\"policy\": \"%s\", \"delivered\": %llu, \"share\": %.6f, "
+		"\"deferrals_per_1000\": %.4f, \"avoidable_per_1000\": %.4f, "
+		"\"blocked_ip_hours\": %.4f, \"blocked_after_first_hour\": %.4f, \"score\": %.6f",
+		result->policy, (unsigned long long)result->delivered, simulate_share(result, oracle),
+		simulate_deferrals_per_1000(result), simulate_avoidable_per_1000(result),
+		result->blocked_ip_hours, result->blocked_after_first_hour,
+		simulate_score(result, oracle));
+	json_seconds(out, "transactional_p50_s", result->transactional_p50_s);
+	json_seconds(out, "transactional_p99_s", result->transactional_p99_s);
+	json_seconds(out, "makespan_s", result->makespan_s);
+	fputs("}\n", out);
+}
+
+void simulate_report_causes(FILE *out, const struct simulate_result *results, size_t count)
+{
+	fprintf(out, "%-9s", "policy");
+	for (int cause = 0; cause < RECEIVER_CAUSES; cause++)
+		fprintf(out, " %11s", cause_names[cause]);
+	fputc('\n', out);
+	for (size_t i = 0; i < count; i++) {
+		fprintf(out, "%-9s", results[i].policy);
+		for (int cause = 0; cause < RECEIVER_CAUSES; cause++)
+			fprintf(out, " %11llu", (unsigned long long)results[i].causes[cause]);
+		fputc('\n', out);
+	}
+}
