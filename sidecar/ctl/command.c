@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of commands.
+ */
+#include "sidecar/ctl/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"simulate", ctl_simulate, "how policies fare against models of receivers"},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int usage(FILE *out, int status)
+{
+	fputs("usage: tollgate COMMAND [ARGUMENT...]\n\n", out);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].help);
+	return status;
+}
+
+int command_run(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		return usage(stdout, 0);
+	if (strcmp(name, "--version") == 0) {
+		puts("tollgate " TG_VERSION);
+		return 0;
+	}
+	if (*name != '\0')
+		fprintf(stderr, "tollgate: no command \"%s\"\n\n", name);
+	return usage(stderr, 2);
+}
