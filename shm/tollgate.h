@@ -144,6 +144,7 @@ enum tg_reason {
 enum tg_verdict_flag {
 	TG_ESTIMATE = 1, /* at_ns is a guess: nobody can know it */
 	TG_DEFAULTS = 2, /* decided under the defaults of the destination: the flow is new */
+	TG_REDEEM = 4,	 /* a reservation whose parents are asked at its time: tg_redeem */
 };
 
 struct tg_verdict {
@@ -172,8 +173,9 @@ TG_API void tg_admit_batch(struct tg *tg, const struct tg_request *requests, str
 
 struct tg_reservation {
 	struct tg_flow flow;
-	uint64_t at_ns; /* when the messages may go */
-	uint64_t taken_ns;
+	uint64_t at_ns;	   /* when the messages may go */
+	uint64_t taken_ns; /* when the slot was taken */
+	uint64_t left;	   /* the state that was left, for tg_cancel */
 	uint32_t traffic;
 	uint32_t n;
 };
@@ -184,6 +186,11 @@ struct tg_reservation {
  * segment's longest reservation (tollgate.yaml(5)) counts as that. */
 TG_API struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 				    uint32_t n, uint64_t max_wait_ns, struct tg_reservation *ret);
+
+/* At a reservation's time, where its verdict had TG_REDEEM: asks the limits that hold for the time of
+ * departure (a hold since then, and those of source, destination and stream). Refused: the slot stays
+ * taken; ask again at at_ns. Without TG_REDEEM it need not be called, and admits unless there is a hold. */
+TG_API struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservation);
 
 /* Gives a slot back, as far as nobody has taken a later one: what cannot be given back is forfeited.
  * Returns 0 if all of it was given back, -EAGAIN if some was forfeited. */

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The decisions of tollgate.h: the library's clock, the decision, the worker's own counts.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "shm/tg.h"
+
+static const char *const reason_names[TG_REASONS] = {
+	[TG_ADMITTED] = "admitted",
+	[TG_REFUSED_HOLD] = "hold",
+	[TG_REFUSED_RATE] = "rate",
+	[TG_REFUSED_HOUR] = "hour",
+	[TG_REFUSED_DAY] = "day",
+	[TG_REFUSED_SOURCE] = "source",
+	[TG_REFUSED_DESTINATION] = "destination",
+	[TG_REFUSED_STREAM] = "stream",
+	[TG_REFUSED_CONNECTIONS] = "connections",
+	[TG_REFUSED_DIRECTORY] = "directory",
+	[TG_REFUSED_NEVER] = "never",
+	[TG_REFUSED_LOST] = "lost",
+	[TG_RETIRED] = "retired",
+};
+
+const char *tg_reason_name(enum tg_reason reason)
+{
+	return (unsigned)reason < TG_REASONS ? reason_names[reason] : "invalid";
+}
+
+#define FIELD(name) offsetof(struct layout_shard, name)
+
+static void count_refusal(struct layout_worker *worker, enum tg_reason reason)
+{
+	static const size_t fields[TG_REASONS] = {
+		[TG_ADMITTED] = FIELD(admitted),
+		[TG_REFUSED_HOLD] = FIELD(refused_hold),
+		[TG_REFUSED_RATE] = FIELD(refused_rate),
+		[TG_REFUSED_HOUR] = FIELD(refused_window),
+		[TG_REFUSED_DAY] = FIELD(refused_window),
+		[TG_REFUSED_SOURCE] = FIELD(refused_parent),
+		[TG_REFUSED_DESTINATION] = FIELD(refused_parent),
+		[TG_REFUSED_STREAM] = FIELD(refused_parent),
+		[TG_REFUSED_CONNECTIONS] = FIELD(refused_connections),
+		[TG_REFUSED_DIRECTORY] = FIELD(refused_directory),
+		[TG_REFUSED_NEVER] = FIELD(refused_other),
+		[TG_REFUSED_LOST] = FIELD(refused_other),
+		[TG_RETIRED] = FIELD(refused_other),
+	};
+
+	count_one(worker, fields[reason]);
+}
+
+uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special)
+{
+	const struct layout_live *live = tg->live;
+	uint64_t now_ns = clock_vdso();
+	uint64_t heartbeat, after;
+
+	if (atomic_load_explicit(&live->state, memory_order_acquire) != LAYOUT_LIVE) {
+		*ret_special = TG_RETIRED;
+		return now_ns;
+	}
+	heartbeat = atomic_load_explicit(&live->heartbeat_ns, memory_order_relaxed);
+	after = atomic_load_explicit(&live->loss_after_ns, memory_order_relaxed);
+	if (now_ns <= heartbeat || now_ns - heartbeat <= after)
+		return now_ns;
+	switch (atomic_load_explicit(&live->loss, memory_order_relaxed)) {
+	case LAYOUT_LOSS_OPEN: *ret_special = TG_REASONS; break;
+	case LAYOUT_LOSS_CLOSED: *ret_special = TG_REFUSED_LOST; break;
+	default: break;
+	}
+	return now_ns;
+}
+
+/* What the clock's slow path said instead of a decision. */
+static struct tg_verdict verdict_special(enum tg_reason special, uint64_t now_ns)
+{
+	struct tg_verdict verdict = {.at_ns = now_ns};
+
+	if (special == TG_REASONS)
+		return verdict;
+	verdict.reason = special;
+	verdict.flags = TG_ESTIMATE;
+	if (special == TG_REFUSED_LOST)
+		verdict.at_ns += UINT64_C(1000000000);
+	return verdict;
+}
+
+struct tg_verdict tg_settle(struct tg *tg, struct layout_worker *worker, struct tg_verdict verdict)
+{
+	/* A retired segment's states are poisoned, so every straggler comes here by being refused. */
+	if (verdict.reason != TG_ADMITTED &&
+	    atomic_load_explicit(&tg->live->state, memory_order_acquire) == LAYOUT_RETIRED)
+		verdict = (struct tg_verdict){.at_ns = verdict.at_ns, .reason = TG_RETIRED};
+	count_refusal(worker, (enum tg_reason)verdict.reason);
+	return verdict;
+}
+
+static __attribute__((noinline, cold)) struct tg_verdict admit_special(struct tg *tg, struct layout_worker *worker,
+									enum tg_reason special, uint64_t now_ns)
+{
+	return tg_settle(tg, worker, verdict_special(special, now_ns));
+}
+
+struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	enum tg_reason special = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &special);
+	struct tg_verdict verdict;
+
+	if (__builtin_expect(special != TG_ADMITTED, 0))
+		return admit_special(tg, worker, special, now_ns);
+	verdict = decide_admit(&tg->view, flow, traffic, n, now_ns);
+	if (__builtin_expect(verdict.reason == TG_ADMITTED, 1)) {
+		count_one(worker, FIELD(admitted));
+		return verdict;
+	}
+	return tg_settle(tg, worker, verdict);
+}
+
+#define BATCH 16
+
+static void batch_decide(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts,
+			 size_t count)
+{
+	struct hash_key keys[BATCH];
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t slot;
+
+		keys[i] = hash_pair(requests[i].source->address, requests[i].destination->key, tg->header.seed);
+		slot = hash_slot(&keys[i], tg->view.slots);
+		__builtin_prefetch(&tg->view.counters[slot], 1);
+		__builtin_prefetch(&tg->view.limits[slot], 0);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct tg_flow flow = {directory_find(&tg->view, &keys[i], false), requests[i].source->slot,
+				       requests[i].destination->slot, LAYOUT_NONE};
+
+		if (__builtin_expect(flow.slot == LAYOUT_NONE, 0))
+			tg_flow(tg, requests[i].source, requests[i].destination, &flow);
+		verdicts[i] = tg_admit(tg, &flow, (enum tg_class)requests[i].traffic, requests[i].n);
+	}
+}
+
+void tg_admit_batch(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts, size_t count)
+{
+	for (size_t done = 0; done < count; done += BATCH)
+		batch_decide(tg, requests + done, verdicts + done, count - done < BATCH ? count - done : BATCH);
+}
+
+struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
+			     uint64_t max_wait_ns, struct tg_reservation *ret)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	enum tg_reason special = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &special);
+	struct tg_reservation taken = {.flow = *flow, .taken_ns = now_ns, .traffic = traffic, .n = n};
+	struct tg_verdict verdict;
+
+	if (special != TG_ADMITTED)
+		verdict = verdict_special(special, now_ns);
+	else
+		verdict = decide_reserve(&tg->view, flow, traffic, n, now_ns,
+					 max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + max_wait_ns,
+					 &taken.left);
+	verdict = tg_settle(tg, worker, verdict);
+	taken.at_ns = verdict.at_ns;
+	if (verdict.reason == TG_ADMITTED)
+		*ret = taken;
+	return verdict;
+}
+
+struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservation)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	enum tg_reason special = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &special);
+
+	if (special != TG_ADMITTED)
+		return admit_special(tg, worker, special, now_ns);
+	return tg_settle(tg, worker,
+			 decide_redeem(&tg->view, &reservation->flow, (enum tg_class)reservation->traffic,
+				       reservation->n, now_ns));
+}
+
+int tg_cancel(struct tg *tg, const struct tg_reservation *reservation)
+{
+	return decide_cancel(&tg->view, &reservation->flow, (enum tg_class)reservation->traffic,
+			     reservation->n, reservation->at_ns, reservation->taken_ns, reservation->left);
+}
+
+uint64_t tg_now(const struct tg *tg)
+{
+	enum tg_reason special = TG_ADMITTED;
+
+	return clock_now(tg, &special);
+}

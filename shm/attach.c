@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Attaching to a segment: every file is checked before anything of it is used, and each way in which it
+ * can be unfit has an error of its own (tollgate.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/tg.h"
+
+#define WAKE_NAME "wake"
+
+static const char *const file_names[] = {
+	[LAYOUT_LIMITS] = "limits", [LAYOUT_COUNTERS] = "counters", [LAYOUT_RINGS] = "rings"};
+
+#define MAPPED 3 /* control is the sidecar's */
+
+static bool owner_allowed(int64_t wanted, uid_t owner)
+{
+	struct passwd entry, *found = NULL;
+	char buffer[1024];
+
+	if (wanted >= 0)
+		return owner == (uid_t)wanted;
+	if (owner == 0 || owner == geteuid())
+		return true;
+	return getpwnam_r("tollgate", &entry, buffer, sizeof(buffer), &found) == 0 && found &&
+	       owner == found->pw_uid;
+}
+
+static uint64_t file_bytes(const struct layout_header *header, enum layout_file file)
+{
+	struct layout_offsets offsets = layout_offsets(&header->sizes);
+
+	return file == LAYOUT_LIMITS   ? offsets.limits_bytes :
+	       file == LAYOUT_COUNTERS ? offsets.counters_bytes :
+					 offsets.rings_bytes;
+}
+
+static int header_check(const struct layout_header *header, enum layout_file file, uint64_t bytes)
+{
+	if (header->magic != LAYOUT_MAGIC)
+		return header->magic == __builtin_bswap64(LAYOUT_MAGIC) ? -EBADE : -EPROTO;
+	if (header->byte_order != LAYOUT_BYTE_ORDER)
+		return -EBADE;
+	if (header->version != LAYOUT_VERSION)
+		return -EPROTONOSUPPORT;
+	if (header->file != file || !layout_sizes_valid(&header->sizes))
+		return -EPROTO;
+	if (header->bytes != file_bytes(header, file) || header->bytes > bytes)
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* Opens, checks and maps one file; limits read-only. */
+static int file_map(int folder, enum layout_file file, uid_t folder_owner,
+		    struct layout_header *ret_header, struct mapping *ret)
+{
+	bool writable = file != LAYOUT_LIMITS;
+	int fd = openat(folder, file_names[file],
+			(writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct layout_header header;
+	struct stat st;
+	int error = 0;
+	void *base;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) != 0)
+		error = -errno;
+	else if (!S_ISREG(st.st_mode))
+		error = -EPROTO;
+	else if (st.st_uid != folder_owner || (st.st_mode & S_IWOTH) || (!writable && (st.st_mode & S_IWGRP)))
+		error = -EPERM;
+	else if (pread(fd, &header, sizeof(header), 0) != sizeof(header))
+		error = -EMSGSIZE;
+	else
+		error = header_check(&header, file, (uint64_t)st.st_size);
+	if (!error && header.owner != st.st_uid)
+		error = -EPERM;
+	if (!error) {
+		base = mmap(NULL, header.bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+		if (base == MAP_FAILED)
+			error = -errno;
+	}
+	close(fd);
+	if (error)
+		return error;
+	*ret_header = header;
+	*ret = (struct mapping){base, header.bytes};
+	return 0;
+}
+
+static void unmap_all(struct tg *tg)
+{
+	for (int file = 0; file < MAPPED; file++)
+		if (tg->files[file].base)
+			munmap(tg->files[file].base, tg->files[file].bytes);
+	memset(tg->files, 0, sizeof(tg->files));
+	if (tg->wake >= 0)
+		close(tg->wake);
+	tg->wake = -1;
+}
+
+static void views_set(struct tg *tg)
+{
+	const struct layout_offsets *o = &tg->offsets;
+	char *limits = tg->files[LAYOUT_LIMITS].base;
+	char *counters = tg->files[LAYOUT_COUNTERS].base;
+	char *rings = tg->files[LAYOUT_RINGS].base;
+
+	tg->view = (struct view){
+		.limits = (void *)(limits + o->limits),
+		.more = (void *)(limits + o->limits_more),
+		.defaults = (void *)(limits + o->defaults),
+		.calendars = (void *)(limits + o->calendars),
+		.counters = (void *)(counters + o->counters),
+		.counters_more = (void *)(counters + o->counters_more),
+		.minutes = (void *)(counters + o->minutes),
+		.slots = tg->header.sizes.slots,
+		.minute_slots = tg->header.sizes.minutes,
+		.reserve_longest_ns = tg->header.reserve_longest_ns,
+	};
+	tg->live = (void *)(limits + o->live);
+	tg->names[0] = limits + o->names[0];
+	tg->names[1] = limits + o->names[1];
+	tg->workers = (void *)(rings + o->workers);
+	tg->leases = (void *)(rings + o->leases);
+	tg->records = (void *)(rings + o->records);
+}
+
+/* The folder must not be one that somebody put where the segment was expected. */
+static int folder_open(const struct tg *tg, uid_t *ret_owner)
+{
+	int folder = open(tg->segment, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (folder < 0)
+		return -errno;
+	if (fstat(folder, &st) != 0 || !owner_allowed(tg->owner, st.st_uid) || (st.st_mode & S_IWOTH)) {
+		close(folder);
+		return -EPERM;
+	}
+	*ret_owner = st.st_uid;
+	return folder;
+}
+
+static int maps_make(struct tg *tg)
+{
+	uid_t owner = 0;
+	int folder = folder_open(tg, &owner);
+	int error = 0;
+
+	if (folder < 0)
+		return folder;
+	for (int file = 0; file < MAPPED && !error; file++) {
+		struct layout_header header;
+
+		error = file_map(folder, file, owner, &header, &tg->files[file]);
+		if (!error && file == 0)
+			tg->header = header;
+		/* The three belong together: a segment that is being replaced may show old and new. */
+		else if (!error && header.segment != tg->header.segment)
+			error = -ESTALE;
+	}
+	if (!error) {
+		tg->wake = openat(folder, WAKE_NAME, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+		tg->offsets = layout_offsets(&tg->header.sizes);
+		views_set(tg);
+		if (atomic_load_explicit(&tg->live->state, memory_order_acquire) != LAYOUT_LIVE)
+			error = -ESTALE;
+	}
+	close(folder);
+	if (error)
+		unmap_all(tg);
+	return error;
+}
+
+static int local_make(struct tg *tg)
+{
+	void *page = mmap(NULL, LAYOUT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	_Static_assert(sizeof(struct local) <= LAYOUT_PAGE, "one page");
+	if (page == MAP_FAILED)
+		return -errno;
+	if (madvise(page, LAYOUT_PAGE, MADV_WIPEONFORK) != 0) {
+		int error = -errno;
+
+		munmap(page, LAYOUT_PAGE);
+		return error;
+	}
+	tg->local = page;
+	return 0;
+}
+
+static int options_take(struct tg *tg, const struct tg_options *options)
+{
+	const char *segment = options ? options->segment : NULL;
+
+	if (options && (options->size != sizeof(*options) || options->flags != 0 ||
+			(unsigned)options->clock > TG_CLOCK_VDSO))
+		return -EINVAL;
+	if (segment == NULL)
+		segment = getenv("TOLLGATE_SEGMENT");
+	if (segment == NULL || *segment == '\0')
+		segment = TG_SEGMENT_DEFAULT;
+	if (strlen(segment) >= sizeof(tg->segment))
+		return -ENAMETOOLONG;
+	strcpy(tg->segment, segment);
+	tg->owner = options ? options->owner : -1;
+	tg->vdso = options && options->clock == TG_CLOCK_VDSO;
+	return 0;
+}
+
+static void tg_free(struct tg *tg)
+{
+	unmap_all(tg);
+	if (tg->local)
+		munmap(tg->local, LAYOUT_PAGE);
+	free(tg->spare);
+	free(tg);
+}
+
+int tg_attach(const struct tg_options *options, struct tg **ret)
+{
+	struct tg *tg = calloc(1, sizeof(*tg));
+	int error;
+
+	if (tg == NULL)
+		return -ENOMEM;
+	tg->wake = -1;
+	tg->spare = aligned_alloc(LAYOUT_LINE, sizeof(*tg->spare));
+	error = tg->spare ? options_take(tg, options) : -ENOMEM;
+	if (!error) {
+		memset(tg->spare, 0, sizeof(*tg->spare));
+		error = local_make(tg);
+	}
+	if (!error)
+		error = maps_make(tg);
+	if (!error && worker_claim(tg) == tg->spare)
+		error = -EUSERS;
+	if (error) {
+		tg_free(tg);
+		return error;
+	}
+	*ret = tg;
+	return 0;
+}
+
+void tg_detach(struct tg *tg)
+{
+	if (tg == NULL)
+		return;
+	worker_release(tg);
+	tg_free(tg);
+}
+
+int tg_renew(struct tg *tg)
+{
+	struct tg next = {.owner = tg->owner, .vdso = tg->vdso, .spare = tg->spare, .wake = -1};
+	int error;
+
+	memcpy(next.segment, tg->segment, sizeof(next.segment));
+	error = local_make(&next);
+	if (error)
+		return error;
+	error = maps_make(&next);
+	if (!error && worker_claim(&next) == next.spare) {
+		unmap_all(&next);
+		error = -EUSERS;
+	}
+	if (error) {
+		munmap(next.local, LAYOUT_PAGE);
+		return error;
+	}
+	worker_release(tg);
+	unmap_all(tg);
+	munmap(tg->local, LAYOUT_PAGE);
+	*tg = next;
+	return 0;
+}
+
+uint64_t tg_generation(const struct tg *tg)
+{
+	return atomic_load_explicit(&tg->live->generation, memory_order_relaxed);
+}

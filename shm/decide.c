@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Decisions over several limits: see decide.h for what they promise.
+ *
+ * A level is a slot whose limits count: the flow, then its source, destination and stream. Each has a
+ * hold, a rate, an hour and a day. Checking a level adds what would have to be taken to a list; taking
+ * goes through the list.
+ */
+#include "shm/decide.h"
+
+#include <errno.h>
+
+#include "shm/pause.h"
+#include "shm/window.h"
+
+enum charge_kind { CHARGE_RATE, CHARGE_HOUR, CHARGE_DAY, CHARGE_EXPRESS };
+
+#define LEVELS	    4
+#define CHARGES_MAX (LEVELS * 3 + 1)
+#define RETRIES	    8
+/* A guess of when to ask again where nobody can know. */
+#define ESTIMATE_NS (WINDOW_SECOND_NS / 10)
+
+struct level {
+	const struct layout_limits *limits;
+	const struct layout_limits_more *more;
+	struct layout_counters *counters;
+	enum tg_reason refusal; /* what a refusal here is called, TG_REFUSED_RATE: by its limit's own name */
+};
+
+/* What one limit would take: a word, what was seen there, and what it would become. */
+struct charge {
+	_Atomic uint64_t *word;
+	uint64_t seen;
+	uint64_t next;
+	uint64_t rate;	    /* of a rate */
+	uint64_t period_ns; /* of an express rate: its interval */
+	uint32_t cap;	    /* of a window */
+	uint32_t period;
+	enum charge_kind kind;
+};
+
+struct question {
+	const struct view *view;
+	enum tg_class traffic;
+	uint32_t n;
+	uint64_t now_ns;
+	uint64_t at_ns; /* the latest time at which a limit that refuses would let it go */
+	enum tg_reason reason;
+	uint32_t flags;
+	uint32_t charges;
+	uint32_t room;
+	struct charge charge[CHARGES_MAX];
+};
+
+static inline uint64_t load(const _Atomic uint64_t *word)
+{
+	return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void question_refuse(struct question *q, enum tg_reason reason, uint64_t at_ns)
+{
+	if (at_ns <= q->at_ns && q->reason != TG_ADMITTED)
+		return;
+	q->at_ns = at_ns;
+	q->reason = reason;
+}
+
+static enum tg_reason level_reason(const struct level *level, enum tg_reason own)
+{
+	return level->refusal == TG_REFUSED_RATE ? own : level->refusal;
+}
+
+/* A slot that was never filled has the defaults of its kind, a flow those of its destination. */
+static struct level level_of(const struct view *view, uint32_t slot, enum layout_default kind,
+			     uint32_t destination, enum tg_reason refusal, struct question *q)
+{
+	struct level level = {&view->limits[slot], &view->more[slot], &view->counters[slot], refusal};
+	uint32_t index = kind;
+
+	if (__builtin_expect(load(&level.limits->rate[TG_TRANSACTIONAL]) != 0, 1))
+		return level;
+	if (kind == LAYOUT_DEFAULT_FLOW && destination < view->slots) {
+		uint32_t own = atomic_load_explicit(&view->more[destination].default_index, memory_order_relaxed);
+
+		if (own >= LAYOUT_DEFAULT_FIRST && own < LAYOUT_DEFAULTS)
+			index = own;
+	}
+	level.limits = &view->defaults[index].limits;
+	level.more = &view->defaults[index].more;
+	q->flags |= TG_DEFAULTS;
+	return level;
+}
+
+static void check_hold(struct question *q, const struct level *level, uint64_t flags)
+{
+	uint64_t until = load(&level->limits->hold_until_ns);
+
+	if ((flags & LAYOUT_HOLD_LOWER) && q->traffic != TG_TRANSACTIONAL) {
+		uint64_t lower = load(&level->more->hold_lower_ns);
+
+		until = lower > until ? lower : until;
+	}
+	if (until > q->now_ns)
+		question_refuse(q, level_reason(level, TG_REFUSED_HOLD), until);
+}
+
+/* The interval at which transactional mail may overtake reservations: see decide.h. 0: not at all. */
+static uint64_t express_interval(const struct question *q, const struct level *level, uint32_t *ret_reserve)
+{
+	uint64_t whole = load(&level->limits->rate[TG_TRANSACTIONAL]);
+	uint64_t engaged = load(&level->limits->rate[TG_ENGAGED]);
+	uint32_t reserve = gcra_burst(whole) - gcra_burst(engaged);
+
+	if (q->traffic != TG_TRANSACTIONAL || gcra_burst(whole) <= gcra_burst(engaged) || q->n > reserve)
+		return 0;
+	*ret_reserve = reserve;
+	return (q->view->reserve_longest_ns + reserve * gcra_interval(whole)) / reserve + 1;
+}
+
+/* May it overtake what was reserved ahead of now? Adds both charges, or says when. */
+static bool check_express(struct question *q, const struct level *level, uint64_t rate, uint64_t tat,
+			  uint64_t *at_ns)
+{
+	uint64_t reserved = load(&level->counters->reserved_until);
+	uint64_t interval = gcra_interval(rate);
+	uint64_t express = load(&level->counters->express);
+	uint32_t reserve = 0;
+	uint64_t gap, earliest;
+
+	if (reserved <= q->now_ns || (gap = express_interval(q, level, &reserve)) == 0 ||
+	    gcra_earliest(tat, interval, gcra_burst(rate), q->n) > reserved)
+		return false;
+	earliest = gcra_earliest(express, gap, reserve, q->n);
+	if (earliest > q->now_ns) {
+		*at_ns = earliest < *at_ns ? earliest : *at_ns;
+		return false;
+	}
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->express, .seen = express,
+		.next = gcra_charge(express, q->now_ns, gap, q->n), .rate = reserve, .period_ns = gap,
+		.kind = CHARGE_EXPRESS};
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
+		.next = tat + q->n * interval, .rate = 0, .kind = CHARGE_RATE};
+	return true;
+}
+
+/* A TAT that lies further ahead than any charge can have brought it was written by a broken process: it
+ * is brought back to a full bucket, here and now, by whoever meets it. */
+static uint64_t repaired_tat(const struct question *q, const struct level *level, uint64_t rate, uint64_t tat)
+{
+	uint64_t most = gcra_burst(load(&level->limits->rate[TG_TRANSACTIONAL])) * gcra_interval(rate);
+	uint64_t bound = most + q->view->reserve_longest_ns + most / 8 + WINDOW_SECOND_NS;
+	uint64_t mended = gcra_clamp(tat, q->now_ns, bound);
+
+	if (mended == tat || tat == LAYOUT_POISON)
+		return tat;
+	mended = q->now_ns + most;
+	atomic_compare_exchange_strong_explicit(&level->counters->tat, &tat, mended, memory_order_relaxed,
+						memory_order_relaxed);
+	return mended;
+}
+
+static void check_rate(struct question *q, const struct level *level)
+{
+	uint64_t rate = load(&level->limits->rate[q->traffic]);
+	uint64_t interval = gcra_interval(rate);
+	uint32_t burst = gcra_burst(rate);
+	uint64_t tat, earliest;
+
+	if (interval == 0)
+		return;
+	if (q->n > burst) {
+		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
+		return;
+	}
+	tat = load(&level->counters->tat);
+	earliest = gcra_earliest(tat, interval, burst, q->n);
+	if (earliest > q->now_ns) {
+		tat = repaired_tat(q, level, rate, tat);
+		earliest = gcra_earliest(tat, interval, burst, q->n);
+		if (!check_express(q, level, rate, tat, &earliest))
+			question_refuse(q, level_reason(level, TG_REFUSED_RATE), earliest);
+		return;
+	}
+	uint64_t room = tat > q->now_ns ? burst - (tat - q->now_ns + interval - 1) / interval : burst;
+
+	q->room = room < q->room ? (uint32_t)room : q->room;
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
+		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = rate, .kind = CHARGE_RATE};
+}
+
+/* The count of the period that word is in; a later period than ours stays (numbers never go back). False:
+ * it names a period that cannot be, and was closed until the next one. */
+static bool window_seen(_Atomic uint64_t *word, uint32_t now_period, uint64_t *seen, uint32_t *period,
+			uint32_t *count)
+{
+	*seen = load(word);
+	*period = (uint32_t)(*seen >> 32);
+	*count = (uint32_t)*seen;
+	if (*period < now_period) {
+		*period = now_period;
+		*count = 0;
+	}
+	if (*period - now_period <= 1 || *seen == LAYOUT_POISON)
+		return true;
+	atomic_compare_exchange_strong_explicit(word, seen, (uint64_t)now_period << 32 | UINT32_MAX,
+						memory_order_relaxed, memory_order_relaxed);
+	return false;
+}
+
+static void check_window(struct question *q, const struct level *level, uint64_t flags, enum charge_kind kind)
+{
+	const struct layout_calendar *calendar =
+		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	bool hour = kind == CHARGE_HOUR;
+	_Atomic uint64_t *word = hour ? &level->counters->hour : &level->counters->day;
+	uint32_t cap = atomic_load_explicit(hour ? &level->limits->hour_cap[q->traffic] :
+						   &level->limits->day_cap[q->traffic],
+					    memory_order_relaxed);
+	uint32_t now_period = hour ? window_hour(calendar, flags, q->now_ns) : window_day(calendar, flags, q->now_ns);
+	uint32_t period, count;
+	uint64_t seen;
+	bool sound = window_seen(word, now_period, &seen, &period, &count);
+
+	if (!sound || (uint64_t)count + q->n > cap) {
+		enum tg_reason reason = level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY);
+		uint64_t end = hour ? window_hour_end(calendar, flags, sound ? period : now_period) :
+				      window_day_end(calendar, flags, sound ? period : now_period);
+
+		if (q->n > cap && cap > 0)
+			question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
+		else
+			question_refuse(q, reason, end);
+		return;
+	}
+	q->room = cap - count < q->room ? cap - count : q->room;
+	q->charge[q->charges++] = (struct charge){.word = word, .seen = seen,
+		.next = (uint64_t)period << 32 | (count + q->n), .cap = cap, .period = period, .kind = kind};
+}
+
+static void check_level(struct question *q, const struct level *level)
+{
+	uint64_t flags = load(&level->limits->flags);
+
+	check_hold(q, level, flags);
+	check_rate(q, level);
+	if (flags & LAYOUT_HOUR)
+		check_window(q, level, flags, CHARGE_HOUR);
+	if (flags & LAYOUT_DAY)
+		check_window(q, level, flags, CHARGE_DAY);
+}
+
+/* Takes one charge; where somebody was faster it is worked out again. False: the limit refuses now. */
+static bool charge_take(struct charge *c, const struct question *q)
+{
+	while (!atomic_compare_exchange_strong_explicit(c->word, &c->seen, c->next, memory_order_relaxed,
+							memory_order_relaxed)) {
+		pause_briefly();
+		switch (c->kind) {
+		case CHARGE_RATE: {
+			/* What overtakes has no rate of its own here: its express charge stands before it. */
+			uint64_t step = c->rate ? gcra_interval(c->rate) * q->n : c->period_ns;
+
+			if (c->rate && gcra_earliest(c->seen, gcra_interval(c->rate), gcra_burst(c->rate), q->n) >
+					       q->now_ns)
+				return false;
+			c->next = (c->seen > q->now_ns ? c->seen : q->now_ns) + step;
+			break;
+		}
+		case CHARGE_EXPRESS:
+			if (gcra_earliest(c->seen, c->period_ns, (uint32_t)c->rate, q->n) > q->now_ns)
+				return false;
+			c->next = gcra_charge(c->seen, q->now_ns, c->period_ns, q->n);
+			break;
+		default: {
+			uint32_t period = (uint32_t)(c->seen >> 32);
+			uint32_t count = period < c->period ? 0 : (uint32_t)c->seen;
+
+			if (c->seen == LAYOUT_POISON || (uint64_t)count + q->n > c->cap)
+				return false;
+			c->next = (uint64_t)(period > c->period ? period : c->period) << 32 | (count + q->n);
+		}
+		}
+	}
+	return true;
+}
+
+/* Back to what was seen, if nobody has come since; else it is forfeited. */
+static bool charge_give_back(struct charge *c)
+{
+	uint64_t left = c->next;
+
+	return atomic_compare_exchange_strong_explicit(c->word, &left, c->seen, memory_order_relaxed,
+						       memory_order_relaxed);
+}
+
+static bool question_take(struct question *q)
+{
+	for (uint32_t i = 0; i < q->charges; i++) {
+		if (charge_take(&q->charge[i], q))
+			continue;
+		while (i-- > 0)
+			charge_give_back(&q->charge[i]);
+		return false;
+	}
+	return true;
+}
+
+static struct tg_verdict question_verdict(const struct question *q)
+{
+	return (struct tg_verdict){.at_ns = q->reason == TG_ADMITTED ? q->now_ns : q->at_ns,
+				   .reason = q->reason, .flags = q->flags};
+}
+
+static void question_begin(struct question *q, const struct view *view, enum tg_class traffic, uint32_t n,
+			   uint64_t now_ns)
+{
+	q->view = view;
+	q->traffic = traffic;
+	q->n = n;
+	q->now_ns = now_ns;
+	q->at_ns = 0;
+	q->reason = TG_ADMITTED;
+	q->flags = 0;
+	q->charges = 0;
+	q->room = UINT32_MAX;
+}
+
+static struct tg_verdict verdict_no_slot(uint64_t now_ns)
+{
+	return (struct tg_verdict){.at_ns = now_ns + WINDOW_SECOND_NS, .reason = TG_REFUSED_DIRECTORY,
+				   .flags = TG_ESTIMATE};
+}
+
+/* The parents that a flow has limits at; `flags` are the flow's. */
+static void check_parents(struct question *q, const struct tg_flow *flow, uint64_t flags)
+{
+	const struct {
+		uint64_t wanted;
+		uint32_t slot;
+		enum layout_default kind;
+		enum tg_reason refusal;
+	} parents[] = {
+		{flags & LAYOUT_SOURCE, flow->source, LAYOUT_DEFAULT_SOURCE, TG_REFUSED_SOURCE},
+		{flags & LAYOUT_DESTINATION, flow->destination, LAYOUT_DEFAULT_DESTINATION, TG_REFUSED_DESTINATION},
+		{flow->stream != LAYOUT_NONE, flow->stream, LAYOUT_DEFAULT_STREAM, TG_REFUSED_STREAM},
+	};
+
+	for (unsigned i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+		if (!parents[i].wanted)
+			continue;
+		if (parents[i].slot >= q->view->slots) {
+			question_refuse(q, TG_REFUSED_DIRECTORY, q->now_ns + WINDOW_SECOND_NS);
+			q->flags |= TG_ESTIMATE;
+			continue;
+		}
+		struct level level = level_of(q->view, parents[i].slot, parents[i].kind, LAYOUT_NONE,
+					      parents[i].refusal, q);
+		check_level(q, &level);
+	}
+}
+
+static struct level flow_level(struct question *q, const struct tg_flow *flow)
+{
+	return level_of(q->view, flow->slot, LAYOUT_DEFAULT_FLOW, flow->destination, TG_REFUSED_RATE, q);
+}
+
+struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+			     uint32_t n, uint64_t now_ns)
+{
+	struct question q;
+
+	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
+		return verdict_no_slot(now_ns);
+	for (int i = 0; i < RETRIES; i++) {
+		struct level level;
+
+		question_begin(&q, view, traffic, n, now_ns);
+		level = flow_level(&q, flow);
+		check_level(&q, &level);
+		check_parents(&q, flow, load(&level.limits->flags));
+		if (q.reason != TG_ADMITTED || question_take(&q))
+			return question_verdict(&q);
+	}
+	/* Others were faster each time: progress was made, if not ours. */
+	q.flags |= TG_ESTIMATE;
+	question_refuse(&q, TG_REFUSED_RATE, now_ns + ESTIMATE_NS);
+	return question_verdict(&q);
+}
+
+struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+			     uint32_t n, uint64_t now_ns, uint32_t *ret_room)
+{
+	struct question q;
+	struct level level;
+
+	*ret_room = 0;
+	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
+		return verdict_no_slot(now_ns);
+	question_begin(&q, view, traffic, n, now_ns);
+	level = flow_level(&q, flow);
+	check_level(&q, &level);
+	check_parents(&q, flow, load(&level.limits->flags));
+	if (q.reason == TG_ADMITTED)
+		*ret_room = q.room;
+	return question_verdict(&q);
+}
+
+/* Refuses where the slot lies beyond the window that is now: its count is not there yet. */
+static void check_same_window(struct question *q, const struct level *level, uint64_t flags, uint64_t slot_ns)
+{
+	const struct layout_calendar *calendar =
+		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+
+	if (flags & LAYOUT_HOUR) {
+		uint64_t end = window_hour_end(calendar, flags, window_hour(calendar, flags, q->now_ns));
+
+		if (slot_ns >= end)
+			question_refuse(q, level_reason(level, TG_REFUSED_HOUR), end);
+	}
+	if (flags & LAYOUT_DAY) {
+		uint64_t end = window_day_end(calendar, flags, window_day(calendar, flags, q->now_ns));
+
+		if (slot_ns >= end)
+			question_refuse(q, level_reason(level, TG_REFUSED_DAY), end);
+	}
+}
+
+/* The slot that the flow's rate has next; the charge for it goes on the list. */
+static uint64_t next_slot(struct question *q, const struct level *level, uint64_t until_ns)
+{
+	uint64_t rate = load(&level->limits->rate[q->traffic]);
+	uint64_t interval = gcra_interval(rate);
+	uint64_t slot, tat;
+
+	if (interval == 0)
+		return q->now_ns;
+	if (q->n > gcra_burst(rate)) {
+		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
+		return q->now_ns;
+	}
+	tat = repaired_tat(q, level, rate, load(&level->counters->tat));
+	slot = gcra_earliest(tat, interval, gcra_burst(rate), q->n);
+	if (slot > q->now_ns && check_express(q, level, rate, tat, &slot))
+		return q->now_ns;
+	if (slot <= q->now_ns)
+		slot = q->now_ns;
+	if (slot > until_ns)
+		question_refuse(q, level_reason(level, TG_REFUSED_RATE), slot);
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
+		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = rate, .kind = CHARGE_RATE};
+	return slot;
+}
+
+/* Takes what is on the list as it was seen, or nothing: a slot is only good for the state it was worked
+ * out from. */
+static bool question_take_as_seen(struct question *q)
+{
+	for (uint32_t i = 0; i < q->charges; i++) {
+		uint64_t seen = q->charge[i].seen;
+
+		if (atomic_compare_exchange_strong_explicit(q->charge[i].word, &seen, q->charge[i].next,
+							    memory_order_relaxed, memory_order_relaxed))
+			continue;
+		while (i-- > 0)
+			charge_give_back(&q->charge[i]);
+		return false;
+	}
+	return true;
+}
+
+static void raise_to(_Atomic uint64_t *word, uint64_t value)
+{
+	uint64_t seen = load(word);
+
+	while (seen < value && seen != LAYOUT_POISON &&
+	       !atomic_compare_exchange_weak_explicit(word, &seen, value, memory_order_relaxed,
+						      memory_order_relaxed))
+		pause_briefly();
+}
+
+struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				 uint32_t n, uint64_t now_ns, uint64_t until_ns, uint64_t *ret_left)
+{
+	struct question q;
+
+	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
+		return verdict_no_slot(now_ns);
+	if (until_ns - now_ns > view->reserve_longest_ns)
+		until_ns = now_ns + view->reserve_longest_ns;
+	for (int i = 0; i < RETRIES * RETRIES; i++) {
+		struct tg_verdict verdict;
+		struct level level;
+		uint64_t flags, slot;
+
+		question_begin(&q, view, traffic, n, now_ns);
+		level = flow_level(&q, flow);
+		flags = load(&level.limits->flags);
+		check_hold(&q, &level, flags);
+		slot = next_slot(&q, &level, until_ns);
+		*ret_left = q.charges ? q.charge[q.charges - 1].next : 0;
+		check_same_window(&q, &level, flags, slot);
+		if (flags & LAYOUT_HOUR)
+			check_window(&q, &level, flags, CHARGE_HOUR);
+		if (flags & LAYOUT_DAY)
+			check_window(&q, &level, flags, CHARGE_DAY);
+		verdict = question_verdict(&q);
+		if (q.reason != TG_ADMITTED)
+			return verdict;
+		if (!question_take_as_seen(&q)) {
+			pause_briefly();
+			continue;
+		}
+		if (slot > now_ns)
+			raise_to(&level.counters->reserved_until, slot);
+		verdict.at_ns = slot;
+		if ((flags & (LAYOUT_SOURCE | LAYOUT_DESTINATION)) || flow->stream != LAYOUT_NONE)
+			verdict.flags |= TG_REDEEM;
+		return verdict;
+	}
+	return (struct tg_verdict){now_ns + ESTIMATE_NS, TG_REFUSED_RATE, TG_ESTIMATE};
+}
+
+struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				uint32_t n, uint64_t now_ns)
+{
+	struct question q;
+
+	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
+		return verdict_no_slot(now_ns);
+	for (int i = 0; i < RETRIES; i++) {
+		struct level level;
+		uint64_t flags;
+
+		question_begin(&q, view, traffic, n, now_ns);
+		level = flow_level(&q, flow);
+		flags = load(&level.limits->flags);
+		check_hold(&q, &level, flags);
+		check_parents(&q, flow, flags);
+		if (q.reason != TG_ADMITTED || question_take(&q))
+			return question_verdict(&q);
+	}
+	return (struct tg_verdict){now_ns + ESTIMATE_NS, TG_REFUSED_RATE, TG_ESTIMATE};
+}
+
+/* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute. */
+static void window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
+{
+	uint64_t seen = load(word);
+
+	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n && (uint32_t)seen != UINT32_MAX &&
+	       !atomic_compare_exchange_weak_explicit(word, &seen, seen - n, memory_order_relaxed,
+						      memory_order_relaxed))
+		pause_briefly();
+}
+
+int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
+		  uint64_t at_ns, uint64_t taken_ns, uint64_t left)
+{
+	const struct layout_calendar *calendar;
+	struct question q;
+	struct level level;
+	uint64_t flags, interval, until = at_ns;
+
+	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
+		return -EINVAL;
+	question_begin(&q, view, traffic, n, taken_ns);
+	level = flow_level(&q, flow);
+	flags = load(&level.limits->flags);
+	calendar = &view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	if (flags & LAYOUT_HOUR)
+		window_give_back(&level.counters->hour, window_hour(calendar, flags, taken_ns), n);
+	if (flags & LAYOUT_DAY)
+		window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns), n);
+	interval = gcra_interval(load(&level.limits->rate[traffic]));
+	if (interval == 0)
+		return 0;
+	/* First the mark, then the state: in between, less may overtake than could, never more. */
+	atomic_compare_exchange_strong_explicit(&level.counters->reserved_until, &until, at_ns - n * interval,
+						memory_order_relaxed, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&level.counters->tat, &left, left - n * interval,
+						       memory_order_relaxed, memory_order_relaxed) ?
+		       0 :
+		       -EAGAIN;
+}
+
+struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				 uint64_t now_ns)
+{
+	struct question q;
+	struct level level;
+	uint64_t rate, interval;
+
+	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
+		return verdict_no_slot(now_ns);
+	question_begin(&q, view, traffic, 1, now_ns);
+	level = flow_level(&q, flow);
+	check_hold(&q, &level, load(&level.limits->flags));
+	rate = load(&level.more->connection_rate);
+	interval = gcra_interval(rate);
+	if (interval != 0) {
+		uint64_t tat = load(&level.counters->connection_tat);
+		uint64_t most = gcra_burst(rate) * interval;
+		uint64_t earliest;
+
+		if (tat != LAYOUT_POISON && gcra_clamp(tat, now_ns, most + most / 8 + WINDOW_SECOND_NS) != tat)
+			tat = now_ns + most; /* as repaired_tat; the charge below writes it */
+		earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
+		if (gcra_burst(rate) == 0)
+			question_refuse(&q, TG_REFUSED_NEVER, UINT64_MAX);
+		else if (earliest > now_ns)
+			question_refuse(&q, TG_REFUSED_CONNECTIONS, earliest);
+		q.charge[q.charges++] = (struct charge){.word = &level.counters->connection_tat,
+			.seen = load(&level.counters->connection_tat),
+			.next = gcra_charge(tat, now_ns, interval, 1), .rate = rate, .kind = CHARGE_RATE};
+	}
+	if (q.reason == TG_ADMITTED && !question_take(&q)) {
+		question_refuse(&q, TG_REFUSED_CONNECTIONS, now_ns + interval);
+		q.flags |= TG_ESTIMATE;
+	}
+	return question_verdict(&q);
+}
+
+const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow)
+{
+	struct question q = {.view = view};
+
+	return flow_level(&q, flow).more;
+}
+
+uint64_t decide_flags(const struct view *view, const struct tg_flow *flow)
+{
+	struct question q = {.view = view};
+
+	return load(&flow_level(&q, flow).limits->flags);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whether n messages of a flow may go at now_ns: the decision itself, with time as an argument.
+ *
+ * The library calls it with its clock, the simulator and the tests with theirs. It reads limits, and
+ * writes counters by compare-and-swap alone; it neither blocks nor allocates.
+ *
+ * All limits are checked first, read-only, and then taken in the same order. When one refuses in the
+ * race, what was taken before is given back by compare-and-swap from the value that was left there, else
+ * it is forfeited: a blind refund would erase somebody else's charge. So never more than any limit
+ * allows; at most n less per limit and call.
+ *
+ * Reservations and the reserve. tg_reserve moves a flow's TAT ahead of time by up to the longest
+ * reservation, and transactional mail must not wait behind what bulk reserved. `reserved_until` tells how
+ * far ahead TAT is for that reason; so far transactional mail may overtake, at the rate at which every
+ * window of the longest reservation holds at most the reserve R = burst(transactional) - burst(engaged):
+ * a GCRA of its own, `express`, with interval (longest + R * T) / R and burst R. What overtook is charged
+ * to TAT as well, so later reservations yield, and no window holds more than the flow's rate allows.
+ */
+#ifndef TG_DECIDE_H
+#define TG_DECIDE_H
+
+#include <stdbool.h>
+
+#include "shm/gcra.h"
+#include "shm/layout.h"
+#include "shm/pause.h"
+
+/* Where the arrays of a segment stand in this process. */
+struct view {
+	const struct layout_limits *limits;
+	const struct layout_limits_more *more;
+	const struct layout_default_limits *defaults;
+	const struct layout_calendar *calendars;
+	struct layout_counters *counters;
+	struct layout_counters_more *counters_more;
+	struct layout_minute *minutes;
+	uint32_t slots;
+	uint32_t minute_slots;
+	uint64_t reserve_longest_ns;
+};
+
+/* Everything but the one-limit case below: several limits, defaults, refusals. */
+struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+			     uint32_t n, uint64_t now_ns);
+
+/* Takes a slot at or after now_ns and not after until_ns. The flow's own rate and windows are charged;
+ * parents are not, since their rates hold for the time of departure: decide_redeem asks them then (the
+ * verdict says so by TG_REDEEM). ret_left: the state as this call left it, for decide_cancel. */
+struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				 uint32_t n, uint64_t now_ns, uint64_t until_ns, uint64_t *ret_left);
+
+/* At the slot's time: what the parents say. */
+struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				uint32_t n, uint64_t now_ns);
+
+/* Gives a reservation back as far as possible. 0, or -EAGAIN: some was forfeited. */
+int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
+		  uint64_t at_ns, uint64_t taken_ns, uint64_t left);
+
+/* When could n messages go, without taking anything? at_ns and reason as a verdict. ret_room: how many
+ * of this class could go at once at now_ns (0 where none could). */
+struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+			     uint32_t n, uint64_t now_ns, uint32_t *ret_room);
+
+/* The rate of new connections alone (lease.c has the concurrent ones). */
+struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				 uint64_t now_ns);
+
+/* The limits in force for connections of a flow: its own, or its destination's defaults. */
+const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow);
+uint64_t decide_flags(const struct view *view, const struct tg_flow *flow);
+
+#define DECIDE_SINGLE_MASK (LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER)
+
+static inline struct tg_verdict decide_admitted(uint64_t now_ns)
+{
+	return (struct tg_verdict){.at_ns = now_ns, .reason = TG_ADMITTED};
+}
+
+/* The common case in line: one filled flow with a rate and nothing else. All others go to decide_all. */
+static inline struct tg_verdict decide_admit(const struct view *view, const struct tg_flow *flow,
+					     enum tg_class traffic, uint32_t n, uint64_t now_ns)
+{
+	const struct layout_limits *limits;
+	_Atomic uint64_t *tat;
+	uint64_t rate, seen, interval;
+
+	if (__builtin_expect(flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES, 0))
+		return decide_all(view, flow, traffic, n, now_ns);
+	limits = &view->limits[flow->slot];
+	tat = &view->counters[flow->slot].tat;
+	/* Relaxed throughout: each word is valid by itself, and a charge publishes nothing but itself. */
+	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_relaxed);
+	interval = gcra_interval(rate);
+	if (__builtin_expect((atomic_load_explicit(&limits->flags, memory_order_relaxed) & DECIDE_SINGLE_MASK) ||
+				     flow->stream != LAYOUT_NONE || interval == 0 || n > gcra_burst(rate) ||
+				     atomic_load_explicit(&limits->hold_until_ns, memory_order_relaxed) > now_ns,
+			     0))
+		return decide_all(view, flow, traffic, n, now_ns);
+	seen = atomic_load_explicit(tat, memory_order_relaxed);
+	for (;;) {
+		uint64_t earliest = gcra_earliest(seen, interval, gcra_burst(rate), n);
+
+		if (earliest > now_ns)
+			break;
+		if (__builtin_expect(atomic_compare_exchange_strong_explicit(
+					     tat, &seen, gcra_charge(seen, now_ns, interval, n),
+					     memory_order_relaxed, memory_order_relaxed),
+				     1))
+			return decide_admitted(now_ns);
+		pause_briefly();
+	}
+	/* A state that no honest writer left, or one that reservations moved ahead, is decide_all's. */
+	if (seen - now_ns > (uint64_t)gcra_burst(rate) * interval ||
+	    atomic_load_explicit(&view->counters[flow->slot].reserved_until, memory_order_relaxed) > now_ns)
+		return decide_all(view, flow, traffic, n, now_ns);
+	return (struct tg_verdict){.at_ns = gcra_earliest(seen, interval, gcra_burst(rate), n),
+				   .reason = TG_REFUSED_RATE};
+}
+
+#endif

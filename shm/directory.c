@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The directory: from a key to its slot, found or claimed without a lock from any process.
+ *
+ * Linear probing. A slot belongs to the pair of its key's halves once both are set, and for ever. A
+ * claimer sets the first half by compare-and-swap from 0, then the second; whoever finds the first half
+ * alone sets the second for its own key if the first fits, so a claimer that dies in between leaves
+ * nothing stuck: the same key completes the claim.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "shm/tg.h"
+
+/* At 4/7 full, runs of this length do not occur by chance; a table that somebody filled ends here. */
+#define PROBES 512
+
+uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim)
+{
+	uint32_t slot = hash_slot(key, view->slots);
+	uint32_t probes = view->slots < PROBES ? view->slots : PROBES;
+
+	for (uint32_t i = 0; i < probes; i++, slot = slot + 1 < view->slots ? slot + 1 : 0) {
+		_Atomic uint64_t *half = view->counters[slot].key;
+		/* Relaxed: a half never changes once set, and publishes nothing but itself. */
+		uint64_t first = atomic_load_explicit(&half[0], memory_order_relaxed);
+		uint64_t second = 0;
+
+		if (first == 0 && !claim)
+			return LAYOUT_NONE;
+		if (first == 0 && atomic_compare_exchange_strong_explicit(&half[0], &first, key->half[0],
+									  memory_order_relaxed,
+									  memory_order_relaxed))
+			first = key->half[0];
+		if (first != key->half[0])
+			continue;
+		second = atomic_load_explicit(&half[1], memory_order_relaxed);
+		if (second == 0 && !claim)
+			return LAYOUT_NONE;
+		if (second == 0 && atomic_compare_exchange_strong_explicit(&half[1], &second, key->half[1],
+									   memory_order_relaxed,
+									   memory_order_relaxed))
+			second = key->half[1];
+		if (second == key->half[1])
+			return slot;
+	}
+	return LAYOUT_NONE;
+}
+
+/* Tells the sidecar a slot's text, until it has filled the slot: the ring may have been full before. */
+static void announce(struct tg *tg, enum layout_record_kind kind, const struct tg_flow *flow,
+		     const void *text, size_t length)
+{
+	struct layout_record record = {.kind = kind, .slot = flow->slot, .source = flow->source,
+				       .destination = flow->destination};
+
+	if (atomic_load_explicit(&tg->view.more[flow->slot].generation, memory_order_relaxed) == 0)
+		ring_put(tg, &record, text, length);
+}
+
+static uint32_t slot_of_text(struct tg *tg, enum hash_kind kind, enum layout_record_kind record, const void *text,
+			     size_t length, struct hash_key *ret_key)
+{
+	struct hash_key key = hash_bytes(kind, text, length, tg->header.seed);
+	struct tg_flow flow = {LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE};
+
+	flow.slot = directory_find(&tg->view, &key, true);
+	if (flow.slot != LAYOUT_NONE)
+		announce(tg, record, &flow, text, length);
+	*ret_key = key;
+	return flow.slot;
+}
+
+int source_resolve(struct tg *tg, const uint8_t address[16], struct tg_source *ret)
+{
+	struct tg_source source = {0};
+	struct hash_key key;
+
+	memcpy(source.address, address, sizeof(source.address));
+	source.slot = slot_of_text(tg, HASH_SOURCE, LAYOUT_RECORD_SOURCE, source.address,
+				   sizeof(source.address), &key);
+	*ret = source;
+	return source.slot == LAYOUT_NONE ? -ENOSPC : 0;
+}
+
+int tg_source(struct tg *tg, const char *address, struct tg_source *ret)
+{
+	uint8_t bytes[16];
+	int error = address ? destination_address(address, bytes) : -EINVAL;
+
+	return error ? error : source_resolve(tg, bytes, ret);
+}
+
+/* The destination table has two copies: one is read, and read again if it was replaced meanwhile, which
+ * a writer does once a reload. The bound keeps a reader from ever waiting. */
+static int match(struct tg *tg, const char *name, struct destination_match *ret)
+{
+	int error = -EINVAL;
+
+	for (int tries = 0; tries < 4; tries++) {
+		uint32_t index = atomic_load_explicit(&tg->live->names_index, memory_order_acquire);
+
+		error = destination_match(tg->names[index & 1], tg->header.sizes.names_bytes, name, ret);
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&tg->live->names_index, memory_order_relaxed) == index)
+			break;
+	}
+	return error;
+}
+
+int tg_destination(struct tg *tg, const char *name, struct tg_destination *ret)
+{
+	struct destination_match found;
+	struct tg_destination destination = {0};
+	struct hash_key key;
+	int error = name ? match(tg, name, &found) : -EINVAL;
+
+	if (error)
+		return error;
+	destination.slot = slot_of_text(tg, HASH_DESTINATION, LAYOUT_RECORD_DESTINATION, found.name,
+					found.length, &key);
+	memcpy(destination.key, key.half, sizeof(destination.key));
+	*ret = destination;
+	return destination.slot == LAYOUT_NONE ? -ENOSPC : 0;
+}
+
+int tg_destination_name(struct tg *tg, const char *name, char *text, size_t size)
+{
+	struct destination_match found;
+	int error = name ? match(tg, name, &found) : -EINVAL;
+	size_t length, fits;
+
+	if (error)
+		return error;
+	length = found.length;
+	if (size > 0) {
+		fits = length < size ? length : size - 1;
+		memcpy(text, found.name, fits);
+		text[fits] = '\0';
+	}
+	return (int)length;
+}
+
+int tg_flow(struct tg *tg, const struct tg_source *source, const struct tg_destination *destination,
+	    struct tg_flow *ret)
+{
+	struct hash_key key = hash_pair(source->address, destination->key, tg->header.seed);
+
+	*ret = (struct tg_flow){directory_find(&tg->view, &key, true), source->slot, destination->slot,
+				LAYOUT_NONE};
+	if (ret->slot == LAYOUT_NONE)
+		return -ENOSPC;
+	announce(tg, LAYOUT_RECORD_FLOW, ret, source->address, sizeof(source->address));
+	return 0;
+}
+
+int tg_stream(struct tg *tg, const struct tg_flow *flow, const char *name, struct tg_flow *ret)
+{
+	struct hash_key key;
+	struct tg_flow with = *flow;
+
+	if (name == NULL || *name == '\0' || strlen(name) > LAYOUT_TEXT)
+		return -EINVAL;
+	with.stream = slot_of_text(tg, HASH_STREAM, LAYOUT_RECORD_STREAM, name, strlen(name), &key);
+	if (with.stream == LAYOUT_NONE)
+		return -ENOSPC;
+	*ret = with;
+	return 0;
+}

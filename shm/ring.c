@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reports: counted at once, and told to the sidecar by this worker's ring.
+ *
+ * One producer a ring (the threads of a process share it under a mutex of their own), one consumer. R0:
+ * a record is whole before the head that covers it is stored (release); the sidecar loads the head
+ * (acquire) before it reads the record: pairs with R1 in sidecar/drain.c. A producer that dies in the
+ * middle loses that record alone. A full ring loses the text, never the count.
+ *
+ * The doorbell is a FIFO in the segment's folder, opened for reading and writing so that it survives the
+ * sidecar. It is rung only if the sidecar says that it sleeps. B0: the head is stored, then `sleeping` is
+ * loaded; the sidecar stores `sleeping`, then loads the heads once more; both with a full fence between,
+ * so at least one of them sees the other: pairs with B1 in sidecar/drain.c.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shm/lease.h"
+#include "shm/tg.h"
+#include "shm/window.h"
+
+void ring_bell(struct tg *tg)
+{
+	static const char byte = 1;
+
+	if (tg->wake < 0)
+		return;
+	/* A full pipe means that the sidecar has been told. */
+	while (write(tg->wake, &byte, 1) < 0 && errno == EINTR)
+		;
+}
+
+void ring_put(struct tg *tg, const struct layout_record *head, const void *text, size_t length)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	uint32_t records = tg->header.sizes.ring_records;
+	struct layout_record *record;
+	uint64_t at;
+
+	if (worker == tg->spare)
+		return;
+	pthread_mutex_lock(&tg->local->ring);
+	at = atomic_load_explicit(&worker->head, memory_order_relaxed);
+	if (at - atomic_load_explicit(&worker->tail, memory_order_acquire) >= records) {
+		atomic_store_explicit(&worker->lost,
+				      atomic_load_explicit(&worker->lost, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
+	} else {
+		record = &tg->records[(uint64_t)tg->local->index * records + (at & (records - 1))];
+		memcpy(record, head, offsetof(struct layout_record, text));
+		record->sequence = at;
+		record->whole = (uint16_t)(length < UINT16_MAX ? length : UINT16_MAX);
+		record->length = (uint16_t)(length < LAYOUT_TEXT ? length : LAYOUT_TEXT);
+		if (record->length)
+			memcpy(record->text, text, record->length);
+		atomic_store_explicit(&worker->head, at + 1, memory_order_release); /* R0 */
+	}
+	pthread_mutex_unlock(&tg->local->ring);
+	atomic_thread_fence(memory_order_seq_cst); /* B0 */
+	if (atomic_load_explicit(&tg->live->sleeping, memory_order_relaxed))
+		ring_bell(tg);
+}
+
+/* Adds to a word whose upper half names the minute; a new minute starts it anew. */
+static void minute_add(_Atomic uint64_t *word, uint32_t minute, uint32_t n)
+{
+	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t next;
+
+	do {
+		uint64_t count = (uint32_t)(seen >> 32) == minute ? (uint32_t)seen : 0;
+
+		count = count + n > UINT32_MAX ? UINT32_MAX : count + n;
+		next = (uint64_t)minute << 32 | count;
+	} while (!atomic_compare_exchange_weak_explicit(word, &seen, next, memory_order_relaxed,
+							memory_order_relaxed));
+}
+
+static void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n, uint64_t now_ns)
+{
+	struct layout_counters_more *totals = &view->counters_more[slot];
+	uint32_t minute = (uint32_t)(now_ns / WINDOW_MINUTE_NS);
+	struct layout_minute *minutes = &view->minutes[(uint64_t)slot * view->minute_slots + minute % view->minute_slots];
+	bool delivered = code >= 200 && code < 300;
+	bool bounced = code >= 500 && code < 600;
+
+	atomic_fetch_add_explicit(delivered ? &totals->delivered :
+				  bounced   ? &totals->bounced :
+					      &totals->deferred,
+				  n, memory_order_relaxed);
+	minute_add(delivered ? &minutes->delivered : bounced ? &minutes->bounced : &minutes->deferred, minute, n);
+}
+
+void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply *reply)
+{
+	enum tg_reason special = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &special);
+	uint32_t n = reply->n ? reply->n : 1;
+	struct layout_record record;
+
+	if (flow->slot >= tg->view.slots)
+		return;
+	reply_count(&tg->view, flow->slot, reply->code, n, now_ns);
+	if (reply->code >= 200 && reply->code < 300 &&
+	    !(decide_flags(&tg->view, flow) & LAYOUT_REPORT_DELIVERED))
+		return;
+	record = (struct layout_record){
+		.kind = LAYOUT_RECORD_REPLY,
+		.slot = flow->slot,
+		.source = flow->source,
+		.destination = flow->destination,
+		.replied_ns = now_ns,
+		.admitted_ns = reply->admitted_ns,
+		.n = n,
+		.code = reply->code,
+		.enhanced = {reply->enhanced[0], reply->enhanced[1], reply->enhanced[2]},
+		.place = reply->place,
+		.traffic = reply->traffic,
+		.stage = reply->stage,
+		.open = lease_count(atomic_load_explicit(&tg->view.counters_more[flow->slot].gauge,
+							 memory_order_relaxed)),
+	};
+	ring_put(tg, &record, reply->text, reply->text ? reply->length : 0);
+}
+
+static const char *digits(const char *at, const char *end, unsigned most, unsigned *ret)
+{
+	const char *start = at;
+	unsigned value = 0;
+
+	while (at < end && at - start < (ptrdiff_t)most && *at >= '0' && *at <= '9')
+		value = value * 10 + (unsigned)(*at++ - '0');
+	*ret = value;
+	return at > start ? at : NULL;
+}
+
+/* RFC 3463: class "." subject "." detail, class 2, 4 or 5, the others up to three digits. */
+static void enhanced_parse(const char *at, const char *end, uint16_t ret[3])
+{
+	unsigned part[3];
+
+	for (int i = 0; i < 3; i++) {
+		at = digits(at, end, i == 0 ? 1 : 3, &part[i]);
+		if (at == NULL || (i < 2 && (at >= end || *at++ != '.')))
+			return;
+	}
+	if ((part[0] != 2 && part[0] != 4 && part[0] != 5) || (at < end && *at >= '0' && *at <= '9'))
+		return;
+	for (int i = 0; i < 3; i++)
+		ret[i] = (uint16_t)part[i];
+}
+
+int tg_reply_parse(const char *line, size_t length, struct tg_reply *ret)
+{
+	const char *end = line + length;
+	unsigned code = 0;
+	const char *at = digits(line, end, 3, &code);
+
+	if (at == NULL || at != line + 3 || code < 200 || code > 599 ||
+	    (at < end && *at != ' ' && *at != '-' && *at != '\r' && *at != '\n'))
+		return -EINVAL;
+	ret->code = (uint16_t)code;
+	ret->enhanced[0] = ret->enhanced[1] = ret->enhanced[2] = 0;
+	if (at < end)
+		enhanced_parse(at + 1, end, ret->enhanced);
+	ret->text = line;
+	ret->length = length;
+	return 0;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One attachment, as the library's files share it. Private to this process.
+ */
+#ifndef TG_TG_H
+#define TG_TG_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "shm/clock.h"
+#include "shm/decide.h"
+#include "shm/hash.h"
+#include "shm/layout.h"
+
+/* What a fork must not inherit: the kernel wipes this page in the child (MADV_WIPEONFORK), so the child
+ * finds no worker here and takes a slot of its own. A zeroed mutex is a free one. */
+struct local {
+	_Atomic(struct layout_worker *) worker;
+	uint32_t index;
+	uint32_t lease_hint;
+	pthread_mutex_t claim; /* to take a worker slot, once */
+	pthread_mutex_t ring;  /* threads share the worker's ring, which has one producer */
+};
+
+struct mapping {
+	void *base;
+	uint64_t bytes;
+};
+
+struct tg {
+	struct view view;
+	const struct layout_live *live;
+	struct local *local;
+	bool vdso;
+	struct layout_header header; /* as it was when attached: what stands in the file is not read again */
+	struct layout_offsets offsets;
+	struct mapping files[LAYOUT_FILES];
+	const char *names[2];
+	struct layout_worker *workers;
+	_Atomic uint64_t *leases;
+	struct layout_record *records;
+	int wake; /* FIFO */
+	struct layout_worker *spare; /* counts of a process that found no worker slot; told to nobody */
+	char segment[256];
+	int64_t owner;
+};
+
+/* The worker slot of this process, taken at its first call after a fork. Never NULL. */
+struct layout_worker *worker_claim(struct tg *tg);
+
+static inline struct layout_worker *tg_worker(struct tg *tg)
+{
+	struct layout_worker *worker = atomic_load_explicit(&tg->local->worker, memory_order_acquire);
+
+	return __builtin_expect(worker != NULL, 1) ? worker : worker_claim(tg);
+}
+
+void worker_release(struct tg *tg);
+
+/* The owner word of a process: pid and start time. 0: there is no such process. */
+uint64_t worker_identity(int pid);
+
+/* Counts in this thread's shard: plain additions where the shard is the thread's own. */
+enum { SHARD_UNKNOWN };
+extern __thread uint32_t shard_of_thread __attribute__((tls_model("initial-exec")));
+uint32_t shard_assign(void);
+
+static inline void count_one(struct layout_worker *worker, size_t field)
+{
+	uint32_t shard = shard_of_thread;
+	_Atomic uint64_t *word;
+
+	if (__builtin_expect(shard == SHARD_UNKNOWN, 0))
+		shard = shard_assign();
+	word = (_Atomic uint64_t *)((char *)&worker->shards[shard - 1] + field);
+	/* Relaxed: a sum that the sidecar reads now and then. */
+	if (__builtin_expect(shard < LAYOUT_SHARDS, 1))
+		atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(word, 1, memory_order_relaxed);
+}
+
+/* The last word on a verdict: counts it; a refusal by a retired segment is TG_RETIRED. */
+struct tg_verdict tg_settle(struct tg *tg, struct layout_worker *worker, struct tg_verdict verdict);
+
+/* The time; and what to answer at once instead of deciding: TG_ADMITTED (nothing special), TG_RETIRED,
+ * TG_REFUSED_LOST, or TG_REASONS (admit whatever the limits say: on_sidecar_loss is "open"). */
+uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special);
+
+static inline uint64_t clock_now(const struct tg *tg, enum tg_reason *ret_special)
+{
+	uint64_t now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
+
+	return __builtin_expect(now_ns != 0, 1) ? now_ns : clock_slow(tg, ret_special);
+}
+
+/* ---- directory.c */
+
+/* The slot of a key: found or, if claim, claimed. LAYOUT_NONE: not there, or no room. */
+uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim);
+
+/* The source of 16 bytes of address; claims its slot and tells the sidecar. -ENOSPC. */
+int source_resolve(struct tg *tg, const uint8_t address[16], struct tg_source *ret);
+
+/* ---- ring.c */
+
+/* Puts a record on this worker's ring and rings the doorbell if the sidecar sleeps. text is cut. */
+void ring_bell(struct tg *tg);
+void ring_put(struct tg *tg, const struct layout_record *head, const void *text, size_t length);
+
+#endif
