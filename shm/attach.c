@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/lease.h"
 #include "shm/tg.h"
 
 #define WAKE_NAME "wake"
@@ -236,6 +237,7 @@ int tg_attach(const struct tg_options *options, struct tg **ret)
 	if (tg == NULL)
 		return -ENOMEM;
 	tg->wake = -1;
+	tg->former = LAYOUT_NONE;
 	tg->spare = aligned_alloc(LAYOUT_LINE, sizeof(*tg->spare));
 	error = tg->spare ? options_take(tg, options) : -ENOMEM;
 	if (!error) {
@@ -262,11 +264,28 @@ void tg_detach(struct tg *tg)
 	tg_free(tg);
 }
 
+/* A connection that was closed while its lease was being carried over is still counted: not any more. */
+static void lease_agree(const struct tg *old, const struct tg *next)
+{
+	const struct layout_sizes *a = &old->header.sizes, *b = &next->header.sizes;
+
+	for (uint32_t i = 0; i < a->leases && i < b->leases; i++) {
+		uint64_t before = atomic_load(&old->leases[(uint64_t)next->former * a->leases + i]);
+
+		if (lease_state(before) != LEASE_HELD)
+			lease_reclaim(&next->view, next->leases, b, next->former, i);
+	}
+}
+
 int tg_renew(struct tg *tg)
 {
-	struct tg next = {.owner = tg->owner, .vdso = tg->vdso, .spare = tg->spare, .wake = -1};
+	struct tg next = {.owner = tg->owner, .vdso = tg->vdso, .spare = tg->spare, .wake = -1,
+			  .former = LAYOUT_NONE};
+	struct layout_worker *worker = tg_worker(tg);
 	int error;
 
+	if (worker != tg->spare)
+		next.former = tg->local->index;
 	memcpy(next.segment, tg->segment, sizeof(next.segment));
 	error = local_make(&next);
 	if (error)
@@ -280,6 +299,8 @@ int tg_renew(struct tg *tg)
 		munmap(next.local, LAYOUT_PAGE);
 		return error;
 	}
+	if (next.former != LAYOUT_NONE && next.local->index == next.former)
+		lease_agree(tg, &next);
 	worker_release(tg);
 	unmap_all(tg);
 	munmap(tg->local, LAYOUT_PAGE);

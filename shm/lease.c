@@ -231,6 +231,8 @@ int tg_disconnect(struct tg *tg, const struct tg_lease *lease)
 {
 	if (tg_worker(tg) == tg->spare || lease->entry >= tg->header.sizes.leases)
 		return -EINVAL;
+	if (atomic_load_explicit(&tg->live->state, memory_order_acquire) == LAYOUT_RETIRED)
+		return -ESTALE;
 	return lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->local->index, lease->entry,
 			    lease->sequence);
 }

@@ -41,6 +41,7 @@ struct tg {
 	_Atomic uint64_t *leases;
 	struct layout_record *records;
 	int wake; /* FIFO */
+	uint32_t former; /* after tg_renew: the worker slot in the segment before, whose leases were carried over */
 	struct layout_worker *spare; /* counts of a process that found no worker slot; told to nobody */
 	char segment[256];
 	int64_t owner;

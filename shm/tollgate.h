@@ -227,7 +227,8 @@ struct tg_lease {
 TG_API struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 				    struct tg_lease *ret);
 
-/* Returns a lease. -EINVAL: not a lease of this process, or returned before. */
+/* Returns a lease. -EINVAL: not a lease of this process, or returned before. -ESTALE: the segment was
+ * replaced; tg_renew, then return it again. */
 TG_API int tg_disconnect(struct tg *tg, const struct tg_lease *lease);
 
 TG_API int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,

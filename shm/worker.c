@@ -60,6 +60,11 @@ static struct layout_worker *slot_take(struct tg *tg, uint64_t identity)
 	uint32_t workers = tg->header.sizes.workers;
 	uint32_t first = (uint32_t)getpid() % workers;
 
+	/* After a replacement this process's slot was carried over with its leases. */
+	if (tg->former < workers && atomic_load(&tg->workers[tg->former].owner) == identity) {
+		tg->local->index = tg->former;
+		return &tg->workers[tg->former];
+	}
 	for (uint32_t i = 0; i < workers; i++) {
 		uint32_t index = (first + i) % workers;
 		struct layout_worker *worker = &tg->workers[index];

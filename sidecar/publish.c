@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "sidecar/publish.h"
+
+#include <string.h>
+
+#include "shm/window.h"
+
+static bool store64(_Atomic uint64_t *word, uint64_t value)
+{
+	if (atomic_load_explicit(word, memory_order_relaxed) == value)
+		return false;
+	segment_step();
+	/* Release: a word never overtakes the words that were ordered before it. */
+	atomic_store_explicit(word, value, memory_order_release);
+	return true;
+}
+
+static bool store32(_Atomic uint32_t *word, uint32_t value)
+{
+	if (atomic_load_explicit(word, memory_order_relaxed) == value)
+		return false;
+	segment_step();
+	atomic_store_explicit(word, value, memory_order_release);
+	return true;
+}
+
+void publish_unlimited(struct publish_limits *limits)
+{
+	memset(limits, 0, sizeof(*limits));
+	for (int c = 0; c < TG_CLASSES; c++) {
+		limits->burst[c] = UINT32_MAX;
+		limits->hour_cap[c] = limits->day_cap[c] = PUBLISH_NO_CAP;
+	}
+}
+
+static bool capped(const uint32_t cap[TG_CLASSES])
+{
+	return cap[TG_TRANSACTIONAL] != PUBLISH_NO_CAP;
+}
+
+static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
+{
+	uint64_t flags = l->flags & (LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_REPORT_DELIVERED |
+				     LAYOUT_COUNT_RECIPIENTS);
+
+	flags |= capped(l->hour_cap) ? LAYOUT_HOUR : 0;
+	flags |= capped(l->day_cap) ? LAYOUT_DAY : 0;
+	flags |= l->hold_lower_ns > now_ns ? LAYOUT_HOLD_LOWER : 0;
+	return flags | (uint64_t)(l->hour_phase_s % 3600) << LAYOUT_HOUR_PHASE_SHIFT |
+	       (uint64_t)(l->day_phase_min % 1440) << LAYOUT_DAY_PHASE_SHIFT |
+	       (uint64_t)(l->calendar % LAYOUT_CALENDARS) << LAYOUT_CALENDAR_SHIFT;
+}
+
+/* The debt in messages stays; a held flow owes nothing beyond its hold, so that its probe can go. */
+static void state_rescale(_Atomic uint64_t *tat, uint64_t old_ns, uint64_t new_ns, uint64_t bound_ns,
+			  uint64_t until_ns, uint64_t now_ns)
+{
+	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
+	uint64_t next;
+
+	do {
+		if (seen == LAYOUT_POISON)
+			return;
+		next = gcra_clamp(gcra_rescale(seen, now_ns, old_ns, new_ns), now_ns, bound_ns);
+		if (until_ns > now_ns && next > until_ns)
+			next = until_ns;
+		if (next == seen)
+			return;
+		segment_step();
+	} while (!atomic_compare_exchange_weak_explicit(tat, &seen, next, memory_order_relaxed,
+							memory_order_relaxed));
+}
+
+/* Where workers went on charging the old interval between the rescaling and the new limit, the
+ * difference is charged after: what was admitted under the old limit counts as much as under the new. */
+static void state_catch_up(_Atomic uint64_t *tat, uint64_t rescaled, uint64_t old_ns, uint64_t new_ns)
+{
+	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
+
+	while (seen != LAYOUT_POISON && seen > rescaled && old_ns != 0) {
+		unsigned __int128 more = (unsigned __int128)(seen - rescaled) * (new_ns - old_ns) / old_ns;
+
+		if (more > GCRA_SPAN_MAX ||
+		    atomic_compare_exchange_weak_explicit(tat, &seen, seen + (uint64_t)more,
+							  memory_order_relaxed, memory_order_relaxed))
+			return;
+	}
+}
+
+static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int count)
+{
+	bool changed = false;
+
+	for (int i = 0; i < count; i++)
+		changed |= store64(&words[i], rates[i]);
+	return changed;
+}
+
+/* Puts rates in force over the one state that they share. */
+static bool rates_publish(_Atomic uint64_t *words, const uint64_t *rates, int count, uint64_t old_rate,
+			  _Atomic uint64_t *tat, uint64_t reserve_ns, uint64_t until_ns, uint64_t now_ns)
+{
+	uint64_t old_ns = gcra_interval(old_rate), new_ns = gcra_interval(rates[0]);
+	uint64_t bound = gcra_burst(rates[0]) * new_ns + reserve_ns;
+	bool changed;
+
+	if (new_ns > old_ns) {
+		uint64_t rescaled;
+
+		state_rescale(tat, old_ns, new_ns, bound, until_ns, now_ns);
+		rescaled = atomic_load_explicit(tat, memory_order_relaxed);
+		changed = rates_store(words, rates, count);
+		state_catch_up(tat, rescaled > now_ns ? rescaled : now_ns, old_ns, new_ns);
+		return changed;
+	}
+	changed = rates_store(words, rates, count);
+	if (new_ns < old_ns || until_ns > now_ns)
+		state_rescale(tat, old_ns, new_ns, bound, until_ns, now_ns);
+	return changed;
+}
+
+/* The rate that held until now: the slot's own, or the defaults'. */
+static uint64_t rate_before(const struct segment *s, uint32_t slot)
+{
+	uint64_t own = atomic_load_explicit(&s->limits[slot].rate[TG_TRANSACTIONAL], memory_order_relaxed);
+	const struct segment_slot *known = &s->slots[slot];
+	uint32_t index = known->kind == SEGMENT_SOURCE	    ? LAYOUT_DEFAULT_SOURCE :
+			 known->kind == SEGMENT_DESTINATION ? LAYOUT_DEFAULT_DESTINATION :
+			 known->kind == SEGMENT_STREAM	    ? LAYOUT_DEFAULT_STREAM :
+							      LAYOUT_DEFAULT_FLOW;
+	uint32_t of_destination;
+
+	if (own)
+		return own;
+	if (known->kind == SEGMENT_FLOW && known->destination < s->view.slots) {
+		of_destination = atomic_load_explicit(&s->more[known->destination].default_index, memory_order_relaxed);
+		if (of_destination >= LAYOUT_DEFAULT_FIRST && of_destination < LAYOUT_DEFAULTS)
+			index = of_destination;
+	}
+	return atomic_load_explicit(&s->defaults[index].limits.rate[TG_TRANSACTIONAL], memory_order_relaxed);
+}
+
+/* A phase that moves back makes the next window begin earlier: its number is put in force first, with
+ * the count of this one, so that no window is granted anew. */
+static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, uint64_t new_flags, uint64_t now_ns)
+{
+	const struct layout_calendar *calendar = &s->calendars[(new_flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	struct {
+		_Atomic uint64_t *word;
+		uint32_t before, after;
+	} windows[] = {
+		{&s->view.counters[slot].hour, window_hour(calendar, old_flags, now_ns), window_hour(calendar, new_flags, now_ns)},
+		{&s->view.counters[slot].day, window_day(calendar, old_flags, now_ns), window_day(calendar, new_flags, now_ns)},
+	};
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t seen = atomic_load_explicit(windows[i].word, memory_order_relaxed);
+
+		while (windows[i].after > windows[i].before && (uint32_t)(seen >> 32) == windows[i].before &&
+		       !atomic_compare_exchange_weak_explicit(
+			       windows[i].word, &seen, (uint64_t)windows[i].after << 32 | (uint32_t)seen,
+			       memory_order_relaxed, memory_order_relaxed))
+			;
+	}
+}
+
+static bool caps_store(_Atomic uint32_t *words, const uint32_t cap[TG_CLASSES])
+{
+	bool changed = false;
+
+	if (!capped(cap))
+		return false;
+	for (int c = 0; c < TG_CLASSES; c++)
+		changed |= store32(&words[c], cap[c]);
+	return changed;
+}
+
+static uint64_t connections_word(const struct publish_limits *l)
+{
+	uint64_t word = (uint64_t)(l->per_connection < 0xffff ? l->per_connection : 0xffff) << 48;
+
+	for (int c = 0; c < TG_CLASSES; c++) {
+		uint64_t cap = l->connections[c] ? l->connections[c] : 0xffff;
+
+		word |= (cap < 0xffff ? cap : 0xffff) << (16 * c);
+	}
+	return word;
+}
+
+static void rates_pack(const struct publish_limits *l, uint64_t rates[TG_CLASSES])
+{
+	for (int c = 0; c < TG_CLASSES; c++) {
+		rates[c] = gcra_rate(l->interval_ns, l->burst[c]);
+		/* The word 0 would say "never filled". */
+		if (rates[c] == 0)
+			rates[c] = gcra_rate(GCRA_SPAN_MAX, 0);
+	}
+}
+
+bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits *l, uint64_t now_ns)
+{
+	struct layout_limits *limits = &s->limits[slot];
+	struct layout_limits_more *more = &s->more[slot];
+	struct layout_counters *counters = &s->view.counters[slot];
+	uint64_t flags = flags_word(l, now_ns);
+	uint64_t old_flags = atomic_load_explicit(&limits->flags, memory_order_relaxed);
+	uint64_t held = l->hold_until_ns > l->hold_lower_ns ? l->hold_until_ns : l->hold_lower_ns;
+	uint64_t rates[TG_CLASSES];
+	uint64_t connection_rate = gcra_rate(l->connection_interval_ns, l->connection_burst);
+	bool changed;
+
+	rates_pack(l, rates);
+	if ((flags ^ old_flags) & ~LAYOUT_FLAG_BITS)
+		phase_prepare(s, slot, old_flags, flags, now_ns);
+	/* A hold first of all: it is what a deferral asks for. */
+	changed = store64(&more->hold_lower_ns, l->hold_lower_ns);
+	changed |= store64(&limits->hold_until_ns, l->hold_until_ns);
+	changed |= caps_store(limits->hour_cap, l->hour_cap);
+	changed |= caps_store(limits->day_cap, l->day_cap);
+	changed |= store64(&limits->flags, flags);
+	changed |= rates_publish(limits->rate, rates, TG_CLASSES, rate_before(s, slot), &counters->tat,
+				 s->header.reserve_longest_ns, l->hold_until_ns ? l->hold_until_ns : held, now_ns);
+	changed |= store64(&more->connections, connections_word(l));
+	changed |= rates_publish(&more->connection_rate, &connection_rate, 1,
+				 atomic_load_explicit(&more->connection_rate, memory_order_relaxed),
+				 &counters->connection_tat, 0, 0, now_ns);
+	changed |= store32(&more->generation, 1);
+	return changed;
+}
+
+void publish_default(struct segment *s, uint32_t index, const struct publish_limits *l)
+{
+	struct layout_default_limits *at = &s->defaults[index];
+	uint64_t rates[TG_CLASSES];
+
+	rates_pack(l, rates);
+	caps_store(at->limits.hour_cap, l->hour_cap);
+	caps_store(at->limits.day_cap, l->day_cap);
+	store64(&at->limits.flags, flags_word(l, 0));
+	rates_store(at->limits.rate, rates, TG_CLASSES);
+	store64(&at->more.connections, connections_word(l));
+	store64(&at->more.connection_rate, gcra_rate(l->connection_interval_ns, l->connection_burst));
+}
+
+void publish_default_index(struct segment *s, uint32_t slot, uint32_t index)
+{
+	store32(&s->more[slot].default_index, index);
+}
+
+void publish_generation(struct segment *s)
+{
+	segment_step();
+	atomic_fetch_add_explicit(&s->live->generation, 1, memory_order_release);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Writing limits so that no reader ever sees a state that allows more than the old or the new ones.
+ *
+ * Each word is valid by itself; what this file adds is the order, and that what has been used stays used:
+ * when an interval changes, the state in `counters` is rescaled by compare-and-swap, so that the debt in
+ * messages is kept. On a cut the state goes first (a moment of too little), on a raise the limit does.
+ */
+#ifndef SIDECAR_PUBLISH_H
+#define SIDECAR_PUBLISH_H
+
+#include "sidecar/segment.h"
+
+#define PUBLISH_NO_CAP UINT32_MAX
+
+/* A slot's limits in plain numbers. A zeroed struct lets nothing pass; publish_unlimited lets all. */
+struct publish_limits {
+	uint64_t interval_ns; /* a message; 0: unlimited */
+	uint32_t burst[TG_CLASSES]; /* transactional >= engaged >= bulk: the rest is reserve */
+	uint64_t hold_until_ns;	      /* for all; 0: none */
+	uint64_t hold_lower_ns;	      /* for engaged and bulk, if later */
+	uint32_t hour_cap[TG_CLASSES]; /* PUBLISH_NO_CAP: none */
+	uint32_t day_cap[TG_CLASSES];
+	uint32_t hour_phase_s;	/* < 3600 */
+	uint32_t day_phase_min; /* < 1440 */
+	uint32_t calendar;	/* < LAYOUT_CALENDARS */
+	uint32_t flags;		/* LAYOUT_SOURCE, _DESTINATION, _REPORT_DELIVERED, _COUNT_RECIPIENTS */
+	uint64_t connection_interval_ns; /* 0: unlimited */
+	uint32_t connection_burst;
+	uint32_t connections[TG_CLASSES]; /* at once; 0: unlimited; at most 65534 */
+	uint32_t per_connection;	  /* 0: unlimited; at most 65535 */
+};
+
+void publish_unlimited(struct publish_limits *limits);
+
+/* Puts limits in force for a slot. Returns true if anything changed. */
+bool publish_slot(struct segment *segment, uint32_t slot, const struct publish_limits *limits,
+		  uint64_t now_ns);
+
+/* The defaults that hold for slots nobody has filled yet: by kind (enum layout_default), or of a
+ * configured destination (LAYOUT_DEFAULT_FIRST + i). */
+void publish_default(struct segment *segment, uint32_t index, const struct publish_limits *limits);
+
+/* Which defaults the flows of a destination slot have. */
+void publish_default_index(struct segment *segment, uint32_t destination_slot, uint32_t index);
+
+/* A new configuration is in force. */
+void publish_generation(struct segment *segment);
+
+#endif

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Opening a segment: which of making, adopting, completing and replacing is due. See segment.h.
+ *
+ *   found                                   done
+ *   nothing                                 made
+ *   files that fit                          adopted
+ *   files, and made ones that are complete  the last sidecar died while naming them: named, adopted
+ *   files, and made ones that are not       it died while carrying usage over: carried on
+ *   files of other sizes                    made, usage carried over, named
+ *   files that are unfit                    made anew; nothing can be carried from what cannot be read
+ */
+#include "sidecar/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sidecar/segment_file.h"
+
+static int folder_open(const struct segment_options *options, char *reason)
+{
+	mode_t mode = options->group >= 0 ? 0750 : 0700;
+	struct stat st;
+	int folder;
+	bool made = mkdir(options->path, mode) == 0;
+
+	folder = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (folder < 0 || fstat(folder, &st) != 0) {
+		int error = -errno;
+
+		snprintf(reason, SEGMENT_REASON, "%s: %s", options->path, strerror(-error));
+		if (folder >= 0)
+			close(folder);
+		return error;
+	}
+	if (made && segment_give(folder, options) != 0) {
+		snprintf(reason, SEGMENT_REASON, "%s: cannot give it to uid %lld, group %lld: %s", options->path,
+			 (long long)options->owner, (long long)options->group, strerror(errno));
+		close(folder);
+		return -EPERM;
+	}
+	if ((!made && st.st_uid != geteuid() && (int64_t)st.st_uid != options->owner) || (st.st_mode & S_IWOTH)) {
+		snprintf(reason, SEGMENT_REASON, "%s belongs to uid %u or is writable for all", options->path, st.st_uid);
+		close(folder);
+		return -EPERM;
+	}
+	if (flock(folder, LOCK_EX | LOCK_NB) != 0) {
+		snprintf(reason, SEGMENT_REASON, "%s: another tollgated has this segment", options->path);
+		close(folder);
+		return -EBUSY;
+	}
+	fchmod(folder, mode);
+	return folder;
+}
+
+static int wake_make(const struct segment *s, const struct segment_options *options)
+{
+	int fd;
+
+	if (mkfifoat(s->folder, "wake", 0600) != 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(s->folder, "wake", O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	if (segment_give(fd, options) != 0 || fchmod(fd, 0660) != 0) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	close(fd);
+	return 0;
+}
+
+static bool sizes_fit(const struct segment *s, const struct segment_options *options)
+{
+	struct layout_sizes wanted = options->sizes;
+
+	wanted.slots = layout_slots(wanted.flows);
+	wanted.reserved = 0;
+	return memcmp(&s->header.sizes, &wanted, sizeof(wanted)) == 0 &&
+	       s->header.reserve_longest_ns == options->reserve_longest_ns &&
+	       s->engine_bytes == options->engine_bytes;
+}
+
+static void state_set(struct segment *s, enum layout_state state)
+{
+	segment_step();
+	atomic_store_explicit(&s->live->state, state, memory_order_release);
+}
+
+/* Makes new files and fills them from `old` (NULL: there is nothing), then names them. */
+static int replace(struct segment *s, struct segment *old, const struct segment_options *options, char *reason)
+{
+	uint64_t seed[4];
+	int error;
+
+	/* The seed stays, so that keys stay. */
+	if (old)
+		memcpy(seed, old->header.seed, sizeof(seed));
+	else if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	error = segment_make(s, options, seed, reason);
+	if (error)
+		return error;
+	if (old) {
+		segment_carry(old, s);
+		state_set(s, LAYOUT_LIVE);
+	}
+	error = segment_name_files(s->folder);
+	if (error)
+		snprintf(reason, SEGMENT_REASON, "cannot name the segment's files: %s", strerror(-error));
+	return error;
+}
+
+/* What a sidecar left that died while it replaced a segment. */
+static int complete(struct segment *s)
+{
+	struct segment made = {.folder = s->folder}, old = {.folder = s->folder};
+	char reason[SEGMENT_REASON];
+	int error = segment_map(&made, SEGMENT_NEW, reason);
+	bool whole;
+
+	if (error) {
+		/* Either nothing was made, or the naming was under way: control goes first, limits last. */
+		struct stat st;
+
+		if (fstatat(s->folder, "limits" SEGMENT_NEW, &st, 0) == 0 &&
+		    fstatat(s->folder, "control" SEGMENT_NEW, &st, 0) != 0)
+			return segment_name_files(s->folder);
+		return 0;
+	}
+	whole = atomic_load(&made.live->state) == LAYOUT_LIVE;
+	if (!whole && segment_map(&old, "", reason) == 0) {
+		segment_carry(&old, &made);
+		segment_unmap(&old);
+		state_set(&made, LAYOUT_LIVE);
+		whole = true;
+	}
+	segment_unmap(&made);
+	return whole ? segment_name_files(s->folder) : 0;
+}
+
+/* The mark stands at the same place in every version: workers of another version are told as well. */
+static void foreign_retire(int folder)
+{
+	int fd = openat(folder, segment_file_names[LAYOUT_LIMITS], O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	uint32_t state = LAYOUT_RETIRED;
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= 2 * LAYOUT_PAGE &&
+	    pwrite(fd, &state, sizeof(state), LAYOUT_PAGE + offsetof(struct layout_live, state)) < 0)
+		state = LAYOUT_NEW; /* a file that cannot be written cannot be marked: it loses its name soon */
+	close(fd);
+}
+
+static int open_any(struct segment *s, const struct segment_options *options, char *reason)
+{
+	struct segment old = {.folder = s->folder};
+	char why[SEGMENT_REASON];
+	int error;
+
+	error = complete(s);
+	if (error)
+		return error;
+	error = segment_map(&old, "", why);
+	if (error) {
+		foreign_retire(s->folder);
+		return replace(s, NULL, options, reason);
+	}
+	if (sizes_fit(&old, options) && atomic_load(&old.live->state) != LAYOUT_RETIRED) {
+		*s = old;
+		s->adopted = true;
+		return 0;
+	}
+	error = replace(s, &old, options, reason);
+	segment_unmap(&old);
+	s->replaced = !error;
+	return error;
+}
+
+int segment_open(const struct segment_options *options, struct segment **ret, char *reason)
+{
+	struct segment *s = calloc(1, sizeof(*s));
+	int error;
+
+	*reason = '\0';
+	if (s == NULL)
+		return -ENOMEM;
+	if (strlen(options->path) >= sizeof(s->path) || options->engine_bytes % 8) {
+		free(s);
+		return -EINVAL;
+	}
+	for (int file = 0; file < LAYOUT_FILES; file++)
+		s->fds[file] = -1;
+	s->folder = folder_open(options, reason);
+	if (s->folder < 0) {
+		error = s->folder;
+		free(s);
+		return error;
+	}
+	error = wake_make(s, options);
+	if (!error)
+		error = open_any(s, options, reason);
+	if (error) {
+		if (*reason == '\0')
+			snprintf(reason, SEGMENT_REASON, "%s: %s", options->path, strerror(-error));
+		segment_close(s, false);
+		return error;
+	}
+	strcpy(s->path, options->path);
+	*ret = s;
+	return 0;
+}
+
+void segment_live(struct segment *s)
+{
+	if (atomic_load(&s->live->state) != LAYOUT_LIVE)
+		state_set(s, LAYOUT_LIVE);
+}
+
+void segment_close(struct segment *s, bool remove)
+{
+	if (s == NULL)
+		return;
+	if (remove && s->maps[LAYOUT_LIMITS]) {
+		/* Workers that still have it mapped are told; new ones find nothing. */
+		for (int i = 0; i < 2; i++)
+			atomic_store_explicit(&s->live->scale[i].span, 0, memory_order_relaxed);
+		state_set(s, LAYOUT_RETIRED);
+		for (int file = 0; file < LAYOUT_FILES; file++)
+			unlinkat(s->folder, segment_file_names[file], 0);
+		unlinkat(s->folder, "wake", 0);
+		rmdir(s->path);
+	}
+	segment_unmap(s);
+	if (s->folder >= 0)
+		close(s->folder);
+	free(s->gauge_doubts);
+	free(s);
+}
+
+bool segment_restore(struct segment *s, void *address)
+{
+	for (int file = LAYOUT_COUNTERS; file <= LAYOUT_RINGS; file++) {
+		char *base = s->maps[file];
+
+		if (base && (char *)address >= base && (char *)address < base + s->bytes[file])
+			return ftruncate(s->fds[file], (off_t)s->bytes[file]) == 0;
+	}
+	return false;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the sidecar knows of each slot: its text, announced by workers and checked against its key.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "shm/tg.h"
+#include "sidecar/segment_file.h"
+
+uint32_t segment_find(struct segment *s, const struct hash_key *key, bool claim)
+{
+	return directory_find(&s->view, key, claim);
+}
+
+/* The kind is written last: a slot whose kind is set is whole, whatever happens to this process. */
+static void slot_name(struct segment *s, uint32_t slot, const struct segment_slot *filled,
+		      const struct hash_key *key)
+{
+	struct segment_slot *at = &s->slots[slot];
+	struct segment_slot value = *filled;
+
+	value.kind = SEGMENT_UNKNOWN;
+	memcpy(value.key, key->half, sizeof(value.key));
+	segment_step();
+	*at = value;
+	segment_step();
+	atomic_thread_fence(memory_order_release);
+	at->kind = filled->kind;
+}
+
+static bool key_stands(const struct segment *s, uint32_t slot, const struct hash_key *key)
+{
+	return atomic_load_explicit(&s->view.counters[slot].key[0], memory_order_relaxed) == key->half[0] &&
+	       atomic_load_explicit(&s->view.counters[slot].key[1], memory_order_relaxed) == key->half[1];
+}
+
+static int heap_add(struct segment *s, const char *text, size_t length, uint32_t *ret)
+{
+	uint64_t at = s->heap->used;
+
+	if (at + length > s->heap->bytes)
+		return -ENOSPC;
+	memcpy(s->heap_text + at, text, length);
+	segment_step();
+	s->heap->used = at + length;
+	*ret = (uint32_t)at;
+	return 0;
+}
+
+static int learn_text(struct segment *s, uint32_t slot, enum segment_kind kind, enum hash_kind hash,
+		      const char *text, size_t length)
+{
+	struct hash_key key = hash_bytes(hash, text, length, s->header.seed);
+	struct segment_slot filled = {.kind = kind, .source = LAYOUT_NONE, .destination = LAYOUT_NONE,
+				      .length = (uint32_t)length};
+	int error;
+
+	if (!key_stands(s, slot, &key))
+		return -EBADMSG;
+	if (s->slots[slot].kind != SEGMENT_UNKNOWN)
+		return -EALREADY;
+	if (kind == SEGMENT_SOURCE) {
+		if (length != sizeof(filled.address))
+			return -EBADMSG;
+		memcpy(filled.address, text, length);
+	} else {
+		error = heap_add(s, text, length, &filled.name);
+		if (error)
+			return error;
+	}
+	slot_name(s, slot, &filled, &key);
+	return 0;
+}
+
+static struct hash_key destination_key(const struct segment *s, uint32_t destination)
+{
+	struct hash_key key;
+
+	memcpy(key.half, s->slots[destination].key, sizeof(key.half));
+	return key;
+}
+
+static int learn_flow(struct segment *s, uint32_t slot, const uint8_t address[16], uint32_t source,
+		      uint32_t destination)
+{
+	struct hash_key source_key = hash_bytes(HASH_SOURCE, address, 16, s->header.seed);
+	struct segment_slot filled = {.kind = SEGMENT_FLOW, .source = source, .destination = destination};
+	struct hash_key key;
+
+	if (destination >= s->view.slots || source >= s->view.slots || !key_stands(s, source, &source_key))
+		return -EBADMSG;
+	if (s->slots[destination].kind != SEGMENT_DESTINATION)
+		return -EAGAIN;
+	key = destination_key(s, destination);
+	key = hash_pair(address, key.half, s->header.seed);
+	if (!key_stands(s, slot, &key))
+		return -EBADMSG;
+	if (s->slots[slot].kind != SEGMENT_UNKNOWN)
+		return -EALREADY;
+	memcpy(filled.address, address, sizeof(filled.address));
+	slot_name(s, slot, &filled, &key);
+	return 0;
+}
+
+/* A name from a worker: what the matcher would have made of it, nothing else. */
+static bool name_plain(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f)
+			return false;
+	return length > 0;
+}
+
+int segment_learn(struct segment *s, const struct layout_record *record)
+{
+	size_t length = record->length;
+
+	if (record->slot >= s->view.slots || length > LAYOUT_TEXT || length != record->whole)
+		return -EBADMSG;
+	switch (record->kind) {
+	case LAYOUT_RECORD_SOURCE:
+		return learn_text(s, record->slot, SEGMENT_SOURCE, HASH_SOURCE, record->text, length);
+	case LAYOUT_RECORD_DESTINATION:
+		if (length > DESTINATION_NAME_MAX || !name_plain(record->text, length))
+			return -EBADMSG;
+		return learn_text(s, record->slot, SEGMENT_DESTINATION, HASH_DESTINATION, record->text, length);
+	case LAYOUT_RECORD_STREAM:
+		if (!name_plain(record->text, length))
+			return -EBADMSG;
+		return learn_text(s, record->slot, SEGMENT_STREAM, HASH_STREAM, record->text, length);
+	case LAYOUT_RECORD_FLOW:
+		if (length != 16)
+			return -EBADMSG;
+		return learn_flow(s, record->slot, (const uint8_t *)record->text, record->source,
+				  record->destination);
+	default:
+		return -EBADMSG;
+	}
+}
+
+static uint32_t claim_text(struct segment *s, enum segment_kind kind, enum hash_kind hash, const void *text,
+			   size_t length)
+{
+	struct hash_key key = hash_bytes(hash, text, length, s->header.seed);
+	uint32_t slot = directory_find(&s->view, &key, true);
+	int error;
+
+	if (slot == LAYOUT_NONE)
+		return LAYOUT_NONE;
+	error = learn_text(s, slot, kind, hash, text, length);
+	return error && error != -EALREADY ? LAYOUT_NONE : slot;
+}
+
+uint32_t segment_source(struct segment *s, const uint8_t address[16])
+{
+	return claim_text(s, SEGMENT_SOURCE, HASH_SOURCE, address, 16);
+}
+
+uint32_t segment_destination(struct segment *s, const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length == 0 || length > DESTINATION_NAME_MAX)
+		return LAYOUT_NONE;
+	return claim_text(s, SEGMENT_DESTINATION, HASH_DESTINATION, name, length);
+}
+
+uint32_t segment_flow(struct segment *s, const uint8_t address[16], const char *destination)
+{
+	uint32_t to = segment_destination(s, destination);
+	uint32_t source = segment_source(s, address);
+	struct hash_key key;
+	uint32_t slot;
+	int error;
+
+	if (to == LAYOUT_NONE || source == LAYOUT_NONE)
+		return LAYOUT_NONE;
+	key = destination_key(s, to);
+	key = hash_pair(address, key.half, s->header.seed);
+	slot = directory_find(&s->view, &key, true);
+	if (slot == LAYOUT_NONE)
+		return LAYOUT_NONE;
+	error = learn_flow(s, slot, address, source, to);
+	return error && error != -EALREADY ? LAYOUT_NONE : slot;
+}
+
+const char *segment_name(const struct segment *s, uint32_t slot, char *text, size_t size)
+{
+	const struct segment_slot *known = slot < s->view.slots ? &s->slots[slot] : NULL;
+	size_t length = 0;
+
+	if (known && (known->kind == SEGMENT_DESTINATION || known->kind == SEGMENT_STREAM) &&
+	    (uint64_t)known->name + known->length <= s->heap->bytes) {
+		length = known->length < size ? known->length : size - 1;
+		memcpy(text, s->heap_text + known->name, length);
+	}
+	text[length] = '\0';
+	return text;
+}
+
+int segment_publish_names(struct segment *s, const void *table, size_t length)
+{
+	uint32_t index = atomic_load_explicit(&s->live->names_index, memory_order_relaxed) + 1;
+
+	if (length > s->header.sizes.names_bytes)
+		return -EMSGSIZE;
+	/* N0: the copy is whole before the index names it; readers load the index first (acquire). */
+	for (size_t done = 0; done < length; done += LAYOUT_PAGE) {
+		segment_step();
+		memcpy(s->names[index & 1] + done, (const char *)table + done,
+		       length - done < LAYOUT_PAGE ? length - done : LAYOUT_PAGE);
+	}
+	segment_step();
+	atomic_store_explicit(&s->live->names_index, index, memory_order_release);
+	return 0;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making, checking and mapping the files of a segment.
+ *
+ * A file is made under another name, given its size (holes: memory is touched when it is used), its
+ * header, its mode; then it gets its name. `limits` gets its name last, since attaching begins with it.
+ */
+#include "sidecar/segment_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *const segment_file_names[LAYOUT_FILES] = {
+	[LAYOUT_LIMITS] = "limits",
+	[LAYOUT_COUNTERS] = "counters",
+	[LAYOUT_RINGS] = "rings",
+	[LAYOUT_CONTROL] = "control",
+};
+
+static const mode_t file_modes[LAYOUT_FILES] = {
+	[LAYOUT_LIMITS] = 0640,
+	[LAYOUT_COUNTERS] = 0660,
+	[LAYOUT_RINGS] = 0660,
+	[LAYOUT_CONTROL] = 0600,
+};
+
+#define SEGMENT_ENGINE_MAX 65536
+
+/* In which the files get their names; a worker opens limits first. */
+static const enum layout_file naming_order[LAYOUT_FILES] = {LAYOUT_CONTROL, LAYOUT_RINGS, LAYOUT_COUNTERS,
+							    LAYOUT_LIMITS};
+
+long segment_crash_after = -1;
+
+void segment_step(void)
+{
+	if (segment_crash_after >= 0 && segment_crash_after-- == 0)
+		raise(SIGKILL);
+}
+
+struct segment_control_offsets segment_control_offsets(const struct layout_sizes *sizes, uint32_t engine_bytes)
+{
+	struct segment_control_offsets o;
+	uint64_t at = LAYOUT_PAGE;
+
+	o.tails = layout_take(&at, (uint64_t)sizes->workers * sizeof(uint64_t));
+	o.slots = layout_take(&at, (uint64_t)sizes->slots * sizeof(struct segment_slot));
+	o.engine = layout_take(&at, (uint64_t)sizes->slots * engine_bytes);
+	o.heap = layout_take(&at, sizeof(struct segment_heap));
+	/* 64 bytes a slot: a domain's name has 12 to 30; flows and sources need none. */
+	o.heap_bytes = (uint64_t)sizes->slots * 64 + 65536;
+	if (o.heap_bytes > UINT32_MAX)
+		o.heap_bytes = UINT32_MAX;
+	o.heap_text = layout_take(&at, o.heap_bytes);
+	o.bytes = at;
+	return o;
+}
+
+static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file file, uint32_t engine_bytes)
+{
+	struct layout_offsets o = layout_offsets(sizes);
+
+	switch (file) {
+	case LAYOUT_LIMITS: return o.limits_bytes;
+	case LAYOUT_COUNTERS: return o.counters_bytes;
+	case LAYOUT_RINGS: return o.rings_bytes;
+	default: return segment_control_offsets(sizes, engine_bytes).bytes;
+	}
+}
+
+/* The control file says how long an engine state is: in the header's place for it. */
+struct control_header {
+	struct layout_header header;
+	uint32_t engine_bytes;
+};
+
+static void pointers_set(struct segment *s)
+{
+	struct layout_offsets *o = &s->offsets;
+	struct segment_control_offsets c = segment_control_offsets(&s->header.sizes, s->engine_bytes);
+	char *limits = s->maps[LAYOUT_LIMITS], *counters = s->maps[LAYOUT_COUNTERS];
+	char *rings = s->maps[LAYOUT_RINGS], *control = s->maps[LAYOUT_CONTROL];
+
+	*o = layout_offsets(&s->header.sizes);
+	s->live = (void *)(limits + o->live);
+	s->calendars = (void *)(limits + o->calendars);
+	s->defaults = (void *)(limits + o->defaults);
+	s->names[0] = limits + o->names[0];
+	s->names[1] = limits + o->names[1];
+	s->limits = (void *)(limits + o->limits);
+	s->more = (void *)(limits + o->limits_more);
+	s->workers = (void *)(rings + o->workers);
+	s->leases = (void *)(rings + o->leases);
+	s->records = (void *)(rings + o->records);
+	s->tails = (void *)(control + c.tails);
+	s->slots = (void *)(control + c.slots);
+	s->engine = control + c.engine;
+	s->heap = (void *)(control + c.heap);
+	s->heap_text = control + c.heap_text;
+	s->view = (struct view){
+		.limits = s->limits,
+		.more = s->more,
+		.defaults = s->defaults,
+		.calendars = s->calendars,
+		.counters = (void *)(counters + o->counters),
+		.counters_more = (void *)(counters + o->counters_more),
+		.minutes = (void *)(counters + o->minutes),
+		.slots = s->header.sizes.slots,
+		.minute_slots = s->header.sizes.minutes,
+		.reserve_longest_ns = s->header.reserve_longest_ns,
+	};
+}
+
+static int file_map(struct segment *s, enum layout_file file)
+{
+	void *base = mmap(NULL, s->bytes[file], PROT_READ | PROT_WRITE, MAP_SHARED, s->fds[file], 0);
+
+	if (base == MAP_FAILED)
+		return -errno;
+	s->maps[file] = base;
+	return 0;
+}
+
+static int header_unfit(const struct layout_header *h, enum layout_file file, uint64_t bytes,
+			uint32_t engine_bytes, char *reason)
+{
+	const char *why = NULL;
+
+	if (h->magic != LAYOUT_MAGIC || h->byte_order != LAYOUT_BYTE_ORDER)
+		why = "is not a segment of this machine";
+	else if (h->version != LAYOUT_VERSION)
+		why = "has another version of the layout";
+	else if (h->file != file || !layout_sizes_valid(&h->sizes))
+		why = "has a damaged header";
+	else if (h->bytes != file_bytes(&h->sizes, file, engine_bytes))
+		why = "has a size that does not fit its header";
+	else if (h->bytes != bytes)
+		why = "was truncated";
+	if (why)
+		snprintf(reason, SEGMENT_REASON, "%s %s", segment_file_names[file], why);
+	return why ? -EBADMSG : 0;
+}
+
+static int file_open(struct segment *s, const char *suffix, enum layout_file file, char *reason)
+{
+	struct control_header found = {0};
+	char name[32];
+	struct stat st;
+	int error;
+
+	snprintf(name, sizeof(name), "%s%s", segment_file_names[file], suffix);
+	s->fds[file] = openat(s->folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (s->fds[file] < 0) {
+		error = -errno;
+		snprintf(reason, SEGMENT_REASON, "%s: %s", name, strerror(-error));
+		return error;
+	}
+	if (fstat(s->fds[file], &st) != 0 || !S_ISREG(st.st_mode) ||
+	    pread(s->fds[file], &found, sizeof(found), 0) < (ssize_t)sizeof(found.header)) {
+		snprintf(reason, SEGMENT_REASON, "%s cannot be read", name);
+		return -EBADMSG;
+	}
+	if (file == LAYOUT_CONTROL) {
+		/* Another version of the sidecar may have kept more or less of each slot. */
+		if (found.engine_bytes % 8 || found.engine_bytes > SEGMENT_ENGINE_MAX) {
+			snprintf(reason, SEGMENT_REASON, "%s has a damaged header", name);
+			return -EBADMSG;
+		}
+		s->engine_bytes = found.engine_bytes;
+	}
+	/* Somebody in the group may have cut a file of theirs short: it is made whole, its lost words are 0. */
+	if ((file == LAYOUT_COUNTERS || file == LAYOUT_RINGS) && (uint64_t)st.st_size < found.header.bytes &&
+	    found.header.bytes == file_bytes(&found.header.sizes, file, s->engine_bytes) &&
+	    layout_sizes_valid(&found.header.sizes) && ftruncate(s->fds[file], (off_t)found.header.bytes) == 0)
+		st.st_size = (off_t)found.header.bytes;
+	error = header_unfit(&found.header, file, (uint64_t)st.st_size, s->engine_bytes, reason);
+	if (error)
+		return error;
+	if (file != LAYOUT_LIMITS && found.header.segment != s->header.segment) {
+		snprintf(reason, SEGMENT_REASON, "%s belongs to another segment than limits", name);
+		return -EBADMSG;
+	}
+	if (file == LAYOUT_LIMITS)
+		s->header = found.header;
+	else if (memcmp(&found.header.sizes, &s->header.sizes, sizeof(s->header.sizes)) != 0) {
+		snprintf(reason, SEGMENT_REASON, "%s has other sizes than limits", name);
+		return -EBADMSG;
+	}
+	s->bytes[file] = found.header.bytes;
+	return file_map(s, file);
+}
+
+int segment_map(struct segment *s, const char *suffix, char *reason)
+{
+	int error = 0;
+
+	for (int file = 0; file < LAYOUT_FILES; file++) {
+		s->fds[file] = -1;
+		s->maps[file] = NULL;
+	}
+	for (int file = 0; file < LAYOUT_FILES && !error; file++)
+		error = file_open(s, suffix, (enum layout_file)file, reason);
+	if (error) {
+		segment_unmap(s);
+		return error;
+	}
+	pointers_set(s);
+	return 0;
+}
+
+void segment_unmap(struct segment *s)
+{
+	for (int file = 0; file < LAYOUT_FILES; file++) {
+		if (s->maps[file])
+			munmap(s->maps[file], s->bytes[file]);
+		if (s->fds[file] >= 0)
+			close(s->fds[file]);
+		s->maps[file] = NULL;
+		s->fds[file] = -1;
+	}
+}
+
+int segment_give(int fd, const struct segment_options *options)
+{
+	uid_t owner = options->owner >= 0 && geteuid() == 0 ? (uid_t)options->owner : (uid_t)-1;
+	gid_t group = options->group >= 0 ? (gid_t)options->group : (gid_t)-1;
+
+	return owner == (uid_t)-1 && group == (gid_t)-1 ? 0 : fchown(fd, owner, group);
+}
+
+static int file_make(struct segment *s, enum layout_file file, const struct segment_options *options)
+{
+	struct control_header head = {.header = s->header, .engine_bytes = options->engine_bytes};
+	uint64_t bytes = file_bytes(&s->header.sizes, file, options->engine_bytes);
+	char name[32];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s" SEGMENT_NEW, segment_file_names[file]);
+	segment_step();
+	unlinkat(s->folder, name, 0);
+	fd = openat(s->folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	s->fds[file] = fd;
+	s->bytes[file] = bytes;
+	head.header.file = file;
+	head.header.bytes = bytes;
+	segment_step();
+	if (ftruncate(fd, (off_t)bytes) != 0)
+		return -errno;
+	segment_step();
+	if (pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		return -EIO;
+	segment_step();
+	if (segment_give(fd, options) != 0)
+		return -errno;
+	if (fchmod(fd, file_modes[file]) != 0)
+		return -errno;
+	return file_map(s, file);
+}
+
+int segment_make(struct segment *s, const struct segment_options *options, const uint64_t seed[4], char *reason)
+{
+	int error = 0;
+
+	s->header = (struct layout_header){
+		.magic = LAYOUT_MAGIC,
+		.byte_order = LAYOUT_BYTE_ORDER,
+		.version = LAYOUT_VERSION,
+		.owner = options->owner >= 0 && geteuid() == 0 ? (uint32_t)options->owner : geteuid(),
+		.reserve_longest_ns = options->reserve_longest_ns,
+		.sizes = options->sizes,
+	};
+	s->header.sizes.slots = layout_slots(options->sizes.flows);
+	s->header.sizes.reserved = 0;
+	if (!layout_sizes_valid(&s->header.sizes)) {
+		snprintf(reason, SEGMENT_REASON, "sizes out of range");
+		return -EINVAL;
+	}
+	if (getrandom(&s->header.segment, sizeof(s->header.segment), 0) != sizeof(s->header.segment))
+		return -EIO;
+	memcpy(s->header.seed, seed, sizeof(s->header.seed));
+	for (int file = 0; file < LAYOUT_FILES; file++) {
+		s->fds[file] = -1;
+		s->maps[file] = NULL;
+	}
+	/* limits last: where it is there, the others are. */
+	for (int i = 0; i < LAYOUT_FILES && !error; i++)
+		error = file_make(s, naming_order[i], options);
+	if (error) {
+		snprintf(reason, SEGMENT_REASON, "cannot make the segment: %s", strerror(-error));
+		segment_unmap(s);
+		return error;
+	}
+	s->engine_bytes = options->engine_bytes;
+	pointers_set(s);
+	s->heap->bytes = segment_control_offsets(&s->header.sizes, s->engine_bytes).heap_bytes;
+	return 0;
+}
+
+int segment_name_files(int folder)
+{
+	for (int i = 0; i < LAYOUT_FILES; i++) {
+		const char *name = segment_file_names[naming_order[i]];
+		char made[32];
+
+		snprintf(made, sizeof(made), "%s" SEGMENT_NEW, name);
+		segment_step();
+		if (renameat(folder, made, folder, name) != 0 && errno != ENOENT)
+			return -errno;
+	}
+	return 0;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Mending what a broken or hostile worker left in the files that it may write.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/lease.h"
+#include "shm/window.h"
+#include "sidecar/segment.h"
+
+static uint32_t key_mend(struct segment *s, uint32_t slot)
+{
+	uint32_t mended = 0;
+
+	for (int half = 0; half < 2; half++)
+		if (atomic_load_explicit(&s->view.counters[slot].key[half], memory_order_relaxed) !=
+		    s->slots[slot].key[half]) {
+			atomic_store_explicit(&s->view.counters[slot].key[half], s->slots[slot].key[half],
+					      memory_order_relaxed);
+			mended++;
+		}
+	return mended;
+}
+
+/* A state beyond any bound becomes a full bucket. */
+static uint32_t tat_mend(_Atomic uint64_t *tat, uint64_t rate, uint64_t longest_ns, uint64_t now_ns)
+{
+	uint64_t most = gcra_burst(rate) * gcra_interval(rate);
+	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
+
+	if (seen == LAYOUT_POISON && rate == 0)
+		return 0;
+	if (gcra_clamp(seen, now_ns, most + most / 8 + longest_ns + WINDOW_SECOND_NS) == seen)
+		return 0;
+	return atomic_compare_exchange_strong_explicit(tat, &seen, now_ns + most, memory_order_relaxed,
+						       memory_order_relaxed);
+}
+
+/* A period that cannot be is set back to what was last seen there; sound ones are remembered. */
+static uint32_t window_mend(_Atomic uint64_t *word, uint32_t period, uint64_t *remembered)
+{
+	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+
+	if ((uint32_t)(seen >> 32) <= period + 1 && (uint32_t)seen != UINT32_MAX) {
+		*remembered = seen;
+		return 0;
+	}
+	return atomic_compare_exchange_strong_explicit(word, &seen, *remembered, memory_order_relaxed,
+						       memory_order_relaxed);
+}
+
+static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
+{
+	struct layout_counters *counters = &s->view.counters[slot];
+	struct segment_slot *known = &s->slots[slot];
+	uint64_t flags = atomic_load_explicit(&s->limits[slot].flags, memory_order_relaxed);
+	uint64_t rate = atomic_load_explicit(&s->limits[slot].rate[TG_TRANSACTIONAL], memory_order_relaxed);
+	const struct layout_calendar *calendar = &s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	uint64_t longest = s->header.reserve_longest_ns;
+	uint64_t reserved = atomic_load_explicit(&counters->reserved_until, memory_order_relaxed);
+	uint32_t mended = key_mend(s, slot);
+
+	mended += tat_mend(&counters->tat, rate, longest, now_ns);
+	mended += tat_mend(&counters->connection_tat,
+			   atomic_load_explicit(&s->more[slot].connection_rate, memory_order_relaxed), 0, now_ns);
+	if (reserved > now_ns + longest + WINDOW_SECOND_NS) {
+		atomic_store_explicit(&counters->reserved_until, 0, memory_order_relaxed);
+		mended++;
+	}
+	/* Bursts of the express lane are at most as long as two of the longest reservations. */
+	if (atomic_load_explicit(&counters->express, memory_order_relaxed) >
+	    now_ns + 2 * (longest + gcra_burst(rate) * gcra_interval(rate)) + WINDOW_SECOND_NS) {
+		atomic_store_explicit(&counters->express, now_ns + longest, memory_order_relaxed);
+		mended++;
+	}
+	mended += window_mend(&counters->hour, window_hour(calendar, flags, now_ns), &known->hour);
+	mended += window_mend(&counters->day, window_day(calendar, flags, now_ns), &known->day);
+	return mended;
+}
+
+uint32_t segment_sweep(struct segment *s, uint32_t first, uint32_t count, uint64_t now_ns)
+{
+	uint32_t mended = 0;
+
+	for (uint32_t slot = first; slot < s->view.slots && slot - first < count; slot++)
+		if (s->slots[slot].kind != SEGMENT_UNKNOWN)
+			mended += slot_sweep(s, slot, now_ns);
+	return mended;
+}
+
+#define UNSURE UINT16_MAX
+
+/* How many leases each slot has; UNSURE where one is being taken or returned. */
+static void leases_count(const struct segment *s, uint16_t *counts)
+{
+	const struct layout_sizes *sizes = &s->header.sizes;
+
+	for (uint32_t w = 0; w < sizes->workers; w++) {
+		if (atomic_load_explicit(&s->workers[w].owner, memory_order_relaxed) == 0)
+			continue;
+		for (uint32_t i = 0; i < sizes->leases; i++) {
+			uint64_t entry = atomic_load_explicit(&s->leases[(uint64_t)w * sizes->leases + i], memory_order_relaxed);
+			uint32_t slot = lease_slot(entry);
+
+			if (lease_state(entry) == LEASE_FREE || slot >= s->view.slots)
+				continue;
+			if (lease_state(entry) != LEASE_HELD || counts[slot] >= UNSURE - 1)
+				counts[slot] = UNSURE;
+			else
+				counts[slot]++;
+		}
+	}
+}
+
+uint32_t segment_sweep_gauges(struct segment *s)
+{
+	uint16_t *counts = calloc(s->view.slots, sizeof(*counts));
+	uint32_t mended = 0;
+
+	if (s->gauge_doubts == NULL)
+		s->gauge_doubts = calloc(s->view.slots, sizeof(*s->gauge_doubts));
+	if (counts == NULL || s->gauge_doubts == NULL) {
+		free(counts);
+		return 0;
+	}
+	leases_count(s, counts);
+	for (uint32_t slot = 0; slot < s->view.slots; slot++) {
+		_Atomic uint64_t *gauge = &s->view.counters_more[slot].gauge;
+		uint64_t seen = atomic_load_explicit(gauge, memory_order_relaxed);
+
+		if (seen == 0 && counts[slot] == 0)
+			continue;
+		if (counts[slot] == UNSURE || lease_count(seen) == counts[slot])
+			s->gauge_doubts[slot] = 0;
+		else if (s->gauge_doubts[slot] != seen + 1)
+			s->gauge_doubts[slot] = seen + 1;
+		else
+			mended += atomic_compare_exchange_strong_explicit(gauge, &seen, (uint64_t)counts[slot] << 48,
+									  memory_order_relaxed, memory_order_relaxed);
+	}
+	free(counts);
+	return mended;
+}
