@@ -2,9 +2,12 @@
  *
  * What is reckoned from the outcome of a run.
  */
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
-#include "sidecar/simulate.h"
+#include "sidecar/simulate_mta.h"
+#include "sidecar/units.h"
 
 void simulate_result_free(struct simulate_result *result)
 {
@@ -38,4 +41,74 @@ double simulate_score(const struct simulate_result *result, const struct simulat
 {
 	return simulate_share(result, oracle) - simulate_avoidable_per_1000(result) / 100 -
 	       result->blocked_share;
+}
+
+/* ---- the outcome ---------------------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The delay of transactional mail; what has not been delivered counts with its age. */
+static int mta_delays(const struct mta *mta, struct simulate_result *result)
+{
+	double *delays = malloc((mta->message_count + 1) * sizeof *delays);
+	size_t count = 0;
+
+	if (!delays)
+		return -ENOMEM;
+	for (size_t i = 0; i < mta->message_count; i++) {
+		const struct simulate_message *message = &mta->messages[i];
+		bool delivered = message->finished && message->cause == RECEIVER_ACCEPTED;
+		uint64_t end = delivered ? message->sent_ns : mta->scenario->duration_ns;
+
+		if (message->class == TG_TRANSACTIONAL)
+			delays[count++] = (double)(end - message->arrival_ns) / UNITS_SECOND_NS;
+	}
+	qsort(delays, count, sizeof *delays, by_value);
+	result->transactional_p50_s = count ? delays[count / 2] : NAN;
+	result->transactional_p99_s = count ? delays[(size_t)((double)count * 0.99)] : NAN;
+	free(delays);
+	return 0;
+}
+
+static bool pool_writes(const struct scenario *scenario, uint32_t pool, uint32_t receiver)
+{
+	for (size_t i = 0; i < scenario->traffic_count; i++)
+		if (scenario->traffic[i].pool == pool && scenario->traffic[i].receiver == receiver)
+			return true;
+	return false;
+}
+
+static void mta_blocks(const struct mta *mta, struct simulate_result *result)
+{
+	const struct scenario *scenario = mta->scenario;
+	double blocked = 0, late = 0, pairs = 0;
+
+	for (uint32_t r = 0; r < scenario->receiver_count; r++)
+		for (size_t s = 0; s < scenario->source_count; s++) {
+			blocked += (double)mta->receivers[r].sources[s].blocked_ns;
+			late += (double)mta->receivers[r].sources[s].blocked_late_ns;
+			pairs += pool_writes(scenario, scenario->sources[s].pool, r);
+		}
+	result->blocked_ip_hours = blocked / UNITS_HOUR_NS;
+	result->blocked_after_first_hour = late / UNITS_HOUR_NS;
+	result->blocked_share = pairs > 0 ? blocked / (pairs * (double)scenario->duration_ns) : 0;
+}
+
+int mta_outcome(const struct mta *mta, struct simulate_result *result)
+{
+	int error = mta_delays(mta, result);
+
+	if (error)
+		return error;
+	result->arrived = mta->message_count;
+	result->makespan_s = result->delivered == result->arrived
+				     ? (double)mta->last_delivery_ns / UNITS_SECOND_NS
+				     : NAN;
+	mta_blocks(mta, result);
+	return 0;
 }

@@ -7,12 +7,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sidecar/simulate_file.h"
+#include "sidecar/simulate_reader.h"
 #include "sidecar/units.h"
 
 #define DEFAULT_DURATION (8 * UNITS_HOUR_NS)
@@ -38,167 +38,9 @@ struct scenario_file {
 	char pools[SCENARIO_SOURCES_MAX][64];
 };
 
-/* Where the reader stands: `at` is the path of the mapping whose keys are being read. */
-struct reader {
-	const char *name;
-	const struct yaml_marks *marks;
-	char at[128];
-	char *error;
-	size_t error_size;
-};
-
-__attribute__((format(printf, 3, 4))) static int refuse(const struct reader *reader, const char *key,
-							 const char *format, ...)
-{
-	struct yaml_mark mark = {0};
-	char path[192], reason[192];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(reason, sizeof reason, format, args);
-	va_end(args);
-	snprintf(path, sizeof path, "%s%s%s", reader->at, *reader->at && *key ? "." : "", key);
-	if (yaml_marks_find(reader->marks, path, &mark) != 0)
-		yaml_marks_find(reader->marks, reader->at, &mark);
-	snprintf(reader->error, reader->error_size, "%s:%u:%u: %s", reader->name, mark.line,
-		 mark.column, reason);
-	return -EINVAL;
-}
-
-__attribute__((format(printf, 2, 3))) static void enter(struct reader *reader, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(reader->at, sizeof reader->at, format, args);
-	va_end(args);
-}
-
-/* ---- values: what is not written keeps *ret -------------------------------------------------------- */
-
-static int take_duration(const struct reader *reader, const char *key, const char *text, uint64_t *ret)
-{
-	const char *reason;
-
-	if (!text)
-		return 0;
-	if (units_duration(text, ret, &reason) != 0)
-		return refuse(reader, key, "%s: %s", text, reason);
-	if (*ret > SCENARIO_DURATION_MAX)
-		return refuse(reader, key, "%s: longer than 400 days", text);
-	return 0;
-}
-
-static int take_count(const struct reader *reader, const char *key, const char *text, uint64_t least,
-		      uint64_t most, uint64_t *ret)
-{
-	const char *reason;
-	uint64_t count;
-
-	if (!text)
-		return 0;
-	if (units_count(text, &count, &reason) != 0)
-		return refuse(reader, key, "%s: %s", text, reason);
-	if (count < least || count > most)
-		return refuse(reader, key, "%s: must be %llu to %llu", text, (unsigned long long)least,
-			      (unsigned long long)most);
-	*ret = count;
-	return 0;
-}
-
-/* A limit: a count, or unlimited, which is 0. */
-static int take_limit(const struct reader *reader, const char *key, const char *text, uint32_t *ret)
-{
-	uint64_t count = *ret;
-
-	if (text && strcmp(text, "unlimited") == 0) {
-		*ret = 0;
-		return 0;
-	}
-	if (take_count(reader, key, text, 1, UINT32_MAX, &count) != 0)
-		return -EINVAL;
-	*ret = (uint32_t)count;
-	return 0;
-}
-
-static int take_number(const struct reader *reader, const char *key, const char *text, double least,
-		       double most, double *ret)
-{
-	double number;
-	char *end;
-
-	if (!text)
-		return 0;
-	number = strtod(text, &end);
-	if (end == text || *end || !isfinite(number))
-		return refuse(reader, key, "%s: not a number", text);
-	if (number < least || number > most)
-		return refuse(reader, key, "%s: must be %g to %g", text, least, most);
-	*ret = number;
-	return 0;
-}
-
-/* "60/min"; other than in a configuration also "2.5/min". In messages a second. */
-static int take_rate(const struct reader *reader, const char *key, const char *text, double *ret)
-{
-	const char *slash = text ? strchr(text, '/') : NULL;
-	const char *reason;
-	struct units_rate rate;
-	double factor = 1;
-	char whole[64];
-
-	if (!text)
-		return 0;
-	snprintf(whole, sizeof whole, "%s", text);
-	if (slash && memchr(text, '.', (size_t)(slash - text))) {
-		char *end;
-
-		factor = strtod(text, &end);
-		if (end != slash || !(factor > 0) || !isfinite(factor))
-			return refuse(reader, key, "%s: not a number before the slash", text);
-		snprintf(whole, sizeof whole, "1%s", slash);
-	}
-	if (units_rate(whole, &rate, &reason) != 0)
-		return refuse(reader, key, "%s: %s", text, reason);
-	*ret = rate.count == 0 ? INFINITY
-			       : factor * (double)rate.count * UNITS_SECOND_NS / (double)rate.period_ns;
-	return 0;
-}
-
-static int take_word(const struct reader *reader, const char *key, const char *text,
-		     const char *const *words, int *ret)
-{
-	char all[128] = "";
-
-	if (!text)
-		return 0;
-	for (int i = 0; words[i]; i++) {
-		size_t used = strlen(all);
-
-		if (strcmp(text, words[i]) == 0) {
-			*ret = i;
-			return 0;
-		}
-		snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", words[i]);
-	}
-	return refuse(reader, key, "%s: must be one of %s", text, all);
-}
-
-/* A reply of a receiver: 4xx or 5xx and a text. */
-static int take_reply(const struct reader *reader, const char *key, const char *text, const char **ret)
-{
-	if (!text)
-		return 0;
-	if ((text[0] != '4' && text[0] != '5') || strspn(text, "0123456789") != 3 ||
-	    (text[3] && text[3] != ' ' && text[3] != '-'))
-		return refuse(reader, key, "%.40s: must begin with a reply code of 4xx or 5xx", text);
-	*ret = text;
-	return 0;
-}
-
 /* ---- receivers ------------------------------------------------------------------------------------- */
 
-static int read_accept(const struct reader *reader, const char *prefix, const struct file_accept *from,
+static int read_accept(const struct simulate_reader *reader, const char *prefix, const struct file_accept *from,
 		       struct scenario_accept *ret)
 {
 	static const char *const keys[] = {"connections", "per_connection", "hour", "day"};
@@ -209,14 +51,14 @@ static int read_accept(const struct reader *reader, const char *prefix, const st
 	char key[48];
 
 	snprintf(key, sizeof key, "%srate", prefix);
-	if (take_rate(reader, key, from->rate, &accept.rate) != 0)
+	if (simulate_take_rate(reader, key, from->rate, &accept.rate) != 0)
 		return -EINVAL;
 	snprintf(key, sizeof key, "%sburst", prefix);
-	if (take_number(reader, key, from->burst, 1, UINT32_MAX, &accept.burst) != 0)
+	if (simulate_take_number(reader, key, from->burst, 1, UINT32_MAX, &accept.burst) != 0)
 		return -EINVAL;
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		snprintf(key, sizeof key, "%s%s", prefix, keys[i]);
-		if (take_limit(reader, key, texts[i], limits[i]) != 0)
+		if (simulate_take_limit(reader, key, texts[i], limits[i]) != 0)
 			return -EINVAL;
 	}
 	if (accept.burst == 0)
@@ -225,7 +67,7 @@ static int read_accept(const struct reader *reader, const char *prefix, const st
 	return 0;
 }
 
-static int read_over(const struct reader *reader, const struct file_receiver *from,
+static int read_over(const struct simulate_reader *reader, const struct file_receiver *from,
 		     struct scenario_receiver *to)
 {
 	const struct file_over none = {0}, *over = from->over ? from->over : &none;
@@ -236,50 +78,50 @@ static int read_over(const struct reader *reader, const struct file_receiver *fr
 							  "over.day"};
 	const char *all = default_over;
 
-	if (take_reply(reader, "over", from->over_text, &all) != 0 ||
-	    take_reply(reader, "over.rate", over->rate, &all) != 0)
+	if (simulate_take_reply(reader, "over", from->over_text, &all) != 0 ||
+	    simulate_take_reply(reader, "over.rate", over->rate, &all) != 0)
 		return -EINVAL;
 	for (int i = 0; i < SCENARIO_LIMITS; i++) {
 		to->over[i] = all;
-		if (take_reply(reader, keys[i], texts[i], &to->over[i]) != 0)
+		if (simulate_take_reply(reader, keys[i], texts[i], &to->over[i]) != 0)
 			return -EINVAL;
 	}
 	return 0;
 }
 
-static int read_windows(const struct reader *reader, const struct file_receiver *from,
+static int read_windows(const struct simulate_reader *reader, const struct file_receiver *from,
 			struct scenario_receiver *to)
 {
 	int kind = 0;
 
-	if (take_word(reader, "windows", from->windows_kind, window_names, &kind) != 0)
+	if (simulate_take_word(reader, "windows", from->windows_kind, window_names, &kind) != 0)
 		return -EINVAL;
 	if (from->windows &&
-	    (take_word(reader, "windows.kind", from->windows->kind, window_names, &kind) != 0 ||
-	     take_duration(reader, "windows.phase", from->windows->phase, &to->phase_ns) != 0))
+	    (simulate_take_word(reader, "windows.kind", from->windows->kind, window_names, &kind) != 0 ||
+	     simulate_take_duration(reader, "windows.phase", from->windows->phase, &to->phase_ns) != 0))
 		return -EINVAL;
 	to->sliding = kind == 1;
 	return 0;
 }
 
 /* "20 in 10m" */
-static int take_when(const struct reader *reader, const char *text, struct scenario_receiver *to)
+static int take_when(const struct simulate_reader *reader, const char *text, struct scenario_receiver *to)
 {
 	const char *in = strstr(text, " in ");
 	uint64_t count = 0;
 	char number[32];
 
 	if (!in || (size_t)(in - text) >= sizeof number)
-		return refuse(reader, "penalty.when", "%.40s: must be written as \"20 in 10m\"", text);
+		return simulate_refuse(reader, "penalty.when", "%.40s: must be written as \"20 in 10m\"", text);
 	snprintf(number, sizeof number, "%.*s", (int)(in - text), text);
-	if (take_count(reader, "penalty.when", number, 1, SCENARIO_PENALTY_MAX, &count) != 0 ||
-	    take_duration(reader, "penalty.when", in + 4, &to->penalty.window_ns) != 0)
+	if (simulate_take_count(reader, "penalty.when", number, 1, SCENARIO_PENALTY_MAX, &count) != 0 ||
+	    simulate_take_duration(reader, "penalty.when", in + 4, &to->penalty.window_ns) != 0)
 		return -EINVAL;
 	to->penalty.count = (uint32_t)count;
 	return 0;
 }
 
-static int read_penalty(const struct reader *reader, const struct file_penalty *from,
+static int read_penalty(const struct simulate_reader *reader, const struct file_penalty *from,
 			struct scenario_receiver *to)
 {
 	if (!from)
@@ -288,14 +130,14 @@ static int read_penalty(const struct reader *reader, const struct file_penalty *
 	to->penalty.repeat = 1;
 	to->penalty.reply = to->over[SCENARIO_RATE];
 	if (take_when(reader, from->when ? from->when : "20 in 10m", to) != 0 ||
-	    take_duration(reader, "penalty.hold", from->hold, &to->penalty.hold_ns) != 0 ||
-	    take_number(reader, "penalty.repeat", from->repeat, 1, 1000, &to->penalty.repeat) != 0 ||
-	    take_reply(reader, "penalty.reply", from->reply, &to->penalty.reply) != 0)
+	    simulate_take_duration(reader, "penalty.hold", from->hold, &to->penalty.hold_ns) != 0 ||
+	    simulate_take_number(reader, "penalty.repeat", from->repeat, 1, 1000, &to->penalty.repeat) != 0 ||
+	    simulate_take_reply(reader, "penalty.reply", from->reply, &to->penalty.reply) != 0)
 		return -EINVAL;
 	return 0;
 }
 
-static int read_history(const struct reader *reader, const struct file_history *from,
+static int read_history(const struct simulate_reader *reader, const struct file_history *from,
 			struct scenario_receiver *to)
 {
 	double floor = 200.0 / 3600;
@@ -304,28 +146,28 @@ static int read_history(const struct reader *reader, const struct file_history *
 		return 0;
 	to->history.factor = 3;
 	to->history.over = default_history;
-	if (take_number(reader, "history.factor", from->factor, 1, 1e6, &to->history.factor) != 0 ||
-	    take_rate(reader, "history.floor", from->floor, &floor) != 0 ||
-	    take_reply(reader, "history.over", from->over, &to->history.over) != 0)
+	if (simulate_take_number(reader, "history.factor", from->factor, 1, 1e6, &to->history.factor) != 0 ||
+	    simulate_take_rate(reader, "history.floor", from->floor, &floor) != 0 ||
+	    simulate_take_reply(reader, "history.over", from->over, &to->history.over) != 0)
 		return -EINVAL;
 	to->history.floor = floor * 3600;
 	return 0;
 }
 
-static int read_greylist(const struct reader *reader, const struct file_greylist *from,
+static int read_greylist(const struct simulate_reader *reader, const struct file_greylist *from,
 			 struct scenario_receiver *to)
 {
 	if (!from)
 		return 0;
 	to->greylist.delay_ns = 5 * UNITS_MINUTE_NS;
 	to->greylist.reply = default_greylist;
-	if (take_duration(reader, "greylist.delay", from->delay, &to->greylist.delay_ns) != 0 ||
-	    take_reply(reader, "greylist.reply", from->reply, &to->greylist.reply) != 0)
+	if (simulate_take_duration(reader, "greylist.delay", from->delay, &to->greylist.delay_ns) != 0 ||
+	    simulate_take_reply(reader, "greylist.reply", from->reply, &to->greylist.reply) != 0)
 		return -EINVAL;
 	return 0;
 }
 
-static int read_noises(const struct reader *reader, const struct file_receiver *from,
+static int read_noises(const struct simulate_reader *reader, const struct file_receiver *from,
 		       struct scenario_receiver *to)
 {
 	const struct file_noise *list = from->noise ? from->noise : from->noises;
@@ -342,8 +184,8 @@ static int read_noises(const struct reader *reader, const struct file_receiver *
 		snprintf(key[0], sizeof key[0], from->noise ? "noise.share" : "noise[%zu].share", i);
 		snprintf(key[1], sizeof key[1], from->noise ? "noise.reply" : "noise[%zu].reply", i);
 		noises[i] = (struct scenario_noise){.share = 0.005, .reply = default_noise};
-		if (take_number(reader, key[0], list[i].share, 0, 1, &noises[i].share) != 0 ||
-		    take_reply(reader, key[1], list[i].reply, &noises[i].reply) != 0)
+		if (simulate_take_number(reader, key[0], list[i].share, 0, 1, &noises[i].share) != 0 ||
+		    simulate_take_reply(reader, key[1], list[i].reply, &noises[i].reply) != 0)
 			return -EINVAL;
 	}
 	return 0;
@@ -358,7 +200,7 @@ static int by_time(const void *a, const void *b)
 
 /* A change names what changes; what it does not name stays as the change before it left it. So they are
  * put in the order of time first. */
-static int read_changes(const struct reader *reader, const struct file_receiver *from,
+static int read_changes(const struct simulate_reader *reader, const struct file_receiver *from,
 			struct scenario_receiver *to)
 {
 	struct scenario_change *changes = calloc(from->changes_count + 1, sizeof *changes);
@@ -372,7 +214,7 @@ static int read_changes(const struct reader *reader, const struct file_receiver 
 		char key[48];
 
 		snprintf(key, sizeof key, "changes[%zu].at", i);
-		if (take_duration(reader, key, from->changes[i].at, &changes[i].at_ns) != 0)
+		if (simulate_take_duration(reader, key, from->changes[i].at, &changes[i].at_ns) != 0)
 			return -EINVAL;
 		/* Until the order is known this says which text it came from. */
 		changes[i].accept.hour = (uint32_t)i;
@@ -390,7 +232,7 @@ static int read_changes(const struct reader *reader, const struct file_receiver 
 	return 0;
 }
 
-static int read_outages(const struct reader *reader, const struct file_receiver *from,
+static int read_outages(const struct simulate_reader *reader, const struct file_receiver *from,
 			struct scenario_receiver *to)
 {
 	struct scenario_outage *outages = calloc(from->outages_count + 1, sizeof *outages);
@@ -408,15 +250,15 @@ static int read_outages(const struct reader *reader, const struct file_receiver 
 		snprintf(key[2], sizeof key[2], "outage[%zu].reply", i);
 		outages[i].for_ns = 20 * UNITS_MINUTE_NS;
 		outages[i].reply = default_outage;
-		if (take_duration(reader, key[0], outage->at, &outages[i].at_ns) != 0 ||
-		    take_duration(reader, key[1], outage->length, &outages[i].for_ns) != 0 ||
-		    take_reply(reader, key[2], outage->reply, &outages[i].reply) != 0)
+		if (simulate_take_duration(reader, key[0], outage->at, &outages[i].at_ns) != 0 ||
+		    simulate_take_duration(reader, key[1], outage->length, &outages[i].for_ns) != 0 ||
+		    simulate_take_reply(reader, key[2], outage->reply, &outages[i].reply) != 0)
 			return -EINVAL;
 	}
 	return 0;
 }
 
-static int read_receiver(const struct reader *reader, const struct file_receiver *from,
+static int read_receiver(const struct simulate_reader *reader, const struct file_receiver *from,
 			 struct scenario_receiver *to)
 {
 	int rc;
@@ -441,14 +283,14 @@ static int read_receiver(const struct reader *reader, const struct file_receiver
 	if (!rc)
 		rc = read_outages(reader, from, to);
 	if (!rc)
-		rc = take_duration(reader, "latency", from->latency, &to->latency_ns);
+		rc = simulate_take_duration(reader, "latency", from->latency, &to->latency_ns);
 	return rc;
 }
 
-static int read_receivers(struct reader *reader, const struct file *file, struct scenario *to)
+static int read_receivers(struct simulate_reader *reader, const struct file *file, struct scenario *to)
 {
 	if (file->receivers_count > SCENARIO_RECEIVERS_MAX)
-		return refuse(reader, "receivers", "more than %d receivers", SCENARIO_RECEIVERS_MAX);
+		return simulate_refuse(reader, "receivers", "more than %d receivers", SCENARIO_RECEIVERS_MAX);
 	to->receivers = calloc(file->receivers_count, sizeof *to->receivers);
 	if (!to->receivers)
 		return -ENOMEM;
@@ -456,16 +298,16 @@ static int read_receivers(struct reader *reader, const struct file *file, struct
 	for (unsigned i = 0; i < file->receivers_count; i++) {
 		int rc;
 
-		enter(reader, "receivers[%u]", i);
+		simulate_enter(reader, "receivers[%u]", i);
 		for (unsigned j = 0; j < i; j++)
 			if (strcmp(file->receivers[i].destination, file->receivers[j].destination) == 0)
-				return refuse(reader, "destination", "%s: named before",
+				return simulate_refuse(reader, "destination", "%s: named before",
 					      file->receivers[i].destination);
 		rc = read_receiver(reader, &file->receivers[i], &to->receivers[i]);
 		if (rc)
 			return rc;
 	}
-	enter(reader, "%s", "");
+	simulate_enter(reader, "%s", "");
 	return 0;
 }
 
@@ -479,7 +321,7 @@ static int pool_index(const struct scenario *scenario, const char *name)
 	return -1;
 }
 
-static int read_source(const struct reader *reader, const struct file_source *from,
+static int read_source(const struct simulate_reader *reader, const struct file_source *from,
 		       struct scenario *to)
 {
 	struct scenario_source *source = &to->sources[to->source_count];
@@ -490,12 +332,12 @@ static int read_source(const struct reader *reader, const struct file_source *fr
 	source->address = from->address ? from->address : "192.0.2.1";
 	if (inet_pton(AF_INET, source->address, address) != 1 &&
 	    inet_pton(AF_INET6, source->address, address) != 1)
-		return refuse(reader, "address", "%s: not an address", source->address);
+		return simulate_refuse(reader, "address", "%s: not an address", source->address);
 	for (size_t i = 0; i < to->source_count; i++)
 		if (strcmp(to->sources[i].address, source->address) == 0)
-			return refuse(reader, "address", "%s: named before", source->address);
+			return simulate_refuse(reader, "address", "%s: named before", source->address);
 	if (strlen(pool) >= sizeof to->file->pools[0])
-		return refuse(reader, "pool", "%.20s…: longer than 63 characters", pool);
+		return simulate_refuse(reader, "pool", "%.20s…: longer than 63 characters", pool);
 	if (index < 0) {
 		index = (int)to->pool_count++;
 		strcpy(to->file->pools[index], pool);
@@ -505,25 +347,25 @@ static int read_source(const struct reader *reader, const struct file_source *fr
 	return 0;
 }
 
-static int read_sources(struct reader *reader, const struct file *file, struct scenario *to)
+static int read_sources(struct simulate_reader *reader, const struct file *file, struct scenario *to)
 {
 	static const struct file_source one;
 
 	if (file->sources_count > SCENARIO_SOURCES_MAX)
-		return refuse(reader, "sources", "more than %d sources", SCENARIO_SOURCES_MAX);
+		return simulate_refuse(reader, "sources", "more than %d sources", SCENARIO_SOURCES_MAX);
 	to->sources = calloc(file->sources_count + 1, sizeof *to->sources);
 	if (!to->sources)
 		return -ENOMEM;
 	for (unsigned i = 0; i < file->sources_count; i++) {
-		enter(reader, "sources[%u]", i);
+		simulate_enter(reader, "sources[%u]", i);
 		if (read_source(reader, &file->sources[i], to) != 0)
 			return -EINVAL;
 	}
-	enter(reader, "%s", "");
+	simulate_enter(reader, "%s", "");
 	return file->sources_count ? 0 : read_source(reader, &one, to);
 }
 
-static int read_one_traffic(const struct reader *reader, const struct file_traffic *from,
+static int read_one_traffic(const struct simulate_reader *reader, const struct file_traffic *from,
 			    const struct scenario *scenario, struct scenario_traffic *to)
 {
 	uint64_t messages = DEFAULT_MESSAGES;
@@ -532,22 +374,22 @@ static int read_one_traffic(const struct reader *reader, const struct file_traff
 	if (from->pool)
 		pool = pool_index(scenario, from->pool);
 	if (pool < 0)
-		return refuse(reader, "pool", "%s: no source is in this pool", from->pool);
+		return simulate_refuse(reader, "pool", "%s: no source is in this pool", from->pool);
 	if (from->destination) {
 		while (to->receiver < scenario->receiver_count &&
 		       strcmp(scenario->receivers[to->receiver].destination, from->destination) != 0)
 			to->receiver++;
 		if (to->receiver == scenario->receiver_count)
-			return refuse(reader, "destination", "%s: no receiver of this name",
+			return simulate_refuse(reader, "destination", "%s: no receiver of this name",
 				      from->destination);
 	}
-	if (take_word(reader, "class", from->class, class_names, &class) != 0 ||
-	    take_word(reader, "arrival", from->arrival, arrival_names, &arrival) != 0 ||
-	    take_count(reader, "messages", from->messages, 0, SCENARIO_MESSAGES_MAX, &messages) != 0 ||
-	    take_duration(reader, "start", from->start, &to->start_ns) != 0)
+	if (simulate_take_word(reader, "class", from->class, class_names, &class) != 0 ||
+	    simulate_take_word(reader, "arrival", from->arrival, arrival_names, &arrival) != 0 ||
+	    simulate_take_count(reader, "messages", from->messages, 0, SCENARIO_MESSAGES_MAX, &messages) != 0 ||
+	    simulate_take_duration(reader, "start", from->start, &to->start_ns) != 0)
 		return -EINVAL;
 	to->over_ns = to->start_ns < scenario->duration_ns ? scenario->duration_ns - to->start_ns : 0;
-	if (take_duration(reader, "over", from->over, &to->over_ns) != 0)
+	if (simulate_take_duration(reader, "over", from->over, &to->over_ns) != 0)
 		return -EINVAL;
 	to->pool = (uint32_t)pool;
 	to->class = (enum tg_class)class;
@@ -575,43 +417,43 @@ static void default_traffic(struct scenario *scenario)
 	scenario->traffic_count = 2 * scenario->receiver_count;
 }
 
-static int read_traffic(struct reader *reader, const struct file *file, struct scenario *to)
+static int read_traffic(struct simulate_reader *reader, const struct file *file, struct scenario *to)
 {
 	if (file->traffic_count > SCENARIO_TRAFFIC_MAX)
-		return refuse(reader, "traffic", "more than %d entries", SCENARIO_TRAFFIC_MAX);
+		return simulate_refuse(reader, "traffic", "more than %d entries", SCENARIO_TRAFFIC_MAX);
 	to->traffic = calloc(file->traffic_count + 2 * to->receiver_count, sizeof *to->traffic);
 	if (!to->traffic)
 		return -ENOMEM;
 	if (!file->traffic_count)
 		default_traffic(to);
 	for (unsigned i = 0; i < file->traffic_count; i++) {
-		enter(reader, "traffic[%u]", i);
+		simulate_enter(reader, "traffic[%u]", i);
 		if (read_one_traffic(reader, &file->traffic[i], to, &to->traffic[i]) != 0)
 			return -EINVAL;
 		to->traffic_count++;
 	}
-	enter(reader, "%s", "");
+	simulate_enter(reader, "%s", "");
 	for (size_t i = 0; i < to->traffic_count; i++)
 		to->message_count += to->traffic[i].messages;
 	if (to->message_count > SCENARIO_MESSAGES_MAX)
-		return refuse(reader, "traffic", "more than %u messages in all", SCENARIO_MESSAGES_MAX);
+		return simulate_refuse(reader, "traffic", "more than %u messages in all", SCENARIO_MESSAGES_MAX);
 	return 0;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------- */
 
-static int read_scenario(struct reader *reader, struct scenario *to)
+static int read_scenario(struct simulate_reader *reader, struct scenario *to)
 {
 	const struct file *file = to->file->file;
 	int rc;
 
 	to->duration_ns = DEFAULT_DURATION;
 	to->seed = 1;
-	rc = take_duration(reader, "duration", file->duration, &to->duration_ns);
+	rc = simulate_take_duration(reader, "duration", file->duration, &to->duration_ns);
 	if (!rc && to->duration_ns < UNITS_MINUTE_NS)
-		rc = refuse(reader, "duration", "%s: shorter than a minute", file->duration);
+		rc = simulate_refuse(reader, "duration", "%s: shorter than a minute", file->duration);
 	if (!rc)
-		rc = take_count(reader, "seed", file->seed, 0, UINT64_MAX, &to->seed);
+		rc = simulate_take_count(reader, "seed", file->seed, 0, UINT64_MAX, &to->seed);
 	if (!rc)
 		rc = read_receivers(reader, file, to);
 	if (!rc)
@@ -627,7 +469,7 @@ int scenario_parse(const char *text, size_t length, const char *name, struct sce
 	struct scenario *scenario = calloc(1, sizeof *scenario);
 	struct yaml_marks *marks = NULL;
 	struct yaml_error wrong;
-	struct reader reader = {.name = name, .error = error, .error_size = size};
+	struct simulate_reader reader = {.name = name, .error = error, .error_size = size};
 	int rc = -ENOMEM;
 
 	snprintf(error, size, "%s: out of memory", name);
