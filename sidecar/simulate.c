@@ -23,7 +23,8 @@
 
 static const uint16_t retry_minutes[] = {5, 10, 20, 40, 60, 60, 120, 120, 240};
 
-/* ---- what happens --------------------------------------------------------------------------------- */
+/* ---- what happens
+ * --------------------------------------------------------------------------------- */
 
 static struct simulate_series *mta_series(const struct mta *mta, uint32_t flow)
 {
@@ -48,7 +49,8 @@ static void mta_retry(struct mta *mta, uint32_t id)
 
 	if (message->attempts < UINT8_MAX)
 		message->attempts++;
-	mta_event(mta, mta->now_ns + (uint64_t)((double)(retry_minutes[step] * UNITS_MINUTE_NS) * late),
+	mta_event(mta,
+		  mta->now_ns + (uint64_t)((double)(retry_minutes[step] * UNITS_MINUTE_NS) * late),
 		  MTA_EVENT_RETRY, 0, id);
 }
 
@@ -83,8 +85,8 @@ static void mta_delivered(struct mta *mta, uint32_t id)
 		series->accepted[mta_slot(mta, mta->now_ns)]++;
 }
 
-/* Whether the connection is at its end with this reply: the receiver said goodbye, or there is nothing
- * more to expect on it. */
+/* Whether the connection is at its end with this reply: the receiver said goodbye, or there is
+ * nothing more to expect on it. */
 static bool reply_closes(const struct simulate_message *message)
 {
 	if (message->cause == RECEIVER_ACCEPTED)
@@ -101,7 +103,8 @@ static const char *reply_render(const struct mta *mta, const struct simulate_mes
 	if (!place)
 		return message->text;
 	snprintf(text, size, "%.*s%s%s", (int)(place - message->text), message->text,
-		 mta->scenario->sources[message->flow / mta->scenario->receiver_count].address, place + 2);
+		 mta->scenario->sources[message->flow / mta->scenario->receiver_count].address,
+		 place + 2);
 	return text;
 }
 
@@ -150,8 +153,8 @@ static void mta_tick(struct mta *mta, uint32_t index)
 
 static void mta_change(struct mta *mta, uint16_t receiver, uint32_t index)
 {
-	receiver_change(&mta->receivers[receiver], &mta->scenario->receivers[receiver].changes[index],
-			mta->now_ns);
+	receiver_change(&mta->receivers[receiver],
+			&mta->scenario->receivers[receiver].changes[index], mta->now_ns);
 	/* The oracle knows at once; the others are asked again and know nothing new. */
 	for (uint32_t i = 0; i < mta->queue_count; i++)
 		if (mta->queues[i].receiver == receiver)
@@ -167,15 +170,14 @@ static void mta_sample(struct mta *mta, uint32_t slot)
 			mta->result->series[i % receivers].allowed[slot] +=
 				(float)mta->policy->rate(mta->self, i);
 	if (++slot < SIMULATE_SLOTS)
-		mta_event(mta, mta->scenario->duration_ns / SIMULATE_SLOTS * slot, MTA_EVENT_SAMPLE, 0, slot);
+		mta_event(mta, mta->scenario->duration_ns / SIMULATE_SLOTS * slot, MTA_EVENT_SAMPLE,
+			  0, slot);
 }
 
 static void mta_handle(struct mta *mta, const struct simulate_event *event)
 {
 	switch ((enum mta_event_kind)event->kind) {
-	case MTA_EVENT_REPLY:
-		mta_reply(mta, event->id);
-		break;
+	case MTA_EVENT_REPLY: mta_reply(mta, event->id); break;
 	case MTA_EVENT_RETRY:
 		mta_queue_put(mta, event->id);
 		mta_dispatch(mta, mta->messages[event->id].queue);
@@ -194,12 +196,8 @@ static void mta_handle(struct mta *mta, const struct simulate_event *event)
 		if (mta->flows[event->id].tick_ns == event->at_ns)
 			mta_tick(mta, event->id);
 		break;
-	case MTA_EVENT_CHANGE:
-		mta_change(mta, event->part, event->id);
-		break;
-	case MTA_EVENT_SAMPLE:
-		mta_sample(mta, event->id);
-		break;
+	case MTA_EVENT_CHANGE: mta_change(mta, event->part, event->id); break;
+	case MTA_EVENT_SAMPLE: mta_sample(mta, event->id); break;
 	}
 }
 
@@ -239,7 +237,8 @@ static int mta_loop(struct mta *mta)
 	return mta->error;
 }
 
-/* ---- setting up ----------------------------------------------------------------------------------- */
+/* ---- setting up
+ * ----------------------------------------------------------------------------------- */
 
 static void mta_queues(struct mta *mta)
 {
@@ -256,9 +255,11 @@ static void mta_queues(struct mta *mta)
 			uint32_t index = pool * (uint32_t)scenario->receiver_count + r;
 			struct mta_queue *queue = &mta->queues[index];
 
-			*queue = (struct mta_queue){.wake_ns = UINT64_MAX, .receiver = r,
-						.sources = sources, .source_count = count};
-			for (int class = 0; class < TG_CLASSES; class++)
+			*queue = (struct mta_queue){.wake_ns = UINT64_MAX,
+						    .receiver = r,
+						    .sources = sources,
+						    .source_count = count};
+			for (int class = 0; class < TG_CLASSES; class ++)
 				queue->fresh[class].first = queue->deferred[class].first =
 					SIMULATE_NO_MESSAGE;
 			for (uint32_t i = 0; i < count; i++)
@@ -307,8 +308,8 @@ static int mta_allocate(struct mta *mta, bool with_series)
 	for (size_t i = 0; i < flow_count; i++)
 		mta->flows[i].tick_ns = mta->flows[i].idle_timer_ns = UINT64_MAX;
 	for (size_t i = 0; i < scenario->receiver_count; i++)
-		if (receiver_init(&mta->receivers[i], &scenario->receivers[i], scenario->source_count,
-				  scenario->duration_ns) != 0)
+		if (receiver_init(&mta->receivers[i], &scenario->receivers[i],
+				  scenario->source_count, scenario->duration_ns) != 0)
 			return -ENOMEM;
 	return 0;
 }
@@ -327,7 +328,8 @@ static int mta_start(struct mta *mta, bool with_series)
 	mta_queues(mta);
 	for (uint16_t r = 0; r < scenario->receiver_count; r++)
 		for (uint32_t i = 0; i < scenario->receivers[r].change_count; i++)
-			mta_event(mta, scenario->receivers[r].changes[i].at_ns, MTA_EVENT_CHANGE, r, i);
+			mta_event(mta, scenario->receivers[r].changes[i].at_ns, MTA_EVENT_CHANGE, r,
+				  i);
 	for (uint32_t i = 0; i < scenario->source_count * scenario->receiver_count; i++)
 		mta_timer(mta, i);
 	if (with_series)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The simulator: a scenario's traffic, through an MTA with queues, workers and a retry schedule, paced
- * by a policy, against models of receivers, under a virtual clock.
+ * The simulator: a scenario's traffic, through an MTA with queues, workers and a retry schedule,
+ * paced by a policy, against models of receivers, under a virtual clock.
  *
- * A run depends on nothing but the scenario, the policy and the seed. The same messages arrive at the
- * same times for every policy, and the n-th attempt of a message meets the same noise, the same latency
- * and the same jitter of its retry.
+ * A run depends on nothing but the scenario, the policy and the seed. The same messages arrive at
+ * the same times for every policy, and the n-th attempt of a message meets the same noise, the same
+ * latency and the same jitter of its retry.
  */
 #ifndef SIDECAR_SIMULATE_H
 #define SIDECAR_SIMULATE_H
@@ -20,7 +20,8 @@
 struct simulate_series {
 	uint32_t accepted[SIMULATE_SLOTS];
 	uint32_t deferred[SIMULATE_SLOTS];
-	float allowed[SIMULATE_SLOTS]; /* by the policy, messages a second over all sources; 0: unknown */
+	float allowed[SIMULATE_SLOTS]; /* by the policy, messages a second over all sources; 0:
+					  unknown */
 };
 
 struct simulate_result {
@@ -34,15 +35,15 @@ struct simulate_result {
 	uint64_t causes[RECEIVER_CAUSES];
 	double blocked_ip_hours;
 	double blocked_after_first_hour; /* of blocks that began after the first hour */
-	double blocked_share;		 /* of the hours of all pairs of a source and a receiver with mail */
-	double transactional_p50_s;	 /* NAN: no transactional mail */
+	double blocked_share; /* of the hours of all pairs of a source and a receiver with mail */
+	double transactional_p50_s; /* NAN: no transactional mail */
 	double transactional_p99_s;
 	double makespan_s; /* time of the last delivery; NAN: not everything was delivered */
 	struct simulate_series *series; /* one a receiver; NULL if not asked for */
 };
 
-/* Runs the scenario under the policy. 0, -ENOMEM, or what the policy's create returned. The caller frees
- * the result with simulate_result_free. */
+/* Runs the scenario under the policy. 0, -ENOMEM, or what the policy's create returned. The caller
+ * frees the result with simulate_result_free. */
 int simulate_run(const struct scenario *scenario, const struct policy *policy, uint64_t seed,
 		 bool with_series, struct simulate_result *ret);
 void simulate_result_free(struct simulate_result *result);

@@ -49,7 +49,8 @@ bool simulate_events_take(struct simulate_events *events, struct simulate_event 
 
 		if (child >= events->count)
 			break;
-		if (child + 1 < events->count && earlier(&events->heap[child + 1], &events->heap[child]))
+		if (child + 1 < events->count &&
+		    earlier(&events->heap[child + 1], &events->heap[child]))
 			child++;
 		if (!earlier(&events->heap[child], &last))
 			break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The simulator's future: events in the order of their time, those of one instant in the order in which
- * they were added, so that a run can be repeated exactly.
+ * The simulator's future: events in the order of their time, those of one instant in the order in
+ * which they were added, so that a run can be repeated exactly.
  */
 #ifndef SIDECAR_SIMULATE_EVENT_H
 #define SIDECAR_SIMULATE_EVENT_H

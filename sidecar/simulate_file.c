@@ -2,10 +2,10 @@
  *
  * The schema of a scenario's file.
  *
- * Three keys of a receiver can be written in two ways: `over` as a text or a map, `noise` as a map or a
- * list, `windows` as a map or a word. A schema knows one type a key, so before loading the rarer form's
- * key is overwritten, in a copy of the text, by a name of the same length that no scenario has: the
- * place of everything else stays what it was.
+ * Three keys of a receiver can be written in two ways: `over` as a text or a map, `noise` as a map
+ * or a list, `windows` as a map or a word. A schema knows one type a key, so before loading the
+ * rarer form's key is overwritten, in a copy of the text, by a name of the same length that no
+ * scenario has: the place of everything else stays what it was.
  */
 #include "sidecar/simulate_file.h"
 
@@ -15,19 +15,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT(key, structure, member)                                                               \
-	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member, 0, \
-			       CYAML_UNLIMITED)
-#define NEEDED(key, structure, member)                                                             \
+#define TEXT(key, structure, member)                                                             \
+	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member, \
+			       0, CYAML_UNLIMITED)
+#define NEEDED(key, structure, member) \
 	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, structure, member, 0, CYAML_UNLIMITED)
-#define MAP(key, structure, member, fields)                                                        \
-	CYAML_FIELD_MAPPING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member,  \
+#define MAP(key, structure, member, fields)                                                       \
+	CYAML_FIELD_MAPPING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member, \
 				fields)
-#define LIST(key, structure, member, entry)                                                        \
-	CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member,     \
+#define LIST(key, structure, member, entry)                                                    \
+	CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member, \
 			     &entry, 0, CYAML_UNLIMITED)
-#define ENTRY(name, structure, fields)                                                             \
-	static const cyaml_schema_value_t name = {                                                 \
+#define ENTRY(name, structure, fields)             \
+	static const cyaml_schema_value_t name = { \
 		CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, structure, fields)}
 
 static const cyaml_schema_field_t accept_fields[] = {
@@ -123,7 +123,8 @@ ENTRY(outage_entry, struct file_outage, outage_fields);
 
 static const cyaml_schema_field_t receiver_fields[] = {
 	NEEDED("destination", struct file_receiver, destination),
-	CYAML_FIELD_MAPPING("accept", CYAML_FLAG_DEFAULT, struct file_receiver, accept, accept_fields),
+	CYAML_FIELD_MAPPING("accept", CYAML_FLAG_DEFAULT, struct file_receiver, accept,
+			    accept_fields),
 	MAP("windows", struct file_receiver, windows, windows_fields),
 	TEXT("~window", struct file_receiver, windows_kind),
 	MAP("over", struct file_receiver, over, over_fields),
@@ -148,8 +149,8 @@ static const cyaml_schema_field_t file_fields[] = {
 	TEXT("seed", struct file, seed),
 	LIST("sources", struct file, sources, source_entry),
 	LIST("traffic", struct file, traffic, traffic_entry),
-	CYAML_FIELD_SEQUENCE("receivers", CYAML_FLAG_POINTER, struct file, receivers, &receiver_entry, 1,
-			     CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE("receivers", CYAML_FLAG_POINTER, struct file, receivers,
+			     &receiver_entry, 1, CYAML_UNLIMITED),
 	CYAML_FIELD_END,
 };
 
@@ -159,13 +160,13 @@ static const cyaml_schema_value_t file_schema = {
 /* A key of which one form is found by something that only it has. */
 static const struct form {
 	const char *key;
-	const char *internal; /* of the same length */
+	const char *internal;  /* of the same length */
 	const char *probes[6]; /* below the key */
 	bool renamed_if_found;
 } forms[] = {
-	{"over", "~txt", {".rate", ".connections", ".per_connection", ".hour", ".day"}, false},
-	{"windows", "~window", {".kind", ".phase"}, false},
-	{"noise", "~list", {"[0]"}, true},
+	{"over",	 "~txt",	 {".rate", ".connections", ".per_connection", ".hour", ".day"}, false},
+	{"windows", "~window", {".kind", ".phase"},					    false},
+	{"noise",	  "~list",   {"[0]"},						       true },
 };
 
 /* The byte at a mark, or NULL. Columns count characters of UTF-8. */
@@ -207,7 +208,8 @@ static void forms_rename(const struct yaml_marks *marks, unsigned receiver, char
 		if (yaml_marks_key(marks, path, &key) != 0)
 			continue;
 		for (size_t j = 0; form->probes[j]; j++) {
-			snprintf(path + length, sizeof path - (size_t)length, "%s", form->probes[j]);
+			snprintf(path + length, sizeof path - (size_t)length, "%s",
+				 form->probes[j]);
 			any |= yaml_marks_find(marks, path, &found) == 0;
 		}
 		if (any == form->renamed_if_found)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The policy tollgate: the controller, the arithmetic and the classifier that run in production, under
- * the simulator's clock.
+ * The policy tollgate: the controller, the arithmetic and the classifier that run in production,
+ * under the simulator's clock.
  *
  * What a worker would see of a flow's limits decides about each message; what a worker would report
- * goes to the controller: deferrals one by one, deliveries one by one while the limits ask for it and
- * else as counts once a second. Nothing of the receiver is seen but its replies.
+ * goes to the controller: deferrals one by one, deliveries one by one while the limits ask for it
+ * and else as counts once a second. Nothing of the receiver is seen but its replies.
  */
 #include "sidecar/simulate_policy.h"
 
@@ -87,9 +87,10 @@ static struct gate_flow *gate_flow(void *self, uint32_t flow)
 	return &((struct gate *)self)->flows[flow];
 }
 
-/* Number of the window that now_ns lies in, and when it ends. Two windows are added so that those that
- * begin before the run's midnight have numbers too. */
-static uint64_t gate_period(uint64_t now_ns, uint64_t length_ns, uint64_t phase_ns, uint64_t *ret_end)
+/* Number of the window that now_ns lies in, and when it ends. Two windows are added so that those
+ * that begin before the run's midnight have numbers too. */
+static uint64_t gate_period(uint64_t now_ns, uint64_t length_ns, uint64_t phase_ns,
+			    uint64_t *ret_end)
 {
 	uint64_t wall = now_ns + 2 * length_ns - phase_ns % length_ns - EPOCH % length_ns;
 
@@ -97,8 +98,8 @@ static uint64_t gate_period(uint64_t now_ns, uint64_t length_ns, uint64_t phase_
 	return wall / length_ns;
 }
 
-static uint64_t gate_window_until(const struct gate_window *window, uint32_t cap, uint64_t length_ns,
-				  uint64_t phase_ns, uint64_t now_ns)
+static uint64_t gate_window_until(const struct gate_window *window, uint32_t cap,
+				  uint64_t length_ns, uint64_t phase_ns, uint64_t now_ns)
 {
 	uint64_t end;
 
@@ -133,7 +134,8 @@ static uint64_t gate_earliest(void *self, uint32_t index, enum tg_class traffic,
 	if (limits->interval_ns && !limits->burst[traffic])
 		return UINT64_MAX;
 	if (limits->interval_ns)
-		at = later(at, gcra_earliest(flow->tat, limits->interval_ns, limits->burst[traffic], 1));
+		at = later(at, gcra_earliest(flow->tat, limits->interval_ns, limits->burst[traffic],
+					     1));
 	at = later(at, gate_window_until(&flow->hour, limits->hour_cap, UNITS_HOUR_NS,
 					 limits->hour_phase_s * UNITS_SECOND_NS, now));
 	at = later(at, gate_window_until(&flow->day, limits->day_cap, UNITS_DAY_NS,
@@ -147,8 +149,10 @@ static void gate_admit(void *self, uint32_t index, enum tg_class traffic, uint64
 	uint64_t now = at_ns + EPOCH;
 
 	flow->tat = gcra_charge(flow->tat, now, flow->limits.interval_ns, 1);
-	gate_window_count(&flow->hour, UNITS_HOUR_NS, flow->limits.hour_phase_s * UNITS_SECOND_NS, now);
-	gate_window_count(&flow->day, UNITS_DAY_NS, flow->limits.day_phase_min * UNITS_MINUTE_NS, now);
+	gate_window_count(&flow->hour, UNITS_HOUR_NS, flow->limits.hour_phase_s * UNITS_SECOND_NS,
+			  now);
+	gate_window_count(&flow->day, UNITS_DAY_NS, flow->limits.day_phase_min * UNITS_MINUTE_NS,
+			  now);
 }
 
 static void gate_reply(void *self, uint32_t index, const struct policy_reply *reply, uint64_t at_ns)
@@ -206,8 +210,7 @@ static void gate_tick(void *self, uint32_t index, uint64_t at_ns)
 {
 	struct gate_flow *flow = gate_flow(self, index);
 	uint64_t now = at_ns + EPOCH;
-	bool changed =
-		control_tick(&flow->control, &bounds, flow->delivered, flow->deferred, now);
+	bool changed = control_tick(&flow->control, &bounds, flow->delivered, flow->deferred, now);
 
 	flow->delivered = 0;
 	flow->deferred = 0;

@@ -2,11 +2,11 @@
  *
  * The MTA of the simulator: queues, connections, sending.
  *
- * A queue for each pool and receiver holds mail of three classes. Within a class what is new and what
- * was deferred before take turns, each first in, first out, as in Postfix's queue manager. Whenever
- * something happened that can let mail go, the queue is dispatched: as long as its policy lets a source
- * of the pool send, and that source has an idle connection or may open one, the next message of the
- * most urgent class goes. What is deferred comes back by the retry schedule.
+ * A queue for each pool and receiver holds mail of three classes. Within a class what is new and
+ * what was deferred before take turns, each first in, first out, as in Postfix's queue manager.
+ * Whenever something happened that can let mail go, the queue is dispatched: as long as its policy
+ * lets a source of the pool send, and that source has an idle connection or may open one, the next
+ * message of the most urgent class goes. What is deferred comes back by the retry schedule.
  */
 #include "sidecar/simulate_mta.h"
 
@@ -20,7 +20,8 @@
 /* The sidecar's timers are no finer than this. */
 #define TICK_LEAST_NS (UNITS_SECOND_NS / 1000)
 
-void mta_event(struct mta *mta, uint64_t at_ns, enum mta_event_kind kind, uint16_t part, uint32_t id)
+void mta_event(struct mta *mta, uint64_t at_ns, enum mta_event_kind kind, uint16_t part,
+	       uint32_t id)
 {
 	struct simulate_event event = {.at_ns = at_ns, .kind = kind, .part = part, .id = id};
 
@@ -37,14 +38,15 @@ uint64_t mta_luck(const struct mta *mta, uint32_t id, enum mta_luck draw)
 	return simulate_luck(~mta->seed, id, (uint64_t)message->attempts * MTA_LUCKS + draw);
 }
 
-/* ---- queues --------------------------------------------------------------------------------------- */
+/* ---- queues
+ * --------------------------------------------------------------------------------------- */
 
 void mta_queue_put(struct mta *mta, uint32_t id)
 {
 	struct simulate_message *message = &mta->messages[id];
 	struct mta_queue *queue = &mta->queues[message->queue];
 	struct mta_list *list = message->attempts ? &queue->deferred[message->class]
-					      : &queue->fresh[message->class];
+						  : &queue->fresh[message->class];
 
 	message->next = SIMULATE_NO_MESSAGE;
 	if (list->first == SIMULATE_NO_MESSAGE)
@@ -75,7 +77,8 @@ static uint32_t queue_take(struct mta *mta, struct mta_queue *queue, enum tg_cla
 	return id;
 }
 
-/* ---- connections ---------------------------------------------------------------------------------- */
+/* ---- connections
+ * ---------------------------------------------------------------------------------- */
 
 void mta_close(struct mta *mta, uint32_t index, struct mta_connection *connection)
 {
@@ -91,8 +94,8 @@ void mta_close(struct mta *mta, uint32_t index, struct mta_connection *connectio
 	connection->state = MTA_CONNECTION_CLOSED;
 }
 
-/* A connection that the flow can send over: an idle one, else the place for a new one. NULL: none; then
- * *ret_at is lowered to when there may be one, where that is known. */
+/* A connection that the flow can send over: an idle one, else the place for a new one. NULL: none;
+ * then *ret_at is lowered to when there may be one, where that is known. */
 static struct mta_connection *flow_connection(struct mta *mta, uint32_t index, uint64_t *ret_at)
 {
 	struct mta_flow *flow = &mta->flows[index];
@@ -162,7 +165,8 @@ void mta_timer(struct mta *mta, uint32_t index)
 	mta_event(mta, wake, MTA_EVENT_TICK, 0, index);
 }
 
-/* ---- sending -------------------------------------------------------------------------------------- */
+/* ---- sending
+ * -------------------------------------------------------------------------------------- */
 
 static uint64_t mta_latency(const struct mta *mta, uint32_t id, uint32_t receiver, bool connecting)
 {
@@ -172,7 +176,8 @@ static uint64_t mta_latency(const struct mta *mta, uint32_t id, uint32_t receive
 	return 1 + (uint64_t)(mean * spread * (connecting ? 2 : 1));
 }
 
-static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index, struct mta_connection *connection)
+static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
+			struct mta_connection *connection)
 {
 	size_t source = index / mta->scenario->receiver_count;
 	uint32_t receiver_index = index % mta->scenario->receiver_count;
@@ -205,11 +210,12 @@ static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index, struct mta
 		message->first_seen_ns = mta->now_ns + 1;
 	message->cause = (uint8_t)cause;
 	mta->result->attempts++;
-	mta_event(mta, mta->now_ns + mta_latency(mta, id, receiver_index, connecting), MTA_EVENT_REPLY, 0, id);
+	mta_event(mta, mta->now_ns + mta_latency(mta, id, receiver_index, connecting),
+		  MTA_EVENT_REPLY, 0, id);
 }
 
-/* The flow of the queue's pool that a message of the class can go over now, or none; then *ret_at is
- * lowered to when there may be one. */
+/* The flow of the queue's pool that a message of the class can go over now, or none; then *ret_at
+ * is lowered to when there may be one. */
 static int64_t queue_choose(struct mta *mta, struct mta_queue *queue, enum tg_class class,
 			    struct mta_connection **ret_connection, uint64_t *ret_at)
 {
@@ -218,8 +224,8 @@ static int64_t queue_choose(struct mta *mta, struct mta_queue *queue, enum tg_cl
 	int64_t chosen = -1;
 
 	for (size_t i = 0; i < queue->source_count; i++) {
-		uint32_t index =
-			queue->sources[i] * (uint32_t)mta->scenario->receiver_count + queue->receiver;
+		uint32_t index = queue->sources[i] * (uint32_t)mta->scenario->receiver_count +
+				 queue->receiver;
 		uint64_t at = policy->earliest(mta->self, index, class, mta->now_ns);
 		struct mta_connection *connection;
 		double rank;
@@ -245,7 +251,7 @@ static int64_t queue_choose(struct mta *mta, struct mta_queue *queue, enum tg_cl
 
 static bool queue_send(struct mta *mta, struct mta_queue *queue, uint64_t *ret_at)
 {
-	for (int class = 0; class < TG_CLASSES; class++) {
+	for (int class = 0; class < TG_CLASSES; class ++) {
 		struct mta_connection *connection = NULL;
 		int64_t index;
 

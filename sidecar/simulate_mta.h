@@ -85,7 +85,8 @@ struct mta {
 uint64_t mta_luck(const struct mta *mta, uint32_t message, enum mta_luck draw);
 
 /* Adds an event, unless it lies beyond the end of the run. */
-void mta_event(struct mta *mta, uint64_t at_ns, enum mta_event_kind kind, uint16_t part, uint32_t id);
+void mta_event(struct mta *mta, uint64_t at_ns, enum mta_event_kind kind, uint16_t part,
+	       uint32_t id);
 
 /* Puts a message at the end of its queue: of the new ones, or of those deferred before. */
 void mta_queue_put(struct mta *mta, uint32_t message);

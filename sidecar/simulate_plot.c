@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The plot of a run: one SVG, a panel a receiver, time from left to right, messages per minute upwards.
- * The hidden limit is a black line; each policy's accepted rate a coloured one; what was deferred stands
- * as ticks below; outages are grey.
+ * The plot of a run: one SVG, a panel a receiver, time from left to right, messages per minute
+ * upwards. The hidden limit is a black line; each policy's accepted rate a coloured one; what was
+ * deferred stands as ticks below; outages are grey.
  */
 #include <errno.h>
 #include <math.h>
@@ -12,15 +12,16 @@
 #include "sidecar/simulate_report.h"
 #include "sidecar/units.h"
 
-#define WIDTH	960
-#define LEFT	70
-#define RIGHT	20
-#define TOP	40
-#define HEIGHT	240 /* of a panel's drawing */
-#define TICKS	14  /* of deferrals, a row a policy */
-#define MARGIN	40
+#define WIDTH  960
+#define LEFT   70
+#define RIGHT  20
+#define TOP    40
+#define HEIGHT 240 /* of a panel's drawing */
+#define TICKS  14  /* of deferrals, a row a policy */
+#define MARGIN 40
 
-static const char *const colours[] = {"#0a6ed1", "#d14a0a", "#8a5fbf", "#2e8b57", "#c0a000", "#888888"};
+static const char *const colours[] = {"#0a6ed1", "#d14a0a", "#8a5fbf",
+				      "#2e8b57", "#c0a000", "#888888"};
 
 struct panel {
 	FILE *out;
@@ -71,7 +72,8 @@ static double sources_of(const struct scenario *scenario, uint32_t receiver)
 }
 
 /* The scale: up to a little above the highest limit, or where there is none the highest rate. */
-static double scale_of(const struct panel *panel, const struct simulate_result *results, size_t count)
+static double scale_of(const struct panel *panel, const struct simulate_result *results,
+		       size_t count)
 {
 	const struct scenario_receiver *receiver = panel->receiver;
 	double most = isfinite(receiver->accept.rate) ? receiver->accept.rate : 0;
@@ -96,18 +98,20 @@ static void draw_frame(const struct panel *panel)
 
 	fprintf(panel->out, "<text x='%d' y='%.0f' font-weight='bold'>", LEFT, panel->top - 10);
 	escape(panel->out, panel->receiver->destination);
-	fprintf(panel->out, "</text>\n<rect x='%d' y='%.1f' width='%d' height='%d' fill='none' "
-			    "stroke='#bbb'/>\n",
+	fprintf(panel->out,
+		"</text>\n<rect x='%d' y='%.1f' width='%d' height='%d' fill='none' "
+		"stroke='#bbb'/>\n",
 		LEFT, panel->top, WIDTH - LEFT - RIGHT, HEIGHT);
 	for (double hour = 0; hour <= hours; hour += step)
 		fprintf(panel->out, "<text x='%.1f' y='%.1f' text-anchor='middle'>%.0fh</text>\n",
-			x_of(panel, hour * UNITS_HOUR_NS), panel->top + HEIGHT + MARGIN + TICKS, hour);
+			x_of(panel, hour * UNITS_HOUR_NS), panel->top + HEIGHT + MARGIN + TICKS,
+			hour);
 	for (int i = 0; i <= 3; i++)
-		fprintf(panel->out,
-			"<text x='%d' y='%.1f' text-anchor='end'>%.4g</text>\n", LEFT - 6,
-			y_of(panel, panel->most * i / 3) + 4, panel->most * i / 3);
-	fprintf(panel->out, "<text x='14' y='%.0f' transform='rotate(-90 14 %.0f)' "
-			    "text-anchor='middle'>messages/min</text>\n",
+		fprintf(panel->out, "<text x='%d' y='%.1f' text-anchor='end'>%.4g</text>\n",
+			LEFT - 6, y_of(panel, panel->most * i / 3) + 4, panel->most * i / 3);
+	fprintf(panel->out,
+		"<text x='14' y='%.0f' transform='rotate(-90 14 %.0f)' "
+		"text-anchor='middle'>messages/min</text>\n",
 		panel->top + HEIGHT / 2.0, panel->top + HEIGHT / 2.0);
 }
 
@@ -133,8 +137,9 @@ static void draw_limit(const struct panel *panel)
 	const struct scenario_receiver *receiver = panel->receiver;
 	double rate = receiver->accept.rate;
 
-	fprintf(panel->out, "<polyline fill='none' stroke='black' stroke-width='1.6' points='%d,%.1f",
-		LEFT, y_of(panel, rate * 60 * panel->sources));
+	fprintf(panel->out,
+		"<polyline fill='none' stroke='black' stroke-width='1.6' points='%d,%.1f", LEFT,
+		y_of(panel, rate * 60 * panel->sources));
 	for (size_t i = 0; i < receiver->change_count; i++) {
 		double x = x_of(panel, (double)receiver->changes[i].at_ns);
 
@@ -144,10 +149,12 @@ static void draw_limit(const struct panel *panel)
 		rate = receiver->changes[i].accept.rate;
 		fprintf(panel->out, " %.1f,%.1f", x, y_of(panel, rate * 60 * panel->sources));
 	}
-	fprintf(panel->out, " %d,%.1f'/>\n", WIDTH - RIGHT, y_of(panel, rate * 60 * panel->sources));
+	fprintf(panel->out, " %d,%.1f'/>\n", WIDTH - RIGHT,
+		y_of(panel, rate * 60 * panel->sources));
 }
 
-/* The accepted rate as a line, and each slot with deferrals as a tick, darker the more there are. */
+/* The accepted rate as a line, and each slot with deferrals as a tick, darker the more there are.
+ */
 static void draw_result(const struct panel *panel, const struct simulate_result *result, size_t row,
 			size_t rows)
 {
@@ -156,9 +163,11 @@ static void draw_result(const struct panel *panel, const struct simulate_result 
 	double height = (double)TICKS / (double)rows;
 	const char *colour = colours[row % (sizeof colours / sizeof *colours)];
 
-	fprintf(panel->out, "<polyline fill='none' stroke='%s' stroke-width='1.1' points='", colour);
+	fprintf(panel->out, "<polyline fill='none' stroke='%s' stroke-width='1.1' points='",
+		colour);
 	for (size_t i = 0; i < SIMULATE_SLOTS; i++)
-		fprintf(panel->out, "%s%.1f,%.1f", i ? " " : "", x_of(panel, slot_ns * ((double)i + 0.5)),
+		fprintf(panel->out, "%s%.1f,%.1f", i ? " " : "",
+			x_of(panel, slot_ns * ((double)i + 0.5)),
 			y_of(panel, series->accepted[i] / slot_minutes(panel->scenario)));
 	fputs("'/>\n", panel->out);
 	for (size_t i = 0; i < SIMULATE_SLOTS; i++)
@@ -166,8 +175,9 @@ static void draw_result(const struct panel *panel, const struct simulate_result 
 			fprintf(panel->out,
 				"<rect x='%.1f' y='%.1f' width='1.6' height='%.1f' fill='%s' "
 				"fill-opacity='%.2f'/>\n",
-				x_of(panel, slot_ns * (double)i), panel->top + HEIGHT + 4 + height * (double)row,
-				height, colour, fmin(1, 0.3 + 0.1 * series->deferred[i]));
+				x_of(panel, slot_ns * (double)i),
+				panel->top + HEIGHT + 4 + height * (double)row, height, colour,
+				fmin(1, 0.3 + 0.1 * series->deferred[i]));
 }
 
 static void draw_legend(FILE *out, const struct simulate_result *results, size_t count)

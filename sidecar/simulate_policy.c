@@ -3,12 +3,11 @@
  * The policies that tollgate is compared with: what people build today, and the oracle.
  *
  * none     no pacing at all: as many messages as the connections carry
- * fixed    ten messages in any minute per source and destination, as a sorted set in Redis counts them
- * timed    a reply that names a limit sets 1/min for 90 minutes, then full speed: an automation rule
- *          with a duration
- * backoff  such a reply sets 1/min until an hour has passed or the first message sent since then is
- *          accepted: a back-off mode that ends on delivery
- * oracle   reads the receiver's state: sends whatever will be accepted, nothing else
+ * fixed    ten messages in any minute per source and destination, as a sorted set in Redis counts
+ * them timed    a reply that names a limit sets 1/min for 90 minutes, then full speed: an
+ * automation rule with a duration backoff  such a reply sets 1/min until an hour has passed or the
+ * first message sent since then is accepted: a back-off mode that ends on delivery oracle   reads
+ * the receiver's state: sends whatever will be accepted, nothing else
  */
 #include "sidecar/simulate_policy.h"
 
@@ -26,7 +25,8 @@
 #define SLOW_PERIOD  UNITS_MINUTE_NS
 
 const struct policy *const policy_all[] = {
-	&policy_gate, &policy_none, &policy_fixed, &policy_timed, &policy_backoff, &policy_oracle, NULL,
+	&policy_gate,	 &policy_none,	 &policy_fixed, &policy_timed,
+	&policy_backoff, &policy_oracle, NULL,
 };
 
 const struct policy *policy_find(const char *name)
@@ -51,11 +51,13 @@ static void ignore_admit(void *self, uint32_t flow, enum tg_class traffic, uint6
 {
 }
 
-static void ignore_reply(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns)
+static void ignore_reply(void *self, uint32_t flow, const struct policy_reply *reply,
+			 uint64_t now_ns)
 {
 }
 
-/* ---- none ----------------------------------------------------------------------------------------- */
+/* ---- none
+ * ----------------------------------------------------------------------------------------- */
 
 static int none_create(const struct policy_world *world, void **ret)
 {
@@ -79,7 +81,8 @@ const struct policy policy_none = {
 	.per_connection = default_per_connection,
 };
 
-/* ---- fixed: a sliding window of ten a minute ------------------------------------------------------- */
+/* ---- fixed: a sliding window of ten a minute
+ * ------------------------------------------------------- */
 
 struct fixed_flow {
 	uint64_t next_ns[FIXED_COUNT]; /* a minute after each of the last ten */
@@ -118,7 +121,8 @@ const struct policy policy_fixed = {
 	.per_connection = default_per_connection,
 };
 
-/* ---- timed and backoff: a reply slows, something ends it -------------------------------------------- */
+/* ---- timed and backoff: a reply slows, something ends it
+ * -------------------------------------------- */
 
 struct slow_flow {
 	uint64_t since_ns;
@@ -151,10 +155,12 @@ static bool names_a_limit(const struct policy_reply *reply)
 	if (reply->delivered)
 		return false;
 	simulate_reply_class(reply->text, &class);
-	return class.class == REPLY_RATE || class.class == REPLY_REPUTATION || class.class == REPLY_PATTERN;
+	return class.class == REPLY_RATE || class.class == REPLY_REPUTATION ||
+	       class.class == REPLY_PATTERN;
 }
 
-static void timed_reply(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns)
+static void timed_reply(void *self, uint32_t flow, const struct policy_reply *reply,
+			uint64_t now_ns)
 {
 	struct slow_flow *slow = (struct slow_flow *)self + flow;
 
@@ -162,7 +168,8 @@ static void timed_reply(void *self, uint32_t flow, const struct policy_reply *re
 		slow->until_ns = now_ns + TIMED_HOLD;
 }
 
-static void backoff_reply(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns)
+static void backoff_reply(void *self, uint32_t flow, const struct policy_reply *reply,
+			  uint64_t now_ns)
 {
 	struct slow_flow *slow = (struct slow_flow *)self + flow;
 
@@ -200,7 +207,8 @@ const struct policy policy_backoff = {
 	.per_connection = default_per_connection,
 };
 
-/* ---- oracle --------------------------------------------------------------------------------------- */
+/* ---- oracle
+ * --------------------------------------------------------------------------------------- */
 
 struct oracle {
 	struct receiver *receivers;
@@ -227,7 +235,8 @@ static uint64_t oracle_earliest(void *self, uint32_t flow, enum tg_class traffic
 {
 	struct oracle *oracle = self;
 
-	return receiver_earliest(oracle_receiver(oracle, flow), flow / oracle->receiver_count, now_ns);
+	return receiver_earliest(oracle_receiver(oracle, flow), flow / oracle->receiver_count,
+				 now_ns);
 }
 
 static uint32_t oracle_connections(void *self, uint32_t flow)

@@ -2,9 +2,9 @@
  *
  * A policy of sending: what paces the mail of every flow in a run of the simulator.
  *
- * All policies meet the same traffic, the same receivers and the same luck. What a policy learns, it
- * learns from replies; only the oracle is given the receivers. A flow is numbered source * receivers +
- * receiver. Times are nanoseconds from the start of the run.
+ * All policies meet the same traffic, the same receivers and the same luck. What a policy learns,
+ * it learns from replies; only the oracle is given the receivers. A flow is numbered source *
+ * receivers + receiver. Times are nanoseconds from the start of the run.
  */
 #ifndef SIDECAR_SIMULATE_POLICY_H
 #define SIDECAR_SIMULATE_POLICY_H
@@ -48,8 +48,8 @@ struct policy {
 	/* 0 or -errno; destroy takes NULL too. */
 	int (*create)(const struct policy_world *world, void **ret);
 	void (*destroy)(void *self);
-	/* When a message of the class may go; UINT64_MAX: not before something has been heard. Must not
-	 * change what the policy will answer later. */
+	/* When a message of the class may go; UINT64_MAX: not before something has been heard. Must
+	 * not change what the policy will answer later. */
 	uint64_t (*earliest)(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns);
 	/* A message goes now. */
 	void (*admit)(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns);
@@ -57,12 +57,14 @@ struct policy {
 	void (*reply)(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns);
 	uint32_t (*connections)(void *self, uint32_t flow);
 	uint32_t (*per_connection)(void *self, uint32_t flow);
-	/* Of the flows that may send now the one with the lowest rank does. NULL: the fewest connections. */
+	/* Of the flows that may send now the one with the lowest rank does. NULL: the fewest
+	 * connections. */
 	double (*rank)(void *self, uint32_t flow, uint64_t now_ns);
 	/* When tick wants to be called for the flow; UINT64_MAX: never. NULL: has no timers. */
 	uint64_t (*wake)(void *self, uint32_t flow);
 	void (*tick)(void *self, uint32_t flow, uint64_t now_ns);
-	/* The rate that the policy allows at the moment, messages a second, for the plot. NULL: has none. */
+	/* The rate that the policy allows at the moment, messages a second, for the plot. NULL: has
+	 * none. */
 	double (*rate)(void *self, uint32_t flow);
 };
 

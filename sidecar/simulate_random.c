@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a scenario drawn at random is like: one receiver whose hidden rate lies between 2 and 600 a
- * minute, evenly on a logarithmic scale, offered half, the same or one and a half times what it takes;
- * each further trait (penalty, noise, windows, changes, an outage, history, greylisting, slow replies)
- * with the chance that stands beside it.
+ * minute, evenly on a logarithmic scale, offered half, the same or one and a half times what it
+ * takes; each further trait (penalty, noise, windows, changes, an outage, history, greylisting,
+ * slow replies) with the chance that stands beside it.
  */
 #include "sidecar/simulate_random.h"
 
@@ -15,10 +15,13 @@
 
 #include "sidecar/simulate_traffic.h"
 
-#define REPUTATION "451 4.7.650 The mail server [%s] has been temporarily rate limited due to IP reputation. (S775)"
-#define UNUSUAL	   "421 4.7.28 Our system has detected an unusual rate of unsolicited mail, rate limited"
-#define MANY	   "421 4.7.0 Too many concurrent connections"
-#define MANY_IN	   "421 4.7.0 Too many messages in this connection"
+#define REPUTATION                                                                      \
+	"451 4.7.650 The mail server [%s] has been temporarily rate limited due to IP " \
+	"reputation. (S775)"
+#define UNUSUAL \
+	"421 4.7.28 Our system has detected an unusual rate of unsolicited mail, rate limited"
+#define MANY	"421 4.7.0 Too many concurrent connections"
+#define MANY_IN "421 4.7.0 Too many messages in this connection"
 
 /* Keeps a run to about a second. */
 #define MESSAGES_MAX 400000
@@ -33,7 +36,8 @@ struct writer {
 	uint64_t draws;
 };
 
-__attribute__((format(printf, 2, 3))) static void put(struct writer *writer, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put(struct writer *writer, const char *format,
+						      ...)
 {
 	bool room = writer->length < writer->size;
 	va_list args;
@@ -46,8 +50,8 @@ __attribute__((format(printf, 2, 3))) static void put(struct writer *writer, con
 	writer->length += (size_t)length;
 }
 
-/* The next draw, in [0, 1). The number of the draw is what names it, so the order of drawing is part of
- * what a seed means. */
+/* The next draw, in [0, 1). The number of the draw is what names it, so the order of drawing is
+ * part of what a seed means. */
 static double draw(struct writer *writer)
 {
 	return simulate_chance(simulate_luck(writer->seed, 0x7261, writer->draws++));
@@ -78,11 +82,13 @@ static void put_traffic(struct writer *writer, const struct traits *traits)
 	put(writer, "duration: %.0fh\nseed: 1\nsources:\n", traits->hours);
 	for (int i = 0; i < traits->sources; i++)
 		put(writer, "  - {address: 192.0.2.%d, pool: shared}\n", 10 + i);
-	put(writer, "traffic:\n  - {pool: shared, destination: random, class: bulk, messages: %.0f, "
-		    "start: 0h, over: %.0fh, arrival: %s}\n",
+	put(writer,
+	    "traffic:\n  - {pool: shared, destination: random, class: bulk, messages: %.0f, "
+	    "start: 0h, over: %.0fh, arrival: %s}\n",
 	    traits->messages, fmax(1, floor(traits->hours / 2)), arrival);
-	put(writer, "  - {pool: shared, destination: random, class: transactional, messages: %.0f, "
-		    "over: %.0fh, arrival: poisson}\n",
+	put(writer,
+	    "  - {pool: shared, destination: random, class: transactional, messages: %.0f, "
+	    "over: %.0fh, arrival: poisson}\n",
 	    floor(urgent), traits->hours);
 }
 
@@ -94,12 +100,13 @@ static void put_accept(struct writer *writer, const struct traits *traits, doubl
 	double burst = fmax(1, round(traits->rate * pick(writer, bursts, COUNT(bursts))));
 	double open = pick(writer, opens, COUNT(opens));
 	double place = pick(writer, places, COUNT(places));
-	/* A message takes its reply's time and its part of the connection's: the connections must not be
-	 * what keeps the rate out of reach. */
+	/* A message takes its reply's time and its part of the connection's: the connections must
+	 * not be what keeps the rate out of reach. */
 	double each = latency * 1.25 * (1 + 1 / place);
 
 	open = fmax(open, ceil(1.3 * traits->rate / 60 * each));
-	put(writer, "    accept: {rate: %.2f/min, burst: %.0f, connections: %.0f, per_connection: %.0f",
+	put(writer,
+	    "    accept: {rate: %.2f/min, burst: %.0f, connections: %.0f, per_connection: %.0f",
 	    traits->rate, burst, open, place);
 	if (chance(writer, 0.25))
 		put(writer, ", hour: %.0f",
@@ -117,7 +124,8 @@ static void put_texts(struct writer *writer)
 	if (chance(writer, 0.7))
 		put(writer, "    over: \"%s\"\n", all);
 	else
-		put(writer, "    over: {rate: \"%s\", connections: \"%s\", per_connection: \"%s\"}\n", all,
+		put(writer,
+		    "    over: {rate: \"%s\", connections: \"%s\", per_connection: \"%s\"}\n", all,
 		    MANY, MANY_IN);
 }
 
@@ -133,14 +141,16 @@ static void put_trouble(struct writer *writer, const struct traits *traits)
 		    pick(writer, holds, COUNT(holds)));
 	}
 	if (chance(writer, 0.5))
-		put(writer, "    noise: {share: %.3f, reply: \"451 4.7.0 Temporary server error. Please "
-			    "try again later. PRX4\"}\n",
+		put(writer,
+		    "    noise: {share: %.3f, reply: \"451 4.7.0 Temporary server error. Please "
+		    "try again later. PRX4\"}\n",
 		    pick(writer, shares, COUNT(shares)));
 	if (chance(writer, 0.15)) {
 		double factor = pick(writer, factors, COUNT(factors));
 
-		put(writer, "    history: {factor: %.1f, floor: %.0f/hr, over: \"451 4.7.500 Server busy. "
-			    "Please try again later from [%%s]. (AS761)\"}\n",
+		put(writer,
+		    "    history: {factor: %.1f, floor: %.0f/hr, over: \"451 4.7.500 Server busy. "
+		    "Please try again later from [%%s]. (AS761)\"}\n",
 		    factor, fmax(60, traits->rate * 10));
 	}
 	if (chance(writer, 0.1))
@@ -159,8 +169,9 @@ static void put_times(struct writer *writer, const struct traits *traits)
 	if (chance(writer, 0.15)) {
 		double start = 30 + floor(draw(writer) * (minutes - 150));
 
-		put(writer, "    outage: [{at: %.0fm, for: %.0fm, reply: \"421 4.3.2 Service not "
-			    "available\"}]\n",
+		put(writer,
+		    "    outage: [{at: %.0fm, for: %.0fm, reply: \"421 4.3.2 Service not "
+		    "available\"}]\n",
 		    start, pick(writer, lengths, COUNT(lengths)));
 	}
 	if (!chance(writer, 0.5))
@@ -178,10 +189,12 @@ static void put_times(struct writer *writer, const struct traits *traits)
 
 int simulate_random(uint64_t seed, char *text, size_t size)
 {
-	static const double hours[] = {6, 8, 12, 24}, offers[] = {0.5, 1, 1.5}, sources[] = {1, 1, 2, 4};
+	static const double hours[] = {6, 8, 12, 24}, offers[] = {0.5, 1, 1.5},
+			    sources[] = {1, 1, 2, 4};
 	struct writer writer = {.text = text, .size = size, .seed = seed};
 	struct traits traits = {.rate = exp(log(2) + draw(&writer) * log(300))};
-	double latency = chance(&writer, 0.1) ? 0.5 + 2.5 * draw(&writer) : 0.2 + 0.3 * draw(&writer);
+	double latency =
+		chance(&writer, 0.1) ? 0.5 + 2.5 * draw(&writer) : 0.2 + 0.3 * draw(&writer);
 
 	traits.hours = pick(&writer, hours, COUNT(hours));
 	if (traits.rate <= 5)

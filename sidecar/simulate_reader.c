@@ -14,9 +14,7 @@
 #include "sidecar/simulate_scenario.h"
 #include "sidecar/units.h"
 
-
-int simulate_refuse(const struct simulate_reader *reader, const char *key,
-							 const char *format, ...)
+int simulate_refuse(const struct simulate_reader *reader, const char *key, const char *format, ...)
 {
 	struct yaml_mark mark = {0};
 	char path[192], reason[192];
@@ -42,9 +40,8 @@ void simulate_enter(struct simulate_reader *reader, const char *format, ...)
 	va_end(args);
 }
 
-
-
-int simulate_take_duration(const struct simulate_reader *reader, const char *key, const char *text, uint64_t *ret)
+int simulate_take_duration(const struct simulate_reader *reader, const char *key, const char *text,
+			   uint64_t *ret)
 {
 	const char *reason;
 
@@ -57,8 +54,8 @@ int simulate_take_duration(const struct simulate_reader *reader, const char *key
 	return 0;
 }
 
-int simulate_take_count(const struct simulate_reader *reader, const char *key, const char *text, uint64_t least,
-		      uint64_t most, uint64_t *ret)
+int simulate_take_count(const struct simulate_reader *reader, const char *key, const char *text,
+			uint64_t least, uint64_t most, uint64_t *ret)
 {
 	const char *reason;
 	uint64_t count;
@@ -68,13 +65,14 @@ int simulate_take_count(const struct simulate_reader *reader, const char *key, c
 	if (units_count(text, &count, &reason) != 0)
 		return simulate_refuse(reader, key, "%s: %s", text, reason);
 	if (count < least || count > most)
-		return simulate_refuse(reader, key, "%s: must be %llu to %llu", text, (unsigned long long)least,
-			      (unsigned long long)most);
+		return simulate_refuse(reader, key, "%s: must be %llu to %llu", text,
+				       (unsigned long long)least, (unsigned long long)most);
 	*ret = count;
 	return 0;
 }
 
-int simulate_take_limit(const struct simulate_reader *reader, const char *key, const char *text, uint32_t *ret)
+int simulate_take_limit(const struct simulate_reader *reader, const char *key, const char *text,
+			uint32_t *ret)
 {
 	uint64_t count = *ret;
 
@@ -88,8 +86,8 @@ int simulate_take_limit(const struct simulate_reader *reader, const char *key, c
 	return 0;
 }
 
-int simulate_take_number(const struct simulate_reader *reader, const char *key, const char *text, double least,
-		       double most, double *ret)
+int simulate_take_number(const struct simulate_reader *reader, const char *key, const char *text,
+			 double least, double most, double *ret)
 {
 	double number;
 	char *end;
@@ -105,7 +103,8 @@ int simulate_take_number(const struct simulate_reader *reader, const char *key, 
 	return 0;
 }
 
-int simulate_take_rate(const struct simulate_reader *reader, const char *key, const char *text, double *ret)
+int simulate_take_rate(const struct simulate_reader *reader, const char *key, const char *text,
+		       double *ret)
 {
 	const char *slash = text ? strchr(text, '/') : NULL;
 	const char *reason;
@@ -121,18 +120,20 @@ int simulate_take_rate(const struct simulate_reader *reader, const char *key, co
 
 		factor = strtod(text, &end);
 		if (end != slash || !(factor > 0) || !isfinite(factor))
-			return simulate_refuse(reader, key, "%s: not a number before the slash", text);
+			return simulate_refuse(reader, key, "%s: not a number before the slash",
+					       text);
 		snprintf(whole, sizeof whole, "1%s", slash);
 	}
 	if (units_rate(whole, &rate, &reason) != 0)
 		return simulate_refuse(reader, key, "%s: %s", text, reason);
-	*ret = rate.count == 0 ? INFINITY
-			       : factor * (double)rate.count * UNITS_SECOND_NS / (double)rate.period_ns;
+	*ret = rate.count == 0
+		       ? INFINITY
+		       : factor * (double)rate.count * UNITS_SECOND_NS / (double)rate.period_ns;
 	return 0;
 }
 
 int simulate_take_word(const struct simulate_reader *reader, const char *key, const char *text,
-		     const char *const *words, int *ret)
+		       const char *const *words, int *ret)
 {
 	char all[128] = "";
 
@@ -150,13 +151,15 @@ int simulate_take_word(const struct simulate_reader *reader, const char *key, co
 	return simulate_refuse(reader, key, "%s: must be one of %s", text, all);
 }
 
-int simulate_take_reply(const struct simulate_reader *reader, const char *key, const char *text, const char **ret)
+int simulate_take_reply(const struct simulate_reader *reader, const char *key, const char *text,
+			const char **ret)
 {
 	if (!text)
 		return 0;
 	if ((text[0] != '4' && text[0] != '5') || strspn(text, "0123456789") != 3 ||
 	    (text[3] && text[3] != ' ' && text[3] != '-'))
-		return simulate_refuse(reader, key, "%.40s: must begin with a reply code of 4xx or 5xx", text);
+		return simulate_refuse(reader, key,
+				       "%.40s: must begin with a reply code of 4xx or 5xx", text);
 	*ret = text;
 	return 0;
 }

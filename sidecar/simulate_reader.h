@@ -2,8 +2,9 @@
  *
  * Reads the values of a scenario's file, and says where a wrong one stands.
  *
- * Each function takes the key below where the reader stands and the text that was written there, NULL
- * where nothing was: then *ret stays as it is. 0; -EINVAL with "name:line:column: reason" in the error.
+ * Each function takes the key below where the reader stands and the text that was written there,
+ * NULL where nothing was: then *ret stays as it is. 0; -EINVAL with "name:line:column: reason" in
+ * the error.
  */
 #ifndef SIDECAR_SIMULATE_READER_H
 #define SIDECAR_SIMULATE_READER_H
@@ -42,7 +43,8 @@ int simulate_take_limit(const struct simulate_reader *reader, const char *key, c
 int simulate_take_number(const struct simulate_reader *reader, const char *key, const char *text,
 			 double least, double most, double *ret);
 
-/* "60/min"; other than in a configuration also "2.5/min". In messages a second; infinite: unlimited. */
+/* "60/min"; other than in a configuration also "2.5/min". In messages a second; infinite:
+ * unlimited. */
 int simulate_take_rate(const struct simulate_reader *reader, const char *key, const char *text,
 		       double *ret);
 

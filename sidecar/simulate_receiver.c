@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The order of the checks is the order in which a receiver can know: is it there at all, does it know
- * the address as blocked, is there a place, then the limits from the longest window to the shortest.
+ * The order of the checks is the order in which a receiver can know: is it there at all, does it
+ * know the address as blocked, is there a place, then the limits from the longest window to the
+ * shortest.
  */
 #include "sidecar/simulate_receiver.h"
 
@@ -56,10 +57,11 @@ void receiver_free(struct receiver *receiver)
 	*receiver = (struct receiver){0};
 }
 
-/* ---- windows -------------------------------------------------------------------------------------- */
+/* ---- windows
+ * -------------------------------------------------------------------------------------- */
 
-/* The windows that begin before the run's midnight are those of the day before: a whole day is added
- * so that their numbers stay positive. */
+/* The windows that begin before the run's midnight are those of the day before: a whole day is
+ * added so that their numbers stay positive. */
 static uint64_t window_clock(const struct receiver *receiver, uint64_t now_ns)
 {
 	return now_ns + 2 * DAY - receiver->hidden->phase_ns % DAY;
@@ -98,9 +100,11 @@ static uint64_t window_next(const struct receiver *receiver, uint64_t length_ns,
 	return now_ns + step - window_clock(receiver, now_ns) % step;
 }
 
-/* ---- limits --------------------------------------------------------------------------------------- */
+/* ---- limits
+ * --------------------------------------------------------------------------------------- */
 
-static void receiver_advance(struct receiver *receiver, struct receiver_source *source, uint64_t now_ns)
+static void receiver_advance(struct receiver *receiver, struct receiver_source *source,
+			     uint64_t now_ns)
 {
 	const struct scenario_accept *accept = &receiver->accept;
 	uint64_t hour = window_clock(receiver, now_ns) / HOUR;
@@ -122,7 +126,8 @@ static void receiver_advance(struct receiver *receiver, struct receiver_source *
 	source->history = 0;
 }
 
-static const struct scenario_outage *receiver_outage(const struct receiver *receiver, uint64_t now_ns)
+static const struct scenario_outage *receiver_outage(const struct receiver *receiver,
+						     uint64_t now_ns)
 {
 	for (size_t i = 0; i < receiver->hidden->outage_count; i++) {
 		const struct scenario_outage *outage = &receiver->hidden->outages[i];
@@ -137,11 +142,12 @@ static bool history_full(const struct receiver *receiver, const struct receiver_
 {
 	double factor = receiver->hidden->history.factor;
 
-	return factor > 0 &&
-	       source->accepted.count >= fmax(receiver->hidden->history.floor, factor * source->peak);
+	return factor > 0 && source->accepted.count >=
+				     fmax(receiver->hidden->history.floor, factor * source->peak);
 }
 
-static void receiver_block(struct receiver *receiver, struct receiver_source *source, uint64_t now_ns)
+static void receiver_block(struct receiver *receiver, struct receiver_source *source,
+			   uint64_t now_ns)
 {
 	const struct scenario_receiver *hidden = receiver->hidden;
 	double hold_ns;
@@ -160,8 +166,10 @@ static void receiver_block(struct receiver *receiver, struct receiver_source *so
 		source->blocked_late_ns += end_ns - now_ns;
 }
 
-/* A reply over a limit is given: of the last `count` ones the oldest says whether it was one too many. */
-static void receiver_strike(struct receiver *receiver, struct receiver_source *source, uint64_t now_ns)
+/* A reply over a limit is given: of the last `count` ones the oldest says whether it was one too
+ * many. */
+static void receiver_strike(struct receiver *receiver, struct receiver_source *source,
+			    uint64_t now_ns)
 {
 	uint32_t count = receiver->hidden->penalty.count;
 	uint64_t oldest;
@@ -223,7 +231,8 @@ static enum receiver_cause receiver_limit(const struct receiver *receiver,
 	return RECEIVER_ACCEPTED;
 }
 
-/* ---- what arrives --------------------------------------------------------------------------------- */
+/* ---- what arrives
+ * --------------------------------------------------------------------------------- */
 
 enum receiver_cause receiver_connect(struct receiver *receiver, size_t index, uint64_t now_ns,
 				     const char **ret_text)
@@ -287,7 +296,8 @@ enum receiver_cause receiver_take(struct receiver *receiver, size_t index,
 		return RECEIVER_NOISE;
 	}
 	if (hidden->greylist.delay_ns &&
-	    (!message->first_seen_ns || now_ns - message->first_seen_ns < hidden->greylist.delay_ns)) {
+	    (!message->first_seen_ns ||
+	     now_ns - message->first_seen_ns < hidden->greylist.delay_ns)) {
 		*ret_text = hidden->greylist.reply;
 		return RECEIVER_GREYLIST;
 	}
@@ -296,14 +306,16 @@ enum receiver_cause receiver_take(struct receiver *receiver, size_t index,
 	return RECEIVER_ACCEPTED;
 }
 
-void receiver_change(struct receiver *receiver, const struct scenario_change *change, uint64_t now_ns)
+void receiver_change(struct receiver *receiver, const struct scenario_change *change,
+		     uint64_t now_ns)
 {
 	for (size_t i = 0; i < receiver->source_count; i++)
 		receiver_advance(receiver, &receiver->sources[i], now_ns);
 	receiver->accept = change->accept;
 }
 
-/* ---- for the oracle ------------------------------------------------------------------------------- */
+/* ---- for the oracle
+ * ------------------------------------------------------------------------------- */
 
 uint64_t receiver_earliest(struct receiver *receiver, size_t index, uint64_t now_ns)
 {
@@ -317,14 +329,11 @@ uint64_t receiver_earliest(struct receiver *receiver, size_t index, uint64_t now
 		return source->blocked_until_ns;
 	receiver_advance(receiver, source, now_ns);
 	switch (receiver_limit(receiver, source)) {
-	case RECEIVER_ACCEPTED:
-		return now_ns;
-	case RECEIVER_DAY:
-		return window_next(receiver, DAY, now_ns);
+	case RECEIVER_ACCEPTED: return now_ns;
+	case RECEIVER_DAY: return window_next(receiver, DAY, now_ns);
 	case RECEIVER_RATE:
 		wait = (1 - source->tokens) / receiver->accept.rate * SECOND;
 		return now_ns + 1 + (uint64_t)fmin(wait, (double)SCENARIO_DURATION_MAX);
-	default:
-		return window_next(receiver, HOUR, now_ns);
+	default: return window_next(receiver, HOUR, now_ns);
 	}
 }

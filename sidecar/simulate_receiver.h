@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The model of a receiver: limits per source address, windows, penalties, history, greylisting, noise
- * and outages, as a scenario hides them.
+ * The model of a receiver: limits per source address, windows, penalties, history, greylisting,
+ * noise and outages, as a scenario hides them.
  *
- * It decides about what is really attempted, at the moment of arrival, and answers in text; nobody but
- * the oracle may look at anything else. Writer: the simulator. A refused connection holds no place; an
- * attempt that is refused uses nothing up but, where there is a penalty, the receiver's patience.
+ * It decides about what is really attempted, at the moment of arrival, and answers in text; nobody
+ * but the oracle may look at anything else. Writer: the simulator. A refused connection holds no
+ * place; an attempt that is refused uses nothing up but, where there is a penalty, the receiver's
+ * patience.
  */
 #ifndef SIDECAR_SIMULATE_RECEIVER_H
 #define SIDECAR_SIMULATE_RECEIVER_H
@@ -47,7 +48,7 @@ struct receiver_source {
 	uint64_t history_hour;		 /* number of the hour that history counts */
 	uint32_t history;		 /* accepted in it */
 	uint32_t peak;			 /* most accepted in an hour that has ended */
-	uint64_t *strikes;     /* when the last replies over a limit were given: a ring */
+	uint64_t *strikes;		 /* when the last replies over a limit were given: a ring */
 	uint32_t strike_at;
 	uint64_t blocked_until_ns;
 	uint32_t blocks; /* in a row */
@@ -65,9 +66,9 @@ struct receiver {
 
 /* What the receiver may know of a message. */
 struct receiver_message {
-	uint32_t place;		  /* in its connection, from 1 */
-	uint64_t first_seen_ns;	  /* 0: never; what greylisting goes by */
-	uint64_t luck;		  /* uniform: the same for every policy, so that all meet the same noise */
+	uint32_t place;		/* in its connection, from 1 */
+	uint64_t first_seen_ns; /* 0: never; what greylisting goes by */
+	uint64_t luck; /* uniform: the same for every policy, so that all meet the same noise */
 };
 
 /* 0, or -ENOMEM. */
@@ -75,8 +76,8 @@ int receiver_init(struct receiver *receiver, const struct scenario_receiver *hid
 		  uint64_t duration_ns);
 void receiver_free(struct receiver *receiver);
 
-/* A connection arrives: RECEIVER_ACCEPTED holds a place until receiver_close. *ret_text is set to the
- * answer where it is refused. */
+/* A connection arrives: RECEIVER_ACCEPTED holds a place until receiver_close. *ret_text is set to
+ * the answer where it is refused. */
 enum receiver_cause receiver_connect(struct receiver *receiver, size_t source, uint64_t now_ns,
 				     const char **ret_text);
 void receiver_close(struct receiver *receiver, size_t source);
@@ -87,7 +88,8 @@ enum receiver_cause receiver_take(struct receiver *receiver, size_t source,
 				  const char **ret_text);
 
 /* The limits become those of the change. */
-void receiver_change(struct receiver *receiver, const struct scenario_change *change, uint64_t now_ns);
+void receiver_change(struct receiver *receiver, const struct scenario_change *change,
+		     uint64_t now_ns);
 
 /* For the oracle and the plot alone: when the next message would be accepted (now_ns: now), but for
  * connections, noise and greylisting. */

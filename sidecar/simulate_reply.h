@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a policy makes of a receiver's answer in the simulator: its class, through the classifier that
- * runs in production.
+ * What a policy makes of a receiver's answer in the simulator: its class, through the classifier
+ * that runs in production.
  */
 #ifndef SIDECAR_SIMULATE_REPLY_H
 #define SIDECAR_SIMULATE_REPLY_H

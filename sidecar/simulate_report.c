@@ -30,8 +30,9 @@ static const char *seconds(double value, char text[24])
 void simulate_report_table(FILE *out, const struct simulate_result *results, size_t count,
 			   const struct simulate_result *oracle)
 {
-	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "policy", "delivered", "share",
-		"deferrals", "avoidable", "blocked", "after", "score", "transact.", "transact.", "last");
+	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "policy", "delivered",
+		"share", "deferrals", "avoidable", "blocked", "after", "score", "transact.",
+		"transact.", "last");
 	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "", "", "", "per 1,000",
 		"per 1,000", "IP-hours", "hour 1", "", "p50 s", "p99 s", "s");
 	for (size_t i = 0; i < count; i++) {
@@ -44,7 +45,8 @@ void simulate_report_table(FILE *out, const struct simulate_result *results, siz
 			simulate_avoidable_per_1000(result), result->blocked_ip_hours,
 			result->blocked_after_first_hour, simulate_score(result, oracle),
 			seconds(result->transactional_p50_s, p50),
-			seconds(result->transactional_p99_s, p99), seconds(result->makespan_s, last));
+			seconds(result->transactional_p99_s, p99),
+			seconds(result->makespan_s, last));
 	}
 }
 
@@ -66,10 +68,10 @@ void simulate_report_json(FILE *out, const char *scenario, const struct simulate
 		"\"policy\": \"%s\", \"delivered\": %llu, \"share\": %.6f, "
 		"\"deferrals_per_1000\": %.4f, \"avoidable_per_1000\": %.4f, "
 		"\"blocked_ip_hours\": %.4f, \"blocked_after_first_hour\": %.4f, \"score\": %.6f",
-		result->policy, (unsigned long long)result->delivered, simulate_share(result, oracle),
-		simulate_deferrals_per_1000(result), simulate_avoidable_per_1000(result),
-		result->blocked_ip_hours, result->blocked_after_first_hour,
-		simulate_score(result, oracle));
+		result->policy, (unsigned long long)result->delivered,
+		simulate_share(result, oracle), simulate_deferrals_per_1000(result),
+		simulate_avoidable_per_1000(result), result->blocked_ip_hours,
+		result->blocked_after_first_hour, simulate_score(result, oracle));
 	json_seconds(out, "transactional_p50_s", result->transactional_p50_s);
 	json_seconds(out, "transactional_p99_s", result->transactional_p99_s);
 	json_seconds(out, "makespan_s", result->makespan_s);

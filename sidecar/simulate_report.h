@@ -20,9 +20,9 @@ void simulate_report_json(FILE *out, const char *scenario, const struct simulate
 /* What each kind of answer was given how often, a row a result. */
 void simulate_report_causes(FILE *out, const struct simulate_result *results, size_t count);
 
-/* Draws, a panel for each receiver, the messages accepted per minute under each policy beside the limit
- * that the receiver hides, its outages, and the deferrals. The results carry their series.
- * 0 or -errno. */
+/* Draws, a panel for each receiver, the messages accepted per minute under each policy beside the
+ * limit that the receiver hides, its outages, and the deferrals. The results carry their series. 0
+ * or -errno. */
 int simulate_report_plot(const char *path, const struct scenario *scenario,
 			 const struct simulate_result *results, size_t count);
 

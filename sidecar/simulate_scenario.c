@@ -29,8 +29,10 @@ static const char default_outage[] = "421 4.3.2 Service not available";
 
 static const char *const class_names[] = {
 	[TG_TRANSACTIONAL] = "transactional", [TG_ENGAGED] = "engaged", [TG_BULK] = "bulk", NULL};
-static const char *const arrival_names[] = {
-	[SCENARIO_POISSON] = "poisson", [SCENARIO_UNIFORM] = "uniform", [SCENARIO_BURST] = "burst", NULL};
+static const char *const arrival_names[] = {[SCENARIO_POISSON] = "poisson",
+					    [SCENARIO_UNIFORM] = "uniform",
+					    [SCENARIO_BURST] = "burst",
+					    NULL};
 static const char *const window_names[] = {"fixed", "sliding", NULL};
 
 struct scenario_file {
@@ -38,13 +40,15 @@ struct scenario_file {
 	char pools[SCENARIO_SOURCES_MAX][64];
 };
 
-/* ---- receivers ------------------------------------------------------------------------------------- */
+/* ---- receivers
+ * ------------------------------------------------------------------------------------- */
 
-static int read_accept(const struct simulate_reader *reader, const char *prefix, const struct file_accept *from,
-		       struct scenario_accept *ret)
+static int read_accept(const struct simulate_reader *reader, const char *prefix,
+		       const struct file_accept *from, struct scenario_accept *ret)
 {
 	static const char *const keys[] = {"connections", "per_connection", "hour", "day"};
-	const char *const texts[] = {from->connections, from->per_connection, from->hour, from->day};
+	const char *const texts[] = {from->connections, from->per_connection, from->hour,
+				     from->day};
 	struct scenario_accept accept = *ret;
 	uint32_t *const limits[] = {&accept.connections, &accept.per_connection, &accept.hour,
 				    &accept.day};
@@ -71,11 +75,10 @@ static int read_over(const struct simulate_reader *reader, const struct file_rec
 		     struct scenario_receiver *to)
 {
 	const struct file_over none = {0}, *over = from->over ? from->over : &none;
-	const char *const texts[SCENARIO_LIMITS] = {over->rate, over->connections, over->per_connection,
-						    over->hour, over->day};
-	static const char *const keys[SCENARIO_LIMITS] = {"over.rate", "over.connections",
-							  "over.per_connection", "over.hour",
-							  "over.day"};
+	const char *const texts[SCENARIO_LIMITS] = {over->rate, over->connections,
+						    over->per_connection, over->hour, over->day};
+	static const char *const keys[SCENARIO_LIMITS] = {
+		"over.rate", "over.connections", "over.per_connection", "over.hour", "over.day"};
 	const char *all = default_over;
 
 	if (simulate_take_reply(reader, "over", from->over_text, &all) != 0 ||
@@ -96,25 +99,29 @@ static int read_windows(const struct simulate_reader *reader, const struct file_
 
 	if (simulate_take_word(reader, "windows", from->windows_kind, window_names, &kind) != 0)
 		return -EINVAL;
-	if (from->windows &&
-	    (simulate_take_word(reader, "windows.kind", from->windows->kind, window_names, &kind) != 0 ||
-	     simulate_take_duration(reader, "windows.phase", from->windows->phase, &to->phase_ns) != 0))
+	if (from->windows && (simulate_take_word(reader, "windows.kind", from->windows->kind,
+						 window_names, &kind) != 0 ||
+			      simulate_take_duration(reader, "windows.phase", from->windows->phase,
+						     &to->phase_ns) != 0))
 		return -EINVAL;
 	to->sliding = kind == 1;
 	return 0;
 }
 
 /* "20 in 10m" */
-static int take_when(const struct simulate_reader *reader, const char *text, struct scenario_receiver *to)
+static int take_when(const struct simulate_reader *reader, const char *text,
+		     struct scenario_receiver *to)
 {
 	const char *in = strstr(text, " in ");
 	uint64_t count = 0;
 	char number[32];
 
 	if (!in || (size_t)(in - text) >= sizeof number)
-		return simulate_refuse(reader, "penalty.when", "%.40s: must be written as \"20 in 10m\"", text);
+		return simulate_refuse(reader, "penalty.when",
+				       "%.40s: must be written as \"20 in 10m\"", text);
 	snprintf(number, sizeof number, "%.*s", (int)(in - text), text);
-	if (simulate_take_count(reader, "penalty.when", number, 1, SCENARIO_PENALTY_MAX, &count) != 0 ||
+	if (simulate_take_count(reader, "penalty.when", number, 1, SCENARIO_PENALTY_MAX, &count) !=
+		    0 ||
 	    simulate_take_duration(reader, "penalty.when", in + 4, &to->penalty.window_ns) != 0)
 		return -EINVAL;
 	to->penalty.count = (uint32_t)count;
@@ -131,7 +138,8 @@ static int read_penalty(const struct simulate_reader *reader, const struct file_
 	to->penalty.reply = to->over[SCENARIO_RATE];
 	if (take_when(reader, from->when ? from->when : "20 in 10m", to) != 0 ||
 	    simulate_take_duration(reader, "penalty.hold", from->hold, &to->penalty.hold_ns) != 0 ||
-	    simulate_take_number(reader, "penalty.repeat", from->repeat, 1, 1000, &to->penalty.repeat) != 0 ||
+	    simulate_take_number(reader, "penalty.repeat", from->repeat, 1, 1000,
+				 &to->penalty.repeat) != 0 ||
 	    simulate_take_reply(reader, "penalty.reply", from->reply, &to->penalty.reply) != 0)
 		return -EINVAL;
 	return 0;
@@ -146,7 +154,8 @@ static int read_history(const struct simulate_reader *reader, const struct file_
 		return 0;
 	to->history.factor = 3;
 	to->history.over = default_history;
-	if (simulate_take_number(reader, "history.factor", from->factor, 1, 1e6, &to->history.factor) != 0 ||
+	if (simulate_take_number(reader, "history.factor", from->factor, 1, 1e6,
+				 &to->history.factor) != 0 ||
 	    simulate_take_rate(reader, "history.floor", from->floor, &floor) != 0 ||
 	    simulate_take_reply(reader, "history.over", from->over, &to->history.over) != 0)
 		return -EINVAL;
@@ -161,7 +170,8 @@ static int read_greylist(const struct simulate_reader *reader, const struct file
 		return 0;
 	to->greylist.delay_ns = 5 * UNITS_MINUTE_NS;
 	to->greylist.reply = default_greylist;
-	if (simulate_take_duration(reader, "greylist.delay", from->delay, &to->greylist.delay_ns) != 0 ||
+	if (simulate_take_duration(reader, "greylist.delay", from->delay, &to->greylist.delay_ns) !=
+		    0 ||
 	    simulate_take_reply(reader, "greylist.reply", from->reply, &to->greylist.reply) != 0)
 		return -EINVAL;
 	return 0;
@@ -181,10 +191,13 @@ static int read_noises(const struct simulate_reader *reader, const struct file_r
 	for (size_t i = 0; i < count; i++) {
 		char key[2][48];
 
-		snprintf(key[0], sizeof key[0], from->noise ? "noise.share" : "noise[%zu].share", i);
-		snprintf(key[1], sizeof key[1], from->noise ? "noise.reply" : "noise[%zu].reply", i);
+		snprintf(key[0], sizeof key[0], from->noise ? "noise.share" : "noise[%zu].share",
+			 i);
+		snprintf(key[1], sizeof key[1], from->noise ? "noise.reply" : "noise[%zu].reply",
+			 i);
 		noises[i] = (struct scenario_noise){.share = 0.005, .reply = default_noise};
-		if (simulate_take_number(reader, key[0], list[i].share, 0, 1, &noises[i].share) != 0 ||
+		if (simulate_take_number(reader, key[0], list[i].share, 0, 1, &noises[i].share) !=
+			    0 ||
 		    simulate_take_reply(reader, key[1], list[i].reply, &noises[i].reply) != 0)
 			return -EINVAL;
 	}
@@ -198,8 +211,8 @@ static int by_time(const void *a, const void *b)
 	return x->at_ns < y->at_ns ? -1 : x->at_ns > y->at_ns;
 }
 
-/* A change names what changes; what it does not name stays as the change before it left it. So they are
- * put in the order of time first. */
+/* A change names what changes; what it does not name stays as the change before it left it. So they
+ * are put in the order of time first. */
 static int read_changes(const struct simulate_reader *reader, const struct file_receiver *from,
 			struct scenario_receiver *to)
 {
@@ -214,7 +227,8 @@ static int read_changes(const struct simulate_reader *reader, const struct file_
 		char key[48];
 
 		snprintf(key, sizeof key, "changes[%zu].at", i);
-		if (simulate_take_duration(reader, key, from->changes[i].at, &changes[i].at_ns) != 0)
+		if (simulate_take_duration(reader, key, from->changes[i].at, &changes[i].at_ns) !=
+		    0)
 			return -EINVAL;
 		/* Until the order is known this says which text it came from. */
 		changes[i].accept.hour = (uint32_t)i;
@@ -251,7 +265,8 @@ static int read_outages(const struct simulate_reader *reader, const struct file_
 		outages[i].for_ns = 20 * UNITS_MINUTE_NS;
 		outages[i].reply = default_outage;
 		if (simulate_take_duration(reader, key[0], outage->at, &outages[i].at_ns) != 0 ||
-		    simulate_take_duration(reader, key[1], outage->length, &outages[i].for_ns) != 0 ||
+		    simulate_take_duration(reader, key[1], outage->length, &outages[i].for_ns) !=
+			    0 ||
 		    simulate_take_reply(reader, key[2], outage->reply, &outages[i].reply) != 0)
 			return -EINVAL;
 	}
@@ -287,10 +302,12 @@ static int read_receiver(const struct simulate_reader *reader, const struct file
 	return rc;
 }
 
-static int read_receivers(struct simulate_reader *reader, const struct file *file, struct scenario *to)
+static int read_receivers(struct simulate_reader *reader, const struct file *file,
+			  struct scenario *to)
 {
 	if (file->receivers_count > SCENARIO_RECEIVERS_MAX)
-		return simulate_refuse(reader, "receivers", "more than %d receivers", SCENARIO_RECEIVERS_MAX);
+		return simulate_refuse(reader, "receivers", "more than %d receivers",
+				       SCENARIO_RECEIVERS_MAX);
 	to->receivers = calloc(file->receivers_count, sizeof *to->receivers);
 	if (!to->receivers)
 		return -ENOMEM;
@@ -300,9 +317,10 @@ static int read_receivers(struct simulate_reader *reader, const struct file *fil
 
 		simulate_enter(reader, "receivers[%u]", i);
 		for (unsigned j = 0; j < i; j++)
-			if (strcmp(file->receivers[i].destination, file->receivers[j].destination) == 0)
+			if (strcmp(file->receivers[i].destination,
+				   file->receivers[j].destination) == 0)
 				return simulate_refuse(reader, "destination", "%s: named before",
-					      file->receivers[i].destination);
+						       file->receivers[i].destination);
 		rc = read_receiver(reader, &file->receivers[i], &to->receivers[i]);
 		if (rc)
 			return rc;
@@ -311,7 +329,8 @@ static int read_receivers(struct simulate_reader *reader, const struct file *fil
 	return 0;
 }
 
-/* ---- sources and traffic --------------------------------------------------------------------------- */
+/* ---- sources and traffic
+ * --------------------------------------------------------------------------- */
 
 static int pool_index(const struct scenario *scenario, const char *name)
 {
@@ -335,7 +354,8 @@ static int read_source(const struct simulate_reader *reader, const struct file_s
 		return simulate_refuse(reader, "address", "%s: not an address", source->address);
 	for (size_t i = 0; i < to->source_count; i++)
 		if (strcmp(to->sources[i].address, source->address) == 0)
-			return simulate_refuse(reader, "address", "%s: named before", source->address);
+			return simulate_refuse(reader, "address", "%s: named before",
+					       source->address);
 	if (strlen(pool) >= sizeof to->file->pools[0])
 		return simulate_refuse(reader, "pool", "%.20s…: longer than 63 characters", pool);
 	if (index < 0) {
@@ -347,12 +367,14 @@ static int read_source(const struct simulate_reader *reader, const struct file_s
 	return 0;
 }
 
-static int read_sources(struct simulate_reader *reader, const struct file *file, struct scenario *to)
+static int read_sources(struct simulate_reader *reader, const struct file *file,
+			struct scenario *to)
 {
 	static const struct file_source one;
 
 	if (file->sources_count > SCENARIO_SOURCES_MAX)
-		return simulate_refuse(reader, "sources", "more than %d sources", SCENARIO_SOURCES_MAX);
+		return simulate_refuse(reader, "sources", "more than %d sources",
+				       SCENARIO_SOURCES_MAX);
 	to->sources = calloc(file->sources_count + 1, sizeof *to->sources);
 	if (!to->sources)
 		return -ENOMEM;
@@ -377,29 +399,32 @@ static int read_one_traffic(const struct simulate_reader *reader, const struct f
 		return simulate_refuse(reader, "pool", "%s: no source is in this pool", from->pool);
 	if (from->destination) {
 		while (to->receiver < scenario->receiver_count &&
-		       strcmp(scenario->receivers[to->receiver].destination, from->destination) != 0)
+		       strcmp(scenario->receivers[to->receiver].destination, from->destination) !=
+			       0)
 			to->receiver++;
 		if (to->receiver == scenario->receiver_count)
-			return simulate_refuse(reader, "destination", "%s: no receiver of this name",
-				      from->destination);
+			return simulate_refuse(reader, "destination",
+					       "%s: no receiver of this name", from->destination);
 	}
 	if (simulate_take_word(reader, "class", from->class, class_names, &class) != 0 ||
 	    simulate_take_word(reader, "arrival", from->arrival, arrival_names, &arrival) != 0 ||
-	    simulate_take_count(reader, "messages", from->messages, 0, SCENARIO_MESSAGES_MAX, &messages) != 0 ||
+	    simulate_take_count(reader, "messages", from->messages, 0, SCENARIO_MESSAGES_MAX,
+				&messages) != 0 ||
 	    simulate_take_duration(reader, "start", from->start, &to->start_ns) != 0)
 		return -EINVAL;
-	to->over_ns = to->start_ns < scenario->duration_ns ? scenario->duration_ns - to->start_ns : 0;
+	to->over_ns =
+		to->start_ns < scenario->duration_ns ? scenario->duration_ns - to->start_ns : 0;
 	if (simulate_take_duration(reader, "over", from->over, &to->over_ns) != 0)
 		return -EINVAL;
 	to->pool = (uint32_t)pool;
-	to->class = (enum tg_class)class;
+	to->class = (enum tg_class) class;
 	to->arrival = (enum scenario_arrival)arrival;
 	to->messages = (uint32_t)messages;
 	return 0;
 }
 
-/* Without any traffic in the file: a newsletter a little larger than each receiver takes of one source,
- * and a twentieth of that in transactional mail. */
+/* Without any traffic in the file: a newsletter a little larger than each receiver takes of one
+ * source, and a twentieth of that in transactional mail. */
 static void default_traffic(struct scenario *scenario)
 {
 	double seconds = (double)scenario->duration_ns / UNITS_SECOND_NS;
@@ -407,20 +432,28 @@ static void default_traffic(struct scenario *scenario)
 	for (uint32_t i = 0; i < scenario->receiver_count; i++) {
 		double most = fmin(scenario->receivers[i].accept.rate * seconds, 1e5);
 
-		scenario->traffic[2 * i] = (struct scenario_traffic){
-			.receiver = i, .class = TG_BULK, .arrival = SCENARIO_BURST,
-			.messages = (uint32_t)(1.25 * most), .over_ns = scenario->duration_ns / 2};
-		scenario->traffic[2 * i + 1] = (struct scenario_traffic){
-			.receiver = i, .class = TG_TRANSACTIONAL, .arrival = SCENARIO_POISSON,
-			.messages = (uint32_t)(0.05 * most), .over_ns = scenario->duration_ns};
+		scenario->traffic[2 * i] =
+			(struct scenario_traffic){.receiver = i,
+						  .class = TG_BULK,
+						  .arrival = SCENARIO_BURST,
+						  .messages = (uint32_t)(1.25 * most),
+						  .over_ns = scenario->duration_ns / 2};
+		scenario->traffic[2 * i + 1] =
+			(struct scenario_traffic){.receiver = i,
+						  .class = TG_TRANSACTIONAL,
+						  .arrival = SCENARIO_POISSON,
+						  .messages = (uint32_t)(0.05 * most),
+						  .over_ns = scenario->duration_ns};
 	}
 	scenario->traffic_count = 2 * scenario->receiver_count;
 }
 
-static int read_traffic(struct simulate_reader *reader, const struct file *file, struct scenario *to)
+static int read_traffic(struct simulate_reader *reader, const struct file *file,
+			struct scenario *to)
 {
 	if (file->traffic_count > SCENARIO_TRAFFIC_MAX)
-		return simulate_refuse(reader, "traffic", "more than %d entries", SCENARIO_TRAFFIC_MAX);
+		return simulate_refuse(reader, "traffic", "more than %d entries",
+				       SCENARIO_TRAFFIC_MAX);
 	to->traffic = calloc(file->traffic_count + 2 * to->receiver_count, sizeof *to->traffic);
 	if (!to->traffic)
 		return -ENOMEM;
@@ -436,11 +469,13 @@ static int read_traffic(struct simulate_reader *reader, const struct file *file,
 	for (size_t i = 0; i < to->traffic_count; i++)
 		to->message_count += to->traffic[i].messages;
 	if (to->message_count > SCENARIO_MESSAGES_MAX)
-		return simulate_refuse(reader, "traffic", "more than %u messages in all", SCENARIO_MESSAGES_MAX);
+		return simulate_refuse(reader, "traffic", "more than %u messages in all",
+				       SCENARIO_MESSAGES_MAX);
 	return 0;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * ------------------------------------------------------------------------------------- */
 
 static int read_scenario(struct simulate_reader *reader, struct scenario *to)
 {
@@ -451,7 +486,8 @@ static int read_scenario(struct simulate_reader *reader, struct scenario *to)
 	to->seed = 1;
 	rc = simulate_take_duration(reader, "duration", file->duration, &to->duration_ns);
 	if (!rc && to->duration_ns < UNITS_MINUTE_NS)
-		rc = simulate_refuse(reader, "duration", "%s: shorter than a minute", file->duration);
+		rc = simulate_refuse(reader, "duration", "%s: shorter than a minute",
+				     file->duration);
 	if (!rc)
 		rc = simulate_take_count(reader, "seed", file->seed, 0, UINT64_MAX, &to->seed);
 	if (!rc)

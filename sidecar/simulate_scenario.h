@@ -3,8 +3,8 @@
  * A scenario of the simulator: who sends what to whom, and what the receivers hide.
  *
  * Read from YAML, tollgate-simulate(5). Times are nanoseconds from the start of the run, which is
- * midnight of the receivers' clocks. Names are resolved to indexes here, so that nothing that follows
- * compares texts. Immutable once it is read.
+ * midnight of the receivers' clocks. Names are resolved to indexes here, so that nothing that
+ * follows compares texts. Immutable once it is read.
  */
 #ifndef SIDECAR_SIMULATE_SCENARIO_H
 #define SIDECAR_SIMULATE_SCENARIO_H
@@ -87,7 +87,7 @@ struct scenario_receiver {
 	const char *over[SCENARIO_LIMITS];
 	uint64_t latency_ns;
 	struct {
-		uint32_t count; /* so many replies over a limit … 0: no penalty */
+		uint32_t count;	    /* so many replies over a limit … 0: no penalty */
 		uint64_t window_ns; /* … within this time block the source … */
 		uint64_t hold_ns;   /* … for this long, … */
 		double repeat;	    /* … each time so many times longer */
@@ -124,8 +124,8 @@ struct scenario {
 	struct scenario_file *file; /* owns the texts */
 };
 
-/* Reads a scenario. name is what errors call the text by. 0; -EINVAL with "name:line:column: reason" in
- * error; -ENOMEM likewise. The caller frees *ret with scenario_free. */
+/* Reads a scenario. name is what errors call the text by. 0; -EINVAL with "name:line:column:
+ * reason" in error; -ENOMEM likewise. The caller frees *ret with scenario_free. */
 int scenario_parse(const char *text, size_t length, const char *name, struct scenario **ret,
 		   char *error, size_t size);
 int scenario_read(const char *path, struct scenario **ret, char *error, size_t size);

@@ -34,8 +34,7 @@ static uint64_t arrival_ns(const struct scenario_traffic *traffic, uint32_t inde
 	if (traffic->over_ns == 0)
 		return traffic->start_ns;
 	switch (traffic->arrival) {
-	case SCENARIO_BURST:
-		return traffic->start_ns + index % lumps * LUMP_NS;
+	case SCENARIO_BURST: return traffic->start_ns + index % lumps * LUMP_NS;
 	case SCENARIO_UNIFORM:
 		return traffic->start_ns +
 		       (uint64_t)((double)traffic->over_ns * index / traffic->messages);

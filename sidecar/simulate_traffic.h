@@ -31,8 +31,8 @@ uint64_t simulate_luck(uint64_t seed, uint64_t thing, uint64_t draw);
 /* The same as a number in [0, 1). */
 double simulate_chance(uint64_t luck);
 
-/* The messages that arrive within the run, in the order of time. A queue is numbered pool * receivers +
- * receiver. 0, or -ENOMEM; the caller frees *ret. */
+/* The messages that arrive within the run, in the order of time. A queue is numbered pool *
+ * receivers + receiver. 0, or -ENOMEM; the caller frees *ret. */
 int simulate_traffic(const struct scenario *scenario, uint64_t seed, struct simulate_message **ret,
 		     size_t *ret_count);
 

@@ -42,7 +42,8 @@ static const char usage[] =
 	"\n"
 	"  --json              a line of JSON a policy\n"
 	"  --policy P[,P...]   only these: tollgate, none, fixed, timed, backoff, oracle; or all\n"
-	"  --seed S            another seed than the scenario's; with --random, of the first scenario\n"
+	"  --seed S            another seed than the scenario's; with --random, of the first "
+	"scenario\n"
 	"  --seeds S[,S...]    several seeds, one after the other\n"
 	"  --plot FILE.svg     draw accepted rates beside the hidden limit\n"
 	"  --causes            also print how often each kind of answer was given\n"
@@ -51,7 +52,8 @@ static const char usage[] =
 	"\n"
 	"tollgate-simulate(5) describes scenarios and what is printed.\n";
 
-/* ---- options --------------------------------------------------------------------------------------- */
+/* ---- options
+ * --------------------------------------------------------------------------------------- */
 
 static int add_policies(struct options *options, char *names)
 {
@@ -90,7 +92,8 @@ static int add_seeds(struct options *options, char *texts)
 			fprintf(stderr, "tollgate simulate: more than %d seeds\n", SEEDS_MAX);
 			return -EINVAL;
 		}
-		if (add_number("--seeds", text, UINT64_MAX, &options->seeds[options->seed_count++]) != 0)
+		if (add_number("--seeds", text, UINT64_MAX,
+			       &options->seeds[options->seed_count++]) != 0)
 			return -EINVAL;
 	}
 	return 0;
@@ -99,37 +102,30 @@ static int add_seeds(struct options *options, char *texts)
 static int take_option(struct options *options, int letter)
 {
 	switch (letter) {
-	case 'j':
-		options->json = true;
-		return 0;
-	case 'c':
-		options->causes = true;
-		return 0;
-	case 'g':
-		options->plot = optarg;
-		return 0;
-	case 'w':
-		options->write = optarg;
-		return 0;
-	case 'p':
-		return add_policies(options, optarg);
-	case 's':
-		return add_seeds(options, optarg);
-	case 'r':
-		return add_number("--random", optarg, RANDOM_MAX, &options->random);
-	default:
-		return -EINVAL;
+	case 'j': options->json = true; return 0;
+	case 'c': options->causes = true; return 0;
+	case 'g': options->plot = optarg; return 0;
+	case 'w': options->write = optarg; return 0;
+	case 'p': return add_policies(options, optarg);
+	case 's': return add_seeds(options, optarg);
+	case 'r': return add_number("--random", optarg, RANDOM_MAX, &options->random);
+	default: return -EINVAL;
 	}
 }
 
 static int take_options(struct options *options, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"json", no_argument, NULL, 'j'},	  {"causes", no_argument, NULL, 'c'},
-		{"policy", required_argument, NULL, 'p'}, {"seed", required_argument, NULL, 's'},
-		{"seeds", required_argument, NULL, 's'},  {"plot", required_argument, NULL, 'g'},
-		{"random", required_argument, NULL, 'r'}, {"write", required_argument, NULL, 'w'},
-		{"help", no_argument, NULL, 'h'},	  {NULL, 0, NULL, 0},
+		{"json",	 no_argument,	      NULL, 'j'},
+		  {"causes", no_argument,	  NULL, 'c'},
+		{"policy", required_argument, NULL, 'p'},
+		  {"seed",   required_argument, NULL, 's'},
+		{"seeds",  required_argument, NULL, 's'},
+		  {"plot",   required_argument, NULL, 'g'},
+		{"random", required_argument, NULL, 'r'},
+		  {"write",  required_argument, NULL, 'w'},
+		{"help",	 no_argument,	      NULL, 'h'},
+		  {NULL,	 0,		    NULL, 0  },
 	};
 	int letter;
 
@@ -149,7 +145,8 @@ static int take_options(struct options *options, int argc, char **argv)
 	return 0;
 }
 
-/* ---- running --------------------------------------------------------------------------------------- */
+/* ---- running
+ * --------------------------------------------------------------------------------------- */
 
 struct outcome {
 	struct simulate_result oracle;
@@ -165,8 +162,8 @@ static void outcome_free(struct outcome *outcome)
 }
 
 /* The oracle always runs, since the others are measured by it. */
-static int outcome_run(const struct options *options, const struct scenario *scenario, uint64_t seed,
-		       struct outcome *ret)
+static int outcome_run(const struct options *options, const struct scenario *scenario,
+		       uint64_t seed, struct outcome *ret)
 {
 	bool series = options->plot != NULL;
 	int rc = simulate_run(scenario, &policy_oracle, seed, false, &ret->oracle);
@@ -235,7 +232,8 @@ static int run_file(const struct options *options, const char *path)
 	return 0;
 }
 
-/* ---- scenarios at random --------------------------------------------------------------------------- */
+/* ---- scenarios at random
+ * --------------------------------------------------------------------------- */
 
 struct random_run {
 	uint64_t seed;
@@ -251,7 +249,8 @@ static int random_write(const struct options *options, uint64_t seed, const char
 
 	if (mkdir(options->write, 0777) != 0 && errno != EEXIST)
 		rc = -errno;
-	snprintf(path, sizeof path, "%s/random-%llu.yaml", options->write, (unsigned long long)seed);
+	snprintf(path, sizeof path, "%s/random-%llu.yaml", options->write,
+		 (unsigned long long)seed);
 	file = rc ? NULL : fopen(path, "we");
 	if (file && fputs(text, file) == EOF)
 		rc = -errno;
@@ -337,7 +336,8 @@ static void random_print(const struct options *options, const struct random_run 
 		snprintf(name, sizeof name, "random-%llu", (unsigned long long)runs[i].seed);
 		if (options->json) {
 			for (size_t j = 0; j < outcome->count; j++)
-				simulate_report_json(stdout, name, &outcome->results[j], &outcome->oracle);
+				simulate_report_json(stdout, name, &outcome->results[j],
+						     &outcome->oracle);
 			continue;
 		}
 		printf("%s  (--random 1 --seed %llu)\n", name, (unsigned long long)runs[i].seed);
