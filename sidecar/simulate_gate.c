@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * The policy tollgate: the controller, the arithmetic and the classifier that run in production,
- * under the simulator's clock.
+ * The policy tollgate: what runs in production, under the simulator's clock.
  *
- * What a worker would see of a flow's limits decides about each message; what a worker would report
- * goes to the controller: deferrals one by one, deliveries one by one while the limits ask for it
- * and else as counts once a second. Nothing of the receiver is seen but its replies.
+ * The limits of all flows stand in a segment in memory of its own. The sidecar's code publishes
+ * them there, the library's code decides there; what a worker would report goes to the classifier
+ * and the controller: deferrals one by one, deliveries one by one while the limits ask for it and
+ * else as counts once a second. Nothing of the receiver is seen but its replies.
  */
-#include "sidecar/simulate_policy.h"
-
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "shm/gcra.h"
 #include "sidecar/control.h"
+#include "sidecar/publish.h"
+#include "sidecar/simulate_policy.h"
 #include "sidecar/simulate_reply.h"
 #include "sidecar/units.h"
 
-/* The segment's clock runs from some time before the run, as a machine's does from its boot. */
+/* The segment's clock runs from some time before the run, as a machine's does from its boot. A
+ * whole number of days, so that a calendar of zeroes has its hours and days begin with those of the
+ * run. */
 #define EPOCH UNITS_DAY_NS
 
 /* A destination of which the configuration says nothing but the defaults. */
@@ -31,128 +34,166 @@ static const struct control_bounds bounds = {
 	.wall_offset_ns = -(int64_t)EPOCH,
 };
 
-struct gate_window {
-	uint64_t period;
-	uint32_t count;
-};
-
 struct gate_flow {
 	struct control_state control;
 	struct control_limits limits;
-	uint64_t next_ns; /* when the limits change by themselves */
-	uint64_t tick_ns; /* of the last tick */
-	uint64_t tat;
-	struct gate_window hour;
-	struct gate_window day;
+	uint64_t next_ns;   /* when the limits change by themselves */
+	uint64_t tick_ns;   /* of the last tick */
 	uint32_t delivered; /* since the last tick */
 	uint32_t deferred;
 };
 
 struct gate {
-	size_t flow_count;
-	struct gate_flow flows[];
+	struct segment segment; /* flow i has slot i */
+	struct gate_flow *flows;
 };
 
-/* The limits anew; what was used stays used. */
-static void gate_publish(struct gate_flow *flow, uint64_t now_ns)
-{
-	uint64_t old_ns = flow->limits.interval_ns;
-	uint64_t new_ns;
-
-	flow->next_ns = control_limits(&flow->control, &bounds, now_ns, &flow->limits);
-	new_ns = gcra_interval(gcra_rate(flow->limits.interval_ns, 1));
-	flow->limits.interval_ns = new_ns;
-	flow->tat = gcra_rescale(flow->tat, now_ns, old_ns, new_ns);
-}
-
-static int gate_create(const struct policy_world *world, void **ret)
-{
-	size_t count = world->source_count * world->receiver_count;
-	struct gate *gate = calloc(1, sizeof *gate + count * sizeof gate->flows[0]);
-
-	if (!gate)
-		return -ENOMEM;
-	gate->flow_count = count;
-	for (size_t i = 0; i < count; i++) {
-		control_init(&gate->flows[i].control, &bounds, EPOCH);
-		gate->flows[i].tick_ns = EPOCH;
-		gate_publish(&gate->flows[i], EPOCH);
-	}
-	*ret = gate;
-	return 0;
-}
-
-static struct gate_flow *gate_flow(void *self, uint32_t flow)
-{
-	return &((struct gate *)self)->flows[flow];
-}
-
-/* Number of the window that now_ns lies in, and when it ends. Two windows are added so that those
- * that begin before the run's midnight have numbers too. */
-static uint64_t gate_period(uint64_t now_ns, uint64_t length_ns, uint64_t phase_ns,
-			    uint64_t *ret_end)
-{
-	uint64_t wall = now_ns + 2 * length_ns - phase_ns % length_ns - EPOCH % length_ns;
-
-	*ret_end = now_ns + length_ns - wall % length_ns;
-	return wall / length_ns;
-}
-
-static uint64_t gate_window_until(const struct gate_window *window, uint32_t cap,
-				  uint64_t length_ns, uint64_t phase_ns, uint64_t now_ns)
-{
-	uint64_t end;
-
-	if (!cap || gate_period(now_ns, length_ns, phase_ns, &end) != window->period)
-		return now_ns;
-	return window->count >= cap ? end : now_ns;
-}
-
-static void gate_window_count(struct gate_window *window, uint64_t length_ns, uint64_t phase_ns,
-			      uint64_t now_ns)
-{
-	uint64_t end;
-	uint64_t period = gate_period(now_ns, length_ns, phase_ns, &end);
-
-	if (window->period != period)
-		*window = (struct gate_window){.period = period};
-	window->count++;
-}
+/* ---- limits
+ * ---------------------------------------------------------------------------------------- */
 
 static uint64_t later(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
 
+static struct publish_limits gate_limits(const struct control_limits *from)
+{
+	struct publish_limits to = {
+		.interval_ns = from->interval_ns,
+		.hold_until_ns = from->hold_until_ns[TG_TRANSACTIONAL],
+		.hold_lower_ns =
+			later(from->hold_until_ns[TG_ENGAGED], from->hold_until_ns[TG_BULK]),
+		.hour_phase_s = from->hour_phase_s,
+		.day_phase_min = from->day_phase_min,
+		.flags = from->report_delivered ? LAYOUT_REPORT_DELIVERED : 0,
+		.per_connection = from->per_connection,
+	};
+
+	for (int class = 0; class < TG_CLASSES; class ++) {
+		to.burst[class] = from->burst[class];
+		to.hour_cap[class] = from->hour_cap ? from->hour_cap : PUBLISH_NO_CAP;
+		to.day_cap[class] = from->day_cap ? from->day_cap : PUBLISH_NO_CAP;
+		to.connections[class] = from->connections;
+	}
+	return to;
+}
+
+static void gate_publish(struct gate *gate, uint32_t index, uint64_t now_ns)
+{
+	struct gate_flow *flow = &gate->flows[index];
+	struct publish_limits limits;
+
+	flow->next_ns = control_limits(&flow->control, &bounds, now_ns, &flow->limits);
+	limits = gate_limits(&flow->limits);
+	publish_slot(&gate->segment, index, &limits, now_ns);
+}
+
+/* ---- the segment
+ * ----------------------------------------------------------------------------------- */
+
+static void gate_destroy(void *self)
+{
+	struct gate *gate = self;
+
+	if (!gate)
+		return;
+	free(gate->flows);
+	free(gate->segment.calendars);
+	free(gate->segment.defaults);
+	free(gate->segment.limits);
+	free(gate->segment.more);
+	free(gate->segment.slots);
+	free(gate->segment.view.counters);
+	free(gate->segment.view.counters_more);
+	free(gate);
+}
+
+/* The arrays of a segment as the three files would hold them; there are no workers, so no rings. */
+static int gate_segment(struct segment *segment, uint32_t slots)
+{
+	segment->calendars = calloc(LAYOUT_CALENDARS, sizeof *segment->calendars);
+	segment->defaults = calloc(LAYOUT_DEFAULTS, sizeof *segment->defaults);
+	segment->limits = aligned_alloc(LAYOUT_LINE, slots * sizeof *segment->limits);
+	segment->more = calloc(slots, sizeof *segment->more);
+	segment->slots = calloc(slots, sizeof *segment->slots);
+	segment->view = (struct view){
+		.limits = segment->limits,
+		.more = segment->more,
+		.defaults = segment->defaults,
+		.calendars = segment->calendars,
+		.counters = aligned_alloc(LAYOUT_LINE, slots * sizeof *segment->view.counters),
+		.counters_more = calloc(slots, sizeof *segment->view.counters_more),
+		.slots = slots,
+	};
+	if (!segment->calendars || !segment->defaults || !segment->limits || !segment->more ||
+	    !segment->slots || !segment->view.counters || !segment->view.counters_more)
+		return -ENOMEM;
+	memset(segment->limits, 0, slots * sizeof *segment->limits);
+	memset(segment->view.counters, 0, slots * sizeof *segment->view.counters);
+	return 0;
+}
+
+static int gate_create(const struct policy_world *world, void **ret)
+{
+	uint32_t count = (uint32_t)(world->source_count * world->receiver_count);
+	struct gate *gate = calloc(1, sizeof *gate);
+
+	if (!gate)
+		return -ENOMEM;
+	gate->flows = calloc(count, sizeof *gate->flows);
+	if (!gate->flows || gate_segment(&gate->segment, count) != 0) {
+		gate_destroy(gate);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		control_init(&gate->flows[i].control, &bounds, EPOCH);
+		gate->flows[i].tick_ns = EPOCH;
+		gate_publish(gate, i, EPOCH);
+	}
+	*ret = gate;
+	return 0;
+}
+
+/* ---- deciding
+ * -------------------------------------------------------------------------------------- */
+
+/* Only the flow has limits here, its parents have none. */
+static struct tg_flow gate_slot(uint32_t index)
+{
+	return (struct tg_flow){index, LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE};
+}
+
 static uint64_t gate_earliest(void *self, uint32_t index, enum tg_class traffic, uint64_t at_ns)
 {
-	const struct gate_flow *flow = gate_flow(self, index);
-	const struct control_limits *limits = &flow->limits;
-	uint64_t now = at_ns + EPOCH;
-	uint64_t at = later(now, limits->hold_until_ns[traffic]);
+	struct gate *gate = self;
+	struct tg_flow flow = gate_slot(index);
+	uint32_t room;
+	struct tg_verdict verdict =
+		decide_ask(&gate->segment.view, &flow, traffic, 1, at_ns + EPOCH, &room);
 
-	if (limits->interval_ns && !limits->burst[traffic])
-		return UINT64_MAX;
-	if (limits->interval_ns)
-		at = later(at, gcra_earliest(flow->tat, limits->interval_ns, limits->burst[traffic],
-					     1));
-	at = later(at, gate_window_until(&flow->hour, limits->hour_cap, UNITS_HOUR_NS,
-					 limits->hour_phase_s * UNITS_SECOND_NS, now));
-	at = later(at, gate_window_until(&flow->day, limits->day_cap, UNITS_DAY_NS,
-					 limits->day_phase_min * UNITS_MINUTE_NS, now));
-	return at == UINT64_MAX ? at : at - EPOCH;
+	if (verdict.reason == TG_ADMITTED)
+		return at_ns;
+	return verdict.at_ns == UINT64_MAX ? UINT64_MAX : verdict.at_ns - EPOCH;
 }
 
 static void gate_admit(void *self, uint32_t index, enum tg_class traffic, uint64_t at_ns)
 {
-	struct gate_flow *flow = gate_flow(self, index);
-	uint64_t now = at_ns + EPOCH;
+	struct gate *gate = self;
+	struct tg_flow flow = gate_slot(index);
+	struct tg_verdict verdict =
+		decide_admit(&gate->segment.view, &flow, traffic, 1, at_ns + EPOCH);
 
-	flow->tat = gcra_charge(flow->tat, now, flow->limits.interval_ns, 1);
-	gate_window_count(&flow->hour, UNITS_HOUR_NS, flow->limits.hour_phase_s * UNITS_SECOND_NS,
-			  now);
-	gate_window_count(&flow->day, UNITS_DAY_NS, flow->limits.day_phase_min * UNITS_MINUTE_NS,
-			  now);
+	/* Nobody else is there to take what was free a moment ago. */
+	assert(verdict.reason == TG_ADMITTED);
+	(void)verdict;
+}
+
+/* ---- learning
+ * -------------------------------------------------------------------------------------- */
+
+static struct gate_flow *gate_flow(void *self, uint32_t index)
+{
+	return &((struct gate *)self)->flows[index];
 }
 
 static void gate_reply(void *self, uint32_t index, const struct policy_reply *reply, uint64_t at_ns)
@@ -177,7 +218,7 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 	seen.class = class.class;
 	seen.limit = class.limit;
 	if (control_observe(&flow->control, &bounds, &seen, now))
-		gate_publish(flow, now);
+		gate_publish(self, index, now);
 }
 
 static uint32_t gate_connections(void *self, uint32_t flow)
@@ -190,10 +231,13 @@ static uint32_t gate_per_connection(void *self, uint32_t flow)
 	return gate_flow(self, flow)->limits.per_connection;
 }
 
-/* The source that could have sent longest ago, as tg_pick spreads by room. */
+/* The source that was used least of late goes first, as tg_pick spreads by room. */
 static double gate_rank(void *self, uint32_t index, uint64_t at_ns)
 {
-	return (double)gate_flow(self, index)->tat;
+	const struct gate *gate = self;
+
+	return (double)atomic_load_explicit(&gate->segment.view.counters[index].tat,
+					    memory_order_relaxed);
 }
 
 static uint64_t gate_wake(void *self, uint32_t index)
@@ -216,7 +260,7 @@ static void gate_tick(void *self, uint32_t index, uint64_t at_ns)
 	flow->deferred = 0;
 	flow->tick_ns = now;
 	if (changed || now >= flow->next_ns)
-		gate_publish(flow, now);
+		gate_publish(self, index, now);
 }
 
 static double gate_rate(void *self, uint32_t index)
@@ -229,7 +273,7 @@ static double gate_rate(void *self, uint32_t index)
 const struct policy policy_gate = {
 	.name = "tollgate",
 	.create = gate_create,
-	.destroy = free,
+	.destroy = gate_destroy,
 	.earliest = gate_earliest,
 	.admit = gate_admit,
 	.reply = gate_reply,
