@@ -12,6 +12,8 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
+	{"classify", ctl_classify, "what a reply means: class, limit, and the rule that says so"},
+	{"rules", ctl_rules, "print the built-in rules"},
 	{"simulate", ctl_simulate, "how policies fare against models of receivers"},
 };
 

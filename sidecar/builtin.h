@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Files of the source tree that are part of the program.
+ */
+#ifndef SIDECAR_BUILTIN_H
+#define SIDECAR_BUILTIN_H
+
+#include <stddef.h>
+
+/* builtin_NAME is the text, builtin_NAME_size its length without the NUL that follows it. */
+#define BUILTIN_DECLARE(name)                                                                      \
+	extern const char builtin_##name[];                                                        \
+	extern const char builtin_##name##_end[];                                                  \
+	static inline size_t builtin_##name##_size(void)                                           \
+	{                                                                                          \
+		return (size_t)(builtin_##name##_end - builtin_##name);                            \
+	}
+
+BUILTIN_DECLARE(rules) /* rules.yaml */
+
+#endif

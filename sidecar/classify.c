@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reply to class. The texts of all entries and rules are patterns of one set, in the order texts of
+ * entries, exceptions of entries, texts of rules, exceptions of rules. A pass over the reply says which
+ * are in it; these, and the entries that ask for codes alone, are looked at in the order of the file.
+ */
+#include "sidecar/classify.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/name_table.h"
+#include "sidecar/pattern_set.h"
+#include "sidecar/rule_parse.h"
+
+#define CODES	   400 /* 200 to 599 */
+#define CODE_WORDS ((CODES + 63) / 64)
+
+/* Patterns first to end, of entry or rule. */
+struct span {
+	unsigned first, end;
+};
+
+struct entry {
+	const struct rule_class *rule;
+	bool lowers_cap;
+	bool any_code;
+	uint64_t codes[CODE_WORDS];
+	struct rule_range *enhanced;
+	unsigned enhanced_count;
+	unsigned *destination; /* indexes of the name table */
+	unsigned destination_count;
+	struct span unless;
+};
+
+struct classifier {
+	const struct rule_file *files[2];
+	struct entry *entries;
+	unsigned entry_count, entry_words;
+	unsigned rule_count;
+	struct span *rule_text, *rule_unless;
+	unsigned text_end;	   /* patterns below are texts of entries ... */
+	unsigned *text_entry;	   /* ... of which one */
+	uint64_t *by_code;	   /* [CODES + 1][entry_words]: entries without a text; the last: no code */
+	struct name_table *destinations;
+	struct pattern_set *patterns;
+};
+
+struct classify_scratch {
+	struct pattern_scratch *scratch;
+	uint64_t *found;
+	uint64_t *candidates;
+	char folded[REPLY_FOLDED_MAX];
+};
+
+bool rule_class_lowers_cap(const struct rule_class *class)
+{
+	if (class->lowers_cap != RULE_DEFAULT)
+		return class->lowers_cap == RULE_YES;
+	switch (class->class) {
+	case REPLY_RATE: return class->limit != REPLY_LIMIT_PER_CONNECTION;
+	case REPLY_REPUTATION:
+	case REPLY_PATTERN:
+	case REPLY_BLOCKLIST: return true;
+	default: return false;
+	}
+}
+
+/* ---- create ----------------------------------------------------------------------------------- */
+static const struct rule_file none;
+
+static const struct rule_class *entry_rule(const struct classifier *classifier, unsigned i, int *ret_file,
+					   unsigned *ret_index)
+{
+	unsigned first = classifier->files[0]->classes_count;
+
+	*ret_file = i >= first;
+	*ret_index = *ret_file ? i - first : i;
+	return &classifier->files[*ret_file]->classes[*ret_index];
+}
+
+unsigned classifier_rules(const struct classifier *classifier)
+{
+	return classifier->rule_count;
+}
+
+const struct rule *classifier_rule(const struct classifier *classifier, unsigned index)
+{
+	unsigned first = classifier->files[0]->rules_count;
+
+	return index < first ? &classifier->files[0]->rules[index]
+			     : &classifier->files[1]->rules[index - first];
+}
+
+static bool code_has(const struct entry *entry, unsigned slot)
+{
+	return entry->any_code || (slot < CODES && entry->codes[slot / 64] >> slot % 64 & 1);
+}
+
+static int entry_compile(struct classifier *classifier, struct entry *entry)
+{
+	const struct rule_match *match = &entry->rule->match;
+	struct rule_range range;
+	const char *reason;
+
+	entry->lowers_cap = rule_class_lowers_cap(entry->rule);
+	entry->any_code = match->code_count == 0;
+	for (unsigned i = 0; i < match->code_count; i++) {
+		if (rule_parse_code(match->code[i], &range, &reason) != 0)
+			return -EINVAL;
+		for (unsigned code = range.low; code <= range.high; code++)
+			entry->codes[(code - 200) / 64] |= UINT64_C(1) << (code - 200) % 64;
+	}
+	entry->enhanced = calloc(match->enhanced_count + 1, sizeof(*entry->enhanced));
+	entry->destination = calloc(match->destination_count + 1, sizeof(*entry->destination));
+	if (entry->enhanced == NULL || entry->destination == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < match->enhanced_count; i++)
+		if (rule_parse_enhanced(match->enhanced[i], &entry->enhanced[entry->enhanced_count++],
+					&reason) != 0)
+			return -EINVAL;
+	for (unsigned i = 0; i < match->destination_count; i++) {
+		int id = name_table_add(classifier->destinations, match->destination[i]);
+
+		if (id < 0)
+			return id;
+		entry->destination[entry->destination_count++] = (unsigned)id;
+	}
+	return 0;
+}
+
+static int entries_compile(struct classifier *classifier)
+{
+	unsigned words = classifier->entry_words;
+	int file, err = name_table_create(&classifier->destinations);
+	unsigned index;
+
+	for (unsigned i = 0; err == 0 && i < classifier->entry_count; i++) {
+		struct entry *entry = &classifier->entries[i];
+
+		entry->rule = entry_rule(classifier, i, &file, &index);
+		err = entry_compile(classifier, entry);
+		for (unsigned slot = 0; err == 0 && slot <= CODES && entry->rule->match.text_count == 0;
+		     slot++)
+			if (code_has(entry, slot))
+				classifier->by_code[slot * words + i / 64] |= UINT64_C(1) << i % 64;
+	}
+	return err;
+}
+
+/* The patterns of all, being collected. */
+struct collection {
+	char **patterns;
+	unsigned count, room;
+};
+
+/* Folded as the replies will be. */
+static int collect(struct collection *all, char *const *texts, unsigned count, struct span *ret_span)
+{
+	*ret_span = (struct span){all->count, all->count + count};
+	for (unsigned i = 0; i < count; i++) {
+		size_t len = strlen(texts[i]);
+		char *folded;
+
+		if (all->count == all->room) {
+			char **grown = realloc(all->patterns, (all->room * 2 + 64) * sizeof(char *));
+
+			if (grown == NULL)
+				return -ENOMEM;
+			all->patterns = grown;
+			all->room = all->room * 2 + 64;
+		}
+		folded = malloc(len + 1);
+		if (folded == NULL)
+			return -ENOMEM;
+		folded[reply_line_fold_pattern(texts[i], len, folded)] = '\0';
+		all->patterns[all->count++] = folded;
+	}
+	return 0;
+}
+
+static int patterns_collect(struct classifier *classifier, struct collection *all)
+{
+	struct span span;
+	int err = 0;
+
+	for (unsigned i = 0; err == 0 && i < classifier->entry_count; i++) {
+		const struct rule_match *match = &classifier->entries[i].rule->match;
+
+		err = collect(all, match->text, match->text_count, &span);
+	}
+	classifier->text_end = all->count;
+	classifier->text_entry = calloc(all->count + 1, sizeof(unsigned));
+	if (err != 0 || classifier->text_entry == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0, at = 0; i < classifier->entry_count; i++)
+		for (unsigned k = 0; k < classifier->entries[i].rule->match.text_count; k++)
+			classifier->text_entry[at++] = i;
+	for (unsigned i = 0; err == 0 && i < classifier->entry_count; i++) {
+		const struct rule_match *match = &classifier->entries[i].rule->match;
+
+		err = collect(all, match->unless, match->unless_count, &classifier->entries[i].unless);
+	}
+	for (unsigned i = 0; err == 0 && i < classifier->rule_count; i++) {
+		const struct rule_match *match = &classifier_rule(classifier, i)->match;
+
+		err = collect(all, match->text, match->text_count, &classifier->rule_text[i]);
+		if (err == 0)
+			err = collect(all, match->unless, match->unless_count, &classifier->rule_unless[i]);
+	}
+	return err;
+}
+
+/* The place in the file of a pattern that is none. */
+static void error_place(const struct classifier *classifier, unsigned pattern, struct classify_error *error)
+{
+	unsigned index, at = 0;
+
+	for (unsigned i = 0; i < classifier->entry_count; i++) {
+		const struct entry *entry = &classifier->entries[i];
+		unsigned texts = entry->rule->match.text_count;
+		bool text = pattern >= at && pattern < at + texts;
+
+		entry_rule(classifier, i, &error->file, &index);
+		if (text || (pattern >= entry->unless.first && pattern < entry->unless.end)) {
+			snprintf(error->path, sizeof(error->path), "classes[%u].%s[%u]", index,
+				 text ? "text" : "unless", pattern - (text ? at : entry->unless.first));
+			return;
+		}
+		at += texts;
+	}
+	for (unsigned i = 0; i < classifier->rule_count; i++) {
+		struct span text = classifier->rule_text[i], unless = classifier->rule_unless[i];
+		bool in = pattern >= text.first && pattern < text.end;
+
+		if (!in && !(pattern >= unless.first && pattern < unless.end))
+			continue;
+		error->file = i >= classifier->files[0]->rules_count;
+		index = error->file ? i - classifier->files[0]->rules_count : i;
+		snprintf(error->path, sizeof(error->path), "rules[%u].match.%s[%u]", index,
+			 in ? "text" : "unless", pattern - (in ? text.first : unless.first));
+		return;
+	}
+}
+
+static int patterns_compile(struct classifier *classifier, struct classify_error *error)
+{
+	struct collection all = {0};
+	struct pattern_error fault;
+	int err = patterns_collect(classifier, &all);
+
+	if (err == 0) {
+		err = pattern_set_create((const char *const *)all.patterns, all.count,
+					 &classifier->patterns, &fault);
+		if (err != 0) {
+			error_place(classifier, fault.index, error);
+			snprintf(error->reason, sizeof(error->reason), "%s", fault.reason);
+		}
+	}
+	for (unsigned i = 0; i < all.count; i++)
+		free(all.patterns[i]);
+	free(all.patterns);
+	return err;
+}
+
+int classifier_create(const struct rule_file *user, const struct rule_file *builtin,
+		      struct classifier **ret_classifier, struct classify_error *error)
+{
+	struct classifier *classifier = calloc(1, sizeof(*classifier));
+	int err = -ENOMEM;
+
+	*error = (struct classify_error){.reason = "no memory"};
+	if (classifier == NULL)
+		return -ENOMEM;
+	classifier->files[0] = user != NULL ? user : &none;
+	classifier->files[1] = builtin != NULL && classifier->files[0]->builtin != RULE_NO ? builtin : &none;
+	classifier->entry_count = classifier->files[0]->classes_count + classifier->files[1]->classes_count;
+	classifier->entry_words = (classifier->entry_count + 63) / 64;
+	classifier->rule_count = classifier->files[0]->rules_count + classifier->files[1]->rules_count;
+	classifier->entries = calloc(classifier->entry_count + 1, sizeof(*classifier->entries));
+	classifier->rule_text = calloc(classifier->rule_count + 1, sizeof(*classifier->rule_text));
+	classifier->rule_unless = calloc(classifier->rule_count + 1, sizeof(*classifier->rule_unless));
+	classifier->by_code = calloc((CODES + 1) * (size_t)classifier->entry_words + 1, sizeof(uint64_t));
+	if (classifier->entries != NULL && classifier->rule_text != NULL &&
+	    classifier->rule_unless != NULL && classifier->by_code != NULL)
+		err = entries_compile(classifier);
+	if (err == 0)
+		err = patterns_compile(classifier, error);
+	if (err != 0) {
+		classifier_free(classifier);
+		return err;
+	}
+	*ret_classifier = classifier;
+	return 0;
+}
+
+void classifier_free(struct classifier *classifier)
+{
+	if (classifier == NULL)
+		return;
+	for (unsigned i = 0; classifier->entries != NULL && i < classifier->entry_count; i++) {
+		free(classifier->entries[i].enhanced);
+		free(classifier->entries[i].destination);
+	}
+	pattern_set_free(classifier->patterns);
+	name_table_free(classifier->destinations);
+	free(classifier->entries);
+	free(classifier->rule_text);
+	free(classifier->rule_unless);
+	free(classifier->text_entry);
+	free(classifier->by_code);
+	free(classifier);
+}
+
+int classify_scratch_create(const struct classifier *classifier, struct classify_scratch **ret_scratch)
+{
+	struct classify_scratch *scratch = calloc(1, sizeof(*scratch));
+
+	if (scratch == NULL)
+		return -ENOMEM;
+	scratch->found = calloc(pattern_set_words(classifier->patterns) + 1, sizeof(uint64_t));
+	scratch->candidates = calloc(classifier->entry_words + 1, sizeof(uint64_t));
+	if (scratch->found == NULL || scratch->candidates == NULL ||
+	    pattern_scratch_create(classifier->patterns, &scratch->scratch) != 0) {
+		classify_scratch_free(scratch);
+		return -ENOMEM;
+	}
+	*ret_scratch = scratch;
+	return 0;
+}
+
+void classify_scratch_free(struct classify_scratch *scratch)
+{
+	if (scratch == NULL)
+		return;
+	pattern_scratch_free(scratch->scratch);
+	free(scratch->found);
+	free(scratch->candidates);
+	free(scratch);
+}
+
+/* ---- classify --------------------------------------------------------------------------------- */
+static bool span_found(const uint64_t *found, struct span span)
+{
+	for (unsigned i = span.first; i < span.end; i++)
+		if (found[i / 64] >> i % 64 & 1)
+			return true;
+	return false;
+}
+
+static bool entry_matches(const struct entry *entry, const uint64_t *found, int destination, unsigned slot,
+			  unsigned enhanced)
+{
+	bool any = entry->enhanced_count == 0;
+
+	if (!code_has(entry, slot))
+		return false;
+	for (unsigned i = 0; !any && enhanced != 0 && i < entry->enhanced_count; i++)
+		any = rule_range_has(&entry->enhanced[i], enhanced);
+	if (!any)
+		return false;
+	any = entry->destination_count == 0;
+	for (unsigned i = 0; !any && i < entry->destination_count; i++)
+		any = (int)entry->destination[i] == destination;
+	return any && !span_found(found, entry->unless);
+}
+
+/* The entries worth looking at: those without a text, and those of whose texts one was found. */
+static void candidates_find(const struct classifier *classifier, struct classify_scratch *scratch,
+			    unsigned slot)
+{
+	memcpy(scratch->candidates, &classifier->by_code[slot * classifier->entry_words],
+	       classifier->entry_words * sizeof(uint64_t));
+	for (unsigned word = 0; word * 64 < classifier->text_end; word++) {
+		for (uint64_t left = scratch->found[word]; left != 0; left &= left - 1) {
+			unsigned pattern = word * 64 + (unsigned)__builtin_ctzll(left), entry;
+
+			if (pattern >= classifier->text_end)
+				return;
+			entry = classifier->text_entry[pattern];
+			scratch->candidates[entry / 64] |= UINT64_C(1) << entry % 64;
+		}
+	}
+}
+
+void classify(const struct classifier *classifier, struct classify_scratch *scratch,
+	      const char *destination, unsigned code, unsigned enhanced, const char *text, size_t len,
+	      struct classification *ret_classification)
+{
+	unsigned slot = code >= 200 && code < 200 + CODES ? code - 200 : CODES;
+	int id = destination != NULL ? name_table_find(classifier->destinations, destination) : -1;
+	size_t folded = reply_line_fold(code, enhanced, text, len, scratch->folded);
+
+	*ret_classification = (struct classification){REPLY_OTHER, REPLY_LIMIT_NONE, false, "-"};
+	if (pattern_set_scan(classifier->patterns, scratch->scratch, scratch->folded, folded,
+			     scratch->found) != 0)
+		return;
+	candidates_find(classifier, scratch, slot);
+	for (unsigned word = 0; word < classifier->entry_words; word++) {
+		for (uint64_t left = scratch->candidates[word]; left != 0; left &= left - 1) {
+			const struct entry *entry =
+				&classifier->entries[word * 64 + (unsigned)__builtin_ctzll(left)];
+
+			if (!entry_matches(entry, scratch->found, id, slot, enhanced))
+				continue;
+			*ret_classification = (struct classification){
+				entry->rule->class, entry->rule->limit, entry->lowers_cap,
+				entry->rule->name};
+			return;
+		}
+	}
+}
+
+bool classify_rule_text(const struct classifier *classifier, const struct classify_scratch *scratch,
+			unsigned rule)
+{
+	struct span text = classifier->rule_text[rule];
+
+	return (text.first == text.end || span_found(scratch->found, text)) &&
+	       !span_found(scratch->found, classifier->rule_unless[rule]);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "sidecar/ctl/rules_load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int complain(const struct yaml_error *error, int err)
+{
+	if (error->mark.line != 0)
+		fprintf(stderr, "%s:%u:%u: %s\n", error->name, error->mark.line, error->mark.column,
+			error->reason);
+	else
+		fprintf(stderr, "%s: %s\n", error->name, error->reason);
+	return err;
+}
+
+int rules_load(const char *path, struct loaded_rules *ret_rules)
+{
+	struct loaded_rules *rules = ret_rules;
+	struct classify_error fault;
+	struct yaml_error error;
+	int err;
+
+	*rules = (struct loaded_rules){.user_name = path};
+	err = rule_file_builtin(&rules->builtin, &rules->builtin_marks, &error);
+	if (err == 0 && path != NULL)
+		err = rule_file_read(path, &rules->user, &rules->user_marks, &error);
+	if (err != 0)
+		return complain(&error, err);
+	err = classifier_create(rules->user, rules->builtin, &rules->classifier, &fault);
+	if (err != 0) {
+		const struct yaml_marks *marks = fault.file == 0 && rules->user != NULL
+							 ? rules->user_marks
+							 : rules->builtin_marks;
+
+		error = (struct yaml_error){.name = marks == rules->user_marks ? path : "the built-in rules"};
+		yaml_marks_find(marks, fault.path, &error.mark);
+		snprintf(error.reason, sizeof(error.reason), "%s: %s", fault.path, fault.reason);
+		return complain(&error, err);
+	}
+	err = classify_scratch_create(rules->classifier, &rules->scratch);
+	if (err != 0)
+		fprintf(stderr, "tollgate: %s\n", strerror(-err));
+	return err;
+}
+
+void rules_unload(struct loaded_rules *rules)
+{
+	classify_scratch_free(rules->scratch);
+	classifier_free(rules->classifier);
+	yaml_marks_free(rules->user_marks);
+	yaml_marks_free(rules->builtin_marks);
+	rule_file_free(rules->user);
+	rule_file_free(rules->builtin);
+	*rules = (struct loaded_rules){0};
+}

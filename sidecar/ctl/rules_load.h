@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the commands about replies share: the rule files, the classifier made of them, and the errors of
+ * both as a user reads them.
+ */
+#ifndef SIDECAR_CTL_RULES_LOAD_H
+#define SIDECAR_CTL_RULES_LOAD_H
+
+#include "sidecar/classify.h"
+
+struct loaded_rules {
+	struct rule_file *user; /* NULL: none given */
+	struct rule_file *builtin;
+	struct yaml_marks *user_marks, *builtin_marks;
+	const char *user_name;
+	struct classifier *classifier;
+	struct classify_scratch *scratch;
+};
+
+/* Loads what is compiled in, and the file at `path` in front of it (NULL: none). What is wrong goes to
+ * stderr as "file:line:column: reason". 0 or -errno; *ret_rules is for rules_unload in either case. */
+int rules_load(const char *path, struct loaded_rules *ret_rules);
+void rules_unload(struct loaded_rules *rules);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One regular expression, in full PCRE syntax: confirms what Vectorscan finds only roughly. The one user
+ * of PCRE2.
+ */
+#ifndef SIDECAR_PATTERN_CONFIRM_H
+#define SIDECAR_PATTERN_CONFIRM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct pattern_confirm;
+
+/* -EINVAL with the reason, -ENOMEM. */
+int pattern_confirm_create(const char *pattern, struct pattern_confirm **ret_confirm, char *reason,
+			   size_t reason_size);
+void pattern_confirm_free(struct pattern_confirm *confirm);
+
+/* Room for matching, one a thread; NULL if there is no memory. */
+struct pattern_match_data *pattern_match_data_create(void);
+void pattern_match_data_free(struct pattern_match_data *data);
+
+/* Whether it matches somewhere. An expression that backtracks beyond PATTERN_STEPS_MAX is taken as not
+ * matching, so that no text can hold up the sidecar. */
+#define PATTERN_STEPS_MAX 100000
+bool pattern_confirm_match(const struct pattern_confirm *confirm, struct pattern_match_data *data,
+			   const char *text, size_t len);
+
+/* The one character that every match must contain as its last fixed one, or -1: for lint. */
+int pattern_confirm_last(const struct pattern_confirm *confirm);
+
+#endif

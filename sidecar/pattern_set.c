@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Many regular expressions in one pass, by Vectorscan. The one user of <hs.h>.
+ *
+ * Each pattern is one of three: exact (Vectorscan alone), rough (Vectorscan's prefilter, then PCRE2) and
+ * foreign (Vectorscan cannot even approximate it: PCRE2 runs on every text). All are looked for once a
+ * text: a match ends the search for its pattern.
+ */
+#include "sidecar/pattern_set.h"
+
+#include <errno.h>
+#include <hs/hs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/pattern_confirm.h"
+
+#define FLAGS (HS_FLAG_CASELESS | HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY)
+
+enum kind { EXACT, ROUGH, FOREIGN };
+
+struct pattern_set {
+	unsigned count, words, foreign_count;
+	enum kind *kind;
+	struct pattern_confirm **confirm; /* NULL where exact */
+	unsigned *foreign;
+	hs_database_t *database; /* NULL if all are foreign */
+};
+
+struct pattern_scratch {
+	hs_scratch_t *hs;
+	struct pattern_match_data *pcre;
+};
+
+static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern, enum kind kind,
+		       struct pattern_error *error)
+{
+	set->kind[i] = kind;
+	if (set->confirm[i] != NULL)
+		return 0;
+	error->index = i;
+	return pattern_confirm_create(pattern, &set->confirm[i], error->reason, sizeof(error->reason));
+}
+
+/* What Vectorscan makes of one pattern by itself. */
+static enum kind pattern_kind(const char *pattern, struct pattern_info *info)
+{
+	for (int rough = 0; rough <= 1; rough++) {
+		hs_expr_info_t *found = NULL;
+		hs_compile_error_t *fault = NULL;
+
+		if (hs_expression_info(pattern, FLAGS | (rough ? HS_FLAG_PREFILTER : 0), &found, &fault) ==
+		    HS_SUCCESS) {
+			info->min_len = found->min_width;
+			info->never = found->min_width == UINT32_MAX;
+			free(found);
+			return rough ? ROUGH : EXACT;
+		}
+		hs_free_compile_error(fault);
+	}
+	return FOREIGN;
+}
+
+/* Compiles what is not foreign. A pattern that is refused in the company of others goes one step down
+ * (exact, rough, foreign) and it is tried again: at most two tries a pattern. */
+static int database_compile(struct pattern_set *set, const char *const *patterns,
+			    struct pattern_error *error)
+{
+	const char **expression = calloc(set->count, sizeof(*expression));
+	unsigned *flags = calloc(set->count, sizeof(*flags)), *id = calloc(set->count, sizeof(*id));
+	int err = expression && flags && id ? -EAGAIN : -ENOMEM;
+
+	while (err == -EAGAIN) {
+		hs_compile_error_t *fault = NULL;
+		unsigned n = 0, bad;
+		hs_error_t hs;
+
+		for (unsigned i = 0; i < set->count; i++) {
+			if (set->kind[i] == FOREIGN)
+				continue;
+			expression[n] = patterns[i], id[n] = i;
+			flags[n++] = FLAGS | (set->kind[i] == ROUGH ? HS_FLAG_PREFILTER : 0);
+		}
+		if (n == 0) {
+			err = 0;
+			break;
+		}
+		hs = hs_compile_multi(expression, flags, id, n, HS_MODE_BLOCK, NULL, &set->database, &fault);
+		if (hs == HS_SUCCESS) {
+			err = 0;
+			break;
+		}
+		bad = fault != NULL && fault->expression >= 0 ? id[fault->expression] : set->count;
+		snprintf(error->reason, sizeof(error->reason), "%s", fault ? fault->message : "no memory");
+		hs_free_compile_error(fault);
+		if (bad == set->count)
+			err = hs == HS_NOMEM ? -ENOMEM : -EINVAL;
+		else if (confirm_add(set, bad, patterns[bad], set->kind[bad] + 1, error) != 0)
+			err = -EINVAL;
+	}
+	free(expression);
+	free(flags);
+	free(id);
+	return err;
+}
+
+static int kinds_find(struct pattern_set *set, const char *const *patterns, struct pattern_error *error)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		struct pattern_info info = {0};
+		enum kind kind = pattern_kind(patterns[i], &info);
+		int err = kind == EXACT ? 0 : confirm_add(set, i, patterns[i], kind, error);
+
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+int pattern_set_create(const char *const *patterns, unsigned count, struct pattern_set **ret_set,
+		       struct pattern_error *error)
+{
+	struct pattern_set *set = calloc(1, sizeof(*set));
+	int err = -ENOMEM;
+
+	*error = (struct pattern_error){.reason = "no memory"};
+	if (set == NULL)
+		return -ENOMEM;
+	set->count = count;
+	set->words = (count + 63) / 64;
+	set->kind = calloc(count + 1, sizeof(*set->kind));
+	set->confirm = calloc(count + 1, sizeof(struct pattern_confirm *));
+	set->foreign = calloc(count + 1, sizeof(*set->foreign));
+	if (set->kind == NULL || set->confirm == NULL || set->foreign == NULL)
+		goto out;
+	if (hs_valid_platform() != HS_SUCCESS) {
+		snprintf(error->reason, sizeof(error->reason), "Vectorscan needs SSE 4.2 or NEON");
+		err = -ENOTSUP;
+		goto out;
+	}
+	err = kinds_find(set, patterns, error);
+	if (err == 0)
+		err = database_compile(set, patterns, error);
+	for (unsigned i = 0; err == 0 && i < count; i++)
+		if (set->kind[i] == FOREIGN)
+			set->foreign[set->foreign_count++] = i;
+out:
+	if (err != 0) {
+		pattern_set_free(set);
+		return err;
+	}
+	*ret_set = set;
+	return 0;
+}
+
+void pattern_set_free(struct pattern_set *set)
+{
+	if (set == NULL)
+		return;
+	for (unsigned i = 0; set->confirm != NULL && i < set->count; i++)
+		pattern_confirm_free(set->confirm[i]);
+	hs_free_database(set->database);
+	free(set->kind);
+	free(set->confirm);
+	free(set->foreign);
+	free(set);
+}
+
+int pattern_scratch_create(const struct pattern_set *set, struct pattern_scratch **ret_scratch)
+{
+	struct pattern_scratch *scratch = calloc(1, sizeof(*scratch));
+
+	if (scratch == NULL)
+		return -ENOMEM;
+	scratch->pcre = pattern_match_data_create();
+	if (scratch->pcre == NULL ||
+	    (set->database != NULL && hs_alloc_scratch(set->database, &scratch->hs) != HS_SUCCESS)) {
+		pattern_scratch_free(scratch);
+		return -ENOMEM;
+	}
+	*ret_scratch = scratch;
+	return 0;
+}
+
+void pattern_scratch_free(struct pattern_scratch *scratch)
+{
+	if (scratch == NULL)
+		return;
+	hs_free_scratch(scratch->hs);
+	pattern_match_data_free(scratch->pcre);
+	free(scratch);
+}
+
+unsigned pattern_set_words(const struct pattern_set *set)
+{
+	return set->words;
+}
+
+static int found_bit(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+		     void *context)
+{
+	uint64_t *found = context;
+
+	found[id / 64] |= UINT64_C(1) << id % 64;
+	return 0;
+}
+
+int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scratch, const char *text,
+		     size_t len, uint64_t *found)
+{
+	memset(found, 0, set->words * sizeof(*found));
+	if (set->database != NULL && hs_scan(set->database, text, (unsigned)len, 0, scratch->hs, found_bit,
+					     found) != HS_SUCCESS)
+		return -EIO;
+	for (unsigned i = 0; i < set->foreign_count; i++)
+		found[set->foreign[i] / 64] |= UINT64_C(1) << set->foreign[i] % 64;
+	for (unsigned word = 0; word < set->words; word++) {
+		for (uint64_t left = found[word]; left != 0; left &= left - 1) {
+			unsigned id = word * 64 + (unsigned)__builtin_ctzll(left);
+
+			if (set->kind[id] != EXACT &&
+			    !pattern_confirm_match(set->confirm[id], scratch->pcre, text, len))
+				found[word] &= ~(left & -left);
+		}
+	}
+	return 0;
+}
+
+int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct pattern_error *error)
+{
+	struct pattern_set *set;
+	struct pattern_info info = {0};
+	int err = pattern_set_create(&pattern, 1, &set, error);
+
+	if (err != 0)
+		return err;
+	pattern_kind(pattern, &info);
+	info.confirmed = set->kind[0] != EXACT;
+	info.never |= strstr(error->reason, "never match") != NULL;
+	pattern_set_free(set);
+	*ret_info = info;
+	return 0;
+}
