@@ -48,8 +48,7 @@ struct gate {
 	struct gate_flow *flows;
 };
 
-/* ---- limits
- * ---------------------------------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------------------------- */
 
 static uint64_t later(uint64_t a, uint64_t b)
 {
@@ -88,8 +87,7 @@ static void gate_publish(struct gate *gate, uint32_t index, uint64_t now_ns)
 	publish_slot(&gate->segment, index, &limits, now_ns);
 }
 
-/* ---- the segment
- * ----------------------------------------------------------------------------------- */
+/* ---- the segment -------------------------------------------------------------------------- */
 
 static void gate_destroy(void *self)
 {
@@ -154,8 +152,7 @@ static int gate_create(const struct policy_world *world, void **ret)
 	return 0;
 }
 
-/* ---- deciding
- * -------------------------------------------------------------------------------------- */
+/* ---- deciding ----------------------------------------------------------------------------- */
 
 /* Only the flow has limits here, its parents have none. */
 static struct tg_flow gate_slot(uint32_t index)
@@ -188,8 +185,7 @@ static void gate_admit(void *self, uint32_t index, enum tg_class traffic, uint64
 	(void)verdict;
 }
 
-/* ---- learning
- * -------------------------------------------------------------------------------------- */
+/* ---- learning ----------------------------------------------------------------------------- */
 
 static struct gate_flow *gate_flow(void *self, uint32_t index)
 {

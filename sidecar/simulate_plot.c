@@ -191,8 +191,10 @@ static void draw_legend(FILE *out, const struct simulate_result *results, size_t
 }
 
 int simulate_report_plot(const char *path, const struct scenario *scenario,
-			 const struct simulate_result *results, size_t count)
+			 const struct simulate_outcome *outcome)
 {
+	const struct simulate_result *results = outcome->results;
+	size_t count = outcome->count;
 	int panel_height = TOP + HEIGHT + TICKS + MARGIN + 10;
 	FILE *out = fopen(path, "we");
 	int rc = 0;

@@ -27,27 +27,38 @@ static const char *seconds(double value, char text[24])
 	return text;
 }
 
-void simulate_report_table(FILE *out, const struct simulate_result *results, size_t count,
-			   const struct simulate_result *oracle)
+void simulate_report_table(FILE *out, const struct simulate_outcome *outcome)
 {
 	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "policy", "delivered",
 		"share", "deferrals", "avoidable", "blocked", "after", "score", "transact.",
 		"transact.", "last");
 	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "", "", "", "per 1,000",
 		"per 1,000", "IP-hours", "hour 1", "", "p50 s", "p99 s", "s");
-	for (size_t i = 0; i < count; i++) {
-		const struct simulate_result *result = &results[i];
+	for (size_t i = 0; i < outcome->count; i++) {
+		const struct simulate_result *result = &outcome->results[i];
 		char p50[24], p99[24], last[24];
 
 		fprintf(out, "%-9s %10llu %6.3f %11.2f %11.2f %8.2f %8.2f %8.3f %9s %9s %9s\n",
 			result->policy, (unsigned long long)result->delivered,
-			simulate_share(result, oracle), simulate_deferrals_per_1000(result),
-			simulate_avoidable_per_1000(result), result->blocked_ip_hours,
-			result->blocked_after_first_hour, simulate_score(result, oracle),
+			simulate_share(result, &outcome->oracle),
+			simulate_deferrals_per_1000(result), simulate_avoidable_per_1000(result),
+			result->blocked_ip_hours, result->blocked_after_first_hour,
+			simulate_score(result, &outcome->oracle),
 			seconds(result->transactional_p50_s, p50),
 			seconds(result->transactional_p99_s, p99),
 			seconds(result->makespan_s, last));
 	}
+}
+
+static void json_text(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text; text++)
+		if (*text == '"' || *text == '\\' || (unsigned char)*text < ' ')
+			fprintf(out, "\\u%04x", (unsigned char)*text);
+		else
+			fputc(*text, out);
+	fputc('"', out);
 }
 
 static void json_seconds(FILE *out, const char *key, double value)
@@ -58,12 +69,9 @@ static void json_seconds(FILE *out, const char *key, double value)
 		fprintf(out, ", \"%s\": %.3f", key, value);
 }
 
-void simulate_report_json(FILE *out, const char *scenario, const struct simulate_result *result,
-			  const struct simulate_result *oracle)
+static void json_result(FILE *out, const struct simulate_result *result,
+			const struct simulate_result *oracle)
 {
-	fputc('{', out);
-	if (scenario)
-		fprintf(out, "\"scenario\": \"%s\", ", scenario);
 	fprintf(out,
 		"\"policy\": \"%s\", \"delivered\": %llu, \"share\": %.6f, "
 		"\"deferrals_per_1000\": %.4f, \"avoidable_per_1000\": %.4f, "
@@ -75,19 +83,33 @@ void simulate_report_json(FILE *out, const char *scenario, const struct simulate
 	json_seconds(out, "transactional_p50_s", result->transactional_p50_s);
 	json_seconds(out, "transactional_p99_s", result->transactional_p99_s);
 	json_seconds(out, "makespan_s", result->makespan_s);
-	fputs("}\n", out);
 }
 
-void simulate_report_causes(FILE *out, const struct simulate_result *results, size_t count)
+void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, bool named)
+{
+	for (size_t i = 0; i < outcome->count; i++) {
+		fputc('{', out);
+		if (named) {
+			fputs("\"scenario\": ", out);
+			json_text(out, outcome->name);
+			fprintf(out, ", \"seed\": %llu, ", (unsigned long long)outcome->seed);
+		}
+		json_result(out, &outcome->results[i], &outcome->oracle);
+		fputs("}\n", out);
+	}
+}
+
+void simulate_report_causes(FILE *out, const struct simulate_outcome *outcome)
 {
 	fprintf(out, "%-9s", "policy");
 	for (int cause = 0; cause < RECEIVER_CAUSES; cause++)
 		fprintf(out, " %11s", cause_names[cause]);
 	fputc('\n', out);
-	for (size_t i = 0; i < count; i++) {
-		fprintf(out, "%-9s", results[i].policy);
+	for (size_t i = 0; i < outcome->count; i++) {
+		fprintf(out, "%-9s", outcome->results[i].policy);
 		for (int cause = 0; cause < RECEIVER_CAUSES; cause++)
-			fprintf(out, " %11llu", (unsigned long long)results[i].causes[cause]);
+			fprintf(out, " %11llu",
+				(unsigned long long)outcome->results[i].causes[cause]);
 		fputc('\n', out);
 	}
 }
