@@ -147,17 +147,21 @@ $(B)/tollgate.pc: Makefile
 
 # ---- eBPF ----------------------------------------------------------------------------------------
 ifneq ($(EBPF),)
-$(B)/ebpf/gate.bpf.o: ebpf/gate.bpf.c ebpf/gate.h shm/gcra.h Makefile | build/.deps-build
+# Freestanding: the C library's stdint.h asks for a processor that BPF is not.
+$(B)/ebpf/%.bpf.o: ebpf/%.bpf.c Makefile | build/.deps-build
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)
-	$(Q)$(BPF_CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/') \
-		-I. -I/usr/include/$(shell uname -m)-linux-gnu -Wall -c -o $@ $<
+	$(Q)$(BPF_CLANG) -g -O2 -target bpf -mcpu=v3 -ffreestanding \
+		-D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/') \
+		-I. -I/usr/include/$(shell uname -m)-linux-gnu -Wall -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
 
-$(B)/ebpf/gate.skel.h: $(B)/ebpf/gate.bpf.o
+$(B)/ebpf/%.skel.h: $(B)/ebpf/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name gate_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 $(call obj,$(EBPF_SRC)): $(B)/ebpf/gate.skel.h
+# Those who run the program by hand.
+$(B)/tests/test_gcra_bpf.o $(B)/bench/gate.o: $(B)/ebpf/trial.skel.h
 endif
 
 # ---- run -----------------------------------------------------------------------------------------
