@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The kernel's side of a decision: find the flow, load its limits, take a place and a slot.
+ *
+ * Only gate.bpf.c includes this. The functions that the verifier would otherwise walk once for each
+ * path that leads to them are global and noinline: it checks those once, by themselves. Without
+ * CAP_PERFMON it refuses pointers that differ by path, so what is chosen by path is copied to the
+ * stack first.
+ */
+#ifndef TG_DECIDE_BPF_H
+#define TG_DECIDE_BPF_H
+
+#define TRIES  8 /* of a compare-and-swap: each failure means that somebody else went on */
+#define ROUNDS 4 /* of taking all rates at one time */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct gate_control);
+} control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, GATE_TOTALS);
+	__type(key, __u32);
+	__type(value, __u64);
+} totals SEC(".maps");
+
+/* The flow table: buckets of GATE_WAYS slots, found by the hash of the key. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16384); /* the loader sets it */
+	__type(key, __u32);
+	__type(value, struct gate_flow);
+} flows SEC(".maps");
+
+/* The limits of destinations by id; 0 is what applies to all others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 4096); /* the loader sets it */
+	__type(key, __u32);
+	__type(value, struct gate_limits);
+} destinations SEC(".maps");
+
+/* Address to destination, IPv4 mapped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536); /* the loader sets it */
+	__type(key, struct gate_prefix);
+	__type(value, __u32);
+} prefixes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} events SEC(".maps");
+
+const volatile __u32 gate_buckets_mask = 16384 / GATE_WAYS - 1;
+const volatile __u64 gate_seed = 0;
+
+static __always_inline void total_add(__u32 which)
+{
+	__u64 *total = bpf_map_lookup_elem(&totals, &which);
+
+	if (total)
+		__sync_fetch_and_add(total, 1);
+}
+
+static __always_inline struct gate_control *control_of(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
+static __always_inline int control_stale(const struct gate_control *ctl, __u64 now)
+{
+	__u64 beat = *(const volatile __u64 *)&ctl->heartbeat_ns;
+
+	return ctl->stale_ns && now > beat && now - beat > ctl->stale_ns;
+}
+
+/* An event on the ring, empty; NULL where there is no room. */
+static __always_inline struct gate_event *event_begin(void)
+{
+	struct gate_event *event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
+
+	if (!event)
+		total_add(GATE_TOTAL_DROPPED);
+	else
+		__builtin_memset(event, 0, sizeof *event);
+	return event;
+}
+
+/* The reader is woken for 16 KiB at a time (a wake-up costs a connect() as much as everything else
+ * together) and looks by itself every tenth of a second. */
+static __always_inline void event_end(struct gate_event *event)
+{
+	total_add(GATE_TOTAL_EVENTS);
+	bpf_ringbuf_submit(event, bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= 16 * 1024
+					  ? BPF_RB_FORCE_WAKEUP
+					  : BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void flow_claimed(struct gate_flow *flow, __u32 slot,
+					 const struct gate_ask *ask)
+{
+	struct gate_event *event;
+
+	flow->key = ask->key;
+	flow->claimed_ns = ask->now_ns;
+	/* Exchange is a full barrier: who reads ready sees the key. */
+	__sync_lock_test_and_set(&flow->ready, 1);
+	event = event_begin();
+	if (!event)
+		return;
+	event->kind = GATE_EVENT_FLOW;
+	event->slot = slot;
+	event->tag = ask->tag;
+	event->at_ns = ask->now_ns;
+	event_end(event);
+}
+
+/* The slot of a bucket that holds tag, else its first free one, else GATE_NO_SLOT. */
+__noinline __u32 gate_look(__u32 base, __u64 tag)
+{
+	__u32 free = GATE_NO_SLOT;
+
+	for (__u32 way = 0; way < GATE_WAYS; way++) {
+		__u32 slot = base + way;
+		struct gate_flow *flow = bpf_map_lookup_elem(&flows, &slot);
+		__u64 seen;
+
+		if (!flow)
+			return GATE_NO_SLOT;
+		seen = *(volatile __u64 *)&flow->tag;
+		if (seen == tag)
+			return slot;
+		if (seen == GATE_TAG_FREE && free == GATE_NO_SLOT)
+			free = slot;
+	}
+	return free;
+}
+
+/* Looks for the key, claims a free slot if it is new. GATE_NO_SLOT: full, or lost to another key.
+ * Two that claim the same key at once see the same first free slot: the one whose compare-and-swap
+ * fails finds the other's tag there. */
+static __always_inline __u32 flow_claim(struct gate_ask *ask, __u32 base)
+{
+	__u32 slot = gate_look(base, ask->tag);
+	struct gate_flow *flow = bpf_map_lookup_elem(&flows, &slot);
+	__u64 seen;
+
+	if (!flow)
+		return GATE_NO_SLOT;
+	seen = *(volatile __u64 *)&flow->tag;
+	if (seen == ask->tag)
+		return slot;
+	seen = __sync_val_compare_and_swap(&flow->tag, GATE_TAG_FREE, ask->tag);
+	if (seen == GATE_TAG_FREE)
+		flow_claimed(flow, slot, ask);
+	return seen == GATE_TAG_FREE || seen == ask->tag ? slot : GATE_NO_SLOT;
+}
+
+/* The slot of ask->key, claimed if it is new; GATE_NO_SLOT where its bucket is full. */
+__noinline __u32 gate_find(struct gate_ask *ask)
+{
+	__u32 base, slot;
+
+	if (!ask)
+		return GATE_NO_SLOT;
+	ask->tag = gate_key_tag(&ask->key, gate_seed);
+	base = gate_tag_bucket(ask->tag, gate_buckets_mask) * GATE_WAYS;
+	slot = flow_claim(ask, base);
+	return slot != GATE_NO_SLOT ? slot : flow_claim(ask, base);
+}
+
+static __always_inline void limits_copy(struct gate_limits *to, const struct gate_limits *from)
+{
+	to->rate[0] = from->rate[0];
+	to->rate[1] = from->rate[1];
+	to->rate[2] = from->rate[2];
+	to->hold_until_ns = from->hold_until_ns;
+	to->longest_wait_ns = from->longest_wait_ns;
+	to->connections = from->connections;
+	to->mode = from->mode;
+}
+
+static __always_inline void limits_load(struct gate_limits *to, const struct gate_flow *flow,
+					__u32 id)
+{
+	struct gate_limits *wider;
+
+	if (flow->limits.generation) {
+		limits_copy(to, &flow->limits);
+		return;
+	}
+	wider = bpf_map_lookup_elem(&destinations, &id);
+	if (wider && wider->generation) {
+		limits_copy(to, wider);
+		return;
+	}
+	id = 0;
+	wider = bpf_map_lookup_elem(&destinations, &id);
+	if (wider)
+		limits_copy(to, wider);
+}
+
+/* One rate of one flow, and what was done to it. */
+struct rate_ask {
+	__u64 rate;
+	__u64 now_ns;
+	__u64 at_ns; /* to be taken at; where it conforms later only, that time */
+	__u64 longest_wait_ns;
+	__u64 had, left; /* to give it back */
+	__u32 slot;
+	__u32 which;
+};
+
+/* As far ahead of now as a state can honestly lie. */
+static __always_inline __u64 rate_span(const struct rate_ask *ask)
+{
+	return gcra_burst(ask->rate) * gcra_interval(ask->rate) + ask->longest_wait_ns +
+	       GATE_SLACK_NS;
+}
+
+static __always_inline __u64 rate_earliest(__u64 tat, const struct rate_ask *ask)
+{
+	__u64 interval = gcra_interval(ask->rate);
+	__u32 burst = gcra_burst(ask->rate);
+
+	if (!burst)
+		return ~0ull;
+	tat = gcra_clamp(tat, ask->now_ns, rate_span(ask));
+	return gcra_earliest(tat, interval, burst, 1);
+}
+
+static __always_inline int rate_limits(__u64 rate)
+{
+	return rate && gcra_interval(rate);
+}
+
+/* Takes one connection at ask->at_ns. 1: taken. 0: it does not conform then; at_ns is when it does.
+ * -1: others changed the state each time. */
+__noinline int gate_take(struct rate_ask *ask)
+{
+	struct gate_flow *flow;
+	__u64 interval, span;
+	__u32 slot;
+
+	if (!ask)
+		return -1;
+	slot = ask->slot;
+	flow = bpf_map_lookup_elem(&flows, &slot);
+	if (!flow || ask->which >= GATE_RATES)
+		return -1;
+	interval = gcra_interval(ask->rate);
+	span = rate_span(ask);
+	for (int try = 0; try < TRIES; try++) {
+		__u64 had = *(volatile __u64 *)&flow->tat[ask->which & 3];
+		__u64 earliest = rate_earliest(had, ask);
+		__u64 left;
+
+		if (earliest > ask->at_ns) {
+			ask->at_ns = earliest;
+			return 0;
+		}
+		left = gcra_charge(gcra_clamp(had, ask->now_ns, span), ask->at_ns, interval, 1);
+		if (__sync_val_compare_and_swap(&flow->tat[ask->which & 3], had, left) == had) {
+			ask->had = had;
+			ask->left = left;
+			return 1;
+		}
+	}
+	return -1;
+}
+
+/* A place among the connections at once: 1 if there was one. cap 0: always. */
+__noinline int gate_place(__u32 slot, __u32 cap)
+{
+	struct gate_flow *flow = bpf_map_lookup_elem(&flows, &slot);
+
+	if (!flow)
+		return 0;
+	if (!cap) {
+		__sync_fetch_and_add(&flow->open, 1);
+		return 1;
+	}
+	for (int try = 0; try < TRIES; try++) {
+		__u64 open = *(volatile __u64 *)&flow->open;
+
+		if (open + flow->adopted >= cap)
+			return 0;
+		if (__sync_val_compare_and_swap(&flow->open, open, open + 1) == open)
+			return 1;
+	}
+	return 0;
+}
+
+/* Only from the value it left: a blind refund would erase somebody else's charge. */
+static __always_inline void rate_give_back(struct gate_flow *flow, __u64 left, __u64 had,
+					   __u32 which)
+{
+	if (left)
+		__sync_val_compare_and_swap(&flow->tat[which], left, had);
+}
+
+/* What no honest writer left is brought back for good, not only for this decision: seen against a
+ * now that moves on it would stay as far ahead as ever, and the flow blocked. */
+#define RESERVE_EARLIEST(i)                                                       \
+	if (rate_limits(limits->rate[i])) {                                       \
+		ask.rate = limits->rate[i];                                       \
+		tat = *(volatile __u64 *)&flow->tat[i];                           \
+		clamped = gcra_clamp(tat, now, rate_span(&ask));                  \
+		if (clamped != tat)                                               \
+			__sync_val_compare_and_swap(&flow->tat[i], tat, clamped); \
+		earliest = rate_earliest(clamped, &ask);                          \
+		if (earliest > at)                                                \
+			at = earliest;                                            \
+	}
+
+/* The earliest time at which every rate and the hold conform. */
+static __always_inline __u64 reserve_earliest(struct gate_flow *flow,
+					      const struct gate_limits *limits, __u64 now,
+					      __u64 longest)
+{
+	struct rate_ask ask = {.now_ns = now, .longest_wait_ns = longest};
+	__u64 at = now, earliest, tat, clamped;
+
+	if (limits->hold_until_ns > at)
+		at = limits->hold_until_ns;
+	RESERVE_EARLIEST(0)
+	RESERVE_EARLIEST(1)
+	RESERVE_EARLIEST(2)
+	return at;
+}
+
+/* One round of taking all rates at *at: 1 taken; 0 when one of them wants a later time (then *at is
+ * that, and what had been taken is given back); -1 contended. */
+static __always_inline int reserve_round(struct gate_flow *flow, __u32 slot,
+					 const struct gate_limits *limits, __u64 now, __u64 longest,
+					 __u64 *at)
+{
+	struct rate_ask ask = {
+		.now_ns = now, .at_ns = *at, .longest_wait_ns = longest, .slot = slot};
+	__u64 had0 = 0, left0 = 0, had1 = 0, left1 = 0;
+	int got = 1;
+
+	if (rate_limits(limits->rate[0])) {
+		ask.rate = limits->rate[0];
+		got = gate_take(&ask);
+		had0 = ask.had;
+		left0 = ask.left;
+	}
+	if (got == 1 && rate_limits(limits->rate[1])) {
+		ask.rate = limits->rate[1];
+		ask.which = 1;
+		ask.left = 0;
+		got = gate_take(&ask);
+		had1 = ask.had;
+		left1 = ask.left;
+	}
+	if (got == 1 && rate_limits(limits->rate[2])) {
+		ask.rate = limits->rate[2];
+		ask.which = 2;
+		got = gate_take(&ask);
+	}
+	*at = ask.at_ns;
+	if (got != 1) {
+		rate_give_back(flow, left0, had0, 0);
+		rate_give_back(flow, left1, had1, 1);
+	}
+	return got;
+}
+
+static __always_inline void flow_count(struct gate_flow *flow, __u32 which, __u64 n)
+{
+	__u64 *count = &flow->count[which];
+
+	/* Keeps the compiler from merging branches into one addition at an address chosen by path.
+	 */
+	asm volatile("" : "+r"(count));
+	__sync_fetch_and_add(count, n);
+}
+
+/* All rates of the flow at one time within the longest wait: 1 and ask->at_ns, or 0. */
+__noinline int gate_reserve(struct gate_ask *ask, const struct gate_limits *limits)
+{
+	struct gate_flow *flow;
+	__u64 at, longest, now;
+	__u32 slot;
+
+	if (!ask || !limits)
+		return 0;
+	slot = ask->slot;
+	flow = bpf_map_lookup_elem(&flows, &slot);
+	if (!flow)
+		return 0;
+	now = ask->now_ns;
+	longest = limits->longest_wait_ns;
+	at = reserve_earliest(flow, limits, now, longest);
+	for (int round = 0; round < ROUNDS; round++) {
+		int got;
+
+		if (at > now && at - now > longest)
+			break;
+		got = reserve_round(flow, slot, limits, now, longest, &at);
+		if (got == 1) {
+			ask->at_ns = at;
+			return 1;
+		}
+		if (got < 0) {
+			total_add(GATE_TOTAL_CONTENDED);
+			break;
+		}
+	}
+	ask->at_ns = at;
+	return 0;
+}
+
+static __always_inline int decide_observe(struct gate_flow *flow, struct gate_ask *ask,
+					  const struct gate_limits *limits)
+{
+	__u64 now = ask->now_ns;
+
+	if (!gate_place(ask->slot, limits->connections)) {
+		gate_place(ask->slot, 0);
+		flow_count(flow, GATE_WOULD_REFUSE, 1);
+	} else if (!gate_reserve(ask, limits)) {
+		flow_count(flow, GATE_WOULD_REFUSE, 1);
+	} else if (ask->at_ns > now) {
+		flow_count(flow, GATE_WOULD_HOLD, 1);
+	}
+	flow_count(flow, GATE_PASSED, 1);
+	ask->at_ns = now;
+	return GATE_ANSWER_PASS;
+}
+
+static __always_inline int decide_refused(struct gate_flow *flow, const struct gate_ask *ask,
+					  const struct gate_limits *limits)
+{
+	if (limits->hold_until_ns > ask->now_ns)
+		flow_count(flow, GATE_REFUSED_HOLD, 1);
+	else
+		flow_count(flow, GATE_REFUSED_RATE, 1);
+	return GATE_ANSWER_REFUSE;
+}
+
+static __always_inline int decide_gated(struct gate_flow *flow, struct gate_ask *ask,
+					const struct gate_limits *limits)
+{
+	if (!gate_place(ask->slot, limits->connections)) {
+		if (limits->mode != GATE_PACE) {
+			flow_count(flow, GATE_REFUSED_PLACE, 1);
+			return GATE_ANSWER_REFUSE;
+		}
+		if (!ask->again)
+			flow_count(flow, GATE_HELD, 1);
+		return GATE_ANSWER_WAIT;
+	}
+	if (!gate_reserve(ask, limits)) {
+		__sync_fetch_and_add(&flow->open, -1);
+		return decide_refused(flow, ask, limits);
+	}
+	if (ask->at_ns > ask->now_ns) {
+		if (!ask->again)
+			flow_count(flow, GATE_HELD, 1);
+		flow_count(flow, GATE_HELD_NS, ask->at_ns - ask->now_ns);
+	} else if (!ask->again) {
+		flow_count(flow, GATE_PASSED, 1);
+	}
+	return GATE_ANSWER_PASS;
+}
+
+/* May a connection of ask->key leave, and when? cgroup_mode is what applies where neither the flow
+ * nor its destination says. Returns enum gate_answer. */
+__noinline int gate_decide(struct gate_ask *ask, __u32 cgroup)
+{
+	struct gate_limits limits = {};
+	struct gate_control *ctl = control_of();
+	struct gate_flow *flow;
+	__u32 slot;
+
+	if (!ask || !ctl || cgroup >= GATE_CGROUPS)
+		return GATE_ANSWER_IGNORE;
+	if (control_stale(ctl, ask->now_ns)) {
+		total_add(GATE_TOTAL_STALE);
+		return ctl->stale_policy == GATE_STALE_CLOSED ? GATE_ANSWER_REFUSE
+							      : GATE_ANSWER_IGNORE;
+	}
+	slot = gate_find(ask);
+	ask->slot = slot;
+	ask->at_ns = ask->now_ns;
+	flow = bpf_map_lookup_elem(&flows, &slot);
+	if (!flow) {
+		total_add(GATE_TOTAL_FULL);
+		return GATE_ANSWER_IGNORE;
+	}
+	limits_load(&limits, flow, ask->key.destination_id);
+	if (limits.mode == GATE_INHERIT)
+		limits.mode = ctl->cgroup_mode[cgroup];
+	if (limits.mode == GATE_DENY)
+		limits.longest_wait_ns = 0;
+	else if (!limits.longest_wait_ns)
+		limits.longest_wait_ns = ctl->longest_wait_ns;
+	ask->mode = limits.mode;
+	flow->seen_ns = ask->now_ns;
+	if (!ask->again)
+		flow_count(flow, GATE_ATTEMPTS, 1);
+	if (limits.mode == GATE_OBSERVE)
+		return decide_observe(flow, ask, &limits);
+	return decide_gated(flow, ask, &limits);
+}
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Capabilities after loading. Maps, the ring, pins and links that exist are reached by descriptor
+ * and need none. A cgroup that comes back is gated anew, and attaching a program that filters
+ * packets asks for CAP_NET_ADMIN: that one stays, and what an MTA's folder may need to be opened
+ * does not.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include <cap-ng.h>
+
+#include "ebpf/gate_loader.h"
+
+int gate_capabilities_drop(const struct gate *gate)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (gate && capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN))
+		return -EINVAL;
+	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
+}

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The kernel's objects: programs, maps, links, pins and the ring. The only file that includes
+ * libbpf.
+ *
+ * The programs are loaded once per cgroup, each copy knowing which cgroup is its own, over one set
+ * of maps. Links belong to the process and vanish with it, unless they are pinned: then the next
+ * process opens the pinned maps, loads new programs over them and puts each in place of the old one
+ * in its link, so that no connection slips through between.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/magic.h>
+
+#include "ebpf/gate.skel.h"
+#include "ebpf/gate_parts.h"
+
+#define PROGRAMS 6
+#define MAPS	 8
+#define PIN_MAX	 256
+
+/* In the order of attaching: what follows a connection stands before connect() is gated. */
+enum program { SETSOCKOPT, SOCK_OPS, EGRESS, RELEASE, CONNECT4, CONNECT6 };
+
+static const char *const program_names[PROGRAMS] = {"setsockopt", "sock_ops", "egress",
+						    "release",	  "connect4", "connect6"};
+
+struct gate_kernel {
+	struct gate_bpf *skel[GATE_CGROUPS];
+	struct bpf_link *link[GATE_CGROUPS][PROGRAMS];
+	uint64_t id[GATE_CGROUPS]; /* of the cgroup that is attached */
+	int wanted[PROGRAMS];
+	size_t count;
+	struct ring_buffer *ring;
+	int prefixes;
+	int reused;
+	char pin[PIN_MAX];
+	struct mapped {
+		void *at;
+		size_t size;
+	} mapped[MAPS];
+	void (*each)(void *arg, const struct gate_event *event);
+	void *arg;
+};
+
+static struct bpf_program *program_of(const struct gate_bpf *skel, int which)
+{
+	struct bpf_program *const all[PROGRAMS] = {
+		[SETSOCKOPT] = skel->progs.gate_setsockopt, [SOCK_OPS] = skel->progs.gate_sock_ops,
+		[EGRESS] = skel->progs.gate_egress,	    [RELEASE] = skel->progs.gate_release,
+		[CONNECT4] = skel->progs.gate_connect4,	    [CONNECT6] = skel->progs.gate_connect6,
+	};
+
+	return all[which];
+}
+
+static void maps_of(const struct gate_bpf *skel, struct bpf_map *maps[MAPS])
+{
+	struct bpf_map *const all[MAPS] = {
+		skel->maps.control,  skel->maps.totals, skel->maps.flows,   skel->maps.destinations,
+		skel->maps.prefixes, skel->maps.ports,	skel->maps.sockets, skel->maps.events,
+	};
+
+	memcpy(maps, all, sizeof all);
+}
+
+static int whine(char *why, size_t size, int error, const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(why, size, format, list);
+	va_end(list);
+	return error;
+}
+
+/* libbpf's own words are kept for the one line that says why: the last that names a reason. */
+static char last_words[256];
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list list)
+{
+	if (level == LIBBPF_WARN) {
+		vsnprintf(last_words, sizeof last_words, format, list);
+		last_words[strcspn(last_words, "\n")] = '\0';
+	}
+	return 0;
+}
+
+/* ---- pins
+ * ---------------------------------------------------------------------------------------- */
+
+static int pin_path(const struct gate_kernel *kernel, char *path, const char *name)
+{
+	return snprintf(path, PIN_MAX, "%s/%s", kernel->pin, name) < PIN_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int pin_folder(struct gate_kernel *kernel, const char *pin, char *why, size_t size)
+{
+	struct statfs at;
+
+	if (strlen(pin) + 64 > PIN_MAX)
+		return whine(why, size, -ENAMETOOLONG, "%s: the path is too long", pin);
+	if (mkdir(pin, 0700) && errno != EEXIST)
+		return whine(why, size, -errno, "%s: %s", pin, strerror(errno));
+	if (statfs(pin, &at) || (unsigned long)at.f_type != BPF_FS_MAGIC)
+		return whine(why, size, -ENOTSUP, "%s: not in a bpffs (mount -t bpf)", pin);
+	strcpy(kernel->pin, pin);
+	return 0;
+}
+
+/* A pinned map that this build could use, or -1. */
+static int pin_map_open(const struct gate_kernel *kernel, const struct bpf_map *map)
+{
+	struct bpf_map_info info = {0};
+	uint32_t length = sizeof info;
+	char path[PIN_MAX];
+	int fd;
+
+	if (pin_path(kernel, path, bpf_map__name(map)))
+		return -1;
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return -1;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &length) && info.type == bpf_map__type(map) &&
+	    info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int pin_version_fits(int control_fd)
+{
+	struct gate_control control;
+	uint32_t zero = 0;
+
+	return !bpf_map_lookup_elem(control_fd, &zero, &control) && control.version == GATE_VERSION;
+}
+
+/* All of the pinned maps or none: half of them would count in one and limit in another. */
+static void pin_maps_reuse(struct gate_kernel *kernel, struct gate_bpf *skel)
+{
+	struct bpf_map *maps[MAPS];
+	int fds[MAPS], got = 0;
+
+	maps_of(skel, maps);
+	for (int i = 0; i < MAPS; i++) {
+		fds[i] = pin_map_open(kernel, maps[i]);
+		got += fds[i] >= 0;
+	}
+	if (got == MAPS && pin_version_fits(fds[0])) {
+		kernel->reused = 1;
+		for (int i = 0; i < MAPS; i++)
+			if (bpf_map__reuse_fd(maps[i], fds[i]))
+				kernel->reused = 0;
+	}
+	for (int i = 0; i < MAPS; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static int pin_maps(const struct gate_kernel *kernel)
+{
+	struct bpf_map *maps[MAPS];
+	char path[PIN_MAX];
+
+	maps_of(kernel->skel[0], maps);
+	for (int i = 0; i < MAPS; i++) {
+		int error = pin_path(kernel, path, bpf_map__name(maps[i]));
+
+		if (error)
+			return error;
+		unlink(path);
+		if (bpf_obj_pin(bpf_map__fd(maps[i]), path))
+			return -errno;
+	}
+	return 0;
+}
+
+static void pin_link_path(const struct gate_kernel *kernel, char *path, uint64_t id, int which)
+{
+	snprintf(path, PIN_MAX, "%.190s/link-%llu-%s", kernel->pin, (unsigned long long)id,
+		 program_names[which]);
+}
+
+int kernel_has_pins(const struct gate_kernel *kernel, uint64_t cgroup_id)
+{
+	char path[PIN_MAX];
+
+	for (int which = 0; which < PROGRAMS; which++) {
+		pin_link_path(kernel, path, cgroup_id, which);
+		if (kernel->wanted[which] && (!kernel->pin[0] || access(path, F_OK)))
+			return 0;
+	}
+	return kernel->pin[0] != '\0';
+}
+
+void kernel_forget_pins(struct gate_kernel *kernel, const uint64_t *keep, size_t count)
+{
+	struct dirent *entry;
+	char path[PIN_MAX + 256];
+	DIR *d;
+
+	d = kernel->pin[0] ? opendir(kernel->pin) : NULL;
+	while (d && (entry = readdir(d))) {
+		unsigned long long id;
+		size_t i = 0;
+
+		if (sscanf(entry->d_name, "link-%llu-", &id) != 1)
+			continue;
+		while (i < count && keep[i] != id)
+			i++;
+		snprintf(path, sizeof path, "%s/%s", kernel->pin, entry->d_name);
+		if (i == count)
+			unlink(path);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void pins_remove(struct gate_kernel *kernel)
+{
+	struct bpf_map *maps[MAPS];
+	char path[PIN_MAX];
+
+	kernel_forget_pins(kernel, NULL, 0);
+	maps_of(kernel->skel[0], maps);
+	for (int i = 0; i < MAPS; i++)
+		if (!pin_path(kernel, path, bpf_map__name(maps[i])))
+			unlink(path);
+	rmdir(kernel->pin);
+}
+
+/* ---- loading
+ * ------------------------------------------------------------------------------------- */
+
+static uint32_t power_of_two(uint32_t n, uint32_t otherwise)
+{
+	uint32_t power = GATE_WAYS;
+
+	if (!n)
+		n = otherwise;
+	if (n > 1u << 24)
+		n = 1u << 24;
+	while (power < n)
+		power *= 2;
+	return power;
+}
+
+static void sizes_set(const struct gate_options *options, struct gate_bpf *skel)
+{
+	uint32_t destinations = options->destinations ? options->destinations : 4096;
+	uint32_t prefixes = options->prefixes ? options->prefixes : 65536;
+
+	bpf_map__set_max_entries(skel->maps.flows, power_of_two(options->flows, 16384));
+	bpf_map__set_max_entries(skel->maps.destinations, destinations);
+	bpf_map__set_max_entries(skel->maps.prefixes, prefixes);
+}
+
+static int has_set_retval(void)
+{
+	/* r1 = -1; call bpf_set_retval; r0 = 1; exit */
+	struct bpf_insn code[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 1, .imm = -1},
+		{.code = BPF_JMP | BPF_CALL,			     .imm = BPF_FUNC_set_retval},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K,	      .dst_reg = 0, .imm = 1},
+		{.code = BPF_JMP | BPF_EXIT				   },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_CGROUP_INET4_CONNECT);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "trial", "GPL", code, 4, &opts);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* What this configuration does not need is not attached: it would cost every packet something. */
+static void programs_choose(struct gate_kernel *kernel, const struct gate_options *options)
+{
+	for (int which = 0; which < PROGRAMS; which++)
+		kernel->wanted[which] = 1;
+	kernel->wanted[SETSOCKOPT] = options->token != 0;
+}
+
+static int maps_share(struct gate_bpf *skel, const struct gate_bpf *first)
+{
+	struct bpf_map *mine[MAPS], *theirs[MAPS];
+
+	maps_of(skel, mine);
+	maps_of(first, theirs);
+	for (int i = 0; i < MAPS; i++) {
+		int error = bpf_map__reuse_fd(mine[i], bpf_map__fd(theirs[i]));
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static uint32_t flows_mask(const struct gate_bpf *skel)
+{
+	return bpf_map__max_entries(skel->maps.flows) / GATE_WAYS - 1;
+}
+
+static int seed_of(const struct gate_kernel *kernel, struct gate_bpf *skel, uint64_t *ret)
+{
+	struct gate_control control;
+	uint32_t zero = 0;
+
+	if (!kernel->reused)
+		return getrandom(ret, sizeof *ret, 0) == sizeof *ret ? 0 : -EIO;
+	if (bpf_map_lookup_elem(bpf_map__fd(skel->maps.control), &zero, &control))
+		return -errno;
+	*ret = control.seed;
+	return 0;
+}
+
+static int copy_load(struct gate_kernel *kernel, const struct gate_options *options, size_t i,
+		     uint64_t *seed)
+{
+	struct gate_bpf *skel = gate_bpf__open();
+	int error = 0;
+
+	if (!skel)
+		return -errno;
+	kernel->skel[i] = skel;
+	for (int which = 0; which < PROGRAMS; which++)
+		bpf_program__set_autoload(program_of(skel, which), kernel->wanted[which]);
+	bpf_program__set_autoload(skel->progs.gate_clock, i == 0);
+	if (i == 0) {
+		sizes_set(options, skel);
+		if (kernel->pin[0])
+			pin_maps_reuse(kernel, skel);
+		error = seed_of(kernel, skel, seed);
+	} else {
+		error = maps_share(skel, kernel->skel[0]);
+	}
+	if (error)
+		return error;
+	skel->rodata->gate_cgroup = (uint32_t)i;
+	skel->rodata->gate_buckets_mask = flows_mask(kernel->skel[0]);
+	skel->rodata->gate_seed = *seed;
+	skel->rodata->gate_has_set_retval = (uint32_t)has_set_retval();
+	return gate_bpf__load(skel);
+}
+
+static void *map_memory(struct gate_kernel *kernel, const struct bpf_map *map)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t value = (bpf_map__value_size(map) + 7) / 8 * 8;
+	size_t size = (value * bpf_map__max_entries(map) + page - 1) / page * page;
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	for (int i = 0; at != MAP_FAILED && i < MAPS; i++) {
+		if (!kernel->mapped[i].at) {
+			kernel->mapped[i] = (struct mapped){at, size};
+			return at;
+		}
+	}
+	return NULL;
+}
+
+static int memory_map(struct gate_kernel *kernel, struct gate_table *table, uint64_t seed)
+{
+	struct gate_bpf *skel = kernel->skel[0];
+
+	table->control = map_memory(kernel, skel->maps.control);
+	table->totals = map_memory(kernel, skel->maps.totals);
+	table->flows = map_memory(kernel, skel->maps.flows);
+	table->destinations = map_memory(kernel, skel->maps.destinations);
+	table->ports = map_memory(kernel, skel->maps.ports);
+	if (!table->control || !table->totals || !table->flows || !table->destinations ||
+	    !table->ports)
+		return -ENOMEM;
+	table->flow_count = bpf_map__max_entries(skel->maps.flows);
+	table->destination_count = bpf_map__max_entries(skel->maps.destinations);
+	table->mask = flows_mask(skel);
+	table->control->seed = seed;
+	table->history = calloc(table->flow_count, sizeof *table->history);
+	return table->history ? 0 : -ENOMEM;
+}
+
+static int ring_event(void *arg, void *data, size_t size)
+{
+	struct gate_kernel *kernel = arg;
+
+	if (size >= sizeof(struct gate_event) && kernel->each)
+		kernel->each(kernel->arg, data);
+	return 0;
+}
+
+int kernel_load(const struct gate_options *options, struct gate_table *table,
+		struct gate_kernel **ret, char *why, size_t size)
+{
+	struct gate_kernel *kernel = calloc(1, sizeof *kernel);
+	uint64_t seed = 0;
+	int error = 0;
+
+	if (!kernel)
+		return -ENOMEM;
+	libbpf_set_print(quiet);
+	last_words[0] = '\0';
+	programs_choose(kernel, options);
+	if (options->pin)
+		error = pin_folder(kernel, options->pin, why, size);
+	if (error)
+		goto out;
+	for (size_t i = 0; !error && i < options->cgroup_count; i++, kernel->count++)
+		error = copy_load(kernel, options, i, &seed);
+	if (!error)
+		error = memory_map(kernel, table, seed);
+	if (!error && kernel->pin[0] && !kernel->reused)
+		error = pin_maps(kernel);
+	if (error) {
+		whine(why, size, 0, "the kernel refused to load: %s",
+		      last_words[0] ? last_words : strerror(-error));
+		goto out;
+	}
+	kernel->prefixes = bpf_map__fd(kernel->skel[0]->maps.prefixes);
+	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->skel[0]->maps.events), ring_event,
+					kernel, NULL);
+	if (!kernel->ring) {
+		error = whine(why, size, -errno, "the ring of events: %s", strerror(errno));
+		goto out;
+	}
+	*ret = kernel;
+	return 0;
+out:
+	kernel_free(kernel, 0);
+	return error;
+}
+
+void kernel_free(struct gate_kernel *kernel, int unpin)
+{
+	if (!kernel)
+		return;
+	for (size_t i = 0; i < GATE_CGROUPS; i++) {
+		if (unpin || !kernel->pin[0])
+			kernel_detach(kernel, i);
+		for (int which = 0; which < PROGRAMS; which++)
+			bpf_link__destroy(kernel->link[i][which]);
+	}
+	if (unpin && kernel->pin[0] && kernel->skel[0])
+		pins_remove(kernel);
+	ring_buffer__free(kernel->ring);
+	for (int i = 0; i < MAPS; i++)
+		if (kernel->mapped[i].at)
+			munmap(kernel->mapped[i].at, kernel->mapped[i].size);
+	for (size_t i = 0; i < GATE_CGROUPS; i++)
+		gate_bpf__destroy(kernel->skel[i]);
+	free(kernel);
+}
+
+int kernel_maps_reused(const struct gate_kernel *kernel)
+{
+	return kernel->reused;
+}
+
+/* ---- attaching
+ * ----------------------------------------------------------------------------------- */
+
+/* Puts the new program in place of the one in a pinned link. */
+static int link_take_over(struct gate_kernel *kernel, size_t i, int which, uint64_t id)
+{
+	char path[PIN_MAX];
+	struct bpf_link *link;
+	int error;
+
+	if (!kernel->pin[0])
+		return -ENOENT;
+	pin_link_path(kernel, path, id, which);
+	link = bpf_link__open(path);
+	if (!link)
+		return -errno;
+	error = bpf_link__update_program(link, program_of(kernel->skel[i], which));
+	if (error) {
+		/* Its cgroup is gone, or it was detached by hand. */
+		bpf_link__destroy(link);
+		unlink(path);
+		return error;
+	}
+	kernel->link[i][which] = link;
+	return 0;
+}
+
+static int link_attach(struct gate_kernel *kernel, size_t i, int which, int cgroup_fd, uint64_t id)
+{
+	struct bpf_link *link =
+		bpf_program__attach_cgroup(program_of(kernel->skel[i], which), cgroup_fd);
+	char path[PIN_MAX];
+
+	if (!link)
+		return -errno;
+	kernel->link[i][which] = link;
+	if (!kernel->pin[0])
+		return 0;
+	pin_link_path(kernel, path, id, which);
+	return bpf_link__pin(link, path);
+}
+
+int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t cgroup_id)
+{
+	int taken = 1;
+
+	kernel->id[i] = cgroup_id;
+	for (int which = 0; which < PROGRAMS; which++) {
+		int error;
+
+		if (!kernel->wanted[which])
+			continue;
+		if (!link_take_over(kernel, i, which, cgroup_id))
+			continue;
+		taken = 0;
+		error = link_attach(kernel, i, which, cgroup_fd, cgroup_id);
+		if (error) {
+			kernel_detach(kernel, i);
+			return error;
+		}
+	}
+	return taken;
+}
+
+void kernel_detach(struct gate_kernel *kernel, size_t i)
+{
+	for (int which = 0; which < PROGRAMS; which++) {
+		char path[PIN_MAX];
+
+		if (!kernel->link[i][which])
+			continue;
+		if (kernel->pin[0]) {
+			pin_link_path(kernel, path, kernel->id[i], which);
+			unlink(path);
+		}
+		bpf_link__destroy(kernel->link[i][which]);
+		kernel->link[i][which] = NULL;
+	}
+	kernel->id[i] = 0;
+}
+
+/* ---- events, prefixes, the clock
+ * ----------------------------------------------------------------- */
+
+int kernel_ring_fd(const struct gate_kernel *kernel)
+{
+	return ring_buffer__epoll_fd(kernel->ring);
+}
+
+int kernel_consume(struct gate_kernel *kernel,
+		   void (*each)(void *arg, const struct gate_event *event), void *arg)
+{
+	int all = 0, got;
+
+	kernel->each = each;
+	kernel->arg = arg;
+	/* A producer that saw the reader's position before this one moved it has not rung. So look
+	 * again behind a full barrier, until nothing is there: what comes later sees an empty ring,
+	 * and rings. */
+	do {
+		got = ring_buffer__consume(kernel->ring);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		all += got > 0 ? got : 0;
+	} while (got > 0);
+	return all;
+}
+
+int kernel_prefix_set(struct gate_kernel *kernel, const struct gate_prefix *prefix,
+		      uint32_t destination)
+{
+	return bpf_map_update_elem(kernel->prefixes, prefix, &destination, BPF_ANY) ? -errno : 0;
+}
+
+int kernel_prefix_remove(struct gate_kernel *kernel, const struct gate_prefix *prefix)
+{
+	return bpf_map_delete_elem(kernel->prefixes, prefix) ? -errno : 0;
+}
+
+uint32_t kernel_prefix_find(const struct gate_kernel *kernel, const uint32_t address[4])
+{
+	struct gate_prefix prefix = {.bits = 128};
+	uint32_t id = 0;
+
+	memcpy(prefix.address, address, sizeof prefix.address);
+	return bpf_map_lookup_elem(kernel->prefixes, &prefix, &id) ? 0 : id;
+}
+
+int kernel_clock(struct gate_kernel *kernel)
+{
+	char packet[64] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof packet);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(kernel->skel[0]->progs.gate_clock), &opts)
+		       ? -errno
+		       : 0;
+}

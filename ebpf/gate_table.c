@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The flow table in mapped memory: limits in, counts out.
+ *
+ * The kernel program claims slots and writes states and counters; this side writes limits, and the
+ * states only by compare-and-swap, to rescale them. A slot is emptied in two steps a second apart,
+ * so that no program that found it before is still at work in it when it is zeroed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ebpf/gate_parts.h"
+#include "shm/gcra.h"
+
+/* Pairs with the exchange on ready in flow_claimed(): who sees ready sees the key. */
+static int flow_ready(const struct gate_flow *flow)
+{
+	return __atomic_load_n(&flow->tag, __ATOMIC_RELAXED) > GATE_TAG_DYING &&
+	       __atomic_load_n(&flow->ready, __ATOMIC_ACQUIRE);
+}
+
+void table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz)
+{
+	struct gate_control *control = table->control;
+
+	control->version = GATE_VERSION;
+	control->hz = hz;
+	control->stale_ns = options->stale_ns;
+	control->longest_wait_ns =
+		options->longest_wait_ns ? options->longest_wait_ns : 12 * NS_PER_S;
+	control->token = options->token;
+	control->stale_policy = options->stale_policy;
+	control->refuse_errno = (uint32_t)(options->refuse_errno ? options->refuse_errno : EPERM);
+	for (size_t i = 0; i < options->cgroup_count; i++)
+		control->cgroup_mode[i] = options->cgroups[i].mode;
+	/* Ports are set before the old ones go: a restarted loader leaves none ungated for a
+	 * moment. */
+	for (size_t i = 0; i < options->port_count; i++)
+		table->ports[options->ports[i] / 64] |= UINT64_C(1) << options->ports[i] % 64;
+	for (uint32_t port = 1; port < 65536; port++) {
+		size_t i = 0;
+
+		while (i < options->port_count && options->ports[i] != port)
+			i++;
+		if (i == options->port_count)
+			table->ports[port / 64] &= ~(UINT64_C(1) << port % 64);
+	}
+}
+
+uint32_t table_find(struct gate_table *table, const struct gate_key *key, uint64_t now_kernel_ns)
+{
+	uint64_t tag = gate_key_tag(key, table->control->seed);
+	uint32_t base = gate_tag_bucket(tag, table->mask) * GATE_WAYS;
+
+	/* As gate_find() in the kernel: twice, since a claim may be lost to another key. */
+	for (int try = 0; try < 2; try++) {
+		struct gate_flow *empty = NULL;
+		uint64_t seen = GATE_TAG_FREE;
+
+		for (uint32_t slot = base; slot < base + GATE_WAYS; slot++) {
+			struct gate_flow *flow = &table->flows[slot];
+			uint64_t there = __atomic_load_n(&flow->tag, __ATOMIC_ACQUIRE);
+
+			if (there == tag)
+				return slot;
+			if (there == GATE_TAG_FREE && !empty)
+				empty = flow;
+		}
+		if (!empty)
+			return GATE_NO_SLOT;
+		if (__atomic_compare_exchange_n(&empty->tag, &seen, tag, 0, __ATOMIC_ACQ_REL,
+						__ATOMIC_RELAXED)) {
+			empty->key = *key;
+			empty->claimed_ns = empty->seen_ns = now_kernel_ns;
+			/* Pairs with flow_ready(). */
+			__atomic_store_n(&empty->ready, 1, __ATOMIC_RELEASE);
+			return (uint32_t)(empty - table->flows);
+		}
+	}
+	return GATE_NO_SLOT;
+}
+
+const struct gate_limits *table_limits(const struct gate_table *table, const struct gate_flow *flow)
+{
+	uint32_t id = flow->key.destination_id;
+
+	if (flow->limits.generation)
+		return &flow->limits;
+	if (id < table->destination_count && table->destinations[id].generation)
+		return &table->destinations[id];
+	return &table->destinations[0];
+}
+
+/* What was used of a rate stays used, counted in connections. */
+static void rescale(__u64 *tat, uint64_t now, uint64_t was, uint64_t is)
+{
+	__u64 old = __atomic_load_n(tat, __ATOMIC_RELAXED);
+	__u64 new;
+
+	if (!was || !is || !gcra_interval(was) || !gcra_interval(is))
+		return;
+	/* Relaxed: the word is all there is, nothing else is published by it. */
+	do
+		new = gcra_rescale(old, now, gcra_interval(was), gcra_interval(is));
+	while (new != old &&
+	       !__atomic_compare_exchange_n(tat, &old, new, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+
+static void rescale_all(struct gate_flow *flow, uint64_t now, const struct gate_limits *was,
+			const struct gate_limits *is, int slower)
+{
+	for (int i = 0; i < GATE_RATES; i++)
+		if ((gcra_interval(is->rate[i]) > gcra_interval(was->rate[i])) == slower)
+			rescale(&flow->tat[i], now, was->rate[i], is->rate[i]);
+}
+
+/* Word by word: the kernel may read between any two. generation last (pairs with its load there,
+ * which on every architecture at hand is ordered by the dependency on the branch or costs one stale
+ * decision). */
+static void limits_store(struct gate_limits *to, const struct gate_limits *from)
+{
+	static uint32_t generation;
+
+	for (int i = 0; i < GATE_RATES; i++)
+		__atomic_store_n(&to->rate[i], from->rate[i], __ATOMIC_RELAXED);
+	__atomic_store_n(&to->hold_until_ns, from->hold_until_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->longest_wait_ns, from->longest_wait_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->connections, from->connections, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->mode, from->mode, __ATOMIC_RELAXED);
+	if (++generation == 0)
+		generation = 1;
+	__atomic_store_n(&to->generation, generation, __ATOMIC_RELEASE);
+}
+
+int table_flow_set(struct gate_table *table, const struct gate_key *key,
+		   const struct gate_limits *limits, uint64_t now_kernel_ns)
+{
+	uint32_t slot = table_find(table, key, now_kernel_ns);
+	struct gate_limits was;
+	struct gate_flow *flow;
+
+	if (slot == GATE_NO_SLOT)
+		return -ENOSPC;
+	flow = &table->flows[slot];
+	was = *table_limits(table, flow);
+	/* Slower: the debt grows first; faster: the limit comes first. Never a moment too generous.
+	 */
+	rescale_all(flow, now_kernel_ns, &was, limits, 1);
+	limits_store(&flow->limits, limits);
+	rescale_all(flow, now_kernel_ns, &was, limits, 0);
+	return 0;
+}
+
+static int inherits(const struct gate_table *table, const struct gate_flow *flow,
+		    uint32_t destination)
+{
+	return flow_ready(flow) && table_limits(table, flow) == &table->destinations[destination];
+}
+
+int table_destination_set(struct gate_table *table, uint32_t destination,
+			  const struct gate_limits *limits, uint64_t now_kernel_ns)
+{
+	struct gate_limits *to, was;
+
+	if (destination >= table->destination_count)
+		return -EINVAL;
+	to = &table->destinations[destination];
+	was = to->generation ? *to : table->destinations[0];
+	if (!to->generation) {
+		/* Flows of it had the widest record until now: give the record its words first. */
+		limits_store(to, &was);
+	}
+	for (uint32_t i = 0; i < table->flow_count; i++)
+		if (inherits(table, &table->flows[i], destination))
+			rescale_all(&table->flows[i], now_kernel_ns, &was, limits, 1);
+	limits_store(to, limits);
+	for (uint32_t i = 0; i < table->flow_count; i++)
+		if (inherits(table, &table->flows[i], destination))
+			rescale_all(&table->flows[i], now_kernel_ns, &was, limits, 0);
+	return 0;
+}
+
+/* ---- counts
+ * -------------------------------------------------------------------------------------- */
+
+static void history_add(struct gate_table *table, uint32_t slot)
+{
+	struct gate_flow *flow = &table->flows[slot];
+	uint64_t attempts = __atomic_load_n(&flow->count[GATE_ATTEMPTS], __ATOMIC_RELAXED);
+	struct gate_history *history = table->history[slot];
+	uint64_t second = table->second % GATE_SECONDS, minute = table->second / 60 % GATE_MINUTES;
+	uint32_t n;
+
+	if (!history)
+		history = table->history[slot] = calloc(1, sizeof *history);
+	if (!history)
+		return;
+	if (history->tag != flow->tag) {
+		memset(history, 0, sizeof *history);
+		history->tag = flow->tag;
+	}
+	n = (uint32_t)(attempts - history->last);
+	history->last = attempts;
+	history->second[second] = n;
+	if (table->second % 60 == 0)
+		history->minute[minute] = 0;
+	history->minute[minute] += n;
+}
+
+static int flow_idle(const struct gate_table *table, const struct gate_flow *flow, uint64_t now)
+{
+	uint64_t idle = table->idle_ns;
+
+	if (flow->open || flow->adopted || flow->paid_open || flow->limits.hold_until_ns > now)
+		return 0;
+	for (int i = 0; i < GATE_RATES; i++)
+		if (flow->tat[i] > now)
+			return 0;
+	return now > flow->seen_ns + idle && now > flow->claimed_ns + idle;
+}
+
+/* Empties slots that nobody has used for long, so that the table never fills with what was. */
+static void slot_second(struct gate_table *table, uint32_t slot, uint64_t now)
+{
+	struct gate_flow *flow = &table->flows[slot];
+	uint64_t tag = __atomic_load_n(&flow->tag, __ATOMIC_ACQUIRE);
+
+	if (tag == GATE_TAG_FREE)
+		return;
+	if (tag == GATE_TAG_DYING) {
+		memset(&flow->key, 0, sizeof *flow - sizeof flow->tag);
+		/* Pairs with the compare-and-swap of a claim: it finds an empty slot. */
+		__atomic_store_n(&flow->tag, GATE_TAG_FREE, __ATOMIC_RELEASE);
+		free(table->history[slot]);
+		table->history[slot] = NULL;
+	} else if (flow_idle(table, flow, now)) {
+		__atomic_compare_exchange_n(&flow->tag, &tag, GATE_TAG_DYING, 0, __ATOMIC_ACQ_REL,
+					    __ATOMIC_RELAXED);
+	} else if (flow_ready(flow)) {
+		history_add(table, slot);
+	}
+}
+
+void table_second(struct gate_table *table, uint64_t now_kernel_ns)
+{
+	table->second++;
+	for (uint32_t slot = 0; slot < table->flow_count; slot++)
+		slot_second(table, slot, now_kernel_ns);
+}
+
+static uint64_t sum(const uint32_t *n, size_t count)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < count; i++)
+		all += n[i];
+	return all;
+}
+
+void table_count(const struct gate_table *table, uint32_t slot, struct gate_count *ret)
+{
+	const struct gate_flow *flow = &table->flows[slot];
+	const struct gate_history *history = table->history[slot];
+
+	memset(ret, 0, sizeof *ret);
+	ret->key = flow->key;
+	ret->limits = *table_limits(table, flow);
+	ret->open = __atomic_load_n(&flow->open, __ATOMIC_RELAXED);
+	ret->adopted = flow->adopted;
+	ret->paid_open = __atomic_load_n(&flow->paid_open, __ATOMIC_RELAXED);
+	/* Relaxed: each counter is a figure by itself. */
+	for (int i = 0; i < GATE_COUNTERS; i++)
+		ret->count[i] = __atomic_load_n(&flow->count[i], __ATOMIC_RELAXED);
+	ret->first_ns = flow->claimed_ns - (uint64_t)table->clock_offset_ns;
+	ret->seen_ns = flow->seen_ns - (uint64_t)table->clock_offset_ns;
+	if (!history || history->tag != flow->tag)
+		return;
+	ret->last_second = history->second[table->second % GATE_SECONDS];
+	ret->last_minute = sum(history->second, GATE_SECONDS);
+	ret->last_hour = sum(history->minute, GATE_MINUTES);
+}
+
+void gate_counts(const struct gate *gate, void (*each)(void *arg, const struct gate_count *count),
+		 void *arg)
+{
+	struct gate_count count;
+
+	for (uint32_t slot = 0; slot < gate->table.flow_count; slot++) {
+		if (!flow_ready(&gate->table.flows[slot]))
+			continue;
+		table_count(&gate->table, slot, &count);
+		each(arg, &count);
+	}
+}
+
+void table_free(struct gate_table *table)
+{
+	for (uint32_t slot = 0; table->history && slot < table->flow_count; slot++)
+		free(table->history[slot]);
+	free(table->history);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The gate's own functions behind programs that can be run by hand (BPF_PROG_TEST_RUN knows neither
+ * sock_addr nor sock_ops): for the test that kernel and user space compute alike, and for the
+ * bench.
+ */
+#include "ebpf/trial.h"
+#include "ebpf/gate.bpf.c"
+
+static __always_inline struct trial_vector *vector_of(struct __sk_buff *skb)
+{
+	struct trial_vector *vector = (void *)(long)skb->data;
+
+	return (void *)(vector + 1) > (void *)(long)skb->data_end ? 0 : vector;
+}
+
+/* gcra.h over the packet. */
+SEC("tc")
+int trial_gcra(struct __sk_buff *skb)
+{
+	struct trial_vector *v = vector_of(skb);
+	__u32 burst;
+
+	if (!v)
+		return 1;
+	v->interval_ns = gcra_interval(v->rate);
+	burst = gcra_burst(v->rate);
+	v->burst = burst;
+	v->earliest_ns = gcra_earliest(v->tat, v->interval_ns, burst, v->n);
+	v->charged = gcra_charge(v->tat, v->now_ns, v->interval_ns, v->n);
+	v->clamped = gcra_clamp(v->tat, v->now_ns, v->span_ns);
+	return 0;
+}
+
+/* A whole decision over the packet, at the time that stands in it. */
+SEC("tc")
+int trial_decide(struct __sk_buff *skb)
+{
+	struct trial_decision *decision = (void *)(long)skb->data;
+	struct gate_ask ask;
+
+	if ((void *)(decision + 1) > (void *)(long)skb->data_end)
+		return -1;
+	ask = decision->ask;
+	decision->answer = gate_decide(&ask, 0);
+	decision = (void *)(long)skb->data;
+	if ((void *)(decision + 1) > (void *)(long)skb->data_end)
+		return -1;
+	decision->ask = ask;
+	return 0;
+}
+
+SEC("tc")
+int trial_empty(struct __sk_buff *skb)
+{
+	return 0;
+}
+
+/* One flow, whose slot is known: clock, limits and rate. */
+SEC("tc")
+int trial_one_flow(struct __sk_buff *skb)
+{
+	struct gate_limits limits = {};
+	struct gate_ask ask = {};
+	__u32 slot = 0;
+	struct gate_flow *flow = bpf_map_lookup_elem(&flows, &slot);
+
+	if (!flow)
+		return -1;
+	ask.now_ns = bpf_ktime_get_ns();
+	limits_load(&limits, flow, 0);
+	return gate_reserve(&ask, &limits);
+}
+
+static __always_inline __u32 random_address(__u32 network, __u32 mask)
+{
+	return bpf_htonl(network | (bpf_get_prandom_u32() & mask));
+}
+
+/* All that a connect() asks: a random source, its destination by longest prefix, its flow by hash.
+ */
+SEC("tc")
+int trial_random(struct __sk_buff *skb)
+{
+	__u32 remote[4] = {0, 0, MAPPED, random_address(0x0a000000, 0x000fffff)};
+	struct gate_ask ask = {};
+
+	ask.now_ns = bpf_ktime_get_ns();
+	ask.key.source[2] = MAPPED;
+	ask.key.source[3] = random_address(0xc6330000, 3);
+	key_destination(&ask.key, remote);
+	return gate_decide(&ask, 0);
+}
+
+/* One flow, all that a connect() asks. */
+SEC("tc")
+int trial_whole(struct __sk_buff *skb)
+{
+	__u32 remote[4] = {0, 0, MAPPED, bpf_htonl(0x0a000001)};
+	struct gate_ask ask = {};
+
+	ask.now_ns = bpf_ktime_get_ns();
+	ask.key.source[2] = MAPPED;
+	ask.key.source[3] = bpf_htonl(0xc6330001);
+	key_destination(&ask.key, remote);
+	return gate_decide(&ask, 0);
+}
