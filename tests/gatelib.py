@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the eBPF gate share: namespaces, cgroups, the gate, receivers, connections.
+
+Everything happens in a network and a mount namespace of its own, with a bpffs of its own, and in cgroups
+that are made here and taken away again.
+"""
+import errno
+import json
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+TOP = pathlib.Path(os.environ.get("TG_TOP", pathlib.Path(__file__).resolve().parent.parent))
+BUILD = pathlib.Path(os.environ.get("TG_BUILD", TOP / "build"))
+SOAK = os.environ.get("TG_SOAK") == "1"
+GATE = BUILD / "bench" / "gate_alone"
+HERE = f"tollgate-test-{os.getpid()}"
+
+
+def skip(reason):
+    print(f"SKIP: {reason}")
+    sys.exit(77)
+
+
+def cgroup_root():
+    for line in open("/proc/self/mounts"):
+        fields = line.split()
+        if fields[2] == "cgroup2":
+            return pathlib.Path(fields[1])
+    return None
+
+
+def enter():
+    """Moves this program into namespaces of its own; skips where that cannot be."""
+    if os.environ.get("TG_GATE_INSIDE") == "1":
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        os.makedirs("/run/tollgate-test", exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/tollgate-test"], check=True)
+        os.mkdir("/run/tollgate-test/bpf")
+        subprocess.run(["mount", "-t", "bpf", "bpf", "/run/tollgate-test/bpf"], check=True)
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "lo"], check=True)
+        for i in range(1, 9):
+            subprocess.run(["ip", "-6", "addr", "add", f"fd00::{i}/128", "dev", "lo", "nodad"], check=True)
+        return
+    if os.geteuid() != 0:
+        skip("the eBPF gate needs root: CAP_BPF, CAP_NET_ADMIN and namespaces of its own")
+    if cgroup_root() is None:
+        skip("no cgroup v2 is mounted")
+    if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True).returncode:
+        skip("no permission to make network and mount namespaces")
+    if not GATE.exists():
+        skip(f"{GATE} was not built")
+    os.makedirs("/run/tollgate-test", exist_ok=True)
+    os.execvpe("unshare", ["unshare", "--net", "--mount", sys.executable] + sys.argv,
+               dict(os.environ, TG_GATE_INSIDE="1"))
+
+
+class Cgroup:
+    all = []
+
+    def __init__(self, name):
+        self.base = cgroup_root() / HERE
+        self.path = self.base / name
+        self.path.mkdir(parents=True)
+        Cgroup.all.append(self)
+
+    def join(self):
+        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+
+    def remove(self):
+        for _ in range(100):
+            try:
+                self.path.rmdir()
+                break
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(0.05)
+        try:
+            self.base.rmdir()
+        except OSError:
+            pass
+
+
+class Gate:
+    all = []
+
+    def __init__(self, *args, ok=True, prefix=()):
+        self.process = subprocess.Popen(list(prefix) + [str(GATE)] + [str(a) for a in args], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, bufsize=1)
+        Gate.all.append(self)
+        self.first = self.process.stdout.readline().strip()
+        if ok and self.first != "ready":
+            raise SystemExit(f"the gate did not start: {self.first}")
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def do(self, line):
+        answer = self.ask(line)
+        assert answer == "ok", f"{line}: {answer}"
+
+    def counts(self):
+        return json.loads(self.ask("counts"))
+
+    def count(self, source=None, destination=None):
+        all_ = [c for c in self.counts() if (source is None or c["source"] == source)
+                and (destination is None or c["destination"] == destination)]
+        assert len(all_) == 1, f"{source} {destination}: {all_}"
+        return all_[0]
+
+    def status(self):
+        return json.loads(self.ask("status"))
+
+    def end(self, how="quit"):
+        if self.process.poll() is None:
+            try:
+                self.process.stdin.write(how + "\n")
+                self.process.stdin.flush()
+            except BrokenPipeError:
+                pass
+            self.process.wait(10)
+
+    def kill(self, number=signal.SIGKILL):
+        os.kill(self.process.pid, number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+
+
+def clean():
+    for gate in Gate.all:
+        if gate.process.poll() is None:
+            gate.kill()
+    for cgroup in Cgroup.all:
+        cgroup.remove()
+
+
+class Receiver:
+    """Accepts, notes when and from whom, and answers as it is told: "close" at once, "hold" open."""
+
+    def __init__(self, address="127.0.0.1", port=0, what="close"):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind((address, port))
+        self.socket.listen(1024)
+        self.port = self.socket.getsockname()[1]
+        self.what = what
+        self.times = []
+        self.held = []
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while True:
+            try:
+                peer, name = self.socket.accept()
+            except OSError:
+                return
+            self.times.append((time.monotonic(), name[0]))
+            if self.what == "close":
+                peer.close()
+            else:
+                self.held.append(peer)
+
+    def release(self):
+        for peer in self.held:
+            peer.close()
+        self.held = []
+
+
+def in_cgroup(cgroup, work):
+    """Runs work() in a forked child in the cgroup; returns what it returned, through JSON."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(read)
+            if cgroup is not None:
+                cgroup.join()
+            os.write(write, json.dumps(work()).encode())
+            code = 0
+        except BaseException as error:  # the child must not go on with the parent's program
+            print(f"child: {error!r}", flush=True)
+        os._exit(code)
+    os.close(write)
+    data = b""
+    while chunk := os.read(read, 65536):
+        data += chunk
+    os.close(read)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, "the child failed"
+    return json.loads(data)
+
+
+def connect(address, port, source=None, timeout=20, keep=None, before=None):
+    """One connection: {"error": name or None, "took": seconds, "at": monotonic time}."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_STREAM)
+    s.settimeout(timeout)
+    if source:
+        s.bind((source, 0))
+    if before:
+        before(s)
+    start = time.monotonic()
+    result = None
+    try:
+        s.connect((address, port))
+    except OSError as error:
+        result = errno.errorcode.get(error.errno, str(error)) if error.errno else "timeout"
+    took = time.monotonic() - start
+    if keep is not None and result is None:
+        keep.append(s)
+    else:
+        s.close()
+    return {"error": result, "took": took, "at": start + took}
+
+
+def rate(interval_s, burst):
+    return f"rate={int(interval_s * 1e9)}/{burst}"
+
+
+def check(condition, text):
+    print(f"  {'ok  ' if condition else 'FAIL'} {text}", flush=True)
+    if not condition:
+        check.failed += 1
+
+
+check.failed = 0
+
+
+def run(tests):
+    """Runs each test function; prints its name as a sentence."""
+    only = sys.argv[1:]
+    try:
+        for test in tests:
+            if only and test.__name__ not in only:
+                continue
+            print(test.__name__.replace("_", " "), flush=True)
+            before = list(Cgroup.all)
+            try:
+                test()
+            except (AssertionError, OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
+                check(False, f"{type(error).__name__}: {error}")
+            for gate in Gate.all:
+                gate.end()
+            for cgroup in Cgroup.all[len(before):]:
+                cgroup.remove()
+    finally:
+        clean()
+    print(f"{check.failed} checks failed" if check.failed else "all checks passed")
+    return 1 if check.failed else 0
