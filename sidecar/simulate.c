@@ -270,22 +270,21 @@ static void mta_queues(struct mta *mta)
 static int mta_policy(struct mta *mta)
 {
 	const struct scenario *scenario = mta->scenario;
-	const char *addresses[SCENARIO_SOURCES_MAX];
-	const char *destinations[SCENARIO_RECEIVERS_MAX];
-	struct policy_world world = {
-		.source_count = scenario->source_count,
-		.receiver_count = scenario->receiver_count,
-		.addresses = addresses,
-		.destinations = destinations,
-		.seed = mta->seed,
-		.receivers = mta->policy->sees_hidden ? mta->receivers : NULL,
-	};
+	const char **addresses = calloc(scenario->source_count, sizeof *addresses);
+	const char **destinations = calloc(scenario->receiver_count, sizeof *destinations);
 
+	mta->world.source_count = scenario->source_count;
+	mta->world.receiver_count = scenario->receiver_count;
+	mta->world.addresses = addresses;
+	mta->world.destinations = destinations;
+	mta->world.receivers = mta->policy->sees_hidden ? mta->receivers : NULL;
+	if (!addresses || !destinations)
+		return -ENOMEM;
 	for (size_t i = 0; i < scenario->source_count; i++)
 		addresses[i] = scenario->sources[i].address;
 	for (size_t i = 0; i < scenario->receiver_count; i++)
 		destinations[i] = scenario->receivers[i].destination;
-	return mta->policy->create(&world, &mta->self);
+	return mta->policy->create(&mta->world, &mta->self);
 }
 
 static int mta_allocate(struct mta *mta, bool with_series)
@@ -341,6 +340,8 @@ static void mta_end(struct mta *mta)
 		for (size_t i = 0; i < mta->scenario->receiver_count; i++)
 			receiver_free(&mta->receivers[i]);
 	mta->policy->destroy(mta->self);
+	free((void *)mta->world.addresses);
+	free((void *)mta->world.destinations);
 	simulate_events_free(&mta->events);
 	free(mta->receivers);
 	free(mta->messages);
@@ -349,11 +350,18 @@ static void mta_end(struct mta *mta)
 	free(mta->pool_sources);
 }
 
-int simulate_run(const struct scenario *scenario, const struct policy *policy, uint64_t seed,
-		 bool with_series, struct simulate_result *ret)
+int simulate_run(const struct scenario *scenario, const struct policy *policy,
+		 struct simulate_classifier *classifier, uint64_t seed, bool with_series,
+		 struct simulate_result *ret)
 {
 	struct simulate_result result = {.policy = policy->name};
-	struct mta mta = {.scenario = scenario, .policy = policy, .seed = seed, .result = &result};
+	struct mta mta = {
+		.scenario = scenario,
+		.policy = policy,
+		.world.classifier = classifier,
+		.seed = seed,
+		.result = &result,
+	};
 	int error = mta_start(&mta, with_series);
 
 	if (!error)

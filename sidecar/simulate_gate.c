@@ -14,8 +14,8 @@
 
 #include "sidecar/control.h"
 #include "sidecar/publish.h"
+#include "sidecar/simulate_classifier.h"
 #include "sidecar/simulate_policy.h"
-#include "sidecar/simulate_reply.h"
 #include "sidecar/units.h"
 
 /* The segment's clock runs from some time before the run, as a machine's does from its boot. A
@@ -44,6 +44,7 @@ struct gate_flow {
 };
 
 struct gate {
+	const struct policy_world *world;
 	struct segment segment; /* flow i has slot i */
 	struct gate_flow *flows;
 };
@@ -138,6 +139,7 @@ static int gate_create(const struct policy_world *world, void **ret)
 
 	if (!gate)
 		return -ENOMEM;
+	gate->world = world;
 	gate->flows = calloc(count, sizeof *gate->flows);
 	if (!gate->flows || gate_segment(&gate->segment, count) != 0) {
 		gate_destroy(gate);
@@ -196,7 +198,8 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 {
 	struct gate_flow *flow = gate_flow(self, index);
 	uint64_t now = at_ns + EPOCH;
-	struct simulate_class class = {REPLY_DELIVERED, REPLY_LIMIT_NONE};
+	const struct policy_world *world = ((struct gate *)self)->world;
+	struct classification class = {.class = REPLY_DELIVERED};
 	struct control_observation seen = {
 		.traffic = reply->traffic,
 		.stage = reply->stage,
@@ -210,7 +213,9 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 	if (reply->delivered && !flow->limits.report_delivered)
 		return;
 	if (!reply->delivered)
-		simulate_reply_class(reply->text, &class);
+		simulate_classify(world->classifier,
+				  world->destinations[index % world->receiver_count], reply->text,
+				  &class);
 	seen.class = class.class;
 	seen.limit = class.limit;
 	if (control_observe(&flow->control, &bounds, &seen, now))

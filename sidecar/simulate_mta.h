@@ -64,6 +64,7 @@ struct mta_queue {
 struct mta {
 	const struct scenario *scenario;
 	const struct policy *policy;
+	struct policy_world world;
 	void *self; /* the policy's */
 	uint64_t seed;
 	uint64_t now_ns;

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/simulate_classifier.h"
 #include "sidecar/simulate_receiver.h"
-#include "sidecar/simulate_reply.h"
 #include "sidecar/units.h"
 
 #define FIXED_COUNT  10
@@ -127,55 +127,70 @@ struct slow_flow {
 	uint64_t next_ns;
 };
 
+struct slow {
+	const struct policy_world *world;
+	struct slow_flow flows[];
+};
+
 static int slow_create(const struct policy_world *world, void **ret)
 {
-	*ret = calloc(world->source_count * world->receiver_count, sizeof(struct slow_flow));
-	return *ret ? 0 : -ENOMEM;
+	size_t count = world->source_count * world->receiver_count;
+	struct slow *slow = calloc(1, sizeof *slow + count * sizeof slow->flows[0]);
+
+	if (!slow)
+		return -ENOMEM;
+	slow->world = world;
+	*ret = slow;
+	return 0;
+}
+
+static struct slow_flow *slow_flow(void *self, uint32_t flow)
+{
+	return &((struct slow *)self)->flows[flow];
 }
 
 static uint64_t slow_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
 {
-	struct slow_flow *slow = (struct slow_flow *)self + flow;
+	const struct slow_flow *slow = slow_flow(self, flow);
 
 	return now_ns < slow->until_ns && now_ns < slow->next_ns ? slow->next_ns : now_ns;
 }
 
 static void slow_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
 {
-	((struct slow_flow *)self + flow)->next_ns = now_ns + SLOW_PERIOD;
+	slow_flow(self, flow)->next_ns = now_ns + SLOW_PERIOD;
 }
 
-static bool names_a_limit(const struct policy_reply *reply)
+static bool names_a_limit(void *self, uint32_t flow, const struct policy_reply *reply)
 {
-	struct simulate_class class = {0};
+	const struct policy_world *world = ((struct slow *)self)->world;
+	struct classification class;
 
 	if (reply->delivered)
 		return false;
-	simulate_reply_class(reply->text, &class);
-	return class.class == REPLY_RATE || class.class == REPLY_REPUTATION ||
-	       class.class == REPLY_PATTERN;
+	simulate_classify(world->classifier, world->destinations[flow % world->receiver_count],
+			  reply->text, &class);
+	return class.lowers_cap;
 }
 
 static void timed_reply(void *self, uint32_t flow, const struct policy_reply *reply,
 			uint64_t now_ns)
 {
-	struct slow_flow *slow = (struct slow_flow *)self + flow;
-
-	if (names_a_limit(reply))
-		slow->until_ns = now_ns + TIMED_HOLD;
+	if (names_a_limit(self, flow, reply))
+		slow_flow(self, flow)->until_ns = now_ns + TIMED_HOLD;
 }
 
 static void backoff_reply(void *self, uint32_t flow, const struct policy_reply *reply,
 			  uint64_t now_ns)
 {
-	struct slow_flow *slow = (struct slow_flow *)self + flow;
+	struct slow_flow *slow = slow_flow(self, flow);
 
 	if (now_ns < slow->until_ns) {
 		if (reply->delivered && reply->admitted_ns >= slow->since_ns)
 			slow->until_ns = now_ns;
 		return;
 	}
-	if (!names_a_limit(reply))
+	if (!names_a_limit(self, flow, reply))
 		return;
 	slow->since_ns = now_ns;
 	slow->until_ns = now_ns + BACKOFF_HOLD;

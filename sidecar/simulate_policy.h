@@ -16,6 +16,7 @@
 #include "shm/tollgate.h"
 
 struct receiver;
+struct simulate_classifier;
 
 /* What everybody starts with; only the gate and the oracle ever go elsewhere. */
 #define POLICY_CONNECTIONS    4
@@ -28,7 +29,7 @@ struct policy_world {
 	size_t receiver_count;
 	const char *const *addresses;	 /* of the sources */
 	const char *const *destinations; /* of the receivers */
-	uint64_t seed;
+	struct simulate_classifier *classifier;
 	struct receiver *receivers; /* NULL, but for a policy that sees what is hidden */
 };
 
@@ -45,7 +46,7 @@ struct policy_reply {
 struct policy {
 	const char *name;
 	bool sees_hidden;
-	/* 0 or -errno; destroy takes NULL too. */
+	/* 0 or -errno; the world outlives the policy. destroy takes NULL too. */
 	int (*create)(const struct policy_world *world, void **ret);
 	void (*destroy)(void *self);
 	/* When a message of the class may go; UINT64_MAX: not before something has been heard. Must

@@ -12,6 +12,7 @@
 
 #include "sidecar/ctl/command.h"
 #include "sidecar/simulate.h"
+#include "sidecar/simulate_classifier.h"
 #include "sidecar/simulate_random.h"
 #include "sidecar/simulate_report.h"
 #include "sidecar/units.h"
@@ -156,6 +157,7 @@ static int take_options(struct options *options, int argc, char **argv)
 /* ---- running ------------------------------------------------------------------------------ */
 
 struct runs {
+	struct simulate_classifier *classifier;
 	struct simulate_outcome *outcomes;
 	size_t count;
 };
@@ -174,13 +176,14 @@ static int run_scenario(const struct options *options, const struct scenario *sc
 {
 	struct simulate_outcome *outcome = &runs->outcomes[runs->count++];
 	const char *what = name;
-	int rc = simulate_run(scenario, &policy_oracle, seed, false, &outcome->oracle);
+	int rc = simulate_run(scenario, &policy_oracle, runs->classifier, seed, false,
+			      &outcome->oracle);
 
 	snprintf(outcome->name, sizeof outcome->name, "%s", name);
 	outcome->seed = seed;
 	for (size_t i = 0; !rc && i < options->policy_count; i++) {
-		rc = simulate_run(scenario, options->policies[i], seed, options->plot != NULL,
-				  &outcome->results[i]);
+		rc = simulate_run(scenario, options->policies[i], runs->classifier, seed,
+				  options->plot != NULL, &outcome->results[i]);
 		outcome->count += !rc;
 	}
 	if (!rc && options->plot) {
@@ -258,11 +261,15 @@ static int run_all(const struct options *options, struct runs *runs)
 	size_t seeds = options->seed_count ? options->seed_count : 1;
 	size_t most = options->random ? options->random : (size_t)options->file_count * seeds;
 	uint64_t first = options->seed_count ? options->seeds[0] : 1;
-	int rc = 0;
+	int rc = simulate_classifier_create(&runs->classifier);
 
 	runs->outcomes = calloc(most, sizeof *runs->outcomes);
-	if (!runs->outcomes)
-		return -ENOMEM;
+	if (!rc && !runs->outcomes)
+		rc = -ENOMEM;
+	if (rc) {
+		fprintf(stderr, "tollgate simulate: classifier: %s\n", strerror(-rc));
+		return rc;
+	}
 	for (int i = 0; !rc && i < options->file_count; i++)
 		rc = run_file(options, options->files[i], runs);
 	for (uint64_t i = 0; !rc && i < options->random; i++)
@@ -335,5 +342,6 @@ int ctl_simulate(int argc, char **argv)
 	for (size_t i = 0; i < runs.count; i++)
 		outcome_free(&runs.outcomes[i]);
 	free(runs.outcomes);
+	simulate_classifier_free(runs.classifier);
 	return rc ? 1 : 0;
 }
