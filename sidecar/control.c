@@ -46,10 +46,9 @@ void control_init(struct control_state *state, const struct control_bounds *boun
 	struct life *life = turn.life;
 
 	*state = (struct control_state){0};
-	life->magic = CONTROL_MAGIC;
 	life->connections = (uint16_t)least(bounds->connections, CONNECTIONS_START);
 	life->per_connection = (uint16_t)least(bounds->per_connection, PER_CONNECTION_START);
-	life->pressure_at = life->raised = life->raised_connections = turn.now;
+	life->pressure_at = life->raised = life->connections_at = turn.now;
 	rate_init(life, bounds);
 	window_roll(&turn);
 }
@@ -102,13 +101,15 @@ static void infrastructure(struct turn *turn)
 		return;
 	}
 	life->count++;
-	if (++life->outages < OUTAGE_REPLIES)
+	if (life->outages + 1 < OUTAGE_REPLIES) {
+		life->outages++;
 		return;
+	}
 	life->outages = 0;
 	life->fails = 1;
-	life->held = turn->now;
+	life->began = turn->now;
 	life->flags |= FLAG_OUTAGE;
-	life->flags &= (uint8_t)~FLAG_PATTERN;
+	life->flags &= (uint16_t)~FLAG_PATTERN;
 	hold_begin(turn, OUTAGE_HOLD);
 }
 
@@ -173,20 +174,18 @@ static void limits_open(const struct life *life, const struct control_bounds *bo
 static void limits_windows(const struct life *life, const struct control_bounds *bounds,
 			   uint64_t now_ns, struct control_limits *limits)
 {
+	uint32_t hour_cap = window_hour_cap(life);
+	uint32_t day_cap = window_day_cap(life);
+
 	limits->hour_cap = bounds->hour_cap;
 	limits->day_cap = bounds->day_cap;
 	limits->hour_phase_s = limits->day_phase_min = 0;
-	if (life->hour_seen >= HOUR_SURE && life->hour_cap) {
-		uint32_t cap =
-			life->hour_test == 3 ? life->hour_cap + life->hour_cap / 4 : life->hour_cap;
-
-		limits->hour_cap = least(bounds->hour_cap, cap);
+	if (hour_cap) {
+		limits->hour_cap = least(bounds->hour_cap, hour_cap);
+		limits->hour_phase_s = life->phase;
 	}
-	if (life->day_seen && life->day_cap) {
-		uint32_t cap =
-			life->day_test == 2 ? life->day_cap + life->day_cap / 4 : life->day_cap;
-
-		limits->day_cap = least(bounds->day_cap, cap);
+	if (day_cap) {
+		limits->day_cap = least(bounds->day_cap, day_cap);
 		limits->day_phase_min = window_day_phase(life, bounds, now_ns);
 	}
 }
@@ -290,11 +289,11 @@ bool control_valid(const struct control_state *state)
 	for (unsigned i = 0; i < sizeof measured / sizeof *measured; i++)
 		if (!within(*measured[i], -1e9, 1e9))
 			return false;
-	return life->magic == CONTROL_MAGIC && life->mode < CONTROL_MODES && life->flags <= FLAGS &&
+	return life->mode < CONTROL_MODES && life->flags <= FLAGS &&
 	       within(life->rate, 1e-6, 1e6) && within(life->trouble, known ? 1e-6 : 0, 1e6) &&
 	       within(life->trouble_before, 0, 1e6) && within(life->spacing, 1, 1e9) &&
-	       life->care <= 3 && life->gap <= GAP_MOST && life->connections &&
-	       life->per_connection && life->hour_test < 4 && life->day_test < 3 &&
-	       life->hour_seen <= 3 && life->day_seen <= 1 && life->unused <= 128 &&
+	       within(life->noise, 0, 1e4) && within(life->noise_of, 0, 1e4) &&
+	       within(life->credit, 0, 100) && life->gap <= GAP_MOST && life->connections &&
+	       life->per_connection && life->phase < 3600 && life->unused <= 128 &&
 	       life->reserve <= 64;
 }

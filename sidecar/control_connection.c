@@ -4,10 +4,10 @@
  */
 #include "sidecar/control_state.h"
 
-#define CONNECTIONS_TOP	 20 /* where the configuration names no bound */
-#define CONNECTIONS_WAIT 10 /* seconds between two raises */
-#define MEMORY_MINUTES	 60 /* for so long the number that met trouble is not tried again */
-#define UNUSED_MUCH	 16 /* sixty-fourths of the rate: connections may be what holds it up */
+#define CONNECTIONS_TOP	 20   /* where the configuration names no bound */
+#define CONNECTIONS_WAIT 10   /* seconds between two raises */
+#define MEMORY_SECONDS	 3600 /* for so long the number that met trouble is not tried again */
+#define UNUSED_MUCH	 16   /* sixty-fourths of the rate: connections may be what holds it up */
 
 static uint32_t highest(const struct control_bounds *bounds)
 {
@@ -17,11 +17,6 @@ static uint32_t highest(const struct control_bounds *bounds)
 static bool limit_class(enum reply_class class)
 {
 	return class == REPLY_RATE || class == REPLY_REPUTATION || class == REPLY_PATTERN;
-}
-
-static uint16_t minutes(const struct turn *turn)
-{
-	return (uint16_t)(turn->now / 6000);
 }
 
 /* The probe met another limit than the one it was to test: it tells nothing, the next may go at
@@ -36,12 +31,15 @@ static void too_many_connections(struct turn *turn, uint32_t open)
 {
 	struct life *life = turn->life;
 
+	/* Some of those that were open when it was refused may have been closed by now. */
+	if (open < life->connections / 2u)
+		open = life->connections / 2u;
 	if (open < 1)
 		open = 1;
 	if (open < life->connections)
 		life->connections = (uint16_t)open;
-	life->connections_at = minutes(turn);
-	life->raised_connections = turn->now;
+	life->connections_at = turn->now;
+	life->flags |= FLAG_CONNECTIONS;
 	probe_spoiled(turn);
 }
 
@@ -90,11 +88,9 @@ void connection_fine(struct turn *turn, const struct control_observation *seen)
 	if (life->unused < UNUSED_MUCH || seen->open_connections + 1 < life->connections ||
 	    life->connections >= most || life->connections >= UINT16_MAX)
 		return;
-	if (life->connections_at &&
-	    (uint16_t)(minutes(turn) - life->connections_at) < MEMORY_MINUTES)
-		return;
-	if (since(turn->now, life->raised_connections) < CONNECTIONS_WAIT)
+	if (since(turn->now, life->connections_at) <
+	    (life->flags & FLAG_CONNECTIONS ? MEMORY_SECONDS : CONNECTIONS_WAIT))
 		return;
 	life->connections++;
-	life->raised_connections = turn->now;
+	life->connections_at = turn->now;
 }

@@ -50,7 +50,7 @@ static void say_hold(struct words *words, const struct life *life, uint64_t now_
 		    (double)(life->hold_until_ns - now_ns) / 1e9);
 	else
 		say(words, "probing (%s): the next reply decides", why);
-	say(words, "; held for %.0f s so far", since(stamp_of(now_ns), life->held));
+	say(words, "; held for %.0f s so far", since(stamp_of(now_ns), life->began));
 	if (life->fails > 1)
 		say(words, ", %u probes failed", life->fails - 1);
 	say(words, "; a failed probe is followed by a longer wait, a good one ends the hold at ");
@@ -68,7 +68,7 @@ static void say_next(struct words *words, const struct life *life)
 	}
 	if (left > 0)
 		say(words, "tries more after %.0f more accepted messages", left);
-	else if (life->climb_from)
+	else if (life->began_count)
 		say(words, "trying whether more is taken by now");
 	else
 		say(words, "tries more as soon as the recent trouble is forgotten");
@@ -120,7 +120,7 @@ int control_describe(const struct control_state *state, const struct control_bou
 	else
 		say_rates(&words, life, bounds);
 	say_windows(&words, life);
-	if (life->connections_at)
+	if (life->flags & FLAG_CONNECTIONS)
 		say(&words, "; at most %u connections: more met trouble", life->connections);
 	return (int)words.length;
 }

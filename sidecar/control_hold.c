@@ -10,7 +10,7 @@
 
 static double longest_gap(const struct turn *turn)
 {
-	double age = since(turn->now, turn->life->held);
+	double age = since(turn->now, turn->life->began);
 
 	if (turn->life->flags & FLAG_OUTAGE)
 		return 120;
@@ -45,8 +45,10 @@ void hold_again(struct turn *turn, double least)
 
 	if (life->fails < UINT8_MAX)
 		life->fails++;
-	if (window_hit(turn, REPLY_LIMIT_NONE))
+	if (window_hit(turn, REPLY_LIMIT_NONE)) {
 		gap = window_wait(turn);
+		life->flags |= FLAG_MISSED;
+	}
 	hold_begin(turn, gap);
 }
 
@@ -54,18 +56,15 @@ void hold_again(struct turn *turn, double least)
 void hold_released(struct turn *turn)
 {
 	struct life *life = turn->life;
-	double age = since(turn->now, life->held);
+	double age = since(turn->now, life->began);
 	bool outage = life->flags & FLAG_OUTAGE;
 
-	life->flags &= (uint8_t) ~(FLAG_HELD | FLAG_OUTAGE);
+	life->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE);
 	life->raised = turn->now;
-	if (!outage && life->fails >= 2 && !window_released(turn)) {
-		rate_set(turn, between(1.5 / life->gap, 0.1 * life->rate, 0.75 * life->rate));
-		life->trouble = life->trouble_before;
-		life->mode = MODE_RECOVER;
-		life->flags = (uint8_t)((life->flags | FLAG_WEAK) & ~FLAG_ALARM);
-		if (age > 900 && life->care < 3)
-			life->care++;
-	}
+	if (!outage && window_released(turn))
+		rate_resume(turn);
+	else if (!outage && (life->fails >= 2 || life->flags & FLAG_PATTERN))
+		rate_restart(turn, age);
 	life->fails = 0;
+	life->began_count = 0;
 }

@@ -89,7 +89,6 @@ static void measure_begin(struct turn *turn)
 	life->mark = stamp_of(turn->admitted_ns);
 	life->flags |= FLAG_MEASURED;
 	life->count = 0;
-	life->climb_from = 0;
 	life->idle = 0;
 }
 
@@ -104,7 +103,7 @@ static void settle(struct turn *turn, double trouble)
 	trouble_at(turn, trouble);
 	rate_set(turn, BACK_OFF * turn->life->trouble);
 	turn->life->mode = MODE_KNOWN;
-	turn->life->flags &= (uint8_t) ~(FLAG_WEAK | FLAG_ALARM);
+	turn->life->flags &= (uint16_t) ~(FLAG_WEAK | FLAG_ALARM);
 }
 
 /* No measurement: a cut that is meant to be too deep rather than not deep enough. */
@@ -117,9 +116,9 @@ static void cut_blindly(struct turn *turn, const struct measure *seen)
 	turn->life->mode = MODE_RECOVER;
 }
 
-static void flag_set(struct life *life, uint8_t flag, bool on)
+static void flag_set(struct life *life, uint16_t flag, bool on)
 {
-	life->flags = (uint8_t)(on ? life->flags | flag : life->flags & ~flag);
+	life->flags = (uint16_t)(on ? life->flags | flag : life->flags & ~flag);
 }
 
 /* The bucket was full when the search began, so nothing is measured yet. Where nothing was paced
@@ -175,10 +174,10 @@ static void remeasure(struct turn *turn, double trouble, double rate)
 static void cut_probe(struct turn *turn, const struct measure *seen)
 {
 	struct life *life = turn->life;
-	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->climb), 1);
+	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->began), 1);
 	double excess =
-		life->climb_from ? life->count - life->climb_from - life->trouble * climbed : 0;
-	bool risen = life->excess_known > 0 && life->climb_from &&
+		life->began_count ? life->count - life->began_count - life->trouble * climbed : 0;
+	bool risen = life->excess_known > 0 && life->began_count &&
 		     excess > 2 * life->excess_known + 8 && life->rate > 1.2 * life->trouble;
 
 	life->strikes = 0;
@@ -204,7 +203,7 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH,
 					    spacing_most(life) * (1 + life->care));
 		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
-		if (life->climb_from)
+		if (life->began_count)
 			life->excess_known = (float)fmax(fmax(excess, 1), 0.7 * life->excess_known);
 	}
 }
@@ -221,7 +220,7 @@ static void cut_ground(struct turn *turn, const struct measure *seen)
 	if (life->strikes < 2)
 		return;
 	if (seen->count >= 30 && seen->count / fmax(busy, 1) >= 0.94 * life->trouble &&
-	    life->strikes < 6)
+	    life->strikes < 3)
 		return;
 	life->spacing = SPACING_LEAST;
 	if (seen->count >= 4 && seen->exact) {
@@ -242,6 +241,12 @@ static double first_hold(const struct turn *turn, enum reply_class class)
 	if (class == REPLY_REPUTATION)
 		return between(4 / rate, 8, 60);
 	return between(2 / rate, 1, 90);
+}
+
+/* Below the trouble rate, and too early for the next probe: here nothing should be refused. */
+static bool on_ground(const struct life *life)
+{
+	return life->mode == MODE_KNOWN && life->count < rate_probe_after(life);
 }
 
 static void cut(struct turn *turn)
@@ -266,26 +271,32 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 {
 	struct life *life = turn->life;
 
-	pressure_add(turn);
 	if (turn->admitted_ns < life->hold_until_ns) {
-		/* Of the same flight as the last trouble: nothing new but that the bucket was still
+		/* Of the same flight as the last trouble: nothing new, but the bucket was still
 		 * empty. */
+		pressure_add(turn);
 		if (stamp_of(turn->admitted_ns) > life->mark)
 			measure_begin(turn);
 		return;
 	}
 	life->outages = 0;
 	if (life->flags & FLAG_HELD) {
+		pressure_add(turn);
 		measure_begin(turn);
 		hold_again(turn, life->flags & FLAG_PATTERN ? 300 : 1);
 		return;
 	}
-	life->fails = 1;
-	life->held = turn->now;
-	life->held_count = life->hour_count;
+	if (on_ground(life))
+		noise_refused(life);
+	if (noise_explains(life))
+		return;
+	pressure_add(turn);
 	flag_set(life, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
 	cut(turn);
 	measure_begin(turn);
+	life->fails = 1;
+	life->began = turn->now;
+	life->began_count = life->hour_count;
 	hold_begin(turn, window_hit(turn, limit) ? window_wait(turn) : first_hold(turn, class));
 }
 
@@ -307,16 +318,16 @@ static double doubling(struct turn *turn)
 			return DOUBLE_RECOVER;
 		if (life->count >= rate_probe_after(life)) {
 			life->mode = MODE_KNOWN;
-			life->flags &= (uint8_t)~FLAG_ALARM;
+			life->flags &= (uint16_t)~FLAG_ALARM;
 			life->strikes = 0;
 		}
 		return 0;
 	default:
 		if (life->count >= rate_probe_after(life) && pressure_now(life, turn->now) < 1) {
 			life->strikes = 0;
-			if (!life->climb_from) {
-				life->climb_from = life->count;
-				life->climb = stamp_of(turn->admitted_ns);
+			if (!life->began_count) {
+				life->began_count = life->count;
+				life->began = stamp_of(turn->admitted_ns);
 			}
 			return life->rate > 1.5 * life->trouble ? DOUBLE_FAR : DOUBLE_PROBE;
 		}
@@ -331,9 +342,9 @@ static double ceiling(const struct life *life)
 
 	if (life->mode == MODE_SEARCH)
 		return RATE_TOP;
-	if (!life->climb_from || life->mode == MODE_RECOVER)
+	if (!life->began_count || life->mode == MODE_RECOVER)
 		return BACK_OFF * life->trouble;
-	climbed = life->count - life->climb_from;
+	climbed = life->count - life->began_count;
 	return life->trouble * (1.25 + climbed / fmax(40, 60 * life->trouble));
 }
 
@@ -345,6 +356,7 @@ void rate_accepted(struct turn *turn)
 	double twice;
 	double raised;
 
+	noise_accepted(life, on_ground(life));
 	if (life->unused >= UNUSED_MOST) {
 		life->raised = turn->now;
 		return;
@@ -370,4 +382,30 @@ void rate_used(struct turn *turn, uint32_t delivered)
 		return;
 	life->trouble += (float)((delivered / seconds - life->trouble) * fmin(seconds / 30, 1));
 	life->raised = turn->now;
+}
+
+/* A window of the receiver's has turned over: the rate is what it was. */
+void rate_resume(struct turn *turn)
+{
+	struct life *life = turn->life;
+
+	settle(turn, life->trouble_before);
+	life->flags &= (uint16_t)~FLAG_MEASURED;
+	life->count = 0;
+	life->idle = 0;
+	life->strikes = 0;
+}
+
+/* A long hold has ended: carefully back to what was. */
+void rate_restart(struct turn *turn, double held_seconds)
+{
+	struct life *life = turn->life;
+
+	rate_set(turn, between(1.5 / life->gap, 0.1 * life->rate, 0.75 * life->rate));
+	life->trouble = life->trouble_before;
+	life->mode = MODE_RECOVER;
+	flag_set(life, FLAG_ALARM, false);
+	flag_set(life, FLAG_WEAK, true);
+	if (held_seconds > 900 && life->care < 3)
+		life->care++;
 }

@@ -16,8 +16,6 @@
 
 #include "sidecar/control.h"
 
-#define CONTROL_MAGIC 0xc7
-
 #define GAP_MOST  7200 /* seconds between two probes */
 #define HOUR_SURE 2    /* equal hours in a row before the cap is acted upon */
 
@@ -39,7 +37,12 @@ enum control_flag {
 	FLAG_PATTERN = 8,   /* held for volume above the flow's own history */
 	FLAG_OUTAGE = 16,   /* held for the receiver's own trouble: says nothing about the rate */
 	FLAG_MEASURED = 32, /* mark is set: a rate deferral that began a measurement */
-	FLAGS = 63
+	FLAG_NAMED = 64,    /* the text that began the hold spoke of the hour */
+	FLAG_MISSED = 128,  /* the end of the window came, and the probe failed */
+	FLAG_SLIDING = 256, /* the hour of this receiver slides */
+	FLAG_NOISE = 512,   /* a share of the replies is about limits by chance */
+	FLAG_CONNECTIONS = 1024, /* more connections met trouble */
+	FLAGS = 2047
 };
 
 struct life {
@@ -54,17 +57,19 @@ struct life {
 	float excess;	      /* messages past the trouble rate that the last probe took */
 	float excess_known;   /* that probes usually take: the receiver's bucket */
 	float pressure;	      /* deferrals of late, leaking: what a penalty would count */
+	float noise;	      /* deferrals on safe ground … */
+	float noise_of;	      /* … among so many messages there, both halved now and then */
+	float credit;	      /* deferrals that may be passed over as chance */
 	uint32_t mark;	      /* when the bucket was last known to be empty */
 	uint32_t raised;      /* last change upwards */
-	uint32_t held;	      /* when the hold, with all its repeats, began */
 	uint32_t pressure_at;
-	uint32_t raised_connections;
-	uint32_t climb;	     /* when the probe past the trouble rate began */
-	uint32_t day_start;  /* of the receiver's day, once its cap is known */
-	uint32_t count;	     /* accepted since mark */
-	uint32_t climb_from; /* count at the beginning of the climb; 0: not climbing */
+	uint32_t began;		 /* when the hold, with all its repeats, began; else the climb */
+	uint32_t connections_at; /* last change of connections, or trouble with them */
+	uint32_t day_start;	 /* of the receiver's day, once its cap is known */
+	uint32_t count;		 /* accepted since mark */
+	uint32_t began_count; /* held: hour_count then; else count when the climb began, 0: no climb
+			       */
 	uint32_t hour_count;
-	uint32_t held_count; /* hour_count when the hold began */
 	uint32_t day_count;
 	uint32_t hour_cap; /* believed; acted upon from HOUR_SURE on */
 	uint32_t day_cap;
@@ -72,21 +77,20 @@ struct life {
 	uint16_t connections;	 /* at once */
 	uint16_t per_connection; /* messages */
 	uint16_t last_place;	 /* in its connection of the last message that was deferred */
-	uint16_t connections_at; /* minutes: when connection trouble was last seen */
-	uint8_t magic;
-	uint8_t mode;
-	uint8_t flags;
-	uint8_t fails;	 /* of probes in this hold, the trouble that began it included */
-	uint8_t strikes; /* troubles in a row where there should be none */
-	uint8_t care;	 /* how much further probes are spaced than usual */
-	uint8_t outages; /* infrastructure replies in a row */
-	uint8_t unused;	 /* share of the allowance that is not used, in sixty-fourths */
-	uint8_t reserve; /* messages that transactional mail may run ahead, in sixteenths */
-	uint8_t hour_seen;
-	uint8_t day_seen;
+	uint16_t phase;		 /* seconds after the clock's hour at which the receiver's begins */
+	uint16_t flags;
+	uint8_t fails;	    /* of probes in this hold, the trouble that began it included */
+	uint8_t strikes;    /* troubles in a row where there should be none */
+	uint8_t unused;	    /* share of the allowance that is not used, in sixty-fourths */
+	uint8_t reserve;    /* messages that transactional mail may run ahead, in sixteenths */
 	uint8_t hour_index; /* the hour that hour_count counts, modulo 256 */
-	uint8_t hour_test,
-		day_test; /* windows since the cap was last overrun to see whether it grew */
+	uint8_t mode : 2;
+	uint8_t care : 2;      /* how much further probes are spaced than usual */
+	uint8_t hour_seen : 2; /* hours that have agreed on the cap */
+	uint8_t day_seen : 1;
+	uint8_t hour_test : 2; /* windows since the cap was last overrun to see whether it grew */
+	uint8_t day_test : 2;
+	uint8_t outages : 3; /* infrastructure replies in a row */
 };
 _Static_assert(sizeof(struct life) <= sizeof(struct control_state), "128 bytes a flow");
 
@@ -138,6 +142,8 @@ void rate_set(struct turn *turn, double rate);
 void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit limit);
 void rate_accepted(struct turn *turn);
 void rate_used(struct turn *turn, uint32_t delivered);
+void rate_resume(struct turn *turn);
+void rate_restart(struct turn *turn, double held_seconds);
 double rate_probe_after(const struct life *life);
 double pressure_now(const struct life *life, uint32_t now);
 
@@ -152,8 +158,16 @@ double window_wait(const struct turn *turn); /* seconds to the end of the receiv
 void window_count(struct turn *turn, uint32_t messages);
 bool window_hit(struct turn *turn, enum reply_limit limit);
 bool window_released(struct turn *turn);
+uint32_t window_hour_cap(const struct life *life);
+uint32_t window_day_cap(const struct life *life);
 uint32_t window_day_phase(const struct life *life, const struct control_bounds *bounds,
 			  uint64_t now_ns);
+
+/* control_noise.c */
+bool noise_known(const struct life *life);
+void noise_accepted(struct life *life, bool ground);
+void noise_refused(struct life *life);
+bool noise_explains(struct life *life);
 
 /* control_connection.c */
 bool connection_trouble(struct turn *turn, const struct control_observation *seen);

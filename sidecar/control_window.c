@@ -2,35 +2,62 @@
  *
  * The receiver's hour and day: recognised by when a hold ends, learned by what was accepted before
  * it.
+ *
+ * A hold that ends just past a full hour, or at the same minute as another before it, or that began
+ * with a text about the hour, was a window that turned over; what was accepted in it is its cap. A
+ * cap is acted upon once two hours have agreed, and overrun by a quarter now and then to see
+ * whether it grew. A window that slides lets go little by little instead: it is a rate, and
+ * measured as one.
  */
 #include "sidecar/control_state.h"
+
+#define HOUR		3600.0
+#define DAY		86400.0
+#define DAY_STAMPS	8640000 /* DAY in stamps */
+#define TURNED_SECONDS	120	/* a hold that ends this long after a window turned, ended by it */
+#define DAY_SECONDS	5400	/* a hold that lasted longer was not for the hour */
+#define HOUR_TEST_EVERY 4
+#define DAY_TEST_EVERY	3
 
 static double wall_seconds(const struct turn *turn)
 {
 	return (double)((int64_t)turn->now_ns + turn->bounds->wall_offset_ns) / 1e9;
 }
 
+/* Seconds since the last boundary of hours that begin phase seconds after the clock's. */
+static double into_hour(const struct turn *turn, double phase)
+{
+	double seconds = fmod(wall_seconds(turn) - phase, HOUR);
+
+	return seconds < 0 ? seconds + HOUR : seconds;
+}
+
+/* Seconds until the receiver's hour turns over; while it is not known, until the clock's does or
+ * the minute comes at which the last long hold ended. */
 double window_wait(const struct turn *turn)
 {
-	double wall = wall_seconds(turn);
+	const struct life *life = turn->life;
+	double wait = HOUR - into_hour(turn, life->phase);
 
-	return (floor(wall / 3600) + 1) * 3600 + 2 - wall;
+	if (!life->hour_seen)
+		wait = fmin(wait, HOUR - into_hour(turn, 0));
+	return wait + 2;
 }
 
 void window_roll(struct turn *turn)
 {
 	struct life *life = turn->life;
-	uint8_t hour = (uint8_t)(int64_t)floor(wall_seconds(turn) / 3600);
+	uint8_t hour = (uint8_t)(int64_t)floor((wall_seconds(turn) - life->phase) / HOUR);
 
 	if (hour != life->hour_index) {
 		life->hour_index = hour;
 		life->hour_count = 0;
-		life->hour_test = (life->hour_test + 1) & 3;
+		life->hour_test = (uint8_t)((life->hour_test + 1) % HOUR_TEST_EVERY);
 	}
-	if (life->day_seen && since(turn->now, life->day_start) >= 86400) {
-		life->day_start += 8640000;
+	if (life->day_seen && since(turn->now, life->day_start) >= DAY) {
+		life->day_start += DAY_STAMPS;
 		life->day_count = 0;
-		life->day_test = (life->day_test + 1) % 3;
+		life->day_test = (uint8_t)((life->day_test + 1) % DAY_TEST_EVERY);
 	}
 }
 
@@ -46,18 +73,39 @@ static bool near_cap(const struct life *life, double count, double share, double
 	       fabs(count - life->hour_cap) < share * life->hour_cap + slack;
 }
 
-/* Whether this trouble is the hour's cap: the text says so, or the count does. */
+/* The text speaks of the hour. True: it is a window whose end is known. */
+static bool hour_named(struct life *life)
+{
+	if (life->flags & FLAG_SLIDING)
+		return false;
+	life->flags |= FLAG_NAMED;
+	if (!life->hour_seen)
+		return false;
+	if (life->hour_cap && life->hour_count < 0.7 * life->hour_cap) {
+		/* Much too early for a window that has just turned over. */
+		life->flags = (uint16_t)((life->flags | FLAG_SLIDING) & ~FLAG_NAMED);
+		life->hour_seen = 0;
+		life->hour_cap = 0;
+		return false;
+	}
+	life->hour_cap = life->hour_count;
+	life->hour_seen = HOUR_SURE;
+	return true;
+}
+
+/* Whether this trouble is the hour's cap, so that waiting for the window is all there is to do. */
 bool window_hit(struct turn *turn, enum reply_limit limit)
 {
 	struct life *life = turn->life;
 
-	if (limit == REPLY_LIMIT_HOUR) {
-		life->hour_cap = life->hour_count;
-		life->hour_seen = HOUR_SURE;
-		return true;
-	}
 	if (life->flags & FLAG_HELD)
-		return life->fails >= 2 && near_cap(life, life->held_count, 0.1, 0);
+		return life->fails >= 2 && !(life->flags & FLAG_MISSED) &&
+		       near_cap(life, life->began_count, 0.1, 0);
+	life->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_MISSED);
+	if (limit == REPLY_LIMIT_HOUR && hour_named(life))
+		return true;
+	if (life->flags & FLAG_PATTERN && life->hour_seen)
+		return true;
 	return near_cap(life, life->hour_count, 0.02, 2);
 }
 
@@ -73,13 +121,44 @@ static void learn_day(struct turn *turn)
 	life->hour_seen = 0;
 }
 
-static void learn_hour(struct life *life)
+/* The hour begins anew at the given phase, and began_count messages were accepted in the last one.
+ */
+static void learn_hour(struct turn *turn, double phase)
 {
-	if (near_cap(life, life->held_count, 0.15, 0))
+	struct life *life = turn->life;
+	bool same = phase == life->phase;
+
+	if (same && near_cap(life, life->began_count, 0.15, 0))
 		life->hour_seen = life->hour_seen < 3 ? life->hour_seen + 1 : 3;
 	else
 		life->hour_seen = 1;
-	life->hour_cap = life->held_count;
+	/* Of an hour that began at another minute than was thought, nobody has counted the
+	 * beginning. */
+	life->hour_cap = same && !(life->flags & FLAG_PATTERN) ? life->began_count : 0;
+	if (same)
+		return;
+	life->phase = (uint16_t)phase;
+	window_roll(turn);
+	life->hour_count = 1;
+}
+
+/* Which window has just turned over: its phase, or -1. */
+static double turned(const struct turn *turn)
+{
+	const struct life *life = turn->life;
+	double here = floor(into_hour(turn, 0));
+
+	if (into_hour(turn, life->phase) < TURNED_SECONDS)
+		return life->phase;
+	if (here < TURNED_SECONDS)
+		return 0;
+	if (life->flags & FLAG_NAMED)
+		return here;
+	/* At the same minute as the last long hold, as far as the probes can tell. */
+	if (life->phase &&
+	    fmin(into_hour(turn, life->phase), HOUR - into_hour(turn, life->phase)) <= life->gap)
+		return here < life->phase ? here : life->phase;
+	return -1;
 }
 
 /* A hold has ended: was it a window of the receiver's that turned over? Then the rate is as before.
@@ -87,23 +166,41 @@ static void learn_hour(struct life *life)
 bool window_released(struct turn *turn)
 {
 	struct life *life = turn->life;
-	double age = since(turn->now, life->held);
+	double age = since(turn->now, life->began);
+	double phase = turned(turn);
 
-	if (fmod(wall_seconds(turn), 3600) >= 120 || age < 120)
+	if (age < TURNED_SECONDS)
 		return false;
-	if (age > 5400)
+	if (phase < 0) {
+		if (life->fails < 2)
+			return false;
+		/* Perhaps: what comes at the same minute again will tell. */
+		life->hour_seen = 0;
+		life->phase = (uint16_t)into_hour(turn, 0);
+		window_roll(turn);
+		life->hour_count = 1;
+		return false;
+	}
+	if (age > DAY_SECONDS)
 		learn_day(turn);
-	else if (!(life->flags & FLAG_PATTERN))
-		learn_hour(life);
-	life->trouble = life->trouble_before;
-	rate_set(turn, 0.97 * life->trouble);
-	life->mode = MODE_KNOWN;
-	life->flags &= (uint8_t)~FLAG_MEASURED;
-	life->count = 0;
-	life->climb_from = 0;
-	life->idle = 0;
-	life->strikes = 0;
+	else
+		learn_hour(turn, phase);
 	return true;
+}
+
+/* What the receiver is believed to take in an hour and a day; 0: not known. */
+uint32_t window_hour_cap(const struct life *life)
+{
+	if (life->hour_seen < HOUR_SURE)
+		return 0;
+	return life->hour_cap + (life->hour_test == HOUR_TEST_EVERY - 1 ? life->hour_cap / 4 : 0);
+}
+
+uint32_t window_day_cap(const struct life *life)
+{
+	if (!life->day_seen)
+		return 0;
+	return life->day_cap + (life->day_test == DAY_TEST_EVERY - 1 ? life->day_cap / 4 : 0);
 }
 
 /* Minutes after the clock's midnight at which the receiver's day begins. */
@@ -113,5 +210,5 @@ uint32_t window_day_phase(const struct life *life, const struct control_bounds *
 	double wall = (double)((int64_t)now_ns + bounds->wall_offset_ns) / 1e9;
 	double start = wall - since(stamp_of(now_ns), life->day_start);
 
-	return (uint32_t)(fmod(fmod(start, 86400) + 86400, 86400) / 60);
+	return (uint32_t)(fmod(fmod(start, DAY) + DAY, DAY) / 60);
 }

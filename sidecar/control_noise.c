@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Texts about limits that come by chance, told from a limit by their ratio.
+ *
+ * A limit answers to the rate: once the flow has been cut below it, nothing is refused until the
+ * next probe. What is refused all the same, a small share of the messages whatever the rate, is
+ * chance. Then so many deferrals as the share explains are passed over; more of them are trouble as
+ * ever.
+ */
+#include "sidecar/control_state.h"
+
+#define NOISE_SEEN \
+	5 /* deferrals where there should be none, until they are believed to be chance */
+#define NOISE_MOST  0.06 /* of the messages: more than that is a limit */
+#define NOISE_LEAST 0.001
+#define NOISE_OF    1200 /* messages remembered */
+#define CREDIT_MOST 2.0	 /* deferrals that may be passed over in a row */
+
+bool noise_known(const struct life *life)
+{
+	return life->flags & FLAG_NOISE;
+}
+
+static double noise_share(const struct life *life)
+{
+	return life->noise / fmax(life->noise_of, 1);
+}
+
+static void noise_judge(struct life *life)
+{
+	double share = noise_share(life);
+
+	if (life->noise >= NOISE_SEEN && share <= NOISE_MOST)
+		life->flags |= FLAG_NOISE;
+	else if (share < NOISE_LEAST || share > NOISE_MOST)
+		life->flags &= (uint16_t)~FLAG_NOISE;
+}
+
+/* A message was accepted; on the ground: where the rate is below the trouble rate. */
+void noise_accepted(struct life *life, bool ground)
+{
+	if (noise_known(life))
+		life->credit = (float)fmin(life->credit + 1.5 * noise_share(life), CREDIT_MOST);
+	if (!ground)
+		return;
+	life->noise_of += 1;
+	if (life->noise_of >= NOISE_OF) {
+		life->noise /= 2;
+		life->noise_of /= 2;
+	}
+	noise_judge(life);
+}
+
+/* A message was refused there. */
+void noise_refused(struct life *life)
+{
+	bool known = noise_known(life);
+
+	life->noise += 1;
+	life->noise_of += 1;
+	noise_judge(life);
+	if (!known && noise_known(life))
+		life->credit = CREDIT_MOST;
+}
+
+/* Whether chance explains this deferral. */
+bool noise_explains(struct life *life)
+{
+	if (!noise_known(life) || life->credit < 1)
+		return false;
+	life->credit -= 1;
+	return true;
+}
