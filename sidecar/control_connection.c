@@ -43,6 +43,25 @@ static void too_many_connections(struct turn *turn, uint32_t open)
 	probe_spoiled(turn);
 }
 
+/* Three times the same place, and nothing accepted there or further on meanwhile, is not chance. */
+static bool same_place(struct turn *turn, uint32_t place)
+{
+	struct life *life = turn->life;
+
+	if (place <= 1)
+		return false;
+	if (place != life->last_place)
+		life->places = 0;
+	life->last_place = (uint16_t)(place < UINT16_MAX ? place : UINT16_MAX);
+	if (++life->places < 3)
+		return false;
+	life->per_connection = (uint16_t)(place - 1);
+	life->last_place = 0;
+	life->places = 0;
+	probe_spoiled(turn);
+	return true;
+}
+
 /* True if the reply was about connections, and has been dealt with. */
 bool connection_trouble(struct turn *turn, const struct control_observation *seen)
 {
@@ -64,16 +83,7 @@ bool connection_trouble(struct turn *turn, const struct control_observation *see
 	}
 	if (turn->admitted_ns < life->hold_until_ns)
 		return false;
-	/* The same place twice, and nothing accepted there or further on meanwhile, is not chance.
-	 */
-	if (seen->place > 2 && seen->place == life->last_place) {
-		life->per_connection = (uint16_t)(seen->place - 1);
-		life->last_place = 0;
-		probe_spoiled(turn);
-		return true;
-	}
-	life->last_place = (uint16_t)(seen->place > 1 ? seen->place : 0);
-	return false;
+	return same_place(turn, seen->place);
 }
 
 /* A message was accepted. When all connections are taken and the rate is not used, more may help.
@@ -84,7 +94,7 @@ void connection_fine(struct turn *turn, const struct control_observation *seen)
 	uint32_t most = highest(turn->bounds);
 
 	if (seen->place >= life->last_place)
-		life->last_place = 0;
+		life->places = 0;
 	if (life->unused < UNUSED_MUCH || seen->open_connections + 1 < life->connections ||
 	    life->connections >= most || life->connections >= UINT16_MAX)
 		return;

@@ -11,6 +11,7 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
+#define NOISE_APART 15	 /* messages between two that count */
 #define NOISE_MOST  0.06 /* of the messages: more than that is a limit */
 #define NOISE_LEAST 0.001
 #define NOISE_OF    1200 /* messages remembered */
@@ -52,15 +53,21 @@ void noise_accepted(struct life *life, bool ground)
 }
 
 /* A message was refused there. */
-void noise_refused(struct life *life)
+void noise_refused(struct turn *turn)
 {
+	struct life *life = turn->life;
 	bool known = noise_known(life);
 
+	/* A limit that has fallen refuses one message after the other: that counts once. */
+	if (!known && life->count < NOISE_APART)
+		return;
 	life->noise += 1;
 	life->noise_of += 1;
 	noise_judge(life);
-	if (!known && noise_known(life))
-		life->credit = CREDIT_MOST;
+	if (known || !noise_known(life))
+		return;
+	life->credit = CREDIT_MOST;
+	life->pressure = 0;
 }
 
 /* Whether chance explains this deferral. */

@@ -20,6 +20,7 @@
 #define DOUBLE_PROBE   120 /* … past it … */
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
 #define RAISE_SECONDS  1   /* between two raises, at the least */
+#define PRESSURE_TRIAL	2.2 /* deferrals of late, up to which one more may be risked */
 #define UNUSED_MOST    16  /* sixty-fourths: a rate that is not in use is not raised */
 
 struct measure {
@@ -138,18 +139,17 @@ static void cut_search(struct turn *turn)
 static void cut_recovering(struct turn *turn, const struct measure *seen)
 {
 	struct life *life = turn->life;
-	bool alarm = life->flags & FLAG_ALARM;
+	bool alarm = life->flags & FLAG_ALARM && life->trouble_before > 0;
 
-	life->spacing = SPACING_LEAST;
-	if (alarm && seen->count < 8 && life->trouble_before > 0) {
-		/* A false alarm: the bucket is larger than thought. */
+	if (alarm && life->trouble < 1.5 * life->trouble_before &&
+	    (seen->count < 8 || (seen->exact && seen->rate < 1.1 * life->trouble_before))) {
+		/* A false alarm: nothing has risen, the bucket is larger than thought. */
 		settle(turn, life->trouble_before);
 		life->excess_known = fmaxf(life->excess_known, life->excess);
+		life->spacing = (float)spacing_most(life);
 	} else if (seen->count >= 4 && seen->exact) {
 		settle(turn, fmin(seen->rate, life->rate));
 		flag_set(life, FLAG_WEAK, seen->count < 20);
-		if (alarm && seen->rate < 1.08 * life->trouble_before)
-			life->excess_known = fmaxf(life->excess_known, life->excess);
 	} else {
 		cut_blindly(turn, seen);
 		life->flags |= FLAG_WEAK;
@@ -177,8 +177,8 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->began), 1);
 	double excess =
 		life->began_count ? life->count - life->began_count - life->trouble * climbed : 0;
-	bool risen = life->excess_known > 0 && life->began_count &&
-		     excess > 2 * life->excess_known + 8 && life->rate > 1.2 * life->trouble;
+	bool risen = excess > 2 * life->excess_known + 2 && life->rate > 1.1 * life->trouble &&
+		     pressure_now(life, turn->now) <= PRESSURE_TRIAL;
 
 	life->strikes = 0;
 	if (!seen->exact && !risen) {
@@ -254,7 +254,9 @@ static void cut(struct turn *turn)
 	struct life *life = turn->life;
 	struct measure seen = measure(turn);
 
-	life->trouble_before = life->trouble > 0 ? life->trouble : life->rate;
+	/* While an alarm is looked into, what was before it is what to go back to. */
+	if (!(life->flags & FLAG_ALARM))
+		life->trouble_before = life->trouble > 0 ? life->trouble : life->rate;
 	if (life->mode == MODE_SEARCH)
 		cut_search(turn);
 	else if (life->mode == MODE_RECOVER)
@@ -286,8 +288,8 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 		hold_again(turn, life->flags & FLAG_PATTERN ? 300 : 1);
 		return;
 	}
-	if (on_ground(life))
-		noise_refused(life);
+	if (on_ground(life) || (life->mode == MODE_RECOVER && life->count >= 20))
+		noise_refused(turn);
 	if (noise_explains(life))
 		return;
 	pressure_add(turn);

@@ -84,6 +84,7 @@ struct life {
 	uint8_t unused;	    /* share of the allowance that is not used, in sixty-fourths */
 	uint8_t reserve;    /* messages that transactional mail may run ahead, in sixteenths */
 	uint8_t hour_index; /* the hour that hour_count counts, modulo 256 */
+	uint8_t places;	    /* deferrals at last_place */
 	uint8_t mode : 2;
 	uint8_t care : 2;      /* how much further probes are spaced than usual */
 	uint8_t hour_seen : 2; /* hours that have agreed on the cap */
@@ -166,7 +167,7 @@ uint32_t window_day_phase(const struct life *life, const struct control_bounds *
 /* control_noise.c */
 bool noise_known(const struct life *life);
 void noise_accepted(struct life *life, bool ground);
-void noise_refused(struct life *life);
+void noise_refused(struct turn *turn);
 bool noise_explains(struct life *life);
 
 /* control_connection.c */
