@@ -48,7 +48,7 @@ static bool same_place(struct turn *turn, uint32_t place)
 {
 	struct life *life = turn->life;
 
-	if (place <= 1)
+	if (place <= 2)
 		return false;
 	if (place != life->last_place)
 		life->places = 0;

@@ -45,9 +45,11 @@ void hold_again(struct turn *turn, double least)
 
 	if (life->fails < UINT8_MAX)
 		life->fails++;
-	if (window_hit(turn, REPLY_LIMIT_NONE)) {
+	if (life->flags & FLAG_WINDOW) {
+		life->flags = (uint16_t)((life->flags | FLAG_MISSED) & ~FLAG_WINDOW);
+	} else if (window_hit(turn, REPLY_LIMIT_NONE)) {
 		gap = window_wait(turn);
-		life->flags |= FLAG_MISSED;
+		life->flags |= FLAG_WINDOW;
 	}
 	hold_begin(turn, gap);
 }

@@ -15,7 +15,7 @@
 #define NOISE_MOST  0.06 /* of the messages: more than that is a limit */
 #define NOISE_LEAST 0.001
 #define NOISE_OF    1200 /* messages remembered */
-#define CREDIT_MOST 2.0	 /* deferrals that may be passed over in a row */
+#define CREDIT_MOST 3.0	 /* deferrals that may be passed over in a row */
 
 bool noise_known(const struct life *life)
 {
@@ -40,8 +40,13 @@ static void noise_judge(struct life *life)
 /* A message was accepted; on the ground: where the rate is below the trouble rate. */
 void noise_accepted(struct life *life, bool ground)
 {
-	if (noise_known(life))
-		life->credit = (float)fmin(life->credit + 1.5 * noise_share(life), CREDIT_MOST);
+	double share = noise_share(life);
+
+	if (noise_known(life)) {
+		life->credit = (float)fmin(life->credit + 1.5 * share, CREDIT_MOST);
+		/* Not all that is chance is recognised as such: so much pressure comes of it. */
+		life->pressure = (float)fmax(life->pressure - share / 12, 0);
+	}
 	if (!ground)
 		return;
 	life->noise_of += 1;
@@ -70,11 +75,16 @@ void noise_refused(struct turn *turn)
 	life->pressure = 0;
 }
 
-/* Whether chance explains this deferral. */
+/* Whether chance explains this deferral. If not it is trouble, after which the next may be chance.
+ */
 bool noise_explains(struct life *life)
 {
-	if (!noise_known(life) || life->credit < 1)
+	if (!noise_known(life))
 		return false;
+	if (life->credit < 1) {
+		life->credit = 1;
+		return false;
+	}
 	life->credit -= 1;
 	return true;
 }

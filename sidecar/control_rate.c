@@ -9,10 +9,13 @@
  */
 #include "sidecar/control_state.h"
 
-#define BACK_OFF       0.97 /* of the trouble rate: where a flow runs between two probes */
-#define SPACING_LEAST  60   /* messages between two probes: after a surprise … */
-#define SPACING_MOST   400  /* … and when all is as expected, at the least */
-#define SPACING_GROWTH 1.6
+#define BACK_OFF      0.97 /* of the trouble rate: where a flow runs between two probes */
+#define SPACING_LEAST 60   /* messages between two probes: after a surprise … */
+#define SPACING_MOST  400  /* … and when all is as expected, at the least */
+#define SPACING_SLOW  1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
+			    */
+#define SPACING_SLOWEST 150 /* … but not at any price */
+#define SPACING_GROWTH	1.6
 #define SPACING_SECONDS \
 	300 /* at high rates probes are this far apart, for penalties count in minutes */
 #define DOUBLE_SEARCH  60  /* seconds in which the rate doubles: from nothing known … */
@@ -20,7 +23,7 @@
 #define DOUBLE_PROBE   120 /* … past it … */
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
 #define RAISE_SECONDS  1   /* between two raises, at the least */
-#define PRESSURE_TRIAL	2.2 /* deferrals of late, up to which one more may be risked */
+#define PRESSURE_TRIAL 2.2 /* deferrals of late, up to which one more may be risked */
 #define UNUSED_MOST    16  /* sixty-fourths: a rate that is not in use is not raised */
 
 struct measure {
@@ -51,9 +54,16 @@ double rate_probe_after(const struct life *life)
 	return fmax(life->spacing, 60 * life->trouble) * (1 + life->care);
 }
 
+/* Where chance explains the first deferrals, a probe costs more of them. */
+static float spacing_least(const struct life *life)
+{
+	return noise_known(life) ? 3 * SPACING_LEAST : SPACING_LEAST;
+}
+
 static double spacing_most(const struct life *life)
 {
-	return fmax(SPACING_MOST, SPACING_SECONDS * life->trouble);
+	return fmax(between(SPACING_SLOW * life->trouble, SPACING_SLOWEST, SPACING_MOST),
+		    SPACING_SECONDS * life->trouble);
 }
 
 /* Deferrals of late: each counts 1 and leaks away within five minutes. */
@@ -132,7 +142,7 @@ static void cut_search(struct turn *turn)
 	trouble_at(turn, 0.8 * rate);
 	rate_set(turn, 0.7 * rate);
 	life->mode = MODE_RECOVER;
-	life->spacing = SPACING_LEAST;
+	life->spacing = spacing_least(life);
 	life->flags |= FLAG_WEAK;
 }
 
@@ -165,7 +175,7 @@ static void remeasure(struct turn *turn, double trouble, double rate)
 	trouble_at(turn, trouble);
 	rate_set(turn, rate);
 	life->mode = MODE_RECOVER;
-	life->spacing = SPACING_LEAST;
+	life->spacing = spacing_least(life);
 	life->flags |= FLAG_WEAK;
 }
 
@@ -177,23 +187,23 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->began), 1);
 	double excess =
 		life->began_count ? life->count - life->began_count - life->trouble * climbed : 0;
-	bool risen = excess > 2 * life->excess_known + 2 && life->rate > 1.1 * life->trouble &&
+	bool risen = excess > 1.5 * life->excess_known + 0.5 && life->rate > 1.06 * life->trouble &&
 		     pressure_now(life, turn->now) <= PRESSURE_TRIAL;
 
 	life->strikes = 0;
 	if (!seen->exact && !risen) {
 		settle(turn, life->trouble);
 		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH, spacing_most(life));
-	} else if (life->flags & FLAG_WEAK) {
-		settle(turn, fmin(seen->rate, life->rate));
-		life->spacing = SPACING_LEAST;
-	} else if (risen) {
+	} else if (risen && (!(life->flags & FLAG_WEAK) || life->rate > 1.5 * life->trouble)) {
 		double met = life->trouble + (excess - life->excess_known) / climbed;
 
 		met = fmin(life->rate, fmax(seen->rate, met));
 		life->excess = (float)excess;
 		life->flags |= FLAG_ALARM;
 		remeasure(turn, met, met);
+	} else if (life->flags & FLAG_WEAK) {
+		settle(turn, fmin(seen->rate, life->rate));
+		life->spacing = spacing_least(life);
 	} else if (seen->rate > 1.015 * life->trouble + 2 / fmax(seen->seconds, 1)) {
 		double met = fmax(seen->rate, 0.8 * life->rate);
 
@@ -203,8 +213,8 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH,
 					    spacing_most(life) * (1 + life->care));
 		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
-		if (life->began_count)
-			life->excess_known = (float)fmax(fmax(excess, 1), 0.7 * life->excess_known);
+		if (life->excess_known > 0)
+			life->excess_known = (float)fmax(0.97 * life->excess_known, 0.8 * excess);
 	}
 }
 
@@ -222,7 +232,7 @@ static void cut_ground(struct turn *turn, const struct measure *seen)
 	if (seen->count >= 30 && seen->count / fmax(busy, 1) >= 0.94 * life->trouble &&
 	    life->strikes < 3)
 		return;
-	life->spacing = SPACING_LEAST;
+	life->spacing = spacing_least(life);
 	if (seen->count >= 4 && seen->exact) {
 		settle(turn, 0.99 * fmin(seen->rate, life->trouble));
 		if (seen->count < 30)
@@ -243,10 +253,10 @@ static double first_hold(const struct turn *turn, enum reply_class class)
 	return between(2 / rate, 1, 90);
 }
 
-/* Below the trouble rate, and too early for the next probe: here nothing should be refused. */
+/* Below the trouble rate: here nothing should be refused. */
 static bool on_ground(const struct life *life)
 {
-	return life->mode == MODE_KNOWN && life->count < rate_probe_after(life);
+	return life->mode == MODE_KNOWN && life->rate <= life->trouble;
 }
 
 static void cut(struct turn *turn)
@@ -261,10 +271,10 @@ static void cut(struct turn *turn)
 		cut_search(turn);
 	else if (life->mode == MODE_RECOVER)
 		cut_recovering(turn, &seen);
-	else if (seen.count >= rate_probe_after(life))
-		cut_probe(turn, &seen);
-	else
+	else if (on_ground(life))
 		cut_ground(turn, &seen);
+	else
+		cut_probe(turn, &seen);
 	if (life->mode != MODE_KNOWN)
 		life->strikes = 0;
 }
@@ -299,7 +309,8 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 	life->fails = 1;
 	life->began = turn->now;
 	life->began_count = life->hour_count;
-	hold_begin(turn, window_hit(turn, limit) ? window_wait(turn) : first_hold(turn, class));
+	flag_set(life, FLAG_WINDOW, window_hit(turn, limit));
+	hold_begin(turn, life->flags & FLAG_WINDOW ? window_wait(turn) : first_hold(turn, class));
 }
 
 /* Is there room up to where a flow runs between two probes? (A float is never quite equal.) */

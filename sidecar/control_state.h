@@ -38,11 +38,12 @@ enum control_flag {
 	FLAG_OUTAGE = 16,   /* held for the receiver's own trouble: says nothing about the rate */
 	FLAG_MEASURED = 32, /* mark is set: a rate deferral that began a measurement */
 	FLAG_NAMED = 64,    /* the text that began the hold spoke of the hour */
+	FLAG_WINDOW = 2048, /* the hold waits for the end of the receiver's window */
 	FLAG_MISSED = 128,  /* the end of the window came, and the probe failed */
 	FLAG_SLIDING = 256, /* the hour of this receiver slides */
 	FLAG_NOISE = 512,   /* a share of the replies is about limits by chance */
 	FLAG_CONNECTIONS = 1024, /* more connections met trouble */
-	FLAGS = 2047
+	FLAGS = 4095
 };
 
 struct life {

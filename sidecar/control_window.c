@@ -106,7 +106,7 @@ bool window_hit(struct turn *turn, enum reply_limit limit)
 		return true;
 	if (life->flags & FLAG_PATTERN && life->hour_seen)
 		return true;
-	return near_cap(life, life->hour_count, 0.02, 2);
+	return life->hour_seen >= HOUR_SURE && near_cap(life, life->hour_count, 0.02, 2);
 }
 
 static void learn_day(struct turn *turn)
@@ -169,11 +169,10 @@ bool window_released(struct turn *turn)
 	double age = since(turn->now, life->began);
 	double phase = turned(turn);
 
-	if (age < TURNED_SECONDS)
+	/* A hold that no probe has tested proves nothing about its end. */
+	if (age < TURNED_SECONDS || (life->fails < 2 && !(life->flags & FLAG_WINDOW)))
 		return false;
 	if (phase < 0) {
-		if (life->fails < 2)
-			return false;
 		/* Perhaps: what comes at the same minute again will tell. */
 		life->hour_seen = 0;
 		life->phase = (uint16_t)into_hour(turn, 0);
