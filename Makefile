@@ -136,7 +136,11 @@ $(B)/tests/stress_%: $(B)/tests/stress_%.o $(B)/sidecar.a $(B)/libtollgate.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_sidecar)
 
-$(B)/bench/%: $(B)/bench/%.o $(call obj,$(BENCH_LIB)) $(B)/sidecar.a $(B)/libtollgate.a
+$(B)/bench.a: $(call obj,$(BENCH_LIB))
+	$(call say,AR,$@)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+$(B)/bench/%: $(B)/bench/%.o $(B)/bench.a $(B)/sidecar.a $(B)/libtollgate.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_bench) $(LIBS_sidecar)
 

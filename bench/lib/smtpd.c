@@ -48,6 +48,8 @@ static void reply_answer(struct smtpd *s, enum throttle_answer answer)
 		s->closing = true;
 }
 
+/* What no honest client says. (A command out of order is what a pipelining client sends behind one
+ * that was refused, so it counts for nothing.) */
 static void reply_error(struct smtpd *s, const char *text)
 {
 	s->host->errors++;
@@ -159,8 +161,8 @@ static void command_mail(struct smtpd *s, const char *argument, uint64_t now_ns)
 	size_t length;
 
 	if (!s->greeted || s->sender) {
-		reply_error(s, s->greeted ? "503 5.5.1 Sender already given"
-					  : "503 5.5.1 Send hello first");
+		reply(s, "%s",
+		      s->greeted ? "503 5.5.1 Sender already given" : "503 5.5.1 Send hello first");
 		return;
 	}
 	path = path_find(argument, "FROM:", &length);
@@ -190,7 +192,7 @@ static void command_rcpt(struct smtpd *s, const char *argument, uint64_t now_ns)
 	size_t length;
 
 	if (!s->sender) {
-		reply_error(s, "503 5.5.1 Need MAIL first");
+		reply(s, "503 5.5.1 Need MAIL first");
 		return;
 	}
 	path = path_find(argument, "TO:", &length);
@@ -216,8 +218,8 @@ static void command_rcpt(struct smtpd *s, const char *argument, uint64_t now_ns)
 static void command_data(struct smtpd *s, const char *argument, uint64_t now_ns)
 {
 	if (!s->recipients) {
-		reply_error(s, s->sender ? "554 5.5.1 No valid recipients"
-					 : "503 5.5.1 Need MAIL first");
+		reply(s, "%s",
+		      s->sender ? "554 5.5.1 No valid recipients" : "503 5.5.1 Need MAIL first");
 		return;
 	}
 	s->phase = PHASE_DATA;
