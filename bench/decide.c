@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * decide: what a decision costs, beside what the machine can do at all.
+ *
+ *   decide [--json] [--quick] [--repeats N] [--scale] [CASE…]      CASE may end in *
+ *
+ * Prints a line a case: {"case", "ns", "floor_ns", "bare_ns", "ratio", "mps", "p999_ns"}. ns: a decision,
+ * median of repeats that alternate with the floor. mps: millions of decisions a second, all processes
+ * together. ratio: the figure that the case's target is about:
+ *
+ *   hot refused hot_windows three_levels hot_vdso keyed_*   ns / floor_ns, the floor being one uncontended
+ *                        lock cmpxchg and a read of the clock that is used (hot_vdso: the vDSO's)
+ *   batch16_*            ns / bare_ns, bare being sixteen fetched random lines' load and CAS
+ *   two_distinct         decisions a second of two processes / those of one (floor_ns: one process)
+ *   two_same             decisions a second / bare contended CAS of two processes (floor_ns: that)
+ *
+ * bare_ns of the keyed cases: a random line's load and compare-and-swap. p999_ns: of single decisions.
+ * --scale adds what capacity planning asks: flows_1k … flows_10m (one process, random keys), and workers_N
+ * on flows of their own (workers_N_distinct), on one (…_same), and on 1,000 by Zipf's law (…_zipf).
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench/lib/measure.h"
+#include "bench/lib/rig.h"
+#include "shm/gcra.h"
+
+#define ORDER_BITS   21
+#define MILLION	     1000000
+#define P999_SAMPLES 200000
+
+/* A rate that is never reached, so that each decision is an admission: one message a nanosecond. */
+#define RATE_OPEN   gcra_rate(1, UINT32_MAX)
+#define RATE_CLOSED gcra_rate(UINT64_C(3600000000000), 1)
+
+struct bench {
+	bool json, quick, scale;
+	unsigned repeats;
+	uint64_t count; /* executions a repeat */
+	char **only;
+	int only_count;
+	bool failed;
+};
+
+/* What a run of decisions works on. */
+struct subject {
+	struct rig *rig;
+	struct tg_flow flow;
+	const uint32_t *order; /* of flows, for those with keys */
+	uint32_t mask, at;
+	uint64_t refused;
+	uint64_t pad[8];
+};
+
+struct result {
+	const char *name;
+	double ns, floor_ns, bare_ns, ratio, mps, p999_ns;
+};
+
+static void result_print(const struct bench *bench, const struct result *r)
+{
+	if (!bench->json) {
+		printf("%-24s %8.2f ns  floor %7.2f  ", r->name, r->ns, r->floor_ns);
+		if (r->bare_ns > 0)
+			printf("bare %7.2f  ", r->bare_ns);
+		else
+			printf("%14s", "");
+		printf("ratio %6.3f  %8.2f M/s  p99.9 %8.0f ns\n", r->ratio, r->mps, r->p999_ns);
+	} else {
+		printf("{\"case\": \"%s\", \"ns\": %.2f, \"floor_ns\": %.2f, ", r->name, r->ns,
+		       r->floor_ns);
+		if (r->bare_ns > 0)
+			printf("\"bare_ns\": %.2f, ", r->bare_ns);
+		printf("\"ratio\": %.3f, \"mps\": %.3f, \"p999_ns\": %.0f}\n", r->ratio, r->mps,
+		       r->p999_ns);
+	}
+	fflush(stdout);
+}
+
+static bool wanted(const struct bench *bench, const char *name)
+{
+	for (int i = 0; i < bench->only_count; i++)
+		if (fnmatch(bench->only[i], name, 0) == 0)
+			return true;
+	return bench->only_count == 0;
+}
+
+/* ---- what is measured --------------------------------------------------------------------------- */
+
+static void run_admit(void *context, uint64_t count)
+{
+	struct subject *s = context;
+	struct tg *tg = s->rig->tg;
+	uint64_t refused = 0;
+
+	for (uint64_t i = 0; i < count; i++)
+		refused += tg_admit(tg, &s->flow, TG_BULK, 1).reason != TG_ADMITTED;
+	s->refused += refused;
+}
+
+static uint32_t order_next(struct subject *s)
+{
+	return s->order[s->at++ & s->mask];
+}
+
+static void run_keyed(void *context, uint64_t count)
+{
+	struct subject *s = context;
+	struct rig *rig = s->rig;
+	struct tg_flow flow;
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint32_t key = order_next(s);
+
+		tg_flow(rig->tg, &rig->sources[key % rig->source_count],
+			&rig->destinations[key / rig->source_count], &flow);
+		s->refused += tg_admit(rig->tg, &flow, TG_BULK, 1).reason != TG_ADMITTED;
+	}
+}
+
+static void run_batch(void *context, uint64_t count)
+{
+	struct subject *s = context;
+	struct rig *rig = s->rig;
+	struct tg_request requests[16];
+	struct tg_verdict verdicts[16];
+
+	for (uint64_t i = 0; i < count; i += 16) {
+		for (int j = 0; j < 16; j++) {
+			uint32_t key = order_next(s);
+
+			requests[j] = (struct tg_request){
+				&rig->sources[key % rig->source_count],
+				&rig->destinations[key / rig->source_count], TG_BULK, 1};
+		}
+		tg_admit_batch(rig->tg, requests, verdicts, 16);
+		for (int j = 0; j < 16; j++)
+			s->refused += verdicts[j].reason != TG_ADMITTED;
+	}
+}
+
+/* ---- one flow ----------------------------------------------------------------------------------- */
+
+struct hot_case {
+	const char *name;
+	enum tg_clock clock;
+	struct rig_limits flow;
+	bool parents, refuses;
+};
+
+static const struct hot_case *hot_cases(size_t *ret_count)
+{
+	static struct hot_case cases[5];
+	uint64_t open = RATE_OPEN;
+
+	cases[0] = (struct hot_case){"hot", TG_CLOCK_AUTO, {.rate = open}, false, false};
+	cases[1] = (struct hot_case){"hot_windows",
+				     TG_CLOCK_AUTO,
+				     {.rate = open, .hour_cap = INT32_MAX, .day_cap = INT32_MAX},
+				     false,
+				     false};
+	cases[2] = (struct hot_case){"hot_vdso", TG_CLOCK_VDSO, {.rate = open}, false, false};
+	cases[3] = (struct hot_case){"refused", TG_CLOCK_AUTO, {.rate = RATE_CLOSED}, false, true};
+	cases[4] = (struct hot_case){
+		"three_levels",
+		TG_CLOCK_AUTO,
+		{.rate = open, .flags = LAYOUT_SOURCE | LAYOUT_DESTINATION},
+		true,
+		false};
+	*ret_count = 5;
+	return cases;
+}
+
+static _Atomic uint64_t floor_line[8] __attribute__((aligned(64)));
+
+/* The flow of a hot case, filled. */
+static int hot_prepare(const struct hot_case *c, struct rig *rig, struct subject *s)
+{
+	struct rig_limits parent = {.rate = RATE_OPEN};
+
+	if (rig_open(rig, 1000, c->clock) < 0)
+		return -1;
+	*s = (struct subject){.rig = rig};
+	if (rig_flow(rig, 7, &s->flow) < 0)
+		return -1;
+	rig_fill(rig, s->flow.slot, &c->flow);
+	if (c->parents) {
+		rig_fill(rig, s->flow.source, &parent);
+		rig_fill(rig, s->flow.destination, &parent);
+	}
+	if (c->refuses)
+		run_admit(s, 1); /* the burst */
+	s->refused = 0;
+	return 0;
+}
+
+static void hot_measure(struct bench *bench, const struct hot_case *c)
+{
+	struct rig rig;
+	struct subject s;
+	struct result r = {.name = c->name};
+	struct measure_pair pairs[2] = {
+		{c->clock == TG_CLOCK_VDSO ? floor_vdso : floor_counter, floor_line, 0},
+		{run_admit, &s, 0},
+	};
+
+	if (hot_prepare(c, &rig, &s) < 0) {
+		bench->failed = true;
+		return;
+	}
+	measure_alternate(pairs, 2, bench->count, bench->repeats);
+	r.floor_ns = pairs[0].ns;
+	r.ns = pairs[1].ns;
+	r.ratio = r.ns / r.floor_ns;
+	r.mps = 1e3 / r.ns;
+	if ((s.refused != 0) != c->refuses) {
+		fprintf(stderr, "decide: %s: %llu refused\n", c->name,
+			(unsigned long long)s.refused);
+		bench->failed = true;
+	}
+	r.p999_ns = measure_p999(run_admit, &s, P999_SAMPLES);
+	result_print(bench, &r);
+	rig_close(&rig);
+}
+
+/* ---- many flows --------------------------------------------------------------------------------- */
+
+struct keyed_case {
+	const char *name;
+	uint32_t flows;
+	bool zipf, batch, scale;
+};
+
+static const struct keyed_case keyed_cases[] = {
+	{"keyed_uniform_1m", MILLION, false, false, false},
+	{"keyed_zipf_1m", MILLION, true, false, false},
+	{"batch16_uniform_1m", MILLION, false, true, false},
+	{"batch16_zipf_1m", MILLION, true, true, false},
+	{"flows_1k", 1000, false, false, true},
+	{"flows_10k", 10000, false, false, true},
+	{"flows_100k", 100000, false, false, true},
+	{"flows_1m", MILLION, false, false, true},
+	{"flows_10m", 10 * MILLION, false, false, true},
+	{"flows_1m_batch16", MILLION, false, true, true},
+	{"flows_10m_batch16", 10 * MILLION, false, true, true},
+};
+
+static void keyed_run(struct bench *bench, const struct keyed_case *c, struct rig *rig,
+		      const uint32_t *order, char *lines)
+{
+	uint32_t mask = (1u << ORDER_BITS) - 1;
+	struct subject s = {.rig = rig, .order = order, .mask = mask};
+	struct floor_lines bare = {.base = lines, .order = order, .mask = mask};
+	struct measure_pair pairs[3] = {
+		{floor_counter, floor_line, 0},
+		{c->batch ? floor_batched : floor_random, &bare, 0},
+		{c->batch ? run_batch : run_keyed, &s, 0},
+	};
+	struct result r = {.name = c->name};
+
+	measure_alternate(pairs, 3, bench->count & ~15ull, bench->repeats);
+	r.floor_ns = pairs[0].ns;
+	r.bare_ns = pairs[1].ns;
+	r.ns = pairs[2].ns;
+	r.ratio = r.ns / (c->batch ? r.bare_ns : r.floor_ns);
+	r.mps = 1e3 / r.ns;
+	r.p999_ns = measure_p999(pairs[2].run, &s, P999_SAMPLES / 4);
+	if (c->batch)
+		r.p999_ns /= 16;
+	if (s.refused) {
+		fprintf(stderr, "decide: %s: %llu refused\n", c->name,
+			(unsigned long long)s.refused);
+		bench->failed = true;
+	}
+	result_print(bench, &r);
+}
+
+static bool memory_for(uint32_t flows)
+{
+	char line[128];
+	unsigned long long kib = 0;
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib * 1024 > (uint64_t)flows * 512 + (UINT64_C(1) << 30);
+}
+
+static void keyed_measure(struct bench *bench, const struct keyed_case *c)
+{
+	struct rig_limits open = {.rate = RATE_OPEN};
+	uint32_t *order;
+	struct rig rig;
+	char *lines;
+
+	if (!memory_for(c->flows)) {
+		fprintf(stderr, "SKIP: %s: not enough memory available\n", c->name);
+		return;
+	}
+	if (rig_open(&rig, c->flows, TG_CLOCK_AUTO) < 0) {
+		bench->failed = true;
+		return;
+	}
+	lines = measure_lines(c->flows);
+	order = measure_order(ORDER_BITS, c->flows, c->zipf, 1);
+	if (lines && order && rig_fill_all(&rig, &open) == 0)
+		keyed_run(bench, c, &rig, order, lines);
+	else
+		bench->failed = true;
+	free(order);
+	if (lines)
+		munmap(lines, (size_t)c->flows * 64);
+	rig_close(&rig);
+}
+
+/* ---- several processes -------------------------------------------------------------------------- */
+
+enum contention { DISTINCT, SAME, ZIPF };
+
+static void run_order(void *context, uint64_t count)
+{
+	struct subject *s = context;
+	struct tg_flow flow;
+
+	for (uint64_t i = 0; i < count; i++) {
+		rig_flow(s->rig, order_next(s), &flow);
+		s->refused += tg_admit(s->rig->tg, &flow, TG_BULK, 1).reason != TG_ADMITTED;
+	}
+}
+
+/* The workers' subjects; each its own flow, or all one, or 1,000 shared. */
+static int together_prepare(struct rig *rig, struct subject *subjects, void **contexts,
+			    unsigned workers, enum contention contention, const uint32_t *order)
+{
+	struct rig_limits open = {.rate = RATE_OPEN};
+
+	if (rig_fill_all(rig, &open) < 0)
+		return -1;
+	for (unsigned i = 0; i < workers; i++) {
+		subjects[i] = (struct subject){.rig = rig,
+					       .order = order,
+					       .mask = (1u << ORDER_BITS) - 1,
+					       .at = i * 100003};
+		/* Neither source nor destination in common. */
+		if (rig_flow(rig, contention == SAME ? 0 : i * (rig->source_count + 1),
+			     &subjects[i].flow) < 0)
+			return -1;
+		contexts[i] = &subjects[i];
+	}
+	return 0;
+}
+
+/* Median wall ns a decision of that many processes, and that of the comparison: one process, or the bare
+ * contended CAS. */
+static void together_run(struct bench *bench, struct result *r, void *const *contexts,
+			 unsigned workers, enum contention contention)
+{
+	measure_fn *run = contention == ZIPF ? run_order : run_admit;
+	double values[64], floors[64];
+	unsigned repeats = bench->repeats < 64 ? bench->repeats : 64;
+	uint64_t count = bench->count;
+	void *line = measure_lines(1);
+	void *bare[64];
+
+	for (unsigned i = 0; i < 64; i++)
+		bare[i] = line;
+	for (unsigned i = 0; i < repeats && line; i++) {
+		if (contention == SAME)
+			floors[i] = measure_together(floor_cas, bare, workers, count, NULL);
+		else
+			floors[i] = measure_together(run, contexts, 1, count, NULL);
+		values[i] = measure_together(run, contexts, workers, count, NULL);
+	}
+	r->ns = measure_median(values, line ? repeats : 0);
+	r->floor_ns = measure_median(floors, line ? repeats : 0);
+	measure_together(run, contexts, workers, count / 8, &r->p999_ns);
+	r->mps = r->ns > 0 ? 1e3 / r->ns : 0;
+	r->ratio = r->ns > 0 ? r->floor_ns / r->ns : 0;
+	if (line)
+		munmap(line, 64);
+}
+
+static void together_measure(struct bench *bench, const char *name, unsigned workers,
+			     enum contention contention)
+{
+	struct subject *subjects = calloc(workers, sizeof(*subjects));
+	uint32_t *order = contention == ZIPF ? measure_order(ORDER_BITS, 1000, true, 1) : NULL;
+	struct result r = {.name = name};
+	void *contexts[64];
+	struct rig rig;
+
+	if (!subjects || rig_open(&rig, 1024, TG_CLOCK_AUTO) < 0) {
+		bench->failed = true;
+		free(order);
+		free(subjects);
+		return;
+	}
+	if (together_prepare(&rig, subjects, contexts, workers, contention, order) == 0)
+		together_run(bench, &r, contexts, workers, contention);
+	bench->failed |= r.ns <= 0;
+	result_print(bench, &r);
+	rig_close(&rig);
+	free(order);
+	free(subjects);
+}
+
+static void scale_workers(struct bench *bench)
+{
+	static const char *const names[] = {"distinct", "same", "zipf"};
+	char name[64];
+
+	for (unsigned workers = 1; workers <= 16; workers *= 2)
+		for (int contention = DISTINCT; contention <= ZIPF; contention++) {
+			snprintf(name, sizeof(name), "workers_%u_%s", workers, names[contention]);
+			if (wanted(bench, name))
+				together_measure(bench, name, workers, contention);
+		}
+}
+
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+/* Bytes of the segment a configured flow, all slots filled and used. */
+static void memory_measure(struct bench *bench)
+{
+	struct rig_limits limits = {.rate = RATE_OPEN, .hour_cap = 1000000, .day_cap = 1000000};
+	uint32_t flows = 200000;
+	struct rig rig;
+	uint64_t before;
+
+	if (rig_open(&rig, flows, TG_CLOCK_AUTO) < 0) {
+		bench->failed = true;
+		return;
+	}
+	before = rig_bytes(&rig);
+	if (rig_fill_all(&rig, &limits) < 0)
+		bench->failed = true;
+	else
+		printf(bench->json ? "{\"case\": \"memory\", \"bytes_per_flow\": %.1f}\n" :
+				     "memory %.1f bytes a flow\n",
+		       (double)(rig_bytes(&rig) - before) / flows);
+	rig_close(&rig);
+}
+
+static void options_read(struct bench *bench, int argc, char **argv)
+{
+	static const struct option options[] = {{"json", 0, NULL, 'j'},
+						{"quick", 0, NULL, 'q'},
+						{"scale", 0, NULL, 's'},
+						{"repeats", 1, NULL, 'r'},
+						{NULL, 0, NULL, 0}};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'j': bench->json = true; break;
+		case 'q': bench->quick = true; break;
+		case 's': bench->scale = true; break;
+		case 'r': bench->repeats = (unsigned)atoi(optarg); break;
+		default: exit(2);
+		}
+	}
+	bench->only = argv + optind;
+	bench->only_count = argc - optind;
+	bench->count = bench->quick ? 100000 : 400000;
+	if (bench->repeats == 0)
+		bench->repeats = bench->quick ? 9 : 21;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = {0};
+	size_t count;
+
+	options_read(&bench, argc, argv);
+	const struct hot_case *hot = hot_cases(&count);
+
+	for (size_t i = 0; i < count; i++)
+		if (wanted(&bench, hot[i].name))
+			hot_measure(&bench, &hot[i]);
+	for (size_t i = 0; i < sizeof(keyed_cases) / sizeof(keyed_cases[0]); i++)
+		if (wanted(&bench, keyed_cases[i].name) &&
+		    (bench.scale || bench.only_count || !keyed_cases[i].scale))
+			keyed_measure(&bench, &keyed_cases[i]);
+	if (wanted(&bench, "two_distinct"))
+		together_measure(&bench, "two_distinct", 2, DISTINCT);
+	if (wanted(&bench, "two_same"))
+		together_measure(&bench, "two_same", 2, SAME);
+	if (bench.scale || bench.only_count)
+		scale_workers(&bench);
+	if (wanted(&bench, "memory"))
+		memory_measure(&bench);
+	return bench.failed;
+}
