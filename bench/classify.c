@@ -5,9 +5,9 @@
  *
  *   build/bench/classify [--json] [FILE]
  *
- * FILE holds a reply a line: destination, three columns that are not looked at, ... as in the corpus
- * (provider, code, enhanced code, text, ...). Without it the corpus beside the tree is taken, else the
- * replies of the tests, and the output says which.
+ * FILE holds a reply a line: destination, three columns that are not looked at, ... as in the
+ * corpus (provider, code, enhanced code, text, ...). Without it the corpus beside the tree is
+ * taken, else the replies of the tests, and the output says which.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +71,8 @@ static int samples_read(const char *path)
 	return sample_count > 0 ? 0 : -1;
 }
 
-static double pass_ns(const struct classifier *classifier, struct classify_scratch *scratch, unsigned passes)
+static double pass_ns(const struct classifier *classifier, struct classify_scratch *scratch,
+		      unsigned passes)
 {
 	struct classification found;
 	uint64_t start = cpu_ns();
@@ -79,8 +80,8 @@ static double pass_ns(const struct classifier *classifier, struct classify_scrat
 	for (unsigned pass = 0; pass < passes; pass++)
 		for (size_t i = 0; i < sample_count; i++)
 			classify(classifier, scratch, samples[i].destination, samples[i].line.code,
-				 samples[i].line.enhanced, samples[i].line.text, samples[i].line.len,
-				 &found);
+				 samples[i].line.enhanced, samples[i].line.text,
+				 samples[i].line.len, &found);
 	return (double)(cpu_ns() - start) / ((double)passes * (double)sample_count);
 }
 
@@ -102,7 +103,9 @@ static double measure(const struct classifier *classifier)
 int main(int argc, char **argv)
 {
 	int json = argc > 1 && strcmp(argv[1], "--json") == 0;
-	const char *path = argc > 1 + json ? argv[1 + json] : access(CORPUS, R_OK) == 0 ? CORPUS : OWN;
+	const char *path = argc > 1 + json	       ? argv[1 + json]
+			   : access(CORPUS, R_OK) == 0 ? CORPUS
+						       : OWN;
 	struct rule_file *file;
 	struct classifier *classifier;
 	struct classify_error fault;
@@ -118,11 +121,13 @@ int main(int argc, char **argv)
 	create_ms = (double)(cpu_ns() - start) / 1e6;
 	ns = measure(classifier);
 	if (json)
-		printf("{\"case\": \"classify\", \"ns\": %.1f, \"per_second\": %.0f, \"replies\": %zu, "
+		printf("{\"case\": \"classify\", \"ns\": %.1f, \"per_second\": %.0f, \"replies\": "
+		       "%zu, "
 		       "\"create_ms\": %.0f, \"file\": \"%s\"}\n",
 		       ns, 1e9 / ns, sample_count, create_ms, path);
 	else
-		printf("%zu replies of %s: %.0f ns each, %.2f million a second and core; rules compiled in "
+		printf("%zu replies of %s: %.0f ns each, %.2f million a second and core; rules "
+		       "compiled in "
 		       "%.0f ms\n",
 		       sample_count, path, ns, 1e3 / ns, create_ms);
 	classifier_free(classifier);

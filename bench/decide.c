@@ -4,19 +4,21 @@
  *
  *   decide [--json] [--quick] [--repeats N] [--scale] [CASE…]      CASE may end in *
  *
- * Prints a line a case: {"case", "ns", "floor_ns", "bare_ns", "ratio", "mps", "p999_ns"}. ns: a decision,
- * median of repeats that alternate with the floor. mps: millions of decisions a second, all processes
- * together. ratio: the figure that the case's target is about:
+ * Prints a line a case: {"case", "ns", "floor_ns", "bare_ns", "ratio", "mps", "p999_ns"}. ns: a
+ * decision, median of repeats that alternate with the floor. mps: millions of decisions a second,
+ * all processes together. ratio: the figure that the case's target is about:
  *
- *   hot refused hot_windows three_levels hot_vdso keyed_*   ns / floor_ns, the floor being one uncontended
- *                        lock cmpxchg and a read of the clock that is used (hot_vdso: the vDSO's)
- *   batch16_*            ns / bare_ns, bare being sixteen fetched random lines' load and CAS
- *   two_distinct         decisions a second of two processes / those of one (floor_ns: one process)
- *   two_same             decisions a second / bare contended CAS of two processes (floor_ns: that)
+ *   hot refused hot_windows three_levels hot_vdso keyed_*   ns / floor_ns, the floor being one
+ * uncontended lock cmpxchg and a read of the clock that is used (hot_vdso: the vDSO's) batch16_* ns
+ * / bare_ns, bare being sixteen fetched random lines' load and CAS two_distinct         decisions a
+ * second of two processes / those of one (floor_ns: one process) two_same             decisions a
+ * second / bare contended CAS of two processes (floor_ns: that)
  *
- * bare_ns of the keyed cases: a random line's load and compare-and-swap. p999_ns: of single decisions.
- * --scale adds what capacity planning asks: flows_1k … flows_10m (one process, random keys), and workers_N
- * on flows of their own (workers_N_distinct), on one (…_same), and on 1,000 by Zipf's law (…_zipf).
+ * bare_ns of the keyed cases: a random line's load and compare-and-swap. p999_ns: of single
+ * decisions.
+ * --scale adds what capacity planning asks: flows_1k … flows_10m (one process, random keys), and
+ * workers_N on flows of their own (workers_N_distinct), on one (…_same), and on 1,000 by Zipf's law
+ * (…_zipf).
  */
 #include <errno.h>
 #include <fnmatch.h>
@@ -92,7 +94,8 @@ static bool wanted(const struct bench *bench, const char *name)
 	return bench->only_count == 0;
 }
 
-/* ---- what is measured --------------------------------------------------------------------------- */
+/* ---- what is measured ---------------------------------------------------------------------------
+ */
 
 static void run_admit(void *context, uint64_t count)
 {
@@ -146,7 +149,8 @@ static void run_batch(void *context, uint64_t count)
 	}
 }
 
-/* ---- one flow ----------------------------------------------------------------------------------- */
+/* ---- one flow -----------------------------------------------------------------------------------
+ */
 
 struct hot_case {
 	const char *name;
@@ -161,11 +165,13 @@ static const struct hot_case *hot_cases(size_t *ret_count)
 	uint64_t open = RATE_OPEN;
 
 	cases[0] = (struct hot_case){"hot", TG_CLOCK_AUTO, {.rate = open}, false, false};
-	cases[1] = (struct hot_case){"hot_windows",
-				     TG_CLOCK_AUTO,
-				     {.rate = open, .hour_cap = INT32_MAX, .day_cap = INT32_MAX},
-				     false,
-				     false};
+	cases[1] = (struct hot_case){
+		"hot_windows",
+		TG_CLOCK_AUTO,
+		{.rate = open, .hour_cap = INT32_MAX, .day_cap = INT32_MAX},
+		false,
+		false
+	     };
 	cases[2] = (struct hot_case){"hot_vdso", TG_CLOCK_VDSO, {.rate = open}, false, false};
 	cases[3] = (struct hot_case){"refused", TG_CLOCK_AUTO, {.rate = RATE_CLOSED}, false, true};
 	cases[4] = (struct hot_case){
@@ -173,7 +179,8 @@ static const struct hot_case *hot_cases(size_t *ret_count)
 		TG_CLOCK_AUTO,
 		{.rate = open, .flags = LAYOUT_SOURCE | LAYOUT_DESTINATION},
 		true,
-		false};
+		false
+	     };
 	*ret_count = 5;
 	return cases;
 }
@@ -208,7 +215,7 @@ static void hot_measure(struct bench *bench, const struct hot_case *c)
 	struct result r = {.name = c->name};
 	struct measure_pair pairs[2] = {
 		{c->clock == TG_CLOCK_VDSO ? floor_vdso : floor_counter, floor_line, 0},
-		{run_admit, &s, 0},
+		{run_admit,					      &s,		0},
 	};
 
 	if (hot_prepare(c, &rig, &s) < 0) {
@@ -230,7 +237,8 @@ static void hot_measure(struct bench *bench, const struct hot_case *c)
 	rig_close(&rig);
 }
 
-/* ---- many flows --------------------------------------------------------------------------------- */
+/* ---- many flows ---------------------------------------------------------------------------------
+ */
 
 struct keyed_case {
 	const char *name;
@@ -239,17 +247,17 @@ struct keyed_case {
 };
 
 static const struct keyed_case keyed_cases[] = {
-	{"keyed_uniform_1m", MILLION, false, false, false},
-	{"keyed_zipf_1m", MILLION, true, false, false},
-	{"batch16_uniform_1m", MILLION, false, true, false},
-	{"batch16_zipf_1m", MILLION, true, true, false},
-	{"flows_1k", 1000, false, false, true},
-	{"flows_10k", 10000, false, false, true},
-	{"flows_100k", 100000, false, false, true},
-	{"flows_1m", MILLION, false, false, true},
-	{"flows_10m", 10 * MILLION, false, false, true},
-	{"flows_1m_batch16", MILLION, false, true, true},
-	{"flows_10m_batch16", 10 * MILLION, false, true, true},
+	{"keyed_uniform_1m",   MILLION,      false, false, false},
+	{"keyed_zipf_1m",	  MILLION,	   true,	 false, false},
+	{"batch16_uniform_1m", MILLION,	false, true,  false},
+	{"batch16_zipf_1m",    MILLION,	     true,  true,	 false},
+	{"flows_1k",	     1000,	   false, false, true },
+	{"flows_10k",	      10000,	     false, false, true },
+	{"flows_100k",	       100000,       false, false, true },
+	{"flows_1m",	     MILLION,      false, false, true },
+	{"flows_10m",	      10 * MILLION, false, false, true },
+	{"flows_1m_batch16",   MILLION,      false, true,  true },
+	{"flows_10m_batch16",  10 * MILLION, false, true,	 true },
 };
 
 static void keyed_run(struct bench *bench, const struct keyed_case *c, struct rig *rig,
@@ -259,9 +267,9 @@ static void keyed_run(struct bench *bench, const struct keyed_case *c, struct ri
 	struct subject s = {.rig = rig, .order = order, .mask = mask};
 	struct floor_lines bare = {.base = lines, .order = order, .mask = mask};
 	struct measure_pair pairs[3] = {
-		{floor_counter, floor_line, 0},
-		{c->batch ? floor_batched : floor_random, &bare, 0},
-		{c->batch ? run_batch : run_keyed, &s, 0},
+		{floor_counter,				floor_line, 0},
+		{c->batch ? floor_batched : floor_random, &bare,	 0},
+		{c->batch ? run_batch : run_keyed,	   &s,	       0},
 	};
 	struct result r = {.name = c->name};
 
@@ -323,7 +331,8 @@ static void keyed_measure(struct bench *bench, const struct keyed_case *c)
 	rig_close(&rig);
 }
 
-/* ---- several processes -------------------------------------------------------------------------- */
+/* ---- several processes --------------------------------------------------------------------------
+ */
 
 enum contention { DISTINCT, SAME, ZIPF };
 
@@ -360,8 +369,8 @@ static int together_prepare(struct rig *rig, struct subject *subjects, void **co
 	return 0;
 }
 
-/* Median wall ns a decision of that many processes, and that of the comparison: one process, or the bare
- * contended CAS. */
+/* Median wall ns a decision of that many processes, and that of the comparison: one process, or the
+ * bare contended CAS. */
 static void together_run(struct bench *bench, struct result *r, void *const *contexts,
 			 unsigned workers, enum contention contention)
 {
@@ -427,7 +436,8 @@ static void scale_workers(struct bench *bench)
 		}
 }
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------------------
+ */
 
 /* Bytes of the segment a configured flow, all slots filled and used. */
 static void memory_measure(struct bench *bench)
@@ -445,19 +455,21 @@ static void memory_measure(struct bench *bench)
 	if (rig_fill_all(&rig, &limits) < 0)
 		bench->failed = true;
 	else
-		printf(bench->json ? "{\"case\": \"memory\", \"bytes_per_flow\": %.1f}\n" :
-				     "memory %.1f bytes a flow\n",
+		printf(bench->json ? "{\"case\": \"memory\", \"bytes_per_flow\": %.1f}\n"
+				   : "memory %.1f bytes a flow\n",
 		       (double)(rig_bytes(&rig) - before) / flows);
 	rig_close(&rig);
 }
 
 static void options_read(struct bench *bench, int argc, char **argv)
 {
-	static const struct option options[] = {{"json", 0, NULL, 'j'},
-						{"quick", 0, NULL, 'q'},
-						{"scale", 0, NULL, 's'},
-						{"repeats", 1, NULL, 'r'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"json",	 0, NULL, 'j'},
+		{"quick",	  0, NULL, 'q'},
+		{"scale",	  0, NULL, 's'},
+		{"repeats", 1, NULL, 'r'},
+		{NULL,      0, NULL, 0	 }
+	  };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {

@@ -6,13 +6,13 @@
 
 #include <math.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "bench/lib/now.h"
@@ -138,7 +138,8 @@ double measure_p999(measure_fn *run, void *context, size_t samples)
 	return p999;
 }
 
-/* ---- several processes -------------------------------------------------------------------------- */
+/* ---- several processes --------------------------------------------------------------------------
+ */
 
 void measure_pin(unsigned cpu)
 {
@@ -243,7 +244,8 @@ double measure_together(measure_fn *run, void *const *contexts, unsigned workers
 	return result;
 }
 
-/* ---- floors ------------------------------------------------------------------------------------- */
+/* ---- floors -------------------------------------------------------------------------------------
+ */
 
 static inline void swap(_Atomic uint64_t *word, uint64_t next)
 {
@@ -301,8 +303,8 @@ void floor_batched(void *context, uint64_t count)
 
 void *measure_lines(size_t count)
 {
-	void *base = mmap(NULL, count * 64, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-			  0);
+	void *base =
+		mmap(NULL, count * 64, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (base == MAP_FAILED)
 		return NULL;

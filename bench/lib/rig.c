@@ -81,15 +81,17 @@ int rig_open(struct rig *rig, uint32_t flows, enum tg_clock clock)
 {
 	struct tg_options attach = {
 		.size = sizeof(attach), .segment = rig->path, .owner = -1, .clock = clock};
-	struct segment_options options = {.path = rig->path,
-					  .group = -1,
-					  .engine_bytes = 8,
-					  .reserve_longest_ns = 60 * SECOND_NS,
-					  .sizes = {.workers = 64,
-						    .ring_records = 1024,
-						    .minutes = 60,
-						    .leases = 256,
-						    .names_bytes = 65536}};
+	struct segment_options options = {
+		.path = rig->path,
+		.group = -1,
+		.engine_bytes = 8,
+		.reserve_longest_ns = 60 * SECOND_NS,
+		.sizes = {.workers = 64,
+			  .ring_records = 1024,
+			  .minutes = 60,
+			  .leases = 256,
+			  .names_bytes = 65536}
+	       };
 	char reason[SEGMENT_REASON] = "";
 	int error;
 
@@ -97,8 +99,8 @@ int rig_open(struct rig *rig, uint32_t flows, enum tg_clock clock)
 	snprintf(rig->path, sizeof(rig->path), "/dev/shm/tollgate-bench-%d", (int)getpid());
 	rig->source_count = (uint32_t)ceil(sqrt(flows));
 	rig->destination_count = (flows + rig->source_count - 1) / rig->source_count;
-	options.sizes.flows = rig->source_count * rig->destination_count +
-			      rig->source_count + rig->destination_count;
+	options.sizes.flows = rig->source_count * rig->destination_count + rig->source_count +
+			      rig->destination_count;
 	error = segment_open(&options, &rig->segment, reason);
 	if (error == 0)
 		error = rig_names(rig);

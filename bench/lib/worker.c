@@ -121,8 +121,11 @@ static bool gate_pass(struct worker *w, struct route *route, struct queue *queue
 			return false;
 	}
 	if (queue->reserved) {
-		queue->reserved = false;
-		return true;
+		/* Its time has come; a hold may have come, too, or a limit over all destinations.
+		 */
+		verdict = tg_redeem(w->tg, &queue->reservation);
+		queue->reserved = !gate_heed(w, queue, &verdict, now_ns + 1000);
+		return !queue->reserved;
 	}
 	verdict = tg_reserve(w->tg, &route->flow, traffic, 1, RESERVE_NS, &queue->reservation);
 	queue->reserved = verdict.reason == TG_ADMITTED;
