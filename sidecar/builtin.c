@@ -17,4 +17,5 @@
 		".byte 0\n"                                                                        \
 		".previous\n")
 
+BUILTIN_FILE(config, "sidecar/builtin.yaml");
 BUILTIN_FILE(rules, "sidecar/rules.yaml");

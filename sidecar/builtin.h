@@ -16,6 +16,7 @@
 		return (size_t)(builtin_##name##_end - builtin_##name);                            \
 	}
 
+BUILTIN_DECLARE(config) /* builtin.yaml */
 BUILTIN_DECLARE(rules) /* rules.yaml */
 
 #endif

@@ -290,6 +290,21 @@ int destination_table_list(struct destination_table *table, const char *path)
 	return rc;
 }
 
+bool destination_table_public(const struct destination_table *table, const char *name)
+{
+	const struct destination_entry *entries = table->entries.items;
+	char normal[DESTINATION_NAME_MAX + 1];
+	int length = destination_normalise(name, normal);
+	const struct destination_slot *slot;
+
+	if (length < 0)
+		return false;
+	slot = slot_of(table, normal, (uint32_t)length, name_hash(normal, (uint32_t)length));
+	return slot->entry && (entries[slot->entry - 1].rules &
+			       (DESTINATION_RULE_ICANN | DESTINATION_RULE_PRIVATE |
+				DESTINATION_STAR_ICANN | DESTINATION_STAR_PRIVATE));
+}
+
 /* ---- addresses and pools
  * ------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #ifndef SIDECAR_DESTINATION_TABLE_H
 #define SIDECAR_DESTINATION_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,9 @@ int destination_table_source(struct destination_table *table, const uint8_t addr
 /* Adds the Public Suffix List. A table without it guesses (DESTINATION_NO_LIST). What
  * suffix_list_read() returns. */
 int destination_table_list(struct destination_table *table, const char *path);
+
+/* Whether the list (added before) has a rule for that very name: anybody may register below it. */
+bool destination_table_public(const struct destination_table *table, const char *name);
 
 /* Makes the block; the caller frees *ret with free(). The table can still be added to. */
 int destination_table_build(struct destination_table *table, void **ret, size_t *ret_length);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The limits of a file as they come out: each policy that the file makes is computed and checked,
+ * and what is found is told at the line that makes it so. What only the built-in file is to blame
+ * for is not the user's business and kept quiet.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "sidecar/config_schema.h"
+#include "sidecar/policy.h"
+
+/* The key of a finding that stands in the file being checked, or -1. */
+static int key_here(const struct config_checking *checking, const struct policy *policy,
+		    const struct policy_finding *finding)
+{
+	const enum config_limit keys[] = {finding->blame, finding->other};
+
+	for (int i = 0; i < 2; i++)
+		if (policy->origin[keys[i]].file == checking->config->file)
+			return (int)keys[i];
+	return -1;
+}
+
+static bool told_before(const struct config_report *report, struct yaml_mark mark, const char *text)
+{
+	for (uint32_t i = 0; i < report->count; i++) {
+		const struct config_problem *problem = &report->problems[i];
+
+		if (problem->mark.line == mark.line && problem->mark.column == mark.column &&
+		    strcmp(problem->text, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void tell(const struct config_checking *checking, const struct policy *policy,
+		 const struct policy_finding *finding)
+{
+	int key = key_here(checking, policy, finding);
+	enum config_limit second;
+	struct yaml_mark mark = {0, 0};
+	char origin[200];
+	char text[sizeof(((struct config_problem *)NULL)->text)];
+
+	/* That a key of the built-in file has no effect here is nothing to be warned of, nor that a
+	 * more specific one narrows a general one. */
+	if (!finding->error &&
+	    (key != (int)finding->blame ||
+	     policy->origin[finding->blame].level < policy->origin[finding->other].level))
+		return;
+	if (key >= 0)
+		mark = policy->origin[key].mark;
+	second = key == (int)finding->blame ? finding->other : finding->blame;
+	if (second != (enum config_limit)key && policy->origin[second].file)
+		snprintf(text, sizeof(text), "%s: %s (%s)", config_limit_name(finding->blame),
+			 finding->text, policy_origin_text(policy, second, origin, sizeof(origin)));
+	else
+		snprintf(text, sizeof(text), "%s: %s", config_limit_name(finding->blame),
+			 finding->text);
+	if (told_before(checking->report, mark, text))
+		return;
+	if (finding->error)
+		config_error(checking, mark, "%s", text);
+	else
+		config_warning(checking, mark, "%s", text);
+}
+
+static void check_policy(const struct config_checking *checking, const struct policy *policy)
+{
+	struct policy_finding findings[POLICY_FINDINGS_MAX];
+	unsigned count = policy_check(policy, findings);
+
+	for (unsigned i = 0; i < count; i++)
+		tell(checking, policy, &findings[i]);
+}
+
+/* ---- a total that is less than what one of its parts may do
+ * ------------------------------------------ */
+
+static bool less(uint64_t whole, uint64_t part)
+{
+	return whole && (part == 0 || whole < part);
+}
+
+static void check_shadow(const struct config_checking *checking, const struct policy *flow,
+			 const struct policy *total, const char *what)
+{
+	const struct flow_limits *f = &flow->limits;
+	const struct flow_limits *t = &total->limits;
+	const struct {
+		enum config_limit key;
+		bool shadowed;
+	} rows[] = {
+		{LIMIT_RATE,				  f->interval_ns && t->interval_ns > f->interval_ns},
+		{LIMIT_HOUR,				  f->hour_cap[0] && less(t->hour_cap[0],		    f->hour_cap[0])},
+		{LIMIT_DAY,					   f->day_cap[0] && less(t->day_cap[0],										    f->day_cap[0])},
+		{LIMIT_CONNECTIONS,
+		 f->connections[0] && less(t->connections[0],f->connections[0])},
+		{LIMIT_CONNECTION_RATE,
+		 f->connection_interval_ns &&
+			 t->connection_interval_ns > f->connection_interval_ns				      },
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct policy_origin *origin = &flow->origin[rows[i].key];
+		char text[200];
+
+		if (!rows[i].shadowed || origin->file != checking->config->file)
+			continue;
+		snprintf(text, sizeof(text), "%s: is never reached: %s lets less pass",
+			 config_limit_name(rows[i].key), what);
+		if (!told_before(checking->report, origin->mark, text))
+			config_warning(checking, origin->mark, "%s", text);
+	}
+}
+
+static void check_destination(const struct config_checking *checking, const char *name)
+{
+	struct policy flow;
+	struct policy total;
+
+	policy_flow(checking->config, NULL, name, &flow);
+	policy_destination(checking->config, name, &total);
+	check_policy(checking, &flow);
+	check_policy(checking, &total);
+	check_shadow(checking, &flow, &total, "the total of the destination");
+}
+
+static void check_sources(const struct config_checking *checking)
+{
+	const struct config *config = checking->config;
+	struct policy total;
+
+	policy_source(config, NULL, &total);
+	check_policy(checking, &total);
+	for (uint32_t i = 0; i < config->pools_count; i++) {
+		if (config->pools[i].sources_count == 0)
+			continue;
+		policy_source(config, config->pools[i].ranges[0].first, &total);
+		check_policy(checking, &total);
+	}
+	for (uint32_t i = 0; i < config->sources_count; i++) {
+		policy_source(config, config->sources[i].range.first, &total);
+		check_policy(checking, &total);
+	}
+}
+
+static void check_overrides(const struct config_checking *checking)
+{
+	const struct config *config = checking->config;
+	struct policy flow;
+	struct policy total;
+
+	for (uint32_t i = 0; i < config->overrides_count; i++) {
+		const struct config_override *override = &config->overrides[i];
+		const uint8_t *source = override->of_pool ? override->of_pool->ranges[0].first
+							  : override->range.first;
+
+		policy_flow(config, source, override->canonical, &flow);
+		check_policy(checking, &flow);
+		policy_destination(config, override->canonical, &total);
+		check_shadow(checking, &flow, &total, "the total of the destination");
+		policy_source(config, source, &total);
+		check_shadow(checking, &flow, &total, "the total of the source");
+	}
+}
+
+/* Values that could not be read are told already; what follows from them would only confuse. */
+void config_check_limits(const struct config_checking *checking)
+{
+	const struct config *config = checking->config;
+	struct policy policy;
+
+	if (checking->report->errors)
+		return;
+	policy_flow(config, NULL, "", &policy);
+	check_policy(checking, &policy);
+	for (uint32_t i = 0; i < config->effective_count; i++)
+		check_destination(checking, config->effective[i]->name);
+	check_sources(checking);
+	policy_stream(config, "", &policy);
+	check_policy(checking, &policy);
+	for (uint32_t i = 0; i < config->streams_count; i++) {
+		policy_stream(config, config->streams[i].name, &policy);
+		check_policy(checking, &policy);
+	}
+	check_overrides(checking);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Ranges of addresses as they are written, and which entry of a list an address belongs to.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "sidecar/config_schema.h"
+#include "sidecar/units.h"
+
+static int refuse(const char **ret_reason, const char *reason)
+{
+	*ret_reason = reason;
+	return -EINVAL;
+}
+
+static bool is_ipv4(const uint8_t address[16])
+{
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+	return memcmp(address, mapped, sizeof(mapped)) == 0;
+}
+
+/* Reads the address in text[0..length). */
+static int address_read(const char *text, size_t length, uint8_t ret[16])
+{
+	char bare[64];
+
+	if (length == 0 || length >= sizeof(bare))
+		return -EINVAL;
+	memcpy(bare, text, length);
+	bare[length] = '\0';
+	return destination_address(bare, ret);
+}
+
+int config_prefix_read(const char *text, uint8_t ret_address[16], unsigned *ret_bits,
+		       const char **ret_reason)
+{
+	size_t length = strcspn(text, "/");
+	uint8_t address[16];
+	uint64_t bits = 128;
+	unsigned offset;
+
+	if (address_read(text, length, address) < 0)
+		return refuse(ret_reason,
+			      "not an address, such as 192.0.2.1, 192.0.2.0/28 or 2001:db8::1");
+	/* The prefix of an address written as IPv4 counts from its first bit. */
+	offset = is_ipv4(address) && !memchr(text, ':', length) ? 96 : 0;
+	if (text[length] == '/') {
+		if (units_count(text + length + 1, &bits, NULL) < 0 || bits > 128 - offset)
+			return refuse(ret_reason, "the prefix length is out of range");
+		bits += offset;
+	}
+	for (unsigned bit = (unsigned)bits; bit < 128; bit++)
+		if (address[bit / 8] & 0x80 >> bit % 8)
+			return refuse(ret_reason,
+				      "the address has bits set beyond the prefix length");
+	memcpy(ret_address, address, 16);
+	*ret_bits = (unsigned)bits;
+	return 0;
+}
+
+int config_range_read(const char *text, struct config_range *ret, const char **ret_reason)
+{
+	const char *dash = strchr(text, '-');
+	struct config_range range;
+	unsigned bits;
+
+	if (dash) {
+		const char *second = dash + 1 + strspn(dash + 1, " ");
+		size_t length = (size_t)(dash - text);
+
+		while (length > 0 && text[length - 1] == ' ')
+			length--;
+		if (address_read(text, length, range.first) < 0 ||
+		    address_read(second, strlen(second), range.last) < 0)
+			return refuse(ret_reason, "not a range, such as 192.0.2.1-192.0.2.9");
+		if (is_ipv4(range.first) != is_ipv4(range.last) ||
+		    memcmp(range.first, range.last, 16) > 0)
+			return refuse(ret_reason, "the range ends before it begins");
+		*ret = range;
+		return 0;
+	}
+	if (config_prefix_read(text, range.first, &bits, ret_reason) < 0)
+		return -EINVAL;
+	memcpy(range.last, range.first, 16);
+	for (unsigned bit = bits; bit < 128; bit++)
+		range.last[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	*ret = range;
+	return 0;
+}
+
+bool config_range_has(const struct config_range *range, const uint8_t address[16])
+{
+	return memcmp(range->first, address, 16) <= 0 && memcmp(address, range->last, 16) <= 0;
+}
+
+/* ---- owners
+ * --------------------------------------------------------------------------------------- */
+
+int config_owner_order(const void *a, const void *b)
+{
+	const struct config_owner *x = a;
+	const struct config_owner *y = b;
+	int order = memcmp(x->range.first, y->range.first, 16);
+
+	return order ? order : memcmp(x->range.last, y->range.last, 16);
+}
+
+/* The owner whose range has the address; they are sorted and do not overlap. */
+static const struct config_owner *owner_of(const struct config_owner *owners, uint32_t count,
+					   const uint8_t address[16])
+{
+	uint32_t low = 0;
+	uint32_t high = count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (config_range_has(&owners[middle].range, address))
+			return &owners[middle];
+		if (memcmp(owners[middle].range.first, address, 16) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+const struct config_pool *config_pool_of(const struct config *config, const uint8_t address[16])
+{
+	const struct config_owner *owner =
+		owner_of(config->pool_owners, config->pool_owners_count, address);
+
+	return owner ? &config->pools[owner->index] : NULL;
+}
+
+const struct config_source *config_source_of(const struct config *config, const uint8_t address[16])
+{
+	const struct config_owner *owner =
+		owner_of(config->source_owners, config->sources_count, address);
+
+	return owner ? &config->sources[owner->index] : NULL;
+}

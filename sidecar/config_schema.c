@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tables of config_schema.h. Every key of tollgate.yaml stands here once for libcyaml and, if
+ * it is more than a plain text, once with its unit, default and bounds; tollgate.yaml(5) lists them
+ * in this order.
+ */
+#include "sidecar/config_schema.h"
+
+#include <errno.h>
+
+#define TEXT(key_, structure, member)                                                             \
+	CYAML_FIELD_STRING_PTR(key_, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member, \
+			       1, CYAML_UNLIMITED)
+#define NAME(key_, structure, member) \
+	CYAML_FIELD_STRING_PTR(key_, CYAML_FLAG_POINTER, structure, member, 1, CYAML_UNLIMITED)
+#define LIST(key_, structure, member, schema)                                                   \
+	CYAML_FIELD_SEQUENCE(key_, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, member, \
+			     schema, 0, CYAML_UNLIMITED)
+#define PART(key_, structure, member, fields) \
+	CYAML_FIELD_MAPPING(key_, CYAML_FLAG_OPTIONAL, structure, member, fields)
+/* A mapping whose members lie in the struct around it. */
+#define INLINE(key_, structure, fields_)                  \
+	{                                                 \
+		.key = key_, .data_offset = 0, .value = { \
+			.type = CYAML_MAPPING,            \
+			.flags = CYAML_FLAG_OPTIONAL,     \
+			.data_size = sizeof(structure),   \
+			.mapping = {.fields = fields_}    \
+		}                                         \
+	}
+
+static const cyaml_schema_value_t text_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
+
+/* ---- limits
+ * --------------------------------------------------------------------------------------- */
+
+#define LIMIT(key_, limit) TEXT(key_, struct config_limits, key[limit].text)
+
+static const cyaml_schema_field_t reserve_fields[] = {
+	LIMIT("transactional", LIMIT_RESERVE_TRANSACTIONAL),
+	LIMIT("engaged", LIMIT_RESERVE_ENGAGED), CYAML_FIELD_END};
+static const cyaml_schema_field_t hour_fields[] = {LIMIT("transactional", LIMIT_HOUR_TRANSACTIONAL),
+						   LIMIT("engaged", LIMIT_HOUR_ENGAGED),
+						   CYAML_FIELD_END};
+static const cyaml_schema_field_t day_fields[] = {LIMIT("transactional", LIMIT_DAY_TRANSACTIONAL),
+						  LIMIT("engaged", LIMIT_DAY_ENGAGED),
+						  CYAML_FIELD_END};
+static const cyaml_schema_field_t connection_fields[] = {
+	LIMIT("transactional", LIMIT_CONNECTIONS_TRANSACTIONAL),
+	LIMIT("engaged", LIMIT_CONNECTIONS_ENGAGED), CYAML_FIELD_END};
+
+#define TOTAL_FIELDS                                                                            \
+	LIMIT("rate", LIMIT_RATE), LIMIT("burst", LIMIT_BURST), LIMIT("strict", LIMIT_STRICT),  \
+		INLINE("reserve", struct config_limits, reserve_fields),                        \
+		LIMIT("hour", LIMIT_HOUR),                                                      \
+		INLINE("hour_reserve", struct config_limits, hour_fields),                      \
+		LIMIT("hour_starts", LIMIT_HOUR_STARTS), LIMIT("day", LIMIT_DAY),               \
+		INLINE("day_reserve", struct config_limits, day_fields),                        \
+		LIMIT("day_starts", LIMIT_DAY_STARTS), LIMIT("connections", LIMIT_CONNECTIONS), \
+		INLINE("connection_reserve", struct config_limits, connection_fields),          \
+		LIMIT("connection_rate", LIMIT_CONNECTION_RATE),                                \
+		LIMIT("connection_burst", LIMIT_CONNECTION_BURST)
+
+static const cyaml_schema_field_t total_fields[] = {TOTAL_FIELDS, CYAML_FIELD_END};
+static const cyaml_schema_field_t flow_fields[] = {
+	TOTAL_FIELDS,
+	LIMIT("messages_per_connection", LIMIT_MESSAGES_PER_CONNECTION),
+	LIMIT("count", LIMIT_COUNT),
+	LIMIT("adapt", LIMIT_ADAPT),
+	LIMIT("floor", LIMIT_FLOOR),
+	LIMIT("ceiling", LIMIT_CEILING),
+	LIMIT("start", LIMIT_START),
+	CYAML_FIELD_END};
+
+static const struct config_word count_words[] = {
+	{"messages",   CONFIG_COUNT_MESSAGES  },
+	     {"recipients", CONFIG_COUNT_RECIPIENTS},
+	      {NULL,	     0		      }
+};
+
+#define AT(limit) offsetof(struct config_limits, key[limit])
+#define U32_MOST  (UINT32_MAX - 1)
+#define HOUR_NS	  UINT64_C(3600000000000)
+
+const struct config_key config_limit_keys[] = {
+	[LIMIT_RATE] = {"rate",				CONFIG_RATE,     AT(LIMIT_RATE),	     NULL, 0, 0,	 NULL	     },
+	[LIMIT_BURST] = {"burst",				  CONFIG_NUMBER,	 AT(LIMIT_BURST),		  NULL, 1, U32_MOST, NULL	 },
+	[LIMIT_STRICT] = {"strict",			    CONFIG_SWITCH,   AT(LIMIT_STRICT),	     NULL, 0, 0,	 NULL	     },
+	[LIMIT_RESERVE_TRANSACTIONAL] = {"reserve.transactional",		  CONFIG_PART,
+			 AT(LIMIT_RESERVE_TRANSACTIONAL),						  NULL, 0, U32_MOST, NULL	 },
+	[LIMIT_RESERVE_ENGAGED] = {"reserve.engaged",		      CONFIG_PART,	   AT(LIMIT_RESERVE_ENGAGED),  NULL,
+			   0,											U32_MOST, NULL	    },
+	[LIMIT_HOUR] = {"hour",				CONFIG_CAP,	    AT(LIMIT_HOUR),		    NULL, 1, U32_MOST, NULL	   },
+	[LIMIT_HOUR_TRANSACTIONAL] = {"hour_reserve.transactional",	    CONFIG_PART,
+			      AT(LIMIT_HOUR_TRANSACTIONAL),						    NULL, 0, U32_MOST, NULL	   },
+	[LIMIT_HOUR_ENGAGED] = {"hour_reserve.engaged",		CONFIG_PART,     AT(LIMIT_HOUR_ENGAGED),     NULL,
+			0,											U32_MOST, NULL	 },
+	[LIMIT_HOUR_STARTS] = {"hour_starts",		      CONFIG_DURATION, AT(LIMIT_HOUR_STARTS),      NULL, 0,
+			       HOUR_NS - 1,											NULL	},
+	[LIMIT_DAY] = {"day",			      CONFIG_CAP,	  AT(LIMIT_DAY),		 NULL, 1, U32_MOST, NULL	},
+	[LIMIT_DAY_TRANSACTIONAL] = {"day_reserve.transactional",	  CONFIG_PART,
+			     AT(LIMIT_DAY_TRANSACTIONAL),							  NULL, 0, U32_MOST, NULL	 },
+	[LIMIT_DAY_ENGAGED] = {"day_reserve.engaged",	      CONFIG_PART,	   AT(LIMIT_DAY_ENGAGED),	  NULL, 0,
+			       U32_MOST,											   NULL	     },
+	[LIMIT_DAY_STARTS] = {"day_starts",			    CONFIG_DURATION, AT(LIMIT_DAY_STARTS),	   NULL, 0,
+			      24 * HOUR_NS - 1,										   NULL	    },
+	[LIMIT_CONNECTIONS] = {"connections",		      CONFIG_CAP,	  AT(LIMIT_CONNECTIONS),	 NULL, 1, 65534,
+			       NULL													   },
+	[LIMIT_CONNECTIONS_TRANSACTIONAL] = {"connection_reserve.transactional", CONFIG_PART,
+			     AT(LIMIT_CONNECTIONS_TRANSACTIONAL),						  NULL, 0, 65534,
+			     NULL													   },
+	[LIMIT_CONNECTIONS_ENGAGED] = {"connection_reserve.engaged",	     CONFIG_PART,
+			       AT(LIMIT_CONNECTIONS_ENGAGED),						      NULL, 0, 65534,    NULL	  },
+	[LIMIT_CONNECTION_RATE] = {"connection_rate",		      CONFIG_RATE,	   AT(LIMIT_CONNECTION_RATE),  NULL,
+			   0,											0,	 NULL	     },
+	[LIMIT_CONNECTION_BURST] = {"connection_burst",			CONFIG_NUMBER,   AT(LIMIT_CONNECTION_BURST),
+			    NULL,										  1, U32_MOST, NULL	   },
+	[LIMIT_MESSAGES_PER_CONNECTION] = {"messages_per_connection",	      CONFIG_CAP,
+			   AT(LIMIT_MESSAGES_PER_CONNECTION),						      NULL, 1, 65535,    NULL	  },
+	[LIMIT_COUNT] = {"count",				  CONFIG_WORD,     AT(LIMIT_COUNT),		NULL, 0, 0,	    count_words},
+	[LIMIT_ADAPT] = {"adapt",				  CONFIG_SWITCH,	 AT(LIMIT_ADAPT),		  NULL, 0, 0,	      NULL	  },
+	[LIMIT_FLOOR] = {"floor",				  CONFIG_RATE,     AT(LIMIT_FLOOR),		NULL, 0, 0,	    NULL	},
+	[LIMIT_CEILING] = {"ceiling",			      CONFIG_RATE,	   AT(LIMIT_CEILING),	      NULL, 0, 0,	  NULL	      },
+	[LIMIT_START] = {"start",				  CONFIG_RATE,     AT(LIMIT_START),		NULL, 0, 0,	    NULL	},
+	[LIMIT_KEYS] = {NULL,			       0,		 0,			    NULL, 0, 0,	NULL	    },
+};
+
+const char *config_limit_name(enum config_limit limit)
+{
+	return (unsigned)limit < LIMIT_KEYS ? config_limit_keys[limit].name : "invalid";
+}
+
+/* ---- the segment
+ * ---------------------------------------------------------------------------------- */
+
+#define SEGMENT(member) offsetof(struct config_segment, member)
+
+static const cyaml_schema_field_t segment_fields[] = {
+	TEXT("path", struct config_segment, path),
+	TEXT("group", struct config_segment, group),
+	TEXT("owner", struct config_segment, owner),
+	TEXT("flows", struct config_segment, flows.text),
+	TEXT("workers", struct config_segment, workers.text),
+	TEXT("ring", struct config_segment, ring.text),
+	TEXT("minutes", struct config_segment, minutes.text),
+	TEXT("leases", struct config_segment, leases.text),
+	TEXT("longest_reservation", struct config_segment, longest_reservation.text),
+	CYAML_FIELD_END};
+
+const struct config_key config_segment_keys[] = {
+	{"flows",		  CONFIG_NUMBER,	 SEGMENT(flows),		 "65536", 16,      UINT64_C(1) << 28, NULL},
+	{"workers",		    CONFIG_NUMBER,   SEGMENT(workers),	     "256",   1,       65534,	      NULL},
+	{"ring",		 CONFIG_NUMBER,	SEGMENT(ring),		       "1024",  16,	   1 << 20,	    NULL},
+	{"minutes",		    CONFIG_NUMBER,   SEGMENT(minutes),	     "60",	   1,	      1440,		    NULL},
+	{"leases",		   CONFIG_NUMBER,	  SEGMENT(leases),		   "1024",  1,	      65536,	     NULL},
+	{"longest_reservation", CONFIG_DURATION, SEGMENT(longest_reservation), "5m",    1000000,
+	 24 * HOUR_NS,											      NULL},
+	{NULL,		  0,		  0,			    NULL,	   0,	      0,		 NULL},
+};
+
+/* ---- pools, sources, streams, destinations, overrides
+ * ----------------------------------------------- */
+
+static const cyaml_schema_field_t pool_fields[] = {
+	NAME("name", struct config_pool, name),
+	CYAML_FIELD_SEQUENCE("sources", CYAML_FLAG_POINTER, struct config_pool, sources,
+			     &text_schema, 1, CYAML_UNLIMITED),
+	PART("total", struct config_pool, total, total_fields), CYAML_FIELD_END};
+static const cyaml_schema_value_t pool_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_pool, pool_fields)};
+
+static const cyaml_schema_field_t source_fields[] = {
+	NAME("address", struct config_source, address),
+	CYAML_FIELD_MAPPING("total", CYAML_FLAG_DEFAULT, struct config_source, total, total_fields),
+	CYAML_FIELD_END};
+static const cyaml_schema_value_t source_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_source, source_fields)};
+
+static const cyaml_schema_field_t stream_fields[] = {
+	NAME("name", struct config_stream, name),
+	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_DEFAULT, struct config_stream, limits,
+			    total_fields),
+	CYAML_FIELD_END};
+static const cyaml_schema_value_t stream_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_stream, stream_fields)};
+
+static const cyaml_schema_field_t destination_fields[] = {
+	NAME("name", struct config_destination, name),
+	LIST("domains", struct config_destination, domains, &text_schema),
+	LIST("mx", struct config_destination, mx, &text_schema),
+	LIST("addresses", struct config_destination, addresses, &text_schema),
+	PART("limits", struct config_destination, limits, flow_fields),
+	PART("total", struct config_destination, total, total_fields),
+	CYAML_FIELD_END};
+static const cyaml_schema_value_t destination_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_destination, destination_fields)};
+
+static const cyaml_schema_field_t override_fields[] = {
+	TEXT("pool", struct config_override, pool), TEXT("source", struct config_override, source),
+	NAME("destination", struct config_override, destination),
+	CYAML_FIELD_MAPPING("limits", CYAML_FLAG_DEFAULT, struct config_override, limits,
+			    flow_fields),
+	CYAML_FIELD_END};
+static const cyaml_schema_value_t override_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_override, override_fields)};
+
+/* ---- eBPF
+ * ----------------------------------------------------------------------------------------- */
+
+#define EBPF(member) offsetof(struct config_ebpf, member)
+#define GATE(member) offsetof(struct config_gate_rule, member)
+
+static const struct config_word mode_words[] = {
+	{"observe", CONFIG_GATE_OBSERVE},
+	{"pace",	 CONFIG_GATE_PACE	 },
+	{"deny",	 CONFIG_GATE_DENY	 },
+	{NULL,      0		  }
+};
+static const struct config_word stale_words[] = {
+	{"open",	 CONFIG_GATE_OPEN	 },
+	    {"closed", CONFIG_GATE_CLOSED},
+	    {NULL,	   0		    }
+};
+/* What connect() may fail with: others break programs (EINPROGRESS would look like a success). */
+static const struct config_word errno_words[] = {
+	{"EPERM",	  EPERM	       },
+	{"EACCES",	   EACCES	 },
+	{"ECONNREFUSED",	 ECONNREFUSED },
+	{"ENETUNREACH",	ENETUNREACH  },
+	{"EHOSTUNREACH",	 EHOSTUNREACH },
+	{"ETIMEDOUT",     ETIMEDOUT    },
+	{"EADDRNOTAVAIL", EADDRNOTAVAIL},
+	{NULL,	       0		}
+};
+
+static const cyaml_schema_field_t gate_fields[] = {
+	TEXT("destination", struct config_gate_rule, destination),
+	TEXT("cgroup", struct config_gate_rule, cgroup),
+	TEXT("mode", struct config_gate_rule, mode.text),
+	TEXT("second", struct config_gate_rule, second.text),
+	TEXT("minute", struct config_gate_rule, minute.text),
+	TEXT("hour", struct config_gate_rule, hour.text),
+	TEXT("connections", struct config_gate_rule, connections.text),
+	CYAML_FIELD_END};
+static const cyaml_schema_value_t gate_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_gate_rule, gate_fields)};
+
+static const cyaml_schema_field_t ebpf_fields[] = {
+	LIST("cgroups", struct config_ebpf, cgroups, &text_schema),
+	LIST("ports", struct config_ebpf, ports_text, &text_schema),
+	TEXT("mode", struct config_ebpf, mode.text),
+	TEXT("longest_wait", struct config_ebpf, longest_wait.text),
+	TEXT("refuse_errno", struct config_ebpf, refuse_errno.text),
+	TEXT("stale", struct config_ebpf, stale.text),
+	TEXT("on_stale", struct config_ebpf, on_stale.text),
+	TEXT("pin", struct config_ebpf, pin.text),
+	TEXT("resolve", struct config_ebpf, resolve.text),
+	LIST("rules", struct config_ebpf, rules, &gate_schema),
+	CYAML_FIELD_END};
+
+const struct config_key config_ebpf_keys[] = {
+	{"mode",	 CONFIG_WORD,     EBPF(mode),	  "observe", 0,			0,		   mode_words },
+	{"longest_wait", CONFIG_DURATION, EBPF(longest_wait), "12s",     1000000,
+	 60 * UINT64_C(1000000000),									  NULL	},
+	{"refuse_errno", CONFIG_WORD,     EBPF(refuse_errno), "EPERM",   0,		      0,		 errno_words},
+	{"stale",	  CONFIG_DURATION, EBPF(stale),	"10s",     UINT64_C(1000000000), 24 * HOUR_NS, NULL       },
+	{"on_stale",     CONFIG_WORD,	  EBPF(on_stale),	  "open",	  0,		     0,		stale_words},
+	{"pin",		CONFIG_SWITCH,   EBPF(pin),	  "false",   0,		      0,		 NULL	     },
+	{"resolve",	    CONFIG_SWITCH,   EBPF(resolve),	  "true",	  0,		     0,		NULL	    },
+	{NULL,	       0,		  0,		     NULL,	   0,		      0,		 NULL	     },
+};
+
+const struct config_key config_gate_keys[] = {
+	{"mode",	 CONFIG_WORD,   GATE(mode),	  NULL, 0, 0,	      mode_words},
+	{"second",	   CONFIG_NUMBER, GATE(second),	NULL, 1, 1000000,  NULL      },
+	{"minute",	   CONFIG_NUMBER, GATE(minute),	NULL, 1, 60000000, NULL      },
+	{"hour",	 CONFIG_NUMBER, GATE(hour),	    NULL, 1, U32_MOST, NULL	   },
+	{"connections", CONFIG_NUMBER, GATE(connections), NULL, 1, 65534,	  NULL      },
+	{NULL,	       0,		  0,		     NULL, 0, 0,	 NULL	     },
+};
+
+/* ---- the whole
+ * ------------------------------------------------------------------------------------ */
+
+#define TOP(member) offsetof(struct config, member)
+
+static const struct config_word loss_words[] = {
+	{"keep",	 CONFIG_LOSS_KEEP	 },
+	{"open",	 CONFIG_LOSS_OPEN	 },
+	{"closed", CONFIG_LOSS_CLOSED},
+	{NULL,     0		 }
+};
+static const struct config_word format_words[] = {
+	{"text", CONFIG_LOG_TEXT},
+	   {"json", CONFIG_LOG_JSON},
+	      {NULL,   0	      }
+};
+static const struct config_word level_words[] = {
+	{"error",	  CONFIG_LOG_ERROR  },
+	     {"warning", CONFIG_LOG_WARNING},
+	      {"notice",	 CONFIG_LOG_NOTICE },
+	{"info",	 CONFIG_LOG_INFO	},
+	     {"debug",   CONFIG_LOG_DEBUG  },
+	      {NULL,	     0		      }
+};
+
+const struct config_key config_top_keys[] = {
+	{"builtin",	    CONFIG_SWITCH,   TOP(builtin),		 "true", 0, 0,		       NULL	   },
+	{"on_sidecar_loss",    CONFIG_WORD,	 TOP(on_sidecar_loss),    "keep", 0, 0,		     loss_words  },
+	{"sidecar_lost_after", CONFIG_DURATION, TOP(sidecar_lost_after), "30s",
+	 UINT64_C(1000000000),						      7 * 24 * HOUR_NS, NULL	     },
+	{"log.format",	       CONFIG_WORD,	    TOP(log.format),	     "text", 0, 0,		   format_words},
+	{"log.level",	      CONFIG_WORD,	   TOP(log.level),	   "info", 0, 0,		 level_words },
+	{NULL,		 0,		  0,		       NULL,   0, 0,		 NULL	     },
+};
+
+static const cyaml_schema_field_t log_fields[] = {TEXT("format", struct config_log, format.text),
+						  TEXT("level", struct config_log, level.text),
+						  CYAML_FIELD_END};
+
+static const cyaml_schema_field_t config_fields[] = {
+	TEXT("builtin", struct config, builtin.text),
+	PART("segment", struct config, segment, segment_fields),
+	TEXT("user", struct config, user),
+	TEXT("time_zone", struct config, time_zone),
+	TEXT("on_sidecar_loss", struct config, on_sidecar_loss.text),
+	TEXT("sidecar_lost_after", struct config, sidecar_lost_after.text),
+	PART("log", struct config, log, log_fields),
+	PART("limits", struct config, limits, flow_fields),
+	PART("source_total", struct config, source_total, total_fields),
+	PART("stream_limits", struct config, stream_limits, total_fields),
+	LIST("pools", struct config, pools, &pool_schema),
+	LIST("sources", struct config, sources, &source_schema),
+	LIST("streams", struct config, streams, &stream_schema),
+	LIST("destinations", struct config, destinations, &destination_schema),
+	LIST("overrides", struct config, overrides, &override_schema),
+	PART("ebpf", struct config, ebpf, ebpf_fields),
+	CYAML_FIELD_END};
+
+const cyaml_schema_value_t config_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, config_fields)};

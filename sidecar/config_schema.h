@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The shape of tollgate.yaml: libcyaml's schema, and beside it a table of the keys that hold a
+ * number with a unit, a switch, or a word. Private to config*.c.
+ */
+#ifndef SIDECAR_CONFIG_SCHEMA_H
+#define SIDECAR_CONFIG_SCHEMA_H
+
+#include "sidecar/config.h"
+
+enum config_kind {
+	CONFIG_RATE,	 /* units_rate; value 0 is unlimited */
+	CONFIG_NUMBER,	 /* units_count */
+	CONFIG_CAP,	 /* units_count, or "unlimited": CONFIG_UNLIMITED */
+	CONFIG_PART,	 /* units_count, or units_share with .share set */
+	CONFIG_DURATION, /* units_duration */
+	CONFIG_SWITCH,	 /* true or false */
+	CONFIG_WORD,	 /* one of words */
+};
+
+struct config_word {
+	const char *text;
+	uint64_t value;
+};
+
+/* One scalar of a section. */
+struct config_key {
+	const char *name; /* under the section, "reserve.transactional" */
+	enum config_kind kind;
+	size_t offset;	      /* of its struct config_value */
+	const char *standard; /* the default as it would be written; NULL: none */
+	uint64_t least, most; /* of CONFIG_NUMBER, CONFIG_CAP, CONFIG_DURATION; most 0: no bound */
+	const struct config_word *words; /* up to one without text */
+};
+
+/* Tables end with an entry without a name. */
+extern const struct config_key config_top_keys[];     /* of struct config */
+extern const struct config_key config_segment_keys[]; /* of struct config_segment */
+extern const struct config_key
+	config_limit_keys[]; /* of struct config_limits, by enum config_limit */
+extern const struct config_key config_ebpf_keys[]; /* of struct config_ebpf */
+extern const struct config_key config_gate_keys[]; /* of struct config_gate_rule */
+
+extern const cyaml_schema_value_t config_schema;
+
+/* Turns a text into value, period_ns and share by its key. 0, or -EINVAL with the reason. */
+int config_value_read(const struct config_key *key, const char *text, struct config_value *value,
+		      char *reason, size_t size);
+
+/* ---- one file being checked: what config*.c hand each other
+ * ---------------------------------------- */
+
+struct config_checking {
+	struct config *config;
+	const char *file; /* as the caller of config_load() named it */
+	struct yaml_marks *marks;
+	struct config_report *report;
+	const char *list; /* of public suffixes */
+};
+
+/* The place of a path ("destinations[%u].mx[%u]"), and a problem there. */
+struct yaml_mark config_place(const struct config_checking *checking, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void config_error(const struct config_checking *checking, struct yaml_mark mark, const char *format,
+		  ...) __attribute__((format(printf, 3, 4)));
+void config_warning(const struct config_checking *checking, struct yaml_mark mark,
+		    const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Order of qsort for struct config_owner: by address. */
+int config_owner_order(const void *a, const void *b);
+
+/* Memory of the config: zeroed, NULL if there is none. */
+void *config_allocate(struct config *config, size_t count, size_t size);
+void config_release(struct config *config, void *memory);
+
+/* Reads every value of the file (config_value.c). */
+void config_read_values(const struct config_checking *checking);
+/* Pools, sources, overrides, destinations and the table of names (config_names.c). 0 or -ENOMEM. */
+int config_read_names(const struct config_checking *checking);
+/* Limits that contradict or shadow each other (config_check.c). */
+void config_check_limits(const struct config_checking *checking);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From texts to numbers: every scalar of a file by the tables of config_schema.c. A value that is
+ * not written gets its default; one that cannot be read is an error at its place, and the reading
+ * goes on, so that a report holds all of them.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sidecar/config_schema.h"
+#include "sidecar/units.h"
+
+static int refuse(char *reason, size_t size, const char *why)
+{
+	snprintf(reason, size, "%s", why);
+	return -EINVAL;
+}
+
+static int read_switch(const char *text, struct config_value *value, char *reason, size_t size)
+{
+	static const char *const words[] = {"false", "true", "no", "yes", "off", "on"};
+
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcasecmp(text, words[i]) != 0)
+			continue;
+		value->value = i & 1;
+		return 0;
+	}
+	return refuse(reason, size, "must be true or false");
+}
+
+static int read_word(const struct config_word *words, const char *text, struct config_value *value,
+		     char *reason, size_t size)
+{
+	size_t used;
+
+	for (const struct config_word *word = words; word->text; word++) {
+		if (strcmp(text, word->text) != 0)
+			continue;
+		value->value = word->value;
+		return 0;
+	}
+	used = (size_t)snprintf(reason, size, "must be one of");
+	for (const struct config_word *word = words; word->text && used < size; word++)
+		used += (size_t)snprintf(reason + used, size - used, " %s", word->text);
+	return -EINVAL;
+}
+
+static int in_bounds(const struct config_key *key, const struct config_value *value, char *reason,
+		     size_t size)
+{
+	char least[64];
+	char most[64];
+
+	if (key->most == 0 || value->share || value->value == CONFIG_UNLIMITED ||
+	    (value->value >= key->least && value->value <= key->most))
+		return 0;
+	if (key->kind == CONFIG_DURATION) {
+		units_duration_text(key->least, least, sizeof(least));
+		/* A bound such as 59m 59s 999ms is told as what it lies below. */
+		if (key->most % 1000 == 999) {
+			units_duration_text(key->most + 1, most, sizeof(most));
+			snprintf(reason, size, "must be from %s to less than %s", least, most);
+			return -EINVAL;
+		}
+		units_duration_text(key->most, most, sizeof(most));
+	} else {
+		units_count_text(key->least, least, sizeof(least));
+		units_count_text(key->most, most, sizeof(most));
+	}
+	snprintf(reason, size, "must be from %s to %s", least, most);
+	return -EINVAL;
+}
+
+int config_value_read(const struct config_key *key, const char *text, struct config_value *value,
+		      char *reason, size_t size)
+{
+	struct units_rate rate = {0, 0};
+	const char *why = "";
+	uint32_t share = 0;
+	int rc = 0;
+
+	switch (key->kind) {
+	case CONFIG_RATE:
+		rc = units_rate(text, &rate, &why);
+		value->value = rate.count;
+		value->period_ns = rate.period_ns;
+		break;
+	case CONFIG_CAP:
+		if (strcmp(text, "unlimited") == 0) {
+			value->value = CONFIG_UNLIMITED;
+			return 0;
+		}
+		rc = units_count(text, &value->value, &why);
+		break;
+	case CONFIG_NUMBER: rc = units_count(text, &value->value, &why); break;
+	case CONFIG_PART:
+		if (strchr(text, '%')) {
+			rc = units_share(text, &share, &why);
+			value->value = share;
+			value->share = 1;
+		} else {
+			rc = units_count(text, &value->value, &why);
+		}
+		break;
+	case CONFIG_DURATION: rc = units_duration(text, &value->value, &why); break;
+	case CONFIG_SWITCH: return read_switch(text, value, reason, size);
+	case CONFIG_WORD: return read_word(key->words, text, value, reason, size);
+	}
+	return rc < 0 ? refuse(reason, size, why) : in_bounds(key, value, reason, size);
+}
+
+/* ---- problems at places
+ * --------------------------------------------------------------------------- */
+
+struct yaml_mark config_place(const struct config_checking *checking, const char *format, ...)
+{
+	struct yaml_mark mark = {0, 0};
+	char path[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(path, sizeof(path), format, args);
+	va_end(args);
+	yaml_marks_find(checking->marks, path, &mark);
+	return mark;
+}
+
+void config_error(const struct config_checking *checking, struct yaml_mark mark, const char *format,
+		  ...)
+{
+	char text[sizeof(((struct config_problem *)NULL)->text)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	config_report_add(checking->report, true, checking->file, mark, "%s", text);
+}
+
+void config_warning(const struct config_checking *checking, struct yaml_mark mark,
+		    const char *format, ...)
+{
+	char text[sizeof(((struct config_problem *)NULL)->text)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	config_report_add(checking->report, false, checking->file, mark, "%s", text);
+}
+
+/* ---- all values
+ * ----------------------------------------------------------------------------------- */
+
+/* The values of one section, which stands at `path` in the file ("" for the top). */
+static void read_section(const struct config_checking *checking, const struct config_key *keys,
+			 void *section, const char *path)
+{
+	char reason[160];
+
+	for (const struct config_key *key = keys; key->name; key++) {
+		struct config_value *value =
+			(struct config_value *)(void *)((char *)section + key->offset);
+
+		if (!value->text) {
+			if (key->standard)
+				config_value_read(key, key->standard, value, reason,
+						  sizeof(reason));
+			continue;
+		}
+		value->mark = config_place(checking, "%s%s%s", path, *path ? "." : "", key->name);
+		if (config_value_read(key, value->text, value, reason, sizeof(reason)) < 0)
+			config_error(checking, value->mark, "%s: '%.40s': %s", key->name,
+				     value->text, reason);
+	}
+}
+
+static void read_limits(const struct config_checking *checking, struct config_limits *limits,
+			const char *format, unsigned i)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), format, i); /* a constant of this file */
+	read_section(checking, config_limit_keys, limits, path);
+}
+
+static void read_lists(const struct config_checking *checking)
+{
+	struct config *config = checking->config;
+
+	for (unsigned i = 0; i < config->pools_count; i++)
+		read_limits(checking, &config->pools[i].total, "pools[%u].total", i);
+	for (unsigned i = 0; i < config->sources_count; i++)
+		read_limits(checking, &config->sources[i].total, "sources[%u].total", i);
+	for (unsigned i = 0; i < config->streams_count; i++)
+		read_limits(checking, &config->streams[i].limits, "streams[%u].limits", i);
+	for (unsigned i = 0; i < config->destinations_count; i++) {
+		read_limits(checking, &config->destinations[i].limits, "destinations[%u].limits",
+			    i);
+		read_limits(checking, &config->destinations[i].total, "destinations[%u].total", i);
+	}
+	for (unsigned i = 0; i < config->overrides_count; i++)
+		read_limits(checking, &config->overrides[i].limits, "overrides[%u].limits", i);
+}
+
+void config_read_values(const struct config_checking *checking)
+{
+	struct config *config = checking->config;
+	uint64_t ring;
+
+	read_section(checking, config_top_keys, config, "");
+	read_section(checking, config_segment_keys, &config->segment, "segment");
+	read_section(checking, config_ebpf_keys, &config->ebpf, "ebpf");
+	read_limits(checking, &config->limits, "limits", 0);
+	read_limits(checking, &config->source_total, "source_total", 0);
+	read_limits(checking, &config->stream_limits, "stream_limits", 0);
+	read_lists(checking);
+	for (unsigned i = 0; i < config->ebpf.rules_count; i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "ebpf.rules[%u]", i);
+		read_section(checking, config_gate_keys, &config->ebpf.rules[i], path);
+	}
+	ring = config->segment.ring.value;
+	if (ring & (ring - 1))
+		config_error(checking, config->segment.ring.mark,
+			     "ring: must be a power of two, such as 1024");
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgate check FILE: is this configuration good, and what does it come to?
+ *
+ * Errors and warnings go to standard error, one a line, "FILE:LINE:COLUMN: error: ...". A good file
+ * is answered with the effective limits of each flow that it names, and where each of them comes
+ * from. `check --builtin` prints the built-in configuration as it stands.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/builtin.h"
+#include "sidecar/config.h"
+#include "sidecar/ctl/command.h"
+#include "sidecar/policy.h"
+
+static int usage(FILE *out, int status)
+{
+	fputs("usage: tollgate check [--all] FILE\n"
+	      "       tollgate check --builtin\n\n"
+	      "Checks a configuration and prints the effective limits of each flow that it names\n"
+	      "(--all: of the built-in destinations, too), with the line each limit comes from.\n"
+	      "--builtin prints the built-in configuration. Status 1: the file has errors.\n",
+	      out);
+	return status;
+}
+
+static void print_problems(struct config_report *report)
+{
+	char text[1024];
+
+	config_report_sort(report);
+	for (uint32_t i = 0; i < report->count; i++)
+		fprintf(stderr, "%s\n",
+			config_problem_text(&report->problems[i], text, sizeof(text)));
+}
+
+/* ---- limits
+ * --------------------------------------------------------------------------------------- */
+
+static void print_row(const char *name, const char *value, const char *origin)
+{
+	printf("  %-24s %-36s %s\n", name, value, origin);
+}
+
+/* What the rate comes to over the windows that receivers count in. */
+static void print_windows(const struct policy *policy)
+{
+	static const struct {
+		const char *name;
+		uint64_t ns;
+	} windows[] = {
+		{"a minute", UNITS_MINUTE_NS},
+		     {"hour",   UNITS_HOUR_NS  },
+		      {"day",    UNITS_DAY_NS	  }
+	   };
+	char text[128] = "";
+	char count[32];
+	size_t used = 0;
+
+	if (policy->limits.interval_ns == 0)
+		return;
+	for (unsigned i = 0; i < 3; i++)
+		used += (size_t)snprintf(
+			text + used, sizeof(text) - used, "%s%s in %s", i ? ", " : "",
+			units_count_text(policy_window_most(&policy->limits, windows[i].ns), count,
+					 sizeof(count)),
+			windows[i].name);
+	print_row("  (at most, by the rate)", text, "");
+}
+
+static void print_policy(const struct policy *policy)
+{
+	static const enum config_limit keys[] = {
+		LIMIT_RATE,
+		LIMIT_BURST,
+		LIMIT_HOUR,
+		LIMIT_HOUR_STARTS,
+		LIMIT_DAY,
+		LIMIT_DAY_STARTS,
+		LIMIT_CONNECTIONS,
+		LIMIT_CONNECTION_RATE,
+		LIMIT_CONNECTION_BURST,
+		LIMIT_MESSAGES_PER_CONNECTION,
+		LIMIT_COUNT,
+		LIMIT_ADAPT,
+		LIMIT_FLOOR,
+		LIMIT_CEILING,
+		LIMIT_START,
+	};
+	char value[128];
+	char origin[256];
+
+	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		policy_value_text(policy, keys[i], value, sizeof(value));
+		if (strcmp(value, "-") == 0)
+			continue;
+		/* What nobody wrote and what has no effect would only fill the page. */
+		if (!policy->origin[keys[i]].file && keys[i] != LIMIT_RATE &&
+		    keys[i] != LIMIT_BURST)
+			continue;
+		print_row(config_limit_name(keys[i]), value,
+			  policy_origin_text(policy, keys[i], origin, sizeof(origin)));
+		if (keys[i] == LIMIT_RATE)
+			print_windows(policy);
+	}
+	putchar('\n');
+}
+
+static void print_destination(const struct config *config,
+			      const struct config_destination *destination)
+{
+	struct policy policy;
+
+	policy_flow(config, NULL, destination->name, &policy);
+	printf("any source -> %s\n", destination->name);
+	print_policy(&policy);
+	policy_destination(config, destination->name, &policy);
+	if (!policy_limits_any(&policy))
+		return;
+	printf("all sources -> %s\n", destination->name);
+	print_policy(&policy);
+}
+
+static void print_sources(const struct config *config)
+{
+	struct policy policy;
+
+	for (uint32_t i = 0; i < config->pools_count; i++) {
+		policy_source(config, config->pools[i].ranges[0].first, &policy);
+		if (!policy_limits_any(&policy))
+			continue;
+		printf("each source of pool %s -> all destinations\n", config->pools[i].name);
+		print_policy(&policy);
+	}
+	for (uint32_t i = 0; i < config->sources_count; i++) {
+		policy_source(config, config->sources[i].range.first, &policy);
+		printf("%s -> all destinations\n", config->sources[i].address);
+		print_policy(&policy);
+	}
+	policy_stream(config, "", &policy);
+	if (policy_limits_any(&policy)) {
+		printf("each stream\n");
+		print_policy(&policy);
+	}
+	for (uint32_t i = 0; i < config->streams_count; i++) {
+		policy_stream(config, config->streams[i].name, &policy);
+		printf("stream %s\n", config->streams[i].name);
+		print_policy(&policy);
+	}
+}
+
+static void print_overrides(const struct config *config)
+{
+	for (uint32_t i = 0; i < config->overrides_count; i++) {
+		const struct config_override *override = &config->overrides[i];
+		struct policy policy;
+
+		policy_flow(config,
+			    override->of_pool ? override->of_pool->ranges[0].first
+					      : override->range.first,
+			    override->canonical, &policy);
+		printf("%s%s -> %s\n", override->of_pool ? "pool " : "",
+		       override->of_pool ? override->pool : override->source, override->canonical);
+		print_policy(&policy);
+	}
+}
+
+static void print_config(const struct config *config, bool all)
+{
+	struct policy policy;
+
+	policy_flow(config, NULL, "", &policy);
+	printf("any source -> any other destination\n");
+	print_policy(&policy);
+	for (uint32_t i = 0; i < config->effective_count; i++)
+		if (all || !config->effective[i]->builtin)
+			print_destination(config, config->effective[i]);
+	print_overrides(config);
+	print_sources(config);
+}
+
+/* ---- the command
+ * ---------------------------------------------------------------------------------- */
+
+static int check_builtin(void)
+{
+	struct config_report report = {.count = 0};
+	struct config *config = NULL;
+	int rc = config_builtin(NULL, &config, &report);
+
+	print_problems(&report);
+	config_report_free(&report);
+	config_free(config);
+	fwrite(builtin_config, 1, builtin_config_size(), stdout);
+	return rc < 0 ? 1 : 0;
+}
+
+static int check_file(const char *path, bool all)
+{
+	struct config_report report = {.count = 0};
+	struct config *config = NULL;
+	int rc = config_read(path, NULL, &config, &report);
+
+	print_problems(&report);
+	if (rc == 0) {
+		print_config(config, all);
+		config_free(config);
+	}
+	fflush(stdout);
+	if (report.errors || report.warnings || rc == 0)
+		fprintf(stderr, "%s: %u error%s, %u warning%s\n", path, report.errors,
+			report.errors == 1 ? "" : "s", report.warnings,
+			report.warnings == 1 ? "" : "s");
+	config_report_free(&report);
+	return rc < 0 ? 1 : 0;
+}
+
+int ctl_check(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"builtin", no_argument, NULL, 'b'},
+		{"all",	no_argument, NULL, 'a'},
+		{"help",	 no_argument, NULL, 'h'},
+		{NULL,      0,		  NULL, 0	 }
+	  };
+	bool builtin = false;
+	bool all = false;
+	int option;
+
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+		if (option == 'h')
+			return usage(stdout, 0);
+		if (option == '?')
+			return usage(stderr, 2);
+		builtin = builtin || option == 'b';
+		all = all || option == 'a';
+	}
+	if (builtin)
+		return optind == argc ? check_builtin() : usage(stderr, 2);
+	if (argc - optind != 1)
+		return usage(stderr, 2);
+	return check_file(argv[optind], all);
+}

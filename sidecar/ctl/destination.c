@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgate destination NAME...: which destination does an MX host, a domain or an address belong
+ * to, and why? Asks the table that workers would be given for this configuration; needs no running
+ * sidecar.
+ */
+#include "shm/destination.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "sidecar/config.h"
+#include "sidecar/ctl/command.h"
+
+static int usage(FILE *out, int status)
+{
+	fputs("usage: tollgate destination [--json] [-c FILE] NAME...\n\n"
+	      "Says which destination each MX host, recipient's domain or address belongs to, by "
+	      "one of\n"
+	      "exact, suffix, address, registrable (rolled up by the Public Suffix List), "
+	      "default.\n"
+	      "-c FILE: by this configuration (" CONFIG_PATH_DEFAULT " if it is there, else the\n"
+	      "built-in one). --json: a line each, {\"name\", \"destination\", \"by\"}.\n"
+	      "Status 1: a NAME is neither a name nor an address (its destination is null).\n",
+	      out);
+	return status;
+}
+
+/* The length of the UTF-8 character at text, 0 if it is none. */
+static unsigned utf8_length(const unsigned char *text)
+{
+	unsigned length = text[0] < 0x80 ? 1 : text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+
+	if ((text[0] >= 0x80 && text[0] < 0xc2) || text[0] > 0xf4)
+		return 0;
+	for (unsigned i = 1; i < length; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
+		return 0;
+	return length;
+}
+
+/* A JSON string; bytes that are not UTF-8 become U+FFFD. */
+static void print_json(const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+
+	putchar('"');
+	while (*at) {
+		unsigned length = utf8_length(at);
+
+		if (length == 0)
+			fputs("\\ufffd", stdout);
+		else if (*at == '"' || *at == '\\')
+			printf("\\%c", *at);
+		else if (*at < 0x20 || *at == 0x7f)
+			printf("\\u%04x", *at);
+		else
+			fwrite(at, 1, length, stdout);
+		at += length ? length : 1;
+	}
+	putchar('"');
+}
+
+/* ---- why
+ * ------------------------------------------------------------------------------------------ */
+
+/* Whether an entry of mx matches the name, on a label boundary. */
+static bool suffix_matches(const char *name, const char *suffix)
+{
+	size_t dot = suffix[0] == '.';
+	size_t length = strlen(name);
+	size_t tail = strlen(suffix) - dot;
+
+	if (tail > 0 && suffix[dot + tail - 1] == '.')
+		tail--;
+	if (length < tail || strncasecmp(name + length - tail, suffix + dot, tail) != 0)
+		return false;
+	return length == tail ? !dot : name[length - tail - 1] == '.';
+}
+
+/* The longest of a destination's entries that is the reason for an answer, or NULL. */
+static const char *reason_suffix(const struct config_destination *destination, const char *name)
+{
+	const char *best = NULL;
+	uint32_t count;
+	char *const *mx = config_mx(destination, &count);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (suffix_matches(name, mx[i]) && (!best || strlen(mx[i]) > strlen(best)))
+			best = mx[i];
+	return best;
+}
+
+static const char *reason_domain(const struct config_destination *destination, const char *name)
+{
+	uint32_t count;
+	char *const *domains = config_domains(destination, &count);
+	char entry[DESTINATION_NAME_MAX + 1];
+
+	for (uint32_t i = 0; i < count; i++) {
+		size_t length = strlen(domains[i]);
+
+		if (destination_normalise(domains[i], entry) > 0 && strcmp(entry, name) == 0)
+			return domains[i];
+		if (length > 1 && domains[i][length - 1] == '*' &&
+		    strncasecmp(domains[i], name, length - 1) == 0)
+			return domains[i];
+	}
+	return NULL;
+}
+
+static const char *reason_address(const struct config_destination *destination,
+				  const uint8_t address[16])
+{
+	const char *best = NULL;
+	struct config_range range;
+	uint8_t narrow[16];
+	const char *why;
+	uint32_t count;
+	char *const *addresses = config_addresses(destination, &count);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (config_range_read(addresses[i], &range, &why) < 0 ||
+		    !config_range_has(&range, address) ||
+		    (best && memcmp(range.first, narrow, 16) < 0))
+			continue;
+		best = addresses[i];
+		memcpy(narrow, range.first, 16);
+	}
+	return best;
+}
+
+static void print_reason(const struct config *config, const struct destination_match *match,
+			 const char *name)
+{
+	const struct config_destination *destination =
+		match->index >= 0 ? config->effective[match->index] : NULL;
+	char normal[DESTINATION_NAME_MAX + 1];
+	const char *entry = NULL;
+
+	if (destination_normalise(name, normal) < 0)
+		normal[0] = '\0';
+	if (destination && match->by == DESTINATION_SUFFIX)
+		entry = reason_suffix(destination, normal);
+	else if (destination && match->by == DESTINATION_EXACT)
+		entry = reason_domain(destination, normal);
+	else if (destination && match->by == DESTINATION_ADDRESS)
+		entry = reason_address(destination, match->address);
+	if (entry)
+		printf(" %s", entry);
+	else if (match->by == DESTINATION_EXACT)
+		printf(" (its own name)");
+	else if (match->by == DESTINATION_REGISTRABLE && destination)
+		printf(" (its registrable domain belongs to it)");
+	else if (match->by == DESTINATION_DEFAULT)
+		printf(match->is_address ? " (an address that no destination names)"
+					 : " (a public suffix, or a name without a domain)");
+}
+
+static bool print_name(const struct config *config, const char *name, bool json)
+{
+	struct destination_match match;
+	bool good = destination_match(config->table, config->table_length, name, &match) == 0;
+
+	if (json) {
+		fputs("{\"name\": ", stdout);
+		print_json(name);
+		fputs(", \"destination\": ", stdout);
+		if (good) {
+			print_json(match.name);
+			printf(", \"by\": \"%s\"}\n", destination_by_name(match.by));
+		} else {
+			puts("null, \"by\": null}");
+		}
+		return good;
+	}
+	if (!good) {
+		fputs("tollgate: ", stderr);
+		for (const char *c = name; *c; c++)
+			fputc((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c, stderr);
+		fputs(": neither a name nor an address\n", stderr);
+		return false;
+	}
+	printf("%-40s %-24s by %s", name, match.name, destination_by_name(match.by));
+	print_reason(config, &match, name);
+	putchar('\n');
+	return true;
+}
+
+/* ---- the command
+ * ---------------------------------------------------------------------------------- */
+
+/* The configuration asked for; what is wrong with it goes to standard error. */
+static struct config *config_open(const char *path)
+{
+	struct config_report report = {.count = 0};
+	struct config *config = NULL;
+	char text[1024];
+
+	if (!path && access(CONFIG_PATH_DEFAULT, F_OK) == 0)
+		path = CONFIG_PATH_DEFAULT;
+	if (path)
+		config_read(path, NULL, &config, &report);
+	else
+		config_load("", 0, "(no file)", NULL, NULL, &config, &report);
+	config_report_sort(&report);
+	for (uint32_t i = 0; i < report.count; i++)
+		if (report.problems[i].error || !config || report.problems[i].mark.line == 0)
+			fprintf(stderr, "%s\n",
+				config_problem_text(&report.problems[i], text, sizeof(text)));
+	config_report_free(&report);
+	return config;
+}
+
+int ctl_destination(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"json",	 no_argument,	      NULL, 'j'},
+		{"config", required_argument, NULL, 'c'},
+		{"help",	 no_argument,	      NULL, 'h'},
+		{NULL,     0,		  NULL, 0	 }
+	  };
+	struct config *config;
+	const char *path = NULL;
+	bool json = false;
+	int status = 0;
+	int option;
+
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
+		if (option == 'h')
+			return usage(stdout, 0);
+		if (option == '?')
+			return usage(stderr, 2);
+		json = json || option == 'j';
+		path = option == 'c' ? optarg : path;
+	}
+	if (optind == argc)
+		return usage(stderr, 2);
+	config = config_open(path);
+	if (!config)
+		return 1;
+	for (int i = optind; i < argc; i++)
+		if (!print_name(config, argv[i], json))
+			status = 1;
+	config_free(config);
+	return status;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a configuration to numbers: what one flow, one source, one destination or one stream may do,
+ * and from which line of which file each number comes.
+ *
+ * Pure: reads the configuration, writes its output, nothing else. Any thread may call.
+ *
+ * Each key of a limits mapping is decided by itself: the most specific level that writes it wins.
+ * The levels of a flow, from the least specific on: the defaults below, the built-in file's
+ * `limits`, this file's `limits`, the destination's `limits` in the built-in file, the same in this
+ * file, the override of the source's pool, the override of the source. One rule ties keys together:
+ * `burst`, `floor`, `ceiling` and `start` belong to a rate, and what a less specific level than the
+ * rate's own says of them does not count (a cap of 10/min must not inherit the ceiling of what it
+ * replaces); the same goes for `connection_burst` and `connection_rate`.
+ */
+#ifndef SIDECAR_POLICY_H
+#define SIDECAR_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shm/tollgate.h"
+#include "sidecar/config.h"
+#include "sidecar/units.h"
+
+enum flow_limits_flag {
+	FLOW_COUNT_RECIPIENTS = 1, /* n counts recipients, not messages */
+	FLOW_ADAPT = 2,		   /* the controller moves the rate between floor and ceiling */
+	FLOW_STRICT = 4,	   /* never more than N in any window of the rate's period */
+};
+
+/* Indexes of arrays are enum tg_class: bulk never has more than engaged, engaged never more than
+ * transactional, which has all of it; what a higher class has more is its reserve. */
+struct flow_limits {
+	uint64_t interval_ns;		 /* a message each, rounded up; 0: unlimited */
+	uint64_t connection_interval_ns; /* a connection each; 0: unlimited */
+	uint64_t floor_interval_ns;	 /* with FLOW_ADAPT: never slower than this (0: never below
+					    unlimited) */
+	uint64_t ceiling_interval_ns;	 /* never faster; 0: unlimited */
+	uint64_t
+		start_interval_ns; /* where a flow of which nothing is known starts; 0: unlimited */
+	uint32_t burst[TG_CLASSES]; /* messages at once; each at least 1 where a rate holds, else 0
+				     */
+	uint32_t hour_cap[TG_CLASSES];	  /* messages; 0: none */
+	uint32_t day_cap[TG_CLASSES];	  /* 0: none */
+	uint32_t connections[TG_CLASSES]; /* at once; 0: any number */
+	uint32_t connection_burst;	  /* connections at once of connection_interval_ns */
+	uint32_t per_connection;	  /* messages; 0: any number */
+	uint32_t hour_phase_s;		  /* the hour's window begins that long after the clock's */
+	uint32_t day_phase_min;		  /* the day's, after midnight */
+	uint32_t flags;			  /* enum flow_limits_flag */
+};
+
+/* Where a value of a limit comes from. */
+struct policy_origin {
+	const char *file;      /* NULL: a default that no file writes */
+	char section[96];      /* "destinations.google.limits" */
+	struct yaml_mark mark; /* of the value */
+	uint32_t level;	       /* the greater, the more specific; 0 where file is NULL */
+};
+
+struct policy {
+	struct flow_limits limits;
+	struct units_rate rate; /* as written; count 0: unlimited */
+	struct units_rate connection_rate;
+	/* Reserves in messages or connections: of transactional and engaged; of burst, hour, day,
+	 * connections. */
+	uint64_t parts[4][2];
+	struct policy_origin origin[LIMIT_KEYS];
+};
+
+/* Of a flow: any source address (NULL: a source in no pool), and the name of a destination as the
+ * matcher gives it. */
+void policy_flow(const struct config *config, const uint8_t source[16], const char *destination,
+		 struct policy *ret);
+
+/* Of a source over all destinations, a destination over all sources, a stream. */
+void policy_source(const struct config *config, const uint8_t source[16], struct policy *ret);
+void policy_destination(const struct config *config, const char *destination, struct policy *ret);
+void policy_stream(const struct config *config, const char *stream, struct policy *ret);
+
+/* Whether anything is limited at all. */
+bool policy_limits_any(const struct policy *policy);
+
+/* "destinations.google.limits.rate, tollgate.yaml line 12", or "default". Returns text. */
+const char *policy_origin_text(const struct policy *policy, enum config_limit limit, char *text,
+			       size_t size);
+
+/* The limit's value as a person would write it: "10/min", "20 (bulk 14, engaged 18)", "unlimited";
+ * "-" where it has no meaning for this policy. Returns text. */
+const char *policy_value_text(const struct policy *policy, enum config_limit limit, char *text,
+			      size_t size);
+
+/* How many messages any half-open window of that length can at most hold by the rate (UINT64_MAX:
+ * no bound): burst + ceil(window / interval) - 1. */
+uint64_t policy_window_most(const struct flow_limits *limits, uint64_t window_ns);
+
+/* ---- what a policy must fulfil
+ * ------------------------------------------------------------------- */
+
+/* One thing that is wrong with the numbers of a policy, and the two keys that make it so. */
+struct policy_finding {
+	bool error; /* else a warning */
+	enum config_limit blame;
+	enum config_limit other;
+	char text[200];
+};
+
+#define POLICY_FINDINGS_MAX 16
+
+/* Writes what is wrong: limits that contradict each other (errors), and those that shadow another
+ * or have no effect (warnings). Returns how many; each kind is found at most once. */
+unsigned policy_check(const struct policy *policy, struct policy_finding ret[POLICY_FINDINGS_MAX]);
+
+#endif
