@@ -56,7 +56,7 @@ void json_put_newline(struct json_writer *writer); /* after an outermost value *
 
 /* ---- reading ------------------------------------------------------------------------------------- */
 
-#define JSON_REASON 160
+#define JSON_REASON 192
 
 struct json; /* a value */
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One client of the control socket: its request, its answer, its state. For server.c alone.
+ */
+#ifndef SIDECAR_SERVER_CLIENT_H
+#define SIDECAR_SERVER_CLIENT_H
+
+#include <sys/socket.h>
+
+#include "sidecar/server.h"
+
+#define SERVER_COMMANDS_MAX 32
+
+struct server_command {
+	const char *name;
+	bool changes;
+	server_run *run;
+	void *arg;
+};
+
+struct server_client {
+	struct server *server;
+	int fd; /* -1: free */
+	int watch;
+	struct ucred who;
+	uint64_t since_ns; /* when it last sent or took a byte */
+	char *request;	   /* SERVER_REQUEST_MAX + 1 bytes, what has come */
+	size_t length;
+	struct json *json; /* of the call */
+	const struct server_command *command; /* under way; NULL: none */
+	struct server_call call;
+	struct json_writer answer;
+	size_t sent;  /* of answer */
+	bool closing; /* once the answer is sent */
+};
+
+struct server {
+	struct loop *loop;
+	int folder;
+	int fd;
+	int watch;
+	int timer;
+	bool paused; /* accepts nobody until the next tick */
+	uint32_t count;
+	struct server_client clients[SERVER_CLIENTS_MAX];
+	struct server_command commands[SERVER_COMMANDS_MAX];
+	uint32_t command_count;
+};
+
+bool server_may_change(uid_t uid);
+
+/* {"ok": false, "error": why}, or with "end". */
+void server_error_line(struct json_writer *line, const char *key, const char *why, int number);
+
+/* Takes the descriptor over on success. */
+int server_client_open(struct server_client *client, struct server *server, int fd, const struct ucred *who,
+		       uint64_t now_ns);
+void server_client_close(struct server_client *client);
+
+#endif
