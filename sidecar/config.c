@@ -150,7 +150,7 @@ static int check(const struct config_checking *checking)
 		return rc;
 	check_system(checking);
 	config_check_limits(checking);
-	return 0;
+	return config_check_rules(checking);
 }
 
 static int load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sidecar/rule_file.h"
 #include "sidecar/yaml.h"
 
 #define CONFIG_PATH_DEFAULT "/etc/tollgate/tollgate.yaml"
@@ -259,6 +260,7 @@ struct config {
 	struct config_override *overrides;
 	uint32_t overrides_count;
 	struct config_ebpf ebpf;
+	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
 	/* ---- filled after loading ---- */
 	char *file;

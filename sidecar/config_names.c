@@ -442,36 +442,50 @@ static int read_table(const struct config_checking *checking)
 /* ---- overrides and the kernel's rules
  * -------------------------------------------------------------- */
 
-/* The canonical name of a destination that a section names, or NULL (said, or no memory). */
+/* What the matcher makes of the name of a destination in some section; what is wrong is said. */
+static bool name_match(const struct config_checking *checking, const char *name,
+		       struct yaml_mark mark, struct destination_match *ret)
+{
+	const struct config *config = checking->config;
+	char normal[DESTINATION_NAME_MAX + 1];
+	bool same;
+
+	if (destination_match(config->table, config->table_length, name, ret) < 0) {
+		config_error(checking, mark, "'%.60s': neither a destination nor a domain", name);
+		return false;
+	}
+	if (ret->index == DESTINATION_NONE && ret->by == DESTINATION_DEFAULT && !ret->is_address) {
+		config_error(checking, mark, "'%.60s': no such destination", name);
+		return false;
+	}
+	if (ret->is_address)
+		same = ret->index == DESTINATION_NONE;
+	else
+		same = destination_normalise(name, normal) > 0 && strcmp(normal, ret->name) == 0;
+	if (!same)
+		config_error(checking, mark, "'%.60s' belongs to the destination %.80s: write that",
+			     name, ret->name);
+	return same;
+}
+
+void config_check_destination(const struct config_checking *checking, const char *name,
+			      struct yaml_mark mark)
+{
+	struct destination_match match;
+
+	name_match(checking, name, mark, &match);
+}
+
+/* The canonical name, or NULL (said, or no memory). */
 static char *canonical(const struct config_checking *checking, const char *name,
 		       struct yaml_mark mark, int *ret_error)
 {
-	struct config *config = checking->config;
-	char normal[DESTINATION_NAME_MAX + 1];
 	struct destination_match match;
 	char *copy;
 
-	if (destination_match(config->table, config->table_length, name, &match) < 0) {
-		config_error(checking, mark, "'%.60s': neither a destination nor a domain", name);
+	if (!name_match(checking, name, mark, &match))
 		return NULL;
-	}
-	if (match.index == DESTINATION_NONE && match.by == DESTINATION_DEFAULT &&
-	    !match.is_address) {
-		config_error(checking, mark, "'%.60s': no such destination", name);
-		return NULL;
-	}
-	if (!match.is_address && destination_normalise(name, normal) > 0 &&
-	    strcmp(normal, match.name) != 0) {
-		config_error(checking, mark, "'%.60s' belongs to the destination %.80s: write that",
-			     name, match.name);
-		return NULL;
-	}
-	if (match.is_address && match.index != DESTINATION_NONE) {
-		config_error(checking, mark, "'%.60s' belongs to the destination %.80s: write that",
-			     name, match.name);
-		return NULL;
-	}
-	copy = config_allocate(config, 1, match.length + 1);
+	copy = config_allocate(checking->config, 1, match.length + 1);
 	if (copy)
 		memcpy(copy, match.name, match.length + 1);
 	else

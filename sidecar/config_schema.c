@@ -336,6 +336,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	LIST("destinations", struct config, destinations, &destination_schema),
 	LIST("overrides", struct config, overrides, &override_schema),
 	PART("ebpf", struct config, ebpf, ebpf_fields),
+	RULE_FILE_FIELDS(struct config, rules.),
 	CYAML_FIELD_END};
 
 const cyaml_schema_value_t config_schema = {

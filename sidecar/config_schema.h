@@ -77,6 +77,11 @@ void config_release(struct config *config, void *memory);
 void config_read_values(const struct config_checking *checking);
 /* Pools, sources, overrides, destinations and the table of names (config_names.c). 0 or -ENOMEM. */
 int config_read_names(const struct config_checking *checking);
+/* Tells what is wrong with the name of a destination in some section. */
+void config_check_destination(const struct config_checking *checking, const char *name,
+			      struct yaml_mark mark);
+/* Classes and rules (config_rules.c). 0 or -ENOMEM. */
+int config_check_rules(const struct config_checking *checking);
 /* Limits that contradict or shadow each other (config_check.c). */
 void config_check_limits(const struct config_checking *checking);
 

@@ -148,6 +148,11 @@ static const char whole[] =
 	"  - {pool: shared, destination: google, limits: {rate: 5/min}}\n"
 	"  - {source: 192.0.2.2, destination: google, limits: {connections: 2}}\n"
 	"  - {source: 192.0.2.2, destination: example.org, limits: {rate: 1/min}}\n"
+	"classes:\n"
+	"  - {name: slow, class: rate, limit: messages, text: [slow down], destination: [google]}\n"
+	"rules:\n"
+	"  - {name: wait, match: {class: [rate], pool: [shared]}, trigger: 3/hr, action: {hold: "
+	"5m}}\n"
 	"ebpf:\n"
 	"  cgroups: [/sys/fs/cgroup/postfix]\n"
 	"  ports: [25, 2525]\n"
@@ -180,6 +185,8 @@ Test(file, with_every_section_is_taken)
 	cr_expect_eq(config->ebpf.on_stale.value, CONFIG_GATE_OPEN);
 	cr_expect_str_eq(config->ebpf.rules[0].canonical, "google");
 	cr_expect_eq(config->destinations[0].limits.key[LIMIT_RATE].mark.line, 27);
+	cr_expect_eq(config->rules.classes_count, 1);
+	cr_expect_str_eq(config->rules.rules[0].trigger, "3/hr");
 	/* google of the file keeps the names of the built-in one */
 	cr_expect_eq(destination_match(config->table, config->table_length, "gmail.com", &match),
 		     0);
@@ -329,6 +336,15 @@ Test(file, that_is_wrong_is_refused_with_line_column_and_reason)
 		 "t.yaml:1:16: error: the rule does nothing"											       },
 		{"ebpf: {rules: [{cgroup: /x, mode: deny}]}\n",
 		 "t.yaml:1:16: error: '/x' is not one of the cgroups"										      },
+		{"rules: [{name: r, action: {}}]\n",					     "t.yaml:1:"						},
+		{"rules: [{name: r, match: {destination: [gmail.com]}, action: {hold: 5m}}]\n",
+		 "t.yaml:1:41: error: 'gmail.com' belongs to the destination google"									    },
+		{"rules: [{name: r, match: {pool: [p]}, action: {hold: 5m}}]\n",
+		 "t.yaml:1:34: error: 'p': no such pool"												   },
+		{"rules: [{name: r, match: {text: ['a(b']}, action: {hold: 5m}}]\n",
+		 "t.yaml:1:34: error: "														    },
+		{"rules: [{name: r, match: {code: ['9xx1']}, action: {hold: 5m}}]\n",
+		 "t.yaml:1:34: error: "														    },
 		{"sidecar_lost_after: 5\n",
 		 "t.yaml:1:21: error: sidecar_lost_after: '5': a unit must follow"									  },
 	};

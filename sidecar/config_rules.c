@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rules within a configuration (rule_file.h): what their own check says, whether their regular
+ * expressions are any, and whether the destinations, pools and sources that they name exist.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "sidecar/classify.h"
+#include "sidecar/config_schema.h"
+
+static void check_match(const struct config_checking *checking, const struct rule_match *match,
+			const char *path)
+{
+	const struct config *config = checking->config;
+	struct config_range range;
+	const char *reason;
+
+	for (unsigned i = 0; i < match->destination_count; i++)
+		config_check_destination(checking, match->destination[i],
+					 config_place(checking, "%s.destination[%u]", path, i));
+	for (unsigned i = 0; i < match->pool_count; i++)
+		if (!config_pool_named(config, match->pool[i]))
+			config_error(checking, config_place(checking, "%s.pool[%u]", path, i),
+				     "'%.60s': no such pool", match->pool[i]);
+	for (unsigned i = 0; i < match->source_count; i++)
+		if (config_range_read(match->source[i], &range, &reason) < 0)
+			config_error(checking, config_place(checking, "%s.source[%u]", path, i),
+				     "'%.60s': %s", match->source[i], reason);
+}
+
+/* Compiles the patterns, which is the only way to know. */
+static int check_patterns(const struct config_checking *checking)
+{
+	struct classifier *classifier = NULL;
+	struct classify_error error;
+	int rc = classifier_create(&checking->config->rules, NULL, &classifier, &error);
+
+	classifier_free(classifier);
+	if (rc == -EINVAL)
+		config_error(checking, config_place(checking, "%s", error.path), "%s",
+			     error.reason);
+	else if (rc < 0 && rc != -ENOMEM)
+		config_warning(checking, config_place(checking, "rules"), "%s", error.reason);
+	return rc == -ENOMEM ? rc : 0;
+}
+
+int config_check_rules(const struct config_checking *checking)
+{
+	const struct rule_file *rules = &checking->config->rules;
+	struct yaml_error error;
+	char path[64];
+
+	if (rules->classes_count + rules->rules_count == 0)
+		return 0;
+	if (rule_file_check(rules, checking->marks, checking->file, &error) < 0) {
+		config_error(checking, error.mark, "%s", error.reason);
+		return 0;
+	}
+	for (unsigned i = 0; i < rules->classes_count; i++) {
+		snprintf(path, sizeof(path), "classes[%u]", i);
+		check_match(checking, &rules->classes[i].match, path);
+	}
+	for (unsigned i = 0; i < rules->rules_count; i++) {
+		snprintf(path, sizeof(path), "rules[%u].match", i);
+		check_match(checking, &rules->rules[i].match, path);
+	}
+	return check_patterns(checking);
+}
