@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The simulator is honest: limits hold for what is really attempted, what is deferred comes back by the
+ * MTA's schedule, replies come a round trip later, nothing but replies reaches a policy, and the oracle,
+ * whom all are measured by, never exceeds a limit.
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sidecar/simulate.h"
+#include "sidecar/simulate_classifier.h"
+#include "sidecar/simulate_event.h"
+#include "sidecar/simulate_random.h"
+#include "sidecar/simulate_traffic.h"
+#include "sidecar/units.h"
+
+#define SECOND UNITS_SECOND_NS
+#define MINUTE UNITS_MINUTE_NS
+#define HOUR   UNITS_HOUR_NS
+
+static struct scenario *parse(const char *text)
+{
+	struct scenario *scenario = NULL;
+	char error[512] = "";
+
+	cr_assert_eq(scenario_parse(text, strlen(text), "x", &scenario, error, sizeof error), 0, "%s", error);
+	return scenario;
+}
+
+static struct scenario *from_file(const char *name)
+{
+	struct scenario *scenario = NULL;
+	char path[256], error[512] = "";
+
+	snprintf(path, sizeof path, "tests/scenarios/%s.yaml", name);
+	cr_assert_eq(scenario_read(path, &scenario, error, sizeof error), 0, "%s", error);
+	return scenario;
+}
+
+static struct simulate_result run(const struct scenario *scenario, const struct policy *policy)
+{
+	struct simulate_result result;
+
+	cr_assert_eq(simulate_run(scenario, policy, NULL, scenario->seed, false, &result), 0);
+	return result;
+}
+
+#define STEADY                                                                                      \
+	"duration: 8h\n"                                                                            \
+	"traffic: [{messages: 60000, over: 4h, arrival: burst},\n"                                  \
+	"          {messages: 1000, class: transactional}]\n"                                       \
+	"receivers:\n"                                                                              \
+	"  - destination: x\n"                                                                      \
+	"    accept: {rate: 60/min, burst: 30, connections: 5, per_connection: 50}\n"
+
+Test(simulate, lets_none_reach_the_oracle_where_nothing_is_punished_but_by_deferrals)
+{
+	struct scenario *scenario = parse(STEADY);
+	struct simulate_result none = run(scenario, &policy_none);
+	struct simulate_result oracle = run(scenario, &policy_oracle);
+
+	cr_expect_gt(simulate_share(&none, &oracle), 0.97, "%f", simulate_share(&none, &oracle));
+	cr_expect_gt(simulate_avoidable_per_1000(&none), 3000);
+	cr_expect_eq(none.blocked_ip_hours, 0);
+	scenario_free(scenario);
+}
+
+Test(simulate, keeps_none_blocked_where_hammering_is_punished)
+{
+	struct scenario *scenario = parse(STEADY "    penalty: {when: 20 in 10m, hold: 2h, repeat: 2}\n");
+	struct simulate_result none = run(scenario, &policy_none);
+	struct simulate_result oracle = run(scenario, &policy_oracle);
+
+	cr_expect_lt(simulate_share(&none, &oracle), 0.02);
+	cr_expect_gt(none.blocked_ip_hours, 7.5);
+	cr_expect_leq(none.blocked_ip_hours, 8.0);
+	cr_expect_float_eq(none.blocked_share, none.blocked_ip_hours / 8, 1e-9);
+	cr_expect_float_eq(none.blocked_after_first_hour, 6, 0.01, "two hours, then four, cut at the end");
+	cr_expect_eq(oracle.blocked_ip_hours, 0);
+	scenario_free(scenario);
+}
+
+static void expect_within_limits(const struct scenario *scenario, const char *name)
+{
+	struct simulate_result oracle = run(scenario, &policy_oracle);
+
+	for (int cause = RECEIVER_AVOIDABLE; cause < RECEIVER_CAUSES; cause++)
+		cr_expect_eq(oracle.causes[cause], 0, "%s: cause %d: %llu", name, cause,
+			     (unsigned long long)oracle.causes[cause]);
+	cr_expect_eq(oracle.avoidable, 0, "%s", name);
+	cr_expect_eq(oracle.causes[RECEIVER_OUTAGE], 0, "%s: sits out outages", name);
+	cr_expect_eq(oracle.blocked_ip_hours, 0, "%s", name);
+	cr_expect_gt(oracle.delivered, 0, "%s", name);
+}
+
+Test(simulate, never_lets_the_oracle_exceed_a_limit)
+{
+	static const char *const names[] = {
+		"steady",	"falls",    "rises",	   "burst",   "noisy",	     "limit-noise", "outage",
+		"greylist",	"penalty",  "several-ips", "day",     "hour",	     "hour-off",    "sliding",
+		"connections", "history",  "slow",	   "fast",    "oscillating", "slow-replies",
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct scenario *scenario = from_file(names[i]);
+
+		expect_within_limits(scenario, names[i]);
+		scenario_free(scenario);
+	}
+}
+
+Test(simulate, never_lets_the_oracle_exceed_a_limit_of_random_scenarios)
+{
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct scenario *scenario;
+		char text[8192], name[32];
+
+		simulate_random(seed, text, sizeof text);
+		snprintf(name, sizeof name, "random-%llu", (unsigned long long)seed);
+		scenario = parse(text);
+		expect_within_limits(scenario, name);
+		scenario_free(scenario);
+	}
+}
+
+Test(simulate, lets_the_oracle_fill_the_limit)
+{
+	struct scenario *scenario = parse(STEADY);
+	struct simulate_result oracle = run(scenario, &policy_oracle);
+
+	/* The burst, and one a second for eight hours. */
+	cr_expect_float_eq((double)oracle.delivered, 30 + 8 * 3600, 5);
+	scenario_free(scenario);
+}
+
+Test(simulate, gives_the_oracle_the_same_noise)
+{
+	struct scenario *scenario =
+		parse("duration: 8h\ntraffic: [{messages: 20000, over: 7h}]\n"
+		      "receivers: [{destination: x, accept: {rate: 600/min, burst: 600}, noise: {share: 0.1}}]\n");
+	struct simulate_result none = run(scenario, &policy_none);
+	struct simulate_result oracle = run(scenario, &policy_oracle);
+
+	cr_expect_eq(none.causes[RECEIVER_NOISE], oracle.causes[RECEIVER_NOISE]);
+	cr_expect_float_eq((double)oracle.causes[RECEIVER_NOISE] / 20000, 0.111, 0.01);
+	cr_expect_eq(oracle.avoidable, 0);
+	cr_expect_eq(simulate_avoidable_per_1000(&none), 0, "noise cannot be avoided");
+	cr_expect_gt(simulate_deferrals_per_1000(&none), 90);
+	scenario_free(scenario);
+}
+
+Test(simulate, repeats_exactly)
+{
+	struct scenario *scenario = from_file("outage");
+	const struct policy *const policies[] = {&policy_none, &policy_fixed, &policy_oracle};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct simulate_result one = run(scenario, policies[i]), two = run(scenario, policies[i]);
+
+		cr_expect_eq(one.delivered, two.delivered);
+		cr_expect_eq(one.attempts, two.attempts);
+		cr_expect_eq(one.deferrals, two.deferrals);
+		cr_expect_float_eq(one.transactional_p99_s, two.transactional_p99_s, 0);
+	}
+	scenario_free(scenario);
+}
+
+Test(simulate, changes_with_the_seed)
+{
+	struct scenario *scenario = from_file("noisy");
+	struct simulate_result one, two;
+
+	cr_assert_eq(simulate_run(scenario, &policy_oracle, NULL, 1, false, &one), 0);
+	cr_assert_eq(simulate_run(scenario, &policy_oracle, NULL, 2, false, &two), 0);
+	cr_expect_neq(one.causes[RECEIVER_NOISE], two.causes[RECEIVER_NOISE]);
+	scenario_free(scenario);
+}
+
+/* ---- what a policy gets to see ------------------------------------------------------------ */
+
+/* A policy that writes down what it is told, and sends one message a second. */
+static struct {
+	uint64_t next_ns;
+	uint64_t admitted[64];
+	uint64_t replied[64];
+	enum tg_class traffic[64];
+	char text[64][128];
+	size_t admits, replies;
+	bool saw_receivers, delivered_with_text, deferred_without;
+} spy;
+
+static int spy_create(const struct policy_world *world, void **ret)
+{
+	spy.saw_receivers = world->receivers != NULL;
+	*ret = NULL;
+	return 0;
+}
+
+static uint64_t spy_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	return spy.next_ns > now_ns ? spy.next_ns : now_ns;
+}
+
+static void spy_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	spy.next_ns = now_ns + SECOND;
+	if (spy.admits == 64)
+		return;
+	spy.traffic[spy.admits] = traffic;
+	spy.admitted[spy.admits++] = now_ns;
+}
+
+static void spy_reply(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns)
+{
+	spy.delivered_with_text |= reply->delivered && reply->text;
+	spy.deferred_without |= !reply->delivered && !reply->text;
+	if (spy.replies == 64)
+		return;
+	snprintf(spy.text[spy.replies], sizeof spy.text[0], "%s", reply->text ? reply->text : "");
+	spy.replied[spy.replies++] = now_ns - reply->admitted_ns;
+}
+
+static uint32_t spy_one(void *self, uint32_t flow)
+{
+	return 1;
+}
+
+static const struct policy policy_spy = {
+	.name = "spy",
+	.create = spy_create,
+	.destroy = free,
+	.earliest = spy_earliest,
+	.admit = spy_admit,
+	.reply = spy_reply,
+	.connections = spy_one,
+	.per_connection = spy_one,
+};
+
+Test(simulate, shows_the_receivers_to_the_oracle_alone)
+{
+	struct scenario *scenario = parse(STEADY);
+
+	for (size_t i = 0; policy_all[i]; i++)
+		cr_expect_eq(policy_all[i]->sees_hidden, policy_all[i] == &policy_oracle, "%s",
+			     policy_all[i]->name);
+	run(scenario, &policy_spy);
+	cr_expect_not(spy.saw_receivers);
+	cr_expect_not(spy.delivered_with_text);
+	cr_expect_not(spy.deferred_without);
+	scenario_free(scenario);
+}
+
+Test(simulate, reports_a_round_trip_after_the_attempt)
+{
+	struct scenario *scenario =
+		parse("duration: 1h\ntraffic: [{messages: 100, over: 0s}]\n"
+		      "receivers: [{destination: x, accept: {rate: 6/min}, latency: 3s}]\n");
+
+	run(scenario, &policy_spy);
+	cr_assert_gt(spy.replies, 10);
+	/* On a new connection each: twice the latency, a quarter more or less. */
+	for (size_t i = 0; i < spy.replies; i++)
+		cr_expect(spy.replied[i] >= 2 * 2250 * MINUTE / 60000 && spy.replied[i] <= 2 * 3751 * MINUTE / 60000,
+			  "%llu", (unsigned long long)spy.replied[i]);
+	scenario_free(scenario);
+}
+
+Test(simulate, decides_when_it_arrives)
+{
+	/* The limit falls while the reply is on its way: the message is accepted all the same. */
+	struct scenario *scenario =
+		parse("duration: 10m\ntraffic: [{messages: 2, start: 60s, over: 0s}]\nreceivers:\n"
+		      "  - {destination: x, accept: {rate: 60/min, burst: 1}, latency: 3s,\n"
+		      "     changes: [{at: 60500ms, rate: 1/hr}]}\n");
+	struct simulate_result result = run(scenario, &policy_spy);
+
+	cr_expect_eq(result.delivered, 1);
+	cr_expect_eq(spy.admitted[0], MINUTE);
+	scenario_free(scenario);
+}
+
+Test(simulate, tries_deferred_messages_again_by_the_schedule)
+{
+	struct scenario *scenario = parse("duration: 2h\ntraffic: [{messages: 1, over: 0s}]\nreceivers:\n"
+					  "  - {destination: x, accept: {rate: 60/min}, latency: 1ms,\n"
+					  "     greylist: {delay: 30m}}\n");
+	static const double minutes[] = {0, 5, 15, 35};
+	struct simulate_result result = run(scenario, &policy_spy);
+
+	cr_assert_eq(spy.admits, 4);
+	for (size_t i = 0; i < 4; i++) {
+		double at = (double)spy.admitted[i] / MINUTE;
+
+		cr_expect(at >= minutes[i] && at <= minutes[i] * 1.1 + 0.01, "%zu: %f", i, at);
+	}
+	cr_expect_eq(result.delivered, 1);
+	cr_expect_eq(result.avoidable, 0, "greylisting cannot be avoided");
+	scenario_free(scenario);
+}
+
+Test(simulate, puts_the_address_into_the_reply)
+{
+	struct scenario *scenario =
+		parse("duration: 1h\nsources: [{address: 192.0.2.7}]\ntraffic: [{messages: 9, over: 0s}]\n"
+		      "receivers: [{destination: x, accept: {rate: 1/hr, burst: 1}, over: \"450 [%s] 100%\"}]\n");
+
+	run(scenario, &policy_spy);
+	cr_expect_str_eq(spy.text[1], "450 [192.0.2.7] 100%");
+	scenario_free(scenario);
+}
+
+Test(simulate, sends_the_most_urgent_class_first)
+{
+	struct scenario *scenario = parse("duration: 1h\ntraffic:\n"
+					  "  - {messages: 3, over: 0s}\n"
+					  "  - {messages: 3, over: 0s, class: engaged}\n"
+					  "  - {messages: 3, over: 0s, class: transactional}\n"
+					  "receivers: [{destination: x, accept: {rate: 60/min}}]\n");
+
+	run(scenario, &policy_spy);
+	cr_assert_eq(spy.admits, 9);
+	/* What had arrived first found the gate open. */
+	for (size_t i = 0; i < 9; i++)
+		cr_expect_eq(spy.traffic[i], i / 3, "%zu", i);
+	scenario_free(scenario);
+}
+
+Test(simulate, loses_what_is_refused_for_good)
+{
+	struct scenario *scenario = parse("duration: 2h\ntraffic: [{messages: 10, over: 0s}]\n"
+					  "receivers: [{destination: x, accept: {rate: 1/hr, burst: 1},\n"
+					  "             over: \"554 5.7.1 daily limit\"}]\n");
+	struct simulate_result result = run(scenario, &policy_none);
+
+	cr_expect_eq(result.delivered, 1);
+	cr_expect_eq(result.bounced, 9);
+	cr_expect_eq(result.attempts, 10, "nothing is tried again");
+	cr_expect_eq(result.avoidable, 9);
+	scenario_free(scenario);
+}
+
+Test(simulate, counts_undelivered_transactional_mail_with_its_age)
+{
+	struct scenario *scenario =
+		parse("duration: 2h\ntraffic: [{messages: 100, start: 1h, over: 0s, class: transactional}]\n"
+		      "receivers: [{destination: x, accept: {rate: 60/min}, outage: [{at: 0s, for: 2h}]}]\n");
+	struct simulate_result result = run(scenario, &policy_none);
+
+	cr_expect_eq(result.delivered, 0);
+	cr_expect_float_eq(result.transactional_p50_s, 3600, 1e-6);
+	cr_expect_float_eq(result.transactional_p99_s, 3600, 1e-6);
+	cr_expect(isnan(result.makespan_s));
+	cr_expect_eq(result.avoidable, 0, "an outage cannot be avoided");
+	scenario_free(scenario);
+}
+
+Test(simulate, reckons_the_score_as_documented)
+{
+	struct simulate_result oracle = {.delivered = 2000};
+	struct simulate_result result = {.delivered = 1000, .deferrals = 9, .avoidable = 5, .blocked_share = 0.125};
+
+	cr_expect_float_eq(simulate_share(&result, &oracle), 0.5, 1e-12);
+	cr_expect_float_eq(simulate_deferrals_per_1000(&result), 9, 1e-12);
+	cr_expect_float_eq(simulate_avoidable_per_1000(&result), 5, 1e-12);
+	cr_expect_float_eq(simulate_score(&result, &oracle), 0.5 - 0.05 - 0.125, 1e-12);
+	oracle.delivered = result.delivered = 0;
+	cr_expect_float_eq(simulate_share(&result, &oracle), 1, 0, "nothing could be delivered");
+}
+
+/* ---- the peers ------------------------------------------------------------------------------ */
+
+static struct policy_world one_flow(struct simulate_classifier *classifier)
+{
+	static const char *const address = "192.0.2.1", *const destination = "x";
+
+	return (struct policy_world){.source_count = 1, .receiver_count = 1, .addresses = &address,
+				     .destinations = &destination, .classifier = classifier};
+}
+
+Test(simulate_policy, fixed_sends_ten_in_any_minute)
+{
+	struct policy_world world = one_flow(NULL);
+	uint64_t sent[100], now = 0;
+	void *self;
+
+	cr_assert_eq(policy_fixed.create(&world, &self), 0);
+	for (size_t i = 0; i < 100; i++) {
+		now = policy_fixed.earliest(self, 0, TG_BULK, now + (i % 3) * SECOND);
+		policy_fixed.admit(self, 0, TG_BULK, now);
+		sent[i] = now;
+		cr_expect(i < 10 || now - sent[i - 10] >= MINUTE);
+	}
+	cr_expect_leq(now, 10 * MINUTE, "and no fewer");
+	policy_fixed.destroy(self);
+}
+
+static void tell(const struct policy *policy, void *self, const char *text, uint64_t admitted_ns,
+		 uint64_t now_ns)
+{
+	struct policy_reply reply = {.delivered = !text, .text = text, .admitted_ns = admitted_ns};
+
+	policy->reply(self, 0, &reply, now_ns);
+}
+
+static const char limit_text[] = "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited "
+				 "due to IP reputation. (S775)";
+static const char noise_text[] = "451 4.7.0 Temporary server error. Please try again later. PRX4";
+
+Test(simulate_policy, timed_slows_for_ninety_minutes_after_each_pattern)
+{
+	struct simulate_classifier *classifier;
+	struct policy_world world;
+	void *self;
+
+	cr_assert_eq(simulate_classifier_create(&classifier), 0);
+	world = one_flow(classifier);
+	cr_assert_eq(policy_timed.create(&world, &self), 0);
+	policy_timed.admit(self, 0, TG_BULK, HOUR);
+	tell(&policy_timed, self, noise_text, HOUR, HOUR);
+	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR), HOUR, "noise is no pattern");
+	tell(&policy_timed, self, limit_text, HOUR, HOUR);
+	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR), HOUR + MINUTE);
+	tell(&policy_timed, self, NULL, HOUR, HOUR + MINUTE);
+	policy_timed.admit(self, 0, TG_BULK, HOUR + 89 * MINUTE);
+	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR + 89 * MINUTE), HOUR + 90 * MINUTE);
+	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR + 90 * MINUTE), HOUR + 90 * MINUTE);
+	policy_timed.destroy(self);
+	simulate_classifier_free(classifier);
+}
+
+Test(simulate_policy, backoff_ends_with_a_success_or_after_an_hour)
+{
+	struct simulate_classifier *classifier;
+	struct policy_world world;
+	void *self;
+
+	cr_assert_eq(simulate_classifier_create(&classifier), 0);
+	world = one_flow(classifier);
+	cr_assert_eq(policy_backoff.create(&world, &self), 0);
+	tell(&policy_backoff, self, limit_text, HOUR - SECOND, HOUR);
+	cr_expect_eq(policy_backoff.earliest(self, 0, TG_BULK, HOUR), HOUR + MINUTE);
+	tell(&policy_backoff, self, NULL, HOUR - SECOND, HOUR + SECOND);
+	cr_expect_eq(policy_backoff.earliest(self, 0, TG_BULK, HOUR + SECOND), HOUR + MINUTE,
+		     "what was sent before does not end it");
+	tell(&policy_backoff, self, NULL, HOUR + MINUTE, HOUR + MINUTE);
+	cr_expect_eq(policy_backoff.earliest(self, 0, TG_BULK, HOUR + MINUTE), HOUR + MINUTE);
+	tell(&policy_backoff, self, limit_text, 2 * HOUR, 2 * HOUR);
+	policy_backoff.admit(self, 0, TG_BULK, 3 * HOUR - SECOND);
+	cr_expect_eq(policy_backoff.earliest(self, 0, TG_BULK, 3 * HOUR), 3 * HOUR, "an hour has passed");
+	policy_backoff.destroy(self);
+	simulate_classifier_free(classifier);
+}
+
+/* ---- parts ---------------------------------------------------------------------------------- */
+
+Test(simulate_event, takes_events_in_the_order_of_time_and_then_of_adding)
+{
+	struct simulate_events events = {0};
+	struct simulate_event event, last = {0};
+	uint64_t random = 1;
+
+	cr_expect_eq(simulate_events_next(&events), UINT64_MAX);
+	cr_expect_not(simulate_events_take(&events, &event));
+	for (uint32_t i = 0; i < 5000; i++) {
+		random = simulate_luck(1, i, 0);
+		cr_assert_eq(simulate_events_add(&events, (struct simulate_event){.at_ns = random % 100, .id = i}), 0);
+	}
+	cr_expect_eq(simulate_events_next(&events), 0);
+	for (uint32_t i = 0; i < 5000; i++) {
+		cr_assert(simulate_events_take(&events, &event));
+		cr_assert(i == 0 || event.at_ns > last.at_ns ||
+			  (event.at_ns == last.at_ns && event.id > last.id));
+		last = event;
+	}
+	cr_expect_not(simulate_events_take(&events, &event));
+	simulate_events_free(&events);
+}
+
+Test(simulate_traffic, arrives_as_the_scenario_says)
+{
+	struct scenario *scenario =
+		parse("duration: 5h\ntraffic:\n"
+		      "  - {messages: 1200, start: 1h, over: 2h, arrival: burst}\n"
+		      "  - {messages: 60, start: 1h, over: 1h, arrival: uniform, class: engaged}\n"
+		      "  - {messages: 3000, over: 10h, arrival: poisson, class: transactional}\n"
+		      "receivers: [{destination: x, accept: {rate: 60/min}}]\n");
+	struct simulate_message *messages;
+	size_t count, lumps[12] = {0}, uniform = 0, poisson = 0;
+
+	cr_assert_eq(simulate_traffic(scenario, 1, &messages, &count), 0);
+	for (size_t i = 0; i < count; i++) {
+		cr_assert(i == 0 || messages[i].arrival_ns >= messages[i - 1].arrival_ns);
+		cr_assert_lt(messages[i].arrival_ns, 5 * HOUR, "what arrives after the run is left out");
+		if (messages[i].class == TG_BULK) {
+			cr_assert_eq((messages[i].arrival_ns - HOUR) % (10 * MINUTE), 0);
+			lumps[(messages[i].arrival_ns - HOUR) / (10 * MINUTE)]++;
+		} else if (messages[i].class == TG_ENGAGED) {
+			cr_expect_eq(messages[i].arrival_ns, HOUR + uniform++ * MINUTE);
+		} else {
+			poisson++;
+		}
+	}
+	for (size_t i = 0; i < 12; i++)
+		cr_expect_eq(lumps[i], 100);
+	cr_expect_eq(uniform, 60);
+	cr_expect_float_eq((double)poisson, 1500, 100);
+	free(messages);
+	scenario_free(scenario);
+}
