@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Taking what workers put on their rings.
+ */
+#ifndef SIDECAR_DRAIN_H
+#define SIDECAR_DRAIN_H
+
+#include "sidecar/segment.h"
+
+struct drain_totals {
+	uint64_t records;
+	uint64_t damaged; /* records, and rings, that cannot be */
+};
+
+/* A record, copied and checked: every index, enum and length is in its range, times are not in the
+ * future. */
+typedef void drain_record(void *arg, const struct layout_record *record, uint32_t worker);
+
+/* Takes up to `most` records of one worker. Returns how many it took. */
+uint32_t drain_worker(struct segment *segment, uint32_t worker, uint32_t most, uint64_t now_ns,
+		      drain_record *take, void *arg, struct drain_totals *totals);
+
+/* Whether a worker's ring has something. */
+bool drain_waiting(const struct segment *segment, uint32_t worker);
+
+/* Checks what came from a ring, in place. False: it cannot be. */
+bool drain_check(struct layout_record *record, uint32_t slots, uint64_t sequence, uint64_t now_ns);
+
+#endif

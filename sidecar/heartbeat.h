@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The sidecar's sign of life: the scale of the processor's counter, and the heartbeat.
+ */
+#ifndef SIDECAR_HEARTBEAT_H
+#define SIDECAR_HEARTBEAT_H
+
+#include "sidecar/segment.h"
+
+#define HEARTBEAT_INTERVAL_NS UINT64_C(500000000)
+
+struct heartbeat {
+	bool counter; /* the kernel itself keeps time by the counter that workers can read */
+	uint64_t base_counter, base_ns; /* where the frequency is measured from */
+	uint64_t mult;
+};
+
+/* Measures for 10 ms and publishes. sleeping is cleared. */
+void heartbeat_begin(struct heartbeat *heartbeat, struct segment *segment);
+
+/* To be called every HEARTBEAT_INTERVAL_NS. */
+void heartbeat_beat(struct heartbeat *heartbeat, struct segment *segment);
+
+/* What workers do when the heartbeat is older than after_ns (enum layout_loss). */
+void heartbeat_loss(struct segment *segment, enum layout_loss loss, uint64_t after_ns);
+
+#endif

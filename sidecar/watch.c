@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A slot's owner word is a worker's to write, so it is checked: a process that cannot be found, or whose
+ * start time is another, is not there. The pidfd is opened first and the start time read after, so a pid
+ * that was taken over in between is noticed.
+ */
+#include "sidecar/watch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shm/lease.h"
+#include "shm/tg.h"
+#include "sidecar/log.h"
+
+struct watched {
+	struct watch_list *list;
+	uint64_t owner; /* 0: the slot is free */
+	int pidfd;
+	int id; /* in the loop */
+};
+
+struct watch_list {
+	struct segment *segment;
+	struct loop *loop;
+	watch_last *last;
+	void *arg;
+	uint32_t *active;
+	uint32_t count;
+	struct watched slots[];
+};
+
+int watch_create(struct segment *segment, struct loop *loop, watch_last *last, void *arg, struct watch_list **ret)
+{
+	uint32_t workers = segment->header.sizes.workers;
+	struct watch_list *list = calloc(1, sizeof(*list) + workers * sizeof(list->slots[0]));
+
+	if (list)
+		list->active = calloc(workers, sizeof(*list->active));
+	if (list == NULL || list->active == NULL) {
+		free(list);
+		return -ENOMEM;
+	}
+	list->segment = segment;
+	list->loop = loop;
+	list->last = last;
+	list->arg = arg;
+	for (uint32_t i = 0; i < workers; i++)
+		list->slots[i] = (struct watched){.list = list, .pidfd = -1, .id = -1};
+	*ret = list;
+	return 0;
+}
+
+static void slot_forget(struct watch_list *list, struct watched *watched)
+{
+	if (watched->id >= 0)
+		loop_unwatch(list->loop, watched->id);
+	if (watched->pidfd >= 0)
+		close(watched->pidfd);
+	watched->pidfd = watched->id = -1;
+	watched->owner = 0;
+}
+
+void watch_free(struct watch_list *list)
+{
+	if (list == NULL)
+		return;
+	for (uint32_t i = 0; i < list->segment->header.sizes.workers; i++)
+		slot_forget(list, &list->slots[i]);
+	free(list->active);
+	free(list);
+}
+
+/* Gives back what a worker that is gone held, then frees its slot, if it is still its. */
+static void slot_clear(struct watch_list *list, uint32_t worker, uint64_t owner)
+{
+	struct segment *s = list->segment;
+	uint32_t held = 0;
+
+	list->last(list->arg, worker);
+	for (uint32_t i = 0; i < s->header.sizes.leases; i++)
+		held += lease_reclaim(&s->view, s->leases, &s->header.sizes, worker, i);
+	atomic_compare_exchange_strong(&s->workers[worker].owner, &owner, 0);
+	log_info("worker-gone", "worker %u (pid %llu) ended, %u connections taken back", worker,
+		 (unsigned long long)(owner >> LAYOUT_START_BITS), held);
+}
+
+static void ended(void *arg, int revents)
+{
+	struct watched *watched = arg;
+	struct watch_list *list = watched->list;
+	uint32_t worker = (uint32_t)(watched - list->slots);
+	uint64_t owner = watched->owner;
+
+	if (revents < 0)
+		watched->id = -1;
+	slot_forget(list, watched);
+	slot_clear(list, worker, owner);
+	watch_scan(list);
+}
+
+static int process_open(uint64_t owner)
+{
+	int pid = (int)(owner >> LAYOUT_START_BITS);
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (worker_identity(pid) == owner)
+		return fd;
+	close(fd);
+	return -ESRCH;
+}
+
+/* A new owner. False: there is no such process. */
+static bool slot_watch(struct watch_list *list, uint32_t worker, uint64_t owner)
+{
+	struct watched *watched = &list->slots[worker];
+	int fd = process_open(owner);
+
+	if (fd == -EMFILE || fd == -ENFILE) {
+		log_warning("worker", "cannot watch worker %u: no file descriptors left; raise LimitNOFILE", worker);
+		return true;
+	}
+	if (fd < 0)
+		return false;
+	watched->owner = owner;
+	watched->pidfd = fd;
+	watched->id = loop_watch(list->loop, fd, POLLIN, ended, watched);
+	return true;
+}
+
+uint32_t watch_scan(struct watch_list *list)
+{
+	struct segment *s = list->segment;
+
+	list->count = 0;
+	for (uint32_t i = 0; i < s->header.sizes.workers; i++) {
+		struct watched *watched = &list->slots[i];
+		uint64_t owner = atomic_load_explicit(&s->workers[i].owner, memory_order_acquire);
+
+		if (owner == watched->owner) {
+			if (owner)
+				list->active[list->count++] = i;
+			continue;
+		}
+		/* Left in order, or written over; what it held was returned, or is cleared below. */
+		if (watched->owner)
+			list->last(list->arg, i);
+		slot_forget(list, watched);
+		if (owner == 0)
+			continue;
+		if (slot_watch(list, i, owner))
+			list->active[list->count++] = i;
+		else
+			slot_clear(list, i, owner);
+	}
+	return list->count;
+}
+
+const uint32_t *watch_workers(const struct watch_list *list, uint32_t *ret_count)
+{
+	*ret_count = list->count;
+	return list->active;
+}

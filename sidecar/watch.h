@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The workers that are attached: each is watched by a pidfd, and what it leaves behind is taken back.
+ */
+#ifndef SIDECAR_WATCH_H
+#define SIDECAR_WATCH_H
+
+#include "sidecar/loop.h"
+#include "sidecar/segment.h"
+
+struct watch_list;
+
+/* last: called before a slot is cleared, so that what stands on its ring can still be drained. */
+typedef void watch_last(void *arg, uint32_t worker);
+
+int watch_create(struct segment *segment, struct loop *loop, watch_last *last, void *arg,
+		 struct watch_list **ret);
+void watch_free(struct watch_list *list);
+
+/* Looks through the registry: new owners are watched, dead ones cleared at once. Returns how many
+ * workers there are. */
+uint32_t watch_scan(struct watch_list *list);
+
+/* The slots in use, as of the last scan. */
+const uint32_t *watch_workers(const struct watch_list *list, uint32_t *ret_count);
+
+#endif
