@@ -51,6 +51,8 @@ uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_
 			take(arg, &copy, worker);
 		else
 			totals->damaged++;
+		/* One by one: a sidecar that dies here leaves at most this record to be seen twice. */
+		s->tails[worker] = tail + 1;
 	}
 	totals->records += taken;
 	s->tails[worker] = tail;
