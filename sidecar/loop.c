@@ -225,11 +225,9 @@ void loop_stop(struct loop *loop)
 	loop->stop = true;
 }
 
-/* Calls what is due; returns when the next one will be. */
-static uint64_t timers_run(struct loop *loop)
+/* Calls what is due. */
+static void timers_run(struct loop *loop)
 {
-	uint64_t next_ns = LOOP_NEVER;
-
 	for (int i = 0; i < loop->timer_count; i++) {
 		uint64_t now_ns = loop_now();
 
@@ -238,6 +236,12 @@ static uint64_t timers_run(struct loop *loop)
 			loop->timers[i].due(loop->timers[i].arg, now_ns);
 		}
 	}
+}
+
+static uint64_t timers_next(const struct loop *loop)
+{
+	uint64_t next_ns = LOOP_NEVER;
+
 	for (int i = 0; i < loop->timer_count; i++)
 		next_ns = loop->timers[i].at_ns < next_ns ? loop->timers[i].at_ns : next_ns;
 	return next_ns;
@@ -318,14 +322,14 @@ int loop_run(struct loop *loop)
 
 	loop->stop = false;
 	while (!loop->stop && !error) {
-		uint64_t next_ns = timers_run(loop);
+		bool busy;
 
+		timers_run(loop);
+		busy = loop->before && loop->before(loop->before_arg);
 		rearm(loop);
 		if (loop->stop)
 			break;
-		if (loop->before && loop->before(loop->before_arg))
-			next_ns = 0;
-		error = wait(loop, next_ns);
+		error = wait(loop, busy ? 0 : timers_next(loop));
 		events_take(loop);
 	}
 	return error;

@@ -39,7 +39,8 @@ typedef void loop_due(void *arg, uint64_t now_ns);
 int loop_timer(struct loop *loop, loop_due *due, void *arg);
 void loop_timer_set(struct loop *loop, int id, uint64_t at_ns);
 
-/* Called before each sleep: may find work, and returns true to look at events without sleeping. */
+/* Called before each sleep: may find work or set timers; returns true to look at events without
+ * sleeping. */
 typedef bool loop_before_sleep(void *arg);
 void loop_set_before_sleep(struct loop *loop, loop_before_sleep *before, void *arg);
 

@@ -1,17 +1,80 @@
 /* SPDX-License-Identifier: MIT
  *
- * One program, two names: as `tollgate` it is the command line.
+ * One program, two names: tollgated is the sidecar, as `tollgate` it is the command line.
  */
+#include <getopt.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "sidecar/ctl/command.h"
+#include "sidecar/log.h"
+#include "sidecar/sidecar.h"
+
+static int usage(FILE *out, int status)
+{
+	fputs("usage: tollgated [-c FILE] [--log text|json] [--remove]\n\n"
+	      "  -c, --config FILE    the configuration; without it the built-in one\n"
+	      "      --log FORMAT     text or json, until the configuration says otherwise\n"
+	      "      --remove         take the segment away at the end\n"
+	      "      --version\n\n"
+	      "SIGHUP reads the configuration anew; SIGTERM ends and leaves the segment for the next\n"
+	      "sidecar. The manual is tollgated(8).\n",
+	      out);
+	return status;
+}
+
+static int sidecar_main(const char *config, bool remove)
+{
+	char reason[SIDECAR_REASON];
+	struct sidecar *sidecar;
+	int error = sidecar_create(config, &sidecar, reason);
+
+	if (error) {
+		log_error("start", "%s", reason);
+		return 1;
+	}
+	sidecar->remove = remove;
+	error = sidecar_run(sidecar);
+	if (error)
+		log_error("loop", "%s", strerror(-error));
+	sidecar_free(sidecar);
+	return error ? 1 : 0;
+}
+
+static int tollgated(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"log", required_argument, NULL, 'l'},
+		{"remove", no_argument, NULL, 'r'},	  {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},	  {NULL, 0, NULL, 0},
+	};
+	const char *config = NULL;
+	bool remove = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (option) {
+		case 'c': config = optarg; break;
+		case 'l':
+			if (strcmp(optarg, "json") != 0 && strcmp(optarg, "text") != 0)
+				return usage(stderr, 2);
+			log_configure(strcmp(optarg, "json") == 0, LOG_LEVEL_INFO);
+			break;
+		case 'r': remove = true; break;
+		case 'h': return usage(stdout, 0);
+		case 'v': puts("tollgated " TG_VERSION); return 0;
+		default: return usage(stderr, 2);
+		}
+	}
+	if (optind < argc)
+		return usage(stderr, 2);
+	return sidecar_main(config, remove);
+}
 
 int main(int argc, char **argv)
 {
 	if (argc > 0 && strcmp(basename(argv[0]), "tollgated") != 0)
 		return command_run(argc, argv);
-	fputs("usage: tollgate COMMAND [ARGUMENT...]\n", stderr);
-	return 2;
+	return tollgated(argc, argv);
 }

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See engine.h. A flow is looked at when a reply of it comes, when its limits change by themselves (a
+ * heap of times), and once a second while mail flows.
+ */
+#include "sidecar/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "shm/window.h"
+#include "sidecar/calendar.h"
+#include "sidecar/due.h"
+#include "sidecar/log.h"
+
+/* Slots a call: bounds how long the loop is kept from other work, about a millisecond. */
+#define PIECE 512
+/* Flows a second that are looked at for their counts; with more known flows each waits its turn. */
+#define TICKS_A_SECOND 65536
+
+struct engine {
+	struct segment *segment;
+	const struct config *config;
+	const struct classifier *classifier;
+	struct classify_scratch *scratch;
+	struct due *due;
+	struct flow_limits *configured; /* a slot's, by the configuration in force */
+	uint32_t *parents;		/* a slot's LAYOUT_SOURCE and _DESTINATION */
+	uint32_t *slots;		/* known ones */
+	uint32_t count, room;
+	uint32_t refill; /* the next of slots that the new configuration has yet to reach */
+	uint32_t tick;	 /* the next of slots to be looked at for its counts */
+	int64_t wall_offset_ns;
+	struct engine_totals totals;
+};
+
+static bool is_flow(const struct engine *e, uint32_t slot)
+{
+	return e->segment->slots[slot].kind == SEGMENT_FLOW;
+}
+
+struct engine_flow *engine_flow_of(struct engine *e, uint32_t slot)
+{
+	return segment_engine(e->segment, slot);
+}
+
+static const char *destination_of(const struct engine *e, uint32_t slot, char *text, size_t size)
+{
+	const struct segment_slot *known = &e->segment->slots[slot];
+
+	return segment_name(e->segment, known->kind == SEGMENT_FLOW ? known->destination : slot, text, size);
+}
+
+/* ---- publishing ---------------------------------------------------------------------------------- */
+
+/* A controller's limits, where the flow has one. Returns when they change by themselves. */
+static uint64_t control_ask(struct engine *e, uint32_t slot, uint64_t now_ns, struct control_limits *ret,
+			    struct control_bounds *ret_bounds)
+{
+	effective_bounds(&e->configured[slot], e->wall_offset_ns, ret_bounds);
+	return control_limits(&engine_flow_of(e, slot)->control, ret_bounds, now_ns, ret);
+}
+
+int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct effective *ret,
+		     struct control_limits *ret_control, struct control_bounds *ret_bounds)
+{
+	bool adapts;
+	uint64_t next_ns = UINT64_MAX;
+
+	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+		return -ENOENT;
+	adapts = e->configured[slot].flags & FLOW_ADAPT;
+	if (adapts)
+		next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
+	effective_merge(&e->configured[slot], adapts ? ret_control : NULL, engine_flow_of(e, slot)->effects,
+			e->parents[slot], now_ns, ret);
+	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
+	return 0;
+}
+
+static void flow_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct control_limits control;
+	struct control_bounds bounds;
+	struct effective effective;
+
+	if (engine_effective(e, slot, now_ns, &effective, &control, &bounds) != 0)
+		return;
+	e->totals.changes += publish_slot(e->segment, slot, &effective.limits, now_ns);
+	due_set(e->due, slot, effective.next_ns);
+}
+
+static void other_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct publish_limits limits;
+
+	effective_plain(&e->configured[slot], &limits);
+	e->totals.changes += publish_slot(e->segment, slot, &limits, now_ns);
+}
+
+/* ---- the configuration --------------------------------------------------------------------------- */
+
+static uint32_t parents_of(const struct engine *e, const uint8_t *source, const char *destination)
+{
+	struct policy policy;
+	uint32_t parents = 0;
+
+	policy_source(e->config, source, &policy);
+	parents |= policy_limits_any(&policy) ? LAYOUT_SOURCE : 0;
+	policy_destination(e->config, destination, &policy);
+	parents |= policy_limits_any(&policy) ? LAYOUT_DESTINATION : 0;
+	return parents;
+}
+
+static void flow_begin(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct engine_flow *flow = engine_flow_of(e, slot);
+	struct control_bounds bounds;
+
+	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
+	effects_check(flow->effects);
+	if (flow->begun == 1 && control_valid(&flow->control))
+		return;
+	memset(flow, 0, sizeof(*flow));
+	control_init(&flow->control, &bounds, now_ns);
+	flow->begun = 1;
+}
+
+/* What the configuration says of a known slot, into `configured`; then into force. */
+static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	const struct segment_slot *known = &e->segment->slots[slot];
+	char name[DESTINATION_NAME_MAX + 1];
+	struct policy policy;
+
+	destination_of(e, slot, name, sizeof(name));
+	switch (known->kind) {
+	case SEGMENT_FLOW:
+		policy_flow(e->config, known->address, name, &policy);
+		e->configured[slot] = policy.limits;
+		e->parents[slot] = parents_of(e, known->address, name);
+		flow_begin(e, slot, now_ns);
+		flow_publish(e, slot, now_ns);
+		return;
+	case SEGMENT_SOURCE: policy_source(e->config, known->address, &policy); break;
+	case SEGMENT_DESTINATION: policy_destination(e->config, name, &policy); break;
+	case SEGMENT_STREAM: policy_stream(e->config, name, &policy); break;
+	default: return;
+	}
+	e->configured[slot] = policy.limits;
+	other_publish(e, slot, now_ns);
+}
+
+static void default_publish(struct engine *e, uint32_t index, const struct policy *policy, uint32_t parents)
+{
+	struct publish_limits limits;
+
+	effective_plain(&policy->limits, &limits);
+	limits.flags |= parents;
+	publish_default(e->segment, index, &limits);
+}
+
+/* Until a slot is filled these hold; parents that only some sources have are asked for all. */
+static void defaults_publish(struct engine *e)
+{
+	struct policy policy;
+	uint32_t parents;
+
+	policy_source(e->config, NULL, &policy);
+	parents = policy_limits_any(&policy) || e->config->sources_count || e->config->pools_count ? LAYOUT_SOURCE : 0;
+	default_publish(e, LAYOUT_DEFAULT_SOURCE, &policy, 0);
+	policy_destination(e->config, "", &policy);
+	default_publish(e, LAYOUT_DEFAULT_DESTINATION, &policy, 0);
+	policy_stream(e->config, "", &policy);
+	default_publish(e, LAYOUT_DEFAULT_STREAM, &policy, 0);
+	policy_flow(e->config, NULL, "", &policy);
+	default_publish(e, LAYOUT_DEFAULT_FLOW, &policy, parents);
+	for (uint32_t i = 0; i < e->config->effective_count; i++) {
+		const char *name = e->config->effective[i]->name;
+
+		policy_flow(e->config, NULL, name, &policy);
+		default_publish(e, LAYOUT_DEFAULT_FIRST + i, &policy, parents | parents_of(e, NULL, name));
+	}
+}
+
+static void slot_know(struct engine *e, uint32_t slot)
+{
+	if (e->count == e->room) {
+		uint32_t room = e->room ? e->room * 2 : 1024;
+		uint32_t *more = realloc(e->slots, room * sizeof(*more));
+
+		if (more == NULL)
+			return;
+		e->slots = more;
+		e->room = room;
+	}
+	e->slots[e->count++] = slot;
+	e->totals.learned++;
+}
+
+/* Claims what the configuration names, so that it is there before the first worker asks. */
+static uint32_t destination_claim(struct engine *e, const char *name)
+{
+	struct hash_key key = hash_bytes(HASH_DESTINATION, name, strlen(name), e->segment->header.seed);
+	uint32_t slot = segment_find(e->segment, &key, false);
+	bool known = slot != LAYOUT_NONE && e->segment->slots[slot].kind != SEGMENT_UNKNOWN;
+
+	slot = segment_destination(e->segment, name);
+	if (slot != LAYOUT_NONE && !known)
+		slot_know(e, slot);
+	return slot;
+}
+
+static void destinations_index(struct engine *e)
+{
+	/* A destination that is no longer configured falls back to the general defaults. */
+	for (uint32_t i = 0; i < e->count; i++)
+		if (e->segment->slots[e->slots[i]].kind == SEGMENT_DESTINATION)
+			publish_default_index(e->segment, e->slots[i], 0);
+	for (uint32_t i = 0; i < e->config->effective_count; i++) {
+		uint32_t slot = destination_claim(e, e->config->effective[i]->name);
+
+		if (slot != LAYOUT_NONE)
+			publish_default_index(e->segment, slot, LAYOUT_DEFAULT_FIRST + i);
+	}
+}
+
+static void pools_claim(struct engine *e)
+{
+	for (uint32_t p = 0; p < e->config->pools_count; p++) {
+		struct destination_pool pool;
+		uint8_t address[16];
+
+		if (destination_pool(e->config->table, e->config->table_length, e->config->pools[p].name, &pool) != 0)
+			continue;
+		for (uint32_t i = 0; i < pool.count; i++) {
+			struct hash_key key;
+			uint32_t slot;
+
+			if (destination_pool_source(e->config->table, e->config->table_length, &pool, i, address) != 0)
+				break;
+			key = hash_bytes(HASH_SOURCE, address, sizeof(address), e->segment->header.seed);
+			slot = segment_find(e->segment, &key, false);
+			if (slot != LAYOUT_NONE && e->segment->slots[slot].kind != SEGMENT_UNKNOWN)
+				continue;
+			slot = segment_source(e->segment, address);
+			if (slot != LAYOUT_NONE)
+				slot_know(e, slot);
+		}
+	}
+}
+
+int engine_configure(struct engine *e, const struct config *config, const struct classifier *classifier,
+		     uint64_t now_ns)
+{
+	struct classify_scratch *scratch = NULL;
+	int error = classify_scratch_create(classifier, &scratch);
+
+	if (!error)
+		error = segment_publish_names(e->segment, config->table, config->table_length);
+	if (error) {
+		classify_scratch_free(scratch);
+		return error;
+	}
+	classify_scratch_free(e->scratch);
+	e->scratch = scratch;
+	e->config = config;
+	e->classifier = classifier;
+	e->wall_offset_ns = calendar_wall_offset();
+	defaults_publish(e);
+	destinations_index(e);
+	pools_claim(e);
+	e->refill = 0;
+	publish_generation(e->segment);
+	return 0;
+}
+
+/* ---- replies ------------------------------------------------------------------------------------- */
+
+static void said_keep(struct engine_flow *flow, const struct layout_record *r, const struct classification *c,
+		      uint64_t now_ns)
+{
+	struct engine_said *said = &flow->said[flow->said_next % ENGINE_SAID];
+
+	*said = (struct engine_said){
+		.at_ns = now_ns,
+		.code = r->code,
+		.enhanced = {r->enhanced[0], r->enhanced[1], r->enhanced[2]},
+		.class = (uint8_t)c->class,
+		.limit = (uint8_t)c->limit,
+		.traffic = r->traffic,
+		.stage = r->stage,
+		.length = r->length < ENGINE_SAID_TEXT ? r->length : ENGINE_SAID_TEXT,
+	};
+	memcpy(said->text, r->text, said->length);
+	flow->said_next = (flow->said_next + 1) % ENGINE_SAID;
+}
+
+static const char *phase_name(enum control_phase phase)
+{
+	static const char *const names[] = {"open", "slowed", "held", "probing", "recovering"};
+
+	return (unsigned)phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "invalid";
+}
+
+static void change_log(struct engine *e, uint32_t slot, enum control_phase before, const struct control_limits *now,
+		       const struct classification *why)
+{
+	char source[64], destination[DESTINATION_NAME_MAX + 1];
+
+	if (before == now->phase)
+		return;
+	log_info("flow", "%s to %s: %s, was %s (%s, rule %s)",
+		 destination_address_text(e->segment->slots[slot].address, source, sizeof(source)),
+		 destination_of(e, slot, destination, sizeof(destination)), phase_name(now->phase),
+		 phase_name(before), reply_class_name(why->class), why->rule);
+}
+
+static void reply_control(struct engine *e, uint32_t slot, const struct layout_record *r,
+			  const struct classification *c, uint64_t now_ns)
+{
+	struct engine_flow *flow = engine_flow_of(e, slot);
+	struct control_limits before, after;
+	struct control_bounds bounds;
+	struct control_observation seen = {
+		.class = c->class,
+		.limit = c->limit,
+		.traffic = (enum tg_class)r->traffic,
+		.stage = (enum tg_stage)r->stage,
+		.place = r->place,
+		/* Its own connection is one of those that are open, unless it never came about. */
+		.open_connections = r->stage != TG_STAGE_CONNECT && r->open ? r->open - 1 : r->open,
+		.admitted_ns = r->admitted_ns,
+	};
+
+	control_ask(e, slot, now_ns, &before, &bounds);
+	if (!control_observe(&flow->control, &bounds, &seen, now_ns))
+		return;
+	control_ask(e, slot, now_ns, &after, &bounds);
+	flow_publish(e, slot, now_ns);
+	change_log(e, slot, before.phase, &after, c);
+}
+
+static void reply_take(struct engine *e, const struct layout_record *r, uint64_t now_ns)
+{
+	char destination[DESTINATION_NAME_MAX + 1];
+	struct classification c = {.class = REPLY_DELIVERED, .rule = "-"};
+	unsigned enhanced = (unsigned)r->enhanced[0] << 20 | (unsigned)(r->enhanced[1] & 0x3ff) << 10 |
+			    (r->enhanced[2] & 0x3ff);
+
+	if (!is_flow(e, r->slot))
+		return;
+	if (r->code == 0 || r->code >= 300) {
+		destination_of(e, r->slot, destination, sizeof(destination));
+		classify(e->classifier, e->scratch, destination, r->code, enhanced, r->text, r->length, &c);
+		/* No reply at all is the network's or the receiver's trouble, whatever the text is. */
+		if (r->code == 0 && c.class == REPLY_OTHER)
+			c.class = REPLY_INFRASTRUCTURE;
+		said_keep(engine_flow_of(e, r->slot), r, &c, now_ns);
+	}
+	e->totals.replies++;
+	e->totals.by_class[c.class]++;
+	if (e->configured[r->slot].flags & FLOW_ADAPT)
+		reply_control(e, r->slot, r, &c, now_ns);
+}
+
+static void learn(struct engine *e, const struct layout_record *r, uint64_t now_ns)
+{
+	int error = segment_learn(e->segment, r);
+
+	if (error == 0) {
+		slot_know(e, r->slot);
+		slot_fill(e, r->slot, now_ns);
+	} else if (error == -EBADMSG)
+		e->totals.unfit++;
+	else if (error == -ENOSPC)
+		log_warning("directory", "no room for more names of destinations and streams: raise segment.flows");
+}
+
+void engine_record(struct engine *e, const struct layout_record *r, uint64_t now_ns)
+{
+	if (r->kind == LAYOUT_RECORD_REPLY)
+		reply_take(e, r, now_ns);
+	else
+		learn(e, r, now_ns);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------- */
+
+static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct engine_flow *flow = engine_flow_of(e, slot);
+	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
+	uint64_t delivered = atomic_load_explicit(&totals->delivered, memory_order_relaxed);
+	uint64_t deferred = atomic_load_explicit(&totals->deferred, memory_order_relaxed);
+	/* Totals are workers' to write: a difference that is none counts as nothing. */
+	uint64_t more = delivered - flow->delivered, less = deferred - flow->deferred;
+	struct control_bounds bounds;
+
+	flow->delivered = delivered;
+	flow->deferred = deferred;
+	if (!(e->configured[slot].flags & FLOW_ADAPT))
+		return;
+	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
+	if (control_tick(&flow->control, &bounds, more <= UINT32_MAX ? (uint32_t)more : 0,
+			 less <= UINT32_MAX ? (uint32_t)less : 0, now_ns))
+		flow_publish(e, slot, now_ns);
+}
+
+static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	if (!is_flow(e, slot))
+		return;
+	flow_tick(e, slot, now_ns);
+	flow_publish(e, slot, now_ns);
+}
+
+uint64_t engine_work(struct engine *e, uint64_t now_ns)
+{
+	uint32_t slot;
+
+	for (int i = 0; i < PIECE && (slot = due_take(e->due, now_ns)) != UINT32_MAX; i++)
+		flow_due(e, slot, now_ns);
+	for (int i = 0; i < PIECE && e->refill < e->count; i++)
+		slot_fill(e, e->slots[e->refill++], now_ns);
+	return e->refill < e->count ? now_ns : due_next(e->due);
+}
+
+void engine_second(struct engine *e, uint64_t now_ns)
+{
+	uint32_t looks = e->count < TICKS_A_SECOND ? e->count : TICKS_A_SECOND;
+
+	e->wall_offset_ns = calendar_wall_offset();
+	for (uint32_t i = 0; i < looks; i++) {
+		uint32_t slot = e->slots[e->tick = (e->tick + 1) % e->count];
+		const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
+		const struct engine_flow *flow = engine_flow_of(e, slot);
+
+		e->totals.mended += segment_sweep(e->segment, slot, 1, now_ns);
+		if (is_flow(e, slot) &&
+		    (atomic_load_explicit(&totals->delivered, memory_order_relaxed) != flow->delivered ||
+		     atomic_load_explicit(&totals->deferred, memory_order_relaxed) != flow->deferred))
+			flow_tick(e, slot, now_ns);
+	}
+	e->totals.mended += segment_sweep_gauges(e->segment);
+}
+
+/* ---- the operator -------------------------------------------------------------------------------- */
+
+int engine_apply(struct engine *e, uint32_t slot, const struct effect *effect, uint64_t now_ns)
+{
+	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+		return -ENOENT;
+	effect_add(engine_flow_of(e, slot)->effects, effect, now_ns);
+	flow_publish(e, slot, now_ns);
+	return 0;
+}
+
+int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct engine_flow *flow;
+	struct control_bounds bounds;
+
+	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+		return -ENOENT;
+	flow = engine_flow_of(e, slot);
+	for (int i = 0; i < EFFECTS; i++)
+		if (flow->effects[i].kind == EFFECT_HOLD)
+			memset(&flow->effects[i], 0, sizeof(flow->effects[i]));
+	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
+	control_release(&flow->control, &bounds, now_ns);
+	flow_publish(e, slot, now_ns);
+	return 0;
+}
+
+int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+		return -ENOENT;
+	engine_flow_of(e, slot)->begun = 0;
+	flow_begin(e, slot, now_ns);
+	flow_publish(e, slot, now_ns);
+	return 0;
+}
+
+/* ---- making -------------------------------------------------------------------------------------- */
+
+int engine_create(struct segment *segment, struct engine **ret)
+{
+	uint32_t slots = segment->view.slots;
+	struct engine *e = calloc(1, sizeof(*e));
+
+	if (e == NULL)
+		return -ENOMEM;
+	e->segment = segment;
+	e->configured = calloc(slots, sizeof(*e->configured));
+	e->parents = calloc(slots, sizeof(*e->parents));
+	if (e->configured == NULL || e->parents == NULL || due_create(slots, &e->due) != 0) {
+		engine_free(e);
+		return -ENOMEM;
+	}
+	/* What an earlier sidecar knew. */
+	for (uint32_t slot = 0; slot < slots; slot++)
+		if (segment->slots[slot].kind != SEGMENT_UNKNOWN)
+			slot_know(e, slot);
+	*ret = e;
+	return 0;
+}
+
+void engine_free(struct engine *e)
+{
+	if (e == NULL)
+		return;
+	classify_scratch_free(e->scratch);
+	due_free(e->due);
+	free(e->configured);
+	free(e->parents);
+	free(e->slots);
+	free(e);
+}
+
+const struct engine_totals *engine_totals(const struct engine *e)
+{
+	return &e->totals;
+}
+
+const uint32_t *engine_slots(const struct engine *e, uint32_t *ret_count)
+{
+	*ret_count = e->count;
+	return e->slots;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine: replies in, limits out. For every flow of the segment: classify → rules → control →
+ * publish.
+ *
+ * Time is an argument. What a flow's life has come to stands in the segment's `control` file and
+ * survives the sidecar; what the configuration says is worked out anew from it.
+ */
+#ifndef SIDECAR_ENGINE_H
+#define SIDECAR_ENGINE_H
+
+#include "sidecar/classify.h"
+#include "sidecar/config.h"
+#include "sidecar/effective.h"
+#include "sidecar/segment.h"
+
+#define ENGINE_SAID	 6
+#define ENGINE_SAID_TEXT 88
+
+/* A reply that was no plain delivery, for `explain`. */
+struct engine_said {
+	uint64_t at_ns;
+	uint16_t code;
+	uint16_t enhanced[3];
+	uint8_t class;	 /* enum reply_class */
+	uint8_t limit;	 /* enum reply_limit */
+	uint8_t traffic; /* enum tg_class */
+	uint8_t stage;	 /* enum tg_stage */
+	uint16_t length;
+	uint16_t reserved;
+	char text[ENGINE_SAID_TEXT];
+};
+
+/* What is kept of a flow in `control`: fixed width, no pointers, checked when adopted. */
+struct engine_flow {
+	uint32_t begun;	    /* 1: the rest is filled */
+	uint32_t said_next; /* where the next reply goes */
+	struct control_state control;
+	uint64_t delivered, deferred; /* of the totals, as of the last tick */
+	uint64_t step_back_ns;	      /* when a rule last asked warm-up to step back; 0: never */
+	struct effect effects[EFFECTS];
+	struct engine_said said[ENGINE_SAID];
+};
+
+struct engine;
+
+struct engine_totals {
+	uint64_t replies;
+	uint64_t by_class[REPLY_CLASSES];
+	uint64_t learned;  /* slots named */
+	uint64_t unfit;	   /* announcements that did not fit their slot */
+	uint64_t mended;   /* words put right */
+	uint64_t changes;  /* of limits */
+};
+
+/* The segment must have engine_bytes = sizeof(struct engine_flow). */
+int engine_create(struct segment *segment, struct engine **ret);
+void engine_free(struct engine *engine);
+
+/* Puts a configuration and its classifier in force: defaults and names at once, known slots by and by in
+ * engine_work. Both must live until the next call. -EMSGSIZE: the destination table does not fit. */
+int engine_configure(struct engine *engine, const struct config *config, const struct classifier *classifier,
+		     uint64_t now_ns);
+
+/* One record of a worker, checked by drain. */
+void engine_record(struct engine *engine, const struct layout_record *record, uint64_t now_ns);
+
+/* Does what is due, a bounded piece of it. Returns when it wants to be called again: now_ns: at once. */
+uint64_t engine_work(struct engine *engine, uint64_t now_ns);
+
+/* Once a second while workers decide: counts of deliveries to the controller, damage mended. */
+void engine_second(struct engine *engine, uint64_t now_ns);
+
+const struct engine_totals *engine_totals(const struct engine *engine);
+
+/* ---- for explain and the operator's commands ------------------------------------------------------ */
+
+/* The slots that are known, in the order in which they were learned. */
+const uint32_t *engine_slots(const struct engine *engine, uint32_t *ret_count);
+
+/* What is in force for a flow slot, and what is configured for it. -ENOENT: no known flow. */
+int engine_effective(struct engine *engine, uint32_t slot, uint64_t now_ns, struct effective *ret,
+		     struct control_limits *ret_control, struct control_bounds *ret_bounds);
+
+struct engine_flow *engine_flow_of(struct engine *engine, uint32_t slot);
+
+/* An effect by hand or by rule, at once. */
+int engine_apply(struct engine *engine, uint32_t slot, const struct effect *effect, uint64_t now_ns);
+
+/* Ends holds: the operator's, rules', the controller's. */
+int engine_release(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* Forgets what was learned of a flow, and what the operator set. */
+int engine_reset(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+#endif

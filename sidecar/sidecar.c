@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The sidecar's parts, put together on the loop.
+ *
+ * Sleeping: while records come in, the sidecar lingers with short naps, because waking it costs a worker
+ * ten times what a record costs; when none has come for a while it says that it sleeps, looks once more
+ * (B1 in shm/ring.c), and waits for the doorbell.
+ */
+#include "sidecar/sidecar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "sidecar/calendar.h"
+#include "sidecar/log.h"
+
+/* Records a worker and round: none waits long behind another. */
+#define DRAIN_MOST 256
+#define NAP_NS	   UINT64_C(50000)
+#define LINGER_NS  UINT64_C(200000)
+#define SECOND_NS  UINT64_C(1000000000)
+#define NAMES_MIN  (UINT32_C(1) << 20)
+
+/* ---- a configuration ----------------------------------------------------------------------------- */
+
+void generation_free(struct generation *g)
+{
+	classifier_free(g->classifier);
+	rule_file_free(g->rules);
+	config_free(g->config);
+	*g = (struct generation){0};
+}
+
+static void problems_log(const struct config_report *report)
+{
+	for (uint32_t i = 0; i < report->count; i++) {
+		char text[512];
+
+		log_event(report->problems[i].error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "configuration", "%s",
+			  config_problem_text(&report->problems[i], text, sizeof(text)));
+	}
+}
+
+static int rules_load(struct generation *g)
+{
+	struct classify_error where = {0};
+	struct yaml_error error = {0};
+	int failed = rule_file_builtin(&g->rules, NULL, &error);
+
+	if (failed)
+		log_error("rules", "%s:%u:%u: %s", error.name, error.mark.line, error.mark.column, error.reason);
+	else if ((failed = classifier_create(NULL, g->rules, &g->classifier, &where)) != 0)
+		log_error("rules", "%s: %s", where.path, where.reason);
+	return failed;
+}
+
+int generation_load(const char *path, struct generation *ret)
+{
+	struct generation g = {0};
+	struct config_report report = {0};
+	int error = path ? config_read(path, NULL, &g.config, &report) : config_builtin(NULL, &g.config, &report);
+
+	problems_log(&report);
+	config_report_free(&report);
+	if (!error)
+		error = rules_load(&g);
+	if (error) {
+		generation_free(&g);
+		return error;
+	}
+	*ret = g;
+	return 0;
+}
+
+static void log_settings(const struct config *config)
+{
+	static const enum log_level levels[] = {[CONFIG_LOG_ERROR] = LOG_LEVEL_ERROR,
+						[CONFIG_LOG_WARNING] = LOG_LEVEL_WARNING,
+						[CONFIG_LOG_INFO] = LOG_LEVEL_INFO,
+						[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG};
+
+	log_configure(config->log.format.value == CONFIG_LOG_JSON, levels[config->log.level.value]);
+}
+
+static void loss_publish(struct sidecar *s)
+{
+	static const enum layout_loss losses[] = {[CONFIG_LOSS_KEEP] = LAYOUT_LOSS_KEEP,
+						  [CONFIG_LOSS_OPEN] = LAYOUT_LOSS_OPEN,
+						  [CONFIG_LOSS_CLOSED] = LAYOUT_LOSS_CLOSED};
+	const struct config *config = s->generation.config;
+
+	heartbeat_loss(s->segment, losses[config->on_sidecar_loss.value], config->sidecar_lost_after.value);
+}
+
+/* ---- the segment --------------------------------------------------------------------------------- */
+
+static int id_of_user(const char *name, int64_t *ret)
+{
+	struct passwd *user = name ? getpwnam(name) : NULL;
+
+	*ret = user ? (int64_t)user->pw_uid : -1;
+	return name && !user ? -ENOENT : 0;
+}
+
+static int id_of_group(const char *name, int64_t *ret)
+{
+	struct group *group = name ? getgrnam(name) : NULL;
+
+	*ret = group ? (int64_t)group->gr_gid : -1;
+	return name && !group ? -ENOENT : 0;
+}
+
+static int segment_begin(struct sidecar *s, char *reason)
+{
+	const struct config *config = s->generation.config;
+	const struct config_segment *wanted = &config->segment;
+	struct segment_options options = {
+		.path = wanted->path,
+		.engine_bytes = sizeof(struct engine_flow),
+		.reserve_longest_ns = wanted->longest_reservation.value,
+		.sizes = {
+			.flows = (uint32_t)wanted->flows.value,
+			.workers = (uint32_t)wanted->workers.value,
+			.ring_records = (uint32_t)wanted->ring.value,
+			.minutes = (uint32_t)wanted->minutes.value,
+			.leases = (uint32_t)wanted->leases.value,
+			.names_bytes = NAMES_MIN,
+		},
+	};
+
+	/* Room to grow on reload; the pages are touched when they are used. */
+	while (options.sizes.names_bytes < config->table_length * 2)
+		options.sizes.names_bytes *= 2;
+	if (id_of_user(wanted->owner ? wanted->owner : config->user, &options.owner) != 0 ||
+	    id_of_group(wanted->group, &options.group) != 0) {
+		snprintf(reason, SIDECAR_REASON, "segment: no such user or group");
+		return -ENOENT;
+	}
+	return segment_open(&options, &s->segment, reason);
+}
+
+static struct segment *restorable; /* for the signal handler */
+
+/* A file that a worker truncated raises SIGBUS where it is touched: it is made long again and the access
+ * repeated. Anything else is a fault of ours. */
+static void bus_error(int number, siginfo_t *info, void *context)
+{
+	if (restorable && segment_restore(restorable, info->si_addr))
+		return;
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static void bus_catch(struct segment *segment)
+{
+	struct sigaction action = {.sa_sigaction = bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER};
+
+	restorable = segment;
+	sigaction(SIGBUS, &action, NULL);
+}
+
+/* ---- rings --------------------------------------------------------------------------------------- */
+
+static void record_take(void *arg, const struct layout_record *record, uint32_t worker)
+{
+	struct sidecar *s = arg;
+
+	engine_record(s->engine, record, loop_now());
+}
+
+static void worker_last(void *arg, uint32_t worker)
+{
+	struct sidecar *s = arg;
+
+	while (drain_worker(s->segment, worker, DRAIN_MOST, loop_now(), record_take, s, &s->drained) == DRAIN_MOST)
+		;
+}
+
+static uint32_t rings_drain(struct sidecar *s)
+{
+	uint32_t count, taken = 0;
+	const uint32_t *workers = watch_workers(s->workers, &count);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (drain_waiting(s->segment, workers[i]))
+			taken += drain_worker(s->segment, workers[i], DRAIN_MOST, loop_now(), record_take, s,
+					      &s->drained);
+	return taken;
+}
+
+static bool rings_waiting(const struct sidecar *s)
+{
+	uint32_t count;
+	const uint32_t *workers = watch_workers(s->workers, &count);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (drain_waiting(s->segment, workers[i]))
+			return true;
+	return false;
+}
+
+static void sleeping_set(struct sidecar *s, uint32_t sleeping)
+{
+	atomic_store_explicit(&s->segment->live->sleeping, sleeping, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst); /* B1 */
+}
+
+static void work(struct sidecar *s)
+{
+	uint64_t now_ns = loop_now();
+
+	loop_timer_set(s->loop, s->work_timer, engine_work(s->engine, now_ns));
+}
+
+static bool before_sleep(void *arg)
+{
+	struct sidecar *s = arg;
+	uint64_t now_ns;
+
+	if (rings_drain(s) > 0) {
+		s->awake_until_ns = loop_now() + LINGER_NS;
+		sleeping_set(s, 0);
+		work(s);
+		return rings_waiting(s);
+	}
+	now_ns = loop_now();
+	if (now_ns < s->awake_until_ns) {
+		loop_timer_set(s->loop, s->nap_timer, now_ns + NAP_NS);
+		return false;
+	}
+	sleeping_set(s, 1);
+	if (!rings_waiting(s))
+		return false;
+	sleeping_set(s, 0);
+	return true;
+}
+
+static void doorbell(void *arg, int revents)
+{
+	struct sidecar *s = arg;
+	char bytes[256];
+
+	while (read(s->wake, bytes, sizeof(bytes)) == sizeof(bytes))
+		;
+	sleeping_set(s, 0);
+	s->awake_until_ns = loop_now() + LINGER_NS;
+	watch_scan(s->workers);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------- */
+
+static uint64_t decisions_count(const struct sidecar *s)
+{
+	uint32_t count;
+	const uint32_t *workers = watch_workers(s->workers, &count);
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		for (int shard = 0; shard < LAYOUT_SHARDS; shard++) {
+			const struct layout_shard *at = &s->segment->workers[workers[i]].shards[shard];
+
+			sum += atomic_load_explicit(&at->admitted, memory_order_relaxed) +
+			       atomic_load_explicit(&at->refused_rate, memory_order_relaxed) +
+			       atomic_load_explicit(&at->refused_hold, memory_order_relaxed);
+		}
+	return sum;
+}
+
+static void beat(void *arg, uint64_t now_ns)
+{
+	struct sidecar *s = arg;
+	uint64_t mended = engine_totals(s->engine)->mended;
+	uint64_t decisions;
+
+	loop_timer_set(s->loop, s->beat_timer, now_ns + HEARTBEAT_INTERVAL_NS);
+	heartbeat_beat(&s->heartbeat, s->segment);
+	if (now_ns - s->calendar_ns >= 60 * SECOND_NS) {
+		calendar_publish(s->segment, s->generation.config->time_zone);
+		s->calendar_ns = now_ns;
+	}
+	if (watch_scan(s->workers) == 0)
+		return;
+	/* Where nobody decides nothing has been written that could be wrong. */
+	decisions = decisions_count(s);
+	engine_second(s->engine, now_ns);
+	s->decisions = decisions;
+	if (engine_totals(s->engine)->mended != mended)
+		log_warning("damage", "%llu damaged words in counters were put right",
+			    (unsigned long long)(engine_totals(s->engine)->mended - mended));
+	work(s);
+}
+
+static void work_due(void *arg, uint64_t now_ns)
+{
+	work(arg);
+}
+
+static void nap_over(void *arg, uint64_t now_ns)
+{
+	/* What came meanwhile is found before the next sleep. */
+}
+
+/* ---- signals ------------------------------------------------------------------------------------- */
+
+int sidecar_reload(struct sidecar *s, char *reason)
+{
+	struct generation next;
+	int error = generation_load(s->config_path, &next);
+
+	if (error) {
+		snprintf(reason, SIDECAR_REASON, "the configuration has errors (see the log); nothing was changed");
+		return error;
+	}
+	error = engine_configure(s->engine, next.config, next.classifier, loop_now());
+	if (error) {
+		snprintf(reason, SIDECAR_REASON, "the configuration cannot be put in force: %s; nothing was changed",
+			 strerror(-error));
+		generation_free(&next);
+		return error;
+	}
+	generation_free(&s->generation);
+	s->generation = next;
+	log_settings(next.config);
+	loss_publish(s);
+	calendar_publish(s->segment, next.config->time_zone);
+	work(s);
+	log_notice("reload", "configuration in force, generation %llu",
+		   (unsigned long long)atomic_load(&s->segment->live->generation));
+	return 0;
+}
+
+static void signalled(void *arg, int revents)
+{
+	struct sidecar *s = arg;
+	struct signalfd_siginfo info;
+	char reason[SIDECAR_REASON];
+
+	while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP) {
+			if (sidecar_reload(s, reason) != 0)
+				log_error("reload", "%s", reason);
+		} else {
+			log_notice("stop", "signal %u: the segment stays for the next sidecar%s", info.ssi_signo,
+				   s->remove ? ", no: it is removed" : "");
+			loop_stop(s->loop);
+		}
+	}
+}
+
+static int signals_open(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* ---- making -------------------------------------------------------------------------------------- */
+
+static int watches_make(struct sidecar *s)
+{
+	s->wake = openat(s->segment->folder, "wake", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	s->signals = signals_open();
+	if (s->wake < 0 || s->signals < 0)
+		return -errno;
+	s->nap_timer = loop_timer(s->loop, nap_over, s);
+	s->beat_timer = loop_timer(s->loop, beat, s);
+	s->work_timer = loop_timer(s->loop, work_due, s);
+	loop_set_before_sleep(s->loop, before_sleep, s);
+	if (loop_watch(s->loop, s->wake, POLLIN, doorbell, s) < 0 ||
+	    loop_watch(s->loop, s->signals, POLLIN, signalled, s) < 0)
+		return -ENOMEM;
+	return watch_create(s->segment, s->loop, worker_last, s, &s->workers);
+}
+
+/* Root was needed for opening; what is open stays open. */
+static int privileges_drop(const struct config *config, char *reason)
+{
+	struct passwd *user;
+
+	if (config->user == NULL || geteuid() != 0)
+		return 0;
+	user = getpwnam(config->user);
+	if (user == NULL || initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
+	    setuid(user->pw_uid) != 0) {
+		snprintf(reason, SIDECAR_REASON, "cannot become user %s: %s", config->user,
+			 user ? strerror(errno) : "no such user");
+		return -EPERM;
+	}
+	return 0;
+}
+
+static int parts_make(struct sidecar *s, char *reason)
+{
+	int error = loop_create(&s->loop, reason);
+
+	if (!error)
+		error = segment_begin(s, reason);
+	if (!error) {
+		bus_catch(s->segment);
+		error = engine_create(s->segment, &s->engine);
+	}
+	if (!error)
+		error = watches_make(s);
+	if (!error)
+		error = privileges_drop(s->generation.config, reason);
+	if (error)
+		return error;
+	heartbeat_begin(&s->heartbeat, s->segment);
+	calendar_publish(s->segment, s->generation.config->time_zone);
+	s->calendar_ns = loop_now();
+	loss_publish(s);
+	return engine_configure(s->engine, s->generation.config, s->generation.classifier, loop_now());
+}
+
+int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
+{
+	struct sidecar *s = calloc(1, sizeof(*s));
+	int error;
+
+	if (s == NULL)
+		return -ENOMEM;
+	*reason = '\0';
+	s->config_path = config_path;
+	s->started_ns = loop_now();
+	s->wake = s->signals = -1;
+	error = generation_load(config_path, &s->generation);
+	if (!error) {
+		log_settings(s->generation.config);
+		error = parts_make(s, reason);
+	} else
+		snprintf(reason, SIDECAR_REASON, "the configuration has errors");
+	if (error) {
+		if (*reason == '\0')
+			snprintf(reason, SIDECAR_REASON, "%s", strerror(-error));
+		sidecar_free(s);
+		return error;
+	}
+	segment_live(s->segment);
+	*ret = s;
+	return 0;
+}
+
+int sidecar_run(struct sidecar *s)
+{
+	watch_scan(s->workers);
+	log_notice("ready", "%s: %s, %u flows known; clock by %s", s->segment->path,
+		   s->segment->adopted  ? "adopted" :
+		   s->segment->replaced ? "replaced, usage carried over" :
+					  "made",
+		   s->segment->heap->used ? (unsigned)engine_totals(s->engine)->learned : 0,
+		   s->heartbeat.counter ? "the processor's counter" : "the vDSO");
+	beat(s, loop_now());
+	work(s);
+	return loop_run(s->loop);
+}
+
+void sidecar_free(struct sidecar *s)
+{
+	if (s == NULL)
+		return;
+	watch_free(s->workers);
+	engine_free(s->engine);
+	restorable = NULL;
+	if (s->segment)
+		sleeping_set(s, 0); /* nobody is there to be woken */
+	segment_close(s->segment, s->remove);
+	if (s->wake >= 0)
+		close(s->wake);
+	if (s->signals >= 0)
+		close(s->signals);
+	loop_free(s->loop);
+	generation_free(&s->generation);
+	free(s);
+}

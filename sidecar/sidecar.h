@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgated as a whole: what main.c starts, and what the control socket's handlers look into.
+ */
+#ifndef SIDECAR_SIDECAR_H
+#define SIDECAR_SIDECAR_H
+
+#include "sidecar/drain.h"
+#include "sidecar/engine.h"
+#include "sidecar/heartbeat.h"
+#include "sidecar/loop.h"
+#include "sidecar/watch.h"
+
+/* One configuration in force, with all that was made from it. */
+struct generation {
+	struct config *config;
+	struct rule_file *rules; /* what is compiled in */
+	struct classifier *classifier;
+};
+
+struct sidecar {
+	struct loop *loop;
+	struct segment *segment;
+	struct engine *engine;
+	struct watch_list *workers;
+	struct heartbeat heartbeat;
+	struct generation generation;
+	const char *config_path; /* NULL: the built-in configuration */
+	uint64_t started_ns;
+	uint64_t decisions; /* sum of all workers' counts when last looked at */
+	struct drain_totals drained;
+	int wake; /* FIFO */
+	int signals;
+	int nap_timer, beat_timer, work_timer;
+	uint64_t awake_until_ns; /* it does not ask to be woken before */
+	uint64_t calendar_ns;	 /* when it was last published */
+	bool remove;
+	bool failed;
+};
+
+#define SIDECAR_REASON 512
+
+/* Loads a configuration (NULL: the built-in one) and what is made from it. Problems are logged. */
+int generation_load(const char *path, struct generation *ret);
+void generation_free(struct generation *generation);
+
+/* Makes all of it: loop, segment, engine; publishes; opens the segment to workers. */
+int sidecar_create(const char *config_path, struct sidecar **ret, char *reason);
+void sidecar_free(struct sidecar *sidecar);
+
+/* Runs until SIGTERM or SIGINT. */
+int sidecar_run(struct sidecar *sidecar);
+
+/* Reads the configuration anew; a bad one changes nothing. reason says why. */
+int sidecar_reload(struct sidecar *sidecar, char *reason);
+
+#endif
