@@ -224,18 +224,17 @@ static void work(struct sidecar *s)
 static bool before_sleep(void *arg)
 {
 	struct sidecar *s = arg;
-	uint64_t now_ns;
+	bool taken = rings_drain(s) > 0;
+	uint64_t now_ns = loop_now();
 
-	if (rings_drain(s) > 0) {
-		s->awake_until_ns = loop_now() + LINGER_NS;
-		sleeping_set(s, 0);
+	if (taken) {
+		s->awake_until_ns = now_ns + LINGER_NS;
 		work(s);
-		return rings_waiting(s);
 	}
-	now_ns = loop_now();
 	if (now_ns < s->awake_until_ns) {
+		sleeping_set(s, 0);
 		loop_timer_set(s->loop, s->nap_timer, now_ns + NAP_NS);
-		return false;
+		return rings_waiting(s);
 	}
 	sleeping_set(s, 1);
 	if (!rings_waiting(s))
@@ -458,12 +457,15 @@ int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 
 int sidecar_run(struct sidecar *s)
 {
+	uint32_t known;
+
 	watch_scan(s->workers);
-	log_notice("ready", "%s: %s, %u flows known; clock by %s", s->segment->path,
+	engine_slots(s->engine, &known);
+	log_notice("ready", "%s: %s, %u names and flows known; clock by %s", s->segment->path,
 		   s->segment->adopted  ? "adopted" :
 		   s->segment->replaced ? "replaced, usage carried over" :
 					  "made",
-		   s->segment->heap->used ? (unsigned)engine_totals(s->engine)->learned : 0,
+		   known,
 		   s->heartbeat.counter ? "the processor's counter" : "the vDSO");
 	beat(s, loop_now());
 	work(s);

@@ -98,7 +98,9 @@ static void ended(void *arg, int revents)
 	if (revents < 0)
 		watched->id = -1;
 	slot_forget(list, watched);
-	slot_clear(list, worker, owner);
+	/* It may have left in order a moment ago; then the slot is free, or somebody else's. */
+	if (atomic_load_explicit(&list->segment->workers[worker].owner, memory_order_acquire) == owner)
+		slot_clear(list, worker, owner);
 	watch_scan(list);
 }
 
