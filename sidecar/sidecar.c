@@ -37,6 +37,7 @@ void generation_free(struct generation *g)
 	classifier_free(g->classifier);
 	rule_file_free(g->rules);
 	config_free(g->config);
+	alloc_arena_destroy(g->arena);
 	*g = (struct generation){0};
 }
 
@@ -58,7 +59,7 @@ static int rules_load(struct generation *g)
 
 	if (failed)
 		log_error("rules", "%s:%u:%u: %s", error.name, error.mark.line, error.mark.column, error.reason);
-	else if ((failed = classifier_create(NULL, g->rules, &g->classifier, &where)) != 0)
+	else if ((failed = classifier_create(&g->config->rules, g->rules, &g->classifier, &where)) != 0)
 		log_error("rules", "%s: %s", where.path, where.reason);
 	return failed;
 }
@@ -67,8 +68,14 @@ int generation_load(const char *path, struct generation *ret)
 {
 	struct generation g = {0};
 	struct config_report report = {0};
-	int error = path ? config_read(path, NULL, &g.config, &report) : config_builtin(NULL, &g.config, &report);
+	int error = alloc_arena_create(&g.arena);
 
+	if (!error) {
+		struct yaml_memory memory = {alloc_arena_resize, g.arena};
+
+		error = path ? config_read(path, &memory, &g.config, &report) :
+			       config_builtin(&memory, &g.config, &report);
+	}
 	problems_log(&report);
 	config_report_free(&report);
 	if (!error)
@@ -404,6 +411,15 @@ static int privileges_drop(const struct config *config, char *reason)
 	return 0;
 }
 
+static int server_begin(struct sidecar *s, char *reason)
+{
+	int64_t group;
+
+	if (id_of_group(s->generation.config->segment.group, &group) != 0)
+		return -ENOENT;
+	return server_create(s->loop, s->segment->folder, group, &s->server, reason);
+}
+
 static int parts_make(struct sidecar *s, char *reason)
 {
 	int error = loop_create(&s->loop, reason);
@@ -416,6 +432,8 @@ static int parts_make(struct sidecar *s, char *reason)
 	}
 	if (!error)
 		error = watches_make(s);
+	if (!error)
+		error = server_begin(s, reason);
 	if (!error)
 		error = privileges_drop(s->generation.config, reason);
 	if (error)
@@ -476,6 +494,7 @@ void sidecar_free(struct sidecar *s)
 {
 	if (s == NULL)
 		return;
+	server_free(s->server);
 	watch_free(s->workers);
 	engine_free(s->engine);
 	restorable = NULL;

@@ -5,14 +5,17 @@
 #ifndef SIDECAR_SIDECAR_H
 #define SIDECAR_SIDECAR_H
 
+#include "sidecar/alloc.h"
 #include "sidecar/drain.h"
 #include "sidecar/engine.h"
 #include "sidecar/heartbeat.h"
 #include "sidecar/loop.h"
+#include "sidecar/server.h"
 #include "sidecar/watch.h"
 
 /* One configuration in force, with all that was made from it. */
 struct generation {
+	struct alloc_arena *arena; /* the configuration's memory */
 	struct config *config;
 	struct rule_file *rules; /* what is compiled in */
 	struct classifier *classifier;
@@ -23,6 +26,7 @@ struct sidecar {
 	struct segment *segment;
 	struct engine *engine;
 	struct watch_list *workers;
+	struct server *server; /* control.sock */
 	struct heartbeat heartbeat;
 	struct generation generation;
 	const char *config_path; /* NULL: the built-in configuration */
