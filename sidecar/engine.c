@@ -11,7 +11,6 @@
 
 #include "shm/destination.h"
 #include "shm/window.h"
-#include "sidecar/calendar.h"
 #include "sidecar/due.h"
 #include "sidecar/log.h"
 
@@ -268,7 +267,6 @@ int engine_configure(struct engine *e, const struct config *config, const struct
 	e->scratch = scratch;
 	e->config = config;
 	e->classifier = classifier;
-	e->wall_offset_ns = calendar_wall_offset();
 	defaults_publish(e);
 	destinations_index(e);
 	pools_claim(e);
@@ -432,7 +430,6 @@ void engine_second(struct engine *e, uint64_t now_ns)
 {
 	uint32_t looks = e->count < TICKS_A_SECOND ? e->count : TICKS_A_SECOND;
 
-	e->wall_offset_ns = calendar_wall_offset();
 	for (uint32_t i = 0; i < looks; i++) {
 		uint32_t slot = e->slots[e->tick = (e->tick + 1) % e->count];
 		const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
@@ -519,6 +516,11 @@ void engine_free(struct engine *e)
 	free(e->parents);
 	free(e->slots);
 	free(e);
+}
+
+void engine_wall_offset(struct engine *e, int64_t offset_ns)
+{
+	e->wall_offset_ns = offset_ns;
 }
 
 const struct engine_totals *engine_totals(const struct engine *e)

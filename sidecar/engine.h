@@ -57,6 +57,9 @@ struct engine_totals {
 int engine_create(struct segment *segment, struct engine **ret);
 void engine_free(struct engine *engine);
 
+/* Wall clock - monotonic clock, before anything else and whenever it has changed. */
+void engine_wall_offset(struct engine *engine, int64_t offset_ns);
+
 /* Puts a configuration and its classifier in force: defaults and names at once, known slots by and by in
  * engine_work. Both must live until the next call. -EMSGSIZE: the destination table does not fit. */
 int engine_configure(struct engine *engine, const struct config *config, const struct classifier *classifier,

@@ -293,12 +293,15 @@ static void beat(void *arg, uint64_t now_ns)
 		calendar_publish(s->segment, s->generation.config->time_zone);
 		s->calendar_ns = now_ns;
 	}
+	engine_wall_offset(s->engine, calendar_wall_offset());
 	if (watch_scan(s->workers) == 0)
 		return;
-	/* Where nobody decides nothing has been written that could be wrong. */
+	/* Where nobody decides or reports nothing has been written that could be wrong. */
 	decisions = decisions_count(s);
-	engine_second(s->engine, now_ns);
+	if (decisions != s->decisions || s->drained.records != s->records)
+		engine_second(s->engine, now_ns);
 	s->decisions = decisions;
+	s->records = s->drained.records;
 	if (engine_totals(s->engine)->mended != mended)
 		log_warning("damage", "%llu damaged words in counters were put right",
 			    (unsigned long long)(engine_totals(s->engine)->mended - mended));
@@ -317,6 +320,14 @@ static void nap_over(void *arg, uint64_t now_ns)
 
 /* ---- signals ------------------------------------------------------------------------------------- */
 
+static bool sizes_differ(const struct config_segment *a, const struct config_segment *b)
+{
+	return a->flows.value != b->flows.value || a->workers.value != b->workers.value ||
+	       a->ring.value != b->ring.value || a->minutes.value != b->minutes.value ||
+	       a->leases.value != b->leases.value || a->longest_reservation.value != b->longest_reservation.value ||
+	       strcmp(a->path, b->path) != 0;
+}
+
 int sidecar_reload(struct sidecar *s, char *reason)
 {
 	struct generation next;
@@ -333,6 +344,8 @@ int sidecar_reload(struct sidecar *s, char *reason)
 		generation_free(&next);
 		return error;
 	}
+	if (sizes_differ(&s->generation.config->segment, &next.config->segment))
+		log_warning("reload", "a changed path, owner or size of the segment is taken up at the next start");
 	generation_free(&s->generation);
 	s->generation = next;
 	log_settings(next.config);
@@ -442,6 +455,7 @@ static int parts_make(struct sidecar *s, char *reason)
 	calendar_publish(s->segment, s->generation.config->time_zone);
 	s->calendar_ns = loop_now();
 	loss_publish(s);
+	engine_wall_offset(s->engine, calendar_wall_offset());
 	return engine_configure(s->engine, s->generation.config, s->generation.classifier, loop_now());
 }
 

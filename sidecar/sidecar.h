@@ -32,6 +32,7 @@ struct sidecar {
 	const char *config_path; /* NULL: the built-in configuration */
 	uint64_t started_ns;
 	uint64_t decisions; /* sum of all workers' counts when last looked at */
+	uint64_t records;   /* of all rings, the same */
 	struct drain_totals drained;
 	int wake; /* FIFO */
 	int signals;
