@@ -68,7 +68,7 @@ void config_free(struct config *config)
 	config_release(config, config->table);
 	config_release(config, config->file);
 	config_free(config->base);
-	yaml_free(&config_schema, &memory, config);
+	yaml_unload(&config_schema, &memory, config);
 }
 
 /* ---- what the system must know

@@ -127,7 +127,7 @@ int rule_file_load(const char *text, size_t len, const char *name, struct rule_f
 	if (err == 0)
 		err = rule_file_check(loaded, marks, name, error);
 	if (err != 0) {
-		yaml_free(&file_schema, NULL, loaded);
+		yaml_unload(&file_schema, NULL, loaded);
 		yaml_marks_free(marks);
 		return err;
 	}
@@ -141,7 +141,7 @@ int rule_file_load(const char *text, size_t len, const char *name, struct rule_f
 
 void rule_file_free(struct rule_file *file)
 {
-	yaml_free(&file_schema, NULL, file);
+	yaml_unload(&file_schema, NULL, file);
 }
 
 static int read_whole(const char *path, char **ret_text, size_t *ret_len)

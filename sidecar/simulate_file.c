@@ -251,5 +251,5 @@ int simulate_file_load(const char *text, size_t length, const char *name, struct
 
 void simulate_file_free(struct file *file)
 {
-	yaml_free(&file_schema, NULL, file);
+	yaml_unload(&file_schema, NULL, file);
 }

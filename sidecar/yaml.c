@@ -176,7 +176,7 @@ int yaml_load(const char *text, size_t len, const char *name, const cyaml_schema
 	return yaml_load_marked(text, len, name, schema, NULL, ret, NULL, error);
 }
 
-void yaml_free(const cyaml_schema_value_t *schema, const struct yaml_memory *memory, void *loaded)
+void yaml_unload(const cyaml_schema_value_t *schema, const struct yaml_memory *memory, void *loaded)
 {
 	cyaml_config_t config = loader(memory, NULL);
 

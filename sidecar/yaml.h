@@ -60,7 +60,7 @@ int yaml_marks_key(const struct yaml_marks *marks, const char *path, struct yaml
 
 /* Loads the text into a new value of that schema (whose top level has CYAML_FLAG_POINTER). A text
  * without a document loads as an empty mapping.
- * 0; -EINVAL with *error filled; -ENOMEM likewise. The caller frees *ret with yaml_free(). */
+ * 0; -EINVAL with *error filled; -ENOMEM likewise. The caller frees *ret with yaml_unload(). */
 int yaml_load(const char *text, size_t len, const char *name, const cyaml_schema_value_t *schema,
 	      void **ret, struct yaml_error *error);
 
@@ -69,7 +69,9 @@ int yaml_load_marked(const char *text, size_t len, const char *name,
 		     const cyaml_schema_value_t *schema, const struct yaml_memory *memory,
 		     void **ret, struct yaml_marks **ret_marks, struct yaml_error *error);
 
-/* Frees what was loaded by this schema (and memory, NULL for yaml_load()'s). NULL is fine. */
-void yaml_free(const cyaml_schema_value_t *schema, const struct yaml_memory *memory, void *loaded);
+/* (Not yaml_free: libyaml exports a function of that name, and would call ours.)
+ * Frees what was loaded by this schema (and memory, NULL for yaml_load()'s). NULL is fine. */
+void yaml_unload(const cyaml_schema_value_t *schema, const struct yaml_memory *memory,
+		 void *loaded);
 
 #endif

@@ -74,8 +74,8 @@ Test(load, fills_the_struct)
 	cr_expect_str_eq(file->parts[0].list[1], "y");
 	cr_expect_str_eq(file->parts[1].rate, "10/min");
 	cr_expect_eq(file->parts[1].mode, 2);
-	yaml_free(&schema, NULL, file);
-	yaml_free(&schema, NULL, NULL);
+	yaml_unload(&schema, NULL, file);
+	yaml_unload(&schema, NULL, NULL);
 }
 
 Test(load, takes_a_text_without_a_document_as_all_defaults)
@@ -88,7 +88,7 @@ Test(load, takes_a_text_without_a_document_as_all_defaults)
 
 		cr_assert_eq(load(rows[i], strlen(rows[i]), &file, &error), 0, "%s", error.reason);
 		cr_expect(file && !file->user && file->parts_count == 0);
-		yaml_free(&schema, NULL, file);
+		yaml_unload(&schema, NULL, file);
 	}
 }
 
@@ -204,7 +204,7 @@ Test(bytes, at_random_do_no_harm)
 		}
 		if (yaml_load(text, sizeof(good) - 1 - (seed >> 20) % 9, "t", &schema,
 			      (void **)&file, &error) == 0) {
-			yaml_free(&schema, NULL, file);
+			yaml_unload(&schema, NULL, file);
 			continue;
 		}
 		refused++;
