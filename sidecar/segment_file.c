@@ -76,12 +76,6 @@ static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file fi
 	}
 }
 
-/* The control file says how long an engine state is: in the header's place for it. */
-struct control_header {
-	struct layout_header header;
-	uint32_t engine_bytes;
-};
-
 static void pointers_set(struct segment *s)
 {
 	struct layout_offsets *o = &s->offsets;
@@ -151,7 +145,7 @@ static int header_unfit(const struct layout_header *h, enum layout_file file, ui
 
 static int file_open(struct segment *s, const char *suffix, enum layout_file file, char *reason)
 {
-	struct control_header found = {0};
+	struct segment_control_header found = {0};
 	char name[32];
 	struct stat st;
 	int error;
@@ -238,7 +232,7 @@ int segment_give(int fd, const struct segment_options *options)
 
 static int file_make(struct segment *s, enum layout_file file, const struct segment_options *options)
 {
-	struct control_header head = {.header = s->header, .engine_bytes = options->engine_bytes};
+	struct segment_control_header head = {.header = s->header, .engine_bytes = options->engine_bytes};
 	uint64_t bytes = file_bytes(&s->header.sizes, file, options->engine_bytes);
 	char name[32];
 	int fd;

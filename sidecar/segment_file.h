@@ -12,6 +12,12 @@
 
 extern const char *const segment_file_names[LAYOUT_FILES];
 
+/* The control file's header also says how long an engine state is. */
+struct segment_control_header {
+	struct layout_header header;
+	uint32_t engine_bytes;
+};
+
 /* The control file behind its header: sizes of its own, then tails, slots, engine states, names. */
 struct segment_control_offsets {
 	uint64_t tails, slots, engine, heap, heap_text, heap_bytes, bytes;
