@@ -25,6 +25,9 @@ enum control_phase {
 	CONTROL_RECOVERING, /* climbing back */
 };
 
+/* "open", "slowed", …; "invalid" for a number that is none. */
+const char *control_phase_name(enum control_phase phase);
+
 struct control_state {
 	uint64_t opaque[16]; /* 128 bytes; control.c alone knows the fields */
 };

@@ -8,6 +8,17 @@
 
 #include "sidecar/control_state.h"
 
+const char *control_phase_name(enum control_phase phase)
+{
+	static const char *const names[] = {
+		[CONTROL_OPEN] = "open",       [CONTROL_SLOWED] = "slowed",
+		[CONTROL_HELD] = "held",       [CONTROL_PROBING] = "probing",
+		[CONTROL_RECOVERING] = "recovering",
+	};
+
+	return (unsigned)phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "invalid";
+}
+
 struct words {
 	char *text;
 	unsigned size;

@@ -6,6 +6,7 @@
 #include "sidecar/engine.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,13 +67,14 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 		     struct control_limits *ret_control, struct control_bounds *ret_bounds)
 {
 	bool adapts;
-	uint64_t next_ns = UINT64_MAX;
+	uint64_t next_ns;
 
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
 	adapts = e->configured[slot].flags & FLOW_ADAPT;
-	if (adapts)
-		next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
+	next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
+	if (!adapts)
+		next_ns = UINT64_MAX;
 	effective_merge(&e->configured[slot], adapts ? ret_control : NULL, engine_flow_of(e, slot)->effects,
 			e->parents[slot], now_ns, ret);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
@@ -226,6 +228,19 @@ static void destinations_index(struct engine *e)
 	}
 }
 
+static uint32_t source_claim(struct engine *e, const uint8_t address[16])
+{
+	struct hash_key key = hash_bytes(HASH_SOURCE, address, 16, e->segment->header.seed);
+	uint32_t slot = segment_find(e->segment, &key, false);
+
+	if (slot != LAYOUT_NONE && e->segment->slots[slot].kind != SEGMENT_UNKNOWN)
+		return slot;
+	slot = segment_source(e->segment, address);
+	if (slot != LAYOUT_NONE)
+		slot_know(e, slot);
+	return slot;
+}
+
 static void pools_claim(struct engine *e)
 {
 	for (uint32_t p = 0; p < e->config->pools_count; p++) {
@@ -235,20 +250,32 @@ static void pools_claim(struct engine *e)
 		if (destination_pool(e->config->table, e->config->table_length, e->config->pools[p].name, &pool) != 0)
 			continue;
 		for (uint32_t i = 0; i < pool.count; i++) {
-			struct hash_key key;
-			uint32_t slot;
-
 			if (destination_pool_source(e->config->table, e->config->table_length, &pool, i, address) != 0)
 				break;
-			key = hash_bytes(HASH_SOURCE, address, sizeof(address), e->segment->header.seed);
-			slot = segment_find(e->segment, &key, false);
-			if (slot != LAYOUT_NONE && e->segment->slots[slot].kind != SEGMENT_UNKNOWN)
-				continue;
-			slot = segment_source(e->segment, address);
-			if (slot != LAYOUT_NONE)
-				slot_know(e, slot);
+			source_claim(e, address);
 		}
 	}
+}
+
+uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *destination, uint64_t now_ns)
+{
+	uint32_t first = e->count, to = destination_claim(e, destination);
+	struct hash_key key;
+	uint32_t slot;
+
+	if (to == LAYOUT_NONE || source_claim(e, source) == LAYOUT_NONE)
+		return LAYOUT_NONE;
+	key = hash_pair(source, e->segment->slots[to].key, e->segment->header.seed);
+	slot = segment_find(e->segment, &key, false);
+	if (slot == LAYOUT_NONE || e->segment->slots[slot].kind != SEGMENT_FLOW) {
+		slot = segment_flow(e->segment, source, destination);
+		if (slot == LAYOUT_NONE)
+			return LAYOUT_NONE;
+		slot_know(e, slot);
+	}
+	while (first < e->count)
+		slot_fill(e, e->slots[first++], now_ns);
+	return slot;
 }
 
 int engine_configure(struct engine *e, const struct config *config, const struct classifier *classifier,
@@ -292,15 +319,9 @@ static void said_keep(struct engine_flow *flow, const struct layout_record *r, c
 		.stage = r->stage,
 		.length = r->length < ENGINE_SAID_TEXT ? r->length : ENGINE_SAID_TEXT,
 	};
+	snprintf(said->rule, sizeof(said->rule), "%s", c->rule);
 	memcpy(said->text, r->text, said->length);
 	flow->said_next = (flow->said_next + 1) % ENGINE_SAID;
-}
-
-static const char *phase_name(enum control_phase phase)
-{
-	static const char *const names[] = {"open", "slowed", "held", "probing", "recovering"};
-
-	return (unsigned)phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "invalid";
 }
 
 static void change_log(struct engine *e, uint32_t slot, enum control_phase before, const struct control_limits *now,
@@ -312,8 +333,8 @@ static void change_log(struct engine *e, uint32_t slot, enum control_phase befor
 		return;
 	log_info("flow", "%s to %s: %s, was %s (%s, rule %s)",
 		 destination_address_text(e->segment->slots[slot].address, source, sizeof(source)),
-		 destination_of(e, slot, destination, sizeof(destination)), phase_name(now->phase),
-		 phase_name(before), reply_class_name(why->class), why->rule);
+		 destination_of(e, slot, destination, sizeof(destination)), control_phase_name(now->phase),
+		 control_phase_name(before), reply_class_name(why->class), why->rule);
 }
 
 static void reply_control(struct engine *e, uint32_t slot, const struct layout_record *r,
@@ -451,6 +472,15 @@ int engine_apply(struct engine *e, uint32_t slot, const struct effect *effect, u
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
 	effect_add(engine_flow_of(e, slot)->effects, effect, now_ns);
+	flow_publish(e, slot, now_ns);
+	return 0;
+}
+
+int engine_drop(struct engine *e, uint32_t slot, enum effect_kind kind, uint64_t now_ns)
+{
+	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+		return -ENOENT;
+	effect_drop_by_hand(engine_flow_of(e, slot)->effects, kind);
 	flow_publish(e, slot, now_ns);
 	return 0;
 }

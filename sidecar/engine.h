@@ -16,6 +16,7 @@
 
 #define ENGINE_SAID	 6
 #define ENGINE_SAID_TEXT 88
+#define ENGINE_SAID_RULE 32
 
 /* A reply that was no plain delivery, for `explain`. */
 struct engine_said {
@@ -28,6 +29,7 @@ struct engine_said {
 	uint8_t stage;	 /* enum tg_stage */
 	uint16_t length;
 	uint16_t reserved;
+	char rule[ENGINE_SAID_RULE]; /* the entry that told the class, terminated */
 	char text[ENGINE_SAID_TEXT];
 };
 
@@ -81,14 +83,22 @@ const struct engine_totals *engine_totals(const struct engine *engine);
 /* The slots that are known, in the order in which they were learned. */
 const uint32_t *engine_slots(const struct engine *engine, uint32_t *ret_count);
 
-/* What is in force for a flow slot, and what is configured for it. -ENOENT: no known flow. */
+/* What is in force for a flow slot, and the controller's part in it (what the controller would say, where
+ * the flow does not adapt). -ENOENT: no known flow. */
 int engine_effective(struct engine *engine, uint32_t slot, uint64_t now_ns, struct effective *ret,
 		     struct control_limits *ret_control, struct control_bounds *ret_bounds);
 
 struct engine_flow *engine_flow_of(struct engine *engine, uint32_t slot);
 
+/* The flow of a source and a destination (its name as the matcher gives it), claimed if no worker has
+ * asked for it yet. LAYOUT_NONE: the segment is full. */
+uint32_t engine_claim(struct engine *engine, const uint8_t source[16], const char *destination, uint64_t now_ns);
+
 /* An effect by hand or by rule, at once. */
 int engine_apply(struct engine *engine, uint32_t slot, const struct effect *effect, uint64_t now_ns);
+
+/* Takes away what the operator set of one kind. */
+int engine_drop(struct engine *engine, uint32_t slot, enum effect_kind kind, uint64_t now_ns);
 
 /* Ends holds: the operator's, rules', the controller's. */
 int engine_release(struct engine *engine, uint32_t slot, uint64_t now_ns);
