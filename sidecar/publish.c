@@ -51,24 +51,30 @@ static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
 	       (uint64_t)(l->calendar % LAYOUT_CALENDARS) << LAYOUT_CALENDAR_SHIFT;
 }
 
-/* The debt in messages stays; a held flow owes nothing beyond its hold, so that its probe can go. */
-static void state_rescale(_Atomic uint64_t *tat, uint64_t old_ns, uint64_t new_ns, uint64_t bound_ns,
-			  uint64_t until_ns, uint64_t now_ns)
+/* The debt in messages stays; a held flow owes nothing beyond its hold, so that its probe can go. What
+ * was charged since the state was `before` is at the new interval already (UINT64_MAX: nothing is).
+ * Returns the state as it was left. */
+static uint64_t state_rescale(_Atomic uint64_t *tat, uint64_t before, uint64_t old_ns, uint64_t new_ns,
+			      uint64_t bound_ns, uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
 	uint64_t next;
 
 	do {
+		uint64_t old_debt = seen < before ? seen : before;
+
 		if (seen == LAYOUT_POISON)
-			return;
-		next = gcra_clamp(gcra_rescale(seen, now_ns, old_ns, new_ns), now_ns, bound_ns);
+			return seen;
+		next = gcra_rescale(old_debt, now_ns, old_ns, new_ns) + (seen - old_debt);
+		next = gcra_clamp(next, now_ns, bound_ns);
 		if (until_ns > now_ns && next > until_ns)
 			next = until_ns;
 		if (next == seen)
-			return;
+			return seen;
 		segment_step();
 	} while (!atomic_compare_exchange_weak_explicit(tat, &seen, next, memory_order_relaxed,
 							memory_order_relaxed));
+	return next;
 }
 
 /* Where workers went on charging the old interval between the rescaling and the new limit, the
@@ -87,11 +93,13 @@ static void state_catch_up(_Atomic uint64_t *tat, uint64_t rescaled, uint64_t ol
 	}
 }
 
+/* The last first: the first one says that a slot is filled (LAYOUT_DEFAULT_FLOW and its like hold until
+ * then), so that no reader takes a word that is not there yet for "unlimited". */
 static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int count)
 {
 	bool changed = false;
 
-	for (int i = 0; i < count; i++)
+	for (int i = count - 1; i >= 0; i--)
 		changed |= store64(&words[i], rates[i]);
 	return changed;
 }
@@ -102,20 +110,19 @@ static bool rates_publish(_Atomic uint64_t *words, const uint64_t *rates, int co
 {
 	uint64_t old_ns = gcra_interval(old_rate), new_ns = gcra_interval(rates[0]);
 	uint64_t bound = gcra_burst(rates[0]) * new_ns + reserve_ns;
+	uint64_t before = atomic_load_explicit(tat, memory_order_relaxed);
 	bool changed;
 
 	if (new_ns > old_ns) {
-		uint64_t rescaled;
+		uint64_t left = state_rescale(tat, UINT64_MAX, old_ns, new_ns, bound, until_ns, now_ns);
 
-		state_rescale(tat, old_ns, new_ns, bound, until_ns, now_ns);
-		rescaled = atomic_load_explicit(tat, memory_order_relaxed);
 		changed = rates_store(words, rates, count);
-		state_catch_up(tat, rescaled > now_ns ? rescaled : now_ns, old_ns, new_ns);
+		state_catch_up(tat, left > now_ns ? left : now_ns, old_ns, new_ns);
 		return changed;
 	}
 	changed = rates_store(words, rates, count);
 	if (new_ns < old_ns || until_ns > now_ns)
-		state_rescale(tat, old_ns, new_ns, bound, until_ns, now_ns);
+		state_rescale(tat, before, old_ns, new_ns, bound, until_ns, now_ns);
 	return changed;
 }
 
