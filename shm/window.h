@@ -58,7 +58,7 @@ static inline int64_t window_day_start(const struct layout_calendar *calendar, u
 	int64_t entry = (int64_t)window_load(&calendar->day_start_ns[number % LAYOUT_DAYS]);
 	uint64_t apart = entry > plain ? (uint64_t)entry - (uint64_t)plain : (uint64_t)plain - (uint64_t)entry;
 
-	return apart <= WINDOW_DST_MAX_NS ? entry : plain;
+	return entry != 0 && apart <= WINDOW_DST_MAX_NS ? entry : plain;
 }
 
 static inline uint32_t window_day(const struct layout_calendar *calendar, uint64_t flags, uint64_t now_ns)
