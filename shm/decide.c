@@ -78,7 +78,9 @@ static struct level level_of(const struct view *view, uint32_t slot, enum layout
 	struct level level = {&view->limits[slot], &view->more[slot], &view->counters[slot], refusal};
 	uint32_t index = kind;
 
-	if (__builtin_expect(load(&level.limits->rate[TG_TRANSACTIONAL]) != 0, 1))
+	/* P1 pairs with rates_store in sidecar/publish.c: the transactional rate comes last, so where it is
+	 * there the others are. */
+	if (__builtin_expect(atomic_load_explicit(&level.limits->rate[TG_TRANSACTIONAL], memory_order_acquire) != 0, 1))
 		return level;
 	if (kind == LAYOUT_DEFAULT_FLOW && destination < view->slots) {
 		uint32_t own = atomic_load_explicit(&view->more[destination].default_index, memory_order_relaxed);
@@ -599,7 +601,7 @@ struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *
 	rate = load(&level.more->connection_rate);
 	interval = gcra_interval(rate);
 	if (interval != 0) {
-		uint64_t tat = load(&level.counters->connection_tat);
+		uint64_t seen = load(&level.counters->connection_tat), tat = seen;
 		uint64_t most = gcra_burst(rate) * interval;
 		uint64_t earliest;
 
@@ -611,8 +613,7 @@ struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *
 		else if (earliest > now_ns)
 			question_refuse(&q, TG_REFUSED_CONNECTIONS, earliest);
 		q.charge[q.charges++] = (struct charge){.word = &level.counters->connection_tat,
-			.seen = load(&level.counters->connection_tat),
-			.next = gcra_charge(tat, now_ns, interval, 1), .rate = rate, .kind = CHARGE_RATE};
+			.seen = seen, .next = gcra_charge(tat, now_ns, interval, 1), .rate = rate, .kind = CHARGE_RATE};
 	}
 	if (q.reason == TG_ADMITTED && !question_take(&q)) {
 		question_refuse(&q, TG_REFUSED_CONNECTIONS, now_ns + interval);
