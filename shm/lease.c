@@ -189,7 +189,8 @@ static int entry_take(struct tg *tg, uint32_t slot, uint32_t cap, struct tg_leas
 		if (error == -EUSERS)
 			continue;
 		if (!error) {
-			ret->entry = index;
+			/* With the worker's slot: after a fork two processes have entries of the same number. */
+			ret->entry = tg->local->index << 16 | index;
 			/* A hint: threads may overwrite each other's. */
 			tg->local->lease_hint = index + 1;
 		}
@@ -229,10 +230,11 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 
 int tg_disconnect(struct tg *tg, const struct tg_lease *lease)
 {
-	if (tg_worker(tg) == tg->spare || lease->entry >= tg->header.sizes.leases)
+	if (tg_worker(tg) == tg->spare || lease->entry >> 16 != tg->local->index ||
+	    (lease->entry & 0xffff) >= tg->header.sizes.leases)
 		return -EINVAL;
 	if (atomic_load_explicit(&tg->live->state, memory_order_acquire) == LAYOUT_RETIRED)
 		return -ESTALE;
-	return lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->local->index, lease->entry,
+	return lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->local->index, lease->entry & 0xffff,
 			    lease->sequence);
 }
