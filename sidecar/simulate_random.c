@@ -79,7 +79,8 @@ static void put_traffic(struct writer *writer, const struct traits *traits)
 	const char *arrival = chance(writer, 0.5) ? "burst" : "poisson";
 	double urgent = fmax(20, traits->rate * 60 * traits->hours * 0.05) * traits->sources;
 
-	put(writer, "duration: %.0fh\nseed: 1\nsources:\n", traits->hours);
+	put(writer, "duration: %.0fh\nseed: %llu\nsources:\n", traits->hours,
+	    (unsigned long long)writer->seed);
 	for (int i = 0; i < traits->sources; i++)
 		put(writer, "  - {address: 192.0.2.%d, pool: shared}\n", 10 + i);
 	put(writer,

@@ -147,7 +147,7 @@ static int take_options(struct options *options, int argc, char **argv)
 		return -EINVAL;
 	}
 	if (options->plot &&
-	    options->random + (uint64_t)options->file_count + options->seed_count > 2) {
+	    (options->random + (uint64_t)options->file_count > 1 || options->seed_count > 1)) {
 		fputs("tollgate simulate: --plot draws one scenario at one seed\n", stderr);
 		return -EINVAL;
 	}
