@@ -47,8 +47,7 @@ const char *destination_by_name(enum destination_by by)
 	return (unsigned)by < DESTINATION_BYS ? by_names[by] : "invalid";
 }
 
-/* ---- reading the table
- * --------------------------------------------------------------------------- */
+/* ---- reading the table ----------------------------------------------------------------------- */
 
 static bool section_fits(const struct destination_header *header,
 			 const struct destination_section *section, uint64_t size)
@@ -124,8 +123,7 @@ static bool lookup(const struct view *view, const char *name, uint32_t length, u
 	return false;
 }
 
-/* ---- the name
- * ------------------------------------------------------------------------------------ */
+/* ---- the name -------------------------------------------------------------------------------- */
 
 /* 0 for what no name may hold, else the byte in lower case. */
 static uint8_t name_byte(uint8_t c)
@@ -265,8 +263,7 @@ static int32_t search_under(const struct search *search, int label)
 	return entry.under;
 }
 
-/* ---- the answer
- * ---------------------------------------------------------------------------------- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static int match_configured(const struct view *view, int32_t index, enum destination_by by,
 			    struct destination_match *match)
@@ -413,8 +410,7 @@ int destination_count(const void *blob, size_t blob_len)
 	return rc < 0 ? rc : (int)view.header.destinations.count;
 }
 
-/* ---- pools
- * --------------------------------------------------------------------------------------- */
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 int destination_pool(const void *blob, size_t blob_len, const char *name,
 		     struct destination_pool *ret)
@@ -470,8 +466,7 @@ int destination_pool_source(const void *blob, size_t blob_len, const struct dest
 	return 0;
 }
 
-/* ---- addresses
- * ----------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 

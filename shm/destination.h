@@ -44,8 +44,7 @@ enum destination_by {
 	DESTINATION_BYS
 };
 
-/* ---- the bytes
- * ----------------------------------------------------------------------------------- */
+/* ---- the bytes ------------------------------------------------------------------------------- */
 
 /* An array within the block. */
 struct destination_section {
@@ -137,8 +136,7 @@ static inline uint32_t destination_place(uint32_t hash)
 	return hash ^ hash >> 15;
 }
 
-/* ---- matching
- * ------------------------------------------------------------------------------------ */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 struct destination_match {
 	int32_t index;	     /* of the configured destination, or DESTINATION_NONE */
@@ -172,8 +170,7 @@ const char *destination_by_name(enum destination_by by);
  * for what is not a name (see destination_match; an address is not a name). */
 int destination_normalise(const char *name, char ret[DESTINATION_NAME_MAX + 1]);
 
-/* ---- pools
- * --------------------------------------------------------------------------------------- */
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 struct destination_pool {
 	uint32_t first;
@@ -188,8 +185,7 @@ int destination_pool(const void *blob, size_t blob_len, const char *name,
 int destination_pool_source(const void *blob, size_t blob_len, const struct destination_pool *pool,
 			    uint32_t i, uint8_t ret[16]);
 
-/* ---- addresses, as the sidecar reads them too
- * ------------------------------------------------------ */
+/* ---- addresses, as the sidecar reads them too ------------------------------------------------ */
 
 /* An address in text, with or without brackets, to 16 bytes (IPv4 mapped). 0 or -EINVAL. */
 int destination_address(const char *text, uint8_t ret[16]);

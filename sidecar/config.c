@@ -71,8 +71,7 @@ void config_free(struct config *config)
 	yaml_unload(&config_schema, &memory, config);
 }
 
-/* ---- what the system must know
- * --------------------------------------------------------------------- */
+/* ---- what the system must know --------------------------------------------------------------- */
 
 static void check_zone(const struct config_checking *checking)
 {
@@ -115,8 +114,7 @@ static void check_system(const struct config_checking *checking)
 			     "must be an absolute path, such as /dev/shm/tollgate");
 }
 
-/* ---- loading
- * -------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static int load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
 		const char *list, bool is_builtin, struct config **ret,
@@ -257,8 +255,7 @@ int config_read(const char *path, const struct yaml_memory *memory, struct confi
 	return rc;
 }
 
-/* ---- looking up
- * ----------------------------------------------------------------------------------- */
+/* ---- looking up ------------------------------------------------------------------------------ */
 
 const struct config_pool *config_pool_named(const struct config *config, const char *name)
 {

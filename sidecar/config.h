@@ -30,8 +30,7 @@
 #define CONFIG_DESTINATIONS_MAX 4092  /* the segment holds a default record for each */
 #define CONFIG_POOL_SOURCES_MAX 16384 /* sources of all pools together */
 
-/* ---- what is wrong with a file
- * -------------------------------------------------------------------- */
+/* ---- what is wrong with a file --------------------------------------------------------------- */
 
 struct config_problem {
 	const char *file;      /* name as given to config_load(), or "builtin.yaml" */
@@ -58,8 +57,7 @@ void config_report_sort(struct config_report *report);
 /* "tollgate.yaml:12:9: error: ..." Returns text. */
 const char *config_problem_text(const struct config_problem *problem, char *text, size_t size);
 
-/* ---- values
- * --------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 struct config_value {
 	char *text;	/* as written; NULL: not written, value is the default */
@@ -119,8 +117,7 @@ struct config_range {
 	uint8_t last[16];
 };
 
-/* ---- the sections
- * --------------------------------------------------------------------------------- */
+/* ---- the sections ---------------------------------------------------------------------------- */
 
 struct config_segment {
 	char *path;
@@ -262,7 +259,8 @@ struct config {
 	struct config_ebpf ebpf;
 	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
-	/* ---- filled after loading ---- */
+	/* ---- filled after loading
+	 * -------------------------------------------------------------------- */
 	char *file;
 	bool is_builtin;
 	struct config *base; /* the built-in configuration below this one, or NULL */
@@ -278,8 +276,7 @@ struct config {
 	struct yaml_memory memory;
 };
 
-/* ---- functions
- * ------------------------------------------------------------------------------------ */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 /* Loads and checks a text. memory NULL: malloc. list: path of the Public Suffix List; NULL: the
  * system's. 0; -EINVAL: the report says why (at least one error); -ENOMEM likewise. Warnings may

@@ -75,8 +75,7 @@ static void check_policy(const struct config_checking *checking, const struct po
 		tell(checking, policy, &findings[i]);
 }
 
-/* ---- a total that is less than what one of its parts may do
- * ------------------------------------------ */
+/* ---- a total that is less than what one of its parts may do ---------------------------------- */
 
 static bool less(uint64_t whole, uint64_t part)
 {

@@ -14,8 +14,7 @@
 #include "sidecar/destination_table.h"
 #include "sidecar/suffix_list.h"
 
-/* ---- pools and sources
- * ----------------------------------------------------------------------------- */
+/* ---- pools and sources ----------------------------------------------------------------------- */
 
 static int owners_sort(const struct config_checking *checking, struct config_owner *owners,
 		       uint32_t count, const char *what)
@@ -125,8 +124,7 @@ static void read_streams(const struct config_checking *checking)
 					     "a stream of this name stands above");
 }
 
-/* ---- which destinations there are
- * ------------------------------------------------------------------ */
+/* ---- which destinations there are ------------------------------------------------------------ */
 
 static int read_destinations(const struct config_checking *checking)
 {
@@ -169,8 +167,7 @@ static int read_destinations(const struct config_checking *checking)
 	return 0;
 }
 
-/* ---- what belongs to them
- * -------------------------------------------------------------------------- */
+/* ---- what belongs to them -------------------------------------------------------------------- */
 
 /* One claim while it is made. */
 struct claim {
@@ -439,8 +436,7 @@ static int read_table(const struct config_checking *checking)
 	return rc;
 }
 
-/* ---- overrides and the kernel's rules
- * -------------------------------------------------------------- */
+/* ---- overrides and the kernel's rules -------------------------------------------------------- */
 
 /* What the matcher makes of the name of a destination in some section; what is wrong is said. */
 static bool name_match(const struct config_checking *checking, const char *name,

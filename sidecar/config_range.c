@@ -97,8 +97,7 @@ bool config_range_has(const struct config_range *range, const uint8_t address[16
 	return memcmp(range->first, address, 16) <= 0 && memcmp(address, range->last, 16) <= 0;
 }
 
-/* ---- owners
- * --------------------------------------------------------------------------------------- */
+/* ---- owners ---------------------------------------------------------------------------------- */
 
 int config_owner_order(const void *a, const void *b)
 {

@@ -32,8 +32,7 @@
 static const cyaml_schema_value_t text_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
 
-/* ---- limits
- * --------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 #define LIMIT(key_, limit) TEXT(key_, struct config_limits, key[limit].text)
 
@@ -79,62 +78,48 @@ static const struct config_word count_words[] = {
 	      {NULL,	     0		      }
 };
 
-#define AT(limit) offsetof(struct config_limits, key[limit])
-#define U32_MOST  (UINT32_MAX - 1)
-#define HOUR_NS	  UINT64_C(3600000000000)
+#define U32_MOST (UINT32_MAX - 1)
+#define HOUR_NS	 UINT64_C(3600000000000)
+
+#define ROW(limit, name, kind, least, most, words) \
+	[limit] = {name, kind, offsetof(struct config_limits, key[limit]), NULL, least, most, words}
 
 const struct config_key config_limit_keys[] = {
-	[LIMIT_RATE] = {"rate",				CONFIG_RATE,     AT(LIMIT_RATE),	     NULL, 0, 0,	 NULL	     },
-	[LIMIT_BURST] = {"burst",				  CONFIG_NUMBER,	 AT(LIMIT_BURST),		  NULL, 1, U32_MOST, NULL	 },
-	[LIMIT_STRICT] = {"strict",			    CONFIG_SWITCH,   AT(LIMIT_STRICT),	     NULL, 0, 0,	 NULL	     },
-	[LIMIT_RESERVE_TRANSACTIONAL] = {"reserve.transactional",		  CONFIG_PART,
-			 AT(LIMIT_RESERVE_TRANSACTIONAL),						  NULL, 0, U32_MOST, NULL	 },
-	[LIMIT_RESERVE_ENGAGED] = {"reserve.engaged",		      CONFIG_PART,	   AT(LIMIT_RESERVE_ENGAGED),  NULL,
-			   0,											U32_MOST, NULL	    },
-	[LIMIT_HOUR] = {"hour",				CONFIG_CAP,	    AT(LIMIT_HOUR),		    NULL, 1, U32_MOST, NULL	   },
-	[LIMIT_HOUR_TRANSACTIONAL] = {"hour_reserve.transactional",	    CONFIG_PART,
-			      AT(LIMIT_HOUR_TRANSACTIONAL),						    NULL, 0, U32_MOST, NULL	   },
-	[LIMIT_HOUR_ENGAGED] = {"hour_reserve.engaged",		CONFIG_PART,     AT(LIMIT_HOUR_ENGAGED),     NULL,
-			0,											U32_MOST, NULL	 },
-	[LIMIT_HOUR_STARTS] = {"hour_starts",		      CONFIG_DURATION, AT(LIMIT_HOUR_STARTS),      NULL, 0,
-			       HOUR_NS - 1,											NULL	},
-	[LIMIT_DAY] = {"day",			      CONFIG_CAP,	  AT(LIMIT_DAY),		 NULL, 1, U32_MOST, NULL	},
-	[LIMIT_DAY_TRANSACTIONAL] = {"day_reserve.transactional",	  CONFIG_PART,
-			     AT(LIMIT_DAY_TRANSACTIONAL),							  NULL, 0, U32_MOST, NULL	 },
-	[LIMIT_DAY_ENGAGED] = {"day_reserve.engaged",	      CONFIG_PART,	   AT(LIMIT_DAY_ENGAGED),	  NULL, 0,
-			       U32_MOST,											   NULL	     },
-	[LIMIT_DAY_STARTS] = {"day_starts",			    CONFIG_DURATION, AT(LIMIT_DAY_STARTS),	   NULL, 0,
-			      24 * HOUR_NS - 1,										   NULL	    },
-	[LIMIT_CONNECTIONS] = {"connections",		      CONFIG_CAP,	  AT(LIMIT_CONNECTIONS),	 NULL, 1, 65534,
-			       NULL													   },
-	[LIMIT_CONNECTIONS_TRANSACTIONAL] = {"connection_reserve.transactional", CONFIG_PART,
-			     AT(LIMIT_CONNECTIONS_TRANSACTIONAL),						  NULL, 0, 65534,
-			     NULL													   },
-	[LIMIT_CONNECTIONS_ENGAGED] = {"connection_reserve.engaged",	     CONFIG_PART,
-			       AT(LIMIT_CONNECTIONS_ENGAGED),						      NULL, 0, 65534,    NULL	  },
-	[LIMIT_CONNECTION_RATE] = {"connection_rate",		      CONFIG_RATE,	   AT(LIMIT_CONNECTION_RATE),  NULL,
-			   0,											0,	 NULL	     },
-	[LIMIT_CONNECTION_BURST] = {"connection_burst",			CONFIG_NUMBER,   AT(LIMIT_CONNECTION_BURST),
-			    NULL,										  1, U32_MOST, NULL	   },
-	[LIMIT_MESSAGES_PER_CONNECTION] = {"messages_per_connection",	      CONFIG_CAP,
-			   AT(LIMIT_MESSAGES_PER_CONNECTION),						      NULL, 1, 65535,    NULL	  },
-	[LIMIT_COUNT] = {"count",				  CONFIG_WORD,     AT(LIMIT_COUNT),		NULL, 0, 0,	    count_words},
-	[LIMIT_ADAPT] = {"adapt",				  CONFIG_SWITCH,	 AT(LIMIT_ADAPT),		  NULL, 0, 0,	      NULL	  },
-	[LIMIT_FLOOR] = {"floor",				  CONFIG_RATE,     AT(LIMIT_FLOOR),		NULL, 0, 0,	    NULL	},
-	[LIMIT_CEILING] = {"ceiling",			      CONFIG_RATE,	   AT(LIMIT_CEILING),	      NULL, 0, 0,	  NULL	      },
-	[LIMIT_START] = {"start",				  CONFIG_RATE,     AT(LIMIT_START),		NULL, 0, 0,	    NULL	},
-	[LIMIT_KEYS] = {NULL,			       0,		 0,			    NULL, 0, 0,	NULL	    },
+	ROW(LIMIT_RATE, "rate", CONFIG_RATE, 0, 0, NULL),
+	ROW(LIMIT_BURST, "burst", CONFIG_NUMBER, 1, U32_MOST, NULL),
+	ROW(LIMIT_STRICT, "strict", CONFIG_SWITCH, 0, 0, NULL),
+	ROW(LIMIT_RESERVE_TRANSACTIONAL, "reserve.transactional", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_RESERVE_ENGAGED, "reserve.engaged", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_HOUR, "hour", CONFIG_CAP, 1, U32_MOST, NULL),
+	ROW(LIMIT_HOUR_TRANSACTIONAL, "hour_reserve.transactional", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_HOUR_ENGAGED, "hour_reserve.engaged", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_HOUR_STARTS, "hour_starts", CONFIG_DURATION, 0, HOUR_NS - 1, NULL),
+	ROW(LIMIT_DAY, "day", CONFIG_CAP, 1, U32_MOST, NULL),
+	ROW(LIMIT_DAY_TRANSACTIONAL, "day_reserve.transactional", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_DAY_ENGAGED, "day_reserve.engaged", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_DAY_STARTS, "day_starts", CONFIG_DURATION, 0, 24 * HOUR_NS - 1, NULL),
+	ROW(LIMIT_CONNECTIONS, "connections", CONFIG_CAP, 1, 65534, NULL),
+	ROW(LIMIT_CONNECTIONS_TRANSACTIONAL, "connection_reserve.transactional", CONFIG_PART, 0,
+	    65534, NULL),
+	ROW(LIMIT_CONNECTIONS_ENGAGED, "connection_reserve.engaged", CONFIG_PART, 0, 65534, NULL),
+	ROW(LIMIT_CONNECTION_RATE, "connection_rate", CONFIG_RATE, 0, 0, NULL),
+	ROW(LIMIT_CONNECTION_BURST, "connection_burst", CONFIG_NUMBER, 1, U32_MOST, NULL),
+	ROW(LIMIT_MESSAGES_PER_CONNECTION, "messages_per_connection", CONFIG_CAP, 1, 65535, NULL),
+	ROW(LIMIT_COUNT, "count", CONFIG_WORD, 0, 0, count_words),
+	ROW(LIMIT_ADAPT, "adapt", CONFIG_SWITCH, 0, 0, NULL),
+	ROW(LIMIT_FLOOR, "floor", CONFIG_RATE, 0, 0, NULL),
+	ROW(LIMIT_CEILING, "ceiling", CONFIG_RATE, 0, 0, NULL),
+	ROW(LIMIT_START, "start", CONFIG_RATE, 0, 0, NULL),
+	[LIMIT_KEYS] = {NULL, 0, 0, NULL, 0, 0, NULL},
 };
+#undef ROW
 
 const char *config_limit_name(enum config_limit limit)
 {
 	return (unsigned)limit < LIMIT_KEYS ? config_limit_keys[limit].name : "invalid";
 }
 
-/* ---- the segment
- * ---------------------------------------------------------------------------------- */
-
-#define SEGMENT(member) offsetof(struct config_segment, member)
+/* ---- the segment ----------------------------------------------------------------------------- */
 
 static const cyaml_schema_field_t segment_fields[] = {
 	TEXT("path", struct config_segment, path),
@@ -148,19 +133,24 @@ static const cyaml_schema_field_t segment_fields[] = {
 	TEXT("longest_reservation", struct config_segment, longest_reservation.text),
 	CYAML_FIELD_END};
 
-const struct config_key config_segment_keys[] = {
-	{"flows",		  CONFIG_NUMBER,	 SEGMENT(flows),		 "65536", 16,      UINT64_C(1) << 28, NULL},
-	{"workers",		    CONFIG_NUMBER,   SEGMENT(workers),	     "256",   1,       65534,	      NULL},
-	{"ring",		 CONFIG_NUMBER,	SEGMENT(ring),		       "1024",  16,	   1 << 20,	    NULL},
-	{"minutes",		    CONFIG_NUMBER,   SEGMENT(minutes),	     "60",	   1,	      1440,		    NULL},
-	{"leases",		   CONFIG_NUMBER,	  SEGMENT(leases),		   "1024",  1,	      65536,	     NULL},
-	{"longest_reservation", CONFIG_DURATION, SEGMENT(longest_reservation), "5m",    1000000,
-	 24 * HOUR_NS,											      NULL},
-	{NULL,		  0,		  0,			    NULL,	   0,	      0,		 NULL},
-};
+#define ROW(name, member, kind, standard, least, most, words)                                     \
+	{                                                                                         \
+		name, kind, offsetof(struct config_segment, member), standard, least, most, words \
+	}
 
-/* ---- pools, sources, streams, destinations, overrides
- * ----------------------------------------------- */
+const struct config_key config_segment_keys[] = {
+	ROW("flows", flows, CONFIG_NUMBER, "65536", 16, UINT64_C(1) << 28, NULL),
+	ROW("workers", workers, CONFIG_NUMBER, "256", 1, 65534, NULL),
+	ROW("ring", ring, CONFIG_NUMBER, "1024", 16, 1 << 20, NULL),
+	ROW("minutes", minutes, CONFIG_NUMBER, "60", 1, 1440, NULL),
+	ROW("leases", leases, CONFIG_NUMBER, "1024", 1, 65536, NULL),
+	ROW("longest_reservation", longest_reservation, CONFIG_DURATION, "5m", 1000000,
+	    24 * HOUR_NS, NULL),
+	{NULL, 0, 0, NULL, 0, 0, NULL},
+};
+#undef ROW
+
+/* ---- pools, sources, streams, destinations, overrides ---------------------------------------- */
 
 static const cyaml_schema_field_t pool_fields[] = {
 	NAME("name", struct config_pool, name),
@@ -205,11 +195,7 @@ static const cyaml_schema_field_t override_fields[] = {
 static const cyaml_schema_value_t override_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_override, override_fields)};
 
-/* ---- eBPF
- * ----------------------------------------------------------------------------------------- */
-
-#define EBPF(member) offsetof(struct config_ebpf, member)
-#define GATE(member) offsetof(struct config_gate_rule, member)
+/* ---- eBPF ------------------------------------------------------------------------------------ */
 
 static const struct config_word mode_words[] = {
 	{"observe", CONFIG_GATE_OBSERVE},
@@ -259,31 +245,41 @@ static const cyaml_schema_field_t ebpf_fields[] = {
 	LIST("rules", struct config_ebpf, rules, &gate_schema),
 	CYAML_FIELD_END};
 
+#define ROW(name, member, kind, standard, least, most, words)                                  \
+	{                                                                                      \
+		name, kind, offsetof(struct config_ebpf, member), standard, least, most, words \
+	}
+
 const struct config_key config_ebpf_keys[] = {
-	{"mode",	 CONFIG_WORD,     EBPF(mode),	  "observe", 0,			0,		   mode_words },
-	{"longest_wait", CONFIG_DURATION, EBPF(longest_wait), "12s",     1000000,
-	 60 * UINT64_C(1000000000),									  NULL	},
-	{"refuse_errno", CONFIG_WORD,     EBPF(refuse_errno), "EPERM",   0,		      0,		 errno_words},
-	{"stale",	  CONFIG_DURATION, EBPF(stale),	"10s",     UINT64_C(1000000000), 24 * HOUR_NS, NULL       },
-	{"on_stale",     CONFIG_WORD,	  EBPF(on_stale),	  "open",	  0,		     0,		stale_words},
-	{"pin",		CONFIG_SWITCH,   EBPF(pin),	  "false",   0,		      0,		 NULL	     },
-	{"resolve",	    CONFIG_SWITCH,   EBPF(resolve),	  "true",	  0,		     0,		NULL	    },
-	{NULL,	       0,		  0,		     NULL,	   0,		      0,		 NULL	     },
+	ROW("mode", mode, CONFIG_WORD, "observe", 0, 0, mode_words),
+	ROW("longest_wait", longest_wait, CONFIG_DURATION, "12s", 1000000,
+	    60 * UINT64_C(1000000000), NULL),
+	ROW("refuse_errno", refuse_errno, CONFIG_WORD, "EPERM", 0, 0, errno_words),
+	ROW("stale", stale, CONFIG_DURATION, "10s", UINT64_C(1000000000), 24 * HOUR_NS, NULL),
+	ROW("on_stale", on_stale, CONFIG_WORD, "open", 0, 0, stale_words),
+	ROW("pin", pin, CONFIG_SWITCH, "false", 0, 0, NULL),
+	ROW("resolve", resolve, CONFIG_SWITCH, "true", 0, 0, NULL),
+	{NULL, 0, 0, NULL, 0, 0, NULL},
 };
+#undef ROW
+
+#define ROW(name, member, kind, standard, least, most, words)                                 \
+	{                                                                                     \
+		name, kind, offsetof(struct config_gate_rule, member), standard, least, most, \
+			words                                                                 \
+	}
 
 const struct config_key config_gate_keys[] = {
-	{"mode",	 CONFIG_WORD,   GATE(mode),	  NULL, 0, 0,	      mode_words},
-	{"second",	   CONFIG_NUMBER, GATE(second),	NULL, 1, 1000000,  NULL      },
-	{"minute",	   CONFIG_NUMBER, GATE(minute),	NULL, 1, 60000000, NULL      },
-	{"hour",	 CONFIG_NUMBER, GATE(hour),	    NULL, 1, U32_MOST, NULL	   },
-	{"connections", CONFIG_NUMBER, GATE(connections), NULL, 1, 65534,	  NULL      },
-	{NULL,	       0,		  0,		     NULL, 0, 0,	 NULL	     },
+	ROW("mode", mode, CONFIG_WORD, NULL, 0, 0, mode_words),
+	ROW("second", second, CONFIG_NUMBER, NULL, 1, 1000000, NULL),
+	ROW("minute", minute, CONFIG_NUMBER, NULL, 1, 60000000, NULL),
+	ROW("hour", hour, CONFIG_NUMBER, NULL, 1, U32_MOST, NULL),
+	ROW("connections", connections, CONFIG_NUMBER, NULL, 1, 65534, NULL),
+	{NULL, 0, 0, NULL, 0, 0, NULL},
 };
+#undef ROW
 
-/* ---- the whole
- * ------------------------------------------------------------------------------------ */
-
-#define TOP(member) offsetof(struct config, member)
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct config_word loss_words[] = {
 	{"keep",	 CONFIG_LOSS_KEEP	 },
@@ -305,15 +301,21 @@ static const struct config_word level_words[] = {
 	      {NULL,	     0		      }
 };
 
+#define ROW(name, member, kind, standard, least, most, words)                             \
+	{                                                                                 \
+		name, kind, offsetof(struct config, member), standard, least, most, words \
+	}
+
 const struct config_key config_top_keys[] = {
-	{"builtin",	    CONFIG_SWITCH,   TOP(builtin),		 "true", 0, 0,		       NULL	   },
-	{"on_sidecar_loss",    CONFIG_WORD,	 TOP(on_sidecar_loss),    "keep", 0, 0,		     loss_words  },
-	{"sidecar_lost_after", CONFIG_DURATION, TOP(sidecar_lost_after), "30s",
-	 UINT64_C(1000000000),						      7 * 24 * HOUR_NS, NULL	     },
-	{"log.format",	       CONFIG_WORD,	    TOP(log.format),	     "text", 0, 0,		   format_words},
-	{"log.level",	      CONFIG_WORD,	   TOP(log.level),	   "info", 0, 0,		 level_words },
-	{NULL,		 0,		  0,		       NULL,   0, 0,		 NULL	     },
+	ROW("builtin", builtin, CONFIG_SWITCH, "true", 0, 0, NULL),
+	ROW("on_sidecar_loss", on_sidecar_loss, CONFIG_WORD, "keep", 0, 0, loss_words),
+	ROW("sidecar_lost_after", sidecar_lost_after, CONFIG_DURATION, "30s", UINT64_C(1000000000),
+	    7 * 24 * HOUR_NS, NULL),
+	ROW("log.format", log.format, CONFIG_WORD, "text", 0, 0, format_words),
+	ROW("log.level", log.level, CONFIG_WORD, "info", 0, 0, level_words),
+	{NULL, 0, 0, NULL, 0, 0, NULL},
 };
+#undef ROW
 
 static const cyaml_schema_field_t log_fields[] = {TEXT("format", struct config_log, format.text),
 						  TEXT("level", struct config_log, level.text),

@@ -47,8 +47,7 @@ extern const cyaml_schema_value_t config_schema;
 int config_value_read(const struct config_key *key, const char *text, struct config_value *value,
 		      char *reason, size_t size);
 
-/* ---- one file being checked: what config*.c hand each other
- * ---------------------------------------- */
+/* ---- one file being checked: what config*.c hand each other ---------------------------------- */
 
 struct config_checking {
 	struct config *config;

@@ -114,8 +114,7 @@ int config_value_read(const struct config_key *key, const char *text, struct con
 	return rc < 0 ? refuse(reason, size, why) : in_bounds(key, value, reason, size);
 }
 
-/* ---- problems at places
- * --------------------------------------------------------------------------- */
+/* ---- problems at places ---------------------------------------------------------------------- */
 
 struct yaml_mark config_place(const struct config_checking *checking, const char *format, ...)
 {
@@ -154,8 +153,7 @@ void config_warning(const struct config_checking *checking, struct yaml_mark mar
 	config_report_add(checking->report, false, checking->file, mark, "%s", text);
 }
 
-/* ---- all values
- * ----------------------------------------------------------------------------------- */
+/* ---- all values ------------------------------------------------------------------------------ */
 
 /* The values of one section, which stands at `path` in the file ("" for the top). */
 static void read_section(const struct config_checking *checking, const struct config_key *keys,
@@ -180,13 +178,29 @@ static void read_section(const struct config_checking *checking, const struct co
 	}
 }
 
+/* The segment holds phases in these units. */
+static void check_grain(const struct config_checking *checking, const struct config_value *value,
+			uint64_t grain_ns, const char *name, const char *grain)
+{
+	if (value->value % grain_ns)
+		config_error(checking, value->mark, "%s: '%.40s': must be whole %s", name,
+			     value->text, grain);
+}
+
 static void read_limits(const struct config_checking *checking, struct config_limits *limits,
-			const char *format, unsigned i)
+			const char *section, unsigned i, const char *part)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), format, i); /* a constant of this file */
+	if (part)
+		snprintf(path, sizeof(path), "%s[%u].%s", section, i, part);
+	else
+		snprintf(path, sizeof(path), "%s", section);
 	read_section(checking, config_limit_keys, limits, path);
+	check_grain(checking, &limits->key[LIMIT_HOUR_STARTS], UNITS_SECOND_NS, "hour_starts",
+		    "seconds");
+	check_grain(checking, &limits->key[LIMIT_DAY_STARTS], UNITS_MINUTE_NS, "day_starts",
+		    "minutes");
 }
 
 static void read_lists(const struct config_checking *checking)
@@ -194,18 +208,17 @@ static void read_lists(const struct config_checking *checking)
 	struct config *config = checking->config;
 
 	for (unsigned i = 0; i < config->pools_count; i++)
-		read_limits(checking, &config->pools[i].total, "pools[%u].total", i);
+		read_limits(checking, &config->pools[i].total, "pools", i, "total");
 	for (unsigned i = 0; i < config->sources_count; i++)
-		read_limits(checking, &config->sources[i].total, "sources[%u].total", i);
+		read_limits(checking, &config->sources[i].total, "sources", i, "total");
 	for (unsigned i = 0; i < config->streams_count; i++)
-		read_limits(checking, &config->streams[i].limits, "streams[%u].limits", i);
+		read_limits(checking, &config->streams[i].limits, "streams", i, "limits");
 	for (unsigned i = 0; i < config->destinations_count; i++) {
-		read_limits(checking, &config->destinations[i].limits, "destinations[%u].limits",
-			    i);
-		read_limits(checking, &config->destinations[i].total, "destinations[%u].total", i);
+		read_limits(checking, &config->destinations[i].limits, "destinations", i, "limits");
+		read_limits(checking, &config->destinations[i].total, "destinations", i, "total");
 	}
 	for (unsigned i = 0; i < config->overrides_count; i++)
-		read_limits(checking, &config->overrides[i].limits, "overrides[%u].limits", i);
+		read_limits(checking, &config->overrides[i].limits, "overrides", i, "limits");
 }
 
 void config_read_values(const struct config_checking *checking)
@@ -216,9 +229,9 @@ void config_read_values(const struct config_checking *checking)
 	read_section(checking, config_top_keys, config, "");
 	read_section(checking, config_segment_keys, &config->segment, "segment");
 	read_section(checking, config_ebpf_keys, &config->ebpf, "ebpf");
-	read_limits(checking, &config->limits, "limits", 0);
-	read_limits(checking, &config->source_total, "source_total", 0);
-	read_limits(checking, &config->stream_limits, "stream_limits", 0);
+	read_limits(checking, &config->limits, "limits", 0, NULL);
+	read_limits(checking, &config->source_total, "source_total", 0, NULL);
+	read_limits(checking, &config->stream_limits, "stream_limits", 0, NULL);
 	read_lists(checking);
 	for (unsigned i = 0; i < config->ebpf.rules_count; i++) {
 		char path[64];

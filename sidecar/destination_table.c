@@ -99,8 +99,7 @@ void destination_table_free(struct destination_table *table)
 	free(table);
 }
 
-/* ---- names
- * --------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static int text_add(struct destination_table *table, const char *text, uint32_t length,
 		    uint32_t *ret_offset)
@@ -305,8 +304,7 @@ bool destination_table_public(const struct destination_table *table, const char 
 				DESTINATION_STAR_ICANN | DESTINATION_STAR_PRIVATE));
 }
 
-/* ---- addresses and pools
- * ------------------------------------------------------------------------- */
+/* ---- addresses and pools --------------------------------------------------------------------- */
 
 static unsigned __int128 address_number(const uint8_t address[16])
 {
@@ -445,8 +443,7 @@ static int pool_order(const void *a, const void *b, void *text)
 	return order ? order : (int)x->length - (int)y->length;
 }
 
-/* ---- the block
- * ----------------------------------------------------------------------------------- */
+/* ---- the block ------------------------------------------------------------------------------- */
 
 struct part {
 	struct destination_section *section;

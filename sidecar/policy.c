@@ -83,8 +83,7 @@ static void choose(const struct levels *levels, struct chosen *chosen, struct po
 	}
 }
 
-/* ---- arithmetic
- * ----------------------------------------------------------------------------------- */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 static uint64_t interval_of(const struct units_rate *rate)
 {
@@ -226,8 +225,7 @@ static void compute(const struct levels *levels, struct policy *policy)
 		limits->flags |= FLOW_COUNT_RECIPIENTS;
 }
 
-/* ---- levels
- * --------------------------------------------------------------------------------------- */
+/* ---- levels ---------------------------------------------------------------------------------- */
 
 static void add_destination(struct levels *levels, const struct config *config,
 			    const struct config_destination *destination, bool total)

@@ -96,8 +96,7 @@ const char *policy_value_text(const struct policy *policy, enum config_limit lim
  * no bound): burst + ceil(window / interval) - 1. */
 uint64_t policy_window_most(const struct flow_limits *limits, uint64_t window_ns);
 
-/* ---- what a policy must fulfil
- * ------------------------------------------------------------------- */
+/* ---- what a policy must fulfil --------------------------------------------------------------- */
 
 /* One thing that is wrong with the numbers of a policy, and the two keys that make it so. */
 struct policy_finding {

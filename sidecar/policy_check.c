@@ -187,9 +187,10 @@ static void check_connections(const struct policy *policy, struct findings *find
 	if (limits->flags & FLOW_STRICT && !limits->interval_ns)
 		find(findings, false, LIMIT_STRICT, LIMIT_RATE,
 		     "has no effect: the rate is unlimited");
-	if (limits->flags & FLOW_STRICT && limits->flags & FLOW_ADAPT)
-		find(findings, false, LIMIT_STRICT, LIMIT_ADAPT,
-		     "with adapt, strict holds for the rate as written, not for what it is raised "
+	if (limits->flags & FLOW_STRICT && limits->flags & FLOW_ADAPT &&
+	    limits->ceiling_interval_ns < limits->interval_ns)
+		find(findings, false, LIMIT_STRICT, LIMIT_CEILING,
+		     "strict holds for the rate as written, not for the ceiling it may be raised "
 		     "to");
 }
 

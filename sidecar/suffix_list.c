@@ -32,8 +32,7 @@ const char *suffix_list_path(void)
 	return access(path, R_OK) == 0 ? path : DEBIAN_PATH;
 }
 
-/* ---- punycode, RFC 3492
- * -------------------------------------------------------------------------- */
+/* ---- punycode, RFC 3492 ---------------------------------------------------------------------- */
 
 static int utf8_decode(const uint8_t **at, const uint8_t *end, uint32_t *ret)
 {
@@ -184,8 +183,7 @@ int suffix_list_ascii(const char *name, char *ret, unsigned size)
 	}
 }
 
-/* ---- the list
- * ------------------------------------------------------------------------------------ */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 struct reading {
 	int (*take)(void *context, const char *name, uint16_t rule);

@@ -11,6 +11,7 @@
 
 #include "shm/destination.h"
 #include "sidecar/config.h"
+#include "sidecar/config_schema.h"
 #include "tests/guard.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
@@ -345,6 +346,10 @@ Test(file, that_is_wrong_is_refused_with_line_column_and_reason)
 		 "t.yaml:1:34: error: "														    },
 		{"rules: [{name: r, match: {code: ['9xx1']}, action: {hold: 5m}}]\n",
 		 "t.yaml:1:34: error: "														    },
+		{"limits: {hour_starts: 1500ms}\n",
+		 "t.yaml:1:23: error: hour_starts: '1500ms': must be whole seconds"									   },
+		{"limits: {day_starts: 90s}\n",
+		 "t.yaml:1:22: error: day_starts: '90s': must be whole minutes"									       },
 		{"sidecar_lost_after: 5\n",
 		 "t.yaml:1:21: error: sidecar_lost_after: '5': a unit must follow"									  },
 	};
@@ -455,8 +460,55 @@ Test(list, that_is_missing_is_one_warning)
 	config_free(config);
 }
 
-/* ---- memory
- * --------------------------------------------------------------------------------------- */
+/* ---- the manual ------------------------------------------------------------------------------ */
+
+static char *manual;
+
+/* Each key of the schema must stand in tollgate.yaml(5) as a word of its own. */
+static unsigned expect_documented(const cyaml_schema_value_t *schema)
+{
+	unsigned keys = 0;
+
+	if (schema->type == CYAML_SEQUENCE)
+		return expect_documented(schema->sequence.entry);
+	if (schema->type != CYAML_MAPPING)
+		return 0;
+	for (const cyaml_schema_field_t *field = schema->mapping.fields; field->key; field++) {
+		const char *at = manual;
+		size_t length = strlen(field->key);
+
+		while ((at = strstr(at, field->key)) &&
+		       !(strchr(" \n", at[-1]) && strchr(" \n", at[length])))
+			at += length;
+		cr_expect(at, "tollgate.yaml.5 does not name %s", field->key);
+		keys++;
+		/* Rules have a manual of their own. */
+		if (strcmp(field->key, "classes") != 0 &&
+		    !(strcmp(field->key, "rules") == 0 && schema == &config_schema))
+			keys += expect_documented(&field->value);
+	}
+	return keys;
+}
+
+Test(manual, names_every_key)
+{
+	const char *top = getenv("TG_TOP");
+	char path[512];
+	FILE *file;
+	size_t got;
+
+	snprintf(path, sizeof(path), "%s/sidecar/tollgate.yaml.5", top ? top : ".");
+	file = fopen(path, "re");
+	cr_assert(file, "%s", path);
+	manual = calloc(1, 100000);
+	got = fread(manual, 1, 99999, file);
+	fclose(file);
+	cr_assert_gt(got, 5000);
+	cr_expect_gt(expect_documented(&config_schema), 80);
+	free(manual);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static size_t live;
 static long fuse; /* allocations until one fails; negative: never */

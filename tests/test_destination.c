@@ -278,8 +278,7 @@ Test(match, goes_on_without_the_list)
 	expect_rows(rows, N(rows));
 }
 
-/* ---- the list against libpsl
- * ---------------------------------------------------------------------- */
+/* ---- the list against libpsl ----------------------------------------------------------------- */
 
 static const psl_ctx_t *psl;
 static unsigned compared;
@@ -418,8 +417,7 @@ Test(punycode, is_rfc_3492s)
 	cr_expect_eq(suffix_list_ascii("中国", text, 9), -EINVAL);
 }
 
-/* ---- pools, claims, ranges
- * ------------------------------------------------------------------------ */
+/* ---- pools, claims, ranges ------------------------------------------------------------------- */
 
 Test(pool, gives_its_sources)
 {
@@ -525,8 +523,7 @@ Test(ranges, are_the_longest_prefix)
 	destination_table_free(table);
 }
 
-/* ---- broken bytes
- * --------------------------------------------------------------------------------- */
+/* ---- broken bytes ---------------------------------------------------------------------------- */
 
 static void use(const void *bytes, size_t len)
 {

@@ -243,8 +243,7 @@ Test(text, says_value_and_origin)
 	}
 }
 
-/* ---- windows: the rate that comes out, run as greedily as can be
- * -------------------------------------- */
+/* ---- windows: the rate that comes out, run as greedily as can be ----------------------------- */
 
 static uint64_t seed = 5;
 

@@ -37,8 +37,7 @@ static void print_problems(struct config_report *report)
 			config_problem_text(&report->problems[i], text, sizeof(text)));
 }
 
-/* ---- limits
- * --------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static void print_row(const char *name, const char *value, const char *origin)
 {
@@ -182,8 +181,7 @@ static void print_config(const struct config *config, bool all)
 	print_sources(config);
 }
 
-/* ---- the command
- * ---------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int check_builtin(void)
 {

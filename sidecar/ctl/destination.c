@@ -15,6 +15,7 @@
 
 #include "sidecar/config.h"
 #include "sidecar/ctl/command.h"
+#include "sidecar/json.h"
 
 static int usage(FILE *out, int status)
 {
@@ -30,46 +31,7 @@ static int usage(FILE *out, int status)
 	return status;
 }
 
-/* The length of the UTF-8 character at text, 0 if it is none. */
-static unsigned utf8_length(const unsigned char *text)
-{
-	unsigned length = text[0] < 0x80 ? 1 : text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-
-	if ((text[0] >= 0x80 && text[0] < 0xc2) || text[0] > 0xf4)
-		return 0;
-	for (unsigned i = 1; i < length; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return length;
-}
-
-/* A JSON string; bytes that are not UTF-8 become U+FFFD. */
-static void print_json(const char *text)
-{
-	const unsigned char *at = (const unsigned char *)text;
-
-	putchar('"');
-	while (*at) {
-		unsigned length = utf8_length(at);
-
-		if (length == 0)
-			fputs("\\ufffd", stdout);
-		else if (*at == '"' || *at == '\\')
-			printf("\\%c", *at);
-		else if (*at < 0x20 || *at == 0x7f)
-			printf("\\u%04x", *at);
-		else
-			fwrite(at, 1, length, stdout);
-		at += length ? length : 1;
-	}
-	putchar('"');
-}
-
-/* ---- why
- * ------------------------------------------------------------------------------------------ */
+/* ---- why ------------------------------------------------------------------------------------- */
 
 /* Whether an entry of mx matches the name, on a label boundary. */
 static bool suffix_matches(const char *name, const char *suffix)
@@ -164,21 +126,28 @@ static void print_reason(const struct config *config, const struct destination_m
 					 : " (a public suffix, or a name without a domain)");
 }
 
+static void print_json(const char *name, const struct destination_match *match)
+{
+	struct json_writer writer = {.text = NULL};
+
+	json_put_object(&writer, NULL);
+	json_put_text(&writer, "name", name);
+	json_put_text(&writer, "destination", match ? match->name : NULL);
+	json_put_text(&writer, "by", match ? destination_by_name(match->by) : NULL);
+	json_put_end(&writer);
+	json_put_newline(&writer);
+	if (!json_failed(&writer))
+		fwrite(writer.text, 1, writer.length, stdout);
+	json_writer_free(&writer);
+}
+
 static bool print_name(const struct config *config, const char *name, bool json)
 {
 	struct destination_match match;
 	bool good = destination_match(config->table, config->table_length, name, &match) == 0;
 
 	if (json) {
-		fputs("{\"name\": ", stdout);
-		print_json(name);
-		fputs(", \"destination\": ", stdout);
-		if (good) {
-			print_json(match.name);
-			printf(", \"by\": \"%s\"}\n", destination_by_name(match.by));
-		} else {
-			puts("null, \"by\": null}");
-		}
+		print_json(name, good ? &match : NULL);
 		return good;
 	}
 	if (!good) {
@@ -194,8 +163,7 @@ static bool print_name(const struct config *config, const char *name, bool json)
 	return true;
 }
 
-/* ---- the command
- * ---------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 /* The configuration asked for; what is wrong with it goes to standard error. */
 static struct config *config_open(const char *path)
