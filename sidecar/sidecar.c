@@ -394,7 +394,6 @@ static int signals_open(void)
 static int watches_make(struct sidecar *s)
 {
 	s->wake = openat(s->segment->folder, "wake", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	s->signals = signals_open();
 	if (s->wake < 0 || s->signals < 0)
 		return -errno;
 	s->nap_timer = loop_timer(s->loop, nap_over, s);
@@ -469,7 +468,9 @@ int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 	*reason = '\0';
 	s->config_path = config_path;
 	s->started_ns = loop_now();
-	s->wake = s->signals = -1;
+	s->wake = -1;
+	/* First of all: a signal that comes while we start waits until we are ready. */
+	s->signals = signals_open();
 	error = generation_load(config_path, &s->generation);
 	if (!error) {
 		log_settings(s->generation.config);
