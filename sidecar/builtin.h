@@ -6,6 +6,7 @@
 #define SIDECAR_BUILTIN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* builtin_NAME is the text, builtin_NAME_size its length without the NUL that follows it. */
 #define BUILTIN_DECLARE(name)                                                                      \
@@ -13,7 +14,7 @@
 	extern const char builtin_##name##_end[];                                                  \
 	static inline size_t builtin_##name##_size(void)                                           \
 	{                                                                                          \
-		return (size_t)(builtin_##name##_end - builtin_##name);                            \
+		return (uintptr_t)builtin_##name##_end - (uintptr_t)builtin_##name;                            \
 	}
 
 BUILTIN_DECLARE(config) /* builtin.yaml */

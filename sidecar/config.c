@@ -143,7 +143,11 @@ static int check(const struct config_checking *checking)
 	config_read_values(checking);
 	rc = load_base(checking);
 	if (rc == 0)
+		rc = config_read_pools(checking);
+	if (rc == 0)
 		rc = config_read_names(checking);
+	if (rc == 0)
+		rc = config_read_overrides(checking);
 	if (rc < 0)
 		return rc;
 	check_system(checking);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who is who: pools and their sources, overrides, and which names belong to which destination.
- * Entries that overlap or can never match are found here. The table of names that workers read
- * (shm/destination.h) is built on the way, since building it is what finds two claims of one name.
+ * Which destinations there are, and which names belong to them. Entries that two claim or that can
+ * never match are found here. The table of names that workers read (shm/destination.h) is built on
+ * the way, since building it is what finds two claims of one name.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,116 +13,6 @@
 #include "sidecar/config_schema.h"
 #include "sidecar/destination_table.h"
 #include "sidecar/suffix_list.h"
-
-/* ---- pools and sources ----------------------------------------------------------------------- */
-
-static int owners_sort(const struct config_checking *checking, struct config_owner *owners,
-		       uint32_t count, const char *what)
-{
-	if (count == 0)
-		return 0;
-	qsort(owners, count, sizeof(*owners), config_owner_order);
-	for (uint32_t i = 1; i < count; i++) {
-		const struct config_owner *before = &owners[i - 1];
-
-		if (memcmp(before->range.last, owners[i].range.first, 16) >= 0)
-			config_error(checking, owners[i].mark,
-				     "overlaps with the %s on line %u; a source belongs to one",
-				     what, before->mark.line);
-	}
-	return 0;
-}
-
-static uint64_t range_size(const struct config_range *range)
-{
-	unsigned __int128 size = 0;
-
-	for (int i = 0; i < 16; i++)
-		size = size * 256 + range->last[i] - range->first[i];
-	return size >= UINT32_MAX ? UINT32_MAX : (uint64_t)size + 1;
-}
-
-static int read_pool(const struct config_checking *checking, uint32_t index, uint64_t *sum)
-{
-	struct config *config = checking->config;
-	struct config_pool *pool = &config->pools[index];
-	const char *reason;
-
-	if (config_pool_named(config, pool->name) != pool)
-		config_error(checking, config_place(checking, "pools[%u].name", index),
-			     "a pool of this name stands above");
-	if (strlen(pool->name) > DESTINATION_NAME_MAX)
-		config_error(checking, config_place(checking, "pools[%u].name", index),
-			     "longer than %u bytes", DESTINATION_NAME_MAX);
-	pool->ranges = config_allocate(config, pool->sources_count, sizeof(*pool->ranges));
-	if (!pool->ranges)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < pool->sources_count; i++) {
-		struct yaml_mark mark = config_place(checking, "pools[%u].sources[%u]", index, i);
-
-		if (config_range_read(pool->sources[i], &pool->ranges[i], &reason) < 0) {
-			config_error(checking, mark, "'%.60s': %s", pool->sources[i], reason);
-			continue;
-		}
-		*sum += range_size(&pool->ranges[i]);
-		config->pool_owners[config->pool_owners_count++] =
-			(struct config_owner){pool->ranges[i], index, mark};
-	}
-	return 0;
-}
-
-static int read_pools(const struct config_checking *checking)
-{
-	struct config *config = checking->config;
-	uint32_t count = 0;
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < config->pools_count; i++)
-		count += config->pools[i].sources_count;
-	config->pool_owners = config_allocate(config, count + 1, sizeof(*config->pool_owners));
-	if (!config->pool_owners)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < config->pools_count; i++)
-		if (read_pool(checking, i, &sum) < 0)
-			return -ENOMEM;
-	if (sum > CONFIG_POOL_SOURCES_MAX)
-		config_error(checking, config_place(checking, "pools"),
-			     "the pools hold more than %u sources together",
-			     CONFIG_POOL_SOURCES_MAX);
-	return owners_sort(checking, config->pool_owners, config->pool_owners_count, "source");
-}
-
-static int read_sources(const struct config_checking *checking)
-{
-	struct config *config = checking->config;
-	const char *reason;
-
-	config->source_owners =
-		config_allocate(config, config->sources_count + 1, sizeof(*config->source_owners));
-	if (!config->source_owners)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < config->sources_count; i++) {
-		struct config_source *source = &config->sources[i];
-		struct yaml_mark mark = config_place(checking, "sources[%u].address", i);
-
-		if (config_range_read(source->address, &source->range, &reason) < 0)
-			config_error(checking, mark, "'%.60s': %s", source->address, reason);
-		config->source_owners[i] = (struct config_owner){source->range, i, mark};
-	}
-	return owners_sort(checking, config->source_owners, config->sources_count, "entry");
-}
-
-static void read_streams(const struct config_checking *checking)
-{
-	const struct config *config = checking->config;
-
-	for (uint32_t i = 0; i < config->streams_count; i++)
-		for (uint32_t j = 0; j < i; j++)
-			if (strcmp(config->streams[i].name, config->streams[j].name) == 0)
-				config_error(checking,
-					     config_place(checking, "streams[%u].name", i),
-					     "a stream of this name stands above");
-}
 
 /* ---- which destinations there are ------------------------------------------------------------ */
 
@@ -436,11 +326,9 @@ static int read_table(const struct config_checking *checking)
 	return rc;
 }
 
-/* ---- overrides and the kernel's rules -------------------------------------------------------- */
-
 /* What the matcher makes of the name of a destination in some section; what is wrong is said. */
-static bool name_match(const struct config_checking *checking, const char *name,
-		       struct yaml_mark mark, struct destination_match *ret)
+bool config_match(const struct config_checking *checking, const char *name, struct yaml_mark mark,
+		  struct destination_match *ret)
 {
 	const struct config *config = checking->config;
 	char normal[DESTINATION_NAME_MAX + 1];
@@ -464,142 +352,9 @@ static bool name_match(const struct config_checking *checking, const char *name,
 	return same;
 }
 
-void config_check_destination(const struct config_checking *checking, const char *name,
-			      struct yaml_mark mark)
-{
-	struct destination_match match;
-
-	name_match(checking, name, mark, &match);
-}
-
-/* The canonical name, or NULL (said, or no memory). */
-static char *canonical(const struct config_checking *checking, const char *name,
-		       struct yaml_mark mark, int *ret_error)
-{
-	struct destination_match match;
-	char *copy;
-
-	if (!name_match(checking, name, mark, &match))
-		return NULL;
-	copy = config_allocate(checking->config, 1, match.length + 1);
-	if (copy)
-		memcpy(copy, match.name, match.length + 1);
-	else
-		*ret_error = -ENOMEM;
-	return copy;
-}
-
-static bool overrides_meet(const struct config_override *a, const struct config_override *b)
-{
-	if (!a->canonical || !b->canonical || strcmp(a->canonical, b->canonical) != 0)
-		return false;
-	if (a->of_pool || b->of_pool)
-		return a->of_pool == b->of_pool;
-	return config_range_has(&a->range, b->range.first) ||
-	       config_range_has(&b->range, a->range.first);
-}
-
-static int read_override(const struct config_checking *checking, uint32_t index)
-{
-	struct config *config = checking->config;
-	struct config_override *override = &config->overrides[index];
-	struct yaml_mark mark = config_place(checking, "overrides[%u]", index);
-	const char *reason;
-	int error = 0;
-
-	if (!override->pool == !override->source)
-		config_error(checking, mark, "an override names either a pool or a source");
-	if (override->pool) {
-		override->of_pool = config_pool_named(config, override->pool);
-		if (!override->of_pool)
-			config_error(checking, config_place(checking, "overrides[%u].pool", index),
-				     "'%.60s': no such pool", override->pool);
-	} else if (override->source &&
-		   config_range_read(override->source, &override->range, &reason) < 0) {
-		config_error(checking, config_place(checking, "overrides[%u].source", index),
-			     "'%.60s': %s", override->source, reason);
-	}
-	override->canonical =
-		canonical(checking, override->destination,
-			  config_place(checking, "overrides[%u].destination", index), &error);
-	for (uint32_t i = 0; i < index && error == 0; i++)
-		if (overrides_meet(override, &config->overrides[i]))
-			config_error(checking, mark, "an override of the same on line %u",
-				     config_place(checking, "overrides[%u]", i).line);
-	return error;
-}
-
-static int read_gate_rule(const struct config_checking *checking, uint32_t index)
-{
-	struct config_ebpf *ebpf = &checking->config->ebpf;
-	struct config_gate_rule *rule = &ebpf->rules[index];
-	struct yaml_mark mark = config_place(checking, "ebpf.rules[%u]", index);
-	bool known = !rule->cgroup;
-	int error = 0;
-
-	for (uint32_t i = 0; i < ebpf->cgroups_count && !known; i++)
-		known = strcmp(ebpf->cgroups[i], rule->cgroup) == 0;
-	if (!known)
-		config_error(checking, mark, "'%.100s' is not one of the cgroups above",
-			     rule->cgroup);
-	if (!rule->cgroup && !rule->destination)
-		config_error(checking, mark, "a rule names a destination, a cgroup, or both");
-	if (!rule->mode.text && !rule->second.text && !rule->minute.text && !rule->hour.text &&
-	    !rule->connections.text)
-		config_error(checking, mark, "the rule does nothing: it has no mode and no limit");
-	if (rule->destination)
-		rule->canonical = canonical(checking, rule->destination, mark, &error);
-	return error;
-}
-
-static int read_ebpf(const struct config_checking *checking)
-{
-	struct config *config = checking->config;
-	struct config_ebpf *ebpf = &config->ebpf;
-	static const uint16_t smtp[] = {25, 465, 587};
-	uint32_t count = ebpf->ports_text_count;
-
-	ebpf->ports = config_allocate(config, count + 3, sizeof(*ebpf->ports));
-	if (!ebpf->ports)
-		return -ENOMEM;
-	if (count == 0 && !ebpf->ports_text) {
-		memcpy(ebpf->ports, smtp, sizeof(smtp));
-		ebpf->ports_count = 3;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		static const struct config_key key = {"ports", CONFIG_NUMBER, 0,   NULL,
-						      1,       65535,	      NULL};
-		struct config_value value = {.text = NULL};
-		char reason[160];
-
-		if (config_value_read(&key, ebpf->ports_text[i], &value, reason, sizeof(reason)) <
-		    0)
-			config_error(checking, config_place(checking, "ebpf.ports[%u]", i),
-				     "'%.40s': %s", ebpf->ports_text[i], reason);
-		ebpf->ports[ebpf->ports_count++] = (uint16_t)value.value;
-	}
-	if (ebpf->cgroups_count > 16)
-		config_error(checking, config_place(checking, "ebpf.cgroups"),
-			     "more than 16 cgroups");
-	for (uint32_t i = 0; i < ebpf->cgroups_count; i++)
-		if (ebpf->cgroups[i][0] != '/')
-			config_error(
-				checking, config_place(checking, "ebpf.cgroups[%u]", i),
-				"must be an absolute path, such as /sys/fs/cgroup/system.slice/x");
-	for (uint32_t i = 0; i < ebpf->rules_count; i++)
-		if (read_gate_rule(checking, i) < 0)
-			return -ENOMEM;
-	return 0;
-}
-
 int config_read_names(const struct config_checking *checking)
 {
-	if (read_pools(checking) < 0 || read_sources(checking) < 0 ||
-	    read_destinations(checking) < 0 || read_table(checking) < 0)
-		return -ENOMEM;
-	read_streams(checking);
-	for (uint32_t i = 0; i < checking->config->overrides_count; i++)
-		if (read_override(checking, i) < 0)
-			return -ENOMEM;
-	return read_ebpf(checking);
+	int rc = read_destinations(checking);
+
+	return rc < 0 ? rc : read_table(checking);
 }

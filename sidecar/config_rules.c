@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "shm/destination.h"
 #include "sidecar/classify.h"
 #include "sidecar/config_schema.h"
 
@@ -13,12 +14,13 @@ static void check_match(const struct config_checking *checking, const struct rul
 			const char *path)
 {
 	const struct config *config = checking->config;
+	struct destination_match found;
 	struct config_range range;
 	const char *reason;
 
 	for (unsigned i = 0; i < match->destination_count; i++)
-		config_check_destination(checking, match->destination[i],
-					 config_place(checking, "%s.destination[%u]", path, i));
+		config_match(checking, match->destination[i],
+			     config_place(checking, "%s.destination[%u]", path, i), &found);
 	for (unsigned i = 0; i < match->pool_count; i++)
 		if (!config_pool_named(config, match->pool[i]))
 			config_error(checking, config_place(checking, "%s.pool[%u]", path, i),

@@ -18,6 +18,8 @@ enum config_kind {
 	CONFIG_WORD,	 /* one of words */
 };
 
+struct destination_match;
+
 struct config_word {
 	const char *text;
 	uint64_t value;
@@ -74,11 +76,16 @@ void config_release(struct config *config, void *memory);
 
 /* Reads every value of the file (config_value.c). */
 void config_read_values(const struct config_checking *checking);
-/* Pools, sources, overrides, destinations and the table of names (config_names.c). 0 or -ENOMEM. */
+/* Pools, sources and streams (config_pools.c). 0 or -ENOMEM. */
+int config_read_pools(const struct config_checking *checking);
+/* Destinations and the table of names (config_names.c); after the pools. 0 or -ENOMEM. */
 int config_read_names(const struct config_checking *checking);
-/* Tells what is wrong with the name of a destination in some section. */
-void config_check_destination(const struct config_checking *checking, const char *name,
-			      struct yaml_mark mark);
+/* Overrides and the eBPF section (config_overrides.c); after the names. 0 or -ENOMEM. */
+int config_read_overrides(const struct config_checking *checking);
+/* What the matcher makes of the name of a destination in some section; false: what is wrong is
+ * said. */
+bool config_match(const struct config_checking *checking, const char *name, struct yaml_mark mark,
+		  struct destination_match *ret);
 /* Classes and rules (config_rules.c). 0 or -ENOMEM. */
 int config_check_rules(const struct config_checking *checking);
 /* Limits that contradict or shadow each other (config_check.c). */
