@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "shm/decide_plain.h"
 #include "shm/tg.h"
 
 static const char *const reason_names[TG_REASONS] = {
@@ -97,13 +98,22 @@ struct tg_verdict tg_settle(struct tg *tg, struct layout_worker *worker, struct 
 	return verdict;
 }
 
-static __attribute__((noinline, cold)) struct tg_verdict admit_special(struct tg *tg, struct layout_worker *worker,
-									enum tg_reason special, uint64_t now_ns)
+static __attribute__((noinline, cold)) struct tg_verdict admit_count(struct layout_worker *worker,
+								     struct tg_verdict verdict)
 {
-	return tg_settle(tg, worker, verdict_special(special, now_ns));
+	count_one(worker, FIELD(admitted));
+	return verdict;
 }
 
-struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n)
+static inline struct tg_verdict admit_counted(struct layout_worker *worker, struct tg_verdict verdict)
+{
+	return __builtin_expect(count_own(worker, FIELD(admitted), 1), 1) ? verdict :
+									    admit_count(worker, verdict);
+}
+
+/* What does not go straight through: no worker slot yet, the slow clock, a sidecar that is gone. */
+static __attribute__((noinline)) struct tg_verdict admit_slow(struct tg *tg, const struct tg_flow *flow,
+							      enum tg_class traffic, uint32_t n)
 {
 	struct layout_worker *worker = tg_worker(tg);
 	enum tg_reason special = TG_ADMITTED;
@@ -111,38 +121,126 @@ struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_cl
 	struct tg_verdict verdict;
 
 	if (__builtin_expect(special != TG_ADMITTED, 0))
-		return admit_special(tg, worker, special, now_ns);
+		return tg_settle(tg, worker, verdict_special(special, now_ns));
 	verdict = decide_admit(&tg->view, flow, traffic, n, now_ns);
-	if (__builtin_expect(verdict.reason == TG_ADMITTED, 1)) {
-		count_one(worker, FIELD(admitted));
-		return verdict;
-	}
+	if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
+		return admit_counted(worker, verdict);
 	return tg_settle(tg, worker, verdict);
+}
+
+static __attribute__((noinline)) struct tg_verdict admit_all(struct tg *tg, const struct tg_flow *flow,
+							     enum tg_class traffic, uint32_t n,
+							     uint64_t now_ns, struct layout_worker *worker)
+{
+	return tg_settle(tg, worker, decide_all(&tg->view, flow, traffic, n, now_ns));
+}
+
+static __attribute__((noinline)) struct tg_verdict admit_windows(struct tg *tg, const struct tg_flow *flow,
+								 enum tg_class traffic, uint32_t n,
+								 uint64_t now_ns, struct layout_worker *worker)
+{
+	uint64_t flags = plain_load(&tg->view.limits[flow->slot].flags);
+
+	if (__builtin_expect(plain_windows_admit(&tg->view, flow, flags, traffic, n, now_ns), 1))
+		return admit_counted(worker, decide_admitted(now_ns));
+	return admit_all(tg, flow, traffic, n, now_ns, worker);
+}
+
+static __attribute__((noinline)) struct tg_verdict admit_levels(struct tg *tg, const struct tg_flow *flow,
+								enum tg_class traffic, uint32_t n,
+								uint64_t now_ns, struct layout_worker *worker)
+{
+	uint64_t flags = plain_load(&tg->view.limits[flow->slot].flags);
+
+	if (__builtin_expect(plain_levels_admit(&tg->view, flow, flags, traffic, n, now_ns), 1))
+		return admit_counted(worker, decide_admitted(now_ns));
+	return admit_all(tg, flow, traffic, n, now_ns, worker);
+}
+
+/* Every way that is not the commonest is a call in tail position, so that the commonest saves no register:
+ * fewer instructions are more decisions that the processor has under way at once. */
+struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n)
+{
+	/* Acquire: pairs with the release in worker_claim; the slot was made ready before. */
+	struct layout_worker *worker = atomic_load_explicit(&tg->local->worker, memory_order_acquire);
+	uint64_t now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
+	struct tg_verdict verdict;
+	uint64_t flags;
+
+	if (__builtin_expect(worker == NULL || now_ns == 0 || flow->slot >= tg->view.slots ||
+				     (unsigned)traffic >= TG_CLASSES,
+			     0))
+		return admit_slow(tg, flow, traffic, n);
+	flags = plain_load(&tg->view.limits[flow->slot].flags) & DECIDE_SINGLE_MASK;
+	if (flags == 0 && decide_single(&tg->view, flow, traffic, n, now_ns, &verdict)) {
+		if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
+			return admit_counted(worker, verdict);
+		return tg_settle(tg, worker, verdict);
+	}
+	if (plain_windows(flow, flags))
+		return admit_windows(tg, flow, traffic, n, now_ns, worker);
+	if (plain_levels(flow, flags))
+		return admit_levels(tg, flow, traffic, n, now_ns, worker);
+	return admit_all(tg, flow, traffic, n, now_ns, worker);
 }
 
 #define BATCH 16
 
-static void batch_decide(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts,
-			 size_t count)
+/* Where each request's search begins; the lines there, and the next one, are on their way after this. */
+static void batch_fetch(struct tg *tg, const struct tg_request *requests, struct hash_key *keys, size_t count)
 {
-	struct hash_key keys[BATCH];
-
 	for (size_t i = 0; i < count; i++) {
 		uint32_t slot;
 
-		keys[i] = hash_pair(requests[i].source->address, requests[i].destination->key, tg->header.seed);
+		keys[i] = hash_pair(requests[i].source->key, requests[i].destination->key);
 		slot = hash_slot(&keys[i], tg->view.slots);
 		__builtin_prefetch(&tg->view.counters[slot], 1);
+		__builtin_prefetch(&tg->view.counters[slot] + 1, 1);
 		__builtin_prefetch(&tg->view.limits[slot], 0);
 	}
-	for (size_t i = 0; i < count; i++) {
-		struct tg_flow flow = {directory_find(&tg->view, &keys[i], false), requests[i].source->slot,
-				       requests[i].destination->slot, LAYOUT_NONE};
+}
 
-		if (__builtin_expect(flow.slot == LAYOUT_NONE, 0))
-			tg_flow(tg, requests[i].source, requests[i].destination, &flow);
-		verdicts[i] = tg_admit(tg, &flow, (enum tg_class)requests[i].traffic, requests[i].n);
+static void batch_find(struct tg *tg, const struct tg_request *requests, const struct hash_key *keys,
+		       struct tg_flow *flows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t slot = directory_find(&tg->view, &keys[i], false);
+
+		flows[i] = (struct tg_flow){slot, requests[i].source->slot, requests[i].destination->slot,
+					    LAYOUT_NONE};
+		if (__builtin_expect(slot == LAYOUT_NONE, 0))
+			tg_flow(tg, requests[i].source, requests[i].destination, &flows[i]);
+		else
+			__builtin_prefetch(&tg->view.limits[slot], 0);
 	}
+}
+
+static void batch_decide(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts,
+			 size_t count)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	enum tg_reason special = TG_ADMITTED;
+	struct hash_key keys[BATCH];
+	struct tg_flow flows[BATCH];
+	uint64_t now_ns, admitted = 0;
+
+	batch_fetch(tg, requests, keys, count);
+	batch_find(tg, requests, keys, flows, count);
+	now_ns = clock_now(tg, &special);
+	for (size_t i = 0; i < count; i++) {
+		if (__builtin_expect(special != TG_ADMITTED, 0)) {
+			verdicts[i] = tg_settle(tg, worker, verdict_special(special, now_ns));
+			continue;
+		}
+		verdicts[i] = decide_admit(&tg->view, &flows[i], (enum tg_class)requests[i].traffic,
+					   requests[i].n, now_ns);
+		if (__builtin_expect(verdicts[i].reason == TG_ADMITTED, 1))
+			admitted++;
+		else
+			verdicts[i] = tg_settle(tg, worker, verdicts[i]);
+	}
+	if (admitted)
+		count_some(worker, FIELD(admitted), admitted);
 }
 
 void tg_admit_batch(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts, size_t count)
@@ -180,7 +278,7 @@ struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservat
 	uint64_t now_ns = clock_now(tg, &special);
 
 	if (special != TG_ADMITTED)
-		return admit_special(tg, worker, special, now_ns);
+		return tg_settle(tg, worker, verdict_special(special, now_ns));
 	return tg_settle(tg, worker,
 			 decide_redeem(&tg->view, &reservation->flow, (enum tg_class)reservation->traffic,
 				       reservation->n, now_ns));

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "shm/decide_plain.h"
 #include "shm/pause.h"
 #include "shm/window.h"
 
@@ -388,6 +389,20 @@ struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow
 	q.flags |= TG_ESTIMATE;
 	question_refuse(&q, TG_REFUSED_RATE, now_ns + ESTIMATE_NS);
 	return question_verdict(&q);
+}
+
+struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				 uint32_t n, uint64_t now_ns)
+{
+	if (flow->slot < view->slots && (unsigned)traffic < TG_CLASSES) {
+		uint64_t flags = load(&view->limits[flow->slot].flags);
+
+		if (plain_windows(flow, flags) ? plain_windows_admit(view, flow, flags, traffic, n, now_ns) :
+		    plain_levels(flow, flags)  ? plain_levels_admit(view, flow, flags, traffic, n, now_ns) :
+						 false)
+			return decide_admitted(now_ns);
+	}
+	return decide_all(view, flow, traffic, n, now_ns);
 }
 
 struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,

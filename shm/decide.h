@@ -40,7 +40,11 @@ struct view {
 	uint64_t reserve_longest_ns;
 };
 
-/* Everything but the one-limit case below: several limits, defaults, refusals. */
+/* Where several limits count: tries the plain cases at once, leaves the others to decide_all. */
+struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				 uint32_t n, uint64_t now_ns);
+
+/* All of it: several limits, defaults, refusals. */
 struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
 			     uint32_t n, uint64_t now_ns);
 
@@ -78,16 +82,17 @@ static inline struct tg_verdict decide_admitted(uint64_t now_ns)
 	return (struct tg_verdict){.at_ns = now_ns, .reason = TG_ADMITTED};
 }
 
-/* The common case in line: one filled flow with a rate and nothing else. All others go to decide_all. */
-static inline struct tg_verdict decide_admit(const struct view *view, const struct tg_flow *flow,
-					     enum tg_class traffic, uint32_t n, uint64_t now_ns)
+/* The common case in line: one filled flow with a rate and nothing else. False: decide_several has to say;
+ * nothing was taken. */
+static inline bool decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+				 uint32_t n, uint64_t now_ns, struct tg_verdict *ret)
 {
 	const struct layout_limits *limits;
 	_Atomic uint64_t *tat;
-	uint64_t rate, seen, interval;
+	uint64_t rate, seen, interval, earliest;
 
 	if (__builtin_expect(flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES, 0))
-		return decide_all(view, flow, traffic, n, now_ns);
+		return false;
 	limits = &view->limits[flow->slot];
 	tat = &view->counters[flow->slot].tat;
 	/* Relaxed throughout: each word is valid by itself, and a charge publishes nothing but itself. */
@@ -97,26 +102,34 @@ static inline struct tg_verdict decide_admit(const struct view *view, const stru
 				     flow->stream != LAYOUT_NONE || interval == 0 || n > gcra_burst(rate) ||
 				     atomic_load_explicit(&limits->hold_until_ns, memory_order_relaxed) > now_ns,
 			     0))
-		return decide_all(view, flow, traffic, n, now_ns);
+		return false;
 	seen = atomic_load_explicit(tat, memory_order_relaxed);
-	for (;;) {
-		uint64_t earliest = gcra_earliest(seen, interval, gcra_burst(rate), n);
-
-		if (earliest > now_ns)
-			break;
+	while ((earliest = gcra_earliest(seen, interval, gcra_burst(rate), n)) <= now_ns) {
 		if (__builtin_expect(atomic_compare_exchange_strong_explicit(
 					     tat, &seen, gcra_charge(seen, now_ns, interval, n),
 					     memory_order_relaxed, memory_order_relaxed),
-				     1))
-			return decide_admitted(now_ns);
+				     1)) {
+			*ret = decide_admitted(now_ns);
+			return true;
+		}
 		pause_briefly();
 	}
 	/* A state that no honest writer left, or one that reservations moved ahead, is decide_all's. */
 	if (seen - now_ns > (uint64_t)gcra_burst(rate) * interval ||
 	    atomic_load_explicit(&view->counters[flow->slot].reserved_until, memory_order_relaxed) > now_ns)
-		return decide_all(view, flow, traffic, n, now_ns);
-	return (struct tg_verdict){.at_ns = gcra_earliest(seen, interval, gcra_burst(rate), n),
-				   .reason = TG_REFUSED_RATE};
+		return false;
+	*ret = (struct tg_verdict){.at_ns = earliest, .reason = TG_REFUSED_RATE};
+	return true;
+}
+
+static inline struct tg_verdict decide_admit(const struct view *view, const struct tg_flow *flow,
+					     enum tg_class traffic, uint32_t n, uint64_t now_ns)
+{
+	struct tg_verdict verdict;
+
+	if (__builtin_expect(decide_single(view, flow, traffic, n, now_ns, &verdict), 1))
+		return verdict;
+	return decide_several(view, flow, traffic, n, now_ns);
 }
 
 #endif

@@ -48,15 +48,26 @@ uint32_t directory_find(const struct view *view, const struct hash_key *key, boo
 	return LAYOUT_NONE;
 }
 
-/* Tells the sidecar a slot's text, until it has filled the slot: the ring may have been full before. */
-static void announce(struct tg *tg, enum layout_record_kind kind, const struct tg_flow *flow,
-		     const void *text, size_t length)
+static __attribute__((noinline, cold)) void announce_put(struct tg *tg, enum layout_record_kind kind,
+							  const struct tg_flow *flow, const void *text,
+							  size_t length)
 {
 	struct layout_record record = {.kind = kind, .slot = flow->slot, .source = flow->source,
 				       .destination = flow->destination};
 
-	if (atomic_load_explicit(&tg->view.more[flow->slot].generation, memory_order_relaxed) == 0)
-		ring_put(tg, &record, text, length);
+	ring_put(tg, &record, text, length);
+}
+
+/* Tells the sidecar a slot's text, until it has filled the slot: the ring may have been full before.
+ * Whether it is filled is read from the line that the decision reads next, and the record is made out of
+ * line: clearing it would hold up the loads of the next lookups. */
+static inline void announce(struct tg *tg, enum layout_record_kind kind, const struct tg_flow *flow,
+			    const void *text, size_t length)
+{
+	if (__builtin_expect(atomic_load_explicit(&tg->view.limits[flow->slot].rate[TG_TRANSACTIONAL],
+						  memory_order_relaxed) == 0,
+			     0))
+		announce_put(tg, kind, flow, text, length);
 }
 
 static uint32_t slot_of_text(struct tg *tg, enum hash_kind kind, enum layout_record_kind record, const void *text,
@@ -80,6 +91,7 @@ int source_resolve(struct tg *tg, const uint8_t address[16], struct tg_source *r
 	memcpy(source.address, address, sizeof(source.address));
 	source.slot = slot_of_text(tg, HASH_SOURCE, LAYOUT_RECORD_SOURCE, source.address,
 				   sizeof(source.address), &key);
+	memcpy(source.key, key.half, sizeof(source.key));
 	*ret = source;
 	return source.slot == LAYOUT_NONE ? -ENOSPC : 0;
 }
@@ -142,15 +154,36 @@ int tg_destination_name(struct tg *tg, const char *name, char *text, size_t size
 	return (int)length;
 }
 
+static __attribute__((noinline)) int flow_claim(struct tg *tg, const struct hash_key *key,
+						 const struct tg_source *source, struct tg_flow *ret)
+{
+	ret->slot = directory_find(&tg->view, key, true);
+	if (ret->slot == LAYOUT_NONE)
+		return -ENOSPC;
+	announce(tg, LAYOUT_RECORD_FLOW, ret, source->address, sizeof(source->address));
+	return 0;
+}
+
+/* Few instructions, since what counts where flows are many is how many of these the processor has under
+ * way at once: both lines are asked for first, and a key that stands where its search begins is found
+ * without a call. */
 int tg_flow(struct tg *tg, const struct tg_source *source, const struct tg_destination *destination,
 	    struct tg_flow *ret)
 {
-	struct hash_key key = hash_pair(source->address, destination->key, tg->header.seed);
+	struct hash_key key = hash_pair(source->key, destination->key);
+	uint32_t slot = hash_slot(&key, tg->view.slots);
+	const struct layout_counters *counters = &tg->view.counters[slot];
 
-	*ret = (struct tg_flow){directory_find(&tg->view, &key, true), source->slot, destination->slot,
-				LAYOUT_NONE};
-	if (ret->slot == LAYOUT_NONE)
-		return -ENOSPC;
+	__builtin_prefetch(counters, 1);
+	__builtin_prefetch(&tg->view.limits[slot]);
+	ret->slot = slot;
+	ret->source = source->slot;
+	ret->destination = destination->slot;
+	ret->stream = LAYOUT_NONE;
+	if (__builtin_expect(atomic_load_explicit(&counters->key[0], memory_order_relaxed) != key.half[0] ||
+				     atomic_load_explicit(&counters->key[1], memory_order_relaxed) != key.half[1],
+			     0))
+		return flow_claim(tg, &key, source, ret);
 	announce(tg, LAYOUT_RECORD_FLOW, ret, source->address, sizeof(source->address));
 	return 0;
 }

@@ -37,14 +37,17 @@ static inline struct hash_key hash_finish(uint64_t a, uint64_t b, const uint64_t
 	return key;
 }
 
-/* Of two 128-bit values. */
-static inline struct hash_key hash_pair(const void *left, const uint64_t right[2], const uint64_t seed[4])
+/* Of two keys, which are hashes already, so one multiplication is enough. It stands on the way to every
+ * cold decision. */
+static inline struct hash_key hash_pair(const uint64_t left[2], const uint64_t right[2])
 {
-	uint64_t word[2];
+	uint64_t a = left[0] ^ (right[1] << 17 | right[1] >> 47);
+	uint64_t b = left[1] + right[0];
+	struct hash_key key = {{hash_fold(a, b), a ^ (b << 32 | b >> 32)}};
 
-	memcpy(word, left, sizeof(word));
-	return hash_finish(hash_fold(word[0] ^ seed[0], word[1] ^ seed[1]),
-			   hash_fold(right[0] ^ seed[1], right[1] ^ seed[0]), seed);
+	key.half[0] += key.half[0] == 0;
+	key.half[1] += key.half[1] == 0;
+	return key;
 }
 
 /* Of bytes; kind keeps a source and a destination of the same bytes apart. */

@@ -35,7 +35,7 @@ struct choice {
 static void choice_offer(struct tg *tg, struct choice *best, const struct tg_source *source,
 			 const struct tg_destination *destination, enum tg_class traffic, uint64_t now_ns)
 {
-	struct hash_key key = hash_pair(source->address, destination->key, tg->header.seed);
+	struct hash_key key = hash_pair(source->key, destination->key);
 	struct tg_flow flow = {directory_find(&tg->view, &key, false), source->slot, destination->slot,
 			       LAYOUT_NONE};
 	uint32_t room = 1;
@@ -76,6 +76,7 @@ static int pool_ask(struct tg *tg, const char *blob, const char *pool, const str
 		if (error)
 			return error;
 		key = hash_bytes(HASH_SOURCE, source.address, sizeof(source.address), tg->header.seed);
+		memcpy(source.key, key.half, sizeof(source.key));
 		source.slot = directory_find(&tg->view, &key, false);
 		choice_offer(tg, best, &source, destination, traffic, now_ns);
 	}

@@ -78,6 +78,7 @@ TG_API uint64_t tg_generation(const struct tg *tg);
 
 struct tg_source {
 	uint8_t address[16]; /* IPv6, or IPv4 mapped */
+	uint64_t key[2];
 	uint32_t slot;
 	uint32_t reserved;
 };

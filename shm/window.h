@@ -54,11 +54,13 @@ static inline uint64_t window_hour_end(const struct layout_calendar *calendar, u
 
 static inline int64_t window_day_start(const struct layout_calendar *calendar, uint64_t number)
 {
-	int64_t plain = (int64_t)(number * WINDOW_DAY_NS - window_load(&calendar->day_offset_ns));
-	int64_t entry = (int64_t)window_load(&calendar->day_start_ns[number % LAYOUT_DAYS]);
-	uint64_t apart = entry > plain ? (uint64_t)entry - (uint64_t)plain : (uint64_t)plain - (uint64_t)entry;
+	uint64_t plain = number * WINDOW_DAY_NS - window_load(&calendar->day_offset_ns);
+	uint64_t entry = window_load(&calendar->day_start_ns[number % LAYOUT_DAYS]);
 
-	return entry != 0 && apart <= WINDOW_DST_MAX_NS ? entry : plain;
+	/* The second is |entry - plain| <= most in one comparison. */
+	if (entry != 0 && entry - plain + WINDOW_DST_MAX_NS <= 2 * WINDOW_DST_MAX_NS)
+		return (int64_t)entry;
+	return (int64_t)plain;
 }
 
 static inline uint32_t window_day(const struct layout_calendar *calendar, uint64_t flags, uint64_t now_ns)

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Decisions over the limits that most flows have, where all of them admit and nobody interferes: rate,
+ * hour and day of a flow, or the rates of flow, source and destination.
+ *
+ * One pass without lists: each limit is looked at, then each is taken. Whatever is not plain (a refusal,
+ * a hold, an unlimited or unfilled slot, a new period, a race) is left to decide_all, with nothing taken,
+ * or with what could not be given back forfeited, as there. So nothing here refuses, and only what
+ * decide_all would have admitted is admitted. In line, because what they cost above the locked operations
+ * is the number of their instructions. The caller has seen that flow->slot and traffic are in range.
+ */
+#ifndef TG_DECIDE_PLAIN_H
+#define TG_DECIDE_PLAIN_H
+
+#include "shm/decide.h"
+#include "shm/window.h"
+
+#define PLAIN_PARENT_MASK (LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_HOLD_LOWER)
+
+/* Which flows are of which kind. */
+static inline bool plain_windows(const struct tg_flow *flow, uint64_t flags)
+{
+	return !(flags & DECIDE_SINGLE_MASK & ~(LAYOUT_HOUR | LAYOUT_DAY)) && flow->stream == LAYOUT_NONE;
+}
+
+static inline bool plain_levels(const struct tg_flow *flow, uint64_t flags)
+{
+	return !(flags & DECIDE_SINGLE_MASK & ~(LAYOUT_SOURCE | LAYOUT_DESTINATION)) &&
+	       flow->stream == LAYOUT_NONE;
+}
+
+/* A rate's word, what was seen there, and what it is to become. */
+struct plain_step {
+	_Atomic uint64_t *word;
+	uint64_t seen, next;
+};
+
+/* All words here are read and swapped relaxed: each is valid by itself, a charge publishes nothing. */
+static inline uint64_t plain_load(const _Atomic uint64_t *word)
+{
+	return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline bool plain_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t next)
+{
+	return __builtin_expect(atomic_compare_exchange_strong_explicit(word, &seen, next,
+									memory_order_relaxed,
+									memory_order_relaxed),
+				1);
+}
+
+/* False: it refuses, or is not plain. */
+static inline bool plain_rate_step(struct plain_step *ret, const struct layout_limits *limits,
+			     struct layout_counters *counters, enum tg_class traffic, uint32_t n,
+			     uint64_t now_ns)
+{
+	uint64_t rate = plain_load(&limits->rate[traffic]);
+	uint64_t interval = gcra_interval(rate);
+	uint64_t seen = plain_load(&counters->tat);
+
+	ret->word = &counters->tat;
+	ret->seen = seen;
+	ret->next = gcra_charge(seen, now_ns, interval, n);
+	return interval != 0 && n <= gcra_burst(rate) && plain_load(&limits->hold_until_ns) <= now_ns &&
+	       gcra_earliest(seen, interval, gcra_burst(rate), n) <= now_ns;
+}
+
+static inline bool plain_parent_step(struct plain_step *ret, const struct view *view, uint32_t slot,
+			       enum tg_class traffic, uint32_t n, uint64_t now_ns)
+{
+	return slot < view->slots && (plain_load(&view->limits[slot].flags) & PLAIN_PARENT_MASK) == 0 &&
+	       plain_rate_step(ret, &view->limits[slot], &view->counters[slot], traffic, n, now_ns);
+}
+
+/* Does the period that a word names hold now, and is there room in it? Starting from the word, not from
+ * the time, all but the comparison is done while the clock is still being read. The charge is then
+ * `seen + n`. */
+static inline bool plain_window_room(uint64_t seen, bool same_period, uint32_t cap, uint32_t n)
+{
+	return same_period && (uint64_t)(uint32_t)seen + n <= cap;
+}
+
+static inline bool plain_same_hour(const struct layout_calendar *calendar, uint64_t flags, uint64_t seen,
+			     uint64_t now_ns)
+{
+	uint64_t begin = (seen >> 32) * WINDOW_HOUR_NS + window_hour_phase(flags) -
+			 plain_load(&calendar->hour_offset_ns);
+
+	return now_ns - begin < WINDOW_HOUR_NS;
+}
+
+static inline bool plain_same_day(const struct layout_calendar *calendar, uint64_t flags, uint64_t seen,
+			    uint64_t now_ns)
+{
+	uint64_t time = now_ns - window_day_phase(flags);
+	uint64_t passed = time - (uint64_t)window_day_start(calendar, seen >> 32);
+
+	/* No day is shorter than this, so its end has to be looked up in its last hours alone. */
+	return passed < WINDOW_DAY_NS - WINDOW_DST_MAX_NS ||
+	       ((int64_t)passed >= 0 &&
+		(int64_t)time < window_day_start(calendar, (seen >> 32) + 1));
+}
+
+/* ---- rate, hour and day -------------------------------------------------------------------------- */
+
+/* The rate's state and the hour's count stand side by side: where the processor can swap both at once,
+ * that is one locked operation instead of two, and nothing to give back between them. */
+#if defined(__x86_64__) && defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16) && !defined(__SANITIZE_THREAD__)
+_Static_assert(offsetof(struct layout_counters, tat) % 16 == 0 &&
+		       offsetof(struct layout_counters, hour) == offsetof(struct layout_counters, tat) + 8,
+	       "a pair");
+
+static inline bool plain_swap_rate_hour(struct layout_counters *counters, const struct plain_step *rate,
+				  uint64_t hour, uint32_t n)
+{
+	unsigned __int128 seen = (unsigned __int128)hour << 64 | rate->seen;
+	unsigned __int128 next = (unsigned __int128)(hour + n) << 64 | rate->next;
+
+	return __builtin_expect(__sync_bool_compare_and_swap(
+					(unsigned __int128 *)(void *)&counters->tat, seen, next),
+				1);
+}
+#else
+static inline bool plain_swap_rate_hour(struct layout_counters *counters, const struct plain_step *rate,
+				  uint64_t hour, uint32_t n)
+{
+	if (!plain_swap(&counters->tat, rate->seen, rate->next))
+		return false;
+	if (plain_swap(&counters->hour, hour, hour + n))
+		return true;
+	plain_swap(&counters->tat, rate->next, rate->seen);
+	return false;
+}
+#endif
+
+/* Takes the rate, and the windows that the flow has. False: something came in between; what was taken is
+ * given back, or forfeited. */
+static inline bool plain_windows_take(struct layout_counters *counters, uint64_t flags, uint32_t n,
+				const struct plain_step *rate, uint64_t hour, uint64_t day)
+{
+	/* A flow without an hour's cap has 0 there: the swap then leaves it as it is. */
+	uint32_t hourly = flags & LAYOUT_HOUR ? n : 0;
+
+	if (!plain_swap_rate_hour(counters, rate, hour, hourly))
+		return false;
+	if (!(flags & LAYOUT_DAY) || plain_swap(&counters->day, day, day + n))
+		return true;
+	if (hourly)
+		plain_swap(&counters->hour, hour + n, hour);
+	plain_swap(&counters->tat, rate->next, rate->seen);
+	return false;
+}
+
+static inline bool plain_windows_admit(const struct view *view, const struct tg_flow *flow, uint64_t flags,
+				 enum tg_class traffic, uint32_t n, uint64_t now_ns)
+{
+	const struct layout_limits *limits = &view->limits[flow->slot];
+	struct layout_counters *counters = &view->counters[flow->slot];
+	const struct layout_calendar *calendar =
+		&view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	uint64_t hour = plain_load(&counters->hour);
+	uint64_t day = plain_load(&counters->day);
+	struct plain_step rate;
+
+	if ((flags & LAYOUT_HOUR) &&
+	    !plain_window_room(hour, plain_same_hour(calendar, flags, hour, now_ns),
+			 atomic_load_explicit(&limits->hour_cap[traffic], memory_order_relaxed), n))
+		return false;
+	if ((flags & LAYOUT_DAY) &&
+	    !plain_window_room(day, plain_same_day(calendar, flags, day, now_ns),
+			 atomic_load_explicit(&limits->day_cap[traffic], memory_order_relaxed), n))
+		return false;
+	return plain_rate_step(&rate, limits, counters, traffic, n, now_ns) &&
+	       plain_windows_take(counters, flags, n, &rate, hour, day);
+}
+
+/* ---- rates of flow, source and destination ------------------------------------------------------- */
+
+static inline bool plain_levels_admit(const struct view *view, const struct tg_flow *flow, uint64_t flags,
+				enum tg_class traffic, uint32_t n, uint64_t now_ns)
+{
+	struct plain_step own, source = {0}, destination = {0};
+
+	if (!plain_rate_step(&own, &view->limits[flow->slot], &view->counters[flow->slot], traffic, n, now_ns) ||
+	    ((flags & LAYOUT_SOURCE) && !plain_parent_step(&source, view, flow->source, traffic, n, now_ns)) ||
+	    ((flags & LAYOUT_DESTINATION) &&
+	     !plain_parent_step(&destination, view, flow->destination, traffic, n, now_ns)))
+		return false;
+	if (!plain_swap(own.word, own.seen, own.next))
+		return false;
+	if ((flags & LAYOUT_SOURCE) && !plain_swap(source.word, source.seen, source.next))
+		goto give_own;
+	if (!(flags & LAYOUT_DESTINATION) || plain_swap(destination.word, destination.seen, destination.next))
+		return true;
+	if (flags & LAYOUT_SOURCE)
+		plain_swap(source.word, source.next, source.seen);
+give_own:
+	plain_swap(own.word, own.next, own.seen);
+	return false;
+}
+
+#endif
