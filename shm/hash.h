@@ -72,6 +72,15 @@ static inline struct hash_key hash_bytes(uint64_t kind, const void *bytes, size_
 	return hash_finish(a, b, seed);
 }
 
+/* Of a flow: the address of its source, the key of its destination. */
+static inline struct hash_key hash_flow(const uint8_t address[16], const uint64_t destination[2],
+					const uint64_t seed[4])
+{
+	struct hash_key source = hash_bytes(HASH_SOURCE, address, 16, seed);
+
+	return hash_pair(source.half, destination);
+}
+
 /* Where a key's search begins, of that many slots. */
 static inline uint32_t hash_slot(const struct hash_key *key, uint32_t slots)
 {

@@ -265,7 +265,7 @@ uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *de
 
 	if (to == LAYOUT_NONE || source_claim(e, source) == LAYOUT_NONE)
 		return LAYOUT_NONE;
-	key = hash_pair(source, e->segment->slots[to].key, e->segment->header.seed);
+	key = hash_flow(source, e->segment->slots[to].key, e->segment->header.seed);
 	slot = segment_find(e->segment, &key, false);
 	if (slot == LAYOUT_NONE || e->segment->slots[slot].kind != SEGMENT_FLOW) {
 		slot = segment_flow(e->segment, source, destination);

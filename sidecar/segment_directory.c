@@ -94,7 +94,7 @@ static int learn_flow(struct segment *s, uint32_t slot, const uint8_t address[16
 	if (s->slots[destination].kind != SEGMENT_DESTINATION)
 		return -EAGAIN;
 	key = destination_key(s, destination);
-	key = hash_pair(source_key.half, key.half);
+	key = hash_flow(address, key.half, s->header.seed);
 	if (!key_stands(s, slot, &key))
 		return -EBADMSG;
 	if (s->slots[slot].kind != SEGMENT_UNKNOWN)
@@ -171,15 +171,14 @@ uint32_t segment_flow(struct segment *s, const uint8_t address[16], const char *
 {
 	uint32_t to = segment_destination(s, destination);
 	uint32_t source = segment_source(s, address);
-	struct hash_key key, source_key;
+	struct hash_key key;
 	uint32_t slot;
 	int error;
 
 	if (to == LAYOUT_NONE || source == LAYOUT_NONE)
 		return LAYOUT_NONE;
 	key = destination_key(s, to);
-	source_key = hash_bytes(HASH_SOURCE, address, 16, s->header.seed);
-	key = hash_pair(source_key.half, key.half);
+	key = hash_flow(address, key.half, s->header.seed);
 	slot = directory_find(&s->view, &key, true);
 	if (slot == LAYOUT_NONE)
 		return LAYOUT_NONE;
