@@ -138,16 +138,17 @@ static void mta_reply(struct mta *mta, uint32_t id)
 		mta_delivered(mta, id);
 	else
 		mta_deferred(mta, id);
-	mta_timer(mta, index);
+	mta_timer(mta);
 	mta_dispatch(mta, flow->queue);
 }
 
-static void mta_tick(struct mta *mta, uint32_t index)
+static void mta_tick(struct mta *mta)
 {
-	mta->flows[index].tick_ns = UINT64_MAX;
-	mta->policy->tick(mta->self, index, mta->now_ns);
-	mta_timer(mta, index);
-	mta_dispatch(mta, mta->flows[index].queue);
+	mta->tick_ns = UINT64_MAX;
+	mta->policy->tick(mta->self, mta->now_ns);
+	mta_timer(mta);
+	for (uint32_t i = 0; i < mta->queue_count; i++)
+		mta_dispatch(mta, i);
 }
 
 static void mta_change(struct mta *mta, uint16_t receiver, uint32_t index)
@@ -192,8 +193,8 @@ static void mta_handle(struct mta *mta, const struct simulate_event *event)
 		mta_dispatch(mta, mta->flows[event->id].queue);
 		break;
 	case MTA_EVENT_TICK:
-		if (mta->flows[event->id].tick_ns == event->at_ns)
-			mta_tick(mta, event->id);
+		if (mta->tick_ns == event->at_ns)
+			mta_tick(mta);
 		break;
 	case MTA_EVENT_CHANGE: mta_change(mta, event->part, event->id); break;
 	case MTA_EVENT_SAMPLE: mta_sample(mta, event->id); break;
@@ -303,7 +304,7 @@ static int mta_allocate(struct mta *mta, bool with_series)
 	    (with_series && !mta->result->series))
 		return -ENOMEM;
 	for (size_t i = 0; i < flow_count; i++)
-		mta->flows[i].tick_ns = mta->flows[i].idle_timer_ns = UINT64_MAX;
+		mta->flows[i].idle_timer_ns = UINT64_MAX;
 	for (size_t i = 0; i < scenario->receiver_count; i++)
 		if (receiver_init(&mta->receivers[i], &scenario->receivers[i],
 				  scenario->source_count, scenario->duration_ns) != 0)
@@ -327,8 +328,7 @@ static int mta_start(struct mta *mta, bool with_series)
 		for (uint32_t i = 0; i < scenario->receivers[r].change_count; i++)
 			mta_event(mta, scenario->receivers[r].changes[i].at_ns, MTA_EVENT_CHANGE, r,
 				  i);
-	for (uint32_t i = 0; i < scenario->source_count * scenario->receiver_count; i++)
-		mta_timer(mta, i);
+	mta_timer(mta);
 	if (with_series)
 		mta_event(mta, 0, MTA_EVENT_SAMPLE, 0, 0);
 	return 0;
@@ -350,16 +350,17 @@ static void mta_end(struct mta *mta)
 	free(mta->pool_sources);
 }
 
-int simulate_run(const struct scenario *scenario, const struct policy *policy,
-		 struct simulate_classifier *classifier, uint64_t seed, bool with_series,
+int simulate_run(const struct scenario *scenario, const struct simulate_policy *policy,
+		 struct simulate_config *config, uint64_t seed, bool with_series,
 		 struct simulate_result *ret)
 {
 	struct simulate_result result = {.policy = policy->name};
 	struct mta mta = {
 		.scenario = scenario,
 		.policy = policy,
-		.world.classifier = classifier,
+		.world.config = config,
 		.seed = seed,
+		.tick_ns = UINT64_MAX,
 		.result = &result,
 	};
 	int error = mta_start(&mta, with_series);

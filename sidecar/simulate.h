@@ -42,11 +42,11 @@ struct simulate_result {
 	struct simulate_series *series; /* one a receiver; NULL if not asked for */
 };
 
-/* Runs the scenario under the policy. The classifier is the caller's; one thread uses it at a time.
- * 0, -ENOMEM, or what the policy's create returned. The caller frees *ret with
- * simulate_result_free. */
-int simulate_run(const struct scenario *scenario, const struct policy *policy,
-		 struct simulate_classifier *classifier, uint64_t seed, bool with_series,
+/* Runs the scenario under the policy. The configuration is the caller's, one thread uses it at a
+ * time; policies that do not classify take NULL. 0, -ENOMEM, or what the policy's create returned.
+ * The caller frees *ret with simulate_result_free. */
+int simulate_run(const struct scenario *scenario, const struct simulate_policy *policy,
+		 struct simulate_config *config, uint64_t seed, bool with_series,
 		 struct simulate_result *ret);
 void simulate_result_free(struct simulate_result *result);
 

@@ -2,19 +2,24 @@
  *
  * The policy tollgate: what runs in production, under the simulator's clock.
  *
- * The limits of all flows stand in a segment in memory of its own. The sidecar's code publishes
- * them there, the library's code decides there; what a worker would report goes to the classifier
- * and the controller: deferrals one by one, deliveries one by one while the limits ask for it and
- * else as counts once a second. Nothing of the receiver is seen but its replies.
+ * A segment of its own, the sidecar's engine (classes, rules, control, publishing) on one side of
+ * it and the library's decisions on the other. Here stands only what an MTA's worker would do (ask,
+ * count, report) and what the sidecar's loop would (hand reports over, call when something is due).
+ * Nothing of the receiver is seen but its replies.
  */
+#include <arpa/inet.h>
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "sidecar/control.h"
-#include "sidecar/publish.h"
-#include "sidecar/simulate_classifier.h"
+#include "sidecar/engine.h"
+#include "sidecar/log.h"
+#include "sidecar/simulate_config.h"
 #include "sidecar/simulate_policy.h"
 #include "sidecar/units.h"
 
@@ -22,73 +27,75 @@
  * whole number of days, so that a calendar of zeroes has its hours and days begin with those of the
  * run. */
 #define EPOCH UNITS_DAY_NS
-
-/* A destination of which the configuration says nothing but the defaults. */
-static const struct control_bounds bounds = {
-	.rate_max = 0,
-	.rate_min = 1.0 / 600,
-	.rate_start = 1,
-	.burst = {[TG_TRANSACTIONAL] = 4, [TG_ENGAGED] = 2, [TG_BULK] = 1},
-	.connections = POLICY_WORKERS,
-	.per_connection = 100,
-	.wall_offset_ns = -(int64_t)EPOCH,
-};
-
-struct gate_flow {
-	struct control_state control;
-	struct control_limits limits;
-	uint64_t next_ns;   /* when the limits change by themselves */
-	uint64_t tick_ns;   /* of the last tick */
-	uint32_t delivered; /* since the last tick */
-	uint32_t deferred;
-};
+/* Room for what the configuration names besides the scenario. */
+#define SPARE_FLOWS 512
+#define NAMES_MIN   (UINT32_C(1) << 20)
+#define WORK_MOST   16
 
 struct gate {
-	const struct policy_world *world;
-	struct segment segment; /* flow i has slot i */
-	struct gate_flow *flows;
+	struct segment *segment;
+	struct engine *engine;
+	struct tg_flow *flows;
+	uint64_t work_ns;   /* when the engine wants to be called */
+	uint64_t second_ns; /* of its last look at the counts */
+	bool counted;	    /* whether there is anything new to look at */
 };
 
-/* ---- limits ------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------ */
 
-static uint64_t later(uint64_t a, uint64_t b)
+/* The files stay open and mapped; without their names nothing is left behind, however a run ends.
+ */
+static void folder_vanish(const struct segment *segment)
 {
-	return a > b ? a : b;
+	int fd = openat(segment->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!folder && fd >= 0)
+		close(fd);
+	while (folder && (entry = readdir(folder)))
+		unlinkat(segment->folder, entry->d_name, 0);
+	if (folder)
+		closedir(folder);
+	rmdir(segment->path);
 }
 
-static struct publish_limits gate_limits(const struct control_limits *from)
+static int segment_make(const struct config *config, uint32_t flows, struct segment **ret)
 {
-	struct publish_limits to = {
-		.interval_ns = from->interval_ns,
-		.hold_until_ns = from->hold_until_ns[TG_TRANSACTIONAL],
-		.hold_lower_ns =
-			later(from->hold_until_ns[TG_ENGAGED], from->hold_until_ns[TG_BULK]),
-		.hour_phase_s = from->hour_phase_s,
-		.day_phase_min = from->day_phase_min,
-		.flags = from->report_delivered ? LAYOUT_REPORT_DELIVERED : 0,
-		.per_connection = from->per_connection,
+	static const char *const places[] = {"/dev/shm", "/tmp"};
+	char path[64], reason[SEGMENT_REASON] = "no place to make a folder";
+	struct segment_options options = {
+		.path = path,
+		.owner = -1,
+		.group = -1,
+		.engine_bytes = sizeof(struct engine_flow),
+		.reserve_longest_ns = config->segment.longest_reservation.value,
+		.sizes = {.flows = flows,
+			  .workers = 1,
+			  .ring_records = 2,
+			  .minutes = 1,
+			  .leases = 1,
+			  .names_bytes = NAMES_MIN},
 	};
+	int rc = -ENOENT;
 
-	for (int class = 0; class < TG_CLASSES; class ++) {
-		to.burst[class] = from->burst[class];
-		to.hour_cap[class] = from->hour_cap ? from->hour_cap : PUBLISH_NO_CAP;
-		to.day_cap[class] = from->day_cap ? from->day_cap : PUBLISH_NO_CAP;
-		to.connections[class] = from->connections;
+	while (options.sizes.names_bytes < config->table_length * 2)
+		options.sizes.names_bytes *= 2;
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		snprintf(path, sizeof path, "%s/tollgate-simulate-XXXXXX", places[i]);
+		if (!mkdtemp(path))
+			continue;
+		rc = segment_open(&options, ret, reason);
+		if (!rc)
+			folder_vanish(*ret);
+		else
+			rmdir(path);
+		break;
 	}
-	return to;
+	if (rc)
+		log_error("segment", "%s", reason);
+	return rc;
 }
-
-static void gate_publish(struct gate *gate, uint32_t index, uint64_t now_ns)
-{
-	struct gate_flow *flow = &gate->flows[index];
-	struct publish_limits limits;
-
-	flow->next_ns = control_limits(&flow->control, &bounds, now_ns, &flow->limits);
-	limits = gate_limits(&flow->limits);
-	publish_slot(&gate->segment, index, &limits, now_ns);
-}
-
-/* ---- the segment -------------------------------------------------------------------------- */
 
 static void gate_destroy(void *self)
 {
@@ -96,189 +103,249 @@ static void gate_destroy(void *self)
 
 	if (!gate)
 		return;
+	engine_free(gate->engine);
+	segment_close(gate->segment, false);
 	free(gate->flows);
-	free(gate->segment.calendars);
-	free(gate->segment.defaults);
-	free(gate->segment.limits);
-	free(gate->segment.more);
-	free(gate->segment.slots);
-	free(gate->segment.view.counters);
-	free(gate->segment.view.counters_more);
 	free(gate);
 }
 
-/* The arrays of a segment as the three files would hold them; there are no workers, so no rings. */
-static int gate_segment(struct segment *segment, uint32_t slots)
+/* An address as the segment has it: IPv6, or IPv4 mapped. */
+static void address_of(const char *text, uint8_t ret[16])
 {
-	segment->calendars = calloc(LAYOUT_CALENDARS, sizeof *segment->calendars);
-	segment->defaults = calloc(LAYOUT_DEFAULTS, sizeof *segment->defaults);
-	segment->limits = aligned_alloc(LAYOUT_LINE, slots * sizeof *segment->limits);
-	segment->more = calloc(slots, sizeof *segment->more);
-	segment->slots = calloc(slots, sizeof *segment->slots);
-	segment->view = (struct view){
-		.limits = segment->limits,
-		.more = segment->more,
-		.defaults = segment->defaults,
-		.calendars = segment->calendars,
-		.counters = aligned_alloc(LAYOUT_LINE, slots * sizeof *segment->view.counters),
-		.counters_more = calloc(slots, sizeof *segment->view.counters_more),
-		.slots = slots,
-	};
-	if (!segment->calendars || !segment->defaults || !segment->limits || !segment->more ||
-	    !segment->slots || !segment->view.counters || !segment->view.counters_more)
-		return -ENOMEM;
-	memset(segment->limits, 0, slots * sizeof *segment->limits);
-	memset(segment->view.counters, 0, slots * sizeof *segment->view.counters);
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	memcpy(ret, mapped, sizeof mapped);
+	if (inet_pton(AF_INET, text, ret + 12) != 1)
+		inet_pton(AF_INET6, text, ret);
+}
+
+static int gate_claim(struct gate *gate, const struct policy_world *world)
+{
+	for (size_t i = 0; i < world->source_count * world->receiver_count; i++) {
+		uint8_t address[16];
+		uint32_t slot;
+
+		address_of(world->addresses[i / world->receiver_count], address);
+		slot = engine_claim(gate->engine, address,
+				    world->destinations[i % world->receiver_count], EPOCH);
+		if (slot == LAYOUT_NONE)
+			return -ENOSPC;
+		gate->flows[i] = (struct tg_flow){
+			.slot = slot,
+			.source = gate->segment->slots[slot].source,
+			.destination = gate->segment->slots[slot].destination,
+			.stream = LAYOUT_NONE,
+		};
+	}
 	return 0;
+}
+
+static void gate_work(struct gate *gate, uint64_t now_ns)
+{
+	/* Piece by piece, as the loop calls it; what is due again at this instant waits for the
+	 * next. */
+	for (int i = 0; i < WORK_MOST; i++) {
+		gate->work_ns = engine_work(gate->engine, now_ns);
+		if (gate->work_ns > now_ns)
+			return;
+	}
+}
+
+static int gate_start(struct gate *gate, const struct policy_world *world)
+{
+	size_t flows = world->source_count * world->receiver_count;
+	const struct config *config = simulate_config_of(world->config);
+	int rc = segment_make(config, (uint32_t)flows * 3 + config->effective_count + SPARE_FLOWS,
+			      &gate->segment);
+
+	gate->flows = calloc(flows, sizeof *gate->flows);
+	if (!rc && !gate->flows)
+		rc = -ENOMEM;
+	if (!rc)
+		rc = engine_create(gate->segment, &gate->engine);
+	if (rc)
+		return rc;
+	engine_wall_offset(gate->engine, -(int64_t)EPOCH);
+	rc = engine_configure(gate->engine, config, simulate_config_classifier(world->config),
+			      EPOCH);
+	if (!rc)
+		rc = gate_claim(gate, world);
+	if (!rc)
+		gate_work(gate, EPOCH);
+	gate->second_ns = EPOCH;
+	return rc;
 }
 
 static int gate_create(const struct policy_world *world, void **ret)
 {
-	uint32_t count = (uint32_t)(world->source_count * world->receiver_count);
 	struct gate *gate = calloc(1, sizeof *gate);
+	int rc = gate ? gate_start(gate, world) : -ENOMEM;
 
-	if (!gate)
-		return -ENOMEM;
-	gate->world = world;
-	gate->flows = calloc(count, sizeof *gate->flows);
-	if (!gate->flows || gate_segment(&gate->segment, count) != 0) {
+	if (rc)
 		gate_destroy(gate);
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		control_init(&gate->flows[i].control, &bounds, EPOCH);
-		gate->flows[i].tick_ns = EPOCH;
-		gate_publish(gate, i, EPOCH);
-	}
-	*ret = gate;
-	return 0;
+	else
+		*ret = gate;
+	return rc;
 }
 
-/* ---- deciding ----------------------------------------------------------------------------- */
+/* ---- a worker ---------------------------------------------------------------------------- */
 
-/* Only the flow has limits here, its parents have none. */
-static struct tg_flow gate_slot(uint32_t index)
+static uint64_t at_of(uint64_t ns)
 {
-	return (struct tg_flow){index, LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE};
+	return ns == UINT64_MAX ? UINT64_MAX : ns - EPOCH;
 }
 
-static uint64_t gate_earliest(void *self, uint32_t index, enum tg_class traffic, uint64_t at_ns)
+static uint64_t gate_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
 	struct gate *gate = self;
-	struct tg_flow flow = gate_slot(index);
 	uint32_t room;
-	struct tg_verdict verdict =
-		decide_ask(&gate->segment.view, &flow, traffic, 1, at_ns + EPOCH, &room);
+	struct tg_verdict verdict = decide_ask(&gate->segment->view, &gate->flows[flow], traffic, 1,
+					       at_ns + EPOCH, &room);
 
-	if (verdict.reason == TG_ADMITTED)
-		return at_ns;
-	return verdict.at_ns == UINT64_MAX ? UINT64_MAX : verdict.at_ns - EPOCH;
+	return verdict.reason == TG_ADMITTED ? at_ns : at_of(verdict.at_ns);
 }
 
-static void gate_admit(void *self, uint32_t index, enum tg_class traffic, uint64_t at_ns)
+static void gate_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
 	struct gate *gate = self;
-	struct tg_flow flow = gate_slot(index);
 	struct tg_verdict verdict =
-		decide_admit(&gate->segment.view, &flow, traffic, 1, at_ns + EPOCH);
+		decide_admit(&gate->segment->view, &gate->flows[flow], traffic, 1, at_ns + EPOCH);
 
 	/* Nobody else is there to take what was free a moment ago. */
 	assert(verdict.reason == TG_ADMITTED);
 	(void)verdict;
+	gate->counted = true;
 }
 
-/* ---- learning ----------------------------------------------------------------------------- */
-
-static struct gate_flow *gate_flow(void *self, uint32_t index)
+/* What tg_connect would say, without taking anything. */
+static uint64_t gate_connect(void *self, uint32_t index, enum tg_class traffic, uint32_t open,
+			     uint64_t at_ns)
 {
-	return &((struct gate *)self)->flows[index];
+	struct gate *gate = self;
+	const struct tg_flow *flow = &gate->flows[index];
+	const struct layout_limits_more *more = decide_more(&gate->segment->view, flow);
+	uint64_t rate = atomic_load_explicit(&more->connection_rate, memory_order_relaxed);
+	uint64_t words = atomic_load_explicit(&more->connections, memory_order_relaxed);
+	uint64_t tat = atomic_load_explicit(
+		&gate->segment->view.counters[flow->slot].connection_tat, memory_order_relaxed);
+	uint64_t earliest;
+
+	if (open >= (words >> (16 * traffic) & 0xffff) || gcra_burst(rate) == 0)
+		return UINT64_MAX;
+	earliest = gcra_earliest(tat, gcra_interval(rate), gcra_burst(rate), 1);
+	return earliest > at_ns + EPOCH ? earliest - EPOCH : at_ns;
 }
 
-static void gate_reply(void *self, uint32_t index, const struct policy_reply *reply, uint64_t at_ns)
+static void gate_connected(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
-	struct gate_flow *flow = gate_flow(self, index);
-	uint64_t now = at_ns + EPOCH;
-	const struct policy_world *world = ((struct gate *)self)->world;
-	struct classification class = {.class = REPLY_DELIVERED};
-	struct control_observation seen = {
-		.traffic = reply->traffic,
-		.stage = reply->stage,
-		.place = reply->place,
-		.open_connections = reply->open_connections,
-		.admitted_ns = reply->admitted_ns + EPOCH,
-	};
+	struct gate *gate = self;
 
-	flow->delivered += reply->delivered;
-	flow->deferred += !reply->delivered;
-	if (reply->delivered && !flow->limits.report_delivered)
-		return;
-	if (!reply->delivered)
-		simulate_classify(world->classifier,
-				  world->destinations[index % world->receiver_count], reply->text,
-				  &class);
-	seen.class = class.class;
-	seen.limit = class.limit;
-	if (control_observe(&flow->control, &bounds, &seen, now))
-		gate_publish(self, index, now);
-}
-
-static uint32_t gate_connections(void *self, uint32_t flow)
-{
-	return gate_flow(self, flow)->limits.connections;
+	decide_connect(&gate->segment->view, &gate->flows[flow], traffic, at_ns + EPOCH);
 }
 
 static uint32_t gate_per_connection(void *self, uint32_t flow)
 {
-	return gate_flow(self, flow)->limits.per_connection;
+	struct gate *gate = self;
+	const struct layout_limits_more *more =
+		decide_more(&gate->segment->view, &gate->flows[flow]);
+	uint32_t most =
+		(uint32_t)(atomic_load_explicit(&more->connections, memory_order_relaxed) >> 48);
+
+	return most ? most : UINT32_MAX;
 }
 
 /* The source that was used least of late goes first, as tg_pick spreads by room. */
-static double gate_rank(void *self, uint32_t index, uint64_t at_ns)
+static double gate_rank(void *self, uint32_t flow, uint64_t at_ns)
 {
 	const struct gate *gate = self;
 
-	return (double)atomic_load_explicit(&gate->segment.view.counters[index].tat,
-					    memory_order_relaxed);
+	return (double)atomic_load_explicit(
+		&gate->segment->view.counters[gate->flows[flow].slot].tat, memory_order_relaxed);
 }
 
-static uint64_t gate_wake(void *self, uint32_t index)
+/* As tg_report: counts first, then a record, but of a plain delivery only where it is asked for. */
+static void gate_reply(void *self, uint32_t index, const struct policy_reply *reply, uint64_t at_ns)
 {
-	const struct gate_flow *flow = gate_flow(self, index);
-	uint64_t wake = flow->next_ns;
+	struct gate *gate = self;
+	const struct tg_flow *flow = &gate->flows[index];
+	struct layout_counters_more *counts = &gate->segment->view.counters_more[flow->slot];
+	struct tg_reply parsed = {.code = 250};
+	struct layout_record record;
 
-	if ((flow->delivered || flow->deferred) && flow->tick_ns + UNITS_SECOND_NS < wake)
-		wake = flow->tick_ns + UNITS_SECOND_NS;
-	return wake == UINT64_MAX ? wake : later(wake, EPOCH) - EPOCH;
+	if (reply->text)
+		tg_reply_parse(reply->text, strlen(reply->text), &parsed);
+	atomic_fetch_add_explicit(reply->delivered     ? &counts->delivered
+				  : parsed.code >= 500 ? &counts->bounced
+						       : &counts->deferred,
+				  1, memory_order_relaxed);
+	gate->counted = true;
+	if (reply->delivered &&
+	    !(decide_flags(&gate->segment->view, flow) & LAYOUT_REPORT_DELIVERED))
+		return;
+	record = (struct layout_record){
+		.kind = LAYOUT_RECORD_REPLY,
+		.slot = flow->slot,
+		.source = flow->source,
+		.destination = flow->destination,
+		.replied_ns = at_ns + EPOCH,
+		.admitted_ns = reply->admitted_ns + EPOCH,
+		.n = 1,
+		.code = parsed.code,
+		.enhanced = {parsed.enhanced[0], parsed.enhanced[1], parsed.enhanced[2]},
+		.place = (uint16_t)reply->place,
+		.traffic = (uint8_t)reply->traffic,
+		.stage = (uint8_t)reply->stage,
+		.length = (uint16_t)(parsed.length < LAYOUT_TEXT ? parsed.length : LAYOUT_TEXT),
+		.open = reply->open_connections + 1,
+	};
+	if (record.length)
+		memcpy(record.text, parsed.text, record.length);
+	engine_record(gate->engine, &record, at_ns + EPOCH);
+	gate_work(gate, at_ns + EPOCH);
 }
 
-static void gate_tick(void *self, uint32_t index, uint64_t at_ns)
+/* ---- the sidecar's loop ------------------------------------------------------------------ */
+
+static uint64_t gate_wake(void *self)
 {
-	struct gate_flow *flow = gate_flow(self, index);
+	const struct gate *gate = self;
+	uint64_t second_ns = gate->second_ns + UNITS_SECOND_NS;
+
+	return at_of(gate->counted && second_ns < gate->work_ns ? second_ns : gate->work_ns);
+}
+
+static void gate_tick(void *self, uint64_t at_ns)
+{
+	struct gate *gate = self;
 	uint64_t now = at_ns + EPOCH;
-	bool changed = control_tick(&flow->control, &bounds, flow->delivered, flow->deferred, now);
 
-	flow->delivered = 0;
-	flow->deferred = 0;
-	flow->tick_ns = now;
-	if (changed || now >= flow->next_ns)
-		gate_publish(self, index, now);
+	if (gate->counted && now >= gate->second_ns + UNITS_SECOND_NS) {
+		engine_second(gate->engine, now);
+		gate->second_ns = now;
+		gate->counted = false;
+	}
+	gate_work(gate, now);
 }
 
-static double gate_rate(void *self, uint32_t index)
+static double gate_rate(void *self, uint32_t flow)
 {
-	const struct control_limits *limits = &gate_flow(self, index)->limits;
+	const struct gate *gate = self;
+	uint64_t interval = gcra_interval(
+		atomic_load_explicit(&gate->segment->limits[gate->flows[flow].slot].rate[TG_BULK],
+				     memory_order_relaxed));
 
-	return limits->interval_ns ? (double)UNITS_SECOND_NS / (double)limits->interval_ns : 0;
+	return interval ? (double)UNITS_SECOND_NS / (double)interval : 0;
 }
 
-const struct policy policy_gate = {
+const struct simulate_policy policy_gate = {
 	.name = "tollgate",
 	.create = gate_create,
 	.destroy = gate_destroy,
 	.earliest = gate_earliest,
 	.admit = gate_admit,
 	.reply = gate_reply,
-	.connections = gate_connections,
+	.connect = gate_connect,
+	.connected = gate_connected,
 	.per_connection = gate_per_connection,
 	.rank = gate_rank,
 	.wake = gate_wake,

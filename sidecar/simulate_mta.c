@@ -92,12 +92,19 @@ void mta_close(struct mta *mta, uint32_t index, struct mta_connection *connectio
 	connection->state = MTA_CONNECTION_CLOSED;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* A connection that the flow can send over: an idle one, else the place for a new one. NULL: none;
  * then *ret_at is lowered to when there may be one, where that is known. */
-static struct mta_connection *flow_connection(struct mta *mta, uint32_t index, uint64_t *ret_at)
+static struct mta_connection *flow_connection(struct mta *mta, uint32_t index, enum tg_class class,
+					      uint64_t *ret_at)
 {
 	struct mta_flow *flow = &mta->flows[index];
 	struct mta_connection *closed = NULL;
+	uint64_t at;
 
 	for (size_t i = 0; i < POLICY_WORKERS; i++) {
 		if (flow->connections[i].state == MTA_CONNECTION_IDLE)
@@ -105,12 +112,15 @@ static struct mta_connection *flow_connection(struct mta *mta, uint32_t index, u
 		if (!closed && flow->connections[i].state == MTA_CONNECTION_CLOSED)
 			closed = &flow->connections[i];
 	}
-	if (!closed || flow->open + flow->refused >= mta->policy->connections(mta->self, index))
+	if (!closed)
 		return NULL;
-	if (mta->now_ns >= flow->connect_again_ns)
+	at = later(flow->connect_again_ns,
+		   mta->policy->connect(mta->self, index, class, flow->open + flow->refused,
+					mta->now_ns));
+	if (at <= mta->now_ns)
 		return closed;
-	if (flow->connect_again_ns < *ret_at)
-		*ret_at = flow->connect_again_ns;
+	if (at < *ret_at)
+		*ret_at = at;
 	return NULL;
 }
 
@@ -147,20 +157,19 @@ void mta_idle_timer(struct mta *mta, uint32_t index)
 		mta_event(mta, flow->idle_timer_ns, MTA_EVENT_IDLE, 0, index);
 }
 
-void mta_timer(struct mta *mta, uint32_t index)
+void mta_timer(struct mta *mta)
 {
-	struct mta_flow *flow = &mta->flows[index];
 	uint64_t wake;
 
 	if (!mta->policy->wake)
 		return;
-	wake = mta->policy->wake(mta->self, index);
-	if (wake >= flow->tick_ns)
+	wake = mta->policy->wake(mta->self);
+	if (wake >= mta->tick_ns)
 		return;
 	if (wake < mta->now_ns + TICK_LEAST_NS)
 		wake = mta->now_ns + TICK_LEAST_NS;
-	flow->tick_ns = wake;
-	mta_event(mta, wake, MTA_EVENT_TICK, 0, index);
+	mta->tick_ns = wake;
+	mta_event(mta, wake, MTA_EVENT_TICK, 0, 0);
 }
 
 /* ---- sending ------------------------------------------------------------------------------ */
@@ -191,6 +200,8 @@ static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
 	message->stage = TG_STAGE_MESSAGE;
 	if (connecting) {
 		connection->used = 0;
+		if (mta->policy->connected)
+			mta->policy->connected(mta->self, index, message->class, mta->now_ns);
 		cause = receiver_connect(receiver, source, mta->now_ns, &message->text);
 		*(cause ? &flow->refused : &flow->open) += 1;
 	}
@@ -216,7 +227,7 @@ static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
 static int64_t queue_choose(struct mta *mta, struct mta_queue *queue, enum tg_class class,
 			    struct mta_connection **ret_connection, uint64_t *ret_at)
 {
-	const struct policy *policy = mta->policy;
+	const struct simulate_policy *policy = mta->policy;
 	double lowest = INFINITY;
 	int64_t chosen = -1;
 
@@ -232,7 +243,7 @@ static int64_t queue_choose(struct mta *mta, struct mta_queue *queue, enum tg_cl
 				*ret_at = at;
 			continue;
 		}
-		connection = flow_connection(mta, index, ret_at);
+		connection = flow_connection(mta, index, class, ret_at);
 		if (!connection)
 			continue;
 		rank = policy->rank ? policy->rank(mta->self, index, mta->now_ns)
@@ -259,7 +270,7 @@ static bool queue_send(struct mta *mta, struct mta_queue *queue, uint64_t *ret_a
 			continue;
 		mta->policy->admit(mta->self, (uint32_t)index, class, mta->now_ns);
 		mta_attempt(mta, queue_take(mta, queue, class), (uint32_t)index, connection);
-		mta_timer(mta, (uint32_t)index);
+		mta_timer(mta);
 		return true;
 	}
 	return false;

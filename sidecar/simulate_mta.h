@@ -41,8 +41,7 @@ struct mta_flow {
 	uint32_t open;	  /* connections that the receiver holds a place for */
 	uint32_t refused; /* connections that it does not, the refusal being under way */
 	uint64_t connect_again_ns;
-	uint64_t idle_timer_ns; /* UINT64_MAX: not set; so are the following */
-	uint64_t tick_ns;
+	uint64_t idle_timer_ns; /* UINT64_MAX: not set */
 	uint32_t queue;
 };
 
@@ -63,7 +62,7 @@ struct mta_queue {
 
 struct mta {
 	const struct scenario *scenario;
-	const struct policy *policy;
+	const struct simulate_policy *policy;
 	struct policy_world world;
 	void *self; /* the policy's */
 	uint64_t seed;
@@ -80,6 +79,7 @@ struct mta {
 	uint32_t *pool_sources; /* of all pools, one after the other */
 	struct simulate_result *result;
 	uint64_t last_delivery_ns;
+	uint64_t tick_ns; /* of the policy; UINT64_MAX: not set */
 };
 
 /* The n-th attempt of a message has the same luck under every policy. */
@@ -100,8 +100,8 @@ void mta_close(struct mta *mta, uint32_t flow, struct mta_connection *connection
 void mta_idle(struct mta *mta, uint32_t flow, struct mta_connection *connection);
 void mta_idle_timer(struct mta *mta, uint32_t flow);
 
-/* Asks the policy when it wants its tick for the flow. */
-void mta_timer(struct mta *mta, uint32_t flow);
+/* Asks the policy when it wants its tick. */
+void mta_timer(struct mta *mta);
 
 /* Fills in what is reckoned when the run has ended. 0, or -ENOMEM. */
 int mta_outcome(const struct mta *mta, struct simulate_result *result);

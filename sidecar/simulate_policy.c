@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/simulate_classifier.h"
+#include "sidecar/simulate_config.h"
 #include "sidecar/simulate_receiver.h"
 #include "sidecar/units.h"
 
@@ -24,22 +24,23 @@
 #define BACKOFF_HOLD UNITS_HOUR_NS
 #define SLOW_PERIOD  UNITS_MINUTE_NS
 
-const struct policy *const policy_all[] = {
+const struct simulate_policy *const simulate_policies[] = {
 	&policy_gate,	 &policy_none,	 &policy_fixed, &policy_timed,
 	&policy_backoff, &policy_oracle, NULL,
 };
 
-const struct policy *policy_find(const char *name)
+const struct simulate_policy *simulate_policy_find(const char *name)
 {
-	for (size_t i = 0; policy_all[i]; i++)
-		if (strcmp(policy_all[i]->name, name) == 0)
-			return policy_all[i];
+	for (size_t i = 0; simulate_policies[i]; i++)
+		if (strcmp(simulate_policies[i]->name, name) == 0)
+			return simulate_policies[i];
 	return NULL;
 }
 
-static uint32_t default_connections(void *self, uint32_t flow)
+static uint64_t default_connect(void *self, uint32_t flow, enum tg_class traffic, uint32_t open,
+				uint64_t now_ns)
 {
-	return POLICY_CONNECTIONS;
+	return open < POLICY_CONNECTIONS ? now_ns : UINT64_MAX;
 }
 
 static uint32_t default_per_connection(void *self, uint32_t flow)
@@ -69,14 +70,14 @@ static uint64_t none_earliest(void *self, uint32_t flow, enum tg_class traffic, 
 	return now_ns;
 }
 
-const struct policy policy_none = {
+const struct simulate_policy policy_none = {
 	.name = "none",
 	.create = none_create,
 	.destroy = free,
 	.earliest = none_earliest,
 	.admit = ignore_admit,
 	.reply = ignore_reply,
-	.connections = default_connections,
+	.connect = default_connect,
 	.per_connection = default_per_connection,
 };
 
@@ -108,14 +109,14 @@ static void fixed_admit(void *self, uint32_t flow, enum tg_class traffic, uint64
 	fixed->next_ns[fixed->at++ % FIXED_COUNT] = now_ns + UNITS_MINUTE_NS;
 }
 
-const struct policy policy_fixed = {
+const struct simulate_policy policy_fixed = {
 	.name = "fixed",
 	.create = fixed_create,
 	.destroy = free,
 	.earliest = fixed_earliest,
 	.admit = fixed_admit,
 	.reply = ignore_reply,
-	.connections = default_connections,
+	.connect = default_connect,
 	.per_connection = default_per_connection,
 };
 
@@ -168,7 +169,7 @@ static bool names_a_limit(void *self, uint32_t flow, const struct policy_reply *
 
 	if (reply->delivered)
 		return false;
-	simulate_classify(world->classifier, world->destinations[flow % world->receiver_count],
+	simulate_classify(world->config, world->destinations[flow % world->receiver_count],
 			  reply->text, &class);
 	return class.lowers_cap;
 }
@@ -197,25 +198,25 @@ static void backoff_reply(void *self, uint32_t flow, const struct policy_reply *
 	slow->next_ns = now_ns + SLOW_PERIOD;
 }
 
-const struct policy policy_timed = {
+const struct simulate_policy policy_timed = {
 	.name = "timed",
 	.create = slow_create,
 	.destroy = free,
 	.earliest = slow_earliest,
 	.admit = slow_admit,
 	.reply = timed_reply,
-	.connections = default_connections,
+	.connect = default_connect,
 	.per_connection = default_per_connection,
 };
 
-const struct policy policy_backoff = {
+const struct simulate_policy policy_backoff = {
 	.name = "backoff",
 	.create = slow_create,
 	.destroy = free,
 	.earliest = slow_earliest,
 	.admit = slow_admit,
 	.reply = backoff_reply,
-	.connections = default_connections,
+	.connect = default_connect,
 	.per_connection = default_per_connection,
 };
 
@@ -250,11 +251,12 @@ static uint64_t oracle_earliest(void *self, uint32_t flow, enum tg_class traffic
 				 now_ns);
 }
 
-static uint32_t oracle_connections(void *self, uint32_t flow)
+static uint64_t oracle_connect(void *self, uint32_t flow, enum tg_class traffic, uint32_t open,
+			       uint64_t now_ns)
 {
 	uint32_t hidden = oracle_receiver(self, flow)->accept.connections;
 
-	return hidden ? hidden : POLICY_WORKERS;
+	return !hidden || open < hidden ? now_ns : UINT64_MAX;
 }
 
 static uint32_t oracle_per_connection(void *self, uint32_t flow)
@@ -272,7 +274,7 @@ static double oracle_rank(void *self, uint32_t flow, uint64_t now_ns)
 	return -oracle_receiver(oracle, flow)->sources[flow / oracle->receiver_count].tokens;
 }
 
-const struct policy policy_oracle = {
+const struct simulate_policy policy_oracle = {
 	.name = "oracle",
 	.sees_hidden = true,
 	.create = oracle_create,
@@ -280,7 +282,7 @@ const struct policy policy_oracle = {
 	.earliest = oracle_earliest,
 	.admit = ignore_admit,
 	.reply = ignore_reply,
-	.connections = oracle_connections,
+	.connect = oracle_connect,
 	.per_connection = oracle_per_connection,
 	.rank = oracle_rank,
 };

@@ -16,7 +16,7 @@
 #include "shm/tollgate.h"
 
 struct receiver;
-struct simulate_classifier;
+struct simulate_config;
 
 /* What everybody starts with; only the gate and the oracle ever go elsewhere. */
 #define POLICY_CONNECTIONS    4
@@ -29,7 +29,7 @@ struct policy_world {
 	size_t receiver_count;
 	const char *const *addresses;	 /* of the sources */
 	const char *const *destinations; /* of the receivers */
-	struct simulate_classifier *classifier;
+	struct simulate_config *config;
 	struct receiver *receivers; /* NULL, but for a policy that sees what is hidden */
 };
 
@@ -43,7 +43,7 @@ struct policy_reply {
 	uint64_t admitted_ns;
 };
 
-struct policy {
+struct simulate_policy {
 	const char *name;
 	bool sees_hidden;
 	/* 0 or -errno; the world outlives the policy. destroy takes NULL too. */
@@ -56,30 +56,36 @@ struct policy {
 	void (*admit)(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns);
 	/* What the receiver answered. */
 	void (*reply)(void *self, uint32_t flow, const struct policy_reply *reply, uint64_t now_ns);
-	uint32_t (*connections)(void *self, uint32_t flow);
+	/* When a connection for a message of the class may be opened, `open` being open: now_ns:
+	 * now; UINT64_MAX: not before one of them is closed. */
+	uint64_t (*connect)(void *self, uint32_t flow, enum tg_class traffic, uint32_t open,
+			    uint64_t now_ns);
+	/* A connection is opened. NULL: does not care. */
+	void (*connected)(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns);
 	uint32_t (*per_connection)(void *self, uint32_t flow);
 	/* Of the flows that may send now the one with the lowest rank does. NULL: the fewest
 	 * connections. */
 	double (*rank)(void *self, uint32_t flow, uint64_t now_ns);
-	/* When tick wants to be called for the flow; UINT64_MAX: never. NULL: has no timers. */
-	uint64_t (*wake)(void *self, uint32_t flow);
-	void (*tick)(void *self, uint32_t flow, uint64_t now_ns);
+	/* When tick wants to be called; UINT64_MAX: never. NULL: has no timers. */
+	uint64_t (*wake)(void *self);
+	void (*tick)(void *self, uint64_t now_ns);
 	/* The rate that the policy allows at the moment, messages a second, for the plot. NULL: has
 	 * none. */
 	double (*rate)(void *self, uint32_t flow);
 };
 
-extern const struct policy policy_gate;	   /* tollgate; simulate_gate.c */
-extern const struct policy policy_none;	   /* as fast as workers go */
-extern const struct policy policy_fixed;   /* ten in any minute */
-extern const struct policy policy_timed;   /* a reply slows to 1/min for 90 minutes */
-extern const struct policy policy_backoff; /* 1/min until an hour has passed, or a success */
-extern const struct policy policy_oracle;  /* knows the limits */
+extern const struct simulate_policy policy_gate;  /* tollgate; simulate_gate.c */
+extern const struct simulate_policy policy_none;  /* as fast as workers go */
+extern const struct simulate_policy policy_fixed; /* ten in any minute */
+extern const struct simulate_policy policy_timed; /* a reply slows to 1/min for 90 minutes */
+extern const struct simulate_policy
+	policy_backoff; /* 1/min until an hour has passed, or a success */
+extern const struct simulate_policy policy_oracle; /* knows the limits */
 
 /* All of them, tollgate first, the oracle last; ends with NULL. */
-extern const struct policy *const policy_all[];
+extern const struct simulate_policy *const simulate_policies[];
 
 /* The policy of that name, or NULL. */
-const struct policy *policy_find(const char *name);
+const struct simulate_policy *simulate_policy_find(const char *name);
 
 #endif

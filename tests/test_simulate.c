@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "sidecar/simulate.h"
-#include "sidecar/simulate_classifier.h"
+#include "sidecar/simulate_config.h"
 #include "sidecar/simulate_event.h"
 #include "sidecar/simulate_random.h"
 #include "sidecar/simulate_traffic.h"
@@ -39,7 +39,7 @@ static struct scenario *from_file(const char *name)
 	return scenario;
 }
 
-static struct simulate_result run(const struct scenario *scenario, const struct policy *policy)
+static struct simulate_result run(const struct scenario *scenario, const struct simulate_policy *policy)
 {
 	struct simulate_result result;
 
@@ -154,7 +154,7 @@ Test(simulate, gives_the_oracle_the_same_noise)
 Test(simulate, repeats_exactly)
 {
 	struct scenario *scenario = from_file("outage");
-	const struct policy *const policies[] = {&policy_none, &policy_fixed, &policy_oracle};
+	const struct simulate_policy *const policies[] = {&policy_none, &policy_fixed, &policy_oracle};
 
 	for (size_t i = 0; i < 3; i++) {
 		struct simulate_result one = run(scenario, policies[i]), two = run(scenario, policies[i]);
@@ -222,19 +222,25 @@ static void spy_reply(void *self, uint32_t flow, const struct policy_reply *repl
 	spy.replied[spy.replies++] = now_ns - reply->admitted_ns;
 }
 
+static uint64_t spy_connect(void *self, uint32_t flow, enum tg_class traffic, uint32_t open,
+			    uint64_t now_ns)
+{
+	return open ? UINT64_MAX : now_ns;
+}
+
 static uint32_t spy_one(void *self, uint32_t flow)
 {
 	return 1;
 }
 
-static const struct policy policy_spy = {
+static const struct simulate_policy policy_spy = {
 	.name = "spy",
 	.create = spy_create,
 	.destroy = free,
 	.earliest = spy_earliest,
 	.admit = spy_admit,
 	.reply = spy_reply,
-	.connections = spy_one,
+	.connect = spy_connect,
 	.per_connection = spy_one,
 };
 
@@ -242,9 +248,9 @@ Test(simulate, shows_the_receivers_to_the_oracle_alone)
 {
 	struct scenario *scenario = parse(STEADY);
 
-	for (size_t i = 0; policy_all[i]; i++)
-		cr_expect_eq(policy_all[i]->sees_hidden, policy_all[i] == &policy_oracle, "%s",
-			     policy_all[i]->name);
+	for (size_t i = 0; simulate_policies[i]; i++)
+		cr_expect_eq(simulate_policies[i]->sees_hidden, simulate_policies[i] == &policy_oracle, "%s",
+			     simulate_policies[i]->name);
 	run(scenario, &policy_spy);
 	cr_expect_not(spy.saw_receivers);
 	cr_expect_not(spy.delivered_with_text);
@@ -371,12 +377,12 @@ Test(simulate, reckons_the_score_as_documented)
 
 /* ---- the peers ------------------------------------------------------------------------------ */
 
-static struct policy_world one_flow(struct simulate_classifier *classifier)
+static struct policy_world one_flow(struct simulate_config *config)
 {
 	static const char *const address = "192.0.2.1", *const destination = "x";
 
 	return (struct policy_world){.source_count = 1, .receiver_count = 1, .addresses = &address,
-				     .destinations = &destination, .classifier = classifier};
+				     .destinations = &destination, .config = config};
 }
 
 Test(simulate_policy, fixed_sends_ten_in_any_minute)
@@ -396,7 +402,7 @@ Test(simulate_policy, fixed_sends_ten_in_any_minute)
 	policy_fixed.destroy(self);
 }
 
-static void tell(const struct policy *policy, void *self, const char *text, uint64_t admitted_ns,
+static void tell(const struct simulate_policy *policy, void *self, const char *text, uint64_t admitted_ns,
 		 uint64_t now_ns)
 {
 	struct policy_reply reply = {.delivered = !text, .text = text, .admitted_ns = admitted_ns};
@@ -410,12 +416,12 @@ static const char noise_text[] = "451 4.7.0 Temporary server error. Please try a
 
 Test(simulate_policy, timed_slows_for_ninety_minutes_after_each_pattern)
 {
-	struct simulate_classifier *classifier;
+	struct simulate_config *config;
 	struct policy_world world;
 	void *self;
 
-	cr_assert_eq(simulate_classifier_create(&classifier), 0);
-	world = one_flow(classifier);
+	cr_assert_eq(simulate_config_load(NULL, &config), 0);
+	world = one_flow(config);
 	cr_assert_eq(policy_timed.create(&world, &self), 0);
 	policy_timed.admit(self, 0, TG_BULK, HOUR);
 	tell(&policy_timed, self, noise_text, HOUR, HOUR);
@@ -427,17 +433,17 @@ Test(simulate_policy, timed_slows_for_ninety_minutes_after_each_pattern)
 	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR + 89 * MINUTE), HOUR + 90 * MINUTE);
 	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR + 90 * MINUTE), HOUR + 90 * MINUTE);
 	policy_timed.destroy(self);
-	simulate_classifier_free(classifier);
+	simulate_config_free(config);
 }
 
 Test(simulate_policy, backoff_ends_with_a_success_or_after_an_hour)
 {
-	struct simulate_classifier *classifier;
+	struct simulate_config *config;
 	struct policy_world world;
 	void *self;
 
-	cr_assert_eq(simulate_classifier_create(&classifier), 0);
-	world = one_flow(classifier);
+	cr_assert_eq(simulate_config_load(NULL, &config), 0);
+	world = one_flow(config);
 	cr_assert_eq(policy_backoff.create(&world, &self), 0);
 	tell(&policy_backoff, self, limit_text, HOUR - SECOND, HOUR);
 	cr_expect_eq(policy_backoff.earliest(self, 0, TG_BULK, HOUR), HOUR + MINUTE);
@@ -450,7 +456,7 @@ Test(simulate_policy, backoff_ends_with_a_success_or_after_an_hour)
 	policy_backoff.admit(self, 0, TG_BULK, 3 * HOUR - SECOND);
 	cr_expect_eq(policy_backoff.earliest(self, 0, TG_BULK, 3 * HOUR), 3 * HOUR, "an hour has passed");
 	policy_backoff.destroy(self);
-	simulate_classifier_free(classifier);
+	simulate_config_free(config);
 }
 
 /* ---- parts ---------------------------------------------------------------------------------- */

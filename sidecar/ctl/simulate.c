@@ -11,8 +11,9 @@
 #include <sys/stat.h>
 
 #include "sidecar/ctl/command.h"
+#include "sidecar/log.h"
 #include "sidecar/simulate.h"
-#include "sidecar/simulate_classifier.h"
+#include "sidecar/simulate_config.h"
 #include "sidecar/simulate_random.h"
 #include "sidecar/simulate_report.h"
 #include "sidecar/units.h"
@@ -25,12 +26,13 @@ struct options {
 	bool json;
 	bool causes;
 	bool summary;
+	const char *config; /* NULL: the built-in one */
 	const char *plot;
 	const char *write; /* folder that random scenarios are written to */
 	uint64_t random;   /* how many; 0: none */
 	uint64_t seeds[SEEDS_MAX];
 	size_t seed_count; /* 0: the scenario's own */
-	const struct policy *policies[SIMULATE_POLICIES_MAX];
+	const struct simulate_policy *policies[SIMULATE_POLICIES_MAX];
 	size_t policy_count;
 	char **files;
 	int file_count;
@@ -45,6 +47,7 @@ static const char usage[] =
 	"  --seed S            another seed than the scenario's; with --random, of the first "
 	"scenario\n"
 	"  --seeds S[,S...]    several seeds, one after the other\n"
+	"  --config FILE       tollgate's configuration; without it, the built-in one\n"
 	"  --plot FILE.svg     draw accepted rates beside the hidden limit\n"
 	"  --causes            also print how often each kind of answer was given\n"
 	"  --summary           one table over all scenarios and seeds, nothing else\n"
@@ -60,10 +63,10 @@ static int add_policies(struct options *options, char *names)
 	bool all = strcmp(names, "all") == 0;
 
 	options->policy_count = 0;
-	for (size_t i = 0; all && policy_all[i]; i++)
-		options->policies[options->policy_count++] = policy_all[i];
+	for (size_t i = 0; all && simulate_policies[i]; i++)
+		options->policies[options->policy_count++] = simulate_policies[i];
 	for (char *name = all ? NULL : strtok(names, ","); name; name = strtok(NULL, ",")) {
-		const struct policy *policy = policy_find(name);
+		const struct simulate_policy *policy = simulate_policy_find(name);
 
 		if (!policy || options->policy_count == SIMULATE_POLICIES_MAX) {
 			fprintf(stderr, "tollgate simulate: %s: no such policy\n", name);
@@ -105,6 +108,7 @@ static int take_option(struct options *options, int letter)
 	case 'j': options->json = true; return 0;
 	case 'c': options->causes = true; return 0;
 	case 'u': options->summary = true; return 0;
+	case 'C': options->config = optarg; return 0;
 	case 'g': options->plot = optarg; return 0;
 	case 'w': options->write = optarg; return 0;
 	case 'p': return add_policies(options, optarg);
@@ -124,6 +128,7 @@ static int take_options(struct options *options, int argc, char **argv)
 		{"policy", required_argument, NULL, 'p'},
 		{"seed", required_argument, NULL, 's'},
 		{"seeds", required_argument, NULL, 's'},
+		{"config", required_argument, NULL, 'C'},
 		{"plot", required_argument, NULL, 'g'},
 		{"random", required_argument, NULL, 'r'},
 		{"write", required_argument, NULL, 'w'},
@@ -157,7 +162,7 @@ static int take_options(struct options *options, int argc, char **argv)
 /* ---- running ------------------------------------------------------------------------------ */
 
 struct runs {
-	struct simulate_classifier *classifier;
+	struct simulate_config *config;
 	struct simulate_outcome *outcomes;
 	size_t count;
 };
@@ -176,13 +181,13 @@ static int run_scenario(const struct options *options, const struct scenario *sc
 {
 	struct simulate_outcome *outcome = &runs->outcomes[runs->count++];
 	const char *what = name;
-	int rc = simulate_run(scenario, &policy_oracle, runs->classifier, seed, false,
-			      &outcome->oracle);
+	int rc =
+		simulate_run(scenario, &policy_oracle, runs->config, seed, false, &outcome->oracle);
 
 	snprintf(outcome->name, sizeof outcome->name, "%s", name);
 	outcome->seed = seed;
 	for (size_t i = 0; !rc && i < options->policy_count; i++) {
-		rc = simulate_run(scenario, options->policies[i], runs->classifier, seed,
+		rc = simulate_run(scenario, options->policies[i], runs->config, seed,
 				  options->plot != NULL, &outcome->results[i]);
 		outcome->count += !rc;
 	}
@@ -261,13 +266,13 @@ static int run_all(const struct options *options, struct runs *runs)
 	size_t seeds = options->seed_count ? options->seed_count : 1;
 	size_t most = options->random ? options->random : (size_t)options->file_count * seeds;
 	uint64_t first = options->seed_count ? options->seeds[0] : 1;
-	int rc = simulate_classifier_create(&runs->classifier);
+	int rc = simulate_config_load(options->config, &runs->config);
 
 	runs->outcomes = calloc(most, sizeof *runs->outcomes);
 	if (!rc && !runs->outcomes)
 		rc = -ENOMEM;
 	if (rc) {
-		fprintf(stderr, "tollgate simulate: classifier: %s\n", strerror(-rc));
+		fprintf(stderr, "tollgate simulate: configuration: %s\n", strerror(-rc));
 		return rc;
 	}
 	for (int i = 0; !rc && i < options->file_count; i++)
@@ -328,6 +333,8 @@ int ctl_simulate(int argc, char **argv)
 	char all[] = "all", two[] = "tollgate,oracle";
 	int rc = take_options(&options, argc, argv);
 
+	/* What the engine would log happens in a world that is not there. */
+	log_configure(false, LOG_LEVEL_ERROR);
 	if (rc) {
 		fputs(usage, rc > 0 ? stdout : stderr);
 		return rc > 0 ? 0 : 2;
@@ -342,6 +349,6 @@ int ctl_simulate(int argc, char **argv)
 	for (size_t i = 0; i < runs.count; i++)
 		outcome_free(&runs.outcomes[i]);
 	free(runs.outcomes);
-	simulate_classifier_free(runs.classifier);
+	simulate_config_free(runs.config);
 	return rc ? 1 : 0;
 }
