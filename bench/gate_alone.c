@@ -74,7 +74,7 @@ static void limit_read(struct gate_limits *limits, const char *word)
 	else if (sscanf(word, "hold=%" SCNu64, &n) == 1)
 		limits->hold_until_ns = now() + n * 1000000;
 	else if (!strncmp(word, "mode=", 5))
-		limits->mode = mode_of(word + 5);
+		limits->modes = gate_modes(mode_of(word + 5));
 }
 
 static int limits_set(struct gate *gate, char *save, const char *source)
@@ -121,20 +121,20 @@ static const char *address_text(const uint32_t address[4], char *text)
 static void count_print(void *arg, const struct gate_count *count)
 {
 	static const char *const names[GATE_COUNTERS] = {
-		"attempts",	"passed",	 "held",	   "held_ns",	   "refused_rate",
-		"refused_hold", "refused_place", "would_hold",	   "would_refuse", "paid",
-		"established",	"failed_reset",	 "failed_timeout", "failed_other", "closed",
-		"lost",		"duration_ns",	 "connect_ns",	   "bytes_sent",   "bytes_received",
-		"retransmits",	"late_ns",	 "late_max_ns",	   "srtt_us",
+		"passed",	 "held",	   "held_ns",	   "refused_rate",   "refused_hold",
+		"refused_place", "would_hold",	   "would_refuse", "paid",	     "established",
+		"failed_reset",	 "failed_timeout", "failed_other", "closed",	     "lost",
+		"duration_ns",	 "connect_ns",	   "bytes_sent",   "bytes_received", "retransmits",
+		"late_ns",	 "late_max_ns",	   "srtt_us",
 	};
 	char source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN];
 	int *first = arg;
 
 	printf("%s{\"source\": \"%s\", \"destination\": %u, \"address\": \"%s\", \"open\": %" PRIu64
-	       ", \"adopted\": %" PRIu64 ", \"paid_open\": %" PRIu64,
+	       ", \"adopted\": %" PRIu64 ", \"paid_open\": %" PRIu64 ", \"attempts\": %" PRIu64,
 	       *first ? "" : ", ", address_text(count->key.source, source),
 	       count->key.destination_id, address_text(count->key.destination, destination),
-	       count->open, count->adopted, count->paid_open);
+	       count->open, count->adopted, count->paid_open, count->attempts);
 	for (int i = 0; i < GATE_COUNTERS; i++)
 		printf(", \"%s\": %" PRIu64, names[i], count->count[i]);
 	printf(", \"last_second\": %" PRIu64 ", \"last_minute\": %" PRIu64
@@ -144,12 +144,28 @@ static void count_print(void *arg, const struct gate_count *count)
 }
 
 static uint64_t events[3];
+/* Lateness of held connections that waited under two seconds, in µs. */
+static uint32_t late[1 << 16];
+static uint32_t lates;
+
+static int by_size(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static uint32_t late_p99(void)
+{
+	qsort(late, lates, sizeof *late, by_size);
+	return lates ? late[(uint64_t)lates * 99 / 100] : 0;
+}
 
 static void status_print(const struct gate *gate)
 {
 	static const char *const names[GATE_TOTALS] = {
-		"full",	     "no_storage", "stale",    "unbound", "dropped",
-		"contended", "events",	   "syn_held", "clock",	  "jiffies"};
+		"full",	  "no_storage", "stale",   "late",  "dropped", "contended",
+		"events", "syn_held",	"no_bind", "clock", "jiffies"};
 	struct gate_status status;
 
 	gate_status(gate, &status);
@@ -161,7 +177,7 @@ static void status_print(const struct gate *gate)
 	       status.restarts, status.clock_offset_ns, events[0], events[1], events[2]);
 	for (int i = 0; i < GATE_TOTALS; i++)
 		printf(", \"%s\": %" PRIu64, names[i], status.total[i]);
-	printf("}\n");
+	printf(", \"late_n\": %u, \"late_p99_us\": %u}\n", lates, late_p99());
 }
 
 /* 0 to go on, 1 to end, 2 to end and unpin. */
@@ -196,7 +212,7 @@ static int command(struct gate *gate, char *line)
 		error = prefix_set(gate, save);
 	else if (!strcmp(word, "mode"))
 		word = strtok_r(NULL, " ", &save),
-		gate_cgroup_mode(gate, (size_t)atoi(word), mode_of(save));
+		error = gate_cgroup_mode(gate, (size_t)atoi(word), mode_of(save));
 	else if (!strcmp(word, "drop"))
 		error = gate_capabilities_drop(gate);
 	else
@@ -236,6 +252,8 @@ static void event_seen(void *arg, const struct gate_event *event, const struct g
 {
 	if (event->kind < 3)
 		events[event->kind]++;
+	if (event->wait_ns && event->wait_ns < 2000000000 && lates < sizeof late / sizeof *late)
+		late[lates++] = event->late_us;
 }
 
 int main(int argc, char **argv)

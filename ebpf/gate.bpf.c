@@ -3,12 +3,12 @@
  * The gate in the kernel: outbound SMTP connections of the processes in a cgroup are counted, held
  * until their slot, or refused, without a change to the MTA.
  *
- *   connect4, connect6  the source is known if the socket is bound: decides, and refuses with an
- * errno sock_ops            decides for unbound sockets, where the kernel has chosen the source;
- * answers the SYN's timer with the wait; follows the connection until it is closed egress drops
- * SYNs that would leave before their slot; TCP's timer sends them again sock_release        gives
- * back the place of a socket whose connect() never got as far as a SYN setsockopt          a worker
- * that has paid in the segment marks its socket
+ *   connect4/6    deny, pace: the source is known if the socket is bound: decides, refuses with an
+ * errno sock_ops      decides for all others, when the kernel has chosen the source; answers the
+ * SYN's timer with the wait; follows the connection until it is closed egress        pace: drops
+ * SYNs before their slot; TCP's timer sends them again sock_release  gives back the place of a
+ * socket whose connect() never got as far as a SYN setsockopt    a worker that has paid in the
+ * segment marks its socket
  *
  * The loader loads the programs once per cgroup, with gate_cgroup set, over the same maps.
  * Everything works with CAP_BPF and CAP_NET_ADMIN alone. Other ports leave each hook at once.
@@ -28,7 +28,9 @@
 #define AF_INET	 2
 #define AF_INET6 10
 #define MAPPED	 bpf_htonl(0xffff)
-#define SYNCNT	 7 /* TCP_SYNCNT */
+#define SYNCNT	 7  /* TCP_SYNCNT */
+#define SOCKETS	 1  /* SOL_SOCKET */
+#define IFINDEX	 62 /* SO_BINDTOIFINDEX */
 #define PAGE	 4096
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -63,19 +65,25 @@ static __always_inline int port_gated(__u32 port)
 /* The destination that an address belongs to: its id, else the address itself. */
 static __always_inline void key_destination(struct gate_key *key, const __u32 address[4])
 {
-	struct gate_prefix prefix = {.bits = 128};
 	__u32 *id;
 
-	__builtin_memcpy(prefix.address, address, sizeof prefix.address);
-	id = bpf_map_lookup_elem(&prefixes, &prefix);
+	if (address[0] == 0 && address[1] == 0 && address[2] == MAPPED) {
+		struct gate_prefix4 prefix = {.bits = 32, .address = address[3]};
+
+		id = bpf_map_lookup_elem(&prefixes4, &prefix);
+	} else {
+		struct gate_prefix6 prefix = {.bits = 128};
+
+		__builtin_memcpy(prefix.address, address, sizeof prefix.address);
+		id = bpf_map_lookup_elem(&prefixes6, &prefix);
+	}
 	if (id && *id)
 		key->destination_id = *id;
 	else
 		__builtin_memcpy(key->destination, address, sizeof key->destination);
 }
 
-/* ---- the record of a socket
- * ---------------------------------------------------------------------- */
+/* ---- the record of a socket ------------------------------------------------------ */
 
 static __always_inline struct gate_flow *socket_flow(const struct gate_socket *socket)
 {
@@ -110,6 +118,7 @@ static __always_inline void socket_reset(struct gate_socket *socket)
 	socket->phase = GATE_PHASE_NEW;
 	socket->flags = 0;
 	socket->dropped = 0;
+	socket->late_us = 0;
 	socket->established_ns = 0;
 }
 
@@ -133,7 +142,7 @@ static __always_inline void socket_credit(struct gate_socket *socket, struct gat
 					  const __u32 remote[4])
 {
 	struct gate_flow *flow;
-	__u32 slot = gate_find(ask);
+	__u32 slot = flow_slot(ask);
 
 	flow = bpf_map_lookup_elem(&flows, &slot);
 	if (!flow) {
@@ -144,15 +153,20 @@ static __always_inline void socket_credit(struct gate_socket *socket, struct gat
 	ask->slot = slot;
 	ask->at_ns = ask->now_ns;
 	flow->seen_ns = ask->now_ns;
-	flow_count(flow, GATE_ATTEMPTS, 1);
 	flow_count(flow, GATE_PAID, 1);
 	__sync_fetch_and_add(&flow->paid_open, 1);
 	socket_keep(socket, ask, GATE_PHASE_PASS, remote);
 	socket->flags = GATE_SOCKET_CREDIT;
 }
 
-/* ---- connect()
- * ----------------------------------------------------------------------------------- */
+static __always_inline __u32 phase_of(int answer)
+{
+	if (answer == GATE_ANSWER_PASS)
+		return GATE_PHASE_PASS;
+	return answer == GATE_ANSWER_WAIT ? GATE_PHASE_WAIT : GATE_PHASE_IGNORED;
+}
+
+/* ---- connect() ------------------------------------------------------------------- */
 
 static __always_inline int connect_refuse(void)
 {
@@ -181,8 +195,6 @@ static __always_inline int connect_bound(struct bpf_sock *sk, struct gate_socket
 
 	if (answer == GATE_ANSWER_REFUSE)
 		return connect_refuse();
-	if (answer == GATE_ANSWER_IGNORE)
-		return 1;
 	if (!socket)
 		socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!socket) {
@@ -190,8 +202,7 @@ static __always_inline int connect_bound(struct bpf_sock *sk, struct gate_socket
 			decision_drop(ask);
 		return 1;
 	}
-	socket_keep(socket, ask, answer == GATE_ANSWER_PASS ? GATE_PHASE_PASS : GATE_PHASE_WAIT,
-		    remote);
+	socket_keep(socket, ask, phase_of(answer), remote);
 	return 1;
 }
 
@@ -264,8 +275,7 @@ int gate_connect6(struct bpf_sock_addr *ctx)
 			   source[3] != 0 || source[0] != 0 || source[1] != 0);
 }
 
-/* ---- the life of a connection
- * -------------------------------------------------------------------- */
+/* ---- the life of a connection ---------------------------------------------------- */
 
 /* Reads a word of the context where it stands: the verifier refuses one at an address chosen by
  * path. */
@@ -301,6 +311,20 @@ static __always_inline void ops_addresses(struct bpf_sock_ops *ctx, struct gate_
 	key_destination(&ask->key, remote);
 }
 
+/* Refuses what is about to send its SYN. Bound to an interface that does not exist it finds no
+ * route, and connect() fails with EHOSTUNREACH at once. (The socket stays bound to it: another
+ * connect() on the same one fails as well; MTAs make a new one.) Where the kernel does not let
+ * programs bind, egress drops the SYN, and one more a jiffy later: ETIMEDOUT. */
+static __always_inline void ops_refuse(struct bpf_sock_ops *ctx)
+{
+	int nowhere = 0x7fffffff, once = 1;
+
+	if (!bpf_setsockopt(ctx, SOCKETS, IFINDEX, &nowhere, sizeof nowhere))
+		return;
+	total_add(GATE_TOTAL_NO_BIND);
+	bpf_setsockopt(ctx, IPPROTO_TCP, SYNCNT, &once, sizeof once);
+}
+
 static __always_inline void ops_decide(struct bpf_sock_ops *ctx, struct gate_socket *socket)
 {
 	struct gate_ask ask = {};
@@ -309,25 +333,18 @@ static __always_inline void ops_decide(struct bpf_sock_ops *ctx, struct gate_soc
 
 	ask.now_ns = bpf_ktime_get_ns();
 	ops_addresses(ctx, &ask, remote);
-	total_add(GATE_TOTAL_UNBOUND);
+	total_add(GATE_TOTAL_LATE);
 	if (socket->phase == GATE_PHASE_PAID) {
 		socket_credit(socket, &ask, remote);
 		return;
 	}
 	answer = gate_decide(&ask, gate_cgroup);
-	if (answer == GATE_ANSWER_IGNORE)
-		return;
 	if (answer == GATE_ANSWER_REFUSE) {
-		int once = 1;
-
-		/* One try a jiffy from now, dropped like the first: ETIMEDOUT in some milliseconds.
-		 */
-		bpf_setsockopt(ctx, IPPROTO_TCP, SYNCNT, &once, sizeof once);
+		ops_refuse(ctx);
 		socket_keep(socket, &ask, GATE_PHASE_REFUSED, remote);
 		return;
 	}
-	socket_keep(socket, &ask, answer == GATE_ANSWER_PASS ? GATE_PHASE_PASS : GATE_PHASE_WAIT,
-		    remote);
+	socket_keep(socket, &ask, phase_of(answer), remote);
 }
 
 static __always_inline void ops_connect(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
@@ -481,13 +498,19 @@ static __always_inline void ops_retransmit(struct bpf_sock_ops *ctx, struct bpf_
 		socket->flags |= GATE_SOCKET_TIMED_OUT;
 }
 
+#define OPS                                                                       \
+	(1u << BPF_SOCK_OPS_TCP_CONNECT_CB | 1u << BPF_SOCK_OPS_TIMEOUT_INIT |    \
+	 1u << BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB | 1u << BPF_SOCK_OPS_STATE_CB | \
+	 1u << BPF_SOCK_OPS_RTO_CB)
+
 SEC("sockops")
 int gate_sock_ops(struct bpf_sock_ops *ctx)
 {
 	__u32 op = ctx->op;
 	struct bpf_sock *sk;
 
-	if (!port_gated(bpf_ntohl(ctx->remote_port)))
+	/* Most calls are none of these: they leave before anything is looked up. */
+	if (op >= 32 || !(OPS >> op & 1) || !port_gated(bpf_ntohl(ctx->remote_port)))
 		return 1;
 	if (op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] != BPF_TCP_CLOSE)
 		return 1;
@@ -507,8 +530,7 @@ int gate_sock_ops(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-/* ---- SYNs before their slot
- * ---------------------------------------------------------------------- */
+/* ---- SYNs before their slot ------------------------------------------------------ */
 
 /* A connection that waits for a place asks again each time that TCP's timer sends its SYN. */
 static __always_inline void egress_ask(struct gate_socket *socket, __u64 now)
@@ -532,6 +554,8 @@ static __always_inline void egress_ask(struct gate_socket *socket, __u64 now)
 	} else if (answer == GATE_ANSWER_IGNORE) {
 		socket->phase = GATE_PHASE_NEW;
 	} else if (answer == GATE_ANSWER_REFUSE) {
+		/* It is counted as refused by now, no longer as held. */
+		flow_count(flow, GATE_HELD, -1);
 		socket->phase = GATE_PHASE_REFUSED;
 	}
 }
@@ -546,6 +570,7 @@ static __always_inline void egress_left(struct gate_socket *socket, __u64 now)
 		return;
 	flow = socket_flow(socket);
 	late = now - socket->at_ns;
+	socket->late_us = (__u32)(late / 1000);
 	if (!flow)
 		return;
 	flow_count(flow, GATE_LATE_NS, late);
@@ -593,8 +618,7 @@ int gate_egress(struct __sk_buff *skb)
 	return socket ? egress_syn(socket) : 1;
 }
 
-/* ---- the ends of a socket
- * ------------------------------------------------------------------------ */
+/* ---- the ends of a socket -------------------------------------------------------- */
 
 SEC("cgroup/sock_release")
 int gate_release(struct bpf_sock *sk)
@@ -637,8 +661,7 @@ int gate_setsockopt(struct bpf_sockopt *ctx)
 	return 1;
 }
 
-/* ---- for the loader
- * ------------------------------------------------------------------------------ */
+/* ---- for the loader -------------------------------------------------------------- */
 
 /* Tells the kernel's clock: the loader's own may be another time namespace's. */
 SEC("tc")

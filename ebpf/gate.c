@@ -103,8 +103,7 @@ static uint64_t kernel_time(const struct gate *gate, uint64_t now_ns)
 	return now_ns + (uint64_t)gate->table.clock_offset_ns;
 }
 
-/* ---- cgroups
- * ------------------------------------------------------------------------------------- */
+/* ---- cgroups --------------------------------------------------------------------- */
 
 static int cgroup_attach(struct gate *gate, size_t i)
 {
@@ -209,8 +208,7 @@ static int cgroups_attach(struct gate *gate, char *why, size_t size)
 	return 0;
 }
 
-/* ---- open and close
- * ------------------------------------------------------------------------------ */
+/* ---- open and close -------------------------------------------------------------- */
 
 static int folders_init(struct gate *gate, const struct gate_options *options, char *why,
 			size_t size)
@@ -229,6 +227,22 @@ static int folders_init(struct gate *gate, const struct gate_options *options, c
 	return 0;
 }
 
+/* Before the first word that says deny or pace, the programs for it must stand: a connection would
+ * not be refused, a SYN leave early. */
+static int mode_begin(struct gate *gate, uint32_t mode)
+{
+	int error;
+
+	if (mode != GATE_PACE && (mode != GATE_DENY || gate->strictest == GATE_PACE))
+		return 0;
+	if (gate->strictest == mode)
+		return 0;
+	error = kernel_attach_late(gate->kernel, mode == GATE_PACE);
+	if (!error)
+		gate->strictest = mode;
+	return error;
+}
+
 /* The heartbeat comes first, and the limits of the pinned maps stay: the gate may already be in
  * force. */
 static int gate_start(struct gate *gate, const struct gate_options *options, char *why, size_t size)
@@ -240,8 +254,15 @@ static int gate_start(struct gate *gate, const struct gate_options *options, cha
 	gate->table.idle_ns = options->idle_ns ? options->idle_ns : 3600 * NS_PER_S;
 	gate->table.control->heartbeat_ns = kernel_time(gate, monotonic());
 	table_configure(&gate->table, options, ticks_per_second());
+	for (size_t i = 0; i < options->cgroup_count && !error; i++)
+		error = mode_begin(gate, options->cgroups[i].mode);
 	pins_judge(gate);
-	return cgroups_attach(gate, why, size);
+	if (!error)
+		error = cgroups_attach(gate, why, size);
+	/* The modes last, when everything that they need stands. */
+	for (size_t i = 0; i < options->cgroup_count; i++)
+		gate->table.control->cgroup_mode[i] = options->cgroups[i].mode;
+	return error;
 }
 
 int gate_open(const struct gate_options *options, struct gate **ret, char *why, size_t size)
@@ -290,8 +311,7 @@ void gate_close(struct gate *gate, int unpin)
 	free(gate);
 }
 
-/* ---- running
- * ------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------- */
 
 int gate_fds(const struct gate *gate, int fds[2])
 {
@@ -334,13 +354,24 @@ void gate_tick(struct gate *gate, uint64_t now_ns)
 		return;
 	gate->second_ns =
 		gate->second_ns + 2 * NS_PER_S > now_ns ? gate->second_ns + NS_PER_S : now_ns;
+	/* A kernel that cannot refuse unbound sockets by itself needs egress to drop their SYNs. */
+	if (gate->table.totals[GATE_TOTAL_NO_BIND])
+		mode_begin(gate, GATE_PACE);
 	table_second(&gate->table, now);
 	cgroups_look(gate);
 	adopt_refresh(gate);
 }
 
-/* ---- limits
- * -------------------------------------------------------------------------------------- */
+static int limits_begin(struct gate *gate, const struct gate_limits *limits)
+{
+	int error = 0;
+
+	for (uint32_t i = 0; i < gate->folder_count && !error; i++)
+		error = mode_begin(gate, gate_mode_of(limits->modes, i));
+	return error;
+}
+
+/* ---- limits ---------------------------------------------------------------------- */
 
 static struct gate_limits limits_in_kernel_time(const struct gate *gate,
 						const struct gate_limits *limits)
@@ -356,7 +387,10 @@ int gate_flow_set_key(struct gate *gate, const struct gate_key *key,
 		      const struct gate_limits *limits, uint64_t now_ns)
 {
 	struct gate_limits copy = limits_in_kernel_time(gate, limits);
+	int error = limits_begin(gate, limits);
 
+	if (error)
+		return error;
 	return table_flow_set(&gate->table, key, &copy, kernel_time(gate, now_ns));
 }
 
@@ -375,42 +409,42 @@ int gate_destination_set(struct gate *gate, uint32_t destination, const struct g
 			 uint64_t now_ns)
 {
 	struct gate_limits copy = limits_in_kernel_time(gate, limits);
+	int error = limits_begin(gate, limits);
 
+	if (error)
+		return error;
 	return table_destination_set(&gate->table, destination, &copy, kernel_time(gate, now_ns));
 }
 
-void gate_cgroup_mode(struct gate *gate, size_t cgroup, uint32_t mode)
+int gate_cgroup_mode(struct gate *gate, size_t cgroup, uint32_t mode)
 {
-	if (cgroup < gate->folder_count && mode >= GATE_OBSERVE && mode <= GATE_DENY)
-		__atomic_store_n(&gate->table.control->cgroup_mode[cgroup], mode, __ATOMIC_RELAXED);
-}
+	int error;
 
-static int prefix_make(const uint8_t address[16], uint32_t bits, struct gate_prefix *ret)
-{
-	if (bits > 128)
+	if (cgroup >= gate->folder_count || mode < GATE_OBSERVE || mode > GATE_DENY)
 		return -EINVAL;
-	ret->bits = bits;
-	memcpy(ret->address, address, 16);
-	return 0;
+	error = mode_begin(gate, mode);
+	if (!error)
+		__atomic_store_n(&gate->table.control->cgroup_mode[cgroup], mode, __ATOMIC_RELAXED);
+	return error;
 }
 
 int gate_destination_add(struct gate *gate, const uint8_t address[16], uint32_t bits,
 			 uint32_t destination)
 {
-	struct gate_prefix prefix;
-	int error = prefix_make(address, bits, &prefix);
+	uint32_t words[4];
 
-	if (error || !destination || destination >= gate->table.destination_count)
-		return error ? error : -EINVAL;
-	return kernel_prefix_set(gate->kernel, &prefix, destination);
+	if (bits > 128 || !destination || destination >= gate->table.destination_count)
+		return -EINVAL;
+	memcpy(words, address, sizeof words);
+	return kernel_prefix_set(gate->kernel, words, bits, destination);
 }
 
 int gate_destination_remove(struct gate *gate, const uint8_t address[16], uint32_t bits)
 {
-	struct gate_prefix prefix;
-	int error = prefix_make(address, bits, &prefix);
+	uint32_t words[4];
 
-	return error ? error : kernel_prefix_remove(gate->kernel, &prefix);
+	memcpy(words, address, sizeof words);
+	return bits > 128 ? -EINVAL : kernel_prefix_remove(gate->kernel, words, bits);
 }
 
 void gate_status(const struct gate *gate, struct gate_status *ret)

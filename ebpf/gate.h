@@ -14,16 +14,18 @@
 #include <linux/types.h>
 
 #define GATE_VERSION 1u
-#define GATE_RATES   3 /* of one flow, all of which must conform: a second's, a minute's, an hour's \
-			*/
-#define GATE_WAYS	   8  /* slots of a bucket of the flow table */
-#define GATE_CGROUPS	   16 /* gated at once */
-#define GATE_NO_SLOT	   0xffffffffu
-#define GATE_TAG_FREE	   0 /* a slot that may be claimed: everything else in it is zero */
-#define GATE_TAG_DYING	   1 /* a slot that the loader is emptying */
-#define GATE_SLACK_NS	   1000000000ull /* a state may lie this much further ahead than it must */
-#define GATE_PLACE_WAIT_NS 1000000000ull /* first wait for a place among the connections at once \
-					  */
+#define GATE_RATES                                                                     \
+	3 /* of one flow, all of which must conform: a second's, a minute's, an hour's \
+	   */
+#define GATE_WAYS      8  /* slots of a bucket of the flow table */
+#define GATE_CGROUPS   16 /* gated at once */
+#define GATE_NO_SLOT   0xffffffffu
+#define GATE_TAG_FREE  0	     /* a slot that may be claimed: everything else in it is zero */
+#define GATE_TAG_DYING 1	     /* a slot that the loader is emptying */
+#define GATE_SLACK_NS  1000000000ull /* a state may lie this much further ahead than it must */
+#define GATE_PLACE_WAIT_NS                                                    \
+	1000000000ull /* first wait for a place among the connections at once \
+		       */
 
 /* Marks a socket as paid for: setsockopt(fd, GATE_SOCKET_LEVEL, GATE_SOCKET_PAID, &token, 8). */
 #define GATE_SOCKET_LEVEL 0x7467
@@ -49,7 +51,7 @@ struct gate_limits {
 	__u64 hold_until_ns;	/* no connection before */
 	__u64 longest_wait_ns;	/* pace; 0: control's */
 	__u32 connections;	/* at once; 0: any number */
-	__u32 mode;		/* enum gate_mode */
+	__u32 modes;		/* enum gate_mode, two bits for each cgroup: gate_modes() */
 	__u32 generation;
 	__u32 reserved;
 };
@@ -63,8 +65,9 @@ struct gate_key {
 	__u32 reserved;
 };
 
+/* The first two stand in the line of the state, which a connection that passes touches anyway.
+ * Attempts are the sum of passed, held, refused and paid. */
 enum gate_counter {
-	GATE_ATTEMPTS,	    /* connect() to a gated port */
 	GATE_PASSED,	    /* let through at once */
 	GATE_HELD,	    /* pace: the SYN leaves later */
 	GATE_HELD_NS,	    /* the waits reserved for them, summed */
@@ -106,9 +109,9 @@ struct gate_flow {
 	__u64 open;	       /* connections that hold a place: held, connecting, established */
 	__u64 paid_open;       /* connections that do not: they were paid for in the segment */
 	__u64 seen_ns;	       /* last attempt */
-	__u64 unused[2];
 	/* counters: written by the kernel alone */
 	__u64 count[GATE_COUNTERS];
+	__u64 unused[3];
 };
 
 /* Written by the loader alone. */
@@ -131,11 +134,12 @@ enum gate_total {
 	GATE_TOTAL_FULL,       /* passed uncounted: no slot free */
 	GATE_TOTAL_NO_STORAGE, /* passed unfollowed: no memory for the socket's record */
 	GATE_TOTAL_STALE,      /* passed or refused because the loader was taken for dead */
-	GATE_TOTAL_UNBOUND,    /* decided in sock_ops: the socket was not bound to a source */
+	GATE_TOTAL_LATE,       /* decided in sock_ops: not bound to a source, or only observed */
 	GATE_TOTAL_DROPPED,    /* events lost: the ring was full */
 	GATE_TOTAL_CONTENDED,  /* refused because others changed the flow all the time */
 	GATE_TOTAL_EVENTS,     /* events put on the ring */
 	GATE_TOTAL_SYN_HELD,   /* SYNs held back */
+	GATE_TOTAL_NO_BIND,    /* unbound sockets that only egress could refuse */
 	GATE_TOTAL_CLOCK,      /* not a count: the kernel's clock when gate_clock last ran */
 	GATE_TOTAL_JIFFIES,    /* the same in jiffies */
 	GATE_TOTALS
@@ -159,12 +163,17 @@ struct gate_event {
 	__u32 remote[4];
 	__u32 srtt_us;
 	__u32 retransmits;
-	__u32 reason; /* FAILED: GATE_FAILED_*; CLOSED: GATE_LOST or 0 */
-	__u32 reserved;
+	__u32 reason;  /* FAILED: GATE_FAILED_*; CLOSED: GATE_LOST or 0 */
+	__u32 late_us; /* held: how much later than its slot the SYN left */
 };
 
-struct gate_prefix {
-	__u32 bits; /* 96 + the bits of an IPv4 prefix */
+struct gate_prefix4 {
+	__u32 bits;
+	__u32 address;
+};
+
+struct gate_prefix6 {
+	__u32 bits;
 	__u32 address[4];
 };
 
@@ -175,6 +184,7 @@ enum gate_phase {
 	GATE_PHASE_WAIT,    /* pace: waits for a place */
 	GATE_PHASE_REFUSED, /* its SYNs are dropped until connect() gives up */
 	GATE_PHASE_OPEN,    /* established */
+	GATE_PHASE_IGNORED, /* decided: nothing is asked of it */
 };
 
 enum gate_socket_flag {
@@ -195,7 +205,7 @@ struct gate_socket {
 	__u64 at_ns; /* the SYN's slot */
 	__u64 established_ns;
 	__u32 dropped; /* SYNs held back */
-	__u32 reserved;
+	__u32 late_us; /* of the SYN that left at last */
 	__u32 remote[4];
 };
 
@@ -218,6 +228,17 @@ enum gate_answer {
 	GATE_ANSWER_IGNORE, /* not gated: let through, hold nothing */
 };
 
+/* The same mode for every cgroup. */
+static inline __u32 gate_modes(__u32 mode)
+{
+	return mode * 0x55555555u;
+}
+
+static inline __u32 gate_mode_of(__u32 modes, __u32 cgroup)
+{
+	return modes >> 2 * cgroup & 3;
+}
+
 /* The tag of a key, which also says its bucket. The seed keeps others from choosing collisions. */
 static inline __u64 gate_key_tag(const struct gate_key *key, __u64 seed)
 {
@@ -239,12 +260,18 @@ static inline __u32 gate_tag_bucket(__u64 tag, __u32 mask)
 	return (__u32)(tag >> 20) & mask;
 }
 
+/* The way of its bucket at which a tag is looked for first. */
+static inline __u32 gate_tag_way(__u64 tag)
+{
+	return (__u32)(tag >> 61) & (GATE_WAYS - 1);
+}
+
 #ifndef __bpf__
 _Static_assert(sizeof(struct gate_key) == 40, "");
 _Static_assert(sizeof(struct gate_limits) == 56, "limits and adopted share one line");
 _Static_assert(__builtin_offsetof(struct gate_flow, limits) == 64, "");
 _Static_assert(__builtin_offsetof(struct gate_flow, tat) == 128, "");
-_Static_assert(__builtin_offsetof(struct gate_flow, count) == 192, "");
+_Static_assert(__builtin_offsetof(struct gate_flow, count) == 176, "");
 _Static_assert(sizeof(struct gate_flow) == 384, "");
 _Static_assert(sizeof(struct gate_control) == 128, "");
 _Static_assert(sizeof(struct gate_socket) == 72, "");

@@ -21,6 +21,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/magic.h>
@@ -29,7 +30,7 @@
 #include "ebpf/gate_parts.h"
 
 #define PROGRAMS 6
-#define MAPS	 8
+#define MAPS	 9
 #define PIN_MAX	 256
 
 /* In the order of attaching: what follows a connection stands before connect() is gated. */
@@ -42,10 +43,12 @@ struct gate_kernel {
 	struct gate_bpf *skel[GATE_CGROUPS];
 	struct bpf_link *link[GATE_CGROUPS][PROGRAMS];
 	uint64_t id[GATE_CGROUPS]; /* of the cgroup that is attached */
-	int wanted[PROGRAMS];
+	int wanted[PROGRAMS];	   /* loaded */
+	int late[PROGRAMS];	   /* not attached yet */
+	int fd[GATE_CGROUPS];	   /* of the cgroup that is attached */
 	size_t count;
 	struct ring_buffer *ring;
-	int prefixes;
+	int prefixes4, prefixes6;
 	int reused;
 	char pin[PIN_MAX];
 	struct mapped {
@@ -70,8 +73,9 @@ static struct bpf_program *program_of(const struct gate_bpf *skel, int which)
 static void maps_of(const struct gate_bpf *skel, struct bpf_map *maps[MAPS])
 {
 	struct bpf_map *const all[MAPS] = {
-		skel->maps.control,  skel->maps.totals, skel->maps.flows,   skel->maps.destinations,
-		skel->maps.prefixes, skel->maps.ports,	skel->maps.sockets, skel->maps.events,
+		skel->maps.control,	 skel->maps.totals,    skel->maps.flows,
+		skel->maps.destinations, skel->maps.prefixes4, skel->maps.prefixes6,
+		skel->maps.ports,	 skel->maps.sockets,   skel->maps.events,
 	};
 
 	memcpy(maps, all, sizeof all);
@@ -99,8 +103,7 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list list
 	return 0;
 }
 
-/* ---- pins
- * ---------------------------------------------------------------------------------------- */
+/* ---- pins ------------------------------------------------------------------------ */
 
 static int pin_path(const struct gate_kernel *kernel, char *path, const char *name)
 {
@@ -201,7 +204,8 @@ int kernel_has_pins(const struct gate_kernel *kernel, uint64_t cgroup_id)
 
 	for (int which = 0; which < PROGRAMS; which++) {
 		pin_link_path(kernel, path, cgroup_id, which);
-		if (kernel->wanted[which] && (!kernel->pin[0] || access(path, F_OK)))
+		if (kernel->wanted[which] && !kernel->late[which] &&
+		    (!kernel->pin[0] || access(path, F_OK)))
 			return 0;
 	}
 	return kernel->pin[0] != '\0';
@@ -243,8 +247,7 @@ static void pins_remove(struct gate_kernel *kernel)
 	rmdir(kernel->pin);
 }
 
-/* ---- loading
- * ------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------- */
 
 static uint32_t power_of_two(uint32_t n, uint32_t otherwise)
 {
@@ -266,7 +269,8 @@ static void sizes_set(const struct gate_options *options, struct gate_bpf *skel)
 
 	bpf_map__set_max_entries(skel->maps.flows, power_of_two(options->flows, 16384));
 	bpf_map__set_max_entries(skel->maps.destinations, destinations);
-	bpf_map__set_max_entries(skel->maps.prefixes, prefixes);
+	bpf_map__set_max_entries(skel->maps.prefixes4, prefixes);
+	bpf_map__set_max_entries(skel->maps.prefixes6, prefixes);
 }
 
 static int has_set_retval(void)
@@ -292,6 +296,8 @@ static void programs_choose(struct gate_kernel *kernel, const struct gate_option
 	for (int which = 0; which < PROGRAMS; which++)
 		kernel->wanted[which] = 1;
 	kernel->wanted[SETSOCKOPT] = options->token != 0;
+	/* sock_ops is enough to observe. The others cost each connect(), and egress each packet. */
+	kernel->late[EGRESS] = kernel->late[CONNECT4] = kernel->late[CONNECT6] = 1;
 }
 
 static int maps_share(struct gate_bpf *skel, const struct gate_bpf *first)
@@ -428,7 +434,8 @@ int kernel_load(const struct gate_options *options, struct gate_table *table,
 		      last_words[0] ? last_words : strerror(-error));
 		goto out;
 	}
-	kernel->prefixes = bpf_map__fd(kernel->skel[0]->maps.prefixes);
+	kernel->prefixes4 = bpf_map__fd(kernel->skel[0]->maps.prefixes4);
+	kernel->prefixes6 = bpf_map__fd(kernel->skel[0]->maps.prefixes6);
 	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->skel[0]->maps.events), ring_event,
 					kernel, NULL);
 	if (!kernel->ring) {
@@ -468,8 +475,7 @@ int kernel_maps_reused(const struct gate_kernel *kernel)
 	return kernel->reused;
 }
 
-/* ---- attaching
- * ----------------------------------------------------------------------------------- */
+/* ---- attaching ------------------------------------------------------------------- */
 
 /* Puts the new program in place of the one in a pinned link. */
 static int link_take_over(struct gate_kernel *kernel, size_t i, int which, uint64_t id)
@@ -515,12 +521,15 @@ int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t 
 	int taken = 1;
 
 	kernel->id[i] = cgroup_id;
+	kernel->fd[i] = cgroup_fd;
 	for (int which = 0; which < PROGRAMS; which++) {
 		int error;
 
 		if (!kernel->wanted[which])
 			continue;
-		if (!link_take_over(kernel, i, which, cgroup_id))
+		/* One that the process before had attached goes on: something may still be held by
+		 * it. */
+		if (!link_take_over(kernel, i, which, cgroup_id) || kernel->late[which])
 			continue;
 		taken = 0;
 		error = link_attach(kernel, i, which, cgroup_fd, cgroup_id);
@@ -530,6 +539,26 @@ int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t 
 		}
 	}
 	return taken;
+}
+
+static int attach_late(struct gate_kernel *kernel, int which)
+{
+	int error = 0;
+
+	kernel->late[which] = 0;
+	for (size_t i = 0; i < kernel->count; i++)
+		if (kernel->id[i] && !kernel->link[i][which] && !error)
+			error = link_attach(kernel, i, which, kernel->fd[i], kernel->id[i]);
+	return error;
+}
+
+int kernel_attach_late(struct gate_kernel *kernel, int egress)
+{
+	int error = egress ? attach_late(kernel, EGRESS) : 0;
+
+	if (!error)
+		error = attach_late(kernel, CONNECT4);
+	return error ? error : attach_late(kernel, CONNECT6);
 }
 
 void kernel_detach(struct gate_kernel *kernel, size_t i)
@@ -549,8 +578,7 @@ void kernel_detach(struct gate_kernel *kernel, size_t i)
 	kernel->id[i] = 0;
 }
 
-/* ---- events, prefixes, the clock
- * ----------------------------------------------------------------- */
+/* ---- events, prefixes, the clock ------------------------------------------------- */
 
 int kernel_ring_fd(const struct gate_kernel *kernel)
 {
@@ -575,24 +603,58 @@ int kernel_consume(struct gate_kernel *kernel,
 	return all;
 }
 
-int kernel_prefix_set(struct gate_kernel *kernel, const struct gate_prefix *prefix,
-		      uint32_t destination)
+struct place {
+	int map;
+	union {
+		struct gate_prefix4 v4;
+		struct gate_prefix6 v6;
+	} key;
+};
+
+static int is_mapped(const uint32_t address[4])
 {
-	return bpf_map_update_elem(kernel->prefixes, prefix, &destination, BPF_ANY) ? -errno : 0;
+	return address[0] == 0 && address[1] == 0 && address[2] == htonl(0xffff);
 }
 
-int kernel_prefix_remove(struct gate_kernel *kernel, const struct gate_prefix *prefix)
+/* In which map a prefix stands, and under which key. */
+static struct place place_of(const struct gate_kernel *kernel, const uint32_t address[4],
+			     uint32_t bits)
 {
-	return bpf_map_delete_elem(kernel->prefixes, prefix) ? -errno : 0;
+	struct place place;
+
+	memset(&place, 0, sizeof place);
+	if (is_mapped(address) && bits >= 96) {
+		place.map = kernel->prefixes4;
+		place.key.v4 = (struct gate_prefix4){bits - 96, address[3]};
+	} else {
+		place.map = kernel->prefixes6;
+		place.key.v6.bits = bits;
+		memcpy(place.key.v6.address, address, sizeof place.key.v6.address);
+	}
+	return place;
+}
+
+int kernel_prefix_set(struct gate_kernel *kernel, const uint32_t address[4], uint32_t bits,
+		      uint32_t destination)
+{
+	struct place place = place_of(kernel, address, bits);
+
+	return bpf_map_update_elem(place.map, &place.key, &destination, BPF_ANY) ? -errno : 0;
+}
+
+int kernel_prefix_remove(struct gate_kernel *kernel, const uint32_t address[4], uint32_t bits)
+{
+	struct place place = place_of(kernel, address, bits);
+
+	return bpf_map_delete_elem(place.map, &place.key) ? -errno : 0;
 }
 
 uint32_t kernel_prefix_find(const struct gate_kernel *kernel, const uint32_t address[4])
 {
-	struct gate_prefix prefix = {.bits = 128};
+	struct place place = place_of(kernel, address, 128);
 	uint32_t id = 0;
 
-	memcpy(prefix.address, address, sizeof prefix.address);
-	return bpf_map_lookup_elem(kernel->prefixes, &prefix, &id) ? 0 : id;
+	return bpf_map_lookup_elem(place.map, &place.key, &id) ? 0 : id;
 }
 
 int kernel_clock(struct gate_kernel *kernel)

@@ -79,7 +79,7 @@ int gate_flow_set_key(struct gate *gate, const struct gate_key *key,
 		      const struct gate_limits *limits, uint64_t now_ns);
 int gate_destination_set(struct gate *gate, uint32_t destination, const struct gate_limits *limits,
 			 uint64_t now_ns);
-void gate_cgroup_mode(struct gate *gate, size_t cgroup, uint32_t mode);
+int gate_cgroup_mode(struct gate *gate, size_t cgroup, uint32_t mode);
 
 /* The addresses of a destination. bits counts from the start of the 16 bytes (an IPv4 prefix: 96 +
  * n). -ENOSPC: the table is full, which refuses nothing: the address stays a destination of its
@@ -91,6 +91,7 @@ int gate_destination_remove(struct gate *gate, const uint8_t address[16], uint32
 struct gate_count {
 	struct gate_key key;
 	struct gate_limits limits; /* those in force */
+	uint64_t attempts;	   /* connect() to a gated port */
 	uint64_t open, adopted, paid_open;
 	uint64_t count[GATE_COUNTERS];
 	uint64_t last_second, last_minute, last_hour; /* attempts */

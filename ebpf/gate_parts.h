@@ -67,6 +67,8 @@ struct gate {
 	uint64_t second_ns;
 	uint64_t restarts;
 	uint32_t taken_over;
+	uint32_t strictest; /* mode that the attached programs are enough for: 0, GATE_DENY,
+			       GATE_PACE */
 	struct gate_adopted *adopted;
 	size_t adopted_count;
 	uint32_t look; /* counts the looks at open connections */
@@ -85,6 +87,9 @@ void kernel_free(struct gate_kernel *kernel, int unpin);
 /* Attaches the programs of cgroup i to the folder, or takes over its pinned links. 1: taken over.
  */
 int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t cgroup_id);
+/* connect() is hooked when something may be refused first, every packet when something is to be
+ * paced: in all cgroups, those that come later too. */
+int kernel_attach_late(struct gate_kernel *kernel, int egress);
 void kernel_detach(struct gate_kernel *kernel, size_t i);
 /* Were all of these cgroups' links left by a process before? */
 int kernel_has_pins(const struct gate_kernel *kernel, uint64_t cgroup_id);
@@ -93,9 +98,9 @@ int kernel_maps_reused(const struct gate_kernel *kernel);
 int kernel_ring_fd(const struct gate_kernel *kernel);
 int kernel_consume(struct gate_kernel *kernel,
 		   void (*each)(void *arg, const struct gate_event *event), void *arg);
-int kernel_prefix_set(struct gate_kernel *kernel, const struct gate_prefix *prefix,
+int kernel_prefix_set(struct gate_kernel *kernel, const uint32_t address[4], uint32_t bits,
 		      uint32_t destination);
-int kernel_prefix_remove(struct gate_kernel *kernel, const struct gate_prefix *prefix);
+int kernel_prefix_remove(struct gate_kernel *kernel, const uint32_t address[4], uint32_t bits);
 /* The destination id of an address, 0 if none. */
 uint32_t kernel_prefix_find(const struct gate_kernel *kernel, const uint32_t address[4]);
 /* Runs gate_clock: the totals then hold the kernel's time and jiffies. */

@@ -77,8 +77,9 @@ int gate_destination_set(struct gate *gate, uint32_t destination, const struct g
 	return -EOPNOTSUPP;
 }
 
-void gate_cgroup_mode(struct gate *gate, size_t cgroup, uint32_t mode)
+int gate_cgroup_mode(struct gate *gate, size_t cgroup, uint32_t mode)
 {
+	return -EOPNOTSUPP;
 }
 
 int gate_destination_add(struct gate *gate, const uint8_t address[16], uint32_t bits,

@@ -32,8 +32,6 @@ void table_configure(struct gate_table *table, const struct gate_options *option
 	control->token = options->token;
 	control->stale_policy = options->stale_policy;
 	control->refuse_errno = (uint32_t)(options->refuse_errno ? options->refuse_errno : EPERM);
-	for (size_t i = 0; i < options->cgroup_count; i++)
-		control->cgroup_mode[i] = options->cgroups[i].mode;
 	/* Ports are set before the old ones go: a restarted loader leaves none ungated for a
 	 * moment. */
 	for (size_t i = 0; i < options->port_count; i++)
@@ -58,7 +56,8 @@ uint32_t table_find(struct gate_table *table, const struct gate_key *key, uint64
 		struct gate_flow *empty = NULL;
 		uint64_t seen = GATE_TAG_FREE;
 
-		for (uint32_t slot = base; slot < base + GATE_WAYS; slot++) {
+		for (uint32_t way = 0; way < GATE_WAYS; way++) {
+			uint32_t slot = base + (gate_tag_way(tag) + way) % GATE_WAYS;
 			struct gate_flow *flow = &table->flows[slot];
 			uint64_t there = __atomic_load_n(&flow->tag, __ATOMIC_ACQUIRE);
 
@@ -127,7 +126,7 @@ static void limits_store(struct gate_limits *to, const struct gate_limits *from)
 	__atomic_store_n(&to->hold_until_ns, from->hold_until_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->longest_wait_ns, from->longest_wait_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->connections, from->connections, __ATOMIC_RELAXED);
-	__atomic_store_n(&to->mode, from->mode, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->modes, from->modes, __ATOMIC_RELAXED);
 	if (++generation == 0)
 		generation = 1;
 	__atomic_store_n(&to->generation, generation, __ATOMIC_RELEASE);
@@ -181,13 +180,26 @@ int table_destination_set(struct gate_table *table, uint32_t destination,
 	return 0;
 }
 
-/* ---- counts
- * -------------------------------------------------------------------------------------- */
+/* ---- counts ---------------------------------------------------------------------- */
+
+/* Relaxed: each counter is a figure by itself. A connection changes one of these, whatever happens.
+ */
+static uint64_t flow_attempts(const struct gate_flow *flow)
+{
+	static const enum gate_counter parts[] = {GATE_PASSED,	      GATE_HELD,
+						  GATE_REFUSED_RATE,  GATE_REFUSED_HOLD,
+						  GATE_REFUSED_PLACE, GATE_PAID};
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		sum += __atomic_load_n(&flow->count[parts[i]], __ATOMIC_RELAXED);
+	return sum;
+}
 
 static void history_add(struct gate_table *table, uint32_t slot)
 {
 	struct gate_flow *flow = &table->flows[slot];
-	uint64_t attempts = __atomic_load_n(&flow->count[GATE_ATTEMPTS], __ATOMIC_RELAXED);
+	uint64_t attempts = flow_attempts(flow);
 	struct gate_history *history = table->history[slot];
 	uint64_t second = table->second % GATE_SECONDS, minute = table->second / 60 % GATE_MINUTES;
 	uint32_t n;
@@ -200,7 +212,8 @@ static void history_add(struct gate_table *table, uint32_t slot)
 		memset(history, 0, sizeof *history);
 		history->tag = flow->tag;
 	}
-	n = (uint32_t)(attempts - history->last);
+	/* One that waited and is refused leaves one count before it enters the other. */
+	n = attempts > history->last ? (uint32_t)(attempts - history->last) : 0;
 	history->last = attempts;
 	history->second[second] = n;
 	if (table->second % 60 == 0)
@@ -268,6 +281,7 @@ void table_count(const struct gate_table *table, uint32_t slot, struct gate_coun
 	ret->limits = *table_limits(table, flow);
 	ret->open = __atomic_load_n(&flow->open, __ATOMIC_RELAXED);
 	ret->adopted = flow->adopted;
+	ret->attempts = flow_attempts(flow);
 	ret->paid_open = __atomic_load_n(&flow->paid_open, __ATOMIC_RELAXED);
 	/* Relaxed: each counter is a figure by itself. */
 	for (int i = 0; i < GATE_COUNTERS; i++)

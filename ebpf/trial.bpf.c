@@ -72,22 +72,18 @@ int trial_one_flow(struct __sk_buff *skb)
 	return gate_reserve(&ask, &limits);
 }
 
-static __always_inline __u32 random_address(__u32 network, __u32 mask)
-{
-	return bpf_htonl(network | (bpf_get_prandom_u32() & mask));
-}
-
-/* All that a connect() asks: a random source, its destination by longest prefix, its flow by hash.
- */
+/* All that a connect() asks: a random source of four, its destination by longest prefix, its flow
+ * by hash. */
 SEC("tc")
 int trial_random(struct __sk_buff *skb)
 {
-	__u32 remote[4] = {0, 0, MAPPED, random_address(0x0a000000, 0x000fffff)};
+	__u32 random = bpf_get_prandom_u32();
+	__u32 remote[4] = {0, 0, MAPPED, bpf_htonl(0x0a000000 | (random & 0xfffff))};
 	struct gate_ask ask = {};
 
 	ask.now_ns = bpf_ktime_get_ns();
 	ask.key.source[2] = MAPPED;
-	ask.key.source[3] = random_address(0xc6330000, 3);
+	ask.key.source[3] = bpf_htonl(0xc6330000 | random >> 30);
 	key_destination(&ask.key, remote);
 	return gate_decide(&ask, 0);
 }

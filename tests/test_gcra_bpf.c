@@ -190,7 +190,7 @@ Test(gcra_bpf, decides_as_the_model)
 		.generation = 1,
 		.longest_wait_ns = 12 * S
 	 };
-	struct gate_limits deny = {.rate = {gcra_rate(S, 2)}, .generation = 1, .mode = GATE_DENY};
+	struct gate_limits deny = {.rate = {gcra_rate(S, 2)}, .generation = 1, .modes = gate_modes(GATE_DENY)};
 
 	if (!trial_load())
 		return;

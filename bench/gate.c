@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the eBPF gate costs.
+ *
+ *   gate [--json] [--seconds N]     as root; without, it says so and exits with 77
+ *
+ * one_flow, random_lpm   the decision, by test-run of the functions that the hooks call; what an
+ * empty program takes is part of it connect_*              a whole connect() on loopback, the
+ * median; gated and plain take turns in one process that moves between two cgroups, so that both
+ * see the same machine. The ratio is the median of the pairs' ratios.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "ebpf/gate_loader.h"
+#include "shm/gcra.h"
+
+#if __has_include("ebpf/trial.skel.h")
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "ebpf/trial.skel.h"
+
+#define REPEAT	 10000
+#define CONNECTS 400
+#define ROUNDS	 31
+
+static int json;
+static double seconds = 1; /* scales the rounds */
+static char plain_cgroup[512], gated_cgroup[512];
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static double median(double *values, size_t count)
+{
+	qsort(values, count, sizeof *values, by_size);
+	return values[count / 2];
+}
+
+static void result(const char *name, double ns, double ratio)
+{
+	if (json)
+		printf("{\"case\": \"%s\", \"ns\": %.1f, \"mps\": %.3f", name, ns, 1000 / ns);
+	else
+		printf("%-28s %10.1f ns %8.3f M/s", name, ns, 1000 / ns);
+	if (ratio > 0)
+		printf(json ? ", \"ratio\": %.4f" : "   x %.4f of plain", ratio);
+	printf(json ? "}\n" : "\n");
+	fflush(stdout);
+}
+
+/* ---- decisions ------------------------------------------------------------------- */
+
+static double run_ns(const struct bpf_program *program)
+{
+	double took[151];
+
+	for (size_t i = 0; i < sizeof took / sizeof *took; i++) {
+		char packet[64] = {0};
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet,
+			    .data_size_in = sizeof packet, .repeat = REPEAT);
+
+		if (bpf_prog_test_run_opts(bpf_program__fd(program), &opts))
+			return 0;
+		took[i] = opts.duration;
+	}
+	return median(took, sizeof took / sizeof *took);
+}
+
+/* 4,096 prefixes that cover an IPv4 /12, of 2,047 destinations with limits of their own. */
+static void prefixes_fill(const struct trial_bpf *skel)
+{
+	for (uint32_t i = 0; i < 4096; i++) {
+		struct gate_prefix4 prefix = {.bits = 24, .address = htonl(0x0a000000 | i << 8)};
+		uint32_t id = 1 + i % 2047;
+		struct gate_limits limits = {.rate = {gcra_rate(1, 1000000)}, .generation = 1};
+
+		bpf_map_update_elem(bpf_map__fd(skel->maps.prefixes4), &prefix, &id, BPF_ANY);
+		bpf_map_update_elem(bpf_map__fd(skel->maps.destinations), &id, &limits, BPF_ANY);
+	}
+}
+
+/* Each flow its own limits, as the sidecar sets them. */
+static void flows_limit(const struct trial_bpf *skel)
+{
+	uint32_t count = bpf_map__max_entries(skel->maps.flows);
+	struct gate_flow *flows = mmap(NULL, count * sizeof *flows, PROT_READ | PROT_WRITE,
+				       MAP_SHARED, bpf_map__fd(skel->maps.flows), 0);
+
+	if (flows == MAP_FAILED)
+		return;
+	for (uint32_t i = 0; i < count; i++) {
+		flows[i].limits.rate[0] = gcra_rate(1, 1000000);
+		flows[i].limits.generation = flows[i].ready != 0;
+	}
+	munmap(flows, count * sizeof *flows);
+}
+
+static void decisions(void)
+{
+	struct gate_control control = {.longest_wait_ns = 12000000000, .hz = 250};
+	struct gate_limits limits = {.rate = {gcra_rate(1, 1000000)}, .generation = 1};
+	struct trial_bpf *skel = trial_bpf__open();
+	uint32_t zero = 0;
+
+	if (!skel)
+		return;
+	bpf_map__set_max_entries(skel->maps.flows, 65536);
+	skel->rodata->gate_buckets_mask = 65536 / GATE_WAYS - 1;
+	if (trial_bpf__load(skel))
+		return;
+	control.cgroup_mode[0] = GATE_PACE;
+	bpf_map_update_elem(bpf_map__fd(skel->maps.control), &zero, &control, BPF_ANY);
+	bpf_map_update_elem(bpf_map__fd(skel->maps.destinations), &zero, &limits, BPF_ANY);
+	prefixes_fill(skel);
+	result("empty", run_ns(skel->progs.trial_empty), 0);
+	result("one_flow", run_ns(skel->progs.trial_one_flow), 0);
+	result("one_flow_whole", run_ns(skel->progs.trial_whole), 0);
+	run_ns(skel->progs.trial_random); /* claims the flows */
+	flows_limit(skel);
+	result("random_lpm", run_ns(skel->progs.trial_random), 0);
+	trial_bpf__destroy(skel);
+}
+
+/* ---- connect() ------------------------------------------------------------------- */
+
+static void join(const char *cgroup)
+{
+	char path[600];
+	int fd;
+
+	snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || dprintf(fd, "%d", (int)getpid()) < 0)
+		perror(path);
+	close(fd);
+}
+
+static struct sockaddr_in loopback(uint32_t host, uint16_t port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET,
+				    .sin_port = htons(port),
+				    .sin_addr.s_addr = htonl(0x7f000000 | host)};
+}
+
+/* Accepts in a process of its own, outside of the gated cgroup. */
+static pid_t receiver(int listener)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+static int listen_any(uint16_t *ret_port)
+{
+	struct sockaddr_in at = loopback(1, 0);
+	socklen_t size = sizeof at;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	bind(fd, (struct sockaddr *)&at, sizeof at);
+	listen(fd, 4096);
+	getsockname(fd, (struct sockaddr *)&at, &size);
+	*ret_port = ntohs(at.sin_port);
+	return fd;
+}
+
+/* Sockets belong to the cgroup in which they were made, wherever their maker goes: so sockets of
+ * both cgroups are made first, and then connect in turns, one by one. */
+static void sockets_make(const char *cgroup, int fds[CONNECTS])
+{
+	struct sockaddr_in from = loopback(2, 0);
+	struct linger linger = {.l_onoff = 1};
+	int one = 1;
+
+	join(cgroup);
+	for (size_t i = 0; i < CONNECTS; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		setsockopt(fds[i], IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+		bind(fds[i], (struct sockaddr *)&from, sizeof from);
+	}
+}
+
+static double connect_ns(int fd, uint16_t port)
+{
+	struct sockaddr_in to = loopback(1, port);
+	uint64_t start = now();
+	double took;
+
+	if (connect(fd, (struct sockaddr *)&to, sizeof to)) {
+		/* Refused: timed as well. */
+	}
+	took = (double)(now() - start);
+	close(fd);
+	return took;
+}
+
+static void round_run(uint16_t port, double *ret_plain, double *ret_gated)
+{
+	static double plain[CONNECTS], gated[CONNECTS];
+	static int plain_fds[CONNECTS], gated_fds[CONNECTS];
+
+	sockets_make(plain_cgroup, plain_fds);
+	sockets_make(gated_cgroup, gated_fds);
+	for (size_t i = 0; i < CONNECTS; i++) {
+		/* Who goes first changes, so that what one leaves behind is shared out. */
+		if (i % 2)
+			gated[i] = connect_ns(gated_fds[i], port);
+		plain[i] = connect_ns(plain_fds[i], port);
+		if (i % 2 == 0)
+			gated[i] = connect_ns(gated_fds[i], port);
+	}
+	*ret_plain = median(plain, CONNECTS);
+	*ret_gated = median(gated, CONNECTS);
+}
+
+static void pairs(const char *name, uint16_t port, struct gate *gate, double *ret_plain)
+{
+	size_t rounds = (size_t)(ROUNDS * seconds) + 1;
+	double *plain = calloc(rounds, sizeof *plain), *gated = calloc(rounds, sizeof *gated);
+	double *ratio = calloc(rounds, sizeof *ratio);
+
+	for (size_t i = 0; i < rounds; i++) {
+		round_run(port, &plain[i], &gated[i]);
+		ratio[i] = gated[i] / plain[i];
+		gate_consume(gate);
+	}
+	*ret_plain = median(plain, rounds);
+	result(name, median(gated, rounds), median(ratio, rounds));
+	free(plain);
+	free(gated);
+	free(ratio);
+}
+
+static void limit(struct gate *gate, uint64_t rate)
+{
+	struct gate_limits limits = {.rate = {rate}};
+
+	gate_destination_set(gate, 0, &limits, now());
+}
+
+static struct gate *gate_in(uint32_t mode, uint16_t port)
+{
+	struct gate_cgroup cgroup = {gated_cgroup, mode};
+	struct gate_options options = {
+		.cgroups = &cgroup, .cgroup_count = 1, .ports = &port, .port_count = 1};
+	struct gate *gate = NULL;
+	char why[256];
+
+	if (gate_open(&options, &gate, why, sizeof why)) {
+		fprintf(stderr, "%s\n", why);
+		exit(1);
+	}
+	limit(gate, gcra_rate(1000, 1000000));
+	return gate;
+}
+
+static void connects(uint16_t port, uint16_t other)
+{
+	double plain, ignored;
+	struct gate *gate = gate_in(GATE_PACE, port);
+
+	pairs("connect_gated", port, gate, &plain);
+	result("connect_plain", plain, 0);
+	pairs("connect_other_port_pace", other, gate, &ignored);
+	gate_close(gate, 1);
+	gate = gate_in(GATE_OBSERVE, port);
+	pairs("connect_observe", port, gate, &ignored);
+	pairs("connect_other_port", other, gate, &ignored);
+	gate_close(gate, 1);
+	gate = gate_in(GATE_DENY, port);
+	pairs("connect_deny", port, gate, &ignored);
+	pairs("connect_other_port_deny", other, gate, &ignored);
+	limit(gate, gcra_rate(3600000000000, 1));
+	pairs("connect_refused", port, gate, &ignored);
+	gate_close(gate, 1);
+}
+
+static int cgroups_make(void)
+{
+	char line[1024], root[256] = "";
+	FILE *mounts = fopen("/proc/self/mounts", "re");
+
+	while (mounts && fgets(line, sizeof line, mounts))
+		if (strstr(line, " cgroup2 "))
+			sscanf(line, "%*s %255s", root);
+	if (mounts)
+		fclose(mounts);
+	snprintf(plain_cgroup, sizeof plain_cgroup, "%s/tollgate-bench-plain-%d", root,
+		 (int)getpid());
+	snprintf(gated_cgroup, sizeof gated_cgroup, "%s/tollgate-bench-gated-%d", root,
+		 (int)getpid());
+	return root[0] && !mkdir(plain_cgroup, 0755) && !mkdir(gated_cgroup, 0755) ? 0 : -1;
+}
+
+static void cgroups_remove(const char *home)
+{
+	join(home);
+	rmdir(plain_cgroup);
+	rmdir(gated_cgroup);
+}
+
+/* The cgroup v2 folder that this process stands in. */
+static void cgroup_home(char *home, size_t size)
+{
+	char line[1024], *slash = strrchr(strcpy(line, plain_cgroup), '/');
+	FILE *file = fopen("/proc/self/cgroup", "re");
+
+	*slash = '\0';
+	snprintf(home, size, "%s", line);
+	while (file && fgets(line, sizeof line, file)) {
+		if (!strncmp(line, "0::", 3)) {
+			line[strcspn(line, "\n")] = '\0';
+			snprintf(home + strlen(home), size - strlen(home), "%s", line + 3);
+		}
+	}
+	if (file)
+		fclose(file);
+}
+
+int main(int argc, char **argv)
+{
+	uint16_t port, other;
+	char why[256], home[2048];
+	int listeners[2];
+	pid_t pids[2];
+
+	for (int i = 1; i < argc; i++) {
+		json |= !strcmp(argv[i], "--json");
+		if (!strcmp(argv[i], "--seconds") && i + 1 < argc)
+			seconds = atof(argv[i + 1]);
+		if (!strcmp(argv[i], "--quick"))
+			seconds = 0.3;
+	}
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){8192, 8192});
+	if (gate_probe(why, sizeof why)) {
+		printf("SKIP: %s\n", why);
+		return 77;
+	}
+	decisions();
+	listeners[0] = listen_any(&port);
+	listeners[1] = listen_any(&other);
+	for (int i = 0; i < 2; i++)
+		pids[i] = receiver(listeners[i]);
+	if (!cgroups_make()) {
+		cgroup_home(home, sizeof home);
+		connects(port, other);
+		cgroups_remove(home);
+	}
+	for (int i = 0; i < 2; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	return 0;
+}
+
+#else
+
+int main(void)
+{
+	printf("SKIP: built without BPF\n");
+	return 77;
+}
+
+#endif
