@@ -249,5 +249,6 @@ size_t reply_line_fold(unsigned code, unsigned enhanced, const char *text, size_
 		out[to++] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : (char)c;
 		word = false;
 	}
+	out[to++] = '\n';
 	return to;
 }

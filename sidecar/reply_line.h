@@ -37,7 +37,8 @@ size_t reply_line_enhanced(const char *text, size_t len, unsigned *ret_enhanced)
 
 /* Writes "451 4.7.650 text" in the one form that patterns are written for: ASCII lower case (Cyrillic too), accents
  * taken off Latin letters (UTF-8, or Latin-1 where it is not UTF-8), one space for each run of blanks,
- * line ends and control characters, and without the codes that are repeated on each line of the reply.
+ * line ends and control characters, without the codes that are repeated on each line of the reply, and
+ * a line feed at the end.
  * `out` has room for REPLY_FOLDED_MAX bytes. Returns the length; no NUL is written. */
 size_t reply_line_fold(unsigned code, unsigned enhanced, const char *text, size_t len, char *out);
 

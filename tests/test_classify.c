@@ -84,7 +84,8 @@ Test(reply_line, folds_to_one_form)
 		size_t len = strlen(rows[i].text), n;
 
 		n = reply_line_fold(rows[i].code, rows[i].enhanced, guard_copy(rows[i].text, len), len, out);
-		cr_expect(n == strlen(rows[i].folded) && memcmp(out, rows[i].folded, n) == 0,
+		cr_expect(n == strlen(rows[i].folded) + 1 && memcmp(out, rows[i].folded, n - 1) == 0 &&
+				  out[n - 1] == '\n',
 			  "row %zu: \"%.*s\"", i, (int)n, out);
 	}
 }
