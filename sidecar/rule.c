@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine: a table of what each rule remembers of each flow, and the verdict on a reply.
+ *
+ * A hold that fires again within a day of its last end doubles, up to the rule's hold_max; replies that
+ * come while it stands were on their way already, and change nothing. Memories that can no longer
+ * matter are dropped when the table would otherwise grow, so it is bounded by the flows of the last day
+ * (or of the longest period that a rule asks for).
+ */
+#include "sidecar/rule.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/rule_set.h"
+#include "sidecar/rule_window.h"
+#include "sidecar/units.h"
+
+struct memory {
+	uint64_t rule, flow; /* the key */
+	uint64_t used_ns, keep_ns; /* used last, and to be kept for so long */
+	uint64_t hold_ns, held_until_ns;
+	uint64_t alert_until_ns; /* the alert stands until then */
+	struct rule_window window;
+};
+
+struct rule_engine {
+	struct memory **slots; /* linear probing, at most half full */
+	size_t count, room;
+	int64_t wall_offset_ns;
+};
+
+int rule_engine_create(int64_t wall_offset_ns, struct rule_engine **ret_engine)
+{
+	struct rule_engine *engine = calloc(1, sizeof(*engine));
+
+	if (engine == NULL)
+		return -ENOMEM;
+	engine->wall_offset_ns = wall_offset_ns;
+	*ret_engine = engine;
+	return 0;
+}
+
+void rule_engine_free(struct rule_engine *engine)
+{
+	if (engine == NULL)
+		return;
+	for (size_t i = 0; i < engine->room; i++)
+		free(engine->slots[i]);
+	free(engine->slots);
+	free(engine);
+}
+
+size_t rule_engine_windows(const struct rule_engine *engine)
+{
+	return engine->count;
+}
+
+static size_t slot_find(struct memory *const *slots, size_t room, uint64_t rule, uint64_t flow)
+{
+	uint64_t h = (rule ^ (flow << 32 | flow >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
+	size_t slot = (size_t)(h >> 20) & (room - 1);
+
+	while (slots[slot] != NULL && (slots[slot]->rule != rule || slots[slot]->flow != flow))
+		slot = (slot + 1) & (room - 1);
+	return slot;
+}
+
+static bool memory_old(const struct memory *memory, uint64_t now_ns)
+{
+	return now_ns > memory->used_ns && now_ns - memory->used_ns > memory->keep_ns &&
+	       now_ns > memory->held_until_ns && now_ns > memory->alert_until_ns;
+}
+
+/* Into a table of a fitting size, without what is too old to matter. */
+static int engine_rebuild(struct rule_engine *engine, uint64_t now_ns)
+{
+	size_t kept = 0, room = 64;
+	struct memory **slots;
+
+	for (size_t i = 0; i < engine->room; i++)
+		kept += engine->slots[i] != NULL && !memory_old(engine->slots[i], now_ns);
+	while (room < 4 * (kept + 1))
+		room *= 2;
+	slots = calloc(room, sizeof(struct memory *));
+	if (slots == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < engine->room; i++) {
+		struct memory *memory = engine->slots[i];
+
+		if (memory == NULL)
+			continue;
+		if (memory_old(memory, now_ns))
+			free(memory);
+		else
+			slots[slot_find(slots, room, memory->rule, memory->flow)] = memory;
+	}
+	free(engine->slots);
+	engine->slots = slots;
+	engine->room = room;
+	engine->count = kept;
+	return 0;
+}
+
+static struct memory *memory_find(const struct rule_engine *engine, uint64_t rule, uint64_t flow)
+{
+	return engine->room == 0 ? NULL : engine->slots[slot_find(engine->slots, engine->room, rule, flow)];
+}
+
+static struct memory *memory_get(struct rule_engine *engine, const struct compiled_rule *rule, uint64_t flow,
+				 uint64_t now_ns)
+{
+	struct memory *memory = memory_find(engine, rule->name_hash, flow);
+	size_t slot;
+
+	if (memory == NULL) {
+		if (2 * (engine->count + 1) > engine->room && engine_rebuild(engine, now_ns) != 0)
+			return NULL;
+		memory = calloc(1, sizeof(*memory));
+		if (memory == NULL)
+			return NULL;
+		memory->rule = rule->name_hash;
+		memory->flow = flow;
+		slot = slot_find(engine->slots, engine->room, memory->rule, flow);
+		engine->slots[slot] = memory;
+		engine->count++;
+	}
+	if (now_ns > memory->used_ns)
+		memory->used_ns = now_ns;
+	memory->keep_ns = 2 * (rule->trigger.period_ns > UNITS_DAY_NS ? rule->trigger.period_ns : UNITS_DAY_NS);
+	return memory;
+}
+
+/* ---- verdict ---------------------------------------------------------------------------------- */
+static bool stricter(enum rule_action_kind kind, double value, double than)
+{
+	return kind == RULE_HOLD || kind == RULE_STEP_BACK ? value > than : value < than;
+}
+
+/* How long to hold now: doubled if the last hold ended less than a day ago. */
+static double hold_next(struct memory *memory, const struct rule_plan *plan, uint64_t now_ns)
+{
+	uint64_t hold_ns = (uint64_t)plan->value[RULE_HOLD];
+
+	if (memory->hold_ns != 0 && now_ns < memory->held_until_ns + UNITS_DAY_NS)
+		hold_ns = memory->hold_ns > plan->hold_max_ns / 2 ? plan->hold_max_ns : 2 * memory->hold_ns;
+	if (hold_ns < (uint64_t)plan->value[RULE_HOLD])
+		hold_ns = (uint64_t)plan->value[RULE_HOLD];
+	memory->hold_ns = hold_ns;
+	memory->held_until_ns = now_ns + hold_ns;
+	return (double)hold_ns;
+}
+
+static void effect_take(struct rule_verdict *verdict, enum rule_action_kind kind, const struct rule *rule,
+			double value, uint64_t until_ns)
+{
+	struct rule_effect *effect = &verdict->effect[kind];
+
+	if (effect->rule == NULL || stricter(kind, value, effect->value))
+		*effect = (struct rule_effect){rule, value, until_ns};
+}
+
+static void rule_fires(const struct compiled_rule *rule, unsigned index, struct memory *memory,
+		       uint64_t now_ns, struct rule_verdict *verdict)
+{
+	const struct rule_plan *plan = &rule->plan;
+
+	if (verdict->fired_count++ < RULE_FIRED_MAX)
+		verdict->fired[verdict->fired_count - 1] = index;
+	for (int kind = 0; kind < RULE_ACTIONS; kind++) {
+		double value = plan->value[kind];
+		uint64_t until_ns = now_ns + plan->until_ns;
+
+		if (!plan->does[kind] || kind == RULE_ALERT)
+			continue;
+		if (kind == RULE_HOLD) {
+			value = hold_next(memory, plan, now_ns);
+			until_ns = memory->held_until_ns;
+		}
+		effect_take(verdict, kind, rule->rule, value, until_ns);
+	}
+	if (plan->does[RULE_ALERT]) {
+		if (now_ns >= memory->alert_until_ns && verdict->alert_count < RULE_FIRED_MAX) {
+			verdict->alert[verdict->alert_count++] = index;
+			effect_take(verdict, RULE_ALERT, rule->rule, 0, now_ns + plan->until_ns);
+		}
+		memory->alert_until_ns = now_ns + plan->until_ns;
+	}
+}
+
+static bool counts_attempts(const struct compiled_rule *rule)
+{
+	return rule->trigger.kind == RULE_RATIO || rule->trigger.kind == RULE_GROWTH;
+}
+
+/* Days begin at the wall clock's midnight (UTC); all else runs on the clock that is given. */
+static uint64_t window_time(const struct rule_engine *engine, const struct compiled_rule *rule, uint64_t now_ns)
+{
+	return rule->trigger.kind == RULE_GROWTH ? now_ns + (uint64_t)engine->wall_offset_ns : now_ns;
+}
+
+int rule_evaluate(struct rule_engine *engine, const struct rule_set *set, const struct rule_flow *flow,
+		  const struct rule_reply *reply, uint64_t now_ns, struct rule_verdict *ret_verdict)
+{
+	*ret_verdict = (struct rule_verdict){.fired_count = 0};
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct compiled_rule *rule = &set->rules[i];
+		bool hit = rule_matches_reply(rule, i, reply);
+		struct memory *memory;
+
+		if ((!hit && !counts_attempts(rule)) || !rule_covers_flow(rule, flow))
+			continue;
+		memory = memory_get(engine, rule, flow->id, now_ns);
+		if (memory == NULL) {
+			*ret_verdict = (struct rule_verdict){.fired_count = 0};
+			return -ENOMEM;
+		}
+		if (hit && rule->plan.does[RULE_HOLD] && now_ns < memory->held_until_ns)
+			continue;
+		if (rule_window_add(&memory->window, &rule->trigger, 1, hit, window_time(engine, rule, now_ns)))
+			rule_fires(rule, i, memory, now_ns, ret_verdict);
+	}
+	return 0;
+}
+
+int rule_attempts(struct rule_engine *engine, const struct rule_set *set, const struct rule_flow *flow,
+		  uint32_t attempts, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct compiled_rule *rule = &set->rules[i];
+		struct memory *memory;
+
+		if (!counts_attempts(rule) || !rule_covers_flow(rule, flow))
+			continue;
+		memory = memory_get(engine, rule, flow->id, now_ns);
+		if (memory == NULL)
+			return -ENOMEM;
+		rule_window_add(&memory->window, &rule->trigger, attempts, 0, window_time(engine, rule, now_ns));
+	}
+	return 0;
+}
+
+/* ---- in words --------------------------------------------------------------------------------- */
+static int describe_rule(const struct rule_engine *engine, const struct compiled_rule *rule,
+			 const struct memory *memory, uint64_t now_ns, char *text, size_t size)
+{
+	char trigger[64], left[64] = "";
+	uint32_t attempts, hits;
+
+	rule_window_sum(&memory->window, &rule->trigger, window_time(engine, rule, now_ns), &attempts, &hits);
+	rule_trigger_text(&rule->trigger, trigger, sizeof(trigger));
+	if (memory->held_until_ns > now_ns)
+		units_duration_text((memory->held_until_ns - now_ns) / UNITS_SECOND_NS * UNITS_SECOND_NS, left,
+				    sizeof(left));
+	return snprintf(text, size, "%s (%s): %u replies%s%s%s\n", rule->rule->name, trigger, hits,
+			left[0] ? "; held for another " : "", left,
+			memory->alert_until_ns > now_ns ? "; alert stands" : "");
+}
+
+int rule_describe(const struct rule_engine *engine, const struct rule_set *set, const struct rule_flow *flow,
+		  uint64_t now_ns, char *text, size_t size)
+{
+	int len = 0;
+
+	if (size > 0)
+		text[0] = '\0';
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct memory *memory = memory_find(engine, set->rules[i].name_hash, flow->id);
+		size_t at = (size_t)len < size ? (size_t)len : size;
+
+		if (memory != NULL && rule_covers_flow(&set->rules[i], flow))
+			len += describe_rule(engine, &set->rules[i], memory, now_ns, text + at, size - at);
+	}
+	return len;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A rule compiled, for rule.c alone; its public side is in rule.h.
+ */
+#ifndef SIDECAR_RULE_SET_H
+#define SIDECAR_RULE_SET_H
+
+#include "sidecar/rule.h"
+
+struct compiled_rule {
+	const struct rule *rule;
+	uint64_t name_hash;
+	uint32_t classes, limits; /* a bit each */
+	struct rule_range *codes, *enhanced;
+	struct rule_trigger trigger;
+	struct rule_plan plan;
+};
+
+struct rule_set {
+	unsigned count;
+	struct compiled_rule rules[];
+};
+
+/* Whether it asks for this source, destination and pool, or for none. */
+bool rule_covers_flow(const struct compiled_rule *rule, const struct rule_flow *flow);
+
+/* Whether it asks for this reply: class, limit, codes and text. */
+bool rule_matches_reply(const struct compiled_rule *rule, unsigned index, const struct rule_reply *reply);
+
+#endif
