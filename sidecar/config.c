@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "shm/destination.h"
+#include "shm/tollgate.h"
 #include "sidecar/builtin.h"
 #include "sidecar/config_schema.h"
 
@@ -109,7 +110,7 @@ static void check_system(const struct config_checking *checking)
 	if (segment->group && !getgrnam(segment->group))
 		config_warning(checking, config_place(checking, "segment.group"),
 			       "'%.60s': this system knows no such group", segment->group);
-	if (segment->path && segment->path[0] != '/')
+	if (segment->path[0] != '/')
 		config_error(checking, config_place(checking, "segment.path"),
 			     "must be an absolute path, such as /dev/shm/tollgate");
 }
@@ -130,16 +131,26 @@ static int load_base(const struct config_checking *checking)
 		    checking->list, true, &config->base, checking->report);
 }
 
+static char *copy_text(struct config *config, const char *text)
+{
+	char *copy = config_allocate(config, 1, strlen(text) + 1);
+
+	if (copy)
+		strcpy(copy, text);
+	return copy;
+}
+
 /* All that comes after the schema. Only -ENOMEM and errors of the built-in file come back. */
 static int check(const struct config_checking *checking)
 {
 	struct config *config = checking->config;
 	int rc;
 
-	config->file = config_allocate(config, 1, strlen(checking->file) + 1);
-	if (!config->file)
+	config->file = copy_text(config, checking->file);
+	if (!config->segment.path)
+		config->segment.path = copy_text(config, TG_SEGMENT_DEFAULT);
+	if (!config->file || !config->segment.path)
 		return -ENOMEM;
-	strcpy(config->file, checking->file);
 	config_read_values(checking);
 	rc = load_base(checking);
 	if (rc == 0)

@@ -120,9 +120,9 @@ struct config_range {
 /* ---- the sections ---------------------------------------------------------------------------- */
 
 struct config_segment {
-	char *path;
-	char *group;
-	char *owner;
+	char *path;  /* never NULL */
+	char *group; /* NULL: not written */
+	char *owner; /* the same */
 	struct config_value flows;
 	struct config_value workers;
 	struct config_value ring;    /* records a worker, a power of two */

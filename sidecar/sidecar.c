@@ -92,6 +92,7 @@ static void log_settings(const struct config *config)
 {
 	static const enum log_level levels[] = {[CONFIG_LOG_ERROR] = LOG_LEVEL_ERROR,
 						[CONFIG_LOG_WARNING] = LOG_LEVEL_WARNING,
+						[CONFIG_LOG_NOTICE] = LOG_LEVEL_NOTICE,
 						[CONFIG_LOG_INFO] = LOG_LEVEL_INFO,
 						[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG};
 

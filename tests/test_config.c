@@ -221,6 +221,7 @@ Test(file, without_builtin_has_only_its_own)
 
 	cr_assert(config, "%s", problem(0));
 	cr_expect_eq(config->effective_count, 1);
+	cr_expect_str_eq(config->segment.path, "/dev/shm/tollgate");
 	cr_expect_null(config->base);
 	config_free(config);
 }
