@@ -100,7 +100,7 @@ $(B)/%.o: %.c Makefile | build/.deps-build
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TG_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/tests/%.o $(B)/bench/%.o: | build/.deps-test build/.deps-bench
+$(call obj,$(TEST_SRC) $(STRESS_SRC) $(BENCH_SRC) $(BENCH_LIB)): | build/.deps-test build/.deps-bench
 
 # The files that are compiled in (.incbin) are found by name from the top of the tree.
 $(B)/sidecar/builtin.o: $(DATA)
