@@ -258,9 +258,10 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 	struct tg_reservation taken = {.flow = *flow, .taken_ns = now_ns, .traffic = traffic, .n = n};
 	struct tg_verdict verdict;
 
-	if (special != TG_ADMITTED)
+	if (special != TG_ADMITTED) {
 		verdict = verdict_special(special, now_ns);
-	else
+		taken.n = 0; /* nothing was charged: nothing is to be given back */
+	} else
 		verdict = decide_reserve(&tg->view, flow, traffic, n, now_ns,
 					 max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + max_wait_ns,
 					 &taken.left);

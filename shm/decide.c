@@ -11,16 +11,15 @@
 #include <errno.h>
 
 #include "shm/decide_plain.h"
+#include "shm/express.h"
 #include "shm/pause.h"
 #include "shm/window.h"
 
 enum charge_kind { CHARGE_RATE, CHARGE_HOUR, CHARGE_DAY, CHARGE_EXPRESS };
 
 #define LEVELS	    4
-#define CHARGES_MAX (LEVELS * 3 + 1)
+#define CHARGES_MAX (LEVELS * 3 + 1) /* rate, hour, day; and the flow's reserve */
 #define RETRIES	    8
-/* A guess of when to ask again where nobody can know. */
-#define ESTIMATE_NS (WINDOW_SECOND_NS / 10)
 
 struct level {
 	const struct layout_limits *limits;
@@ -34,9 +33,9 @@ struct charge {
 	_Atomic uint64_t *word;
 	uint64_t seen;
 	uint64_t next;
-	uint64_t rate;	    /* of a rate */
-	uint64_t period_ns; /* of an express rate: its interval */
-	uint32_t cap;	    /* of a window */
+	uint64_t rate;	    /* of a rate; 0: an overtaker, which has been counted before */
+	uint64_t period_ns; /* of a reserve; of an overtaker what it adds */
+	uint32_t cap;	    /* of a window or reserve */
 	uint32_t period;
 	enum charge_kind kind;
 };
@@ -51,6 +50,7 @@ struct question {
 	uint32_t flags;
 	uint32_t charges;
 	uint32_t room;
+	bool forfeited; /* a charge could not be given back: enough for one call */
 	struct charge charge[CHARGES_MAX];
 };
 
@@ -108,17 +108,33 @@ static void check_hold(struct question *q, const struct level *level, uint64_t f
 		question_refuse(q, level_reason(level, TG_REFUSED_HOLD), until);
 }
 
-/* The interval at which transactional mail may overtake reservations: see decide.h. 0: not at all. */
-static uint64_t express_interval(const struct question *q, const struct level *level, uint32_t *ret_reserve)
+/* The reserve of a flow, for what may use it; 0: there is none. */
+static uint32_t reserve_of(const struct question *q, const struct level *level, uint64_t rate, uint64_t *ret_period_ns)
 {
-	uint64_t whole = load(&level->limits->rate[TG_TRANSACTIONAL]);
-	uint64_t engaged = load(&level->limits->rate[TG_ENGAGED]);
-	uint32_t reserve = gcra_burst(whole) - gcra_burst(engaged);
+	uint32_t engaged = gcra_burst(load(&level->limits->rate[TG_ENGAGED]));
+	uint32_t reserve = gcra_burst(rate) > engaged ? gcra_burst(rate) - engaged : 0;
+	uint64_t span;
 
-	if (q->traffic != TG_TRANSACTIONAL || gcra_burst(whole) <= gcra_burst(engaged) || q->n > reserve)
+	/* Parents have no reservations to overtake. */
+	if (q->traffic != TG_TRANSACTIONAL || level->refusal != TG_REFUSED_RATE)
 		return 0;
-	*ret_reserve = reserve;
-	return (q->view->reserve_longest_ns + reserve * gcra_interval(whole)) / reserve + 1;
+	reserve = reserve < EXPRESS_COUNT_MAX ? reserve : EXPRESS_COUNT_MAX;
+	span = reserve * gcra_interval(rate);
+	*ret_period_ns = span + (span > q->view->reserve_longest_ns ? span : q->view->reserve_longest_ns);
+	return reserve;
+}
+
+/* The word of the reserve, mended if it is damaged. */
+static uint64_t express_seen(const struct question *q, const struct level *level)
+{
+	uint64_t seen = load(&level->counters->express);
+	uint64_t sound = express_sound(seen, q->now_ns);
+
+	if (sound == seen || seen == LAYOUT_POISON)
+		return seen;
+	atomic_compare_exchange_strong_explicit(&level->counters->express, &seen, sound, memory_order_relaxed,
+						memory_order_relaxed);
+	return sound;
 }
 
 /* May it overtake what was reserved ahead of now? Adds both charges, or says when. */
@@ -127,24 +143,47 @@ static bool check_express(struct question *q, const struct level *level, uint64_
 {
 	uint64_t reserved = load(&level->counters->reserved_until);
 	uint64_t interval = gcra_interval(rate);
-	uint64_t express = load(&level->counters->express);
-	uint32_t reserve = 0;
-	uint64_t gap, earliest;
+	uint64_t period, earliest, next = 0, express;
+	uint32_t reserve;
 
-	if (reserved <= q->now_ns || (gap = express_interval(q, level, &reserve)) == 0 ||
-	    gcra_earliest(tat, interval, gcra_burst(rate), q->n) > reserved)
+	if (reserved <= q->now_ns || tat == LAYOUT_POISON || gcra_earliest(tat, interval, gcra_burst(rate), q->n) > reserved)
 		return false;
-	earliest = gcra_earliest(express, gap, reserve, q->n);
-	if (earliest > q->now_ns) {
+	reserve = reserve_of(q, level, rate, &period);
+	express = express_seen(q, level);
+	if (reserve == 0 || express == LAYOUT_POISON)
+		return false;
+	if (!express_charge(express, q->now_ns, period, reserve, q->n, &next, &earliest)) {
 		*at_ns = earliest < *at_ns ? earliest : *at_ns;
 		return false;
 	}
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->express, .seen = express,
-		.next = gcra_charge(express, q->now_ns, gap, q->n), .rate = reserve, .period_ns = gap,
-		.kind = CHARGE_EXPRESS};
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->express, .seen = express, .next = next,
+		.period_ns = period, .cap = reserve, .kind = CHARGE_EXPRESS};
 	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
-		.next = tat + q->n * interval, .rate = 0, .kind = CHARGE_RATE};
+		.next = tat + q->n * interval, .period_ns = q->n * interval, .kind = CHARGE_RATE};
 	return true;
+}
+
+/* The charge of a rate at `slot_ns`. Where engaged mail would have had to wait it uses the reserve, and
+ * that is counted; where it would not, the charge says so: should somebody be faster, it is worked out
+ * anew before the reserve is touched. */
+static void charge_rate(struct question *q, const struct level *level, uint64_t rate, uint64_t tat, uint64_t slot_ns)
+{
+	uint64_t interval = gcra_interval(rate), period = 0, next = 0, never;
+	uint32_t reserve = reserve_of(q, level, rate, &period);
+	uint32_t engaged = gcra_burst(load(&level->limits->rate[TG_ENGAGED]));
+	uint64_t under = rate;
+
+	if (reserve > 0 && q->n <= engaged && gcra_earliest(tat, interval, engaged, q->n) <= slot_ns)
+		under = (uint64_t)engaged << 32 | (uint32_t)rate;
+	else if (reserve > 0) {
+		uint64_t express = express_seen(q, level);
+
+		express_charge(express, q->now_ns, period, EXPRESS_ANY, q->n, &next, &never);
+		q->charge[q->charges++] = (struct charge){.word = &level->counters->express, .seen = express,
+			.next = next, .period_ns = period, .cap = EXPRESS_ANY, .kind = CHARGE_EXPRESS};
+	}
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
+		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = under, .kind = CHARGE_RATE};
 }
 
 /* A TAT that lies further ahead than any charge can have brought it was written by a broken process: it
@@ -188,8 +227,7 @@ static void check_rate(struct question *q, const struct level *level)
 	uint64_t room = tat > q->now_ns ? burst - (tat - q->now_ns + interval - 1) / interval : burst;
 
 	q->room = room < q->room ? (uint32_t)room : q->room;
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
-		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = rate, .kind = CHARGE_RATE};
+	charge_rate(q, level, rate, tat, q->now_ns);
 }
 
 /* The count of the period that word is in; a later period than ours stays (numbers never go back). False:
@@ -253,48 +291,74 @@ static void check_level(struct question *q, const struct level *level)
 		check_window(q, level, flags, CHARGE_DAY);
 }
 
-/* Takes one charge; where somebody was faster it is worked out again. False: the limit refuses now. */
+/* Works a charge out again after somebody was faster. False: the limit refuses now. */
+static bool charge_again(struct charge *c, const struct question *q)
+{
+	uint64_t never;
+	uint32_t period, count;
+
+	/* A segment that was retired meanwhile: no charge there counts any more. */
+	if (c->seen == LAYOUT_POISON)
+		return false;
+	switch (c->kind) {
+	case CHARGE_RATE:
+		if (c->rate == 0) {
+			c->next = c->seen + c->period_ns;
+			return true;
+		}
+		c->next = gcra_charge(c->seen, q->now_ns, gcra_interval(c->rate), q->n);
+		return gcra_earliest(c->seen, gcra_interval(c->rate), gcra_burst(c->rate), q->n) <= q->now_ns;
+	case CHARGE_EXPRESS:
+		return express_charge(c->seen, q->now_ns, c->period_ns, c->cap, q->n, &c->next, &never);
+	default:
+		period = (uint32_t)(c->seen >> 32);
+		count = period < c->period ? 0 : (uint32_t)c->seen;
+		c->next = (uint64_t)(period > c->period ? period : c->period) << 32 | (count + q->n);
+		return (uint64_t)count + q->n <= c->cap;
+	}
+}
+
+/* Takes one charge. */
 static bool charge_take(struct charge *c, const struct question *q)
 {
 	while (!atomic_compare_exchange_strong_explicit(c->word, &c->seen, c->next, memory_order_relaxed,
 							memory_order_relaxed)) {
 		pause_briefly();
-		switch (c->kind) {
-		case CHARGE_RATE: {
-			/* What overtakes has no rate of its own here: its express charge stands before it. */
-			uint64_t step = c->rate ? gcra_interval(c->rate) * q->n : c->period_ns;
-
-			if (c->rate && gcra_earliest(c->seen, gcra_interval(c->rate), gcra_burst(c->rate), q->n) >
-					       q->now_ns)
-				return false;
-			c->next = (c->seen > q->now_ns ? c->seen : q->now_ns) + step;
-			break;
-		}
-		case CHARGE_EXPRESS:
-			if (gcra_earliest(c->seen, c->period_ns, (uint32_t)c->rate, q->n) > q->now_ns)
-				return false;
-			c->next = gcra_charge(c->seen, q->now_ns, c->period_ns, q->n);
-			break;
-		default: {
-			uint32_t period = (uint32_t)(c->seen >> 32);
-			uint32_t count = period < c->period ? 0 : (uint32_t)c->seen;
-
-			if (c->seen == LAYOUT_POISON || (uint64_t)count + q->n > c->cap)
-				return false;
-			c->next = (uint64_t)(period > c->period ? period : c->period) << 32 | (count + q->n);
-		}
-		}
+		if (!charge_again(c, q))
+			return false;
 	}
 	return true;
 }
 
+/* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute. */
+static bool window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
+{
+	uint64_t seen = load(word);
+
+	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n && (uint32_t)seen != UINT32_MAX) {
+		if (atomic_compare_exchange_weak_explicit(word, &seen, seen - n, memory_order_relaxed,
+							  memory_order_relaxed))
+			return true;
+		pause_briefly();
+	}
+	return false;
+}
+
 /* Back to what was seen, if nobody has come since; else it is forfeited. */
-static bool charge_give_back(struct charge *c)
+static bool charge_give_back(struct charge *c, uint32_t n)
 {
 	uint64_t left = c->next;
 
+	if (c->kind == CHARGE_HOUR || c->kind == CHARGE_DAY)
+		return window_give_back(c->word, (uint32_t)(c->next >> 32), n);
 	return atomic_compare_exchange_strong_explicit(c->word, &left, c->seen, memory_order_relaxed,
 						       memory_order_relaxed);
+}
+
+static void question_give_back(struct question *q, uint32_t taken)
+{
+	while (taken-- > 0)
+		q->forfeited |= !charge_give_back(&q->charge[taken], q->n);
 }
 
 static bool question_take(struct question *q)
@@ -302,8 +366,7 @@ static bool question_take(struct question *q)
 	for (uint32_t i = 0; i < q->charges; i++) {
 		if (charge_take(&q->charge[i], q))
 			continue;
-		while (i-- > 0)
-			charge_give_back(&q->charge[i]);
+		question_give_back(q, i);
 		return false;
 	}
 	return true;
@@ -327,6 +390,7 @@ static void question_begin(struct question *q, const struct view *view, enum tg_
 	q->flags = 0;
 	q->charges = 0;
 	q->room = UINT32_MAX;
+	q->forfeited = false;
 }
 
 static struct tg_verdict verdict_no_slot(uint64_t now_ns)
@@ -384,10 +448,12 @@ struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow
 		check_parents(&q, flow, load(&level.limits->flags));
 		if (q.reason != TG_ADMITTED || question_take(&q))
 			return question_verdict(&q);
+		if (q.forfeited)
+			break;
 	}
 	/* Others were faster each time: progress was made, if not ours. */
 	q.flags |= TG_ESTIMATE;
-	question_refuse(&q, TG_REFUSED_RATE, now_ns + ESTIMATE_NS);
+	question_refuse(&q, TG_REFUSED_RATE, now_ns + DECIDE_ESTIMATE_NS);
 	return question_verdict(&q);
 }
 
@@ -464,8 +530,7 @@ static uint64_t next_slot(struct question *q, const struct level *level, uint64_
 		slot = q->now_ns;
 	if (slot > until_ns)
 		question_refuse(q, level_reason(level, TG_REFUSED_RATE), slot);
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
-		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = rate, .kind = CHARGE_RATE};
+	charge_rate(q, level, rate, tat, slot);
 	return slot;
 }
 
@@ -479,8 +544,7 @@ static bool question_take_as_seen(struct question *q)
 		if (atomic_compare_exchange_strong_explicit(q->charge[i].word, &seen, q->charge[i].next,
 							    memory_order_relaxed, memory_order_relaxed))
 			continue;
-		while (i-- > 0)
-			charge_give_back(&q->charge[i]);
+		question_give_back(q, i);
 		return false;
 	}
 	return true;
@@ -525,6 +589,8 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 		if (q.reason != TG_ADMITTED)
 			return verdict;
 		if (!question_take_as_seen(&q)) {
+			if (q.forfeited)
+				break;
 			pause_briefly();
 			continue;
 		}
@@ -535,7 +601,7 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 			verdict.flags |= TG_REDEEM;
 		return verdict;
 	}
-	return (struct tg_verdict){now_ns + ESTIMATE_NS, TG_REFUSED_RATE, TG_ESTIMATE};
+	return (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS, TG_REFUSED_RATE, TG_ESTIMATE};
 }
 
 struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
@@ -556,19 +622,10 @@ struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *f
 		check_parents(&q, flow, flags);
 		if (q.reason != TG_ADMITTED || question_take(&q))
 			return question_verdict(&q);
+		if (q.forfeited)
+			break;
 	}
-	return (struct tg_verdict){now_ns + ESTIMATE_NS, TG_REFUSED_RATE, TG_ESTIMATE};
-}
-
-/* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute. */
-static void window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
-{
-	uint64_t seen = load(word);
-
-	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n && (uint32_t)seen != UINT32_MAX &&
-	       !atomic_compare_exchange_weak_explicit(word, &seen, seen - n, memory_order_relaxed,
-						      memory_order_relaxed))
-		pause_briefly();
+	return (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS, TG_REFUSED_RATE, TG_ESTIMATE};
 }
 
 int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
@@ -590,7 +647,8 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	if (flags & LAYOUT_DAY)
 		window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns), n);
 	interval = gcra_interval(load(&level.limits->rate[traffic]));
-	if (interval == 0)
+	/* Nothing was charged to a rate that was unlimited then, or is now. */
+	if (interval == 0 || left == 0)
 		return 0;
 	/* First the mark, then the state: in between, less may overtake than could, never more. */
 	atomic_compare_exchange_strong_explicit(&level.counters->reserved_until, &until, at_ns - n * interval,
@@ -601,39 +659,54 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 		       -EAGAIN;
 }
 
+static void check_connection_rate(struct question *q, const struct level *level)
+{
+	uint64_t rate = load(&level->more->connection_rate);
+	uint64_t interval = gcra_interval(rate), most = gcra_burst(rate) * interval;
+	uint64_t tat = load(&level->counters->connection_tat), earliest;
+
+	if (interval == 0)
+		return;
+	if (gcra_burst(rate) == 0) {
+		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
+		return;
+	}
+	if (tat != LAYOUT_POISON && gcra_clamp(tat, q->now_ns, most + most / 8 + WINDOW_SECOND_NS) != tat) {
+		/* As repaired_tat. */
+		atomic_compare_exchange_strong_explicit(&level->counters->connection_tat, &tat, q->now_ns + most,
+							memory_order_relaxed, memory_order_relaxed);
+		tat = q->now_ns + most;
+	}
+	earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
+	if (earliest > q->now_ns)
+		question_refuse(q, TG_REFUSED_CONNECTIONS, earliest);
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->connection_tat, .seen = tat,
+		.next = gcra_charge(tat, q->now_ns, interval, 1), .rate = rate, .kind = CHARGE_RATE};
+}
+
 struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 uint64_t now_ns)
+				 bool full, uint64_t now_ns)
 {
 	struct question q;
-	struct level level;
-	uint64_t rate, interval;
 
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
 		return verdict_no_slot(now_ns);
-	question_begin(&q, view, traffic, 1, now_ns);
-	level = flow_level(&q, flow);
-	check_hold(&q, &level, load(&level.limits->flags));
-	rate = load(&level.more->connection_rate);
-	interval = gcra_interval(rate);
-	if (interval != 0) {
-		uint64_t seen = load(&level.counters->connection_tat), tat = seen;
-		uint64_t most = gcra_burst(rate) * interval;
-		uint64_t earliest;
+	for (int i = 0; i < RETRIES; i++) {
+		struct level level;
 
-		if (tat != LAYOUT_POISON && gcra_clamp(tat, now_ns, most + most / 8 + WINDOW_SECOND_NS) != tat)
-			tat = now_ns + most; /* as repaired_tat; the charge below writes it */
-		earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
-		if (gcra_burst(rate) == 0)
-			question_refuse(&q, TG_REFUSED_NEVER, UINT64_MAX);
-		else if (earliest > now_ns)
-			question_refuse(&q, TG_REFUSED_CONNECTIONS, earliest);
-		q.charge[q.charges++] = (struct charge){.word = &level.counters->connection_tat,
-			.seen = seen, .next = gcra_charge(tat, now_ns, interval, 1), .rate = rate, .kind = CHARGE_RATE};
+		question_begin(&q, view, traffic, 1, now_ns);
+		level = flow_level(&q, flow);
+		check_hold(&q, &level, load(&level.limits->flags));
+		check_connection_rate(&q, &level);
+		if (full) {
+			question_refuse(&q, TG_REFUSED_CONNECTIONS, now_ns + DECIDE_ESTIMATE_NS);
+			q.flags |= TG_ESTIMATE;
+		}
+		if (q.reason != TG_ADMITTED || question_take(&q))
+			return question_verdict(&q);
 	}
-	if (q.reason == TG_ADMITTED && !question_take(&q)) {
-		question_refuse(&q, TG_REFUSED_CONNECTIONS, now_ns + interval);
-		q.flags |= TG_ESTIMATE;
-	}
+	question_refuse(&q, TG_REFUSED_CONNECTIONS, now_ns + DECIDE_ESTIMATE_NS);
+	q.flags |= TG_ESTIMATE;
 	return question_verdict(&q);
 }
 

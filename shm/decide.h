@@ -11,11 +11,19 @@
  * allows; at most n less per limit and call.
  *
  * Reservations and the reserve. tg_reserve moves a flow's TAT ahead of time by up to the longest
- * reservation, and transactional mail must not wait behind what bulk reserved. `reserved_until` tells how
- * far ahead TAT is for that reason; so far transactional mail may overtake, at the rate at which every
- * window of the longest reservation holds at most the reserve R = burst(transactional) - burst(engaged):
- * a GCRA of its own, `express`, with interval (longest + R * T) / R and burst R. What overtook is charged
- * to TAT as well, so later reservations yield, and no window holds more than the flow's rate allows.
+ * reservation L, and transactional mail must not wait behind what bulk reserved. `reserved_until` tells
+ * how far ahead TAT is for that reason; so far transactional mail may overtake, as long as it keeps
+ * inside the reserve R = burst(transactional) - burst(engaged). `express` counts what it used of the
+ * reserve, by overtaking or because engaged mail would have had to wait: at most R in any window of
+ * max(L, R * T) + R * T (shm/express.h). What overtook is charged to TAT as well, so later reservations
+ * yield.
+ *
+ * Why no window of w then holds more than burst(transactional) + w / T: let j be the last charged of the
+ * messages in it that left the reserve alone. Those charged up to j are burst(engaged) + (d - a) / T at
+ * most, where a is the window's start and d when j leaves, since TAT covers them all; those charged after
+ * j used the reserve, and leave within L of j's charge and the rest of the window: R + (a + w - d) / T
+ * at most. What used the reserve by TAT alone is bounded by TAT, and counted, so that the next to
+ * overtake finds it used.
  */
 #ifndef TG_DECIDE_H
 #define TG_DECIDE_H
@@ -67,9 +75,13 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
 			     uint32_t n, uint64_t now_ns, uint32_t *ret_room);
 
-/* The rate of new connections alone (lease.c has the concurrent ones). */
+/* A guess of when to ask again where nobody can know. */
+#define DECIDE_ESTIMATE_NS UINT64_C(100000000)
+
+/* The rate of new connections (lease.c counts the concurrent ones). full: as many are open as may be, so
+ * nothing is taken from the rate: who asks again and again must not use it up. */
 struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 uint64_t now_ns);
+				 bool full, uint64_t now_ns);
 
 /* The limits in force for connections of a flow: its own, or its destination's defaults. */
 const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow);
@@ -82,6 +94,17 @@ static inline struct tg_verdict decide_admitted(uint64_t now_ns)
 	return (struct tg_verdict){.at_ns = now_ns, .reason = TG_ADMITTED};
 }
 
+/* How much of a burst a class may use without touching the flow's reserve, whose use is counted. */
+static inline uint32_t decide_burst_outside(const struct layout_limits *limits, enum tg_class traffic, uint64_t rate)
+{
+	uint32_t burst = gcra_burst(rate), engaged;
+
+	if (traffic != TG_TRANSACTIONAL)
+		return burst;
+	engaged = gcra_burst(atomic_load_explicit(&limits->rate[TG_ENGAGED], memory_order_relaxed));
+	return engaged < burst ? engaged : burst;
+}
+
 /* The common case in line: one filled flow with a rate and nothing else. False: decide_several has to say;
  * nothing was taken. */
 static inline bool decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
@@ -90,6 +113,7 @@ static inline bool decide_single(const struct view *view, const struct tg_flow *
 	const struct layout_limits *limits;
 	_Atomic uint64_t *tat;
 	uint64_t rate, seen, interval, earliest;
+	uint32_t burst;
 
 	if (__builtin_expect(flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES, 0))
 		return false;
@@ -98,13 +122,14 @@ static inline bool decide_single(const struct view *view, const struct tg_flow *
 	/* Relaxed throughout: each word is valid by itself, and a charge publishes nothing but itself. */
 	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_relaxed);
 	interval = gcra_interval(rate);
+	burst = decide_burst_outside(limits, traffic, rate);
 	if (__builtin_expect((atomic_load_explicit(&limits->flags, memory_order_relaxed) & DECIDE_SINGLE_MASK) ||
-				     flow->stream != LAYOUT_NONE || interval == 0 || n > gcra_burst(rate) ||
+				     flow->stream != LAYOUT_NONE || interval == 0 || n > burst ||
 				     atomic_load_explicit(&limits->hold_until_ns, memory_order_relaxed) > now_ns,
 			     0))
 		return false;
 	seen = atomic_load_explicit(tat, memory_order_relaxed);
-	while ((earliest = gcra_earliest(seen, interval, gcra_burst(rate), n)) <= now_ns) {
+	while ((earliest = gcra_earliest(seen, interval, burst, n)) <= now_ns) {
 		if (__builtin_expect(atomic_compare_exchange_strong_explicit(
 					     tat, &seen, gcra_charge(seen, now_ns, interval, n),
 					     memory_order_relaxed, memory_order_relaxed),
@@ -114,8 +139,8 @@ static inline bool decide_single(const struct view *view, const struct tg_flow *
 		}
 		pause_briefly();
 	}
-	/* A state that no honest writer left, or one that reservations moved ahead, is decide_all's. */
-	if (seen - now_ns > (uint64_t)gcra_burst(rate) * interval ||
+	/* A state that no honest writer left, one that reservations moved ahead, or a reserve. */
+	if (burst != gcra_burst(rate) || seen - now_ns > (uint64_t)burst * interval ||
 	    atomic_load_explicit(&view->counters[flow->slot].reserved_until, memory_order_relaxed) > now_ns)
 		return false;
 	*ret = (struct tg_verdict){.at_ns = earliest, .reason = TG_REFUSED_RATE};

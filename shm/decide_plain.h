@@ -50,26 +50,39 @@ static inline bool plain_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t ne
 }
 
 /* False: it refuses, or is not plain. */
-static inline bool plain_rate_step(struct plain_step *ret, const struct layout_limits *limits,
-			     struct layout_counters *counters, enum tg_class traffic, uint32_t n,
+static inline bool plain_burst_step(struct plain_step *ret, const struct layout_limits *limits,
+			     struct layout_counters *counters, uint64_t rate, uint32_t burst, uint32_t n,
 			     uint64_t now_ns)
 {
-	uint64_t rate = plain_load(&limits->rate[traffic]);
 	uint64_t interval = gcra_interval(rate);
 	uint64_t seen = plain_load(&counters->tat);
 
 	ret->word = &counters->tat;
 	ret->seen = seen;
 	ret->next = gcra_charge(seen, now_ns, interval, n);
-	return interval != 0 && n <= gcra_burst(rate) && plain_load(&limits->hold_until_ns) <= now_ns &&
-	       gcra_earliest(seen, interval, gcra_burst(rate), n) <= now_ns;
+	return interval != 0 && n <= burst && plain_load(&limits->hold_until_ns) <= now_ns &&
+	       gcra_earliest(seen, interval, burst, n) <= now_ns;
+}
+
+/* Of a flow, outside its reserve. */
+static inline bool plain_rate_step(struct plain_step *ret, const struct layout_limits *limits,
+			     struct layout_counters *counters, enum tg_class traffic, uint32_t n,
+			     uint64_t now_ns)
+{
+	uint64_t rate = plain_load(&limits->rate[traffic]);
+
+	return plain_burst_step(ret, limits, counters, rate, decide_burst_outside(limits, traffic, rate), n, now_ns);
 }
 
 static inline bool plain_parent_step(struct plain_step *ret, const struct view *view, uint32_t slot,
 			       enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
-	return slot < view->slots && (plain_load(&view->limits[slot].flags) & PLAIN_PARENT_MASK) == 0 &&
-	       plain_rate_step(ret, &view->limits[slot], &view->counters[slot], traffic, n, now_ns);
+	uint64_t rate;
+
+	if (slot >= view->slots || (plain_load(&view->limits[slot].flags) & PLAIN_PARENT_MASK) != 0)
+		return false;
+	rate = plain_load(&view->limits[slot].rate[traffic]);
+	return plain_burst_step(ret, &view->limits[slot], &view->counters[slot], rate, gcra_burst(rate), n, now_ns);
 }
 
 /* Does the period that a word names hold now, and is there room in it? Starting from the word, not from

@@ -199,6 +199,15 @@ static int entry_take(struct tg *tg, uint32_t slot, uint32_t cap, struct tg_leas
 	return -EUSERS;
 }
 
+static bool connections_full(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic)
+{
+	struct tg_advice advice;
+
+	return tg_advise(tg, flow, traffic, &advice) == 0 && advice.connections &&
+	       lease_count(atomic_load_explicit(&tg->view.counters_more[flow->slot].gauge, memory_order_relaxed)) >=
+		       advice.connections;
+}
+
 struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 			     struct tg_lease *ret)
 {
@@ -210,7 +219,7 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 	uint32_t cap;
 
 	if (special == TG_ADMITTED || special == TG_REASONS)
-		verdict = decide_connect(&tg->view, flow, traffic, now_ns);
+		verdict = decide_connect(&tg->view, flow, traffic, connections_full(tg, flow, traffic), now_ns);
 	if (special == TG_REASONS && verdict.reason != TG_REFUSED_DIRECTORY)
 		verdict = decide_admitted(now_ns);
 	if (verdict.reason == TG_ADMITTED) {
@@ -218,8 +227,7 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 		cap = lease.advice.connections && special != TG_REASONS ? lease.advice.connections :
 									  LEASE_COUNT_MAX - 1;
 		if (worker == tg->spare || entry_take(tg, flow->slot, cap, &lease) != 0)
-			/* When another connection ends, nobody can know. */
-			verdict = (struct tg_verdict){now_ns + UINT64_C(100000000), TG_REFUSED_CONNECTIONS,
+			verdict = (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS, TG_REFUSED_CONNECTIONS,
 						      TG_ESTIMATE};
 		else
 			*ret = lease;

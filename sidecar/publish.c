@@ -126,10 +126,8 @@ static bool rates_publish(_Atomic uint64_t *words, const uint64_t *rates, int co
 	return changed;
 }
 
-/* The rate that held until now: the slot's own, or the defaults'. */
-static uint64_t rate_before(const struct segment *s, uint32_t slot)
+struct publish_in_force publish_in_force(const struct segment *s, uint32_t slot)
 {
-	uint64_t own = atomic_load_explicit(&s->limits[slot].rate[TG_TRANSACTIONAL], memory_order_relaxed);
 	const struct segment_slot *known = &s->slots[slot];
 	uint32_t index = known->kind == SEGMENT_SOURCE	    ? LAYOUT_DEFAULT_SOURCE :
 			 known->kind == SEGMENT_DESTINATION ? LAYOUT_DEFAULT_DESTINATION :
@@ -137,32 +135,41 @@ static uint64_t rate_before(const struct segment *s, uint32_t slot)
 							      LAYOUT_DEFAULT_FLOW;
 	uint32_t of_destination;
 
-	if (own)
-		return own;
+	if (atomic_load_explicit(&s->limits[slot].rate[TG_TRANSACTIONAL], memory_order_relaxed))
+		return (struct publish_in_force){&s->limits[slot], &s->more[slot]};
 	if (known->kind == SEGMENT_FLOW && known->destination < s->view.slots) {
 		of_destination = atomic_load_explicit(&s->more[known->destination].default_index, memory_order_relaxed);
 		if (of_destination >= LAYOUT_DEFAULT_FIRST && of_destination < LAYOUT_DEFAULTS)
 			index = of_destination;
 	}
-	return atomic_load_explicit(&s->defaults[index].limits.rate[TG_TRANSACTIONAL], memory_order_relaxed);
+	return (struct publish_in_force){&s->defaults[index].limits, &s->defaults[index].more};
+}
+
+static const struct layout_calendar *calendar_of(const struct segment *s, uint64_t flags)
+{
+	return &s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 }
 
 /* A phase that moves back makes the next window begin earlier: its number is put in force first, with
  * the count of this one, so that no window is granted anew. */
 static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, uint64_t new_flags, uint64_t now_ns)
 {
-	const struct layout_calendar *calendar = &s->calendars[(new_flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	const struct layout_calendar *from = calendar_of(s, old_flags), *to = calendar_of(s, new_flags);
 	struct {
 		_Atomic uint64_t *word;
+		uint64_t *remembered;
 		uint32_t before, after;
 	} windows[] = {
-		{&s->view.counters[slot].hour, window_hour(calendar, old_flags, now_ns), window_hour(calendar, new_flags, now_ns)},
-		{&s->view.counters[slot].day, window_day(calendar, old_flags, now_ns), window_day(calendar, new_flags, now_ns)},
+		{&s->view.counters[slot].hour, &s->slots[slot].hour, window_hour(from, old_flags, now_ns), window_hour(to, new_flags, now_ns)},
+		{&s->view.counters[slot].day, &s->slots[slot].day, window_day(from, old_flags, now_ns), window_day(to, new_flags, now_ns)},
 	};
 
 	for (int i = 0; i < 2; i++) {
 		uint64_t seen = atomic_load_explicit(windows[i].word, memory_order_relaxed);
 
+		/* A zone far to the west: the old number cannot be there, and is mended to this. */
+		if (windows[i].after < windows[i].before)
+			*windows[i].remembered = (uint64_t)windows[i].after << 32 | (uint32_t)seen;
 		while (windows[i].after > windows[i].before && (uint32_t)(seen >> 32) == windows[i].before &&
 		       !atomic_compare_exchange_weak_explicit(
 			       windows[i].word, &seen, (uint64_t)windows[i].after << 32 | (uint32_t)seen,
@@ -209,8 +216,11 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	struct layout_limits *limits = &s->limits[slot];
 	struct layout_limits_more *more = &s->more[slot];
 	struct layout_counters *counters = &s->view.counters[slot];
+	struct publish_in_force before = publish_in_force(s, slot);
+	uint64_t old_rate = atomic_load_explicit(&before.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed);
+	uint64_t old_connections = atomic_load_explicit(&before.more->connection_rate, memory_order_relaxed);
 	uint64_t flags = flags_word(l, now_ns);
-	uint64_t old_flags = atomic_load_explicit(&limits->flags, memory_order_relaxed);
+	uint64_t old_flags = atomic_load_explicit(&before.limits->flags, memory_order_relaxed);
 	uint64_t held = l->hold_until_ns > l->hold_lower_ns ? l->hold_until_ns : l->hold_lower_ns;
 	uint64_t rates[TG_CLASSES];
 	uint64_t connection_rate = gcra_rate(l->connection_interval_ns, l->connection_burst);
@@ -225,12 +235,10 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= caps_store(limits->hour_cap, l->hour_cap);
 	changed |= caps_store(limits->day_cap, l->day_cap);
 	changed |= store64(&limits->flags, flags);
-	changed |= rates_publish(limits->rate, rates, TG_CLASSES, rate_before(s, slot), &counters->tat,
+	changed |= rates_publish(limits->rate, rates, TG_CLASSES, old_rate, &counters->tat,
 				 s->header.reserve_longest_ns, l->hold_until_ns ? l->hold_until_ns : held, now_ns);
 	changed |= store64(&more->connections, connections_word(l));
-	changed |= rates_publish(&more->connection_rate, &connection_rate, 1,
-				 atomic_load_explicit(&more->connection_rate, memory_order_relaxed),
-				 &counters->connection_tat, 0, 0, now_ns);
+	changed |= rates_publish(&more->connection_rate, &connection_rate, 1, old_connections, &counters->connection_tat, 0, 0, now_ns);
 	changed |= store32(&more->generation, 1);
 	return changed;
 }

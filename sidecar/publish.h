@@ -33,6 +33,14 @@ struct publish_limits {
 
 void publish_unlimited(struct publish_limits *limits);
 
+/* The limits that hold for a slot: its own, or the defaults of its kind or destination. */
+struct publish_in_force {
+	const struct layout_limits *limits;
+	const struct layout_limits_more *more;
+};
+
+struct publish_in_force publish_in_force(const struct segment *segment, uint32_t slot);
+
 /* Puts limits in force for a slot. Returns true if anything changed. */
 bool publish_slot(struct segment *segment, uint32_t slot, const struct publish_limits *limits,
 		  uint64_t now_ns);

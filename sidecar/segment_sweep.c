@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/express.h"
 #include "shm/lease.h"
 #include "shm/window.h"
+#include "sidecar/publish.h"
 #include "sidecar/segment.h"
 
 static uint32_t key_mend(struct segment *s, uint32_t slot)
@@ -29,7 +31,8 @@ static uint32_t tat_mend(_Atomic uint64_t *tat, uint64_t rate, uint64_t longest_
 	uint64_t most = gcra_burst(rate) * gcra_interval(rate);
 	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
 
-	if (seen == LAYOUT_POISON && rate == 0)
+	/* Without an interval nobody reads it, and what was used before the limit went must not be forgotten. */
+	if (gcra_interval(rate) == 0)
 		return 0;
 	if (gcra_clamp(seen, now_ns, most + most / 8 + longest_ns + WINDOW_SECOND_NS) == seen)
 		return 0;
@@ -50,12 +53,22 @@ static uint32_t window_mend(_Atomic uint64_t *word, uint32_t period, uint64_t *r
 						       memory_order_relaxed);
 }
 
+static uint32_t express_mend(_Atomic uint64_t *word, uint64_t now_ns)
+{
+	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t sound = express_sound(seen, now_ns);
+
+	return sound != seen && atomic_compare_exchange_strong_explicit(word, &seen, sound, memory_order_relaxed,
+									memory_order_relaxed);
+}
+
 static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 {
 	struct layout_counters *counters = &s->view.counters[slot];
 	struct segment_slot *known = &s->slots[slot];
-	uint64_t flags = atomic_load_explicit(&s->limits[slot].flags, memory_order_relaxed);
-	uint64_t rate = atomic_load_explicit(&s->limits[slot].rate[TG_TRANSACTIONAL], memory_order_relaxed);
+	struct publish_in_force in_force = publish_in_force(s, slot);
+	uint64_t flags = atomic_load_explicit(&in_force.limits->flags, memory_order_relaxed);
+	uint64_t rate = atomic_load_explicit(&in_force.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed);
 	const struct layout_calendar *calendar = &s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	uint64_t longest = s->header.reserve_longest_ns;
 	uint64_t reserved = atomic_load_explicit(&counters->reserved_until, memory_order_relaxed);
@@ -63,17 +76,12 @@ static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 
 	mended += tat_mend(&counters->tat, rate, longest, now_ns);
 	mended += tat_mend(&counters->connection_tat,
-			   atomic_load_explicit(&s->more[slot].connection_rate, memory_order_relaxed), 0, now_ns);
+			   atomic_load_explicit(&in_force.more->connection_rate, memory_order_relaxed), 0, now_ns);
 	if (reserved > now_ns + longest + WINDOW_SECOND_NS) {
 		atomic_store_explicit(&counters->reserved_until, 0, memory_order_relaxed);
 		mended++;
 	}
-	/* Bursts of the express lane are at most as long as two of the longest reservations. */
-	if (atomic_load_explicit(&counters->express, memory_order_relaxed) >
-	    now_ns + 2 * (longest + gcra_burst(rate) * gcra_interval(rate)) + WINDOW_SECOND_NS) {
-		atomic_store_explicit(&counters->express, now_ns + longest, memory_order_relaxed);
-		mended++;
-	}
+	mended += express_mend(&counters->express, now_ns);
 	mended += window_mend(&counters->hour, window_hour(calendar, flags, now_ns), &known->hour);
 	mended += window_mend(&counters->day, window_day(calendar, flags, now_ns), &known->day);
 	return mended;

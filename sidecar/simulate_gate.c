@@ -240,7 +240,7 @@ static void gate_connected(void *self, uint32_t flow, enum tg_class traffic, uin
 {
 	struct gate *gate = self;
 
-	decide_connect(&gate->segment->view, &gate->flows[flow], traffic, at_ns + EPOCH);
+	decide_connect(&gate->segment->view, &gate->flows[flow], traffic, false, at_ns + EPOCH);
 }
 
 static uint32_t gate_per_connection(void *self, uint32_t flow)
