@@ -156,7 +156,11 @@ static void set_rate(const struct chosen *chosen, struct policy *policy)
 	*rate = rate_of(chosen, LIMIT_RATE);
 	if (number_of(chosen, LIMIT_STRICT, 0))
 		limits->flags |= FLOW_STRICT;
-	split(chosen, rate->count ? burst : 0, WHOLE_BURST, policy, limits->burst);
+	if (number_of(chosen, LIMIT_ADAPT, 0))
+		limits->flags |= FLOW_ADAPT;
+	/* What is unlimited needs a burst as well if the controller may limit it. */
+	split(chosen, rate->count || limits->flags & FLOW_ADAPT ? burst : 0, WHOLE_BURST, policy,
+	      limits->burst);
 	if (rate->count == 0)
 		return;
 	limits->interval_ns = interval_of(rate);
@@ -181,8 +185,6 @@ static void set_bounds(const struct chosen *chosen, struct flow_limits *limits)
 	uint64_t slowest =
 		limits->interval_ns > UNITS_HOUR_NS ? limits->interval_ns : UNITS_HOUR_NS;
 
-	if (number_of(chosen, LIMIT_ADAPT, 0))
-		limits->flags |= FLOW_ADAPT;
 	limits->ceiling_interval_ns = limits->start_interval_ns = limits->floor_interval_ns =
 		limits->interval_ns;
 	if (!(limits->flags & FLOW_ADAPT))

@@ -40,8 +40,8 @@ struct flow_limits {
 	uint64_t ceiling_interval_ns;	 /* never faster; 0: unlimited */
 	uint64_t
 		start_interval_ns; /* where a flow of which nothing is known starts; 0: unlimited */
-	uint32_t burst[TG_CLASSES]; /* messages at once; each at least 1 where a rate holds, else 0
-				     */
+	uint32_t burst[TG_CLASSES]; /* messages at once; at least 1 where a rate holds or adapt may
+				       bring one, else 0 */
 	uint32_t hour_cap[TG_CLASSES];	  /* messages; 0: none */
 	uint32_t day_cap[TG_CLASSES];	  /* 0: none */
 	uint32_t connections[TG_CLASSES]; /* at once; 0: any number */

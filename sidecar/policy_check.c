@@ -181,7 +181,7 @@ static void check_connections(const struct policy *policy, struct findings *find
 	if (written(policy, LIMIT_CONNECTION_BURST) && !limits->connection_interval_ns)
 		find(findings, false, LIMIT_CONNECTION_BURST, LIMIT_CONNECTION_RATE,
 		     "has no effect: connection_rate is unlimited");
-	if (written(policy, LIMIT_BURST) && !limits->interval_ns)
+	if (written(policy, LIMIT_BURST) && !limits->interval_ns && !(limits->flags & FLOW_ADAPT))
 		find(findings, false, LIMIT_BURST, LIMIT_RATE,
 		     "has no effect: the rate is unlimited");
 	if (limits->flags & FLOW_STRICT && !limits->interval_ns)

@@ -90,7 +90,7 @@ const char *policy_value_text(const struct policy *policy, enum config_limit lim
 	switch (limit) {
 	case LIMIT_RATE: put_rate(policy, text, size); break;
 	case LIMIT_BURST:
-		if (limits->interval_ns)
+		if (limits->burst[TG_TRANSACTIONAL])
 			put_classes(limits->burst, text, size);
 		break;
 	case LIMIT_STRICT:

@@ -121,6 +121,17 @@ Test(classes, of_nothing_are_nothing)
 	cr_expect_eq(policy_window_most(&policy.limits, S), UINT64_MAX);
 }
 
+Test(classes, of_what_is_unlimited_and_adapts_have_a_burst)
+{
+	load("builtin: false\nlimits: {adapt: true, burst: 10, reserve: {transactional: 2}}\n");
+	flow(NULL, "x.org");
+	cr_expect_eq(policy.limits.interval_ns, 0);
+	expect_classes(policy.limits.burst, 10, 8, 8);
+	load("builtin: false\nlimits: {adapt: true}\n");
+	flow(NULL, "x.org");
+	expect_classes(policy.limits.burst, 1, 1, 1);
+}
+
 static const char levels_file[] =
 	"limits: {rate: 30/min, burst: 9, hour: 900}\n"				     /* 1 */
 	"source_total: {rate: 100/min, burst: 2}\n"				     /* 2 */
