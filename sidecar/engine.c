@@ -3,7 +3,7 @@
  * See engine.h. A flow is looked at when a reply of it comes, when its limits change by themselves (a
  * heap of times), and once a second while mail flows.
  */
-#include "sidecar/engine.h"
+#include "sidecar/engine_state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,29 +12,12 @@
 
 #include "shm/destination.h"
 #include "shm/window.h"
-#include "sidecar/due.h"
 #include "sidecar/log.h"
 
 /* Slots a call: bounds how long the loop is kept from other work, about a millisecond. */
 #define PIECE 512
 /* Flows a second that are looked at for their counts; with more known flows each waits its turn. */
 #define TICKS_A_SECOND 65536
-
-struct engine {
-	struct segment *segment;
-	const struct config *config;
-	const struct classifier *classifier;
-	struct classify_scratch *scratch;
-	struct due *due;
-	struct flow_limits *configured; /* a slot's, by the configuration in force */
-	uint32_t *parents;		/* a slot's LAYOUT_SOURCE and _DESTINATION */
-	uint32_t *slots;		/* known ones */
-	uint32_t count, room;
-	uint32_t refill; /* the next of slots that the new configuration has yet to reach */
-	uint32_t tick;	 /* the next of slots to be looked at for its counts */
-	int64_t wall_offset_ns;
-	struct engine_totals totals;
-};
 
 static bool is_flow(const struct engine *e, uint32_t slot)
 {
@@ -46,7 +29,7 @@ struct engine_flow *engine_flow_of(struct engine *e, uint32_t slot)
 	return segment_engine(e->segment, slot);
 }
 
-static const char *destination_of(const struct engine *e, uint32_t slot, char *text, size_t size)
+const char *engine_destination(const struct engine *e, uint32_t slot, char *text, size_t size)
 {
 	const struct segment_slot *known = &e->segment->slots[slot];
 
@@ -81,7 +64,7 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 	return 0;
 }
 
-static void flow_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
+void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct control_limits control;
 	struct control_bounds bounds;
@@ -136,14 +119,14 @@ static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
 	char name[DESTINATION_NAME_MAX + 1];
 	struct policy policy;
 
-	destination_of(e, slot, name, sizeof(name));
+	engine_destination(e, slot, name, sizeof(name));
 	switch (known->kind) {
 	case SEGMENT_FLOW:
 		policy_flow(e->config, known->address, name, &policy);
 		e->configured[slot] = policy.limits;
 		e->parents[slot] = parents_of(e, known->address, name);
 		flow_begin(e, slot, now_ns);
-		flow_publish(e, slot, now_ns);
+		engine_publish(e, slot, now_ns);
 		return;
 	case SEGMENT_SOURCE: policy_source(e->config, known->address, &policy); break;
 	case SEGMENT_DESTINATION: policy_destination(e->config, name, &policy); break;
@@ -279,11 +262,13 @@ uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *de
 }
 
 int engine_configure(struct engine *e, const struct config *config, const struct classifier *classifier,
-		     uint64_t now_ns)
+		     const struct rule_set *rules, uint64_t now_ns)
 {
 	struct classify_scratch *scratch = NULL;
 	int error = classify_scratch_create(classifier, &scratch);
 
+	if (!error && e->windows == NULL)
+		error = rule_engine_create(e->wall_offset_ns, &e->windows);
 	if (!error)
 		error = segment_publish_names(e->segment, config->table, config->table_length);
 	if (error) {
@@ -294,6 +279,7 @@ int engine_configure(struct engine *e, const struct config *config, const struct
 	e->scratch = scratch;
 	e->config = config;
 	e->classifier = classifier;
+	e->rules = rules;
 	defaults_publish(e);
 	destinations_index(e);
 	pools_claim(e);
@@ -333,7 +319,7 @@ static void change_log(struct engine *e, uint32_t slot, enum control_phase befor
 		return;
 	log_info("flow", "%s to %s: %s, was %s (%s, rule %s)",
 		 destination_address_text(e->segment->slots[slot].address, source, sizeof(source)),
-		 destination_of(e, slot, destination, sizeof(destination)), control_phase_name(now->phase),
+		 engine_destination(e, slot, destination, sizeof(destination)), control_phase_name(now->phase),
 		 control_phase_name(before), reply_class_name(why->class), why->rule);
 }
 
@@ -358,7 +344,7 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 	if (!control_observe(&flow->control, &bounds, &seen, now_ns))
 		return;
 	control_ask(e, slot, now_ns, &after, &bounds);
-	flow_publish(e, slot, now_ns);
+	engine_publish(e, slot, now_ns);
 	change_log(e, slot, before.phase, &after, c);
 }
 
@@ -372,12 +358,13 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 	if (!is_flow(e, r->slot))
 		return;
 	if (r->code == 0 || r->code >= 300) {
-		destination_of(e, r->slot, destination, sizeof(destination));
+		engine_destination(e, r->slot, destination, sizeof(destination));
 		classify(e->classifier, e->scratch, destination, r->code, enhanced, r->text, r->length, &c);
 		/* No reply at all is the network's or the receiver's trouble, whatever the text is. */
 		if (r->code == 0 && c.class == REPLY_OTHER)
 			c.class = REPLY_INFRASTRUCTURE;
 		said_keep(engine_flow_of(e, r->slot), r, &c, now_ns);
+		engine_rules_reply(e, r, &c, enhanced, now_ns);
 	}
 	e->totals.replies++;
 	e->totals.by_class[c.class]++;
@@ -420,12 +407,14 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 	flow->delivered = delivered;
 	flow->deferred = deferred;
+	if (more > 0 && more <= UINT32_MAX)
+		engine_rules_attempts(e, slot, (uint32_t)more, now_ns);
 	if (!(e->configured[slot].flags & FLOW_ADAPT))
 		return;
 	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
 	if (control_tick(&flow->control, &bounds, more <= UINT32_MAX ? (uint32_t)more : 0,
 			 less <= UINT32_MAX ? (uint32_t)less : 0, now_ns))
-		flow_publish(e, slot, now_ns);
+		engine_publish(e, slot, now_ns);
 }
 
 static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -433,7 +422,7 @@ static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (!is_flow(e, slot))
 		return;
 	flow_tick(e, slot, now_ns);
-	flow_publish(e, slot, now_ns);
+	engine_publish(e, slot, now_ns);
 }
 
 uint64_t engine_work(struct engine *e, uint64_t now_ns)
@@ -472,7 +461,7 @@ int engine_apply(struct engine *e, uint32_t slot, const struct effect *effect, u
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
 	effect_add(engine_flow_of(e, slot)->effects, effect, now_ns);
-	flow_publish(e, slot, now_ns);
+	engine_publish(e, slot, now_ns);
 	return 0;
 }
 
@@ -481,7 +470,7 @@ int engine_drop(struct engine *e, uint32_t slot, enum effect_kind kind, uint64_t
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
 	effect_drop_by_hand(engine_flow_of(e, slot)->effects, kind);
-	flow_publish(e, slot, now_ns);
+	engine_publish(e, slot, now_ns);
 	return 0;
 }
 
@@ -498,7 +487,7 @@ int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
 			memset(&flow->effects[i], 0, sizeof(flow->effects[i]));
 	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
 	control_release(&flow->control, &bounds, now_ns);
-	flow_publish(e, slot, now_ns);
+	engine_publish(e, slot, now_ns);
 	return 0;
 }
 
@@ -508,7 +497,7 @@ int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 		return -ENOENT;
 	engine_flow_of(e, slot)->begun = 0;
 	flow_begin(e, slot, now_ns);
-	flow_publish(e, slot, now_ns);
+	engine_publish(e, slot, now_ns);
 	return 0;
 }
 
@@ -541,11 +530,18 @@ void engine_free(struct engine *e)
 	if (e == NULL)
 		return;
 	classify_scratch_free(e->scratch);
+	rule_engine_free(e->windows);
 	due_free(e->due);
 	free(e->configured);
 	free(e->parents);
 	free(e->slots);
 	free(e);
+}
+
+void engine_on_alert(struct engine *e, engine_alert *alert, void *arg)
+{
+	e->alert = alert;
+	e->alert_arg = arg;
 }
 
 void engine_wall_offset(struct engine *e, int64_t offset_ns)

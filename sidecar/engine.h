@@ -12,6 +12,8 @@
 #include "sidecar/classify.h"
 #include "sidecar/config.h"
 #include "sidecar/effective.h"
+#include "sidecar/rule.h"
+#include "sidecar/rule_alert.h"
 #include "sidecar/segment.h"
 
 #define ENGINE_SAID	 6
@@ -53,6 +55,7 @@ struct engine_totals {
 	uint64_t unfit;	   /* announcements that did not fit their slot */
 	uint64_t mended;   /* words put right */
 	uint64_t changes;  /* of limits */
+	uint64_t fired;	   /* rules */
 };
 
 /* The segment must have engine_bytes = sizeof(struct engine_flow). */
@@ -62,10 +65,15 @@ void engine_free(struct engine *engine);
 /* Wall clock - monotonic clock, before anything else and whenever it has changed. */
 void engine_wall_offset(struct engine *engine, int64_t offset_ns);
 
-/* Puts a configuration and its classifier in force: defaults and names at once, known slots by and by in
- * engine_work. Both must live until the next call. -EMSGSIZE: the destination table does not fit. */
+/* An alert that begins: called from engine_record, must not block. about's texts live as long as the call. */
+typedef void engine_alert(void *arg, const struct rule *rule, const struct rule_plan *plan,
+			  const struct rule_alert_about *about);
+void engine_on_alert(struct engine *engine, engine_alert *alert, void *arg);
+
+/* Puts a configuration, its classifier and its rules in force: defaults and names at once, known slots by
+ * and by in engine_work. All must live until the next call. -EMSGSIZE: the destination table does not fit. */
 int engine_configure(struct engine *engine, const struct config *config, const struct classifier *classifier,
-		     uint64_t now_ns);
+		     const struct rule_set *rules, uint64_t now_ns);
 
 /* One record of a worker, checked by drain. */
 void engine_record(struct engine *engine, const struct layout_record *record, uint64_t now_ns);
@@ -96,6 +104,9 @@ uint32_t engine_claim(struct engine *engine, const uint8_t source[16], const cha
 
 /* An effect by hand or by rule, at once. */
 int engine_apply(struct engine *engine, uint32_t slot, const struct effect *effect, uint64_t now_ns);
+
+/* What the rules remember of a flow, in words. Returns the length as snprintf does. */
+int engine_rules_describe(struct engine *engine, uint32_t slot, uint64_t now_ns, char *text, size_t size);
 
 /* Takes away what the operator set of one kind. */
 int engine_drop(struct engine *engine, uint32_t slot, enum effect_kind kind, uint64_t now_ns);

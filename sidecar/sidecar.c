@@ -30,64 +30,6 @@
 #define SECOND_NS  UINT64_C(1000000000)
 #define NAMES_MIN  (UINT32_C(1) << 20)
 
-/* ---- a configuration ----------------------------------------------------------------------------- */
-
-void generation_free(struct generation *g)
-{
-	classifier_free(g->classifier);
-	rule_file_free(g->rules);
-	config_free(g->config);
-	alloc_arena_destroy(g->arena);
-	*g = (struct generation){0};
-}
-
-static void problems_log(const struct config_report *report)
-{
-	for (uint32_t i = 0; i < report->count; i++) {
-		char text[512];
-
-		log_event(report->problems[i].error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "configuration", "%s",
-			  config_problem_text(&report->problems[i], text, sizeof(text)));
-	}
-}
-
-static int rules_load(struct generation *g)
-{
-	struct classify_error where = {0};
-	struct yaml_error error = {0};
-	int failed = rule_file_builtin(&g->rules, NULL, &error);
-
-	if (failed)
-		log_error("rules", "%s:%u:%u: %s", error.name, error.mark.line, error.mark.column, error.reason);
-	else if ((failed = classifier_create(&g->config->rules, g->rules, &g->classifier, &where)) != 0)
-		log_error("rules", "%s: %s", where.path, where.reason);
-	return failed;
-}
-
-int generation_load(const char *path, struct generation *ret)
-{
-	struct generation g = {0};
-	struct config_report report = {0};
-	int error = alloc_arena_create(&g.arena);
-
-	if (!error) {
-		struct yaml_memory memory = {alloc_arena_resize, g.arena};
-
-		error = path ? config_read(path, &memory, &g.config, &report) :
-			       config_builtin(&memory, &g.config, &report);
-	}
-	problems_log(&report);
-	config_report_free(&report);
-	if (!error)
-		error = rules_load(&g);
-	if (error) {
-		generation_free(&g);
-		return error;
-	}
-	*ret = g;
-	return 0;
-}
-
 static void log_settings(const struct config *config)
 {
 	static const enum log_level levels[] = {[CONFIG_LOG_ERROR] = LOG_LEVEL_ERROR,
@@ -338,7 +280,7 @@ int sidecar_reload(struct sidecar *s, char *reason)
 		snprintf(reason, SIDECAR_REASON, "the configuration has errors (see the log); nothing was changed");
 		return error;
 	}
-	error = engine_configure(s->engine, next.config, next.classifier, loop_now());
+	error = engine_configure(s->engine, next.config, next.classifier, next.rules, loop_now());
 	if (error) {
 		snprintf(reason, SIDECAR_REASON, "the configuration cannot be put in force: %s; nothing was changed",
 			 strerror(-error));
@@ -446,6 +388,10 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (!error)
 		error = watches_make(s);
 	if (!error)
+		error = alerts_create(s->loop, &s->alerts);
+	if (!error)
+		engine_on_alert(s->engine, alerts_start, s->alerts);
+	if (!error)
 		error = server_begin(s, reason);
 	if (!error)
 		error = privileges_drop(s->generation.config, reason);
@@ -456,7 +402,8 @@ static int parts_make(struct sidecar *s, char *reason)
 	s->calendar_ns = loop_now();
 	loss_publish(s);
 	engine_wall_offset(s->engine, calendar_wall_offset());
-	return engine_configure(s->engine, s->generation.config, s->generation.classifier, loop_now());
+	return engine_configure(s->engine, s->generation.config, s->generation.classifier, s->generation.rules,
+				loop_now());
 }
 
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
@@ -511,6 +458,7 @@ void sidecar_free(struct sidecar *s)
 	if (s == NULL)
 		return;
 	server_free(s->server);
+	alerts_free(s->alerts);
 	watch_free(s->workers);
 	engine_free(s->engine);
 	restorable = NULL;

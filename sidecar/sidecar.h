@@ -5,21 +5,14 @@
 #ifndef SIDECAR_SIDECAR_H
 #define SIDECAR_SIDECAR_H
 
-#include "sidecar/alloc.h"
+#include "sidecar/alert.h"
 #include "sidecar/drain.h"
 #include "sidecar/engine.h"
+#include "sidecar/generation.h"
 #include "sidecar/heartbeat.h"
 #include "sidecar/loop.h"
 #include "sidecar/server.h"
 #include "sidecar/watch.h"
-
-/* One configuration in force, with all that was made from it. */
-struct generation {
-	struct alloc_arena *arena; /* the configuration's memory */
-	struct config *config;
-	struct rule_file *rules; /* what is compiled in */
-	struct classifier *classifier;
-};
 
 struct sidecar {
 	struct loop *loop;
@@ -27,6 +20,7 @@ struct sidecar {
 	struct engine *engine;
 	struct watch_list *workers;
 	struct server *server; /* control.sock */
+	struct alerts *alerts;
 	struct heartbeat heartbeat;
 	struct generation generation;
 	const char *config_path; /* NULL: the built-in configuration */
@@ -44,10 +38,6 @@ struct sidecar {
 };
 
 #define SIDECAR_REASON 512
-
-/* Loads a configuration (NULL: the built-in one) and what is made from it. Problems are logged. */
-int generation_load(const char *path, struct generation *ret);
-void generation_free(struct generation *generation);
 
 /* Makes all of it: loop, segment, engine; publishes; opens the segment to workers. */
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason);

@@ -48,6 +48,11 @@ const struct classifier *simulate_config_classifier(const struct simulate_config
 	return self->generation.classifier;
 }
 
+const struct rule_set *simulate_config_rules(const struct simulate_config *self)
+{
+	return self->generation.rules;
+}
+
 void simulate_classify(struct simulate_config *self, const char *destination, const char *text,
 		       struct classification *ret)
 {

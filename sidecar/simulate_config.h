@@ -9,6 +9,7 @@
 
 #include "sidecar/classify.h"
 #include "sidecar/config.h"
+#include "sidecar/rule.h"
 
 struct simulate_config;
 
@@ -18,6 +19,7 @@ void simulate_config_free(struct simulate_config *config);
 
 const struct config *simulate_config_of(const struct simulate_config *config);
 const struct classifier *simulate_config_classifier(const struct simulate_config *config);
+const struct rule_set *simulate_config_rules(const struct simulate_config *config);
 
 /* What a reply means. text: as the receiver sent it, codes in front. */
 void simulate_classify(struct simulate_config *config, const char *destination, const char *text,

@@ -167,7 +167,7 @@ static int gate_start(struct gate *gate, const struct policy_world *world)
 		return rc;
 	engine_wall_offset(gate->engine, -(int64_t)EPOCH);
 	rc = engine_configure(gate->engine, config, simulate_config_classifier(world->config),
-			      EPOCH);
+			      simulate_config_rules(world->config), EPOCH);
 	if (!rc)
 		rc = gate_claim(gate, world);
 	if (!rc)

@@ -165,7 +165,7 @@ int main(void)
 	file = fopen(config, "w");
 	if (file == NULL)
 		return fail("cannot write a configuration");
-	fprintf(file, "segment: {path: %s, flows: 2000, workers: 16, ring: 8192}\nlog: {level: warning}\n", segment);
+	fprintf(file, "segment: {path: %s, flows: 2000, workers: 16, ring: 8192}\nlog: {level: error}\n", segment);
 	fclose(file);
 	sidecar = sidecar_start();
 	result = run(seconds);

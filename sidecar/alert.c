@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "sidecar/alert.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "sidecar/log.h"
+
+struct running {
+	struct alerts *alerts;
+	struct rule_alert_run run;
+	int watch; /* -1: this place is free */
+	bool killed;
+	char rule[64];
+};
+
+struct alerts {
+	struct loop *loop;
+	int timer;
+	struct running running[ALERTS_MAX];
+};
+
+static void deadline_set(struct alerts *alerts)
+{
+	uint64_t next_ns = LOOP_NEVER;
+
+	for (int i = 0; i < ALERTS_MAX; i++) {
+		const struct running *at = &alerts->running[i];
+
+		if (at->watch >= 0 && !at->killed && at->run.deadline_ns < next_ns)
+			next_ns = at->run.deadline_ns;
+	}
+	loop_timer_set(alerts->loop, alerts->timer, next_ns);
+}
+
+static void deadline(void *arg, uint64_t now_ns)
+{
+	struct alerts *alerts = arg;
+
+	for (int i = 0; i < ALERTS_MAX; i++) {
+		struct running *at = &alerts->running[i];
+
+		if (at->watch < 0 || at->killed || at->run.deadline_ns > now_ns)
+			continue;
+		log_warning("alert", "the command of rule %s took too long and is killed", at->rule);
+		rule_alert_kill(&at->run);
+		at->killed = true;
+	}
+	deadline_set(alerts);
+}
+
+static void ended(void *arg, int revents)
+{
+	struct running *at = arg;
+	int status = 0;
+
+	if (revents >= 0)
+		loop_unwatch(at->alerts->loop, at->watch);
+	at->watch = -1;
+	if (rule_alert_finish(&at->run, &status) == 0 && !at->killed && status != 0)
+		log_warning("alert", "the command of rule %s ended with %s %d", at->rule,
+			    WIFSIGNALED(status) ? "signal" : "status",
+			    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	deadline_set(at->alerts);
+}
+
+/* Kills and waits: a killed process ends at once. */
+static void run_end(struct rule_alert_run *run)
+{
+	struct pollfd end = {.fd = run->pidfd, .events = POLLIN};
+	int status;
+
+	rule_alert_kill(run);
+	while (poll(&end, 1, 1000) < 0 && errno == EINTR)
+		;
+	rule_alert_finish(run, &status);
+}
+
+int alerts_create(struct loop *loop, struct alerts **ret)
+{
+	struct alerts *alerts = calloc(1, sizeof(*alerts));
+
+	if (alerts == NULL)
+		return -ENOMEM;
+	alerts->loop = loop;
+	for (int i = 0; i < ALERTS_MAX; i++) {
+		alerts->running[i].alerts = alerts;
+		alerts->running[i].watch = -1;
+	}
+	alerts->timer = loop_timer(loop, deadline, alerts);
+	if (alerts->timer < 0) {
+		free(alerts);
+		return -ENOSPC;
+	}
+	*ret = alerts;
+	return 0;
+}
+
+void alerts_free(struct alerts *alerts)
+{
+	if (alerts == NULL)
+		return;
+	for (int i = 0; i < ALERTS_MAX; i++) {
+		struct running *at = &alerts->running[i];
+
+		if (at->watch < 0)
+			continue;
+		loop_unwatch(alerts->loop, at->watch);
+		run_end(&at->run);
+	}
+	free(alerts);
+}
+
+static struct running *place(struct alerts *alerts)
+{
+	for (int i = 0; i < ALERTS_MAX; i++)
+		if (alerts->running[i].watch < 0)
+			return &alerts->running[i];
+	return NULL;
+}
+
+void alerts_start(void *arg, const struct rule *rule, const struct rule_plan *plan,
+		  const struct rule_alert_about *about)
+{
+	struct alerts *alerts = arg;
+	struct running *at = place(alerts);
+	int error;
+
+	if (rule->action.alert == NULL || rule->action.alert->command_count == 0)
+		return;
+	if (at == NULL) {
+		log_warning("alert", "%d commands are running: that of rule %s is not started", ALERTS_MAX, rule->name);
+		return;
+	}
+	error = rule_alert_start(rule->action.alert, about, plan->alert_timeout_ns, loop_now(), &at->run);
+	if (error) {
+		log_error("alert", "cannot start the command of rule %s: %s", rule->name, strerror(-error));
+		return;
+	}
+	snprintf(at->rule, sizeof(at->rule), "%s", rule->name);
+	at->killed = false;
+	at->watch = loop_watch(alerts->loop, at->run.pidfd, POLLIN, ended, at);
+	if (at->watch < 0) {
+		/* Nobody would take its end: better none than one left behind. */
+		run_end(&at->run);
+		at->watch = -1;
+	}
+	deadline_set(alerts);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine's own state, for engine*.c alone.
+ */
+#ifndef SIDECAR_ENGINE_STATE_H
+#define SIDECAR_ENGINE_STATE_H
+
+#include "sidecar/due.h"
+#include "sidecar/engine.h"
+
+struct engine {
+	struct segment *segment;
+	const struct config *config;
+	const struct classifier *classifier;
+	struct classify_scratch *scratch;
+	const struct rule_set *rules;
+	struct rule_engine *windows; /* what rules remember of flows */
+	engine_alert *alert;
+	void *alert_arg;
+	struct due *due;
+	struct flow_limits *configured; /* a slot's, by the configuration in force */
+	uint32_t *parents;		/* a slot's LAYOUT_SOURCE and _DESTINATION */
+	uint32_t *slots;		/* known ones */
+	uint32_t count, room;
+	uint32_t refill; /* the next of slots that the new configuration has yet to reach */
+	uint32_t tick;	 /* the next of slots to be looked at for its counts */
+	int64_t wall_offset_ns;
+	struct engine_totals totals;
+};
+
+/* The name of a flow's destination, or of a destination's own slot. Returns text. */
+const char *engine_destination(const struct engine *engine, uint32_t slot, char *text, size_t size);
+
+/* Puts in force what the flow's parts say now. */
+void engine_publish(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* What the rules make of a reply, and of deliveries. enhanced as of classify(). */
+void engine_rules_reply(struct engine *engine, const struct layout_record *record, const struct classification *class,
+			unsigned enhanced, uint64_t now_ns);
+void engine_rules_attempts(struct engine *engine, uint32_t slot, uint32_t attempts, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One configuration in force, with all that was made from it: comes and goes as a whole.
+ */
+#ifndef SIDECAR_GENERATION_H
+#define SIDECAR_GENERATION_H
+
+#include "sidecar/alloc.h"
+#include "sidecar/classify.h"
+#include "sidecar/config.h"
+#include "sidecar/rule.h"
+
+struct generation {
+	struct alloc_arena *arena; /* the configuration's memory */
+	struct config *config;
+	struct rule_file *builtin; /* the rules that are compiled in */
+	struct classifier *classifier;
+	struct rule_set *rules;
+};
+
+/* Loads a configuration (path NULL: the built-in one) and makes the rest from it. Problems are logged. */
+int generation_load(const char *path, struct generation *ret);
+
+/* Of a zeroed one too. */
+void generation_free(struct generation *generation);
+
+#endif
