@@ -283,8 +283,14 @@ int gate_open(const struct gate_options *options, struct gate **ret, char *why, 
 	/* The lock comes before the maps: a second process must not touch what is pinned. */
 	if (!error)
 		error = folders_open(gate, why, size);
-	if (!error)
+	if (!error) {
+		char missing[256];
+
 		error = kernel_load(options, &gate->table, &gate->kernel, why, size);
+		/* What is missing says more than which call failed. */
+		if (error && gate_probe(missing, sizeof missing))
+			snprintf(why, size, "%s", missing);
+	}
 	if (!error)
 		error = gate_start(gate, options, why, size);
 	if (error) {
