@@ -155,16 +155,21 @@ static void limits_held(const struct life *life, struct control_limits *limits)
 	}
 }
 
+#define OVERTAKING_RATE 0.1 /* messages a second */
+
 static void limits_open(const struct life *life, const struct control_bounds *bounds,
 			struct control_limits *limits)
 {
 	/* After trouble the receiver's bucket is empty: nothing may run ahead of the rate. */
 	bool filled = life->mode == MODE_KNOWN && life->count >= BUCKET_FILLED;
 	uint32_t ahead = filled ? life->reserve / 16 : 0;
+	/* One transactional message may overtake what bulk mail of other workers has just taken, or it
+	 * would wait behind every one of them; not where a second one is a good part of a minute's. */
+	uint32_t overtaking = ahead ? ahead : life->rate >= OVERTAKING_RATE;
 
 	limits->interval_ns = life->rate >= RATE_TOP ? 0 : (uint64_t)(1e9 / life->rate);
 	for (int class = 0; class < TG_CLASSES; class ++) {
-		uint32_t burst = 1 + (ahead > 0) + (class == TG_TRANSACTIONAL ? ahead : 0);
+		uint32_t burst = 1 + (ahead > 0) + (class == TG_TRANSACTIONAL ? overtaking : 0);
 
 		limits->burst[class] = unbound(life, bounds) ? bounds->burst[class]
 							     : least(bounds->burst[class], burst);
