@@ -19,7 +19,7 @@
 #include "bench/lib/smtpc.h"
 
 #define TIMEOUT_MS   10000
-#define IDLE_NS	     SECOND_NS	     /* a connection without work is closed after this */
+#define IDLE_NS	     (5 * SECOND_NS) /* a connection without work is closed after this */
 #define RESERVE_NS   (SECOND_NS / 2) /* a slot further ahead is not worth holding */
 #define TICK_NS	     (SECOND_NS / 4) /* the longest sleep */
 #define BODY_BYTES   3000
@@ -101,10 +101,29 @@ static bool gate_heed(struct worker *w, struct queue *queue, const struct tg_ver
 		gate_renew(w);
 		queue->ask_ns = now_ns + 10000000;
 	}
-	return verdict->reason == TG_ADMITTED && verdict->at_ns <= now_ns;
+	/* The library's clock and ours may differ by a microsecond: what is due is due. */
+	return verdict->reason == TG_ADMITTED && verdict->at_ns <= now_ns + 1000;
 }
 
-/* May a message of the queue go over the route now? */
+/* A slot for one message, at or before its time. True: it is now. */
+static bool gate_slot(struct worker *w, struct route *route, struct queue *queue,
+		      enum tg_class traffic, uint64_t now_ns)
+{
+	struct tg_verdict verdict;
+
+	if (queue->reserved) {
+		/* Its time has come; a hold may have come, too, or a limit over all destinations.
+		 */
+		verdict = tg_redeem(w->tg, &queue->reservation);
+		return gate_heed(w, queue, &verdict, now_ns);
+	}
+	verdict = tg_reserve(w->tg, &route->flow, traffic, 1, RESERVE_NS, &queue->reservation);
+	queue->reserved = verdict.reason == TG_ADMITTED;
+	return gate_heed(w, queue, &verdict, now_ns);
+}
+
+/* May a message of the queue go over the route now? The slot comes before the connection: one that
+ * is open and has nothing to send would count against the cap, and against the rate of new ones. */
 static bool gate_pass(struct worker *w, struct route *route, struct queue *queue,
 		      enum tg_class traffic, uint64_t now_ns)
 {
@@ -112,28 +131,18 @@ static bool gate_pass(struct worker *w, struct route *route, struct queue *queue
 
 	if (!w->tg)
 		return true;
-	if (!route->leased) {
-		verdict = tg_connect(w->tg, &route->flow, traffic, &route->lease);
-		route->leased = verdict.reason == TG_ADMITTED;
-		route->used_ns = now_ns;
-		route->place = 0;
-		if (!gate_heed(w, queue, &verdict, now_ns) && !route->leased)
-			return false;
-	}
-	if (queue->reserved) {
-		/* Its time has come; a hold may have come, too, or a limit over all destinations.
-		 */
-		verdict = tg_redeem(w->tg, &queue->reservation);
-		queue->reserved = !gate_heed(w, queue, &verdict, now_ns + 1000);
-		return !queue->reserved;
-	}
-	verdict = tg_reserve(w->tg, &route->flow, traffic, 1, RESERVE_NS, &queue->reservation);
-	queue->reserved = verdict.reason == TG_ADMITTED;
-	/* The library's clock and ours may differ by a microsecond: what is due is due. */
-	if (!gate_heed(w, queue, &verdict, now_ns + 1000))
+	if (!gate_slot(w, route, queue, traffic, now_ns))
 		return false;
 	queue->reserved = false;
-	return true;
+	if (route->leased)
+		return true;
+	verdict = tg_connect(w->tg, &route->flow, traffic, &route->lease);
+	route->leased = gate_heed(w, queue, &verdict, now_ns);
+	route->used_ns = now_ns;
+	route->place = 0;
+	if (!route->leased)
+		tg_cancel(w->tg, &queue->reservation);
+	return route->leased;
 }
 
 static void gate_report(struct worker *w, struct route *route, enum tg_class traffic,
@@ -334,6 +343,7 @@ static void worker_loop(struct worker *w)
 			worker_sleep(w, now);
 		now = now_monotonic();
 	}
+	w->tally->waiting = worker_waiting(w);
 	for (uint32_t i = 0; i < w->plan->route_count; i++) {
 		struct queue *queue = &w->queues[i * TG_CLASSES + TG_TRANSACTIONAL];
 
