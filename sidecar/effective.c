@@ -89,13 +89,22 @@ static uint64_t later(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-static void control_merge(struct effective *e, const struct control_limits *control, uint64_t now_ns)
+/* Equal, but for the rounding of a float. */
+static bool about(uint64_t a, uint64_t b)
+{
+	return (a > b ? a - b : b - a) <= (a > b ? a : b) >> 20;
+}
+
+static void control_merge(struct effective *e, const struct control_limits *control, uint64_t ceiling_ns,
+			  uint64_t now_ns)
 {
 	struct publish_limits *l = &e->limits;
+	/* The controller computes in floating point: never past the configured ceiling, not by a rounding. */
+	uint64_t interval_ns = later(control->interval_ns, ceiling_ns);
 
-	if (l->interval_ns != control->interval_ns || memcmp(l->burst, control->burst, sizeof(l->burst)) != 0)
+	if (!about(l->interval_ns, interval_ns) || memcmp(l->burst, control->burst, sizeof(l->burst)) != 0)
 		e->rate_by = BY_CONTROL;
-	l->interval_ns = control->interval_ns;
+	l->interval_ns = interval_ns;
 	if (l->interval_ns)
 		memcpy(l->burst, control->burst, sizeof(l->burst));
 	else
@@ -181,7 +190,7 @@ void effective_merge(const struct flow_limits *configured, const struct control_
 	effective_plain(configured, &ret->limits);
 	ret->limits.flags |= parents;
 	if (control)
-		control_merge(ret, control, now_ns);
+		control_merge(ret, control, configured->ceiling_interval_ns, now_ns);
 	for (int i = 0; effects && i < EFFECTS; i++) {
 		if (effects[i].kind == EFFECT_NONE || effects[i].until_ns <= now_ns)
 			continue;

@@ -105,8 +105,10 @@ static void flow_begin(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
 	effects_check(flow->effects);
-	if (flow->begun == 1 && control_valid(&flow->control))
+	if (flow->begun == 1 && control_valid(&flow->control)) {
+		control_rebound(&flow->control, &bounds);
 		return;
+	}
 	memset(flow, 0, sizeof(*flow));
 	control_init(&flow->control, &bounds, now_ns);
 	flow->begun = 1;
