@@ -104,6 +104,24 @@ int loop_create(struct loop **ret, char *reason)
 	return 0;
 }
 
+const char *loop_features(const struct loop *loop, char *text, size_t size)
+{
+	unsigned watched = 0;
+
+	for (int i = 0; i < loop->watch_count; i++)
+		watched += loop->watches[i].ready != NULL;
+	snprintf(text, size, "%u entries, %s; %u descriptors watched, %d timers", loop->ring.sq.ring_entries,
+#ifdef IORING_SETUP_DEFER_TASKRUN
+		 loop->ring.flags & IORING_SETUP_DEFER_TASKRUN ? "deferred task running" :
+#endif
+#ifdef IORING_SETUP_COOP_TASKRUN
+		 loop->ring.flags & IORING_SETUP_COOP_TASKRUN ? "cooperative task running" :
+#endif
+								"no task running options",
+		 watched, loop->timer_count);
+	return text;
+}
+
 void loop_free(struct loop *loop)
 {
 	if (loop == NULL)

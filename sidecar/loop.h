@@ -10,6 +10,7 @@
 #define SIDECAR_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct loop;
@@ -43,6 +44,9 @@ void loop_timer_set(struct loop *loop, int id, uint64_t at_ns);
  * sleeping. */
 typedef bool loop_before_sleep(void *arg);
 void loop_set_before_sleep(struct loop *loop, loop_before_sleep *before, void *arg);
+
+/* What the kernel's io_uring gives this loop, in words. Returns text. */
+const char *loop_features(const struct loop *loop, char *text, size_t size);
 
 uint64_t loop_now(void);
 
