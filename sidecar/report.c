@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See report.h: one flow, and the filter that chooses flows. report_segment.c has the rest.
+ */
+#include "sidecar/report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "shm/lease.h"
+#include "shm/window.h"
+#include "sidecar/units.h"
+
+#define load(word) atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */
+
+/* ---- values --------------------------------------------------------------------------------------- */
+
+void report_count(struct json_writer *out, const char *key, uint64_t count)
+{
+	json_put_u64(out, key, count > INT64_MAX ? INT64_MAX : count);
+}
+
+void report_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_t now_ns)
+{
+	if (at_ns == UINT64_MAX)
+		json_put_null(out, key);
+	else
+		json_put_number(out, key, at_ns > now_ns ? (double)(at_ns - now_ns) / 1e9 : 0, 3);
+}
+
+/* Mail is thought of by the minute; what is less than one by the hour or the day. */
+const char *report_rate_text(uint64_t interval_ns, char *text, size_t size)
+{
+	static const struct {
+		double seconds, least;
+		const char *name;
+	} units[] = {{1, 1000, "s"}, {60, 0.9999, "min"}, {3600, 0.9999, "hr"}, {86400, 0, "day"}};
+	double per_s = interval_ns ? 1e9 / (double)interval_ns : 0;
+
+	for (size_t i = 0; interval_ns && i < sizeof(units) / sizeof(units[0]); i++) {
+		double count = per_s * units[i].seconds;
+		char whole[32];
+
+		if (count < units[i].least)
+			continue;
+		/* Intervals are rounded up by up to 2^-25: 10/min stays 10/min. */
+		if (count > 99.95 || count - (double)(uint64_t)(count + 0.005) < 0.005)
+			snprintf(text, size, "%s/%s", units_count_text((uint64_t)(count + 0.5), whole, sizeof(whole)),
+				 units[i].name);
+		else
+			snprintf(text, size, "%.1f/%s", count, units[i].name);
+		return text;
+	}
+	snprintf(text, size, "unlimited");
+	return text;
+}
+
+void report_rate(struct json_writer *out, const char *key, uint64_t interval_ns)
+{
+	char text[48];
+
+	if (interval_ns == 0) {
+		json_put_null(out, key);
+		return;
+	}
+	json_put_object(out, key);
+	json_put_text(out, "text", report_rate_text(interval_ns, text, sizeof(text)));
+	json_put_number(out, "per_s", 1e9 / (double)interval_ns, 9);
+	json_put_end(out);
+}
+
+/* ---- the filter ----------------------------------------------------------------------------------- */
+
+static int name_match(const struct segment *s, const char *name, char *ret)
+{
+	uint32_t index = atomic_load_explicit(&s->live->names_index, memory_order_acquire) & 1;
+	struct destination_match match;
+	int error = destination_match(s->names[index], s->header.sizes.names_bytes, name, &match);
+
+	if (!error)
+		snprintf(ret, DESTINATION_NAME_MAX + 1, "%s", match.name);
+	return error;
+}
+
+int report_filter_read(const struct segment *s, const struct json *request, char *name, struct report_filter *ret,
+		       char *reason, size_t size)
+{
+	const char *source = json_get_text(request, "source", "*");
+	const char *destination = json_get_text(request, "destination", "*");
+	struct report_filter filter = {0};
+
+	if (strcmp(source, "*") != 0) {
+		filter.by_source = true;
+		if (destination_address(source, filter.source) != 0) {
+			snprintf(reason, size, "%.64s: not an address", source);
+			return -EINVAL;
+		}
+	}
+	if (strcmp(destination, "*") != 0) {
+		if (name_match(s, destination, name) != 0) {
+			snprintf(reason, size, "%.64s: neither a destination's name nor a host's, a domain or an address",
+				 destination);
+			return -EINVAL;
+		}
+		filter.destination = name;
+	}
+	*ret = filter;
+	return 0;
+}
+
+bool report_flow_wanted(const struct segment *s, uint32_t slot, const struct report_filter *filter)
+{
+	char name[DESTINATION_NAME_MAX + 1];
+
+	if (s->slots == NULL || slot >= s->view.slots || s->slots[slot].kind != SEGMENT_FLOW)
+		return false;
+	if (filter->by_source && memcmp(filter->source, s->slots[slot].address, 16) != 0)
+		return false;
+	return filter->destination == NULL ||
+	       strcmp(segment_name(s, s->slots[slot].destination, name, sizeof(name)), filter->destination) == 0;
+}
+
+/* ---- a flow --------------------------------------------------------------------------------------- */
+
+static void put_window(struct json_writer *out, const char *key, uint64_t word, uint32_t now, uint32_t cap,
+		       bool capped, uint64_t end_ns, uint64_t now_ns)
+{
+	json_put_object(out, key);
+	json_put_u64(out, "used", (uint32_t)(word >> 32) >= now ? (uint32_t)word : 0);
+	if (capped)
+		json_put_u64(out, "cap", cap);
+	else
+		json_put_null(out, "cap");
+	report_in(out, "ends_s", end_ns, now_ns);
+	json_put_end(out);
+}
+
+static void put_windows(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
+{
+	const struct layout_limits *limits = &s->view.limits[slot];
+	const struct layout_counters *counters = &s->view.counters[slot];
+	uint64_t flags = load(&limits->flags);
+	const struct layout_calendar *calendar =
+		&s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	uint32_t hour = window_hour(calendar, flags, now_ns), day = window_day(calendar, flags, now_ns);
+
+	put_window(out, "hour", load(&counters->hour), hour, load(&limits->hour_cap[TG_TRANSACTIONAL]),
+		   flags & LAYOUT_HOUR, window_hour_end(calendar, flags, hour), now_ns);
+	put_window(out, "day", load(&counters->day), day, load(&limits->day_cap[TG_TRANSACTIONAL]), flags & LAYOUT_DAY,
+		   window_day_end(calendar, flags, day), now_ns);
+}
+
+static void put_connections(const struct segment *s, uint32_t slot, struct json_writer *out)
+{
+	uint64_t word = load(&s->more[slot].connections);
+	uint32_t cap = (uint32_t)(word >> (16 * TG_TRANSACTIONAL) & 0xffff), each = (uint32_t)(word >> 48);
+
+	json_put_object(out, "connections");
+	json_put_u64(out, "open", lease_count(load(&s->view.counters_more[slot].gauge)));
+	if (load(&s->more[slot].generation) == 0 || cap == 0xffff)
+		json_put_null(out, "cap");
+	else
+		json_put_u64(out, "cap", cap);
+	json_put_end(out);
+	if (each)
+		json_put_u64(out, "messages_per_connection", each);
+	else
+		json_put_null(out, "messages_per_connection");
+}
+
+struct outcomes {
+	uint64_t delivered, deferred, bounced;
+};
+
+static uint64_t of_minute(const _Atomic uint64_t *word, uint32_t minute)
+{
+	uint64_t seen = load(word);
+
+	return (uint32_t)(seen >> 32) == minute ? (uint32_t)seen : 0;
+}
+
+/* Of `count` minutes that end with minute `last`, as far as the ring reaches. */
+static struct outcomes minutes_sum(const struct segment *s, uint32_t slot, uint32_t last, uint32_t count)
+{
+	struct outcomes sum = {0};
+
+	for (uint32_t i = 0; i < count && i < s->view.minute_slots && i <= last; i++) {
+		const struct layout_minute *at =
+			&s->view.minutes[(uint64_t)slot * s->view.minute_slots + (last - i) % s->view.minute_slots];
+
+		sum.delivered += of_minute(&at->delivered, last - i);
+		sum.deferred += of_minute(&at->deferred, last - i);
+		sum.bounced += of_minute(&at->bounced, last - i);
+	}
+	return sum;
+}
+
+static void put_outcomes(struct json_writer *out, const char *key, const struct outcomes *o)
+{
+	json_put_object(out, key);
+	report_count(out, "delivered", o->delivered);
+	report_count(out, "deferred", o->deferred);
+	report_count(out, "bounced", o->bounced);
+	json_put_end(out);
+}
+
+static void put_all_outcomes(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
+{
+	const struct layout_counters_more *totals = &s->view.counters_more[slot];
+	struct outcomes all = {load(&totals->delivered), load(&totals->deferred), load(&totals->bounced)};
+	uint32_t minute = (uint32_t)(now_ns / WINDOW_MINUTE_NS);
+	struct outcomes last = {0}, hour = minutes_sum(s, slot, minute, 60);
+
+	/* The minute that is whole; at a ring of one slot there is none. */
+	if (minute > 0 && s->view.minute_slots > 1)
+		last = minutes_sum(s, slot, minute - 1, 1);
+	put_outcomes(out, "total", &all);
+	put_outcomes(out, "last_minute", &last);
+	put_outcomes(out, "last_hour", &hour);
+}
+
+static void put_names(const struct segment *s, uint32_t slot, struct json_writer *out)
+{
+	char text[DESTINATION_NAME_MAX + 1];
+
+	if (s->slots == NULL || s->slots[slot].kind != SEGMENT_FLOW) {
+		json_put_null(out, "source");
+		json_put_null(out, "destination");
+		return;
+	}
+	json_put_text(out, "source", destination_address_text(s->slots[slot].address, text, sizeof(text)));
+	json_put_text(out, "destination", segment_name(s, s->slots[slot].destination, text, sizeof(text)));
+}
+
+void report_flow(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
+{
+	const struct layout_limits *limits = &s->view.limits[slot];
+	uint64_t rate = load(&limits->rate[TG_TRANSACTIONAL]);
+	uint64_t hold = load(&limits->hold_until_ns), lower = load(&s->more[slot].hold_lower_ns);
+
+	put_names(s, slot, out);
+	json_put_u64(out, "slot", slot);
+	json_put_bool(out, "filled", rate != 0);
+	report_rate(out, "rate", gcra_interval(rate));
+	json_put_u64(out, "burst", rate && gcra_interval(rate) ? gcra_burst(rate) : 0);
+	report_in(out, "hold_s", hold, now_ns);
+	report_in(out, "hold_lower_s", load(&limits->flags) & LAYOUT_HOLD_LOWER && lower > hold ? lower : hold, now_ns);
+	put_windows(s, slot, now_ns, out);
+	put_connections(s, slot, out);
+	put_all_outcomes(s, slot, now_ns, out);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The segment as a whole, for `status`.
+ */
+#include <sys/stat.h>
+
+#include "sidecar/report.h"
+#include "sidecar/segment_file.h"
+
+#define load(word) atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */
+
+static void put_files(const struct segment *s, struct json_writer *out)
+{
+	uint64_t used = 0, bytes = 0;
+	struct stat st;
+
+	json_put_object(out, "bytes");
+	for (int file = 0; file < LAYOUT_FILES; file++) {
+		if (s->fds[file] < 0)
+			continue;
+		json_put_u64(out, segment_file_names[file], s->bytes[file]);
+		bytes += s->bytes[file];
+		used += fstat(s->fds[file], &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+	}
+	json_put_u64(out, "all", bytes);
+	json_put_u64(out, "in_memory", used);
+	json_put_end(out);
+}
+
+static void put_sizes(const struct segment *s, struct json_writer *out)
+{
+	const struct layout_sizes *sizes = &s->header.sizes;
+
+	json_put_object(out, "sizes");
+	json_put_u64(out, "flows", sizes->flows);
+	json_put_u64(out, "slots", sizes->slots);
+	json_put_u64(out, "workers", sizes->workers);
+	json_put_u64(out, "ring_records", sizes->ring_records);
+	json_put_u64(out, "minutes", sizes->minutes);
+	json_put_u64(out, "leases", sizes->leases);
+	json_put_end(out);
+}
+
+/* Sums over worker slots: what a worker counted stays in its slot when it has gone. */
+static void put_decisions(const struct segment *s, struct json_writer *out)
+{
+	static const struct {
+		const char *name;
+		size_t offset;
+	} refusals[] = {
+		{"hold", offsetof(struct layout_shard, refused_hold)},
+		{"rate", offsetof(struct layout_shard, refused_rate)},
+		{"window", offsetof(struct layout_shard, refused_window)},
+		{"parent", offsetof(struct layout_shard, refused_parent)},
+		{"connections", offsetof(struct layout_shard, refused_connections)},
+		{"directory", offsetof(struct layout_shard, refused_directory)},
+		{"other", offsetof(struct layout_shard, refused_other)},
+	};
+	uint64_t admitted = 0, sums[sizeof(refusals) / sizeof(refusals[0])] = {0};
+
+	for (uint32_t w = 0; w < s->header.sizes.workers; w++)
+		/* Who never attached has touched no page; reading it would bring zeroes into memory. */
+		for (int shard = 0; load(&s->workers[w].attached_ns) && shard < LAYOUT_SHARDS; shard++) {
+			const struct layout_shard *at = &s->workers[w].shards[shard];
+
+			admitted += load(&at->admitted);
+			for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+				sums[i] += load((const _Atomic uint64_t *)((const char *)at + refusals[i].offset));
+		}
+	json_put_object(out, "decisions");
+	report_count(out, "admitted", admitted);
+	json_put_object(out, "refused");
+	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+		report_count(out, refusals[i].name, sums[i]);
+	json_put_end(out);
+	json_put_end(out);
+}
+
+static void put_workers(const struct segment *s, struct json_writer *out)
+{
+	uint64_t attached = 0, records = 0, lost = 0, repairs = 0;
+
+	for (uint32_t w = 0; w < s->header.sizes.workers; w++) {
+		const struct layout_worker *worker = &s->workers[w];
+
+		attached += load(&worker->owner) != 0;
+		records += load(&worker->head);
+		lost += load(&worker->lost);
+		repairs += load(&worker->repairs);
+	}
+	json_put_object(out, "workers");
+	json_put_u64(out, "attached", attached);
+	json_put_u64(out, "capacity", s->header.sizes.workers);
+	report_count(out, "records", records);
+	report_count(out, "texts_lost", lost);
+	report_count(out, "damage_met", repairs);
+	json_put_end(out);
+}
+
+static void put_clock(const struct segment *s, uint64_t now_ns, struct json_writer *out)
+{
+	const struct layout_live *live = s->live;
+	const struct layout_scale *scale = &live->scale[load(&live->scale_index) & 1];
+	uint64_t heartbeat = load(&live->heartbeat_ns);
+	static const char *const losses[] = {"keep", "open", "closed"};
+	uint32_t loss = load(&live->loss);
+
+	json_put_text(out, "clock", load(&scale->span) ? "counter" : "vdso");
+	if (heartbeat)
+		json_put_number(out, "heartbeat_age_s", now_ns > heartbeat ? (double)(now_ns - heartbeat) / 1e9 : 0, 3);
+	else
+		json_put_null(out, "heartbeat_age_s");
+	json_put_text(out, "on_sidecar_loss", loss < 3 ? losses[loss] : "invalid");
+	json_put_number(out, "sidecar_lost_after_s", (double)load(&live->loss_after_ns) / 1e9, 3);
+	report_count(out, "generation", load(&live->generation));
+}
+
+void report_segment(const struct segment *s, uint64_t now_ns, struct json_writer *out)
+{
+	static const char *const states[] = {"new", "live", "retired"};
+	uint32_t state = load(&s->live->state);
+
+	json_put_object(out, "segment");
+	json_put_text(out, "path", s->path);
+	json_put_text(out, "state", state < 3 ? states[state] : "invalid");
+	json_put_u64(out, "version", s->header.version);
+	put_sizes(s, out);
+	put_files(s, out);
+	json_put_end(out);
+	put_workers(s, out);
+	put_decisions(s, out);
+	put_clock(s, now_ns, out);
+}
