@@ -20,6 +20,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "sidecar/api.h"
 #include "sidecar/calendar.h"
 #include "sidecar/log.h"
 
@@ -369,10 +370,12 @@ static int privileges_drop(const struct config *config, char *reason)
 static int server_begin(struct sidecar *s, char *reason)
 {
 	int64_t group;
+	int error;
 
 	if (id_of_group(s->generation.config->segment.group, &group) != 0)
 		return -ENOENT;
-	return server_create(s->loop, s->segment->folder, group, &s->server, reason);
+	error = server_create(s->loop, s->segment->folder, group, &s->server, reason);
+	return error ? error : api_register(s);
 }
 
 static int parts_make(struct sidecar *s, char *reason)

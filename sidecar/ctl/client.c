@@ -38,7 +38,7 @@ static int explain(int error, const char *segment, char *reason)
 	if (error == -ECONNREFUSED)
 		snprintf(reason, CLIENT_REASON, "no tollgated runs on %s", segment);
 	else if (error == -ENOENT)
-		snprintf(reason, CLIENT_REASON, "no tollgated has run on %s", segment);
+		snprintf(reason, CLIENT_REASON, "%s: no segment is there", segment);
 	else if (error == -EACCES)
 		snprintf(reason, CLIENT_REASON, "%s: permission denied: you are not in the segment's group", segment);
 	else
@@ -62,7 +62,8 @@ static int reach(const char *segment, int *ret)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-		error = -errno;
+		/* A sidecar that ended in order took its socket with it. */
+		error = errno == ENOENT ? -ECONNREFUSED : -errno;
 		close(fd);
 	}
 out:

@@ -18,7 +18,7 @@ struct client;
 /* The segment that a command is about: what was given, else $TOLLGATE_SEGMENT, else the default. */
 const char *client_segment(const char *given);
 
-/* -ENOENT: no segment, or no socket there; -ECONNREFUSED: no sidecar lives; -EACCES: not for us. The
+/* -ENOENT: no segment; -ECONNREFUSED: no sidecar lives; -EACCES: not for us. The
  * reason (CLIENT_REASON bytes) is a sentence for the user. */
 int client_open(const char *segment, struct client **ret, char *reason);
 void client_close(struct client *client); /* NULL is fine */

@@ -12,6 +12,14 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
+	{"status", ctl_status, "how the sidecar, its segment and its workers are"},
+	{"flows", ctl_flows, "what each flow may do, and what it did"},
+	{"explain", ctl_explain, "why a flow is as fast as it is, and when that changes"},
+	{"hold", ctl_hold, "stop a flow for a time"},
+	{"release", ctl_release, "end the holds of a flow"},
+	{"set", ctl_set, "cap a flow by hand"},
+	{"reset", ctl_reset, "forget what was learned of a flow, and what was set"},
+	{"reload", ctl_reload, "read the configuration anew"},
 	{"check", ctl_check, "is this configuration good, and what limits does it come to?"},
 	{"classify", ctl_classify, "what a reply means: class, limit, and the rule that says so"},
 	{"destination", ctl_destination, "which destination a name or address belongs to, and why"},

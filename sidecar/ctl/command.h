@@ -15,5 +15,13 @@ int ctl_classify(int argc, char **argv);
 int ctl_destination(int argc, char **argv);
 int ctl_rules(int argc, char **argv);
 int ctl_simulate(int argc, char **argv);
+int ctl_status(int argc, char **argv);
+int ctl_flows(int argc, char **argv);
+int ctl_explain(int argc, char **argv);
+int ctl_hold(int argc, char **argv);
+int ctl_release(int argc, char **argv);
+int ctl_set(int argc, char **argv);
+int ctl_reset(int argc, char **argv);
+int ctl_reload(int argc, char **argv);
 
 #endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See api.h: the table of commands, and what several of them share.
+ */
+#include "sidecar/api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shm/destination.h"
+
+static const struct {
+	const char *name;
+	bool changes;
+	server_run *run;
+} commands[] = {
+	{"status", false, api_status}, {"flows", false, api_flows},	{"explain", false, api_explain},
+	{"hold", true, api_hold},      {"release", true, api_release},	{"set", true, api_set},
+	{"reset", true, api_reset},    {"reload", true, api_reload},
+};
+
+int api_register(struct sidecar *sidecar)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && !error; i++)
+		error = server_handle(sidecar->server, commands[i].name, commands[i].changes, commands[i].run, sidecar);
+	return error;
+}
+
+int api_next_flow(const struct sidecar *s, struct server_call *call, const struct report_filter *filter,
+		  uint32_t *ret_slot)
+{
+	uint32_t count;
+	const uint32_t *slots = engine_slots(s->engine, &count);
+
+	for (int looked = 0; looked < API_PIECE; looked++) {
+		if (call->cursor >= count)
+			return -ENOENT;
+		*ret_slot = slots[call->cursor++];
+		if (report_flow_wanted(s->segment, *ret_slot, filter))
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+uint32_t api_flow(struct sidecar *s, struct server_call *call, bool claim)
+{
+	char name[DESTINATION_NAME_MAX + 1];
+	struct report_filter filter;
+	struct segment *segment = s->segment;
+	struct hash_key key;
+	uint32_t slot;
+
+	if (report_filter_read(segment, call->request, name, &filter, call->reason, sizeof(call->reason)) != 0)
+		return LAYOUT_NONE;
+	if (!filter.by_source || filter.destination == NULL) {
+		snprintf(call->reason, sizeof(call->reason), "name a source and a destination");
+		return LAYOUT_NONE;
+	}
+	if (claim) {
+		slot = engine_claim(s->engine, filter.source, name, loop_now());
+		if (slot == LAYOUT_NONE)
+			snprintf(call->reason, sizeof(call->reason), "the segment has no room for another flow");
+		return slot;
+	}
+	key = hash_bytes(HASH_DESTINATION, name, strlen(name), segment->header.seed);
+	key = hash_flow(filter.source, key.half, segment->header.seed);
+	slot = segment_find(segment, &key, false);
+	if (slot != LAYOUT_NONE && report_flow_wanted(segment, slot, &filter))
+		return slot;
+	snprintf(call->reason, sizeof(call->reason), "no worker has asked for this source at %.128s yet", name);
+	return LAYOUT_NONE;
+}
+
+const char *api_by(const struct engine_flow *flow, enum effective_by by, int effect)
+{
+	switch (by) {
+	case BY_CONTROL: return "control";
+	case BY_HAND: return "operator";
+	case BY_RULE: return effect >= 0 && effect < EFFECTS ? flow->effects[effect].name : "rule";
+	default: return "configuration";
+	}
+}
+
+void api_put_flow(struct sidecar *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
+{
+	const struct segment_slot *known = &s->segment->slots[slot];
+	const struct engine_flow *flow = engine_flow_of(s->engine, slot);
+	char name[DESTINATION_NAME_MAX + 1];
+	struct effective effective;
+	struct control_limits control;
+	struct control_bounds bounds;
+	struct policy policy;
+
+	if (engine_effective(s->engine, slot, now_ns, &effective, &control, &bounds) != 0)
+		return;
+	policy_flow(s->generation.config, known->address,
+		    segment_name(s->segment, known->destination, name, sizeof(name)), &policy);
+	json_put_text(out, "state", control_phase_name(control.phase));
+	json_put_bool(out, "adapts", policy.limits.flags & FLOW_ADAPT);
+	report_rate(out, "configured_rate", policy.limits.interval_ns);
+	report_rate(out, "ceiling", policy.limits.ceiling_interval_ns);
+	json_put_text(out, "rate_by", api_by(flow, effective.rate_by, effective.rate_effect));
+	json_put_text(out, "hold_by", api_by(flow, effective.hold_by, effective.hold_effect));
+}

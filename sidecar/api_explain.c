@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * explain: one flow, whole: what is in force and who decided it, what is configured and where it is
+ * written, the state in words, what rules and the operator set, the last replies, and when what will
+ * change.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "sidecar/api.h"
+#include "sidecar/units.h"
+
+#define DESCRIPTION 1024
+
+/* ---- what is configured --------------------------------------------------------------------------- */
+
+static void put_policy(struct json_writer *out, const char *key, const struct policy *policy, int keys)
+{
+	json_put_array(out, key);
+	for (int limit = 0; limit < keys; limit++) {
+		char value[128], origin[256];
+
+		policy_value_text(policy, (enum config_limit)limit, value, sizeof(value));
+		if (strcmp(value, "-") == 0)
+			continue;
+		json_put_object(out, NULL);
+		json_put_text(out, "limit", config_limit_name((enum config_limit)limit));
+		json_put_text(out, "value", value);
+		json_put_text(out, "origin", policy_origin_text(policy, (enum config_limit)limit, origin, sizeof(origin)));
+		json_put_end(out);
+	}
+	json_put_end(out);
+}
+
+static void put_configured(struct sidecar *s, const uint8_t source[16], const char *destination,
+			   struct json_writer *out)
+{
+	const struct config *config = s->generation.config;
+	const struct config_pool *pool = config_pool_of(config, source);
+	struct policy policy;
+
+	json_put_text(out, "pool", pool ? pool->name : NULL);
+	policy_flow(config, source, destination, &policy);
+	put_policy(out, "configured", &policy, LIMIT_KEYS);
+	policy_source(config, source, &policy);
+	if (policy_limits_any(&policy))
+		put_policy(out, "source_total", &policy, LIMIT_TOTAL_KEYS);
+	policy_destination(config, destination, &policy);
+	if (policy_limits_any(&policy))
+		put_policy(out, "destination_total", &policy, LIMIT_TOTAL_KEYS);
+}
+
+/* ---- what is in force ----------------------------------------------------------------------------- */
+
+static void put_in_force(struct json_writer *out, const char *limit, const char *value, const char *by)
+{
+	json_put_object(out, NULL);
+	json_put_text(out, "limit", limit);
+	json_put_text(out, "value", value);
+	json_put_text(out, "by", by);
+	json_put_end(out);
+}
+
+static const char *cap_text(uint32_t cap, bool none, char text[32])
+{
+	if (none)
+		return "unlimited";
+	return units_count_text(cap, text, 32);
+}
+
+/* As exact as somebody who reads it can use. */
+static uint64_t rounded(uint64_t ns)
+{
+	uint64_t step = ns < 10 * UNITS_SECOND_NS ? UNITS_SECOND_NS / 10 : UNITS_SECOND_NS;
+
+	return (ns + step - 1) / step * step;
+}
+
+static void put_hold(struct json_writer *out, const struct engine_flow *flow, const struct effective *e,
+		     uint64_t now_ns)
+{
+	const struct publish_limits *l = &e->limits;
+	uint64_t until_ns = l->hold_until_ns > l->hold_lower_ns ? l->hold_until_ns : l->hold_lower_ns;
+	char text[96], left[64];
+
+	if (until_ns <= now_ns)
+		return;
+	if (until_ns == UINT64_MAX)
+		snprintf(text, sizeof(text), "until it is released");
+	else
+		snprintf(text, sizeof(text), "for another %s%s",
+			 units_duration_text(rounded(until_ns - now_ns), left, sizeof(left)),
+			 l->hold_until_ns <= now_ns ? ", all but transactional" : "");
+	put_in_force(out, "hold", text, api_by(flow, e->hold_by, e->hold_effect));
+}
+
+static void put_effective(struct json_writer *out, const struct engine_flow *flow, const struct effective *e,
+			  uint64_t now_ns)
+{
+	const struct publish_limits *l = &e->limits;
+	char text[64], count[32];
+
+	json_put_array(out, "in_force");
+	put_hold(out, flow, e, now_ns);
+	put_in_force(out, "rate", report_rate_text(l->interval_ns, text, sizeof(text)),
+		     api_by(flow, e->rate_by, e->rate_effect));
+	put_in_force(out, "hour", cap_text(l->hour_cap[0], l->hour_cap[0] == PUBLISH_NO_CAP, count),
+		     api_by(flow, e->hour_by, e->hour_effect));
+	put_in_force(out, "day", cap_text(l->day_cap[0], l->day_cap[0] == PUBLISH_NO_CAP, count),
+		     api_by(flow, e->day_by, e->day_effect));
+	put_in_force(out, "connections", cap_text(l->connections[0], l->connections[0] == 0, count),
+		     api_by(flow, e->connections_by, e->connections_effect));
+	put_in_force(out, "messages_per_connection", cap_text(l->per_connection, l->per_connection == 0, count),
+		     api_by(flow, e->per_connection_by, e->per_connection_effect));
+	json_put_end(out);
+}
+
+/* ---- what rules and the operator set -------------------------------------------------------------- */
+
+static const char *effect_text(const struct effect *effect, char *text, size_t size)
+{
+	char value[32];
+
+	switch (effect->kind) {
+	case EFFECT_HOLD: snprintf(text, size, "hold"); break;
+	case EFFECT_INTERVAL:
+		report_rate_text(effect->value, value, sizeof(value));
+		snprintf(text, size, "rate %s", value);
+		break;
+	case EFFECT_CONNECTIONS: snprintf(text, size, "connections %llu", (unsigned long long)effect->value); break;
+	case EFFECT_PER_CONNECTION:
+		snprintf(text, size, "messages_per_connection %llu", (unsigned long long)effect->value);
+		break;
+	case EFFECT_HOUR: snprintf(text, size, "hour %llu", (unsigned long long)effect->value); break;
+	case EFFECT_DAY: snprintf(text, size, "day %llu", (unsigned long long)effect->value); break;
+	default: snprintf(text, size, "unknown"); break;
+	}
+	return text;
+}
+
+static bool wins(const struct effective *e, int i)
+{
+	return e->rate_effect == i || e->hold_effect == i || e->hour_effect == i || e->day_effect == i ||
+	       e->connections_effect == i || e->per_connection_effect == i;
+}
+
+static void put_effects(struct json_writer *out, const struct engine_flow *flow, const struct effective *e,
+			uint64_t now_ns)
+{
+	json_put_array(out, "set");
+	for (int i = 0; i < EFFECTS; i++) {
+		const struct effect *effect = &flow->effects[i];
+		char text[64];
+
+		if (effect->kind == EFFECT_NONE || effect->until_ns <= now_ns)
+			continue;
+		json_put_object(out, NULL);
+		json_put_text(out, "what", effect_text(effect, text, sizeof(text)));
+		json_put_text(out, "by", effect->by_hand ? "operator" : effect->name);
+		json_put_text(out, "reason", *effect->why ? effect->why : NULL);
+		json_put_number(out, "since_s", now_ns > effect->from_ns ? (double)(now_ns - effect->from_ns) / 1e9 : 0, 1);
+		report_in(out, "ends_s", effect->until_ns, now_ns);
+		json_put_bool(out, "won", wins(e, i));
+		json_put_end(out);
+	}
+	json_put_end(out);
+}
+
+/* ---- what happened -------------------------------------------------------------------------------- */
+
+static void put_reply(struct json_writer *out, const struct engine_said *said, uint64_t now_ns)
+{
+	static const char *const stages[] = {"message", "greeting", "connect"};
+	static const char *const traffics[] = {"transactional", "engaged", "bulk"};
+	size_t length = said->length < ENGINE_SAID_TEXT ? said->length : ENGINE_SAID_TEXT;
+
+	json_put_object(out, NULL);
+	json_put_number(out, "ago_s", now_ns > said->at_ns ? (double)(now_ns - said->at_ns) / 1e9 : 0, 1);
+	json_put_u64(out, "code", said->code);
+	if (said->enhanced[0])
+		json_put_format(out, "enhanced", "%u.%u.%u", said->enhanced[0], said->enhanced[1], said->enhanced[2]);
+	else
+		json_put_null(out, "enhanced");
+	json_put_text(out, "class", said->class < REPLY_CLASSES ? reply_class_name(said->class) : "invalid");
+	json_put_text(out, "limit", said->limit < REPLY_LIMITS ? reply_limit_name(said->limit) : "invalid");
+	json_put_bytes(out, "rule", said->rule, strnlen(said->rule, sizeof(said->rule)));
+	json_put_text(out, "stage", said->stage < TG_STAGES ? stages[said->stage] : "invalid");
+	json_put_text(out, "traffic", said->traffic < TG_CLASSES ? traffics[said->traffic] : "invalid");
+	json_put_bytes(out, "text", said->text, length);
+	json_put_end(out);
+}
+
+/* The latest first. */
+static void put_replies(struct json_writer *out, const struct engine_flow *flow, uint64_t now_ns)
+{
+	json_put_array(out, "replies");
+	for (uint32_t i = 1; i <= ENGINE_SAID; i++) {
+		const struct engine_said *said = &flow->said[(flow->said_next % ENGINE_SAID + ENGINE_SAID - i) % ENGINE_SAID];
+
+		if (said->at_ns)
+			put_reply(out, said, now_ns);
+	}
+	json_put_end(out);
+}
+
+/* ---- the answer ----------------------------------------------------------------------------------- */
+
+static void put_flow(struct sidecar *s, uint32_t slot, const struct effective *e, const struct control_bounds *bounds,
+		     uint64_t now_ns, struct json_writer *out)
+{
+	const struct segment_slot *known = &s->segment->slots[slot];
+	const struct engine_flow *flow = engine_flow_of(s->engine, slot);
+	char name[DESTINATION_NAME_MAX + 1], words[DESCRIPTION] = "";
+
+	report_flow(s->segment, slot, now_ns, out);
+	api_put_flow(s, slot, now_ns, out);
+	control_describe(&flow->control, bounds, now_ns, words, sizeof(words));
+	json_put_text(out, "words", words);
+	put_effective(out, flow, e, now_ns);
+	put_effects(out, flow, e, now_ns);
+	put_replies(out, flow, now_ns);
+	put_configured(s, known->address, segment_name(s->segment, known->destination, name, sizeof(name)), out);
+	report_in(out, "next_change_s", e->next_ns, now_ns);
+	if (flow->step_back_ns)
+		json_put_number(out, "step_back_ago_s", (double)(now_ns - flow->step_back_ns) / 1e9, 1);
+}
+
+int api_explain(void *arg, struct server_call *call)
+{
+	struct sidecar *s = arg;
+	uint64_t now_ns = loop_now();
+	struct effective effective;
+	struct control_limits control;
+	struct control_bounds bounds;
+	uint32_t slot = api_flow(s, call, false);
+
+	if (slot == LAYOUT_NONE)
+		return -ENOENT;
+	if (engine_effective(s->engine, slot, now_ns, &effective, &control, &bounds) != 0)
+		return -ENOENT;
+	json_put_object(call->answer, NULL);
+	put_flow(s, slot, &effective, &bounds, now_ns, call->answer);
+	json_put_end(call->answer);
+	json_put_newline(call->answer);
+	return SERVER_DONE;
+}

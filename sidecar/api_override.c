@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hold, release, set, reset: what an operator changes by hand, a line for each flow that was changed.
+ *
+ * A request names a flow; or, with "*" for its source or destination (or both), every flow that is known
+ * by now. What is set by hand is one more limit: the strictest of all holds, so it can slow a flow down
+ * but not push it past its configuration.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "sidecar/api.h"
+#include "sidecar/log.h"
+#include "sidecar/units.h"
+
+#define FLOWS_A_CALL 64
+#define KINDS_MAX    8
+/* 400 days: longer is "until it is taken away". */
+#define FOR_MAX_NS   (400 * UNITS_DAY_NS)
+
+struct change {
+	struct effect effects[KINDS_MAX]; /* until_ns is worked out for each flow's turn alike */
+	bool drop[KINDS_MAX];		  /* take away what was set of that kind */
+	int count;
+};
+
+typedef int change_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns);
+
+/* ---- reading a request ---------------------------------------------------------------------------- */
+
+static int refuse(struct server_call *call, const char *what, const char *why)
+{
+	snprintf(call->reason, sizeof(call->reason), "%.100s: %.100s", what, why);
+	return -EINVAL;
+}
+
+/* "for" and "reason", which every effect of the request has. */
+static int common_read(struct server_call *call, struct effect *ret, uint64_t now_ns)
+{
+	const char *text = json_get_text(call->request, "for", NULL);
+	const char *why = json_get_text(call->request, "reason", "");
+	const char *reason;
+	uint64_t for_ns = 0;
+
+	if (text && units_duration(text, &for_ns, &reason) != 0)
+		return refuse(call, text, reason);
+	if (text && (for_ns == 0 || for_ns > FOR_MAX_NS))
+		return refuse(call, text, "must be above 0, and at most 400 days");
+	*ret = (struct effect){
+		.by_hand = 1, .from_ns = now_ns, .until_ns = text ? now_ns + for_ns : UINT64_MAX, .name = "operator"};
+	snprintf(ret->why, sizeof(ret->why), "%s", why);
+	return 0;
+}
+
+static int rate_read(const char *text, uint64_t *ret, const char **reason)
+{
+	struct units_rate rate;
+
+	if (units_rate(text, &rate, reason) != 0)
+		return -EINVAL;
+	if (rate.count == 0) {
+		*reason = "set by hand a rate can only be lowered: give a number, or \"none\" to take it away";
+		return -EINVAL;
+	}
+	/* Rounded up: never more than was said. */
+	*ret = (rate.period_ns + rate.count - 1) / rate.count;
+	return 0;
+}
+
+static int number_read(const char *text, uint64_t *ret, const char **reason)
+{
+	uint64_t number;
+
+	if (units_count(text, &number, reason) != 0)
+		return -EINVAL;
+	if (number == 0 || number > 1000000000) {
+		*reason = number ? "too large" : "must be above 0; to stop a flow hold it";
+		return -EINVAL;
+	}
+	*ret = number;
+	return 0;
+}
+
+static const struct settable {
+	const char *name;
+	enum effect_kind kind;
+	int (*read)(const char *text, uint64_t *ret, const char **reason);
+} settables[] = {
+	{"rate", EFFECT_INTERVAL, rate_read},
+	{"connections", EFFECT_CONNECTIONS, number_read},
+	{"messages_per_connection", EFFECT_PER_CONNECTION, number_read},
+	{"hour", EFFECT_HOUR, number_read},
+	{"day", EFFECT_DAY, number_read},
+};
+
+static int change_read(struct server_call *call, struct change *ret, uint64_t now_ns)
+{
+	struct change change = {0};
+	struct effect common;
+	int error = common_read(call, &common, now_ns);
+
+	for (size_t i = 0; i < sizeof(settables) / sizeof(settables[0]) && !error; i++) {
+		const char *text = json_get_text(call->request, settables[i].name, NULL), *reason = NULL;
+		struct effect *effect = &change.effects[change.count];
+
+		if (text == NULL)
+			continue;
+		*effect = common;
+		effect->kind = settables[i].kind;
+		change.drop[change.count] = strcmp(text, "none") == 0;
+		if (!change.drop[change.count] && settables[i].read(text, &effect->value, &reason) != 0)
+			return refuse(call, text, reason);
+		change.count++;
+	}
+	if (!error && change.count == 0)
+		return refuse(call, "set", "name a limit: rate, connections, messages_per_connection, hour or day");
+	if (!error)
+		*ret = change;
+	return error;
+}
+
+/* ---- flow by flow --------------------------------------------------------------------------------- */
+
+static void put_flow(struct sidecar *s, uint32_t slot, struct json_writer *out)
+{
+	char text[DESTINATION_NAME_MAX + 1];
+	const struct segment_slot *known = &s->segment->slots[slot];
+
+	json_put_object(out, NULL);
+	json_put_text(out, "source", destination_address_text(known->address, text, sizeof(text)));
+	json_put_text(out, "destination", segment_name(s->segment, known->destination, text, sizeof(text)));
+	json_put_end(out);
+	json_put_newline(out);
+}
+
+static int one_run(struct sidecar *s, struct server_call *call, const struct change *change, change_flow *run)
+{
+	uint32_t slot = api_flow(s, call, true);
+	int error = slot == LAYOUT_NONE ? -EINVAL : run(s, slot, change, loop_now());
+
+	if (!error)
+		put_flow(s, slot, call->answer);
+	return error;
+}
+
+static int flows_run(struct sidecar *s, struct server_call *call, const struct change *change, change_flow *run)
+{
+	char name[DESTINATION_NAME_MAX + 1];
+	struct report_filter filter;
+	uint32_t slot;
+	int status = report_filter_read(s->segment, call->request, name, &filter, call->reason, sizeof(call->reason));
+
+	if (status == 0 && filter.by_source && filter.destination)
+		return one_run(s, call, change, run);
+	for (int i = 0; i < FLOWS_A_CALL && status == 0; i++) {
+		status = api_next_flow(s, call, &filter, &slot);
+		if (status == 0) {
+			run(s, slot, change, loop_now());
+			put_flow(s, slot, call->answer);
+		}
+	}
+	return status == 0 || status == -EAGAIN ? SERVER_MORE : status == -ENOENT ? SERVER_DONE : status;
+}
+
+/* ---- what is done --------------------------------------------------------------------------------- */
+
+static int set_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns)
+{
+	int error = 0;
+
+	for (int i = 0; i < change->count && !error; i++)
+		error = change->drop[i] ? engine_drop(s->engine, slot, change->effects[i].kind, now_ns) :
+					  engine_apply(s->engine, slot, &change->effects[i], now_ns);
+	return error;
+}
+
+static int release_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns)
+{
+	return engine_release(s->engine, slot, now_ns);
+}
+
+static int reset_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns)
+{
+	return engine_reset(s->engine, slot, now_ns);
+}
+
+static void log_change(const struct server_call *call, const char *what)
+{
+	const char *lasts = json_get_text(call->request, "for", NULL), *why = json_get_text(call->request, "reason", NULL);
+
+	/* Once a request. */
+	if (call->cursor == 0)
+		log_notice("operator", "uid %u: %s %.64s at %.255s%s%.40s%s%.64s", (unsigned)call->uid, what,
+			   json_get_text(call->request, "source", "*"), json_get_text(call->request, "destination", "*"),
+			   lasts ? " for " : "", lasts ? lasts : "", why ? ": " : "", why ? why : "");
+}
+
+int api_set(void *arg, struct server_call *call)
+{
+	struct change change;
+
+	/* The end of what is set is the same for all flows of a request, however long it takes. */
+	if (call->data == NULL) {
+		int error = change_read(call, &change, loop_now());
+
+		call->data = error ? NULL : malloc(sizeof(change));
+		if (error || call->data == NULL)
+			return error ? error : -ENOMEM;
+		memcpy(call->data, &change, sizeof(change));
+	}
+	log_change(call, "set");
+	return flows_run(arg, call, call->data, set_flow);
+}
+
+int api_hold(void *arg, struct server_call *call)
+{
+	if (call->data == NULL) {
+		struct change *change = calloc(1, sizeof(*change));
+		int error = change ? common_read(call, &change->effects[0], loop_now()) : -ENOMEM;
+
+		if (error) {
+			free(change);
+			return error;
+		}
+		change->effects[0].kind = EFFECT_HOLD;
+		change->count = 1;
+		call->data = change;
+	}
+	log_change(call, "hold");
+	return flows_run(arg, call, call->data, set_flow);
+}
+
+int api_release(void *arg, struct server_call *call)
+{
+	log_change(call, "release");
+	return flows_run(arg, call, NULL, release_flow);
+}
+
+int api_reset(void *arg, struct server_call *call)
+{
+	log_change(call, "reset");
+	return flows_run(arg, call, NULL, reset_flow);
+}

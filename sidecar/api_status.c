@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * status: how the sidecar, its segment and its workers are. One line, after the known slots have been
+ * counted piece by piece.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "sidecar/api.h"
+
+#define SLOTS_A_CALL 8192
+
+struct counts {
+	uint64_t of_kind[SEGMENT_STREAM + 1];
+};
+
+static void put_sidecar(const struct sidecar *s, uint64_t now_ns, struct json_writer *out)
+{
+	json_put_bool(out, "alive", true);
+	json_put_text(out, "version", TG_VERSION);
+	json_put_i64(out, "pid", getpid());
+	json_put_number(out, "uptime_s", (double)(now_ns - s->started_ns) / 1e9, 1);
+	json_put_text(out, "config", s->config_path);
+	json_put_text(out, "start", s->segment->adopted  ? "adopted" :
+				    s->segment->replaced ? "replaced" :
+							   "made");
+	json_put_u64(out, "operators", server_clients(s->server));
+}
+
+static void put_counts(const struct sidecar *s, const struct counts *counts, struct json_writer *out)
+{
+	json_put_object(out, "known");
+	json_put_u64(out, "flows", counts->of_kind[SEGMENT_FLOW]);
+	json_put_u64(out, "sources", counts->of_kind[SEGMENT_SOURCE]);
+	json_put_u64(out, "destinations", counts->of_kind[SEGMENT_DESTINATION]);
+	json_put_u64(out, "streams", counts->of_kind[SEGMENT_STREAM]);
+	json_put_u64(out, "capacity", s->segment->header.sizes.flows);
+	json_put_end(out);
+}
+
+static void put_engine(const struct sidecar *s, uint64_t now_ns, struct json_writer *out)
+{
+	const struct engine_totals *totals = engine_totals(s->engine);
+	double up_s = (double)(now_ns - s->started_ns) / 1e9;
+
+	json_put_object(out, "rings");
+	json_put_u64(out, "records", s->drained.records);
+	json_put_u64(out, "damaged", s->drained.damaged);
+	json_put_number(out, "records_per_s", up_s > 0 ? (double)s->drained.records / up_s : 0, 3);
+	json_put_end(out);
+	json_put_object(out, "engine");
+	json_put_u64(out, "replies", totals->replies);
+	json_put_object(out, "by_class");
+	for (int class = 0; class < REPLY_CLASSES; class++)
+		json_put_u64(out, reply_class_name(class), totals->by_class[class]);
+	json_put_end(out);
+	json_put_u64(out, "limits_changed", totals->changes);
+	json_put_u64(out, "names_learned", totals->learned);
+	json_put_u64(out, "names_unfit", totals->unfit);
+	json_put_u64(out, "words_repaired", totals->mended);
+	json_put_end(out);
+}
+
+static void put_memory(const struct sidecar *s, struct json_writer *out)
+{
+	struct alloc_stats stats;
+
+	alloc_stats(&stats);
+	json_put_object(out, "memory");
+	json_put_text(out, "allocator", stats.name);
+	json_put_u64(out, "allocated", stats.allocated);
+	json_put_u64(out, "active", stats.active);
+	json_put_u64(out, "resident", stats.resident);
+	json_put_u64(out, "mapped", stats.mapped);
+	json_put_u64(out, "configuration", s->generation.arena ? alloc_arena_bytes(s->generation.arena) : 0);
+	json_put_end(out);
+}
+
+static void put_all(struct sidecar *s, const struct counts *counts, struct json_writer *out)
+{
+	uint64_t now_ns = loop_now();
+	char text[LOOP_REASON];
+
+	json_put_object(out, NULL);
+	put_sidecar(s, now_ns, out);
+	put_counts(s, counts, out);
+	report_segment(s->segment, now_ns, out);
+	put_engine(s, now_ns, out);
+	put_memory(s, out);
+	json_put_text(out, "io_uring", loop_features(s->loop, text, sizeof(text)));
+	json_put_end(out);
+	json_put_newline(out);
+}
+
+int api_status(void *arg, struct server_call *call)
+{
+	struct sidecar *s = arg;
+	struct counts *counts = call->data ? call->data : calloc(1, sizeof(*counts));
+	uint32_t count;
+	const uint32_t *slots = engine_slots(s->engine, &count);
+
+	if (counts == NULL)
+		return -ENOMEM;
+	call->data = counts;
+	for (int i = 0; i < SLOTS_A_CALL && call->cursor < count; i++) {
+		uint32_t kind = s->segment->slots[slots[call->cursor++]].kind;
+
+		counts->of_kind[kind <= SEGMENT_STREAM ? kind : SEGMENT_UNKNOWN]++;
+	}
+	if (call->cursor < count)
+		return SERVER_MORE;
+	put_all(s, counts, call->answer);
+	return SERVER_DONE;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgate explain SOURCE DESTINATION: why a flow is as fast as it is, and when that changes.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "sidecar/ctl/ask.h"
+#include "sidecar/ctl/command.h"
+
+static const char usage[] =
+	"usage: tollgate explain SOURCE DESTINATION [--json] [--segment DIR]\n\n"
+	"Says of one flow what is in force and who decided it (the configuration, the controller, a rule by\n"
+	"its name, the operator), what is configured and in which line of which file, its state in words, what\n"
+	"rules and the operator set, the last replies that were no plain delivery, and when what will change.\n\n"
+	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n"
+	"belongs to it.\n";
+
+/* What receivers wrote is shown without its control characters. */
+static void print_clean(const char *text)
+{
+	for (; *text; text++)
+		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text);
+}
+
+static void print_in_force(const struct json *list)
+{
+	printf("\nin force\n");
+	for (size_t i = 0; i < json_count(list); i++) {
+		const struct json *one = json_at(list, i);
+
+		printf("  %-26s %-34s by %s\n", json_get_text(one, "limit", "?"), json_get_text(one, "value", "?"),
+		       json_get_text(one, "by", "?"));
+	}
+}
+
+static void print_configured(const char *title, const struct json *list)
+{
+	if (json_count(list) == 0)
+		return;
+	printf("\n%s\n", title);
+	for (size_t i = 0; i < json_count(list); i++) {
+		const struct json *one = json_at(list, i);
+
+		printf("  %-26s %-34s %s\n", json_get_text(one, "limit", "?"), json_get_text(one, "value", "?"),
+		       json_get_text(one, "origin", "?"));
+	}
+}
+
+static void print_set(const struct json *list)
+{
+	char since[64], ends[64];
+
+	if (json_count(list) == 0)
+		return;
+	printf("\nset by rules and by hand\n");
+	for (size_t i = 0; i < json_count(list); i++) {
+		const struct json *one = json_at(list, i), *left = json_get(one, "ends_s");
+
+		printf("  %s, by %s, %s ago, ", json_get_text(one, "what", "?"), json_get_text(one, "by", "?"),
+		       ask_seconds(json_get(one, "since_s"), since, sizeof(since)));
+		if (json_kind(left) == JSON_KIND_NULL)
+			printf("until it is taken away");
+		else
+			printf("for another %s", ask_seconds(left, ends, sizeof(ends)));
+		printf("%s", json_get_bool(one, "won", false) ? "" : " (something stricter holds)");
+		if (json_get_text(one, "reason", NULL)) {
+			printf(": ");
+			print_clean(json_get_text(one, "reason", ""));
+		}
+		putchar('\n');
+	}
+}
+
+static void print_reply(const struct json *reply)
+{
+	const char *limit = json_get_text(reply, "limit", "none"), *text = json_get_text(reply, "text", "");
+	unsigned long long code = json_get_u64(reply, "code", 0);
+	char ago[64], number[24];
+
+	printf("  %s ago, %s, stage %s: %s%s%s, rule %s\n    ",
+	       ask_seconds(json_get(reply, "ago_s"), ago, sizeof(ago)), json_get_text(reply, "traffic", "?"),
+	       json_get_text(reply, "stage", "?"), json_get_text(reply, "class", "?"), strcmp(limit, "none") ? " of " : "",
+	       strcmp(limit, "none") ? limit : "", json_get_text(reply, "rule", "-"));
+	snprintf(number, sizeof(number), "%llu", code);
+	if (code == 0)
+		printf("no reply ");
+	else if (strncmp(text, number, strlen(number)) != 0)
+		printf("%s ", number);
+	print_clean(text);
+	putchar('\n');
+}
+
+static void print_replies(const struct json *list)
+{
+	printf("\nlast replies that were no plain delivery%s\n", json_count(list) ? "" : ": none");
+	for (size_t i = 0; i < json_count(list); i++)
+		print_reply(json_at(list, i));
+}
+
+static void print_use(const char *name, const struct json *use, const char *used)
+{
+	char ends[64];
+
+	printf("  %-26s %llu used", name, (unsigned long long)json_get_u64(use, used, 0));
+	if (json_kind(json_get(use, "cap")) == JSON_KIND_NUMBER)
+		printf(" of %llu", (unsigned long long)json_get_u64(use, "cap", 0));
+	if (json_get(use, "ends_s"))
+		printf("; begins anew in %s", ask_seconds(json_get(use, "ends_s"), ends, sizeof(ends)));
+	putchar('\n');
+}
+
+static void print_outcomes(const char *name, const struct json *one)
+{
+	printf("  %-26s %llu delivered, %llu deferred, %llu bounced\n", name,
+	       (unsigned long long)json_get_u64(one, "delivered", 0), (unsigned long long)json_get_u64(one, "deferred", 0),
+	       (unsigned long long)json_get_u64(one, "bounced", 0));
+}
+
+static void print_next(const struct json *flow)
+{
+	const struct json *next = json_get(flow, "next_change_s");
+	char text[64];
+
+	if (json_kind(next) == JSON_KIND_NULL)
+		printf("\nnothing changes until a reply comes, or an hour or a day begins\n");
+	else
+		printf("\nlimits are looked at again in %s, or when a reply comes\n", ask_seconds(next, text, sizeof(text)));
+	if (json_get(flow, "step_back_ago_s"))
+		printf("a rule asked warm-up to step back %s ago\n",
+		       ask_seconds(json_get(flow, "step_back_ago_s"), text, sizeof(text)));
+}
+
+static int print_flow(void *arg, const struct json *flow, const char *text, size_t length)
+{
+	const char *pool = json_get_text(flow, "pool", NULL);
+
+	if (*(const bool *)arg)
+		return ask_print_line(NULL, flow, text, length);
+	printf("%s at %s%s%s: %s\n", json_get_text(flow, "source", "?"), json_get_text(flow, "destination", "?"),
+	       pool ? ", pool " : "", pool ? pool : "", json_get_text(flow, "state", "?"));
+	if (json_get_bool(flow, "adapts", false))
+		printf("  %s\n", json_get_text(flow, "words", ""));
+	else
+		printf("  does not adapt: limits are as configured\n");
+	print_in_force(json_get(flow, "in_force"));
+	print_set(json_get(flow, "set"));
+	printf("\nused\n");
+	print_use("hour", json_get(flow, "hour"), "used");
+	print_use("day", json_get(flow, "day"), "used");
+	print_use("connections", json_get(flow, "connections"), "open");
+	print_outcomes("last minute", json_get(flow, "last_minute"));
+	print_outcomes("last hour", json_get(flow, "last_hour"));
+	print_outcomes("ever", json_get(flow, "total"));
+	print_replies(json_get(flow, "replies"));
+	print_configured("configured", json_get(flow, "configured"));
+	print_configured("configured for the source over all destinations", json_get(flow, "source_total"));
+	print_configured("configured for the destination over all sources", json_get(flow, "destination_total"));
+	print_next(flow);
+	return 0;
+}
+
+int ctl_explain(int argc, char **argv)
+{
+	struct ask ask = {.command = "explain", .usage = usage};
+	struct json_writer request = {0};
+	char reason[CLIENT_REASON];
+	int status = ask_options(argc, argv, ASK_JSON, &ask);
+
+	if (status >= 0)
+		return status;
+	if (ask.count != 2)
+		return ask_misused(&ask, "name a source and a destination");
+	ask.source = ask.arguments[0];
+	ask.destination = ask.arguments[1];
+	ask_begin(&ask, &request);
+	return ask_run(&ask, &request, print_flow, &ask.json, false, reason) == 0 ? 0 : 1;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgate flows: what each flow may do, and what it did. Where no sidecar lives, what the segment's
+ * files tell.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "sidecar/ctl/ask.h"
+#include "sidecar/ctl/command.h"
+#include "sidecar/loop.h"
+#include "sidecar/report.h"
+#include "sidecar/segment_look.h"
+
+static const char usage[] =
+	"usage: tollgate flows [--source ADDRESS] [--destination NAME] [--json] [--segment DIR]\n\n"
+	"A line a flow: its state, the rate in force and the configured one (per flow; transactional mail may\n"
+	"use all of it), the hold that is left, what is used of the hour's and the day's cap, connections, and\n"
+	"messages delivered, deferred and bounced in the last hour. --json: all of it, an object a line.\n\n"
+	"NAME is a destination's name, or an MX host, domain or address that belongs to it. Where no tollgated\n"
+	"runs, the segment's files are read; only its owner and root can then see the names.\n";
+
+struct table {
+	bool json;
+	bool began;
+	unsigned long long flows;
+};
+
+/* "12/100", "12" where there is no cap. */
+static const char *use_text(const struct json *use, const char *used, char *text, size_t size)
+{
+	unsigned long long count = json_get_u64(use, used, 0);
+
+	if (json_kind(json_get(use, "cap")) == JSON_KIND_NUMBER)
+		snprintf(text, size, "%llu/%llu", count, (unsigned long long)json_get_u64(use, "cap", 0));
+	else
+		snprintf(text, size, "%llu", count);
+	return text;
+}
+
+static const char *hold_text(const struct json *flow, char *text, size_t size)
+{
+	const struct json *hold = json_get(flow, "hold_s"), *lower = json_get(flow, "hold_lower_s");
+
+	if (json_kind(hold) == JSON_KIND_NULL)
+		snprintf(text, size, "forever");
+	else if (json_double(hold, 0) > 0)
+		ask_seconds(hold, text, size);
+	else if (json_double(lower, 0) > 0) {
+		/* Transactional mail goes. */
+		ask_seconds(lower, text, size - 1);
+		strcat(text, "*");
+	} else
+		snprintf(text, size, "-");
+	return text;
+}
+
+static const char *rate_text(const struct json *flow, const char *key)
+{
+	const struct json *rate = json_get(flow, key);
+
+	return rate == NULL ? "-" : json_get_text(rate, "text", json_get_bool(flow, "filled", true) ? "unlimited" : "default");
+}
+
+static int print_flow(void *arg, const struct json *flow, const char *line, size_t length)
+{
+	struct table *table = arg;
+	char hold[64], hour[48], day[48], open[48], outcome[80];
+	const struct json *last = json_get(flow, "last_hour");
+
+	table->flows++;
+	if (table->json)
+		return ask_print_line(NULL, flow, line, length);
+	if (!table->began)
+		printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n", "SOURCE", "DESTINATION", "STATE", "RATE",
+		       "CONFIGURED", "HOLD", "HOUR", "DAY", "OPEN", "LAST HOUR: DELIVERED DEFERRED BOUNCED");
+	table->began = true;
+	snprintf(outcome, sizeof(outcome), "%llu %llu %llu", (unsigned long long)json_get_u64(last, "delivered", 0),
+		 (unsigned long long)json_get_u64(last, "deferred", 0), (unsigned long long)json_get_u64(last, "bounced", 0));
+	printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n", json_get_text(flow, "source", "?"),
+	       json_get_text(flow, "destination", "?"), json_get_text(flow, "state", "-"), rate_text(flow, "rate"),
+	       rate_text(flow, "configured_rate"), hold_text(flow, hold, sizeof(hold)),
+	       use_text(json_get(flow, "hour"), "used", hour, sizeof(hour)),
+	       use_text(json_get(flow, "day"), "used", day, sizeof(day)),
+	       use_text(json_get(flow, "connections"), "open", open, sizeof(open)), outcome);
+	return 0;
+}
+
+/* ---- without a sidecar ---------------------------------------------------------------------------- */
+
+/* Where names cannot be read a flow is told from a source by nothing: a slot that has totals is one. */
+static bool slot_wanted(const struct segment *s, uint32_t slot, const struct report_filter *filter)
+{
+	const struct layout_counters_more *more = &s->view.counters_more[slot];
+
+	if (s->slots)
+		return report_flow_wanted(s, slot, filter);
+	return !filter->by_source && !filter->destination &&
+	       (atomic_load(&more->delivered) | atomic_load(&more->deferred) | atomic_load(&more->bounced)) != 0;
+}
+
+static int print_slot(const struct segment *s, uint32_t slot, struct table *table)
+{
+	struct json_writer line = {0};
+	struct json *json;
+	char reason[JSON_REASON];
+	int error;
+
+	json_put_object(&line, NULL);
+	report_flow(s, slot, loop_now(), &line);
+	json_put_end(&line);
+	error = json_failed(&line) ? -ENOMEM : json_read(line.text, line.length, &json, reason);
+	if (!error) {
+		print_flow(table, json, line.text, line.length);
+		json_release(json);
+	}
+	json_writer_free(&line);
+	return error;
+}
+
+static int look(const struct ask *ask, const struct json_writer *request, struct table *table)
+{
+	char reason[SEGMENT_REASON + JSON_REASON], name[DESTINATION_NAME_MAX + 1];
+	struct report_filter filter;
+	struct segment *s = NULL;
+	struct json *json = NULL;
+	int error = segment_look(ask->segment, &s, reason);
+
+	if (!error)
+		error = json_read(request->text, request->length, &json, reason);
+	if (!error)
+		error = report_filter_read(s, json, name, &filter, reason, sizeof(reason));
+	for (uint32_t slot = 0; !error && slot < s->view.slots; slot++)
+		if (atomic_load(&s->view.counters[slot].key[0]) && slot_wanted(s, slot, &filter))
+			error = print_slot(s, slot, table);
+	if (error)
+		fprintf(stderr, "tollgate flows: %s\n", reason);
+	json_release(json);
+	segment_look_end(s);
+	return error;
+}
+
+int ctl_flows(int argc, char **argv)
+{
+	struct ask ask = {.command = "flows", .usage = usage};
+	struct json_writer request = {0}, again = {0};
+	struct table table = {0};
+	char reason[CLIENT_REASON];
+	int status = ask_options(argc, argv, ASK_JSON | ASK_FLOWS, &ask);
+
+	if (status >= 0)
+		return status;
+	if (ask.count)
+		return ask_misused(&ask, "a flow is chosen by --source and --destination");
+	table.json = ask.json;
+	ask_begin(&ask, &request);
+	status = ask_run(&ask, &request, print_flow, &table, true, reason);
+	if (status == -ENOENT || status == -ECONNREFUSED) {
+		fprintf(stderr, "tollgate flows: %s: this is what the segment's files say\n", reason);
+		ask_begin(&ask, &again);
+		json_put_end(&again);
+		status = look(&ask, &again, &table);
+		json_writer_free(&again);
+	}
+	if (status == 0 && table.flows == 0 && !table.json)
+		puts("no flow is known");
+	return status == 0 ? 0 : 1;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgate hold, release, set, reset: what an operator changes by hand.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "sidecar/ctl/ask.h"
+#include "sidecar/ctl/command.h"
+
+#define NAMING                                                                                                         \
+	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n"       \
+	"belongs to it. \"*\" stands for all that are known by now. Only root and the sidecar's user may do this.\n"
+
+static const char hold_usage[] =
+	"usage: tollgate hold SOURCE DESTINATION [--for T] [--reason TEXT] [--segment DIR]\n\n"
+	"Nothing of the flow goes for T (\"30m\", \"2h\"), or until it is released.\n\n" NAMING;
+
+static const char release_usage[] =
+	"usage: tollgate release SOURCE DESTINATION [--segment DIR]\n\n"
+	"Ends every hold of the flow: the operator's, a rule's and the controller's. Mail goes on at the rate\n"
+	"that is remembered as good.\n\n" NAMING;
+
+static const char set_usage[] =
+	"usage: tollgate set SOURCE DESTINATION LIMIT=VALUE... [--for T] [--reason TEXT] [--segment DIR]\n\n"
+	"Caps the flow for T, or until it is reset. Limits are rate (\"10/min\"), connections,\n"
+	"messages_per_connection, hour and day; LIMIT=none takes away what was set. The strictest of all limits\n"
+	"holds, so a flow can be slowed down but not pushed past its configuration.\n\n" NAMING;
+
+static const char reset_usage[] =
+	"usage: tollgate reset SOURCE DESTINATION [--segment DIR]\n\n"
+	"Forgets what was learned of the flow, and takes away what rules and the operator set: it begins anew\n"
+	"as configured.\n\n" NAMING;
+
+struct done {
+	const char *what;
+	unsigned long long flows;
+};
+
+static int print(void *arg, const struct json *json, const char *text, size_t length)
+{
+	struct done *done = arg;
+
+	done->flows++;
+	printf("%s: %s at %s\n", done->what, json_get_text(json, "source", "?"),
+	       json_get_text(json, "destination", "?"));
+	return 0;
+}
+
+/* "rate=10/min" into a member of the request. */
+static bool put_limit(struct json_writer *request, const char *argument)
+{
+	static const char *const names[] = {"rate", "connections", "messages_per_connection", "hour", "day"};
+	const char *equals = strchr(argument, '=');
+
+	for (size_t i = 0; equals && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strlen(names[i]) == (size_t)(equals - argument) &&
+		    strncmp(names[i], argument, (size_t)(equals - argument)) == 0) {
+			json_put_text(request, names[i], equals + 1);
+			return true;
+		}
+	return false;
+}
+
+static int run(int argc, char **argv, struct ask *ask, const char *what, int options, bool limits)
+{
+	struct json_writer request = {0};
+	struct done done = {.what = what};
+	char reason[CLIENT_REASON];
+	int status = ask_options(argc, argv, options, ask);
+
+	if (status >= 0)
+		return status;
+	if (ask->count < 2)
+		return ask_misused(ask, "name a source and a destination");
+	if (limits ? ask->count < 3 : ask->count > 2)
+		return ask_misused(ask, limits ? "name a limit" : "too many arguments");
+	ask->source = ask->arguments[0];
+	ask->destination = ask->arguments[1];
+	ask_begin(ask, &request);
+	for (int i = 2; i < ask->count; i++)
+		if (!put_limit(&request, ask->arguments[i])) {
+			json_writer_free(&request);
+			return ask_misused(ask, "no such limit, or no value");
+		}
+	if (ask_run(ask, &request, print, &done, false, reason) != 0)
+		return 1;
+	if (done.flows)
+		return 0;
+	fprintf(stderr, "tollgate %s: no flow that is known matches\n", ask->command);
+	return 1;
+}
+
+int ctl_hold(int argc, char **argv)
+{
+	struct ask ask = {.command = "hold", .usage = hold_usage};
+
+	return run(argc, argv, &ask, "held", ASK_LASTS, false);
+}
+
+int ctl_release(int argc, char **argv)
+{
+	struct ask ask = {.command = "release", .usage = release_usage};
+
+	return run(argc, argv, &ask, "released", 0, false);
+}
+
+int ctl_set(int argc, char **argv)
+{
+	struct ask ask = {.command = "set", .usage = set_usage};
+
+	return run(argc, argv, &ask, "set", ASK_LASTS, true);
+}
+
+int ctl_reset(int argc, char **argv)
+{
+	struct ask ask = {.command = "reset", .usage = reset_usage};
+
+	return run(argc, argv, &ask, "reset", 0, false);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgate reload: reads the configuration anew, and says whether it is in force.
+ */
+#include <stdio.h>
+
+#include "sidecar/ctl/ask.h"
+#include "sidecar/ctl/command.h"
+
+static const char usage[] =
+	"usage: tollgate reload [--segment DIR]\n\n"
+	"The running tollgated reads its configuration anew, as on SIGHUP. It is checked whole: with an\n"
+	"error in it nothing changes, the log says where, and the exit status is 1.\n";
+
+static int print(void *arg, const struct json *json, const char *text, size_t length)
+{
+	printf("%s is in force, generation %llu\n", json_get_text(json, "config", "?"),
+	       (unsigned long long)json_get_u64(json, "generation", 0));
+	return 0;
+}
+
+int ctl_reload(int argc, char **argv)
+{
+	struct ask ask = {.command = "reload", .usage = usage};
+	struct json_writer request = {0};
+	char reason[CLIENT_REASON];
+	int status = ask_options(argc, argv, 0, &ask);
+
+	if (status >= 0)
+		return status;
+	if (ask.count)
+		return ask_misused(&ask, "it takes no argument");
+	ask_begin(&ask, &request);
+	return ask_run(&ask, &request, print, NULL, false, reason) == 0 ? 0 : 1;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgate status: how the sidecar, its segment and its workers are.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/ctl/ask.h"
+#include "sidecar/ctl/command.h"
+#include "sidecar/loop.h"
+#include "sidecar/report.h"
+#include "sidecar/segment_look.h"
+
+static const char usage[] =
+	"usage: tollgate status [--json] [--segment DIR]\n\n"
+	"Says how tollgated, its segment and its workers are. Exit status 1: no tollgated runs; what the\n"
+	"segment's files tell is printed all the same.\n\n"
+	"DIR is the segment's folder: $TOLLGATE_SEGMENT, else /dev/shm/tollgate.\n";
+
+static unsigned long long number(const struct json *json, const char *key)
+{
+	return json_get_u64(json, key, 0);
+}
+
+static void print_sidecar(const struct json *status)
+{
+	char up[64];
+
+	if (!json_get_bool(status, "alive", false)) {
+		printf("sidecar    none runs\n");
+		return;
+	}
+	printf("sidecar    tollgated %s, pid %llu, up %s, configuration %s\n", json_get_text(status, "version", "?"),
+	       number(status, "pid"), ask_seconds(json_get(status, "uptime_s"), up, sizeof(up)),
+	       json_get_text(status, "config", "built in"));
+}
+
+static void print_segment(const struct json *status)
+{
+	const struct json *segment = json_get(status, "segment"), *sizes = json_get(segment, "sizes");
+	const struct json *bytes = json_get(segment, "bytes"), *known = json_get(status, "known");
+	const char *start = json_get_text(status, "start", NULL);
+	char all[32], used[32];
+
+	printf("segment    %s, %s%s%s, %s of which %s are in memory\n", json_get_text(segment, "path", "?"),
+	       json_get_text(segment, "state", "?"), start ? ", " : "", start ? start : "",
+	       ask_bytes(json_get_u64(bytes, "all", 0), all, sizeof(all)),
+	       ask_bytes(json_get_u64(bytes, "in_memory", 0), used, sizeof(used)));
+	if (known)
+		printf("known      %llu flows, %llu sources, %llu destinations, %llu streams; room for %llu\n",
+		       number(known, "flows"), number(known, "sources"), number(known, "destinations"),
+		       number(known, "streams"), number(known, "capacity"));
+	else
+		printf("room       %llu flows, %llu workers\n", number(sizes, "flows"), number(sizes, "workers"));
+}
+
+static void print_workers(const struct json *status)
+{
+	const struct json *workers = json_get(status, "workers"), *rings = json_get(status, "rings");
+	const struct json *decisions = json_get(status, "decisions"), *refused = json_get(decisions, "refused");
+
+	printf("workers    %llu attached of %llu\n", number(workers, "attached"), number(workers, "capacity"));
+	printf("decisions  %llu admitted; refused: hold %llu, rate %llu, window %llu, parent %llu, connections %llu, "
+	       "directory %llu, other %llu\n",
+	       number(decisions, "admitted"), number(refused, "hold"), number(refused, "rate"), number(refused, "window"),
+	       number(refused, "parent"), number(refused, "connections"), number(refused, "directory"),
+	       number(refused, "other"));
+	printf("rings      %llu records written, %llu texts lost", number(workers, "records"),
+	       number(workers, "texts_lost"));
+	if (rings)
+		printf("; %llu taken by this sidecar (%.3g/s), %llu damaged", number(rings, "records"),
+		       json_get_double(rings, "records_per_s", 0), number(rings, "damaged"));
+	putchar('\n');
+}
+
+static int print_class(void *arg, const char *class, const struct json *count)
+{
+	bool *first = arg;
+
+	if (json_u64(count, 0)) {
+		printf("%s %s %llu", *first ? ":" : ",", class, (unsigned long long)json_u64(count, 0));
+		*first = false;
+	}
+	return 0;
+}
+
+static void print_engine(const struct json *status)
+{
+	const struct json *engine = json_get(status, "engine");
+	bool first = true;
+
+	if (engine == NULL)
+		return;
+	printf("replies    %llu", number(engine, "replies"));
+	json_each(json_get(engine, "by_class"), print_class, &first);
+	printf("\nchanges    %llu of limits; %llu damaged words put right, %llu announcements unfit\n",
+	       number(engine, "limits_changed"), number(engine, "words_repaired"), number(engine, "names_unfit"));
+}
+
+static void print_clock(const struct json *status)
+{
+	char age[64], lost[64];
+
+	printf("clock      %s; heartbeat %s ago; configuration generation %llu; without a sidecar for %s: %s\n",
+	       strcmp(json_get_text(status, "clock", ""), "counter") == 0 ? "the processor's counter" : "vDSO",
+	       ask_seconds(json_get(status, "heartbeat_age_s"), age, sizeof(age)), number(status, "generation"),
+	       ask_seconds(json_get(status, "sidecar_lost_after_s"), lost, sizeof(lost)),
+	       json_get_text(status, "on_sidecar_loss", "?"));
+}
+
+static void print_memory(const struct json *status)
+{
+	const struct json *memory = json_get(status, "memory");
+	char allocated[32], resident[32], configuration[32];
+
+	if (memory == NULL)
+		return;
+	printf("memory     %s: %s allocated, %s resident; configuration %s\n", json_get_text(memory, "allocator", "?"),
+	       ask_bytes(json_get_u64(memory, "allocated", 0), allocated, sizeof(allocated)),
+	       ask_bytes(json_get_u64(memory, "resident", 0), resident, sizeof(resident)),
+	       ask_bytes(json_get_u64(memory, "configuration", 0), configuration, sizeof(configuration)));
+	printf("io_uring   %s\n", json_get_text(status, "io_uring", "?"));
+	if (json_get_text(status, "ebpf", NULL))
+		printf("ebpf       %s\n", json_get_text(status, "ebpf", "?"));
+}
+
+static int print_status(void *arg, const struct json *status, const char *text, size_t length)
+{
+	if (*(const bool *)arg)
+		return ask_print_line(NULL, status, text, length);
+	print_sidecar(status);
+	print_segment(status);
+	print_workers(status);
+	print_engine(status);
+	print_clock(status);
+	print_memory(status);
+	return 0;
+}
+
+/* ---- without a sidecar ---------------------------------------------------------------------------- */
+
+static int look(const struct ask *ask)
+{
+	struct json_writer line = {0};
+	char reason[SEGMENT_REASON + JSON_REASON] = "out of memory";
+	struct segment *s;
+	struct json *json = NULL;
+	bool as_json = ask->json;
+	int error = segment_look(ask->segment, &s, reason);
+
+	if (error) {
+		fprintf(stderr, "tollgate status: %s\n", reason);
+		return error;
+	}
+	json_put_object(&line, NULL);
+	json_put_bool(&line, "alive", false);
+	report_segment(s, loop_now(), &line);
+	json_put_end(&line);
+	if (json_failed(&line) || json_read(line.text, line.length, &json, reason) != 0)
+		fprintf(stderr, "tollgate status: %s\n", reason);
+	else
+		print_status(&as_json, json, line.text, line.length);
+	json_release(json);
+	json_writer_free(&line);
+	segment_look_end(s);
+	return 0;
+}
+
+int ctl_status(int argc, char **argv)
+{
+	struct ask ask = {.command = "status", .usage = usage};
+	struct json_writer request = {0};
+	char reason[CLIENT_REASON];
+	int status = ask_options(argc, argv, ASK_JSON, &ask);
+
+	if (status >= 0)
+		return status;
+	if (ask.count)
+		return ask_misused(&ask, "it takes no argument");
+	ask_begin(&ask, &request);
+	status = ask_run(&ask, &request, print_status, &ask.json, true, reason);
+	if (status == -ENOENT || status == -ECONNREFUSED) {
+		fprintf(stderr, "tollgate status: %s\n", reason);
+		look(&ask);
+	}
+	return status == 0 ? 0 : 1;
+}

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""For tests that run real programs: a tollgated in a folder of its own, the command line, and workers.
+
+    with Sidecar("pools: ...") as sidecar:
+        worker = sidecar.worker()
+        worker.flow("192.0.2.1", "google")
+        worker.ask("admit 2 1")
+        sidecar.tollgate("status")
+
+Nothing is left behind; every process is ended that was started here, and nothing else.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("TG_BUILD", TOP / "build"))
+SANITIZE = {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(BUILD.name, [])
+# A loaded machine starts slowly; a test that waits for something gives up after this.
+PATIENCE = 60
+
+
+def wait_for(what, why, patience=PATIENCE):
+    """Calls what() until it gives something true; returns that."""
+    until = time.monotonic() + patience
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < until, f"waited {patience} s for {why}"
+        time.sleep(0.01)
+
+
+class Worker:
+    """tests/worker.c: a process that attaches and does what it is told."""
+
+    def __init__(self, program, segment):
+        self.child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                      env=dict(os.environ, TOLLGATE_SEGMENT=str(segment)))
+        answer = self.ask("attach")
+        assert answer == "ok", f"attach: {answer}"
+
+    def ask(self, command):
+        self.child.stdin.write(command + "\n")
+        self.child.stdin.flush()
+        return self.child.stdout.readline().strip()
+
+    def flow(self, source, destination):
+        answer = self.ask(f"flow {source} {destination}")
+        assert answer == "flow", answer
+
+    def verdict(self, command):
+        """The reason, and the seconds to wait."""
+        reason, wait = self.ask(command).split()
+        return reason, int(wait) / 1e9
+
+    def close(self):
+        self.child.stdin.close()
+        status = self.child.wait(PATIENCE)
+        self.child.stdout.close()
+        assert status == 0, f"worker ended with {status}"
+
+    def kill(self):
+        self.child.kill()
+        self.child.wait(PATIENCE)
+
+
+class Sidecar:
+    def __init__(self, config="", segment="flows: 1000, workers: 16", group=None):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tollgate-test-", dir="/dev/shm"))
+        os.chmod(self.folder, 0o755)
+        self.segment = self.folder / "segment"
+        self.file = self.folder / "tollgate.yaml"
+        self.log = self.folder / "log"
+        self.head = f"segment: {{path: {self.segment}, {segment}{f', group: {group}' if group else ''}}}\n"
+        self.write(config)
+        self.workers = []
+        self.child = None
+        self.program = None
+
+    def write(self, config):
+        self.file.write_text(self.head + config)
+
+    def start(self, *options):
+        before = self.text().count(" ready: ")
+        with open(self.log, "ab") as log:
+            self.child = subprocess.Popen([BUILD / "tollgated", "-c", self.file, *options], stderr=log,
+                                          stdin=subprocess.DEVNULL)
+
+        def ready():
+            assert self.child.poll() is None, f"tollgated ended with {self.child.returncode}:\n{self.text()}"
+            return self.text().count(" ready: ") > before
+        wait_for(ready, "tollgated to be ready")
+        return self
+
+    def text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def stop(self, how=signal.SIGTERM):
+        self.child.send_signal(how)
+        status = self.child.wait(PATIENCE)
+        assert status == (0 if how == signal.SIGTERM else -how), f"status {status}:\n{self.text()}"
+        self.child = None
+
+    def worker(self):
+        if self.program is None:
+            self.program = self.folder / "worker"
+            subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", *SANITIZE, "-I", TOP, "-o", self.program,
+                            TOP / "tests" / "worker.c", BUILD / "libtollgate.a", "-lpthread"], check=True)
+        self.workers.append(Worker(self.program, self.segment))
+        return self.workers[-1]
+
+    def run(self, *arguments, **options):
+        return subprocess.run([BUILD / "tollgate", *arguments], capture_output=True, text=True, timeout=PATIENCE,
+                              env=dict(os.environ, TOLLGATE_SEGMENT=str(self.segment)), **options)
+
+    def tollgate(self, *arguments):
+        """What the command printed; it must succeed."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, f"{arguments}: {done.returncode}: {done.stderr}"
+        assert "Sanitizer" not in done.stderr, done.stderr
+        return done.stdout
+
+    def json(self, *arguments):
+        return [json.loads(line) for line in self.tollgate(*arguments, "--json").splitlines()]
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_):
+        for child in [worker.child for worker in self.workers] + ([self.child] if self.child else []):
+            if child.poll() is None:
+                child.kill()
+                child.wait(PATIENCE)
+        shutil.rmtree(self.folder, ignore_errors=True)
