@@ -89,6 +89,88 @@ static void reason_put(const struct log *log, cyaml_err_t err, struct yaml_error
 	snprintf(error->reason, sizeof(error->reason), "%s", reason);
 }
 
+/* ---- what may have been meant ---------------------------------------------------------------- */
+
+/* The schema of the mapping that the log's trace leads to, but for its innermost steps; NULL: none.
+ */
+static const cyaml_schema_value_t *schema_at(const cyaml_schema_value_t *schema,
+					     const struct log *log, unsigned skip)
+{
+	for (unsigned i = log->count; i > skip && schema; i--) {
+		const char *step = log->trace[i - 1];
+		const cyaml_schema_field_t *field;
+
+		if (step[0] == '[') {
+			schema = schema->type == CYAML_SEQUENCE ? schema->sequence.entry : NULL;
+			continue;
+		}
+		if (step[0] != '.' || schema->type != CYAML_MAPPING)
+			return NULL;
+		for (field = schema->mapping.fields; field->key; field++)
+			if (strcmp(field->key, step + 1) == 0)
+				break;
+		schema = field->key ? &field->value : NULL;
+	}
+	return schema && schema->type == CYAML_MAPPING ? schema : NULL;
+}
+
+/* How many characters must be put in, taken out or changed to make one word the other; words longer
+ * than the row are far from everything. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[48];
+	size_t width = strlen(b);
+
+	if (width + 1 > sizeof(row) / sizeof(row[0]))
+		return UINT32_MAX;
+	for (unsigned j = 0; j <= width; j++)
+		row[j] = j;
+	for (unsigned i = 1; *a; a++, i++) {
+		unsigned corner = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= width; j++) {
+			unsigned best = corner + (*a != b[j - 1]);
+
+			corner = row[j];
+			best = best < row[j] + 1 ? best : row[j] + 1;
+			row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
+		}
+	}
+	return row[width];
+}
+
+/* Adds to "unknown key: ..." what was probably meant. */
+static void hint_put(const struct log *log, const cyaml_schema_value_t *schema,
+		     struct yaml_error *error)
+{
+	const char *key = strrchr(error->reason, ' ') + 1;
+	size_t used = strlen(error->reason);
+	const char *near = NULL;
+	unsigned least = 3; /* further than that is another word */
+
+	if (key[0] >= '0' && key[0] <= '9') {
+		snprintf(error->reason + used, sizeof(error->reason) - used,
+			 " (within braces a comma ends a value: write 5_000 or \"5,000\")");
+		return;
+	}
+	schema = schema_at(schema, log, 1);
+	for (const cyaml_schema_field_t *f = schema ? schema->mapping.fields : NULL; f && f->key;
+	     f++) {
+		unsigned d = distance(key, f->key);
+
+		if (d >= least || d >= strlen(f->key))
+			continue;
+		least = d;
+		near = f->key;
+	}
+	if (near)
+		snprintf(error->reason + used, sizeof(error->reason) - used, " (did you mean %s?)",
+			 near);
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
 /* The place of what the log speaks of. */
 static struct yaml_mark place(const struct log *log, cyaml_err_t err,
 			      const struct yaml_marks *marks)
@@ -166,6 +248,8 @@ int yaml_load_marked(const char *text, size_t len, const char *name,
 	}
 	reason_put(&log, err, error);
 	error->mark = place(&log, err, marks);
+	if (err == CYAML_ERR_INVALID_KEY)
+		hint_put(&log, schema, error);
 	yaml_marks_free(marks);
 	return err == CYAML_ERR_OOM ? -ENOMEM : -EINVAL;
 }

@@ -168,6 +168,8 @@ static int walk_scalar(struct walk *walk, const yaml_event_t *event)
 		return fail(walk->error, mark, "a NUL character within a text");
 	if (!frame || frame->sequence || frame->have_key)
 		return walk_value(walk, mark, &path);
+	if (len == 0)
+		return fail(walk->error, mark, "a key must be a plain word");
 	frame->key = mark;
 	frame->member = path_member(frame->path, text, len);
 	frame->have_key = true;

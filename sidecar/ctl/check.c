@@ -52,9 +52,9 @@ static void print_windows(const struct policy *policy)
 		uint64_t ns;
 	} windows[] = {
 		{"a minute", UNITS_MINUTE_NS},
-		     {"hour",   UNITS_HOUR_NS  },
-		      {"day",    UNITS_DAY_NS	  }
-	   };
+		       {"an hour",  UNITS_HOUR_NS	},
+		   {"a day",    UNITS_DAY_NS	 }
+	  };
 	char text[128] = "";
 	char count[32];
 	size_t used = 0;
