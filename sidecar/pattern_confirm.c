@@ -99,3 +99,11 @@ int pattern_confirm_last(const struct pattern_confirm *confirm)
 		return (int)unit;
 	return -1;
 }
+
+size_t pattern_confirm_min_len(const struct pattern_confirm *confirm)
+{
+	uint32_t len = 0;
+
+	pcre2_pattern_info(confirm->code, PCRE2_INFO_MINLENGTH, &len);
+	return len;
+}

@@ -29,4 +29,7 @@ bool pattern_confirm_match(const struct pattern_confirm *confirm, struct pattern
 /* The one character that every match must contain as its last fixed one, or -1: for lint. */
 int pattern_confirm_last(const struct pattern_confirm *confirm);
 
+/* The length of the shortest text that matches, a lower bound: for lint. */
+size_t pattern_confirm_min_len(const struct pattern_confirm *confirm);
+
 #endif

@@ -57,6 +57,7 @@ static enum kind pattern_kind(const char *pattern, struct pattern_info *info)
 			free(found);
 			return rough ? ROUGH : EXACT;
 		}
+		info->never |= fault != NULL && strstr(fault->message, "never match") != NULL;
 		hs_free_compile_error(fault);
 	}
 	return FOREIGN;
@@ -237,7 +238,9 @@ int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct p
 		return err;
 	pattern_kind(pattern, &info);
 	info.confirmed = set->kind[0] != EXACT;
-	info.never |= strstr(error->reason, "never match") != NULL;
+	if (set->kind[0] == FOREIGN)
+		info.min_len = pattern_confirm_min_len(set->confirm[0]);
+	info.never |= strstr(error->reason, "never match") != NULL; /* where only compiling shows it */
 	pattern_set_free(set);
 	*ret_info = info;
 	return 0;

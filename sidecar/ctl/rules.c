@@ -1,21 +1,51 @@
 /* SPDX-License-Identifier: MIT
  *
- * tollgate rules: prints the rule file that is compiled in, as it stands, to read and to start from.
+ * tollgate rules [FILE]
+ *
+ * Prints the rule file that is compiled in, as it stands, to read and to start from. With a FILE, checks
+ * that one instead: what is wrong, and what can never match or never act.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sidecar/builtin.h"
 #include "sidecar/ctl/command.h"
+#include "sidecar/ctl/rules_load.h"
+#include "sidecar/rule_lint.h"
+
+static int rules_print(void)
+{
+	size_t size = builtin_rules_size();
+
+	return fwrite(builtin_rules, 1, size, stdout) == size && fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int rules_check(const char *path)
+{
+	struct rule_warning *warnings = NULL;
+	struct loaded_rules rules;
+	int count = -1, err = rules_load(path, &rules);
+
+	if (err == 0)
+		count = rule_file_lint(rules.user, rules.user_marks, &(struct rule_lint){.others = rules.builtin},
+				       &warnings);
+	for (int i = 0; i < count; i++)
+		printf("%s:%u:%u: %s\n", path, warnings[i].mark.line, warnings[i].mark.column, warnings[i].reason);
+	if (count >= 0)
+		printf("%s: %u classes, %u rules, %d warnings\n", path, rules.user->classes_count,
+		       rules.user->rules_count, count);
+	free(warnings);
+	rules_unload(&rules);
+	return count >= 0 ? 0 : 1;
+}
 
 int ctl_rules(int argc, char **argv)
 {
-	if (argc > 1) {
-		fputs("usage: tollgate rules\n", strcmp(argv[1], "--help") == 0 ? stdout : stderr);
-		return strcmp(argv[1], "--help") == 0 ? 0 : 2;
-	}
-	return fwrite(builtin_rules, 1, builtin_rules_size(), stdout) == builtin_rules_size() &&
-			       fflush(stdout) == 0
-		       ? 0
-		       : 1;
+	if (argc == 1)
+		return rules_print();
+	if (argc == 2 && argv[1][0] != '-')
+		return rules_check(argv[1]);
+	fputs("usage: tollgate rules [FILE]\n", strcmp(argv[1], "--help") == 0 ? stdout : stderr);
+	return strcmp(argv[1], "--help") == 0 ? 0 : 2;
 }
