@@ -5,10 +5,12 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "shm/destination.h"
 #include "sidecar/classify.h"
 #include "sidecar/config_schema.h"
+#include "sidecar/rule_lint.h"
 
 static void check_match(const struct config_checking *checking, const struct rule_match *match,
 			const char *path)
@@ -47,11 +49,36 @@ static int check_patterns(const struct config_checking *checking)
 	return rc == -ENOMEM ? rc : 0;
 }
 
+/* What is well written and dead. Which destinations no rule reaches is asked only where ours, which
+ * reach all, are left out. */
+static int lint_rules(const struct config_checking *checking)
+{
+	const struct config *config = checking->config;
+	const char **names = calloc(config->effective_count + 1, sizeof(*names));
+	struct rule_lint lint = {.any_destination = true, .destinations = names};
+	struct rule_warning *warnings;
+	int count;
+
+	if (!names)
+		return -ENOMEM;
+	for (uint32_t i = 0; config->rules.builtin == RULE_NO && i < config->effective_count; i++)
+		names[lint.destination_count++] = config->effective[i]->name;
+	count = rule_file_lint(&config->rules, checking->marks, &lint, &warnings);
+	free(names);
+	if (count < 0)
+		return count;
+	for (int i = 0; i < count; i++)
+		config_warning(checking, warnings[i].mark, "%s", warnings[i].reason);
+	free(warnings);
+	return 0;
+}
+
 int config_check_rules(const struct config_checking *checking)
 {
 	const struct rule_file *rules = &checking->config->rules;
 	struct yaml_error error;
 	char path[64];
+	int rc;
 
 	if (rules->classes_count + rules->rules_count == 0)
 		return 0;
@@ -67,5 +94,6 @@ int config_check_rules(const struct config_checking *checking)
 		snprintf(path, sizeof(path), "rules[%u].match", i);
 		check_match(checking, &rules->rules[i].match, path);
 	}
-	return check_patterns(checking);
+	rc = check_patterns(checking);
+	return rc == 0 ? lint_rules(checking) : rc;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sidecar/config.h"
 #include "sidecar/rule_file.h"
 #include "sidecar/rule_parse.h"
 
@@ -44,6 +45,7 @@ static bool name_plain(const char *name)
 
 static int check_match(const struct check *check, const struct rule_match *match, const char *path)
 {
+	struct config_range addresses;
 	struct rule_range range;
 	const char *reason;
 
@@ -53,6 +55,9 @@ static int check_match(const struct check *check, const struct rule_match *match
 	for (unsigned i = 0; i < match->enhanced_count; i++)
 		if (rule_parse_enhanced(match->enhanced[i], &range, &reason) != 0)
 			return fault(check, reason, "%s.enhanced[%u]", path, i);
+	for (unsigned i = 0; i < match->source_count; i++)
+		if (config_range_read(match->source[i], &addresses, &reason) != 0)
+			return fault(check, reason, "%s.source[%u]", path, i);
 	return 0;
 }
 

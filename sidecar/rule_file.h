@@ -32,7 +32,7 @@ struct rule_match {
 	unsigned unless_count;
 	char **destination;
 	unsigned destination_count;
-	char **source; /* addresses */
+	char **source; /* addresses, "192.0.2.0/28", "192.0.2.1-192.0.2.9" */
 	unsigned source_count;
 	char **pool;
 	unsigned pool_count;

@@ -225,8 +225,9 @@ static void lint_match(struct list *list, const struct rule_match *match, const 
 	char place[80];
 
 	lint_texts(list, match, path);
-	lint_names(list, match->destination, match->destination_count, lint->destinations,
-		   lint->destination_count, path, "destination");
+	if (!lint->any_destination)
+		lint_names(list, match->destination, match->destination_count, lint->destinations,
+			   lint->destination_count, path, "destination");
 	lint_names(list, match->source, match->source_count, lint->sources, lint->source_count, path, "source");
 	lint_names(list, match->pool, match->pool_count, lint->pools, lint->pool_count, path, "pool");
 	if (codes_contradict(match)) {

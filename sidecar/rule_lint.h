@@ -10,6 +10,7 @@
 #ifndef SIDECAR_RULE_LINT_H
 #define SIDECAR_RULE_LINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct rule_lint {
 	/* The names there are; NULL: not known, and not looked at. */
 	const char *const *destinations, *const *sources, *const *pools;
 	unsigned destination_count, source_count, pool_count;
+	bool any_destination; /* a rule may name others too: domains that no one configured */
 	/* The rules that apply as well (the built-in ones), for "a destination that no rule can reach". */
 	const struct rule_file *others;
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "shm/destination.h"
 #include "sidecar/rule_set.h"
 
 static bool names_have(char *const *names, unsigned count, const char *name)
@@ -18,13 +19,27 @@ static bool names_have(char *const *names, unsigned count, const char *name)
 	return false;
 }
 
+/* An address in one of the ranges that the rule asks for. */
+static bool sources_have(const struct compiled_rule *rule, const char *source)
+{
+	uint8_t address[16];
+
+	if (rule->rule->match.source_count == 0)
+		return true;
+	if (source == NULL || destination_address(source, address) != 0)
+		return false;
+	for (unsigned i = 0; i < rule->rule->match.source_count; i++)
+		if (config_range_has(&rule->sources[i], address))
+			return true;
+	return false;
+}
+
 bool rule_covers_flow(const struct compiled_rule *rule, const struct rule_flow *flow)
 {
 	const struct rule_match *match = &rule->rule->match;
 
 	return names_have(match->destination, match->destination_count, flow->destination) &&
-	       names_have(match->source, match->source_count, flow->source) &&
-	       names_have(match->pool, match->pool_count, flow->pool);
+	       names_have(match->pool, match->pool_count, flow->pool) && sources_have(rule, flow->source);
 }
 
 static bool ranges_have(const struct rule_range *ranges, unsigned count, unsigned number)
@@ -87,12 +102,15 @@ static int rule_compile(struct compiled_rule *rule, const struct rule *from)
 		rule->limits |= 1u << match->limit[i];
 	rule->codes = calloc(match->code_count + 1, sizeof(*rule->codes));
 	rule->enhanced = calloc(match->enhanced_count + 1, sizeof(*rule->enhanced));
-	if (rule->codes == NULL || rule->enhanced == NULL)
+	rule->sources = calloc(match->source_count + 1, sizeof(*rule->sources));
+	if (rule->codes == NULL || rule->enhanced == NULL || rule->sources == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; err == 0 && i < match->code_count; i++)
 		err = rule_parse_code(match->code[i], &rule->codes[i], &reason);
 	for (unsigned i = 0; err == 0 && i < match->enhanced_count; i++)
 		err = rule_parse_enhanced(match->enhanced[i], &rule->enhanced[i], &reason);
+	for (unsigned i = 0; err == 0 && i < match->source_count; i++)
+		err = config_range_read(match->source[i], &rule->sources[i], &reason);
 	if (err == 0)
 		err = rule_parse_trigger(from->trigger, &rule->trigger, &reason);
 	if (err == 0)
@@ -126,6 +144,7 @@ void rule_set_free(struct rule_set *set)
 	for (unsigned i = 0; i < set->count; i++) {
 		free(set->rules[i].codes);
 		free(set->rules[i].enhanced);
+		free(set->rules[i].sources);
 	}
 	free(set);
 }

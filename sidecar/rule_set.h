@@ -5,6 +5,7 @@
 #ifndef SIDECAR_RULE_SET_H
 #define SIDECAR_RULE_SET_H
 
+#include "sidecar/config.h"
 #include "sidecar/rule.h"
 
 struct compiled_rule {
@@ -12,6 +13,7 @@ struct compiled_rule {
 	uint64_t name_hash;
 	uint32_t classes, limits; /* a bit each */
 	struct rule_range *codes, *enhanced;
+	struct config_range *sources;
 	struct rule_trigger trigger;
 	struct rule_plan plan;
 };

@@ -257,6 +257,8 @@ Test(rule, matches_by_all_that_it_asks_for)
 		{"{destination: [a]}", NULL, "451 x", false},
 		{"{source: [192.0.2.1]}", "a", "451 x", true},
 		{"{source: [192.0.2.2]}", "a", "451 x", false},
+		{"{source: [198.51.100.1, 192.0.2.0/28]}", "a", "451 x", true},
+		{"{source: [192.0.2.2-192.0.2.9]}", "a", "451 x", false},
 		{"{pool: [shared]}", "a", "451 x", true},
 		{"{pool: [other]}", "a", "451 x", false},
 		{"{class: [rate], code: [451], destination: [a]}", "a", "451 slow", true},
