@@ -65,6 +65,7 @@ int ctl_classify(int argc, char **argv)
 	struct loaded_rules rules;
 	int option, err;
 
+	optind = 0;
 	while ((option = getopt_long(argc, argv, "r:d:h", options, NULL)) != -1) {
 		switch (option) {
 		case 'r': path = optarg; break;

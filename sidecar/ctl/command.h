@@ -13,6 +13,7 @@ int command_run(int argc, char **argv);
 int ctl_check(int argc, char **argv);
 int ctl_classify(int argc, char **argv);
 int ctl_destination(int argc, char **argv);
+int ctl_replay(int argc, char **argv);
 int ctl_rules(int argc, char **argv);
 int ctl_simulate(int argc, char **argv);
 int ctl_status(int argc, char **argv);

@@ -17,6 +17,11 @@ static int complain(const struct yaml_error *error, int err)
 
 int rules_load(const char *path, struct loaded_rules *ret_rules)
 {
+	return rules_load_with(path, NULL, ret_rules);
+}
+
+int rules_load_with(const char *path, const struct rule_file *front, struct loaded_rules *ret_rules)
+{
 	struct loaded_rules *rules = ret_rules;
 	struct classify_error fault;
 	struct yaml_error error;
@@ -28,7 +33,7 @@ int rules_load(const char *path, struct loaded_rules *ret_rules)
 		err = rule_file_read(path, &rules->user, &rules->user_marks, &error);
 	if (err != 0)
 		return complain(&error, err);
-	err = classifier_create(rules->user, rules->builtin, &rules->classifier, &fault);
+	err = classifier_create(rules->user != NULL ? rules->user : front, rules->builtin, &rules->classifier, &fault);
 	if (err != 0) {
 		const struct yaml_marks *marks = fault.file == 0 && rules->user != NULL
 							 ? rules->user_marks

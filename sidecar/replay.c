@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+#include "sidecar/replay.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "shm/destination.h"
+#include "sidecar/json.h"
+#include "sidecar/name_table.h"
+#include "sidecar/units.h"
+
+struct replay {
+	const struct classifier *classifier;
+	const struct config *config;
+	void (*act)(void *context, const struct replay_action *action);
+	void *context;
+	struct classify_scratch *scratch;
+	struct rule_set *rules;
+	struct rule_engine *engine;
+	struct name_table *destinations, *flows;
+	struct replay_total *totals;
+	uint64_t *held_until_ns; /* by flow */
+	unsigned total_room, flow_room;
+	uint64_t line;
+	char reason[JSON_REASON];
+};
+
+/* ---- time ------------------------------------------------------------------------------------- */
+/* "Z", "+01:00", "-0530": seconds east. NULL-terminated text only. */
+static int zone_parse(const char *text, long *ret_seconds)
+{
+	unsigned hours, minutes;
+	char sign;
+
+	if (strcasecmp(text, "z") == 0) {
+		*ret_seconds = 0;
+		return 0;
+	}
+	if (sscanf(text, "%c%2u:%2u", &sign, &hours, &minutes) != 3 &&
+	    sscanf(text, "%c%2u%2u", &sign, &hours, &minutes) != 3)
+		return -EINVAL;
+	if ((sign != '+' && sign != '-') || hours > 23 || minutes > 59)
+		return -EINVAL;
+	*ret_seconds = (sign == '+' ? 1 : -1) * (long)(hours * 3600 + minutes * 60);
+	return 0;
+}
+
+int replay_time(const char *text, uint64_t *ret_ns)
+{
+	struct tm tm = {0};
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	uint64_t fraction = 0, unit = UNITS_SECOND_NS;
+	long zone;
+	time_t seconds;
+
+	if (rest == NULL)
+		rest = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
+	if (rest == NULL)
+		return -EINVAL;
+	if (*rest == '.')
+		for (rest++; isdigit((unsigned char)*rest); rest++)
+			fraction += (uint64_t)(*rest - '0') * (unit /= 10);
+	while (*rest == ' ')
+		rest++;
+	if (zone_parse(rest, &zone) != 0)
+		return -EINVAL;
+	seconds = timegm(&tm);
+	if (seconds - zone < 0)
+		return -EINVAL;
+	*ret_ns = (uint64_t)(seconds - zone) * UNITS_SECOND_NS + fraction;
+	return 0;
+}
+
+const char *replay_time_text(uint64_t ns, char *text, size_t size)
+{
+	time_t seconds = (time_t)(ns / UNITS_SECOND_NS);
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&seconds, &tm);
+	n = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, size - n, ".%03uZ", (unsigned)(ns % UNITS_SECOND_NS / 1000000));
+	return text;
+}
+
+/* ---- create ----------------------------------------------------------------------------------- */
+int replay_create(const struct classifier *classifier, const struct config *config,
+		  void (*act)(void *context, const struct replay_action *action), void *context,
+		  struct replay **ret_replay)
+{
+	struct replay *replay = calloc(1, sizeof(*replay));
+
+	if (replay == NULL)
+		return -ENOMEM;
+	replay->classifier = classifier;
+	replay->config = config;
+	replay->act = act;
+	replay->context = context;
+	/* Times are the wall clock's, so days need no offset. */
+	if (classify_scratch_create(classifier, &replay->scratch) != 0 ||
+	    rule_set_create(classifier, &replay->rules) != 0 ||
+	    rule_engine_create(0, &replay->engine) != 0 || name_table_create(&replay->destinations) != 0 ||
+	    name_table_create(&replay->flows) != 0) {
+		replay_free(replay);
+		return -ENOMEM;
+	}
+	*ret_replay = replay;
+	return 0;
+}
+
+void replay_free(struct replay *replay)
+{
+	if (replay == NULL)
+		return;
+	classify_scratch_free(replay->scratch);
+	rule_set_free(replay->rules);
+	rule_engine_free(replay->engine);
+	name_table_free(replay->destinations);
+	name_table_free(replay->flows);
+	free(replay->totals);
+	free(replay->held_until_ns);
+	free(replay);
+}
+
+/* ---- a line ----------------------------------------------------------------------------------- */
+struct event {
+	uint64_t time_ns;
+	const char *source, *pool;
+	char destination[DESTINATION_NAME_MAX + 1];
+	const char *text; /* the reply as logged */
+	struct reply_line reply;
+};
+
+static int refuse(const char **ret_reason, const char *reason)
+{
+	*ret_reason = reason;
+	return -EINVAL;
+}
+
+static int event_time(const struct json *json, uint64_t *ret_ns)
+{
+	const struct json *time = json_get(json, "time");
+	double seconds = json_double(time, -1);
+
+	if (json_kind(time) == JSON_KIND_TEXT)
+		return replay_time(json_text(time, ""), ret_ns);
+	if (!(seconds >= 0) || seconds > 4e9)
+		return -EINVAL;
+	*ret_ns = (uint64_t)(seconds * 1e3 + 0.5) * 1000000;
+	return 0;
+}
+
+/* As the configuration names it. */
+static int event_destination(const struct replay *replay, const char *name, struct event *event)
+{
+	struct destination_match match;
+
+	if (name == NULL || strlen(name) > DESTINATION_NAME_MAX)
+		return -EINVAL;
+	strcpy(event->destination, name);
+	if (replay->config != NULL &&
+	    destination_match(replay->config->table, replay->config->table_length, name, &match) == 0)
+		strcpy(event->destination, match.name);
+	return 0;
+}
+
+static const char *event_pool(const struct replay *replay, const struct json *json, const char *source)
+{
+	const struct config_pool *pool;
+	uint8_t address[16];
+
+	if (json_get_text(json, "pool", NULL) != NULL || replay->config == NULL ||
+	    destination_address(source, address) != 0)
+		return json_get_text(json, "pool", NULL);
+	pool = config_pool_of(replay->config, address);
+	return pool != NULL ? pool->name : NULL;
+}
+
+static int event_read(const struct replay *replay, const struct json *json, struct event *event,
+		      const char **ret_reason)
+{
+	const char *reply = json_get_text(json, "reply", "");
+
+	event->text = reply;
+	if (json_kind(json) != JSON_KIND_OBJECT)
+		return refuse(ret_reason, "not a JSON object");
+	if (event_time(json, &event->time_ns) != 0)
+		return refuse(ret_reason, "\"time\" is neither seconds since 1970 nor RFC 3339");
+	event->source = json_get_text(json, "source", NULL);
+	if (event->source == NULL)
+		return refuse(ret_reason, "no \"source\"");
+	if (event_destination(replay, json_get_text(json, "destination", NULL), event) != 0)
+		return refuse(ret_reason, "no \"destination\", or one that is too long");
+	event->pool = event_pool(replay, json, event->source);
+	reply_line_parse(reply, strlen(reply), &event->reply);
+	if (event->reply.code == 0)
+		event->reply.code = (unsigned)json_get_u64(json, "code", 0) % 1000;
+	if (event->reply.code == 0 && *reply == '\0')
+		return refuse(ret_reason, "no \"reply\" and no \"code\"");
+	return 0;
+}
+
+/* Room for one more of each. Returns the total of the destination and the number of the flow. */
+static int places_find(struct replay *replay, const struct event *event, struct replay_total **ret_total,
+		       unsigned *ret_flow)
+{
+	char key[DESTINATION_NAME_MAX + 128];
+	int destination = name_table_add(replay->destinations, event->destination), flow;
+
+	snprintf(key, sizeof(key), "%.100s %s", event->source, event->destination);
+	flow = name_table_add(replay->flows, key);
+	if (destination < 0 || flow < 0)
+		return -ENOMEM;
+	if ((unsigned)destination >= replay->total_room) {
+		unsigned room = replay->total_room * 2 + 16;
+		struct replay_total *grown = realloc(replay->totals, room * sizeof(*grown));
+
+		if (grown == NULL)
+			return -ENOMEM;
+		memset(grown + replay->total_room, 0, (room - replay->total_room) * sizeof(*grown));
+		replay->totals = grown, replay->total_room = room;
+	}
+	if ((unsigned)flow >= replay->flow_room) {
+		unsigned room = replay->flow_room * 2 + 64;
+		uint64_t *grown = realloc(replay->held_until_ns, room * sizeof(*grown));
+
+		if (grown == NULL)
+			return -ENOMEM;
+		memset(grown + replay->flow_room, 0, (room - replay->flow_room) * sizeof(*grown));
+		replay->held_until_ns = grown, replay->flow_room = room;
+	}
+	*ret_total = &replay->totals[destination];
+	(*ret_total)->destination = name_table_name(replay->destinations, (unsigned)destination);
+	*ret_flow = (unsigned)flow;
+	return 0;
+}
+
+static void actions_tell(struct replay *replay, const struct event *event,
+			 const struct classification *found, const struct rule_verdict *verdict,
+			 struct replay_total *total, uint64_t *held_until_ns)
+{
+	for (int kind = 0; kind < RULE_ACTIONS; kind++) {
+		const struct rule_effect *effect = &verdict->effect[kind];
+
+		if (effect->rule == NULL)
+			continue;
+		total->actions[kind]++;
+		total->last_ns = event->time_ns;
+		if (total->first_ns == 0)
+			total->first_ns = event->time_ns;
+		if (kind == RULE_HOLD && effect->until_ns > *held_until_ns) {
+			total->held_ns += effect->until_ns -
+					  (*held_until_ns > event->time_ns ? *held_until_ns : event->time_ns);
+			*held_until_ns = effect->until_ns;
+		}
+		replay->act(replay->context,
+			    &(struct replay_action){event->time_ns, replay->line, event->source,
+						    event->destination, kind, effect, found,
+						    event->text, strlen(event->text)});
+	}
+}
+
+static int event_replay(struct replay *replay, const struct event *event)
+{
+	struct rule_flow flow = {0, event->source, event->destination, event->pool};
+	struct classification found;
+	struct rule_verdict verdict;
+	struct replay_total *total;
+	unsigned place;
+	int err = places_find(replay, event, &total, &place);
+
+	if (err != 0)
+		return err;
+	flow.id = place + 1;
+	classify(replay->classifier, replay->scratch, event->destination, event->reply.code,
+		 event->reply.enhanced, event->reply.text, event->reply.len, &found);
+	total->replies++;
+	total->classes[found.class]++;
+	total->while_held += event->time_ns < replay->held_until_ns[place];
+	err = rule_evaluate(replay->engine, replay->rules, &flow,
+			    &(struct rule_reply){&found, event->reply.code, event->reply.enhanced,
+						 replay->classifier, replay->scratch},
+			    event->time_ns, &verdict);
+	if (err == 0)
+		actions_tell(replay, event, &found, &verdict, total, &replay->held_until_ns[place]);
+	return err;
+}
+
+int replay_line(struct replay *replay, const char *line, size_t len, const char **ret_reason)
+{
+	struct event event = {0};
+	struct json *json;
+	int err;
+
+	replay->line++;
+	*ret_reason = replay->reason;
+	err = json_read(line, len, &json, replay->reason);
+	if (err != 0)
+		return err;
+	err = event_read(replay, json, &event, ret_reason);
+	if (err == 0)
+		err = event_replay(replay, &event);
+	json_release(json);
+	return err;
+}
+
+unsigned replay_totals(const struct replay *replay, const struct replay_total **ret_totals)
+{
+	*ret_totals = replay->totals;
+	return name_table_count(replay->destinations);
+}
