@@ -107,7 +107,7 @@ static inline uint32_t decide_burst_outside(const struct layout_limits *limits, 
 
 /* The common case in line: one filled flow with a rate and nothing else. False: decide_several has to say;
  * nothing was taken. */
-static inline bool decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+static inline __attribute__((always_inline)) bool decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
 				 uint32_t n, uint64_t now_ns, struct tg_verdict *ret)
 {
 	const struct layout_limits *limits;
