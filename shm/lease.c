@@ -82,6 +82,19 @@ int lease_take(const struct view *view, _Atomic uint64_t *leases, const struct l
 	return 0;
 }
 
+void lease_close(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes, uint32_t slot)
+{
+	_Atomic uint64_t *gauge = &view->counters_more[slot].gauge;
+	uint64_t seen = atomic_load(gauge);
+
+	while (seen != LAYOUT_POISON) {
+		stamp_complete(leases, sizes, slot, seen);
+		if (atomic_compare_exchange_strong(gauge, &seen, LAYOUT_POISON))
+			return;
+		pause_briefly();
+	}
+}
+
 /* From RELEASING to FREE, the gauge lowered exactly once. */
 static void release_finish(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes,
 			   uint32_t worker, uint32_t index, uint64_t entry)

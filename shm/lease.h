@@ -50,6 +50,10 @@ int lease_take(const struct view *view, _Atomic uint64_t *leases, const struct l
 int lease_return(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes,
 		 uint32_t worker, uint32_t entry, uint32_t sequence);
 
+/* Closes a gauge for good (LAYOUT_POISON): from now on no lease is taken or returned on slot. Each that was
+ * counted is HELD or, if it was being returned, FREE; what is still INTENT or RELEASING was not. */
+void lease_close(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes, uint32_t slot);
+
 /* Brings an entry of a worker that is gone back to FREE, from whatever state. True: it was held. */
 bool lease_reclaim(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes,
 		   uint32_t worker, uint32_t entry);

@@ -45,7 +45,8 @@ static void choice_offer(struct tg *tg, struct choice *best, const struct tg_sou
 	if (flow.slot != LAYOUT_NONE && flow.source != LAYOUT_NONE)
 		verdict = decide_ask(&tg->view, &flow, traffic, 1, now_ns, &room);
 	if (verdict.reason != TG_ADMITTED) {
-		if (best->room == 0 && verdict.at_ns < best->at_ns) {
+		/* Also where none can ever send: then it is any of them. */
+		if (best->room == 0 && verdict.at_ns <= best->at_ns) {
 			best->source = *source;
 			best->at_ns = verdict.at_ns;
 		}

@@ -27,7 +27,7 @@
 static int folder_open(const struct segment_options *options, char *reason)
 {
 	mode_t mode = options->group >= 0 ? 0750 : 0700;
-	struct stat st;
+	struct stat st, named;
 	int folder;
 	bool made = mkdir(options->path, mode) == 0;
 
@@ -55,6 +55,12 @@ static int folder_open(const struct segment_options *options, char *reason)
 		snprintf(reason, SEGMENT_REASON, "%s: another tollgated has this segment", options->path);
 		close(folder);
 		return -EBUSY;
+	}
+	/* The one that had it may have removed it, between the opening and the lock. */
+	if (stat(options->path, &named) != 0 || named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
+		snprintf(reason, SEGMENT_REASON, "%s was removed just now", options->path);
+		close(folder);
+		return -EAGAIN;
 	}
 	fchmod(folder, mode);
 	return folder;
@@ -173,9 +179,14 @@ static int open_any(struct segment *s, const struct segment_options *options, ch
 	if (error)
 		return error;
 	error = segment_map(&old, "", why);
-	if (error) {
+	if (error == -EBADMSG || error == -ENOENT || error == -ELOOP) {
 		foreign_retire(s->folder);
 		return replace(s, NULL, options, reason);
+	}
+	if (error) {
+		/* Too many open files, no memory: nothing is wrong with the segment. */
+		snprintf(reason, SEGMENT_REASON, "%s", *why ? why : strerror(-error));
+		return error;
 	}
 	if (sizes_fit(&old, options) && atomic_load(&old.live->state) != LAYOUT_RETIRED) {
 		*s = old;

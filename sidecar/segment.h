@@ -83,7 +83,8 @@ struct segment {
 
 #define SEGMENT_REASON 256
 
-/* Opens the segment at options->path: makes, adopts or replaces it. -EBUSY: another sidecar has it. On
+/* Opens the segment at options->path: makes, adopts or replaces it. -EBUSY: another sidecar has it.
+ * -EAGAIN: another removed it just now; try again. On
  * failure `reason` (SEGMENT_REASON bytes) says in words why. */
 int segment_open(const struct segment_options *options, struct segment **ret, char *reason);
 

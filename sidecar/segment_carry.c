@@ -48,17 +48,25 @@ static void totals_carry(const struct segment *old, struct segment *new, uint32_
 		       old->view.minute_slots * sizeof(struct layout_minute));
 }
 
+/* The key of a slot. One that somebody scribbled over is known from control. */
+static struct hash_key slot_key(const struct segment *s, uint32_t slot)
+{
+	const struct layout_counters *counters = &s->view.counters[slot];
+	struct hash_key key = {{atomic_load_explicit(&counters->key[0], memory_order_relaxed),
+				atomic_load_explicit(&counters->key[1], memory_order_relaxed)}};
+
+	if (s->slots[slot].kind != SEGMENT_UNKNOWN)
+		memcpy(key.half, s->slots[slot].key, sizeof(key.half));
+	return key;
+}
+
 static uint32_t slot_carry(struct segment *old, struct segment *new, uint32_t from)
 {
 	struct layout_counters *a = &old->view.counters[from];
-	struct hash_key key = {{atomic_load_explicit(&a->key[0], memory_order_relaxed),
-				atomic_load_explicit(&a->key[1], memory_order_relaxed)}};
+	struct hash_key key = slot_key(old, from);
 	struct layout_counters *b;
 	uint32_t to;
 
-	/* A key that somebody scribbled over is known from control. */
-	if (old->slots[from].kind != SEGMENT_UNKNOWN)
-		memcpy(key.half, old->slots[from].key, sizeof(key.half));
 	if (key.half[0] == 0 || key.half[1] == 0)
 		return LAYOUT_NONE;
 	to = directory_find(&new->view, &key, true);
@@ -92,7 +100,7 @@ static void known_carry(const struct segment *old, struct segment *new, uint32_t
 		new->heap->used += known.length;
 	}
 	memcpy(segment_engine(new, to), segment_engine(old, from), bytes);
-	new->slots[to] = known;
+	segment_slot_set(&new->slots[to], &known);
 }
 
 /* Parents are slots: theirs are others now. */
@@ -102,8 +110,8 @@ static uint32_t slot_translate(struct segment *new, const struct segment *old, u
 
 	if (slot >= old->view.slots)
 		return LAYOUT_NONE;
-	memcpy(key.half, old->slots[slot].key, sizeof(key.half));
-	return key.half[0] ? directory_find(&new->view, &key, false) : LAYOUT_NONE;
+	key = slot_key(old, slot);
+	return key.half[0] && key.half[1] ? directory_find(&new->view, &key, false) : LAYOUT_NONE;
 }
 
 static void parents_carry(const struct segment *old, struct segment *new, uint32_t from)
@@ -180,8 +188,8 @@ void segment_carry(struct segment *old, struct segment *new)
 
 		if (to == LAYOUT_NONE)
 			continue;
-		/* No worker takes or returns a lease here any more. */
-		atomic_store(&old->view.counters_more[from].gauge, LAYOUT_POISON);
+		segment_step();
+		lease_close(&old->view, old->leases, &old->header.sizes, from);
 		known_carry(old, new, from, to);
 	}
 	for (uint32_t from = 0; from < old->view.slots; from++)

@@ -14,20 +14,25 @@ uint32_t segment_find(struct segment *s, const struct hash_key *key, bool claim)
 	return directory_find(&s->view, key, claim);
 }
 
-/* The kind is written last: a slot whose kind is set is whole, whatever happens to this process. */
-static void slot_name(struct segment *s, uint32_t slot, const struct segment_slot *filled,
-		      const struct hash_key *key)
+void segment_slot_set(struct segment_slot *slot, const struct segment_slot *filled)
 {
-	struct segment_slot *at = &s->slots[slot];
 	struct segment_slot value = *filled;
 
 	value.kind = SEGMENT_UNKNOWN;
-	memcpy(value.key, key->half, sizeof(value.key));
 	segment_step();
-	*at = value;
+	*slot = value;
 	segment_step();
 	atomic_thread_fence(memory_order_release);
-	at->kind = filled->kind;
+	slot->kind = filled->kind;
+}
+
+static void slot_name(struct segment *s, uint32_t slot, const struct segment_slot *filled,
+		      const struct hash_key *key)
+{
+	struct segment_slot value = *filled;
+
+	memcpy(value.key, key->half, sizeof(value.key));
+	segment_slot_set(&s->slots[slot], &value);
 }
 
 static bool key_stands(const struct segment *s, uint32_t slot, const struct hash_key *key)

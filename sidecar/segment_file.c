@@ -230,6 +230,15 @@ int segment_give(int fd, const struct segment_options *options)
 	return owner == (uid_t)-1 && group == (gid_t)-1 ? 0 : fchown(fd, owner, group);
 }
 
+static void made_remove(int folder, enum layout_file file)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s" SEGMENT_NEW, segment_file_names[file]);
+	segment_step();
+	unlinkat(folder, name, 0);
+}
+
 static int file_make(struct segment *s, enum layout_file file, const struct segment_options *options)
 {
 	struct segment_control_header head = {.header = s->header, .engine_bytes = options->engine_bytes};
@@ -239,7 +248,6 @@ static int file_make(struct segment *s, enum layout_file file, const struct segm
 
 	snprintf(name, sizeof(name), "%s" SEGMENT_NEW, segment_file_names[file]);
 	segment_step();
-	unlinkat(s->folder, name, 0);
 	fd = openat(s->folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
@@ -286,7 +294,9 @@ int segment_make(struct segment *s, const struct segment_options *options, const
 		s->fds[file] = -1;
 		s->maps[file] = NULL;
 	}
-	/* limits last: where it is there, the others are. */
+	/* limits last: where it is there, the others are. So what an earlier attempt left goes the other way. */
+	for (int i = LAYOUT_FILES - 1; i >= 0; i--)
+		made_remove(s->folder, naming_order[i]);
 	for (int i = 0; i < LAYOUT_FILES && !error; i++)
 		error = file_make(s, naming_order[i], options);
 	if (error) {

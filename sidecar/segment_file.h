@@ -40,6 +40,10 @@ int segment_make(struct segment *segment, const struct segment_options *options,
 /* Gives the made files their names. May be repeated from any point it was stopped at. */
 int segment_name_files(int folder);
 
+/* Fills a slot whose kind is SEGMENT_UNKNOWN; the kind is written last, so that a slot whose kind is set
+ * is whole, whatever happens to this process. */
+void segment_slot_set(struct segment_slot *slot, const struct segment_slot *filled);
+
 /* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW). May be repeated
  * from any point it was stopped at. */
 void segment_carry(struct segment *old, struct segment *new);
