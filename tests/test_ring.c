@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reports: counted always, told to the sidecar where it matters, never more than the ring holds.
+ */
+#include <criterion/criterion.h>
+#include <poll.h>
+
+#include "tests/guard.h"
+#include "tests/segment_fixture.h"
+
+struct rig {
+	struct fixture f;
+	struct tg *tg;
+	struct tg_flow flow;
+	struct layout_worker *worker;
+	struct layout_record *records;
+};
+
+static void rig_open(struct rig *rig, const struct publish_limits *limits)
+{
+	fixture_open(&rig->f);
+	rig->flow = fixture_flow(rig->f.segment, "192.0.2.1", "example.org", limits, 0);
+	rig->tg = fixture_attach(&rig->f);
+	rig->worker = tg_worker(rig->tg);
+	rig->records = &rig->f.segment->records[(uint64_t)rig->tg->local->index * 64];
+}
+
+static void rig_close(struct rig *rig)
+{
+	tg_detach(rig->tg);
+	fixture_end(&rig->f);
+}
+
+static bool rung(const struct fixture *f)
+{
+	char path[96], bytes[65536];
+	int fd;
+	bool found;
+
+	snprintf(path, sizeof(path), "%s/wake", f->path);
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	cr_assert(fd >= 0);
+	found = read(fd, bytes, sizeof(bytes)) > 0;
+	close(fd);
+	return found;
+}
+
+Test(ring, a_plain_delivery_is_counted_and_not_told)
+{
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	struct tg_reply reply = {.code = 250, .text = "250 ok", .length = 6};
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	tg_report(rig.tg, &rig.flow, &reply);
+	cr_expect_eq(atomic_load(&rig.worker->head), 0);
+	cr_expect_eq(atomic_load(&rig.f.segment->view.counters_more[rig.flow.slot].delivered), 1);
+	limits.flags = LAYOUT_REPORT_DELIVERED;
+	publish_slot(rig.f.segment, rig.flow.slot, &limits, 0);
+	tg_report(rig.tg, &rig.flow, &reply);
+	cr_expect_eq(atomic_load(&rig.worker->head), 1, "where the limits ask for it, it is");
+	cr_expect_eq(rig.records[0].code, 250);
+	rig_close(&rig);
+}
+
+Test(ring, a_record_holds_all_of_the_report)
+{
+	static const char text[] = "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited";
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	struct tg_reply reply = {.stage = TG_STAGE_GREETING, .place = 7, .traffic = TG_ENGAGED, .n = 3, .admitted_ns = 123456};
+	const struct layout_record *record;
+	struct tg_lease lease;
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	cr_assert_eq(tg_reply_parse(text, sizeof(text) - 1, &reply), 0);
+	cr_assert_eq(tg_connect(rig.tg, &rig.flow, TG_BULK, &lease).reason, TG_ADMITTED);
+	tg_report(rig.tg, &rig.flow, &reply);
+	record = &rig.records[0];
+	cr_expect_eq(atomic_load(&rig.worker->head), 1);
+	cr_expect(record->kind == LAYOUT_RECORD_REPLY && record->slot == rig.flow.slot && record->source == rig.flow.source);
+	cr_expect(record->code == 451 && record->enhanced[0] == 4 && record->enhanced[1] == 7 && record->enhanced[2] == 650);
+	cr_expect(record->stage == TG_STAGE_GREETING && record->place == 7 && record->traffic == TG_ENGAGED && record->n == 3);
+	cr_expect(record->admitted_ns == 123456 && record->replied_ns != 0 && record->open == 1 && record->sequence == 0);
+	cr_expect(record->length == sizeof(text) - 1 && record->whole == sizeof(text) - 1);
+	cr_expect_arr_eq(record->text, text, sizeof(text) - 1);
+	cr_expect_eq(atomic_load(&rig.f.segment->view.counters_more[rig.flow.slot].deferred), 3);
+	rig_close(&rig);
+}
+
+Test(ring, totals_and_minutes_are_by_outcome)
+{
+	static const struct {
+		uint16_t code;
+		int outcome; /* 0 delivered, 1 deferred, 2 bounced */
+	} rows[] = {{250, 0}, {200, 0}, {299, 0}, {451, 1}, {421, 1}, {0, 1}, {354, 1}, {550, 2}, {599, 2}, {600, 1}};
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	uint64_t sums[3] = {0}, minutes[3] = {0};
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tg_reply reply = {.code = rows[i].code, .n = (uint32_t)i + 1};
+
+		tg_report(rig.tg, &rig.flow, &reply);
+		sums[rows[i].outcome] += i + 1;
+	}
+	struct layout_counters_more *totals = &rig.f.segment->view.counters_more[rig.flow.slot];
+
+	cr_expect(atomic_load(&totals->delivered) == sums[0] && atomic_load(&totals->deferred) == sums[1] &&
+		  atomic_load(&totals->bounced) == sums[2]);
+	for (uint32_t m = 0; m < 60; m++) {
+		struct layout_minute *minute = &rig.f.segment->view.minutes[(uint64_t)rig.flow.slot * 60 + m];
+
+		minutes[0] += (uint32_t)atomic_load(&minute->delivered);
+		minutes[1] += (uint32_t)atomic_load(&minute->deferred);
+		minutes[2] += (uint32_t)atomic_load(&minute->bounced);
+	}
+	cr_expect(minutes[0] == sums[0] && minutes[1] == sums[1] && minutes[2] == sums[2]);
+	rig_close(&rig);
+}
+
+Test(ring, a_minute_of_long_ago_starts_anew_and_counts_saturate)
+{
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	struct tg_reply reply = {.code = 451, .n = UINT32_MAX};
+	struct layout_minute *minutes;
+	uint64_t sum = 0;
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	minutes = &rig.f.segment->view.minutes[(uint64_t)rig.flow.slot * 60];
+	for (uint32_t m = 0; m < 60; m++)
+		atomic_store(&minutes[m].deferred, UINT64_C(1) << 32 | 5);
+	tg_report(rig.tg, &rig.flow, &reply);
+	tg_report(rig.tg, &rig.flow, &reply);
+	for (uint32_t m = 0; m < 60; m++)
+		if (atomic_load(&minutes[m].deferred) >> 32 != 1)
+			sum += (uint32_t)atomic_load(&minutes[m].deferred);
+	cr_expect(sum >= UINT32_MAX, "%lu", sum);
+	rig_close(&rig);
+}
+
+Test(ring, a_full_ring_loses_texts_and_says_how_many)
+{
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	struct tg_reply reply = {.code = 451};
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	for (int i = 0; i < 100; i++) {
+		reply.place = (uint16_t)i;
+		tg_report(rig.tg, &rig.flow, &reply);
+	}
+	cr_expect_eq(atomic_load(&rig.worker->head), 64);
+	cr_expect_eq(atomic_load(&rig.worker->lost), 36);
+	cr_expect_eq(atomic_load(&rig.f.segment->view.counters_more[rig.flow.slot].deferred), 100);
+	for (uint16_t i = 0; i < 64; i++)
+		cr_expect(rig.records[i].place == i && rig.records[i].sequence == i, "what was there is not overwritten");
+	/* Some room, and the ring goes round. */
+	atomic_store(&rig.worker->tail, 10);
+	for (int i = 0; i < 20; i++)
+		tg_report(rig.tg, &rig.flow, &reply);
+	cr_expect_eq(atomic_load(&rig.worker->head), 74);
+	cr_expect_eq(rig.records[9].sequence, 73);
+	cr_expect_eq(rig.records[10].sequence, 10);
+	rig_close(&rig);
+}
+
+Test(ring, positions_wrap_at_64_bits)
+{
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	struct tg_reply reply = {.code = 451};
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	atomic_store(&rig.worker->head, UINT64_MAX - 9);
+	atomic_store(&rig.worker->tail, UINT64_MAX - 9);
+	for (int i = 0; i < 100; i++)
+		tg_report(rig.tg, &rig.flow, &reply);
+	cr_expect_eq(atomic_load(&rig.worker->head), UINT64_MAX - 9 + 64);
+	cr_expect_eq(atomic_load(&rig.worker->lost), 36);
+	rig_close(&rig);
+}
+
+Test(ring, texts_are_cut_at_the_bound_and_read_no_further)
+{
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	static const size_t lengths[] = {0, 1, 255, 256, 257, 512, 65535, 65536, 100000};
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		char *text = malloc(lengths[i] + 1), *guarded;
+		struct tg_reply reply = {.code = 451, .length = lengths[i]};
+		size_t kept = lengths[i] < 256 ? lengths[i] : 256;
+
+		memset(text, 'x', lengths[i] + 1);
+		guarded = guard_copy(text, lengths[i]);
+		reply.text = guarded;
+		tg_report(rig.tg, &rig.flow, &reply);
+		cr_expect_eq(rig.records[i].length, kept);
+		cr_expect_eq(rig.records[i].whole, lengths[i] < 65535 ? lengths[i] : 65535);
+		cr_expect(kept == 0 || (rig.records[i].text[0] == 'x' && rig.records[i].text[kept - 1] == 'x'));
+		guard_free(guarded, lengths[i]);
+		free(text);
+	}
+	struct tg_reply reply = {.code = 451, .length = 77};
+
+	tg_report(rig.tg, &rig.flow, &reply);
+	cr_expect_eq(rig.records[9].length, 0, "no text, whatever its length");
+	rig_close(&rig);
+}
+
+Test(ring, the_bell_is_rung_only_for_a_sidecar_that_sleeps)
+{
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	struct tg_reply reply = {.code = 451};
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	rung(&rig.f);
+	tg_report(rig.tg, &rig.flow, &reply);
+	cr_expect(!rung(&rig.f));
+	atomic_store(&rig.f.segment->live->sleeping, 1);
+	tg_report(rig.tg, &rig.flow, &reply);
+	cr_expect(rung(&rig.f));
+	reply.code = 250;
+	tg_report(rig.tg, &rig.flow, &reply);
+	cr_expect(!rung(&rig.f), "nothing was put on the ring");
+	/* A bell that nobody hears does not block. */
+	reply.code = 451;
+	for (int i = 0; i < 100000; i++)
+		ring_bell(rig.tg);
+	tg_report(rig.tg, &rig.flow, &reply);
+	rig_close(&rig);
+}
+
+Test(ring, a_report_on_no_flow_is_ignored)
+{
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	struct tg_reply reply = {.code = 451};
+	struct tg_flow none = {LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE};
+	struct rig rig;
+
+	rig_open(&rig, &limits);
+	tg_report(rig.tg, &none, &reply);
+	cr_expect_eq(atomic_load(&rig.worker->head), 0);
+	rig_close(&rig);
+}
+
+Test(ring, a_new_flow_is_announced_until_it_is_filled)
+{
+	struct publish_limits limits = fixture_rate(SECOND, 1, 1, 1);
+	struct tg_destination destination;
+	struct tg_source source;
+	struct tg_flow flow;
+	struct rig rig;
+	uint64_t head;
+
+	rig_open(&rig, &limits);
+	cr_assert_eq(tg_source(rig.tg, "2001:db8::1", &source), 0);
+	cr_assert_eq(tg_destination(rig.tg, "mx.provider.test", &destination), 0);
+	cr_assert_eq(tg_flow(rig.tg, &source, &destination, &flow), 0);
+	cr_expect_eq(atomic_load(&rig.worker->head), 3);
+	cr_expect(rig.records[0].kind == LAYOUT_RECORD_SOURCE && rig.records[0].length == 16);
+	cr_expect(rig.records[1].kind == LAYOUT_RECORD_DESTINATION && rig.records[1].length == 8 &&
+		  memcmp(rig.records[1].text, "provider", 8) == 0);
+	cr_expect(rig.records[2].kind == LAYOUT_RECORD_FLOW && rig.records[2].destination == destination.slot);
+	tg_flow(rig.tg, &source, &destination, &flow);
+	cr_expect_eq(atomic_load(&rig.worker->head), 4, "the ring may have been full");
+	for (uint32_t i = 0; i < 3; i++)
+		cr_expect_eq(segment_learn(rig.f.segment, &rig.records[i]), 0, "record %u", i);
+	cr_expect_eq(segment_learn(rig.f.segment, &rig.records[3]), -EALREADY);
+	publish_slot(rig.f.segment, flow.slot, &limits, 0);
+	head = atomic_load(&rig.worker->head);
+	tg_flow(rig.tg, &source, &destination, &flow);
+	cr_expect_eq(atomic_load(&rig.worker->head), head);
+	rig_close(&rig);
+}
+
+Test(reply, is_parsed_as_it_was_received)
+{
+	static const struct {
+		const char *line;
+		int error;
+		uint16_t code, enhanced[3];
+	} rows[] = {
+		{"250 2.0.0 ok", 0, 250, {2, 0, 0}},
+		{"451 4.7.650 The mail server", 0, 451, {4, 7, 650}},
+		{"421-4.7.28 first\r\n421 4.7.28 last", 0, 421, {4, 7, 28}},
+		{"421 RP-001 no enhanced code", 0, 421, {0, 0, 0}},
+		{"550", 0, 550, {0, 0, 0}},
+		{"550\r\n", 0, 550, {0, 0, 0}},
+		{"451 4.7.6500 too long", 0, 451, {0, 0, 0}},
+		{"451 3.7.1 no such class", 0, 451, {0, 0, 0}},
+		{"451 4.7", 0, 451, {0, 0, 0}},
+		{"451 4.", 0, 451, {0, 0, 0}},
+		{"451 4.7.", 0, 451, {0, 0, 0}},
+		{"451-", 0, 451, {0, 0, 0}},
+		{"45", -EINVAL, 0, {0, 0, 0}},
+		{"", -EINVAL, 0, {0, 0, 0}},
+		{"4511 x", -EINVAL, 0, {0, 0, 0}},
+		{"123 x", -EINVAL, 0, {0, 0, 0}},
+		{"600 x", -EINVAL, 0, {0, 0, 0}},
+		{"abc", -EINVAL, 0, {0, 0, 0}},
+		{" 250 x", -EINVAL, 0, {0, 0, 0}},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tg_reply reply = {.code = 999, .enhanced = {9, 9, 9}};
+		size_t length = strlen(rows[i].line);
+		char *guarded = guard_copy(rows[i].line, length);
+
+		cr_expect_eq(tg_reply_parse(guarded, length, &reply), rows[i].error, "%s", rows[i].line);
+		if (rows[i].error) {
+			cr_expect(reply.code == 999 && reply.enhanced[0] == 9 && reply.text == NULL, "%s", rows[i].line);
+			continue;
+		}
+		cr_expect_eq(reply.code, rows[i].code, "%s", rows[i].line);
+		cr_expect_arr_eq(reply.enhanced, rows[i].enhanced, sizeof(reply.enhanced), "%s", rows[i].line);
+		cr_expect(reply.text == guarded && reply.length == length);
+	}
+}
