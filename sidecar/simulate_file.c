@@ -174,8 +174,9 @@ static char *text_at(char *text, struct yaml_mark mark)
 {
 	for (uint32_t line = 1; line < mark.line; line++) {
 		text = strchr(text, '\n');
-		if (!text++)
+		if (!text)
 			return NULL;
+		text++;
 	}
 	for (uint32_t column = 1; column < mark.column; column++) {
 		if (!*text)

@@ -22,6 +22,8 @@
 	"421 4.7.28 Our system has detected an unusual rate of unsolicited mail, rate limited"
 #define MANY	"421 4.7.0 Too many concurrent connections"
 #define MANY_IN "421 4.7.0 Too many messages in this connection"
+#define HOURLY	"421 4.7.0 [%s] has exceeded its hourly limit of messages"
+#define DAILY	"421 4.7.0 [%s] has exceeded its daily limit of messages"
 
 /* Keeps a run to about a second. */
 #define MESSAGES_MAX 400000
@@ -122,12 +124,13 @@ static void put_texts(struct writer *writer)
 {
 	const char *all = chance(writer, 0.5) ? REPUTATION : UNUSUAL;
 
-	if (chance(writer, 0.7))
+	if (chance(writer, 0.7)) {
 		put(writer, "    over: \"%s\"\n", all);
-	else
-		put(writer,
-		    "    over: {rate: \"%s\", connections: \"%s\", per_connection: \"%s\"}\n", all,
-		    MANY, MANY_IN);
+		return;
+	}
+	put(writer, "    over:\n      rate: \"%s\"\n      connections: \"%s\"\n", all, MANY);
+	put(writer, "      per_connection: \"%s\"\n      hour: \"%s\"\n      day: \"%s\"\n",
+	    MANY_IN, HOURLY, DAILY);
 }
 
 static void put_trouble(struct writer *writer, const struct traits *traits)
