@@ -148,8 +148,26 @@ static void default_publish(struct engine *e, uint32_t index, const struct polic
 	publish_default(e->segment, index, &limits);
 }
 
+/* As a flow begins: one that adapts has what its controller gives it at first, so that a new one takes
+ * no burst that it has to be forbidden a moment later. */
+static void default_publish_flow(struct engine *e, uint32_t index, const struct policy *policy, uint32_t parents,
+				 uint64_t now_ns)
+{
+	bool adapts = policy->limits.flags & FLOW_ADAPT;
+	struct control_bounds bounds;
+	struct control_limits limits;
+	struct control_state fresh;
+	struct effective effective;
+
+	effective_bounds(&policy->limits, e->wall_offset_ns, &bounds);
+	control_init(&fresh, &bounds, now_ns);
+	control_limits(&fresh, &bounds, now_ns, &limits);
+	effective_merge(&policy->limits, adapts ? &limits : NULL, NULL, parents, now_ns, &effective);
+	publish_default(e->segment, index, &effective.limits);
+}
+
 /* Until a slot is filled these hold; parents that only some sources have are asked for all. */
-static void defaults_publish(struct engine *e)
+static void defaults_publish(struct engine *e, uint64_t now_ns)
 {
 	struct policy policy;
 	uint32_t parents;
@@ -162,12 +180,12 @@ static void defaults_publish(struct engine *e)
 	policy_stream(e->config, "", &policy);
 	default_publish(e, LAYOUT_DEFAULT_STREAM, &policy, 0);
 	policy_flow(e->config, NULL, "", &policy);
-	default_publish(e, LAYOUT_DEFAULT_FLOW, &policy, parents);
+	default_publish_flow(e, LAYOUT_DEFAULT_FLOW, &policy, parents, now_ns);
 	for (uint32_t i = 0; i < e->config->effective_count; i++) {
 		const char *name = e->config->effective[i]->name;
 
 		policy_flow(e->config, NULL, name, &policy);
-		default_publish(e, LAYOUT_DEFAULT_FIRST + i, &policy, parents | parents_of(e, NULL, name));
+		default_publish_flow(e, LAYOUT_DEFAULT_FIRST + i, &policy, parents | parents_of(e, NULL, name), now_ns);
 	}
 }
 
@@ -282,7 +300,7 @@ int engine_configure(struct engine *e, const struct config *config, const struct
 	e->config = config;
 	e->classifier = classifier;
 	e->rules = rules;
-	defaults_publish(e);
+	defaults_publish(e, now_ns);
 	destinations_index(e);
 	pools_claim(e);
 	e->refill = 0;
