@@ -33,10 +33,9 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 
-# What the receiver takes from each IP, and what it says when that is exceeded. Its clock is quicker than a
-# real one's: a block lasts seconds instead of hours.
-limits=(--rate 75/min --burst 12 --connections 6 --per-connection 100
-	--penalty "10 in 10s, hold $((run / 2))s, repeat 2")
+# What the receiver takes from each IP, and what it says when that is exceeded. Its memory is sixty times as
+# quick as a real one's (20 in 10 minutes, blocked for 2 hours), so that a block shows in a short run.
+limits=(--rate 75/min --burst 6 --connections 6 --per-connection 100 --penalty "20 in 10s, hold 120s, repeat 2")
 names=(hotmail-com.olc.protection.outlook.com example-org.mail.protection.outlook.com gmail-smtp-in.l.google.com
 	mta7.am0.yahoodns.net mx01.mail.icloud.com mx1.comcast.net)
 families=(microsoft microsoft google yahoo apple comcast)
@@ -46,23 +45,23 @@ start_receiver() { # FILE for the statistics
 	for i in "${!names[@]}"; do
 		options+=(--destination "${names[$i]}" --family "${families[$i]}" --listen 127.0.0.1:0)
 	done
-	"$build/bench/receiver" "${limits[@]}" "${options[@]}" --json "$1" >"$folder/receiver" &
+	"$build/bench/receiver" "${limits[@]}" "${options[@]}" --json "$1" >"$1.listen" &
 	receiver=$!
-	until grep -q '^ready$' "$folder/receiver"; do
+	until grep -qs "^ready\$" "$1.listen"; do
 		kill -0 $receiver
 		sleep 0.05
 	done
 	routes=()
 	while read -r word mx address port; do
 		if [ "$word" = listen ]; then routes+=(--route "$mx=$address:$port"); fi
-	done <"$folder/receiver"
+	done <"$1.listen"
 }
 
 start_sidecar() {
 	printf 'segment: {path: %s}\n' "$segment" >"$folder/tollgate.yaml"
 	"$build/tollgated" -c "$folder/tollgate.yaml" --remove >"$folder/sidecar.log" 2>&1 &
 	sidecar=$!
-	until grep -q ready "$folder/sidecar.log"; do
+	until grep -q ready "$folder/sidecar.log" 2>/dev/null; do
 		kill -0 $sidecar 2>/dev/null || { cat "$folder/sidecar.log" >&2; exit 1; }
 		sleep 0.05
 	done
@@ -75,7 +74,7 @@ send() { # NAME LABEL OPTIONS…
 	shift 2
 	start_receiver "$folder/$name.receiver"
 	"$build/bench/sender" --source 127.10.0.1-12 --workers 3 "${routes[@]}" --seconds "$run" \
-		--bulk $((run * 100)) --transactional $((run * 16)) --retry 2s --retry-max 16s --seed 7 \
+		--bulk $((1600 + run * 60)) --transactional $((run * 16)) --retry 2s --retry-max 16s --seed 7 \
 		--json "$folder/$name.sender" --live "$label" "$@" &
 	sender=$!
 	wait $sender

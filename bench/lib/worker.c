@@ -101,8 +101,7 @@ static bool gate_heed(struct worker *w, struct queue *queue, const struct tg_ver
 		gate_renew(w);
 		queue->ask_ns = now_ns + 10000000;
 	}
-	/* The library's clock and ours may differ by a microsecond: what is due is due. */
-	return verdict->reason == TG_ADMITTED && verdict->at_ns <= now_ns + 1000;
+	return verdict->reason == TG_ADMITTED && verdict->at_ns <= tg_now(w->tg);
 }
 
 /* A slot for one message, at or before its time. True: it is now. */
