@@ -51,7 +51,8 @@ static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
 	       (uint64_t)(l->calendar % LAYOUT_CALENDARS) << LAYOUT_CALENDAR_SHIFT;
 }
 
-/* The debt in messages stays; a held flow owes nothing beyond its hold, so that its probe can go. What
+/* The debt in messages stays; of a held flow so much is forgiven that one message can go when the hold
+ * ends, its probe, and no more: `until_ns` is what its state may then be at most (0: no hold). What
  * was charged since the state was `before` is at the new interval already (UINT64_MAX: nothing is).
  * Returns the state as it was left. */
 static uint64_t state_rescale(_Atomic uint64_t *tat, uint64_t before, uint64_t old_ns, uint64_t new_ns,
@@ -67,7 +68,7 @@ static uint64_t state_rescale(_Atomic uint64_t *tat, uint64_t before, uint64_t o
 			return seen;
 		next = gcra_rescale(old_debt, now_ns, old_ns, new_ns) + (seen - old_debt);
 		next = gcra_clamp(next, now_ns, bound_ns);
-		if (until_ns > now_ns && next > until_ns)
+		if (until_ns != 0 && next > until_ns)
 			next = until_ns;
 		if (next == seen)
 			return seen;
@@ -121,7 +122,7 @@ static bool rates_publish(_Atomic uint64_t *words, const uint64_t *rates, int co
 		return changed;
 	}
 	changed = rates_store(words, rates, count);
-	if (new_ns < old_ns || until_ns > now_ns)
+	if (new_ns < old_ns || until_ns != 0)
 		state_rescale(tat, before, old_ns, new_ns, bound, until_ns, now_ns);
 	return changed;
 }
@@ -211,6 +212,18 @@ static void rates_pack(const struct publish_limits *l, uint64_t rates[TG_CLASSES
 	}
 }
 
+/* The state with which one message of the lowest class passes when the hold ends; 0: there is no hold. */
+static uint64_t probe_state(const struct publish_limits *l, uint64_t now_ns)
+{
+	uint64_t until = l->hold_until_ns > now_ns ? l->hold_until_ns : l->hold_lower_ns;
+	uint64_t rate = gcra_rate(l->interval_ns, l->burst[TG_BULK]);
+	uint64_t rest = gcra_burst(rate) > 1 ? (gcra_burst(rate) - 1) * gcra_interval(rate) : 0;
+
+	if (until <= now_ns || until > GCRA_SPAN_MAX)
+		return 0;
+	return until + rest;
+}
+
 bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits *l, uint64_t now_ns)
 {
 	struct layout_limits *limits = &s->limits[slot];
@@ -221,7 +234,6 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	uint64_t old_connections = atomic_load_explicit(&before.more->connection_rate, memory_order_relaxed);
 	uint64_t flags = flags_word(l, now_ns);
 	uint64_t old_flags = atomic_load_explicit(&before.limits->flags, memory_order_relaxed);
-	uint64_t held = l->hold_until_ns > l->hold_lower_ns ? l->hold_until_ns : l->hold_lower_ns;
 	uint64_t rates[TG_CLASSES];
 	uint64_t connection_rate = gcra_rate(l->connection_interval_ns, l->connection_burst);
 	bool changed;
@@ -236,7 +248,7 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= caps_store(limits->day_cap, l->day_cap);
 	changed |= store64(&limits->flags, flags);
 	changed |= rates_publish(limits->rate, rates, TG_CLASSES, old_rate, &counters->tat,
-				 s->header.reserve_longest_ns, l->hold_until_ns ? l->hold_until_ns : held, now_ns);
+				 s->header.reserve_longest_ns, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
 	changed |= rates_publish(&more->connection_rate, &connection_rate, 1, old_connections, &counters->connection_tat, 0, 0, now_ns);
 	changed |= store32(&more->generation, 1);
