@@ -19,19 +19,21 @@ static struct receiver receiver;
 static void open_receiver(const char *accept, const char *lines)
 {
 	char text[4096], error[512];
-	int length = snprintf(text, sizeof text,
-			      "duration: 9d\n"
-			      "sources: [{address: 192.0.2.1}, {address: 192.0.2.2}]\n"
-			      "receivers:\n"
-			      "  - destination: x\n"
-			      "    accept: {%s}\n"
-			      "    over: {rate: 450 rate, connections: 421 connections, per_connection: 450 "
-			      "place, hour: 450 hour, day: 450 day}\n%s",
-			      accept, lines);
+	int length = snprintf(
+		text, sizeof text,
+		"duration: 9d\n"
+		"sources: [{address: 192.0.2.1}, {address: 192.0.2.2}]\n"
+		"receivers:\n"
+		"  - destination: x\n"
+		"    accept: {%s}\n"
+		"    over: {rate: 450 rate, connections: 421 connections, per_connection: 450 "
+		"place, hour: 450 hour, day: 450 day}\n%s",
+		accept, lines);
 
-	cr_assert_eq(scenario_parse(text, (size_t)length, "x", &scenario, error, sizeof error), 0, "%s",
-		     error);
-	cr_assert_eq(receiver_init(&receiver, &scenario->receivers[0], 2, scenario->duration_ns), 0);
+	cr_assert_eq(scenario_parse(text, (size_t)length, "x", &scenario, error, sizeof error), 0,
+		     "%s", error);
+	cr_assert_eq(receiver_init(&receiver, &scenario->receivers[0], 2, scenario->duration_ns),
+		     0);
 }
 
 static void close_receiver(void)
@@ -170,7 +172,8 @@ Test(simulate_receiver, blocks_who_hammers_longer_each_time)
 	cr_expect_eq(take(52 * MINUTE), RECEIVER_RATE, "the third is told the limit, then blocked");
 	cr_expect_eq(take_from(0, 53 * MINUTE, &text), RECEIVER_BLOCKED);
 	cr_expect_str_eq(text, "451 blocked");
-	cr_expect_eq(take_from(1, 53 * MINUTE, &text), RECEIVER_ACCEPTED, "the other source is not");
+	cr_expect_eq(take_from(1, 53 * MINUTE, &text), RECEIVER_ACCEPTED,
+		     "the other source is not");
 	cr_expect_eq(take(112 * MINUTE - 1), RECEIVER_BLOCKED);
 	cr_expect_eq(receiver.sources[0].blocked_ns, HOUR);
 	cr_expect_eq(receiver.sources[0].blocked_late_ns, 0, "began within the first hour");
@@ -185,7 +188,8 @@ Test(simulate_receiver, blocks_who_hammers_longer_each_time)
 
 Test(simulate_receiver, forgets_blocks_after_a_quiet_day)
 {
-	open_receiver("rate: 1/d, burst: 1", "    penalty: {when: 2 in 10m, hold: 1h, repeat: 3}\n");
+	open_receiver("rate: 1/d, burst: 1",
+		      "    penalty: {when: 2 in 10m, hold: 1h, repeat: 3}\n");
 	accepted(0, 3);
 	cr_expect_eq(receiver.sources[0].blocked_ns, HOUR);
 	accepted(25 * HOUR, 3);
@@ -225,7 +229,8 @@ Test(simulate_receiver, greylists_each_message_until_the_delay_has_passed)
 	cr_expect_str_eq(text, "450 grey");
 	message.first_seen_ns = SECOND;
 	cr_expect_eq(receiver_take(&receiver, 0, &message, 5 * MINUTE, &text), RECEIVER_GREYLIST);
-	cr_expect_eq(receiver_take(&receiver, 0, &message, 5 * MINUTE + SECOND, &text), RECEIVER_ACCEPTED);
+	cr_expect_eq(receiver_take(&receiver, 0, &message, 5 * MINUTE + SECOND, &text),
+		     RECEIVER_ACCEPTED);
 	close_receiver();
 }
 
@@ -274,14 +279,15 @@ Test(simulate_receiver, tells_the_oracle_when_a_message_would_pass)
 		int before; /* messages taken at minute 9 */
 		uint64_t expected;
 	} cases[] = {
-		{"rate: 60/min, burst: 2", "", 1, 9 * MINUTE},
-		{"rate: 60/min, burst: 2", "", 2, 9 * MINUTE + SECOND},
-		{"rate: 60/min, hour: 2", "", 2, HOUR},
-		{"rate: 60/min, hour: 2", "    windows: {kind: sliding}\n", 2, 10 * MINUTE},
-		{"rate: 60/min, day: 2", "    windows: {phase: 30m}\n", 2, 30 * MINUTE},
-		{"rate: 60/min", "    outage: [{at: 9m, for: 20m}]\n", 0, 29 * MINUTE},
-		{"rate: 60/min, burst: 1", "    penalty: {when: 1 in 10m, hold: 1h}\n", 2, 69 * MINUTE},
-		{"rate: 60/min", "    history: {factor: 2, floor: 3/hr}\n", 3, HOUR},
+		{"rate: 60/min, burst: 2", "",					       1, 9 * MINUTE	    },
+		{"rate: 60/min, burst: 2", "",					       2, 9 * MINUTE + SECOND},
+		{"rate: 60/min, hour: 2",  "",					      2, HOUR		     },
+		{"rate: 60/min, hour: 2",  "    windows: {kind: sliding}\n",	    2, 10 * MINUTE	  },
+		{"rate: 60/min, day: 2",	 "    windows: {phase: 30m}\n",		2, 30 * MINUTE	      },
+		{"rate: 60/min",		 "    outage: [{at: 9m, for: 20m}]\n",	       0, 29 * MINUTE	     },
+		{"rate: 60/min, burst: 1", "    penalty: {when: 1 in 10m, hold: 1h}\n", 2,
+		 69 * MINUTE										  },
+		{"rate: 60/min",		 "    history: {factor: 2, floor: 3/hr}\n",   3, HOUR		   },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -290,8 +296,8 @@ Test(simulate_receiver, tells_the_oracle_when_a_message_would_pass)
 		open_receiver(cases[i].accept, cases[i].lines);
 		accepted(9 * MINUTE, cases[i].before);
 		at = receiver_earliest(&receiver, 0, 9 * MINUTE);
-		cr_expect(at >= cases[i].expected && at <= cases[i].expected + 10, "case %zu: %llu", i,
-			  (unsigned long long)at);
+		cr_expect(at >= cases[i].expected && at <= cases[i].expected + 10, "case %zu: %llu",
+			  i, (unsigned long long)at);
 		close_receiver();
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Scenarios: what each key means, what holds where it is not written, where errors are said to be, and
- * that the random ones are scenarios.
+ * Scenarios: what each key means, what holds where it is not written, where errors are said to be,
+ * and that the random ones are scenarios.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -36,20 +36,24 @@ static const char whole[] =
 	"seed: 7\n"
 	"sources:    [{address: 192.0.2.10, pool: shared}, {address: '2001:db8::1', pool: other}]\n"
 	"traffic:\n"
-	"  - {pool: shared, destination: a, class: bulk, messages: \"200,000\", start: 1h, over: 4h, "
+	"  - {pool: shared, destination: a, class: bulk, messages: \"200,000\", start: 1h, over: "
+	"4h, "
 	"arrival: burst}\n"
-	"  - {pool: other, destination: b, class: transactional, messages: 3000, over: 8h, arrival: "
+	"  - {pool: other, destination: b, class: transactional, messages: 3000, over: 8h, "
+	"arrival: "
 	"uniform}\n"
 	"receivers:\n"
 	"  - destination: a\n"
-	"    accept: {rate: 60/min, burst: 30, connections: 5, per_connection: 50, hour: 3000, day: 40000}\n"
+	"    accept: {rate: 60/min, burst: 30, connections: 5, per_connection: 50, hour: 3000, "
+	"day: 40000}\n"
 	"    windows: {kind: sliding, phase: 23m}\n"
 	"    over: \"451 4.7.650 [%s] limited\"\n"
 	"    penalty: {when: 20 in 10m, hold: 2h, repeat: 2, reply: \"451 blocked\"}\n"
 	"    history: {factor: 3, floor: 200/hr, over: \"451 4.7.500 busy\"}\n"
 	"    greylist: {delay: 5m, reply: \"450 4.7.1 Greylisted\"}\n"
 	"    noise: {share: 0.005, reply: \"451 4.7.0 PRX4\"}\n"
-	"    changes: [{at: 6h, rate: 90/min}, {at: 3h, rate: 2.5/min, connections: 2, hour: unlimited}]\n"
+	"    changes: [{at: 6h, rate: 90/min}, {at: 3h, rate: 2.5/min, connections: 2, hour: "
+	"unlimited}]\n"
 	"    outage: [{at: 5h, for: 20m, reply: \"421 4.3.2 gone\"}]\n"
 	"    latency: 350ms\n"
 	"  - destination: b\n"
@@ -108,7 +112,8 @@ Test(simulate_scenario, takes_each_form_of_over_noise_and_windows)
 	cr_expect_str_eq(b->over[SCENARIO_RATE], "450 rate");
 	cr_expect_str_eq(b->over[SCENARIO_CONNECTIONS], "421 connections");
 	cr_expect_str_eq(b->over[SCENARIO_HOUR], "550 hour");
-	cr_expect_str_eq(b->over[SCENARIO_DAY], "450 rate", "what has no text of its own takes rate's");
+	cr_expect_str_eq(b->over[SCENARIO_DAY], "450 rate",
+			 "what has no text of its own takes rate's");
 	cr_expect_eq(b->noise_count, 2);
 	cr_expect_str_eq(b->noises[1].reply, "451 two");
 	cr_expect(b->sliding);
@@ -143,7 +148,9 @@ Test(simulate_scenario, needs_a_destination_and_a_rate_and_nothing_else)
 	cr_expect_eq(s->traffic_count, 2);
 	cr_expect_gt(s->message_count, 0);
 	cr_expect_float_eq(x->accept.burst, 60, 1e-9, "half a minute's worth");
-	cr_expect_eq(x->accept.connections + x->accept.per_connection + x->accept.hour + x->accept.day, 0);
+	cr_expect_eq(x->accept.connections + x->accept.per_connection + x->accept.hour +
+			     x->accept.day,
+		     0);
 	cr_expect_eq(x->penalty.count, 0);
 	cr_expect_float_eq(x->history.factor, 0, 0);
 	cr_expect_eq(x->greylist.delay_ns, 0);
@@ -159,37 +166,43 @@ Test(simulate_scenario, says_where_and_why_a_file_is_wrong)
 	static const struct {
 		const char *text, *error;
 	} cases[] = {
-		{"receivers: [{destination: x}]\n", "s.yaml:1:"},
-		{"duration: 8h\n", "s.yaml:1:"},
-		{"receivers:\n  - destination: x\n    accept: {burst: 3}\n", "s.yaml:3:"},
-		{"receivers:\n  - destination: x\n    accept: {rate: 60}\n", "s.yaml:3:20: 60: "},
+		{"receivers: [{destination: x}]\n",				    "s.yaml:1:"			       },
+		{"duration: 8h\n",						     "s.yaml:1:"			      },
+		{"receivers:\n  - destination: x\n    accept: {burst: 3}\n",	     "s.yaml:3:"				},
+		{"receivers:\n  - destination: x\n    accept: {rate: 60}\n",	     "s.yaml:3:20: 60: "			},
 		{"receivers:\n  - destination: x\n    accept: {rate: 1.x/min}\n",
-		 "s.yaml:3:20: 1.x/min: not a number before the slash"},
-		{"receivers:\n  - destination: x\n    accept: {rate: 60/fortnight}\n", "s.yaml:3:20: "},
-		{RECEIVER "    colour: red\n", "s.yaml:4:"},
-		{RECEIVER "    over: {rat: \"450 x\"}\n", "s.yaml:4:"},
+		 "s.yaml:3:20: 1.x/min: not a number before the slash"							      },
+		{"receivers:\n  - destination: x\n    accept: {rate: 60/fortnight}\n",
+		 "s.yaml:3:20: "												},
+		{RECEIVER "    colour: red\n",					       "s.yaml:4:"				  },
+		{RECEIVER "    over: {rat: \"450 x\"}\n",				  "s.yaml:4:"				     },
 		{RECEIVER "    over: \"slow down\"\n",
-		 "s.yaml:4:11: slow down: must begin with a reply code of 4xx or 5xx"},
+		 "s.yaml:4:11: slow down: must begin with a reply code of 4xx or 5xx"					     },
 		{RECEIVER "    windows: {kind: round}\n",
-		 "s.yaml:4:21: round: must be one of fixed, sliding"},
-		{RECEIVER "    penalty: {when: often}\n", "s.yaml:4:21: often: must be written as \"20 in 10m\""},
-		{RECEIVER "    penalty: {when: 0 in 10m}\n", "s.yaml:4:21: 0: must be 1 to 100000"},
-		{RECEIVER "    noise: {share: 2}\n", "s.yaml:4:20: 2: must be 0 to 1"},
+		 "s.yaml:4:21: round: must be one of fixed, sliding"							    },
+		{RECEIVER "    penalty: {when: often}\n",
+		 "s.yaml:4:21: often: must be written as \"20 in 10m\""							       },
+		{RECEIVER "    penalty: {when: 0 in 10m}\n",			     "s.yaml:4:21: 0: must be 1 to 100000"	  },
+		{RECEIVER "    noise: {share: 2}\n",				     "s.yaml:4:20: 2: must be 0 to 1"	     },
 		{RECEIVER "    noise:\n      - {share: 0.1}\n      - {share: x}\n",
-		 "s.yaml:6:17: x: not a number"},
-		{RECEIVER "    changes: [{at: 3x, rate: 1/min}]\n", "s.yaml:4:20: 3x: "},
-		{RECEIVER "    outage:\n      - {at: 1h, for: ever}\n", "s.yaml:5:23: ever: "},
-		{RECEIVER "sources: [{address: nowhere}]\n", "s.yaml:4:21: nowhere: not an address"},
+		 "s.yaml:6:17: x: not a number"										 },
+		{RECEIVER "    changes: [{at: 3x, rate: 1/min}]\n",		    "s.yaml:4:20: 3x: "		       },
+		{RECEIVER "    outage:\n      - {at: 1h, for: ever}\n",		"s.yaml:5:23: ever: "		     },
+		{RECEIVER "sources: [{address: nowhere}]\n",
+		 "s.yaml:4:21: nowhere: not an address"									 },
 		{RECEIVER "sources: [{address: 192.0.2.1}, {address: 192.0.2.1}]\n",
-		 "s.yaml:4:43: 192.0.2.1: named before"},
-		{RECEIVER "traffic: [{pool: other}]\n", "s.yaml:4:18: other: no source is in this pool"},
-		{RECEIVER "traffic: [{destination: y}]\n", "s.yaml:4:25: y: no receiver of this name"},
+		 "s.yaml:4:43: 192.0.2.1: named before"									 },
+		{RECEIVER "traffic: [{pool: other}]\n",
+		 "s.yaml:4:18: other: no source is in this pool"								},
+		{RECEIVER "traffic: [{destination: y}]\n",
+		 "s.yaml:4:25: y: no receiver of this name"								     },
 		{RECEIVER "traffic: [{class: spam}]\n",
-		 "s.yaml:4:19: spam: must be one of transactional, engaged, bulk"},
-		{RECEIVER "traffic: [{messages: many}]\n", "s.yaml:4:22: many: "},
-		{RECEIVER "duration: 10s\n", "s.yaml:4:11: 10s: shorter than a minute"},
-		{RECEIVER "  - destination: x\n    accept: {rate: 1/min}\n", "s.yaml:4:18: x: named before"},
-		{"receivers: [\n", "s.yaml:"},
+		 "s.yaml:4:19: spam: must be one of transactional, engaged, bulk"						 },
+		{RECEIVER "traffic: [{messages: many}]\n",				   "s.yaml:4:22: many: "			},
+		{RECEIVER "duration: 10s\n",					     "s.yaml:4:11: 10s: shorter than a minute"},
+		{RECEIVER "  - destination: x\n    accept: {rate: 1/min}\n",
+		 "s.yaml:4:18: x: named before"										 },
+		{"receivers: [\n",						     "s.yaml:"				    },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -200,7 +213,8 @@ Test(simulate_scenario, says_where_and_why_a_file_is_wrong)
 		cr_expect_eq(rc, -EINVAL, "%s", cases[i].text);
 		cr_expect_null(scenario);
 		cr_expect_eq(strncmp(error, cases[i].error, strlen(cases[i].error)), 0,
-			     "of\n%swas said \"%s\", not \"%s…\"", cases[i].text, error, cases[i].error);
+			     "of\n%swas said \"%s\", not \"%s…\"", cases[i].text, error,
+			     cases[i].error);
 	}
 }
 
@@ -209,8 +223,9 @@ Test(simulate_scenario, bounds_what_it_takes)
 	struct scenario *scenario = NULL;
 	char error[512];
 
-	cr_expect_eq(parse(RECEIVER "traffic: [{messages: 99000000}]\n", &scenario, error, sizeof error),
-		     -EINVAL);
+	cr_expect_eq(
+		parse(RECEIVER "traffic: [{messages: 99000000}]\n", &scenario, error, sizeof error),
+		-EINVAL);
 	cr_expect_eq(parse(RECEIVER "duration: 500d\n", &scenario, error, sizeof error), -EINVAL);
 	cr_expect_eq(scenario_read("/nonexistent/x.yaml", &scenario, error, sizeof error), -ENOENT);
 	cr_expect_null(scenario);
@@ -237,7 +252,8 @@ Test(simulate_scenario, draws_scenarios_that_are_in_order)
 		int length = simulate_random(seed, text, sizeof text);
 
 		cr_assert_gt(length, 0);
-		cr_assert_eq(scenario_parse(text, (size_t)length, "random", &scenario, error, sizeof error),
+		cr_assert_eq(scenario_parse(text, (size_t)length, "random", &scenario, error,
+					    sizeof error),
 			     0, "seed %llu: %s\n%s", (unsigned long long)seed, error, text);
 		cr_expect_geq(scenario->receivers[0].accept.rate, 1.9 / 60);
 		cr_expect_leq(scenario->receivers[0].accept.rate, 600.1 / 60);
