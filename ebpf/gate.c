@@ -24,8 +24,8 @@ static uint64_t monotonic(void)
 
 int gate_errno_allowed(int error)
 {
-	static const int allowed[] = {EPERM,	    EACCES,   ECONNREFUSED, ENETUNREACH,
-				      EHOSTUNREACH, ENETDOWN, EHOSTDOWN,    ETIMEDOUT};
+	static const int allowed[] = {EPERM,	EACCES,	   ECONNREFUSED, ENETUNREACH,  EHOSTUNREACH,
+				      ENETDOWN, EHOSTDOWN, ETIMEDOUT,	 EADDRNOTAVAIL};
 
 	for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
 		if (allowed[i] == error)

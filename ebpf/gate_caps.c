@@ -19,3 +19,18 @@ int gate_capabilities_drop(const struct gate *gate)
 		return -EINVAL;
 	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }
+
+int gate_capabilities_trim(void)
+{
+	static const unsigned needless[] = {
+		CAP_BPF,	CAP_PERFMON,   CAP_SYS_ADMIN,	 CAP_SYS_MODULE, CAP_SYS_RAWIO,
+		CAP_SYS_PTRACE, CAP_SYS_BOOT,  CAP_SYS_TIME,	 CAP_SYS_CHROOT, CAP_MKNOD,
+		CAP_SETFCAP,	CAP_MAC_ADMIN, CAP_MAC_OVERRIDE, CAP_SYSLOG,	 CAP_NET_RAW};
+
+	if (capng_get_caps_process())
+		return -EPERM;
+	for (size_t i = 0; i < sizeof needless / sizeof *needless; i++)
+		capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE,
+			     needless[i]);
+	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
+}

@@ -506,6 +506,7 @@ static int link_attach(struct gate_kernel *kernel, size_t i, int which, int cgro
 	struct bpf_link *link =
 		bpf_program__attach_cgroup(program_of(kernel->skel[i], which), cgroup_fd);
 	char path[PIN_MAX];
+	int error;
 
 	if (!link)
 		return -errno;
@@ -513,7 +514,9 @@ static int link_attach(struct gate_kernel *kernel, size_t i, int which, int cgro
 	if (!kernel->pin[0])
 		return 0;
 	pin_link_path(kernel, path, id, which);
-	return bpf_link__pin(link, path);
+	/* A cgroup that came back after privileges went: gated, but not beyond this process. */
+	error = bpf_link__pin(link, path);
+	return error == -EACCES || error == -EPERM ? 0 : error;
 }
 
 int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t cgroup_id)

@@ -61,6 +61,10 @@ void gate_close(struct gate *gate, int unpin);
 /* Drops every capability of the process but those that the gate needs for what may still come. */
 int gate_capabilities_drop(const struct gate *gate);
 
+/* The same for a process with other work to do: drops those that loading took and whoever has them
+ * could take the machine over with. */
+int gate_capabilities_trim(void);
+
 /* Descriptors to poll for reading: events, and cgroups that come and go. Returns how many (2). */
 int gate_fds(const struct gate *gate, int fds[2]);
 
@@ -89,6 +93,8 @@ int gate_destination_add(struct gate *gate, const uint8_t address[16], uint32_t 
 int gate_destination_remove(struct gate *gate, const uint8_t address[16], uint32_t bits);
 
 struct gate_count {
+	uint32_t slot; /* below gate_status.flows_max: the same for as long as tag is */
+	uint64_t tag;
 	struct gate_key key;
 	struct gate_limits limits; /* those in force */
 	uint64_t attempts;	   /* connect() to a gated port */
@@ -101,6 +107,9 @@ struct gate_count {
 /* Calls back for each flow. */
 void gate_counts(const struct gate *gate, void (*each)(void *arg, const struct gate_count *count),
 		 void *arg);
+
+/* The same of one slot, as an event names it. -ENOENT: it holds no flow. */
+int gate_count_of(const struct gate *gate, uint32_t slot, struct gate_count *ret);
 
 struct gate_status {
 	uint64_t total[GATE_TOTALS];

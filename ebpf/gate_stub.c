@@ -45,6 +45,16 @@ int gate_capabilities_drop(const struct gate *gate)
 	return -EOPNOTSUPP;
 }
 
+int gate_capabilities_trim(void)
+{
+	return -EOPNOTSUPP;
+}
+
+int gate_count_of(const struct gate *gate, uint32_t slot, struct gate_count *ret)
+{
+	return -ENOENT;
+}
+
 int gate_fds(const struct gate *gate, int fds[2])
 {
 	return 0;

@@ -277,6 +277,8 @@ void table_count(const struct gate_table *table, uint32_t slot, struct gate_coun
 	const struct gate_history *history = table->history[slot];
 
 	memset(ret, 0, sizeof *ret);
+	ret->slot = slot;
+	ret->tag = flow->tag;
 	ret->key = flow->key;
 	ret->limits = *table_limits(table, flow);
 	ret->open = __atomic_load_n(&flow->open, __ATOMIC_RELAXED);
@@ -306,6 +308,14 @@ void gate_counts(const struct gate *gate, void (*each)(void *arg, const struct g
 		table_count(&gate->table, slot, &count);
 		each(arg, &count);
 	}
+}
+
+int gate_count_of(const struct gate *gate, uint32_t slot, struct gate_count *ret)
+{
+	if (slot >= gate->table.flow_count || !flow_ready(&gate->table.flows[slot]))
+		return -ENOENT;
+	table_count(&gate->table, slot, ret);
+	return 0;
 }
 
 void table_free(struct gate_table *table)

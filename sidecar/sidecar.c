@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -290,6 +291,7 @@ int sidecar_reload(struct sidecar *s, char *reason)
 	}
 	if (sizes_differ(&s->generation.config->segment, &next.config->segment))
 		log_warning("reload", "a changed path, owner or size of the segment is taken up at the next start");
+	ebpf_bridge_configure(s->gate, next.config);
 	generation_free(&s->generation);
 	s->generation = next;
 	log_settings(next.config);
@@ -351,20 +353,23 @@ static int watches_make(struct sidecar *s)
 }
 
 /* Root was needed for opening; what is open stays open. */
-static int privileges_drop(const struct config *config, char *reason)
+static int privileges_drop(const struct sidecar *s, char *reason)
 {
+	const struct config *config = s->generation.config;
 	struct passwd *user;
 
 	if (config->user == NULL || geteuid() != 0)
-		return 0;
+		return ebpf_bridge_privileges(s->gate, false);
 	user = getpwnam(config->user);
+	/* The gate keeps what it needs, and no more, right after. */
+	prctl(PR_SET_KEEPCAPS, ebpf_bridge_on(s->gate));
 	if (user == NULL || initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
 	    setuid(user->pw_uid) != 0) {
 		snprintf(reason, SIDECAR_REASON, "cannot become user %s: %s", config->user,
 			 user ? strerror(errno) : "no such user");
 		return -EPERM;
 	}
-	return 0;
+	return ebpf_bridge_privileges(s->gate, true);
 }
 
 static int server_begin(struct sidecar *s, char *reason)
@@ -397,7 +402,9 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (!error)
 		error = server_begin(s, reason);
 	if (!error)
-		error = privileges_drop(s->generation.config, reason);
+		error = ebpf_bridge_create(s->loop, s->segment, s->engine, s->server, s->generation.config, &s->gate);
+	if (!error)
+		error = privileges_drop(s, reason);
 	if (error)
 		return error;
 	heartbeat_begin(&s->heartbeat, s->segment);
@@ -405,8 +412,11 @@ static int parts_make(struct sidecar *s, char *reason)
 	s->calendar_ns = loop_now();
 	loss_publish(s);
 	engine_wall_offset(s->engine, calendar_wall_offset());
-	return engine_configure(s->engine, s->generation.config, s->generation.classifier, s->generation.rules,
-				loop_now());
+	error = engine_configure(s->engine, s->generation.config, s->generation.classifier, s->generation.rules,
+				 loop_now());
+	if (!error)
+		ebpf_bridge_configure(s->gate, s->generation.config);
+	return error;
 }
 
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
@@ -460,6 +470,7 @@ void sidecar_free(struct sidecar *s)
 {
 	if (s == NULL)
 		return;
+	ebpf_bridge_free(s->gate);
 	server_free(s->server);
 	alerts_free(s->alerts);
 	watch_free(s->workers);

@@ -7,6 +7,7 @@
 
 #include "sidecar/alert.h"
 #include "sidecar/drain.h"
+#include "sidecar/ebpf_bridge.h"
 #include "sidecar/engine.h"
 #include "sidecar/generation.h"
 #include "sidecar/heartbeat.h"
@@ -21,6 +22,7 @@ struct sidecar {
 	struct watch_list *workers;
 	struct server *server; /* control.sock */
 	struct alerts *alerts;
+	struct ebpf_bridge *gate; /* in the kernel */
 	struct heartbeat heartbeat;
 	struct generation generation;
 	const char *config_path; /* NULL: the built-in configuration */

@@ -250,7 +250,7 @@ def run(tests):
             before = list(Cgroup.all)
             try:
                 test()
-            except (AssertionError, OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
+            except (AssertionError, LookupError, OSError, subprocess.SubprocessError, ValueError) as error:
                 check(False, f"{type(error).__name__}: {error}")
             for gate in Gate.all:
                 gate.end()

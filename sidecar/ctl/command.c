@@ -22,6 +22,7 @@ static const struct command {
 	{"reload", ctl_reload, "read the configuration anew"},
 	{"check", ctl_check, "is this configuration good, and what limits does it come to?"},
 	{"classify", ctl_classify, "what a reply means: class, limit, and the rule that says so"},
+	{"connections", ctl_connections, "what the gate in the kernel has seen and done, flow by flow"},
 	{"destination", ctl_destination, "which destination a name or address belongs to, and why"},
 	{"replay", ctl_replay, "what the rules would have done over a log"},
 	{"rules", ctl_rules, "print the built-in rules, or check a rule file"},

@@ -12,6 +12,7 @@ int command_run(int argc, char **argv);
 /* Each is called with its own name as argv[0], and returns the exit status. */
 int ctl_check(int argc, char **argv);
 int ctl_classify(int argc, char **argv);
+int ctl_connections(int argc, char **argv);
 int ctl_destination(int argc, char **argv);
 int ctl_replay(int argc, char **argv);
 int ctl_rules(int argc, char **argv);

@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The sidecar's end of the gate: every tenth of a second events and the heartbeat, every second the
+ * limits of each flow, worked out anew and written where they changed.
+ */
+#include "sidecar/ebpf_bridge.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "shm/destination.h"
+#include "sidecar/ebpf_limits.h"
+#include "sidecar/ebpf_names.h"
+#include "sidecar/log.h"
+#include "sidecar/resolve.h"
+
+#define BEAT_NS	  UINT64_C(100000000)
+#define SECOND_NS UINT64_C(1000000000)
+#define PIN_PATH  "/sys/fs/bpf/tollgate"
+/* What the split writes holds for so long, should the sidecar not come to write it again. */
+#define SPLIT_NS    (5 * SECOND_NS)
+#define SPLIT_NAME  "ebpf-split"
+#define PAGE_FLOWS  100 /* lines of an answer at a time */
+#define DEMAND_MOST 1000000
+
+/* What the bridge remembers of a slot of the gate's table. */
+struct bridge_flow {
+	uint64_t tag;
+	uint32_t slot; /* of the segment; LAYOUT_NONE: no room there */
+	uint32_t set;
+	uint64_t kernel, worker; /* demand in messages, decaying by an eighth a second */
+	uint64_t attempts;	 /* unpaid ones, as last seen */
+	uint64_t messages;	 /* of workers, as last seen */
+	struct gate_limits limits;
+};
+
+struct ebpf_bridge {
+	struct loop *loop;
+	struct segment *segment;
+	struct engine *engine;
+	const struct config *config;
+	struct gate *gate; /* NULL: off, or missing */
+	struct ebpf_names names;
+	struct resolve *resolve;
+	struct bridge_flow *flows;
+	uint64_t flows_max;
+	uint64_t second_ns;
+	int watches[2];
+	int timer;
+	char missing[256];
+};
+
+/* ---- one flow
+ * ------------------------------------------------------------------------------------ */
+
+static const char *flow_name(const struct ebpf_bridge *b, const struct gate_key *key, char *text,
+			     size_t size)
+{
+	const char *name = ebpf_names_text(&b->names, key->destination_id);
+	uint8_t address[16];
+
+	if (name)
+		return name;
+	memcpy(address, key->destination, sizeof(address));
+	return destination_address_text(address, text, size);
+}
+
+static uint64_t worker_messages(const struct ebpf_bridge *b, uint32_t slot)
+{
+	const struct layout_counters_more *totals = &b->segment->view.counters_more[slot];
+
+	/* Relaxed: figures that workers write, each by itself. */
+	return atomic_load_explicit(&totals->delivered, memory_order_relaxed) +
+	       atomic_load_explicit(&totals->deferred, memory_order_relaxed) +
+	       atomic_load_explicit(&totals->bounced, memory_order_relaxed);
+}
+
+static uint32_t messages_milli(const struct ebpf_bridge *b, const struct bridge_flow *flow,
+			       const struct gate_count *count, uint32_t worker_open)
+{
+	uint64_t messages = worker_messages(b, flow->slot);
+	uint64_t connections = count->count[GATE_PAID];
+	uint64_t milli;
+
+	/* Without marked connections the messages may have gone through others than those seen
+	 * here, unless nobody but the logs reports them. */
+	if (connections == 0 && worker_open == 0)
+		connections = count->count[GATE_ESTABLISHED];
+	if (connections == 0 || messages / DEMAND_MOST > connections)
+		return EBPF_MILLI;
+	milli = messages * EBPF_MILLI / connections;
+	return milli < EBPF_MILLI	   ? EBPF_MILLI
+	       : milli > 1000 * EBPF_MILLI ? 1000 * EBPF_MILLI
+					   : (uint32_t)milli;
+}
+
+/* How much each world has asked for lately. */
+static uint32_t flow_share(const struct ebpf_bridge *b, struct bridge_flow *flow,
+			   const struct gate_count *count, uint32_t milli)
+{
+	uint64_t attempts = count->attempts - count->count[GATE_PAID];
+	uint64_t messages = worker_messages(b, flow->slot);
+	uint64_t more = attempts - flow->attempts, sent = messages - flow->messages;
+
+	flow->kernel -= flow->kernel / 8;
+	flow->worker -= flow->worker / 8;
+	if (flow->set) {
+		flow->kernel += (more < DEMAND_MOST ? more : 0) * milli;
+		flow->worker += (sent < DEMAND_MOST ? sent : 0) * EBPF_MILLI;
+	}
+	flow->attempts = attempts;
+	flow->messages = messages;
+	/* Below a message in the window it is nothing. */
+	return ebpf_share(flow->kernel / EBPF_MILLI, flow->worker / EBPF_MILLI);
+}
+
+/* What is in force for the flow, but for what the split itself has set. */
+static int flow_effective(const struct ebpf_bridge *b, uint32_t slot, const uint8_t source[16],
+			  const char *name, uint64_t now_ns, struct effective *ret)
+{
+	struct control_limits control;
+	struct control_bounds bounds;
+	struct effect effects[EFFECTS];
+	struct policy policy;
+	bool split = false;
+	int error = engine_effective(b->engine, slot, now_ns, ret, &control, &bounds);
+
+	if (error)
+		return error;
+	memcpy(effects, engine_flow_of(b->engine, slot)->effects, sizeof(effects));
+	for (int i = 0; i < EFFECTS; i++) {
+		if (effects[i].kind == EFFECT_NONE || strcmp(effects[i].name, SPLIT_NAME) != 0)
+			continue;
+		effects[i].kind = EFFECT_NONE;
+		split = true;
+	}
+	if (!split)
+		return 0;
+	policy_flow(b->config, source, name, &policy);
+	effective_merge(&policy.limits, policy.limits.flags & FLOW_ADAPT ? &control : NULL, effects,
+			0, now_ns, ret);
+	return 0;
+}
+
+static void split_apply(const struct ebpf_bridge *b, uint32_t slot, enum effect_kind kind,
+			uint64_t value, uint64_t now_ns)
+{
+	struct effect effect = {
+		.kind = kind, .value = value, .from_ns = now_ns, .until_ns = now_ns + SPLIT_NS};
+
+	snprintf(effect.name, sizeof(effect.name), SPLIT_NAME);
+	snprintf(effect.why, sizeof(effect.why), "the rest is for connections paced in the kernel");
+	engine_apply(b->engine, slot, &effect, now_ns);
+}
+
+/* The workers' part, where both send. */
+static void workers_limit(const struct ebpf_bridge *b, uint32_t slot,
+			  const struct publish_limits *limits, uint32_t share, uint64_t open,
+			  uint64_t now_ns)
+{
+	uint32_t rest = EBPF_MILLI - share, cap = limits->connections[TG_TRANSACTIONAL];
+	uint32_t hour = limits->hour_cap[TG_TRANSACTIONAL];
+
+	if (rest == 0)
+		return;
+	if (limits->interval_ns)
+		split_apply(b, slot, EFFECT_INTERVAL,
+			    (uint64_t)((unsigned __int128)limits->interval_ns * EBPF_MILLI / rest),
+			    now_ns);
+	if (hour != PUBLISH_NO_CAP)
+		split_apply(b, slot, EFFECT_HOUR, (uint64_t)hour * rest / EBPF_MILLI, now_ns);
+	if (cap && open)
+		split_apply(b, slot, EFFECT_CONNECTIONS, cap > open ? cap - open : 1, now_ns);
+}
+
+static uint32_t worker_open(const struct ebpf_bridge *b, uint32_t slot)
+{
+	uint64_t gauge = atomic_load_explicit(&b->segment->view.counters_more[slot].gauge,
+					      memory_order_relaxed);
+
+	return (uint32_t)(gauge & 0xffff);
+}
+
+static void flow_limit(struct ebpf_bridge *b, struct bridge_flow *flow,
+		       const struct gate_count *count, const char *name, uint64_t now_ns)
+{
+	struct ebpf_use use = {.messages_milli = EBPF_MILLI, .share_milli = EBPF_MILLI};
+	struct gate_limits limits;
+	struct effective effective;
+	struct ebpf_rule rule;
+	uint8_t source[16];
+
+	memcpy(source, count->key.source, sizeof(source));
+	if (flow_effective(b, flow->slot, source, name, now_ns, &effective) != 0)
+		return;
+	use.worker_open = worker_open(b, flow->slot);
+	use.messages_milli = messages_milli(b, flow, count, use.worker_open);
+	use.share_milli = flow_share(b, flow, count, use.messages_milli);
+	if (flow->kernel >= EBPF_MILLI && flow->worker >= EBPF_MILLI)
+		workers_limit(b, flow->slot, &effective.limits, use.share_milli,
+			      count->open + count->adopted, now_ns);
+	ebpf_rule_of(&b->config->ebpf, name, &rule);
+	ebpf_limits(&effective.limits, &rule, &use, now_ns, &limits);
+	if (flow->set && memcmp(&limits, &flow->limits, sizeof(limits)) == 0)
+		return;
+	if (gate_flow_set_key(b->gate, &count->key, &limits, now_ns) == 0) {
+		flow->limits = limits;
+		flow->set = 1;
+	}
+}
+
+static void flow_look(void *arg, const struct gate_count *count)
+{
+	struct ebpf_bridge *b = arg;
+	struct bridge_flow *flow = &b->flows[count->slot];
+	char text[64];
+	const char *name = flow_name(b, &count->key, text, sizeof(text));
+	uint64_t now_ns = loop_now();
+
+	if (flow->tag != count->tag) {
+		uint8_t source[16];
+
+		memset(flow, 0, sizeof(*flow));
+		flow->tag = count->tag;
+		memcpy(source, count->key.source, sizeof(source));
+		flow->slot = engine_claim(b->engine, source, name, now_ns);
+	}
+	/* Without room in the segment the destination's defaults go on in the kernel. */
+	if (flow->slot != LAYOUT_NONE)
+		flow_limit(b, flow, count, name, now_ns);
+}
+
+/* ---- events
+ * -------------------------------------------------------------------------------------- */
+
+static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
+{
+	static const char *const texts[] = {[GATE_FAILED_RESET] = "connection refused",
+					    [GATE_FAILED_TIMEOUT] = "connection timed out",
+					    [GATE_FAILED_OTHER] = "connection failed"};
+	const struct bridge_flow *flow = &b->flows[event->slot];
+	struct layout_record record = {
+		.kind = LAYOUT_RECORD_REPLY, .stage = TG_STAGE_CONNECT, .traffic = TG_BULK};
+
+	if (flow->tag != event->tag || flow->slot == LAYOUT_NONE ||
+	    event->reason > GATE_FAILED_OTHER || !texts[event->reason])
+		return;
+	record.slot = flow->slot;
+	record.source = b->segment->slots[flow->slot].source;
+	record.destination = b->segment->slots[flow->slot].destination;
+	record.n = 1;
+	record.replied_ns = record.admitted_ns = loop_now();
+	record.length = record.whole = (uint16_t)strlen(texts[event->reason]);
+	memcpy(record.text, texts[event->reason], record.length);
+	engine_record(b->engine, &record, record.replied_ns);
+}
+
+static void event_take(void *arg, const struct gate_event *event, const struct gate_key *key)
+{
+	struct ebpf_bridge *b = arg;
+	struct gate_count count;
+
+	if (event->slot >= b->flows_max)
+		return;
+	if (event->kind == GATE_EVENT_FLOW && gate_count_of(b->gate, event->slot, &count) == 0)
+		flow_look(b, &count);
+	else if (event->kind == GATE_EVENT_FAILED)
+		failed_take(b, event);
+}
+
+static void readable(void *arg, int revents)
+{
+	struct ebpf_bridge *b = arg;
+
+	gate_consume(b->gate);
+}
+
+static void beat(void *arg, uint64_t now_ns)
+{
+	struct ebpf_bridge *b = arg;
+
+	loop_timer_set(b->loop, b->timer, now_ns + BEAT_NS);
+	gate_consume(b->gate);
+	gate_tick(b->gate, now_ns);
+	if (now_ns - b->second_ns < SECOND_NS)
+		return;
+	b->second_ns = now_ns;
+	gate_counts(b->gate, flow_look, b);
+	ebpf_names_expire(&b->names, now_ns);
+}
+
+/* ---- addresses from DNS
+ * -------------------------------------------------------------------------- */
+
+/* An address of an MX host: it belongs to the destination that the host's name belongs to. */
+static void resolved(void *arg, const char *host, const uint8_t address[16], uint64_t until_ns)
+{
+	struct ebpf_bridge *b = arg;
+	struct destination_match match;
+	uint32_t id;
+
+	if (destination_match(b->config->table, b->config->table_length, host, &match) != 0)
+		return;
+	id = ebpf_names_id(&b->names, match.name);
+	if (id)
+		ebpf_names_add(&b->names, address, 128, id, EBPF_RESOLVED, until_ns);
+}
+
+static void resolve_configure(struct ebpf_bridge *b)
+{
+	resolve_clear(b->resolve);
+	if (b->resolve == NULL || !b->config->ebpf.resolve.value)
+		return;
+	for (uint32_t i = 0; i < b->config->effective_count; i++) {
+		uint32_t count;
+		char *const *domains = config_domains(b->config->effective[i], &count);
+
+		for (uint32_t d = 0; d < count; d++)
+			if (strchr(domains[d], '*') == NULL)
+				resolve_domain(b->resolve, domains[d]);
+	}
+}
+
+/* ---- the configuration
+ * --------------------------------------------------------------------------- */
+
+static void defaults_set(struct ebpf_bridge *b, uint32_t id, const char *name, uint64_t now_ns)
+{
+	const struct ebpf_use use = {.messages_milli = EBPF_MILLI, .share_milli = EBPF_MILLI};
+	struct publish_limits limits;
+	struct gate_limits gate;
+	struct ebpf_rule rule;
+	struct policy policy;
+
+	policy_flow(b->config, NULL, name, &policy);
+	effective_plain(&policy.limits, &limits);
+	ebpf_rule_of(&b->config->ebpf, name, &rule);
+	ebpf_limits(&limits, &rule, &use, now_ns, &gate);
+	gate_destination_set(b->gate, id, &gate, now_ns);
+}
+
+void ebpf_bridge_configure(struct ebpf_bridge *b, const struct config *config)
+{
+	const struct config *old = b->config;
+	uint64_t now_ns = loop_now();
+
+	b->config = config;
+	if (b->gate == NULL)
+		return;
+	if (old != config && old->ebpf.cgroups_count != config->ebpf.cgroups_count)
+		log_warning("gate",
+			    "changed cgroups, ports and pins are taken up at the next start");
+	ebpf_names_configure(&b->names, config);
+	defaults_set(b, 0, "", now_ns);
+	for (uint32_t id = 1; id <= b->names.count; id++)
+		defaults_set(b, id, b->names.names[id - 1], now_ns);
+	for (uint32_t i = 0; i < config->ebpf.cgroups_count; i++)
+		gate_cgroup_mode(b->gate, i, (uint32_t)config->ebpf.mode.value + GATE_OBSERVE);
+	resolve_configure(b);
+	gate_counts(b->gate, flow_look, b);
+}
+
+/* ---- opening
+ * ------------------------------------------------------------------------------------- */
+
+static int gate_begin(struct ebpf_bridge *b)
+{
+	const struct config_ebpf *ebpf = &b->config->ebpf;
+	struct gate_cgroup cgroups[GATE_CGROUPS];
+	struct gate_options options = {
+		.cgroups = cgroups,
+		.cgroup_count = ebpf->cgroups_count,
+		.ports = ebpf->ports,
+		.port_count = ebpf->ports_count,
+		.longest_wait_ns = ebpf->longest_wait.value,
+		.stale_ns = ebpf->stale.value,
+		.stale_policy = ebpf->on_stale.value == CONFIG_GATE_CLOSED ? GATE_STALE_CLOSED
+									   : GATE_STALE_OPEN,
+		.refuse_errno = (int)ebpf->refuse_errno.value,
+		.pin = ebpf->pin.value ? PIN_PATH : NULL,
+		.event = event_take,
+		.arg = b,
+	};
+
+	for (uint32_t i = 0; i < ebpf->cgroups_count && i < GATE_CGROUPS; i++)
+		cgroups[i] = (struct gate_cgroup){ebpf->cgroups[i],
+						  (uint32_t)ebpf->mode.value + GATE_OBSERVE};
+	return gate_open(&options, &b->gate, b->missing, sizeof(b->missing));
+}
+
+static int watches_begin(struct ebpf_bridge *b)
+{
+	int fds[2];
+
+	gate_fds(b->gate, fds);
+	for (int i = 0; i < 2; i++) {
+		b->watches[i] = loop_watch(b->loop, fds[i], POLLIN, readable, b);
+		if (b->watches[i] < 0)
+			return b->watches[i];
+	}
+	b->timer = loop_timer(b->loop, beat, b);
+	if (b->timer < 0)
+		return b->timer;
+	loop_timer_set(b->loop, b->timer, loop_now() + BEAT_NS);
+	return 0;
+}
+
+static int bridge_begin(struct ebpf_bridge *b)
+{
+	struct gate_status status;
+	char text[160];
+	int error = gate_begin(b);
+
+	if (error) {
+		log_warning("gate", "connections are not gated: %s", b->missing);
+		return 0;
+	}
+	gate_status(b->gate, &status);
+	b->flows_max = status.flows_max;
+	b->flows = calloc(b->flows_max, sizeof(*b->flows));
+	if (b->flows == NULL)
+		return -ENOMEM;
+	b->names.gate = b->gate;
+	if (resolve_create(b->loop, resolved, b, &b->resolve) != 0)
+		log_warning("gate",
+			    "no DNS: destinations are known by their configured addresses alone");
+	error = watches_begin(b);
+	if (error)
+		return error;
+	log_notice("gate", "%s", ebpf_bridge_text(b, text, sizeof(text)));
+	return 0;
+}
+
+int ebpf_bridge_privileges(const struct ebpf_bridge *b, bool user_changed)
+{
+	if (b->gate == NULL)
+		return 0;
+	return user_changed ? gate_capabilities_drop(b->gate) : gate_capabilities_trim();
+}
+
+/* ---- what is said
+ * -------------------------------------------------------------------------------- */
+
+bool ebpf_bridge_on(const struct ebpf_bridge *b)
+{
+	return b->gate != NULL;
+}
+
+const char *ebpf_bridge_text(const struct ebpf_bridge *b, char *text, size_t size)
+{
+	static const char *const modes[] = {"observe", "pace", "deny"};
+	struct gate_status status;
+
+	if (b->gate == NULL) {
+		snprintf(text, size, "%s", b->missing[0] ? b->missing : "off");
+		return text;
+	}
+	gate_status(b->gate, &status);
+	snprintf(text, size, "%s: %u of %u cgroups, %llu flows, %u addresses%s%s",
+		 modes[b->config->ebpf.mode.value % 3], status.attached, status.cgroups,
+		 (unsigned long long)status.flows, b->names.address_count,
+		 status.taken_over ? ", taken over" : "",
+		 status.total[GATE_TOTAL_FULL] ? ", the table was full" : "");
+	return text;
+}
+
+void ebpf_bridge_put(const struct ebpf_bridge *b, struct json_writer *writer, const char *key)
+{
+	struct gate_status status;
+	char text[300];
+
+	json_put_object(writer, key);
+	json_put_text(writer, "state", ebpf_bridge_text(b, text, sizeof(text)));
+	json_put_bool(writer, "on", b->gate != NULL);
+	if (b->gate) {
+		gate_status(b->gate, &status);
+		json_put_u64(writer, "cgroups", status.attached);
+		json_put_u64(writer, "flows", status.flows);
+		json_put_u64(writer, "events", status.total[GATE_TOTAL_EVENTS]);
+		json_put_u64(writer, "events_dropped", status.total[GATE_TOTAL_DROPPED]);
+		json_put_u64(writer, "full", status.total[GATE_TOTAL_FULL]);
+		json_put_u64(writer, "stale", status.total[GATE_TOTAL_STALE]);
+		json_put_u64(writer, "hz", status.hz);
+		json_put_u64(writer, "addresses", b->names.address_count);
+	}
+	json_put_end(writer);
+}
+
+static void put_ms(struct json_writer *w, const char *key, uint64_t ns)
+{
+	json_put_number(w, key, (double)ns / 1e6, 3);
+}
+
+static uint64_t average(uint64_t sum, uint64_t n)
+{
+	return n ? sum / n : 0;
+}
+
+static void put_outcomes(struct json_writer *w, const struct gate_count *c)
+{
+	json_put_u64(w, "established", c->count[GATE_ESTABLISHED]);
+	json_put_object(w, "failed");
+	json_put_u64(w, "reset", c->count[GATE_FAILED_RESET]);
+	json_put_u64(w, "timeout", c->count[GATE_FAILED_TIMEOUT]);
+	json_put_u64(w, "other", c->count[GATE_FAILED_OTHER]);
+	json_put_end(w);
+	json_put_u64(w, "open", c->open + c->adopted + c->paid_open);
+	json_put_u64(w, "closed", c->count[GATE_CLOSED]);
+	json_put_u64(w, "lost", c->count[GATE_LOST]);
+	put_ms(w, "duration_ms", average(c->count[GATE_DURATION_NS], c->count[GATE_CLOSED]));
+	put_ms(w, "connect_ms", average(c->count[GATE_CONNECT_NS], c->count[GATE_ESTABLISHED]));
+	json_put_u64(w, "rtt_us", c->count[GATE_SRTT_US]);
+	json_put_u64(w, "retransmits", c->count[GATE_RETRANSMITS]);
+	json_put_u64(w, "bytes_sent", c->count[GATE_BYTES_SENT]);
+	json_put_u64(w, "bytes_received", c->count[GATE_BYTES_RECEIVED]);
+}
+
+static void put_flow(const struct ebpf_bridge *b, struct json_writer *w, const struct gate_count *c)
+{
+	uint8_t source[16];
+	char text[64];
+
+	memcpy(source, c->key.source, sizeof(source));
+	json_put_object(w, NULL);
+	json_put_text(w, "source", destination_address_text(source, text, sizeof(text)));
+	json_put_text(w, "destination", flow_name(b, &c->key, text, sizeof(text)));
+	json_put_u64(w, "attempts", c->attempts);
+	json_put_u64(w, "passed", c->count[GATE_PASSED]);
+	json_put_u64(w, "held", c->count[GATE_HELD]);
+	put_ms(w, "held_ms", average(c->count[GATE_HELD_NS], c->count[GATE_HELD]));
+	put_ms(w, "late_ms_max", c->count[GATE_LATE_MAX_NS]);
+	json_put_object(w, "refused");
+	json_put_u64(w, "rate", c->count[GATE_REFUSED_RATE]);
+	json_put_u64(w, "hold", c->count[GATE_REFUSED_HOLD]);
+	json_put_u64(w, "connections", c->count[GATE_REFUSED_PLACE]);
+	json_put_end(w);
+	json_put_u64(w, "would_hold", c->count[GATE_WOULD_HOLD]);
+	json_put_u64(w, "would_refuse", c->count[GATE_WOULD_REFUSE]);
+	json_put_u64(w, "paid", c->count[GATE_PAID]);
+	put_outcomes(w, c);
+	json_put_u64(w, "last_second", c->last_second);
+	json_put_u64(w, "last_minute", c->last_minute);
+	json_put_u64(w, "last_hour", c->last_hour);
+	json_put_end(w);
+	json_put_newline(w);
+}
+
+static int answer_connections(void *arg, struct server_call *call)
+{
+	struct ebpf_bridge *b = arg;
+	struct gate_count count;
+	int lines = 0;
+
+	if (b->gate == NULL) {
+		snprintf(call->reason, sizeof(call->reason), "no connections are gated: %.200s",
+			 b->missing[0] ? b->missing : "the configuration names no cgroup");
+		return -ENOENT;
+	}
+	gate_consume(b->gate);
+	for (; call->cursor < b->flows_max && lines < PAGE_FLOWS; call->cursor++) {
+		if (gate_count_of(b->gate, (uint32_t)call->cursor, &count) != 0)
+			continue;
+		put_flow(b, call->answer, &count);
+		lines++;
+	}
+	return call->cursor < b->flows_max ? SERVER_MORE : SERVER_DONE;
+}
+
+/* ---- life
+ * ---------------------------------------------------------------------------------------- */
+
+int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
+		       struct server *server, const struct config *config, struct ebpf_bridge **ret)
+{
+	struct ebpf_bridge *b = calloc(1, sizeof(*b));
+	int error = 0;
+
+	if (b == NULL)
+		return -ENOMEM;
+	b->loop = loop;
+	b->segment = segment;
+	b->engine = engine;
+	b->config = config;
+	b->watches[0] = b->watches[1] = -1;
+	if (config->ebpf.cgroups_count > 0)
+		error = bridge_begin(b);
+	if (!error)
+		error = server_handle(server, "connections", false, answer_connections, b);
+	if (error) {
+		ebpf_bridge_free(b);
+		return error;
+	}
+	*ret = b;
+	return 0;
+}
+
+void ebpf_bridge_free(struct ebpf_bridge *b)
+{
+	if (b == NULL)
+		return;
+	resolve_free(b->resolve);
+	for (int i = 0; i < 2; i++)
+		if (b->watches[i] >= 0)
+			loop_unwatch(b->loop, b->watches[i]);
+	gate_close(b->gate, 0);
+	ebpf_names_free(&b->names);
+	free(b->flows);
+	free(b);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Between the sidecar and the gate in the kernel: limits go down, counts come up.
+ *
+ * Every flow that the kernel sees becomes a flow of the segment, under the name of its destination
+ * or, where no prefix names one, under the address; so `flows`, `explain`, rules and control see
+ * it, and what they decide holds for its connections. Failed connections reach the engine as such.
+ *
+ * A gate that cannot be had is no failure: one line says what is missing, everything else goes on.
+ * All calls from the loop's thread.
+ */
+#ifndef SIDECAR_EBPF_BRIDGE_H
+#define SIDECAR_EBPF_BRIDGE_H
+
+#include <stdbool.h>
+
+#include "ebpf/gate_loader.h"
+#include "sidecar/engine.h"
+#include "sidecar/json.h"
+#include "sidecar/loop.h"
+#include "sidecar/server.h"
+
+struct ebpf_bridge;
+
+/* Opens the gate if the configuration names cgroups. The configuration must live until the next
+ * ebpf_bridge_configure or the end. server: `connections` is answered there. Fails for want of
+ * memory alone. */
+int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
+		       struct server *server, const struct config *config,
+		       struct ebpf_bridge **ret);
+
+bool ebpf_bridge_on(const struct ebpf_bridge *bridge);
+
+/* Gives up the capabilities that loading took. user_changed: all but what the gate may still need,
+ * kept over setuid(2) by PR_SET_KEEPCAPS. */
+int ebpf_bridge_privileges(const struct ebpf_bridge *bridge, bool user_changed);
+
+/* Lets go: with `pin: true` the gate goes on in the kernel. NULL is fine. */
+void ebpf_bridge_free(struct ebpf_bridge *bridge);
+
+/* A configuration is in force in the engine: the first, before the loop runs, and each new one.
+ * What only a start can change (cgroups, ports, pin) is said. */
+void ebpf_bridge_configure(struct ebpf_bridge *bridge, const struct config *config);
+
+/* "off", "on: 2 of 3 cgroups, 17 flows, …", or "missing: …": one line. Returns text. */
+const char *ebpf_bridge_text(const struct ebpf_bridge *bridge, char *text, size_t size);
+
+/* The same as members of an object. */
+void ebpf_bridge_put(const struct ebpf_bridge *bridge, struct json_writer *writer, const char *key);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The gate's destinations: numbers for names, and the addresses that belong to them.
+ *
+ * A name keeps its number for as long as the sidecar lives. Addresses come from the configuration,
+ * from DNS (with the time that they hold), and stand in the kernel's prefix table.
+ */
+#ifndef SIDECAR_EBPF_NAMES_H
+#define SIDECAR_EBPF_NAMES_H
+
+#include <stdint.h>
+
+#include "ebpf/gate_loader.h"
+#include "sidecar/config.h"
+
+#define EBPF_NAMES_MAX 4095
+
+enum ebpf_origin { EBPF_CONFIGURED, EBPF_RESOLVED, EBPF_LEARNED };
+
+struct ebpf_address {
+	uint8_t address[16];
+	uint32_t bits;
+	uint32_t id;
+	uint32_t origin;   /* enum ebpf_origin */
+	uint64_t until_ns; /* of a resolved one */
+};
+
+struct ebpf_names {
+	struct gate *gate;
+	char **names; /* of id i + 1 */
+	uint32_t count;
+	struct ebpf_address *addresses;
+	uint32_t address_count, address_room;
+	uint64_t full; /* addresses that found no room */
+};
+
+/* The number of a name, 0 where there is no room for another. */
+uint32_t ebpf_names_id(struct ebpf_names *names, const char *name);
+
+/* NULL: no such number. */
+const char *ebpf_names_text(const struct ebpf_names *names, uint32_t id);
+
+/* The configured addresses, in place of those of an earlier configuration. */
+void ebpf_names_configure(struct ebpf_names *names, const struct config *config);
+
+/* An address of a destination, until_ns UINT64_MAX: for good. What the configuration says of an
+ * address wins. -ENOSPC, -ENOMEM. */
+int ebpf_names_add(struct ebpf_names *names, const uint8_t address[16], uint32_t bits, uint32_t id,
+		   enum ebpf_origin origin, uint64_t until_ns);
+
+/* Forgets what no longer holds. */
+void ebpf_names_expire(struct ebpf_names *names, uint64_t now_ns);
+
+void ebpf_names_free(struct ebpf_names *names);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Addresses of domains' MX hosts, asked of DNS without ever blocking the loop.
+ *
+ * For each domain: its MX, then the A and AAAA of each host; again when the shortest time to live
+ * is over. Where DNS does not answer it is asked again later and later; what was told before holds
+ * until its time is over. A domain without MX is its own host, as RFC 5321 says.
+ */
+#ifndef SIDECAR_RESOLVE_H
+#define SIDECAR_RESOLVE_H
+
+#include <stdint.h>
+
+#include "sidecar/loop.h"
+
+struct resolve;
+
+/* An address (16 bytes, IPv4 mapped) of an MX host. until_ns: some time after it will have been
+ * asked for again. */
+typedef void resolve_found(void *arg, const char *host, const uint8_t address[16],
+			   uint64_t until_ns);
+
+/* -ENOENT and others: no DNS is to be had here. */
+int resolve_create(struct loop *loop, resolve_found *found, void *arg, struct resolve **ret);
+
+/* For tests: "127.0.0.1:5353" in place of the system's servers. */
+int resolve_server(struct resolve *resolve, const char *server);
+
+/* Begins to follow a domain. -ENOMEM. */
+int resolve_domain(struct resolve *resolve, const char *domain);
+
+/* Follows none any more. NULL is fine. */
+void resolve_clear(struct resolve *resolve);
+
+void resolve_free(struct resolve *resolve); /* NULL is fine */
+
+struct resolve_totals {
+	uint64_t asked, answered, failed, addresses;
+};
+
+struct resolve_totals resolve_totals(const struct resolve *resolve);
+
+#endif
