@@ -96,8 +96,7 @@ static void infrastructure(struct turn *turn)
 	if (turn->admitted_ns < life->hold_until_ns)
 		return;
 	if (life->flags & FLAG_HELD) {
-		life->flags |= FLAG_OUTAGE;
-		hold_begin(turn, fmin(2.0 * life->gap, 120));
+		hold_outage(turn);
 		return;
 	}
 	life->count++;
@@ -298,7 +297,7 @@ bool control_valid(const struct control_state *state)
 	       within(life->rate, 1e-6, 1e6) && within(life->trouble, known ? 1e-6 : 0, 1e6) &&
 	       within(life->trouble_before, 0, 1e6) && within(life->spacing, 1, 1e9) &&
 	       within(life->noise, 0, 1e4) && within(life->noise_of, 0, 1e4) &&
-	       within(life->credit, 0, 100) && life->gap <= GAP_MOST && life->connections &&
-	       life->per_connection && life->phase < 3600 && life->unused <= 128 &&
+	       life->gap <= GAP_MOST && life->connections &&
+	       life->per_connection && life->phase < 3600 && life->phase_gap < 3600 && life->unused <= 128 &&
 	       life->reserve <= 64;
 }

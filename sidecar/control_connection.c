@@ -23,6 +23,7 @@ static bool limit_class(enum reply_class class)
  * once. */
 static void probe_spoiled(struct turn *turn)
 {
+	pressure_add(turn);
 	if (turn->life->flags & FLAG_HELD && turn->admitted_ns >= turn->life->hold_until_ns)
 		turn->life->hold_until_ns = turn->now_ns + seconds_ns(1);
 }
@@ -43,7 +44,7 @@ static void too_many_connections(struct turn *turn, uint32_t open)
 	probe_spoiled(turn);
 }
 
-/* Three times the same place, and nothing accepted there or further on meanwhile, is not chance. */
+/* Twice the same place, and nothing accepted there or further on meanwhile, is not chance. */
 static bool same_place(struct turn *turn, uint32_t place)
 {
 	struct life *life = turn->life;
@@ -53,7 +54,7 @@ static bool same_place(struct turn *turn, uint32_t place)
 	if (place != life->last_place)
 		life->places = 0;
 	life->last_place = (uint16_t)(place < UINT16_MAX ? place : UINT16_MAX);
-	if (++life->places < 3)
+	if (++life->places < (noise_known(life) ? 3 : 2))
 		return false;
 	life->per_connection = (uint16_t)(place - 1);
 	life->last_place = 0;

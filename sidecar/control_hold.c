@@ -8,25 +8,37 @@
  */
 #include "sidecar/control_state.h"
 
+#define GAP_HOUR     1200 /* seconds between two probes, at the most: in the first hour, … */
+#define GAP_QUARTER  1800 /* … in the first six, … */
+#define PENANCE_MOST 300
+#define GAP_OUTAGE   120  /* … while the receiver has trouble of its own */
+#define PROBES_CLOSE 3	  /* after so many it is not the rate, and the waits grow faster */
+
 static double longest_gap(const struct turn *turn)
 {
 	double age = since(turn->now, turn->life->began);
 
-	if (turn->life->flags & FLAG_OUTAGE)
-		return 120;
-	return age < 3600 ? 300 : age < 6 * 3600 ? 1800 : 7200;
+	return age < 3600 ? GAP_HOUR : age < 6 * 3600 ? GAP_QUARTER : GAP_MOST;
+}
+
+/* Receivers punish a sender for so many refusals in so many minutes: the more there were of late, the
+ * longer the wait for the next. */
+static double penance(const struct turn *turn)
+{
+	double over = pressure_now(turn->life, turn->now) - 3.5;
+
+	return over > 0 ? fmin(30 * over * over, PENANCE_MOST) : 0;
 }
 
 void hold_begin(struct turn *turn, double seconds)
 {
 	struct life *life = turn->life;
-	double pressure = pressure_now(life, turn->now);
 	double wait = window_wait(turn);
 	double spare;
 
 	life->gap = (uint16_t)between(ceil(seconds), 1, GAP_MOST);
 	if (!(life->flags & FLAG_OUTAGE))
-		seconds = fmax(seconds, pressure > 8 ? 120 : pressure > 5 ? 30 : 0);
+		seconds = fmax(seconds, penance(turn));
 	/* The receiver's windows end on the hour: a probe just past it is worth more. */
 	if ((seconds >= 60 && wait < seconds) || (seconds >= 120 && wait < 1.5 * seconds))
 		seconds = wait;
@@ -38,20 +50,31 @@ void hold_begin(struct turn *turn, double seconds)
 		life->idle += (float)spare;
 }
 
-void hold_again(struct turn *turn, double least)
+/* The probe has failed. */
+void hold_again(struct turn *turn)
 {
 	struct life *life = turn->life;
-	double gap = fmax(fmin(2.0 * life->gap, longest_gap(turn)), least);
+	double growth = life->fails < PROBES_CLOSE ? 2 : 3;
+	double gap = fmin(growth * life->gap, longest_gap(turn));
 
+	life->flags &= (uint16_t)~FLAG_OUTAGE;
 	if (life->fails < UINT8_MAX)
 		life->fails++;
-	if (life->flags & FLAG_WINDOW) {
-		life->flags = (uint16_t)((life->flags | FLAG_MISSED) & ~FLAG_WINDOW);
-	} else if (window_hit(turn, REPLY_LIMIT_NONE)) {
-		gap = window_wait(turn);
+	if (life->flags & FLAG_WINDOW)
+		window_missed(turn);
+	else if (window_hit(turn, REPLY_LIMIT_NONE))
 		life->flags |= FLAG_WINDOW;
-	}
-	hold_begin(turn, gap);
+	hold_begin(turn, life->flags & FLAG_WINDOW ? window_wait(turn) : gap);
+}
+
+/* The probe met trouble of the receiver's own, which says nothing about the sender: once is chance. */
+void hold_outage(struct turn *turn)
+{
+	struct life *life = turn->life;
+	bool again = life->flags & FLAG_OUTAGE;
+
+	life->flags |= FLAG_OUTAGE;
+	hold_begin(turn, fmin(again ? 2.0 * life->gap : life->gap, GAP_OUTAGE));
 }
 
 /* The probe has succeeded. */
@@ -61,7 +84,9 @@ void hold_released(struct turn *turn)
 	double age = since(turn->now, life->began);
 	bool outage = life->flags & FLAG_OUTAGE;
 
-	life->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE);
+	if (life->flags & FLAG_CHANCE && life->fails == 1 && !(life->flags & FLAG_WINDOW))
+		noise_refused(life);
+	life->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_CHANCE);
 	life->raised = turn->now;
 	if (!outage && window_released(turn))
 		rate_resume(turn);

@@ -11,11 +11,10 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
-#define NOISE_APART 15	 /* messages between two that count */
 #define NOISE_MOST  0.06 /* of the messages: more than that is a limit */
 #define NOISE_LEAST 0.001
 #define NOISE_OF    1200 /* messages remembered */
-#define CREDIT_MOST 3.0	 /* deferrals that may be passed over in a row */
+#define CREDIT_MOST (3 * CREDIT_UNIT)	 /* deferrals that may be passed over in a row */
 
 bool noise_known(const struct life *life)
 {
@@ -42,8 +41,13 @@ void noise_accepted(struct life *life, bool ground)
 {
 	double share = noise_share(life);
 
+	if (life->flags & FLAG_DOUBT) {
+		life->flags &= (uint16_t)~FLAG_DOUBT;
+		noise_refused(life);
+	}
 	if (noise_known(life)) {
-		life->credit = (float)fmin(life->credit + 1.5 * share, CREDIT_MOST);
+		life->credit = (uint16_t)fmin(life->credit + 1.5 * share * CREDIT_UNIT,
+					      CREDIT_MOST);
 		/* Not all that is chance is recognised as such: so much pressure comes of it. */
 		life->pressure = (float)fmax(life->pressure - share / 12, 0);
 	}
@@ -57,15 +61,11 @@ void noise_accepted(struct life *life, bool ground)
 	noise_judge(life);
 }
 
-/* A message was refused there. */
-void noise_refused(struct turn *turn)
+/* A message was refused where it might be chance, and the next one was accepted. */
+void noise_refused(struct life *life)
 {
-	struct life *life = turn->life;
 	bool known = noise_known(life);
 
-	/* A limit that has fallen refuses one message after the other: that counts once. */
-	if (!known && life->count < NOISE_APART)
-		return;
 	life->noise += 1;
 	life->noise_of += 1;
 	noise_judge(life);
@@ -75,16 +75,19 @@ void noise_refused(struct turn *turn)
 	life->pressure = 0;
 }
 
-/* Whether chance explains this deferral. If not it is trouble, after which the next may be chance.
- */
+/* Whether chance explains this deferral. Chance does not refuse one message after the other. If it is
+ * not chance it is trouble, after which the next may be chance again. */
 bool noise_explains(struct life *life)
 {
 	if (!noise_known(life))
 		return false;
-	if (life->credit < 1) {
-		life->credit = 1;
+	if (life->credit < CREDIT_UNIT || life->flags & FLAG_DOUBT) {
+		if (life->credit < CREDIT_UNIT)
+			life->credit = CREDIT_UNIT;
+		life->flags &= (uint16_t)~FLAG_DOUBT;
 		return false;
 	}
-	life->credit -= 1;
+	life->credit -= CREDIT_UNIT;
+	life->flags |= FLAG_DOUBT;
 	return true;
 }

@@ -11,6 +11,7 @@
 
 #define BACK_OFF      0.97 /* of the trouble rate: where a flow runs between two probes */
 #define SPACING_LEAST 60   /* messages between two probes: after a surprise … */
+#define SPACING_LEAST_SLOW 360 /* … at low rates, seconds */
 #define SPACING_MOST  400  /* … and when all is as expected, at the least */
 #define SPACING_SLOW  1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
 			    */
@@ -57,7 +58,9 @@ double rate_probe_after(const struct life *life)
 /* Where chance explains the first deferrals, a probe costs more of them. */
 static float spacing_least(const struct life *life)
 {
-	return noise_known(life) ? 3 * SPACING_LEAST : SPACING_LEAST;
+	double least = between(SPACING_LEAST_SLOW * life->trouble, 20, SPACING_LEAST);
+
+	return (float)(noise_known(life) ? 3 * least : least);
 }
 
 static double spacing_most(const struct life *life)
@@ -72,7 +75,7 @@ double pressure_now(const struct life *life, uint32_t now)
 	return fmax(0, life->pressure - since(now, life->pressure_at) / (300.0 * (1 + life->care)));
 }
 
-static void pressure_add(struct turn *turn)
+void pressure_add(struct turn *turn)
 {
 	struct life *life = turn->life;
 
@@ -125,11 +128,6 @@ static void cut_blindly(struct turn *turn, const struct measure *seen)
 	rate_set(turn, seen->exact ? between(seen->rate, 0.4 * rate, 0.75 * rate) : 0.75 * rate);
 	trouble_at(turn, turn->life->rate / BACK_OFF);
 	turn->life->mode = MODE_RECOVER;
-}
-
-static void flag_set(struct life *life, uint16_t flag, bool on)
-{
-	life->flags = (uint16_t)(on ? life->flags | flag : life->flags & ~flag);
 }
 
 /* The bucket was full when the search began, so nothing is measured yet. Where nothing was paced
@@ -201,7 +199,7 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 		life->excess = (float)excess;
 		life->flags |= FLAG_ALARM;
 		remeasure(turn, met, met);
-	} else if (life->flags & FLAG_WEAK) {
+	} else if (life->flags & FLAG_WEAK && seen->exact) {
 		settle(turn, fmin(seen->rate, life->rate));
 		life->spacing = spacing_least(life);
 	} else if (seen->rate > 1.015 * life->trouble + 2 / fmax(seen->seconds, 1)) {
@@ -222,16 +220,11 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 static void cut_ground(struct turn *turn, const struct measure *seen)
 {
 	struct life *life = turn->life;
-	double busy = seen->seconds - life->idle - fmin(2 / life->rate, 30);
 
-	if (life->strikes < UINT8_MAX)
-		life->strikes++;
 	life->reserve /= 2;
-	if (life->strikes < 2)
+	if (life->strikes++ == 0)
 		return;
-	if (seen->count >= 30 && seen->count / fmax(busy, 1) >= 0.94 * life->trouble &&
-	    life->strikes < 3)
-		return;
+	life->strikes = 0;
 	life->spacing = spacing_least(life);
 	if (seen->count >= 4 && seen->exact) {
 		settle(turn, 0.99 * fmin(seen->rate, life->trouble));
@@ -248,6 +241,8 @@ static double first_hold(const struct turn *turn, enum reply_class class)
 
 	if (class == REPLY_PATTERN || class == REPLY_BLOCKLIST)
 		return 300;
+	if (turn->life->flags & FLAG_NAMED)
+		return 60;
 	if (class == REPLY_REPUTATION)
 		return between(4 / rate, 8, 60);
 	return between(2 / rate, 1, 90);
@@ -257,6 +252,13 @@ static double first_hold(const struct turn *turn, enum reply_class class)
 static bool on_ground(const struct life *life)
 {
 	return life->mode == MODE_KNOWN && life->rate <= life->trouble;
+}
+
+/* Could it be chance? Where a limit is being looked for, one deferral tells nothing. */
+static bool noise_possible(const struct life *life)
+{
+	return noise_known(life) || on_ground(life) ||
+	       (life->mode == MODE_RECOVER && life->count >= 20);
 }
 
 static void cut(struct turn *turn)
@@ -295,12 +297,11 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 	if (life->flags & FLAG_HELD) {
 		pressure_add(turn);
 		measure_begin(turn);
-		hold_again(turn, life->flags & FLAG_PATTERN ? 300 : 1);
+		hold_again(turn);
 		return;
 	}
-	if (on_ground(life) || (life->mode == MODE_RECOVER && life->count >= 20))
-		noise_refused(turn);
-	if (noise_explains(life))
+	flag_set(life, FLAG_CHANCE, noise_possible(life));
+	if (life->flags & FLAG_CHANCE && noise_explains(life))
 		return;
 	pressure_add(turn);
 	flag_set(life, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
@@ -337,7 +338,6 @@ static double doubling(struct turn *turn)
 		return 0;
 	default:
 		if (life->count >= rate_probe_after(life) && pressure_now(life, turn->now) < 1) {
-			life->strikes = 0;
 			if (!life->began_count) {
 				life->began_count = life->count;
 				life->began = stamp_of(turn->admitted_ns);

@@ -16,6 +16,7 @@
 
 #include "sidecar/control.h"
 
+#define CREDIT_UNIT 4096
 #define GAP_MOST  7200 /* seconds between two probes */
 #define HOUR_SURE 2    /* equal hours in a row before the cap is acted upon */
 
@@ -43,7 +44,10 @@ enum control_flag {
 	FLAG_SLIDING = 256, /* the hour of this receiver slides */
 	FLAG_NOISE = 512,   /* a share of the replies is about limits by chance */
 	FLAG_CONNECTIONS = 1024, /* more connections met trouble */
-	FLAGS = 4095
+	FLAG_FRESH = 4096, /* the hour's cap or phase was learned within this hour: count from the next */
+	FLAG_CHANCE = 8192, /* the hold began by a deferral that may have been chance */
+	FLAG_DOUBT = 16384, /* the last deferral was passed over as chance */
+	FLAGS = 32767
 };
 
 struct life {
@@ -60,7 +64,6 @@ struct life {
 	float pressure;	      /* deferrals of late, leaking: what a penalty would count */
 	float noise;	      /* deferrals on safe ground … */
 	float noise_of;	      /* … among so many messages there, both halved now and then */
-	float credit;	      /* deferrals that may be passed over as chance */
 	uint32_t mark;	      /* when the bucket was last known to be empty */
 	uint32_t raised;      /* last change upwards */
 	uint32_t pressure_at;
@@ -79,6 +82,8 @@ struct life {
 	uint16_t per_connection; /* messages */
 	uint16_t last_place;	 /* in its connection of the last message that was deferred */
 	uint16_t phase;		 /* seconds after the clock's hour at which the receiver's begins */
+	uint16_t phase_gap; /* seconds by which it may begin earlier than that */
+	uint16_t credit;    /* deferrals that may be passed over as chance, in 1/CREDIT_UNIT */
 	uint16_t flags;
 	uint8_t fails;	    /* of probes in this hold, the trouble that began it included */
 	uint8_t strikes;    /* troubles in a row where there should be none */
@@ -128,6 +133,11 @@ static inline double between(double x, double low, double high)
 	return x < low ? low : x > high ? high : x;
 }
 
+static inline void flag_set(struct life *life, uint16_t flag, bool on)
+{
+	life->flags = (uint16_t)(on ? life->flags | flag : life->flags & ~flag);
+}
+
 static inline double rate_low(const struct control_bounds *bounds)
 {
 	return bounds->rate_min > 0 ? bounds->rate_min : RATE_BOTTOM;
@@ -147,17 +157,20 @@ void rate_used(struct turn *turn, uint32_t delivered);
 void rate_resume(struct turn *turn);
 void rate_restart(struct turn *turn, double held_seconds);
 double rate_probe_after(const struct life *life);
+void pressure_add(struct turn *turn);
 double pressure_now(const struct life *life, uint32_t now);
 
 /* control_hold.c */
 void hold_begin(struct turn *turn, double seconds);
-void hold_again(struct turn *turn, double seconds);
+void hold_again(struct turn *turn);
+void hold_outage(struct turn *turn);
 void hold_released(struct turn *turn);
 
 /* control_window.c */
 void window_roll(struct turn *turn);
 double window_wait(const struct turn *turn); /* seconds to the end of the receiver's hour */
 void window_count(struct turn *turn, uint32_t messages);
+void window_missed(struct turn *turn);
 bool window_hit(struct turn *turn, enum reply_limit limit);
 bool window_released(struct turn *turn);
 uint32_t window_hour_cap(const struct life *life);
@@ -168,7 +181,7 @@ uint32_t window_day_phase(const struct life *life, const struct control_bounds *
 /* control_noise.c */
 bool noise_known(const struct life *life);
 void noise_accepted(struct life *life, bool ground);
-void noise_refused(struct turn *turn);
+void noise_refused(struct life *life);
 bool noise_explains(struct life *life);
 
 /* control_connection.c */

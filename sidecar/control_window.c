@@ -16,6 +16,7 @@
 #define DAY_STAMPS	8640000 /* DAY in stamps */
 #define TURNED_SECONDS	120	/* a hold that ends this long after a window turned, ended by it */
 #define DAY_SECONDS	5400	/* a hold that lasted longer was not for the hour */
+#define PHASE_SURE	60	/* seconds: what is known better is known */
 #define HOUR_TEST_EVERY 4
 #define DAY_TEST_EVERY	3
 
@@ -32,16 +33,20 @@ static double into_hour(const struct turn *turn, double phase)
 	return seconds < 0 ? seconds + HOUR : seconds;
 }
 
-/* Seconds until the receiver's hour turns over; while it is not known, until the clock's does or
+/* Seconds until the receiver's hour turns over, or may have: where its beginning is not known to the
+ * minute, half-way through what is possible. While nothing is known, until the clock's hour turns or
  * the minute comes at which the last long hold ended. */
 double window_wait(const struct turn *turn)
 {
 	const struct life *life = turn->life;
-	double wait = HOUR - into_hour(turn, life->phase);
+	double sure = HOUR - into_hour(turn, life->phase);
+	double perhaps = HOUR - into_hour(turn, life->phase - life->phase_gap / 2.0);
 
 	if (!life->hour_seen)
-		wait = fmin(wait, HOUR - into_hour(turn, 0));
-	return wait + 2;
+		return fmin(sure, HOUR - into_hour(turn, 0)) + 2;
+	return life->phase_gap > PHASE_SURE && perhaps < sure && !(life->flags & FLAG_MISSED)
+		       ? perhaps
+		       : sure + 2;
 }
 
 void window_roll(struct turn *turn)
@@ -51,6 +56,7 @@ void window_roll(struct turn *turn)
 
 	if (hour != life->hour_index) {
 		life->hour_index = hour;
+		life->flags &= (uint16_t)~FLAG_FRESH;
 		life->hour_count = 0;
 		life->hour_test = (uint8_t)((life->hour_test + 1) % HOUR_TEST_EVERY);
 	}
@@ -121,76 +127,95 @@ static void learn_day(struct turn *turn)
 	life->hour_seen = 0;
 }
 
-/* The hour begins anew at the given phase, and began_count messages were accepted in the last one.
- */
-static void learn_hour(struct turn *turn, double phase)
+/* The window's end came, and the probe was refused: if the hour may still turn over, it is later than
+ * thought, else this is no window. */
+void window_missed(struct turn *turn)
 {
 	struct life *life = turn->life;
-	bool same = phase == life->phase;
+	double left = HOUR - into_hour(turn, life->phase);
+
+	if (left <= life->phase_gap) {
+		life->phase_gap = (uint16_t)left;
+		return;
+	}
+	life->flags = (uint16_t)((life->flags | FLAG_MISSED) & ~FLAG_WINDOW);
+}
+
+/* The hour began phase seconds after the clock's, or up to gap seconds earlier, and began_count messages
+ * were accepted in the last one. */
+static void learn_hour(struct turn *turn, double phase, double gap)
+{
+	struct life *life = turn->life;
+	bool same = fmod(phase - life->phase + HOUR, HOUR) < 1 || life->hour_seen;
 
 	if (same && near_cap(life, life->began_count, 0.15, 0))
 		life->hour_seen = life->hour_seen < 3 ? life->hour_seen + 1 : 3;
 	else
 		life->hour_seen = 1;
-	/* Of an hour that began at another minute than was thought, nobody has counted the
-	 * beginning. */
+	/* Of an hour that began at another minute than was thought, nobody has counted the beginning. */
 	life->hour_cap = same && !(life->flags & FLAG_PATTERN) ? life->began_count : 0;
-	if (same)
-		return;
-	life->phase = (uint16_t)phase;
-	window_roll(turn);
-	life->hour_count = 1;
+	life->phase_gap = (uint16_t)gap;
+	if (phase != life->phase) {
+		life->phase = (uint16_t)phase;
+		window_roll(turn);
+		life->hour_count = 1;
+		life->flags |= FLAG_FRESH;
+	}
 }
 
-/* Which window has just turned over: its phase, or -1. */
-static double turned(const struct turn *turn)
+struct turned {
+	bool sure;
+	double phase;
+	double gap;
+};
+
+/* Which window has just turned over. */
+static struct turned window_turned(const struct turn *turn)
 {
 	const struct life *life = turn->life;
 	double here = floor(into_hour(turn, 0));
+	double early = into_hour(turn, life->phase - life->phase_gap);
+	double slack = life->hour_seen ? TURNED_SECONDS : life->gap;
 
-	if (into_hour(turn, life->phase) < TURNED_SECONDS)
-		return life->phase;
+	if ((life->hour_seen || life->phase) && early <= life->phase_gap + slack)
+		return early < life->phase_gap ? (struct turned){true, here, early}
+					       : (struct turned){true, life->phase, life->phase_gap};
 	if (here < TURNED_SECONDS)
-		return 0;
-	if (life->flags & FLAG_NAMED)
-		return here;
-	/* At the same minute as the last long hold, as far as the probes can tell. */
-	if (life->phase &&
-	    fmin(into_hour(turn, life->phase), HOUR - into_hour(turn, life->phase)) <= life->gap)
-		return here < life->phase ? here : life->phase;
-	return -1;
+		return (struct turned){true, 0, 0};
+	/* Perhaps; what comes at the same minute again will tell. */
+	return (struct turned){life->flags & FLAG_NAMED, here, fmin(life->gap, HOUR / 2)};
 }
 
-/* A hold has ended: was it a window of the receiver's that turned over? Then the rate is as before.
- */
+/* A hold has ended: was it a window of the receiver's that turned over? Then the rate is as before. */
 bool window_released(struct turn *turn)
 {
 	struct life *life = turn->life;
 	double age = since(turn->now, life->began);
-	double phase = turned(turn);
+	struct turned turned = window_turned(turn);
 
 	/* A hold that no probe has tested proves nothing about its end. */
 	if (age < TURNED_SECONDS || (life->fails < 2 && !(life->flags & FLAG_WINDOW)))
 		return false;
-	if (phase < 0) {
-		/* Perhaps: what comes at the same minute again will tell. */
-		life->hour_seen = 0;
-		life->phase = (uint16_t)into_hour(turn, 0);
-		window_roll(turn);
-		life->hour_count = 1;
-		return false;
-	}
-	if (age > DAY_SECONDS)
+	if (turned.sure && age > DAY_SECONDS)
 		learn_day(turn);
 	else
-		learn_hour(turn, phase);
-	return true;
+		learn_hour(turn, turned.phase, turned.gap);
+	if (!turned.sure)
+		life->hour_seen = 0;
+	return turned.sure;
+}
+
+/* Whether waiting for the boundary as far as it is known costs nothing of the cap. */
+static bool lateness_harmless(const struct life *life)
+{
+	return life->phase_gap <= PHASE_SURE ||
+	       life->hour_cap / life->trouble + life->phase_gap < 0.9 * HOUR;
 }
 
 /* What the receiver is believed to take in an hour and a day; 0: not known. */
 uint32_t window_hour_cap(const struct life *life)
 {
-	if (life->hour_seen < HOUR_SURE)
+	if (life->hour_seen < HOUR_SURE || life->flags & FLAG_FRESH || !lateness_harmless(life))
 		return 0;
 	return life->hour_cap + (life->hour_test == HOUR_TEST_EVERY - 1 ? life->hour_cap / 4 : 0);
 }
