@@ -297,7 +297,7 @@ bool control_valid(const struct control_state *state)
 	       within(life->rate, 1e-6, 1e6) && within(life->trouble, known ? 1e-6 : 0, 1e6) &&
 	       within(life->trouble_before, 0, 1e6) && within(life->spacing, 1, 1e9) &&
 	       within(life->noise, 0, 1e4) && within(life->noise_of, 0, 1e4) &&
-	       life->gap <= GAP_MOST && life->connections &&
-	       life->per_connection && life->phase < 3600 && life->phase_gap < 3600 && life->unused <= 128 &&
+	       life->gap <= GAP_MOST && life->connections && life->per_connection &&
+	       life->phase < 3600 && life->phase_gap < 3600 && life->unused <= 128 &&
 	       life->reserve <= 64;
 }

@@ -11,8 +11,8 @@
 #define GAP_HOUR     1200 /* seconds between two probes, at the most: in the first hour, … */
 #define GAP_QUARTER  1800 /* … in the first six, … */
 #define PENANCE_MOST 300
-#define GAP_OUTAGE   120  /* … while the receiver has trouble of its own */
-#define PROBES_CLOSE 3	  /* after so many it is not the rate, and the waits grow faster */
+#define GAP_OUTAGE   120 /* … while the receiver has trouble of its own */
+#define PROBES_CLOSE 3	 /* after so many it is not the rate, and the waits grow faster */
 
 static double longest_gap(const struct turn *turn)
 {
@@ -21,8 +21,8 @@ static double longest_gap(const struct turn *turn)
 	return age < 3600 ? GAP_HOUR : age < 6 * 3600 ? GAP_QUARTER : GAP_MOST;
 }
 
-/* Receivers punish a sender for so many refusals in so many minutes: the more there were of late, the
- * longer the wait for the next. */
+/* Receivers punish a sender for so many refusals in so many minutes: the more there were of late,
+ * the longer the wait for the next. */
 static double penance(const struct turn *turn)
 {
 	double over = pressure_now(turn->life, turn->now) - 3.5;
@@ -67,7 +67,8 @@ void hold_again(struct turn *turn)
 	hold_begin(turn, life->flags & FLAG_WINDOW ? window_wait(turn) : gap);
 }
 
-/* The probe met trouble of the receiver's own, which says nothing about the sender: once is chance. */
+/* The probe met trouble of the receiver's own, which says nothing about the sender: once is chance.
+ */
 void hold_outage(struct turn *turn)
 {
 	struct life *life = turn->life;

@@ -11,10 +11,11 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
+#define NOISE_APART 4	 /* messages accepted between two of them, at the least */
 #define NOISE_MOST  0.06 /* of the messages: more than that is a limit */
 #define NOISE_LEAST 0.001
-#define NOISE_OF    1200 /* messages remembered */
-#define CREDIT_MOST (3 * CREDIT_UNIT)	 /* deferrals that may be passed over in a row */
+#define NOISE_OF    1200	      /* messages remembered */
+#define CREDIT_MOST (3 * CREDIT_UNIT) /* deferrals that may be passed over in a row */
 
 bool noise_known(const struct life *life)
 {
@@ -41,13 +42,11 @@ void noise_accepted(struct life *life, bool ground)
 {
 	double share = noise_share(life);
 
-	if (life->flags & FLAG_DOUBT) {
-		life->flags &= (uint16_t)~FLAG_DOUBT;
+	if (life->doubt && --life->doubt == 0)
 		noise_refused(life);
-	}
 	if (noise_known(life)) {
-		life->credit = (uint16_t)fmin(life->credit + 1.5 * share * CREDIT_UNIT,
-					      CREDIT_MOST);
+		life->credit =
+			(uint16_t)fmin(life->credit + 1.5 * share * CREDIT_UNIT, CREDIT_MOST);
 		/* Not all that is chance is recognised as such: so much pressure comes of it. */
 		life->pressure = (float)fmax(life->pressure - share / 12, 0);
 	}
@@ -75,19 +74,18 @@ void noise_refused(struct life *life)
 	life->pressure = 0;
 }
 
-/* Whether chance explains this deferral. Chance does not refuse one message after the other. If it is
- * not chance it is trouble, after which the next may be chance again. */
+/* Whether chance explains this deferral. Chance does not refuse one message after the other. If it
+ * is not chance it is trouble, after which the next may be chance again. */
 bool noise_explains(struct life *life)
 {
+	bool explained = life->credit >= CREDIT_UNIT && !life->doubt;
+
 	if (!noise_known(life))
 		return false;
-	if (life->credit < CREDIT_UNIT || life->flags & FLAG_DOUBT) {
-		if (life->credit < CREDIT_UNIT)
-			life->credit = CREDIT_UNIT;
-		life->flags &= (uint16_t)~FLAG_DOUBT;
-		return false;
-	}
-	life->credit -= CREDIT_UNIT;
-	life->flags |= FLAG_DOUBT;
-	return true;
+	life->doubt = explained ? NOISE_APART : 0;
+	if (explained)
+		life->credit -= CREDIT_UNIT;
+	else if (life->credit < CREDIT_UNIT)
+		life->credit = CREDIT_UNIT;
+	return explained;
 }

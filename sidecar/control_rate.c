@@ -9,12 +9,13 @@
  */
 #include "sidecar/control_state.h"
 
-#define BACK_OFF      0.97 /* of the trouble rate: where a flow runs between two probes */
-#define SPACING_LEAST 60   /* messages between two probes: after a surprise … */
-#define SPACING_LEAST_SLOW 360 /* … at low rates, seconds */
-#define SPACING_MOST  400  /* … and when all is as expected, at the least */
-#define SPACING_SLOW  1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
-			    */
+#define BACK_OFF	   0.97 /* of the trouble rate: where a flow runs between two probes */
+#define SPACING_LEAST	   60	/* messages between two probes: after a surprise … */
+#define SPACING_LEAST_SLOW 360	/* … at low rates, seconds */
+#define SPACING_MOST	   400	/* … and when all is as expected, at the least */
+#define SPACING_SLOW                                                                   \
+	1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
+	      */
 #define SPACING_SLOWEST 150 /* … but not at any price */
 #define SPACING_GROWTH	1.6
 #define SPACING_SECONDS \
@@ -144,15 +145,20 @@ static void cut_search(struct turn *turn)
 	life->flags |= FLAG_WEAK;
 }
 
+/* The trial of an alarm has failed early, or measured what was known. */
+static bool alarm_false(const struct life *life, const struct measure *seen)
+{
+	return life->flags & FLAG_ALARM && life->trouble < 1.5 * life->trouble_before &&
+	       (seen->count < 8 || (seen->exact && seen->rate < 1.1 * life->trouble_before));
+}
+
 static void cut_recovering(struct turn *turn, const struct measure *seen)
 {
 	struct life *life = turn->life;
-	bool alarm = life->flags & FLAG_ALARM && life->trouble_before > 0;
 
-	if (alarm && life->trouble < 1.5 * life->trouble_before &&
-	    (seen->count < 8 || (seen->exact && seen->rate < 1.1 * life->trouble_before))) {
-		/* A false alarm: nothing has risen, the bucket is larger than thought. */
-		settle(turn, life->trouble_before);
+	if (alarm_false(life, seen)) {
+		/* Nothing has risen, the bucket is larger than thought. */
+		settle(turn, seen->exact && seen->count >= 30 ? seen->rate : life->trouble_before);
 		life->excess_known = fmaxf(life->excess_known, life->excess);
 		life->spacing = (float)spacing_most(life);
 	} else if (seen->count >= 4 && seen->exact) {
@@ -257,8 +263,10 @@ static bool on_ground(const struct life *life)
 /* Could it be chance? Where a limit is being looked for, one deferral tells nothing. */
 static bool noise_possible(const struct life *life)
 {
-	return noise_known(life) || on_ground(life) ||
-	       (life->mode == MODE_RECOVER && life->count >= 20);
+	if (noise_known(life))
+		return true;
+	return !(life->flags & FLAG_ALARM) &&
+	       (on_ground(life) || (life->mode == MODE_RECOVER && life->count >= 20));
 }
 
 static void cut(struct turn *turn)
@@ -271,7 +279,7 @@ static void cut(struct turn *turn)
 		life->trouble_before = life->trouble > 0 ? life->trouble : life->rate;
 	if (life->mode == MODE_SEARCH)
 		cut_search(turn);
-	else if (life->mode == MODE_RECOVER)
+	else if (life->mode == MODE_RECOVER || (life->flags & FLAG_ALARM && on_ground(life)))
 		cut_recovering(turn, &seen);
 	else if (on_ground(life))
 		cut_ground(turn, &seen);
@@ -332,7 +340,6 @@ static double doubling(struct turn *turn)
 			return DOUBLE_RECOVER;
 		if (life->count >= rate_probe_after(life)) {
 			life->mode = MODE_KNOWN;
-			life->flags &= (uint16_t)~FLAG_ALARM;
 			life->strikes = 0;
 		}
 		return 0;

@@ -17,8 +17,8 @@
 #include "sidecar/control.h"
 
 #define CREDIT_UNIT 4096
-#define GAP_MOST  7200 /* seconds between two probes */
-#define HOUR_SURE 2    /* equal hours in a row before the cap is acted upon */
+#define GAP_MOST    7200 /* seconds between two probes */
+#define HOUR_SURE   2	 /* equal hours in a row before the cap is acted upon */
 
 #define RATE_TOP    5000.0f	 /* as fast as this is unlimited */
 #define RATE_BOTTOM (1 / 600.0f) /* where the configuration names no lower bound */
@@ -44,7 +44,8 @@ enum control_flag {
 	FLAG_SLIDING = 256, /* the hour of this receiver slides */
 	FLAG_NOISE = 512,   /* a share of the replies is about limits by chance */
 	FLAG_CONNECTIONS = 1024, /* more connections met trouble */
-	FLAG_FRESH = 4096, /* the hour's cap or phase was learned within this hour: count from the next */
+	FLAG_FRESH = 4096,  /* the hour's cap or phase was learned within this hour: count from the
+			       next */
 	FLAG_CHANCE = 8192, /* the hold began by a deferral that may have been chance */
 	FLAG_DOUBT = 16384, /* the last deferral was passed over as chance */
 	FLAGS = 32767
@@ -82,15 +83,13 @@ struct life {
 	uint16_t per_connection; /* messages */
 	uint16_t last_place;	 /* in its connection of the last message that was deferred */
 	uint16_t phase;		 /* seconds after the clock's hour at which the receiver's begins */
-	uint16_t phase_gap; /* seconds by which it may begin earlier than that */
-	uint16_t credit;    /* deferrals that may be passed over as chance, in 1/CREDIT_UNIT */
+	uint16_t phase_gap;	 /* seconds by which it may begin earlier than that */
+	uint16_t credit;	 /* deferrals that may be passed over as chance, in 1/CREDIT_UNIT */
 	uint16_t flags;
 	uint8_t fails;	    /* of probes in this hold, the trouble that began it included */
-	uint8_t strikes;    /* troubles in a row where there should be none */
 	uint8_t unused;	    /* share of the allowance that is not used, in sixty-fourths */
 	uint8_t reserve;    /* messages that transactional mail may run ahead, in sixteenths */
 	uint8_t hour_index; /* the hour that hour_count counts, modulo 256 */
-	uint8_t places;	    /* deferrals at last_place */
 	uint8_t mode : 2;
 	uint8_t care : 2;      /* how much further probes are spaced than usual */
 	uint8_t hour_seen : 2; /* hours that have agreed on the cap */
@@ -98,6 +97,9 @@ struct life {
 	uint8_t hour_test : 2; /* windows since the cap was last overrun to see whether it grew */
 	uint8_t day_test : 2;
 	uint8_t outages : 3; /* infrastructure replies in a row */
+	uint8_t strikes : 2; /* troubles where there should be none */
+	uint8_t places : 2;  /* deferrals at last_place */
+	uint8_t doubt : 3; /* messages to be accepted until the last deferral is taken for chance */
 };
 _Static_assert(sizeof(struct life) <= sizeof(struct control_state), "128 bytes a flow");
 

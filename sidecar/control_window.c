@@ -33,9 +33,9 @@ static double into_hour(const struct turn *turn, double phase)
 	return seconds < 0 ? seconds + HOUR : seconds;
 }
 
-/* Seconds until the receiver's hour turns over, or may have: where its beginning is not known to the
- * minute, half-way through what is possible. While nothing is known, until the clock's hour turns or
- * the minute comes at which the last long hold ended. */
+/* Seconds until the receiver's hour turns over, or may have: where its beginning is not known to
+ * the minute, half-way through what is possible. While nothing is known, until the clock's hour
+ * turns or the minute comes at which the last long hold ended. */
 double window_wait(const struct turn *turn)
 {
 	const struct life *life = turn->life;
@@ -127,8 +127,8 @@ static void learn_day(struct turn *turn)
 	life->hour_seen = 0;
 }
 
-/* The window's end came, and the probe was refused: if the hour may still turn over, it is later than
- * thought, else this is no window. */
+/* The window's end came, and the probe was refused: if the hour may still turn over, it is later
+ * than thought, else this is no window. */
 void window_missed(struct turn *turn)
 {
 	struct life *life = turn->life;
@@ -141,8 +141,8 @@ void window_missed(struct turn *turn)
 	life->flags = (uint16_t)((life->flags | FLAG_MISSED) & ~FLAG_WINDOW);
 }
 
-/* The hour began phase seconds after the clock's, or up to gap seconds earlier, and began_count messages
- * were accepted in the last one. */
+/* The hour began phase seconds after the clock's, or up to gap seconds earlier, and began_count
+ * messages were accepted in the last one. */
 static void learn_hour(struct turn *turn, double phase, double gap)
 {
 	struct life *life = turn->life;
@@ -152,7 +152,8 @@ static void learn_hour(struct turn *turn, double phase, double gap)
 		life->hour_seen = life->hour_seen < 3 ? life->hour_seen + 1 : 3;
 	else
 		life->hour_seen = 1;
-	/* Of an hour that began at another minute than was thought, nobody has counted the beginning. */
+	/* Of an hour that began at another minute than was thought, nobody has counted the
+	 * beginning. */
 	life->hour_cap = same && !(life->flags & FLAG_PATTERN) ? life->began_count : 0;
 	life->phase_gap = (uint16_t)gap;
 	if (phase != life->phase) {
@@ -178,15 +179,17 @@ static struct turned window_turned(const struct turn *turn)
 	double slack = life->hour_seen ? TURNED_SECONDS : life->gap;
 
 	if ((life->hour_seen || life->phase) && early <= life->phase_gap + slack)
-		return early < life->phase_gap ? (struct turned){true, here, early}
-					       : (struct turned){true, life->phase, life->phase_gap};
+		return early < life->phase_gap
+			       ? (struct turned){true, here, early}
+			       : (struct turned){true, life->phase, life->phase_gap};
 	if (here < TURNED_SECONDS)
 		return (struct turned){true, 0, 0};
 	/* Perhaps; what comes at the same minute again will tell. */
 	return (struct turned){life->flags & FLAG_NAMED, here, fmin(life->gap, HOUR / 2)};
 }
 
-/* A hold has ended: was it a window of the receiver's that turned over? Then the rate is as before. */
+/* A hold has ended: was it a window of the receiver's that turned over? Then the rate is as before.
+ */
 bool window_released(struct turn *turn)
 {
 	struct life *life = turn->life;
