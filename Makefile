@@ -60,7 +60,7 @@ STRESS_SRC  := $(wildcard tests/stress_*.c)
 FUZZ_SRC    := $(wildcard tests/fuzz_*.c)
 BENCH_LIB   := $(wildcard bench/lib/*.c)
 BENCH_SRC   := $(wildcard bench/*.c)
-DATA        := $(wildcard sidecar/*.yaml)
+DATA        := $(wildcard sidecar/*.yaml sidecar/ctl/*.py)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 PROGRAMS := $(B)/tollgated $(B)/tollgate

@@ -19,3 +19,4 @@
 
 BUILTIN_FILE(config, "sidecar/builtin.yaml");
 BUILTIN_FILE(rules, "sidecar/rules.yaml");
+BUILTIN_FILE(import_kumomta, "sidecar/ctl/import_kumomta.py");

@@ -18,6 +18,7 @@
 	}
 
 BUILTIN_DECLARE(config) /* builtin.yaml */
+BUILTIN_DECLARE(import_kumomta) /* ctl/import_kumomta.py */
 BUILTIN_DECLARE(rules) /* rules.yaml */
 
 #endif

@@ -24,6 +24,7 @@ static const struct command {
 	{"classify", ctl_classify, "what a reply means: class, limit, and the rule that says so"},
 	{"connections", ctl_connections, "what the gate in the kernel has seen and done, flow by flow"},
 	{"destination", ctl_destination, "which destination a name or address belongs to, and why"},
+	{"import", ctl_import, "another program's limits and rules as a configuration"},
 	{"replay", ctl_replay, "what the rules would have done over a log"},
 	{"rules", ctl_rules, "print the built-in rules, or check a rule file"},
 	{"simulate", ctl_simulate, "how policies fare against models of receivers"},

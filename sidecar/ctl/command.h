@@ -14,6 +14,7 @@ int ctl_check(int argc, char **argv);
 int ctl_classify(int argc, char **argv);
 int ctl_connections(int argc, char **argv);
 int ctl_destination(int argc, char **argv);
+int ctl_import(int argc, char **argv);
 int ctl_replay(int argc, char **argv);
 int ctl_rules(int argc, char **argv);
 int ctl_simulate(int argc, char **argv);
