@@ -129,14 +129,6 @@ static void record_take(void *arg, const struct layout_record *record, uint32_t 
 	engine_record(s->engine, record, loop_now());
 }
 
-static void worker_last(void *arg, uint32_t worker)
-{
-	struct sidecar *s = arg;
-
-	while (drain_worker(s->segment, worker, DRAIN_MOST, loop_now(), record_take, s, &s->drained) == DRAIN_MOST)
-		;
-}
-
 static uint32_t rings_drain(struct sidecar *s)
 {
 	uint32_t count, taken = 0;
@@ -171,6 +163,21 @@ static void work(struct sidecar *s)
 	uint64_t now_ns = loop_now();
 
 	loop_timer_set(s->loop, s->work_timer, engine_work(s->engine, now_ns));
+}
+
+/* No more than a ring holds: somebody may go on moving the head of a slot that is not theirs. */
+static void worker_last(void *arg, uint32_t worker)
+{
+	struct sidecar *s = arg;
+	uint32_t left = s->segment->header.sizes.ring_records, taken = 0, before;
+
+	do {
+		before = taken;
+		taken += drain_worker(s->segment, worker, left - taken < DRAIN_MOST ? left - taken : DRAIN_MOST, loop_now(),
+				      record_take, s, &s->drained);
+	} while (taken != before && taken < left);
+	if (taken)
+		work(s);
 }
 
 static bool before_sleep(void *arg)

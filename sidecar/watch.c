@@ -14,6 +14,7 @@
 
 #include "shm/lease.h"
 #include "shm/tg.h"
+#include "sidecar/drain.h"
 #include "sidecar/log.h"
 
 struct watched {
@@ -147,6 +148,9 @@ uint32_t watch_scan(struct watch_list *list)
 		if (owner == watched->owner) {
 			if (owner)
 				list->active[list->count++] = i;
+			/* It came and left between two looks; what it wrote is there all the same. */
+			else if (drain_waiting(s, i))
+				list->last(list->arg, i);
 			continue;
 		}
 		/* Left in order, or written over; what it held was returned, or is cleared below. */

@@ -10,15 +10,15 @@
 
 struct watch_list;
 
-/* last: called before a slot is cleared, so that what stands on its ring can still be drained. */
+/* last: what stands on a slot's ring is to be drained now: its owner is gone, or was never seen. */
 typedef void watch_last(void *arg, uint32_t worker);
 
 int watch_create(struct segment *segment, struct loop *loop, watch_last *last, void *arg,
 		 struct watch_list **ret);
 void watch_free(struct watch_list *list);
 
-/* Looks through the registry: new owners are watched, dead ones cleared at once. Returns how many
- * workers there are. */
+/* Looks through the registry: new owners are watched, dead ones cleared at once, the rings of those that
+ * left before they were seen drained. Returns how many workers there are. */
 uint32_t watch_scan(struct watch_list *list);
 
 /* The slots in use, as of the last scan. */
