@@ -365,6 +365,7 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 		return;
 	control_ask(e, slot, now_ns, &after, &bounds);
 	engine_publish(e, slot, now_ns);
+	engine_pool_phase(e, slot, after.phase, now_ns);
 	change_log(e, slot, before.phase, &after, c);
 }
 
@@ -427,6 +428,9 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 	flow->delivered = delivered;
 	flow->deferred = deferred;
+	if (more || less)
+		flow->seen_ns = now_ns;
+	pool_pace_count(&flow->pace, more <= UINT32_MAX ? (uint32_t)more : 0, now_ns);
 	if (more > 0 && more <= UINT32_MAX)
 		engine_rules_attempts(e, slot, (uint32_t)more, now_ns);
 	if (!(e->configured[slot].flags & FLOW_ADAPT))
@@ -435,6 +439,12 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (control_tick(&flow->control, &bounds, more <= UINT32_MAX ? (uint32_t)more : 0,
 			 less <= UINT32_MAX ? (uint32_t)less : 0, now_ns))
 		engine_publish(e, slot, now_ns);
+	if (flow->trouble_ns) {
+		struct control_limits control;
+
+		control_ask(e, slot, now_ns, &control, &bounds);
+		engine_pool_phase(e, slot, control.phase, now_ns);
+	}
 }
 
 static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -472,6 +482,7 @@ void engine_second(struct engine *e, uint64_t now_ns)
 			flow_tick(e, slot, now_ns);
 	}
 	e->totals.mended += segment_sweep_gauges(e->segment);
+	engine_pools_look(e, now_ns);
 }
 
 /* ---- the operator -------------------------------------------------------------------------------- */
@@ -555,6 +566,7 @@ void engine_free(struct engine *e)
 	free(e->configured);
 	free(e->parents);
 	free(e->slots);
+	free(e->pools);
 	free(e);
 }
 

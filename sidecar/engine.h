@@ -12,6 +12,7 @@
 #include "sidecar/classify.h"
 #include "sidecar/config.h"
 #include "sidecar/effective.h"
+#include "sidecar/pool_trouble.h"
 #include "sidecar/rule.h"
 #include "sidecar/rule_alert.h"
 #include "sidecar/segment.h"
@@ -41,6 +42,9 @@ struct engine_flow {
 	uint32_t said_next; /* where the next reply goes */
 	struct control_state control;
 	uint64_t delivered, deferred; /* of the totals, as of the last tick */
+	uint64_t seen_ns;	      /* when counts last moved; 0: never */
+	uint64_t trouble_ns;	      /* when it was last held that had been well; 0: it is well */
+	struct pool_pace pace;
 	uint64_t step_back_ns;	      /* when a rule last asked warm-up to step back; 0: never */
 	struct effect effects[EFFECTS];
 	struct engine_said said[ENGINE_SAID];

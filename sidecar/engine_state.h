@@ -24,6 +24,8 @@ struct engine {
 	uint32_t count, room;
 	uint32_t refill; /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	 /* the next of slots to be looked at for its counts */
+	struct pool_watch *pools; /* engine_pool.c's */
+	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
 	struct engine_totals totals;
 };
@@ -38,5 +40,9 @@ void engine_publish(struct engine *engine, uint32_t slot, uint64_t now_ns);
 void engine_rules_reply(struct engine *engine, const struct layout_record *record, const struct classification *class,
 			unsigned enhanced, uint64_t now_ns);
 void engine_rules_attempts(struct engine *engine, uint32_t slot, uint32_t attempts, uint64_t now_ns);
+
+/* A flow's phase, whenever it may have changed; and what is to be done about pools, now and then. */
+void engine_pool_phase(struct engine *engine, uint32_t slot, enum control_phase phase, uint64_t now_ns);
+void engine_pools_look(struct engine *engine, uint64_t now_ns);
 
 #endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine and pools: when a flow gets into trouble its pool is watched at that destination.
+ *
+ * A pair (pool, destination) is looked at every few seconds while it is watched, by going through the
+ * pool's sources; it is forgotten when it has been quiet for a while.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "sidecar/engine_state.h"
+#include "sidecar/log.h"
+
+#define SECOND_NS    UINT64_C(1000000000)
+#define LOOK_NS	     (5 * SECOND_NS)
+#define FORGET_NS    (600 * SECOND_NS)
+#define ACTIVE_NS    (3600 * SECOND_NS)
+#define EFFECT_WORDS "pool-trouble"
+
+struct pool_watch {
+	char pool[64];
+	uint32_t destination; /* slot */
+	struct pool_trouble state;
+	uint64_t look_ns;
+	uint64_t quiet_ns; /* since when it has been quiet */
+};
+
+static void watch_add(struct engine *e, const char *pool, uint32_t destination, uint64_t now_ns)
+{
+	struct pool_watch *watch;
+
+	if (strlen(pool) >= sizeof(watch->pool))
+		return;
+	for (uint32_t i = 0; i < e->pool_count; i++)
+		if (e->pools[i].destination == destination && strcmp(e->pools[i].pool, pool) == 0)
+			return;
+	if (e->pool_count == e->pool_room) {
+		uint32_t room = e->pool_room ? e->pool_room * 2 : 16;
+		struct pool_watch *more = realloc(e->pools, room * sizeof(*more));
+
+		if (more == NULL)
+			return;
+		e->pools = more;
+		e->pool_room = room;
+	}
+	watch = &e->pools[e->pool_count++];
+	*watch = (struct pool_watch){.destination = destination, .look_ns = now_ns + LOOK_NS, .quiet_ns = now_ns};
+	strcpy(watch->pool, pool);
+}
+
+static bool in_trouble(enum control_phase phase)
+{
+	return phase == CONTROL_HELD || phase == CONTROL_PROBING;
+}
+
+void engine_pool_phase(struct engine *e, uint32_t slot, enum control_phase phase, uint64_t now_ns)
+{
+	struct engine_flow *flow = engine_flow_of(e, slot);
+	const struct segment_slot *known = &e->segment->slots[slot];
+	const struct config_pool *pool;
+
+	if (phase == CONTROL_OPEN || phase == CONTROL_SLOWED)
+		flow->trouble_ns = 0;
+	if (!in_trouble(phase) || flow->trouble_ns)
+		return;
+	flow->trouble_ns = now_ns;
+	pool = config_pool_of(e->config, known->address);
+	if (pool)
+		watch_add(e, pool->name, known->destination, now_ns);
+}
+
+/* The flow of a source of the pool to the watched destination, or LAYOUT_NONE. */
+static uint32_t flow_at(const struct engine *e, const struct pool_watch *watch, const struct destination_pool *pool,
+			uint32_t i)
+{
+	uint8_t address[16];
+	struct hash_key key;
+	uint32_t slot;
+
+	if (destination_pool_source(e->config->table, e->config->table_length, pool, i, address) != 0)
+		return LAYOUT_NONE;
+	key = hash_flow(address, e->segment->slots[watch->destination].key, e->segment->header.seed);
+	slot = segment_find(e->segment, &key, false);
+	return slot != LAYOUT_NONE && e->segment->slots[slot].kind == SEGMENT_FLOW ? slot : LAYOUT_NONE;
+}
+
+static enum control_phase phase_of(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct control_limits control = {.phase = CONTROL_OPEN};
+	struct control_bounds bounds;
+	struct effective effective;
+
+	if (e->configured[slot].flags & FLOW_ADAPT)
+		engine_effective(e, slot, now_ns, &effective, &control, &bounds);
+	return control.phase;
+}
+
+static void flow_freeze(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct engine_flow *flow = engine_flow_of(e, slot);
+	struct effect effect = {
+		.kind = EFFECT_INTERVAL,
+		.value = pool_pace_interval(&flow->pace, e->configured[slot].start_interval_ns),
+		.from_ns = now_ns,
+		.until_ns = now_ns + 3 * LOOK_NS,
+		.name = EFFECT_WORDS,
+		.why = "most of its pool is refused there: it keeps to what it sent before",
+	};
+
+	/* What it was when the trouble began holds; its pace since then was already bounded by it. */
+	for (int i = 0; i < EFFECTS; i++)
+		if (flow->effects[i].kind == EFFECT_INTERVAL && strcmp(flow->effects[i].name, EFFECT_WORDS) == 0 &&
+		    flow->effects[i].until_ns > now_ns) {
+			flow->effects[i].until_ns = effect.until_ns;
+			engine_publish(e, slot, now_ns);
+			return;
+		}
+	effect_add(flow->effects, &effect, now_ns);
+	engine_publish(e, slot, now_ns);
+}
+
+static void pool_count(struct engine *e, const struct pool_watch *watch, const struct destination_pool *pool,
+		       uint64_t now_ns, struct pool_counts *ret)
+{
+	*ret = (struct pool_counts){0, 0};
+	for (uint32_t i = 0; i < pool->count; i++) {
+		uint32_t slot = flow_at(e, watch, pool, i);
+		const struct engine_flow *flow;
+
+		if (slot == LAYOUT_NONE)
+			continue;
+		flow = engine_flow_of(e, slot);
+		if (flow->seen_ns == 0 || now_ns - flow->seen_ns > ACTIVE_NS)
+			continue;
+		ret->active++;
+		ret->troubled += flow->trouble_ns && now_ns - flow->trouble_ns >= POOL_TROUBLE_LASTS_NS &&
+				 in_trouble(phase_of(e, slot, now_ns));
+	}
+}
+
+static void watch_look(struct engine *e, struct pool_watch *watch, uint64_t now_ns)
+{
+	char destination[DESTINATION_NAME_MAX + 1];
+	struct destination_pool pool;
+	struct pool_counts counts;
+	enum pool_judgement judgement;
+
+	if (destination_pool(e->config->table, e->config->table_length, watch->pool, &pool) != 0)
+		pool.count = 0;
+	pool_count(e, watch, &pool, now_ns, &counts);
+	judgement = pool_trouble_judge(&watch->state, &counts, now_ns);
+	engine_destination(e, watch->destination, destination, sizeof(destination));
+	if (judgement == POOL_BEGINS)
+		log_warning("pool-trouble",
+			    "%u of %u IPs of pool %s are refused by %s at once: the receiver's doing or the pool's, not "
+			    "one IP's; the others keep to what they sent before",
+			    counts.troubled, counts.active, watch->pool, destination);
+	if (judgement == POOL_ENDS)
+		log_notice("pool-trouble", "pool %s is taken by %s again: %u of %u IPs are still refused", watch->pool,
+			   destination, counts.troubled, counts.active);
+	if (judgement != POOL_QUIET)
+		watch->quiet_ns = now_ns;
+	for (uint32_t i = 0; i < pool.count && (judgement == POOL_BEGINS || judgement == POOL_STANDS); i++) {
+		uint32_t slot = flow_at(e, watch, &pool, i);
+
+		if (slot != LAYOUT_NONE && !in_trouble(phase_of(e, slot, now_ns)))
+			flow_freeze(e, slot, now_ns);
+	}
+}
+
+void engine_pools_look(struct engine *e, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < e->pool_count;) {
+		struct pool_watch *watch = &e->pools[i];
+
+		if (now_ns >= watch->look_ns) {
+			watch->look_ns = now_ns + LOOK_NS;
+			watch_look(e, watch, now_ns);
+		}
+		if (now_ns - watch->quiet_ns > FORGET_NS)
+			*watch = e->pools[--e->pool_count];
+		else
+			i++;
+	}
+}

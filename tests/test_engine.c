@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine over a segment of its own, under a clock of its own.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sidecar/engine.h"
+#include "sidecar/generation.h"
+
+#define SECOND UINT64_C(1000000000)
+#define BEGIN  (86400 * SECOND)
+
+static struct world {
+	char path[64], file[96];
+	struct segment *segment;
+	struct engine *engine;
+	struct generation generation;
+	uint64_t now;
+	uint32_t alerts;
+} world;
+
+static const char configuration[] = "pools:\n"
+				    "  - {name: shared, sources: [192.0.2.1-192.0.2.4]}\n"
+				    "destinations:\n"
+				    "  - {name: example, domains: [example.com], limits: {rate: 600/min, burst: 20}}\n"
+				    "rules:\n"
+				    "  - name: shut\n"
+				    "    match: {class: [blocklist], destination: [example]}\n"
+				    "    trigger: 2/hr\n"
+				    "    action: {hold: 30m, hold_max: 2h, alert: {}}\n"
+				    "  - name: less\n"
+				    "    match: {code: [452]}\n"
+				    "    action: {scale: '0.5', connections: 1, for: 20m}\n";
+
+static void alert(void *arg, const struct rule *rule, const struct rule_plan *plan,
+		  const struct rule_alert_about *about)
+{
+	world.alerts++;
+}
+
+static void setup(void)
+{
+	char reason[SEGMENT_REASON];
+	struct segment_options options = {
+		.path = world.path,
+		.owner = -1,
+		.group = -1,
+		.engine_bytes = sizeof(struct engine_flow),
+		.reserve_longest_ns = 60 * SECOND,
+		.sizes = {.flows = 256, .workers = 4, .ring_records = 16, .minutes = 10, .leases = 8, .names_bytes = 1 << 20},
+	};
+	FILE *file;
+
+	snprintf(world.path, sizeof(world.path), "/dev/shm/tollgate-engine-%d", (int)getpid());
+	snprintf(world.file, sizeof(world.file), "%s.yaml", world.path);
+	file = fopen(world.file, "w");
+	cr_assert(file != NULL);
+	fputs(configuration, file);
+	fclose(file);
+	cr_assert_eq(segment_open(&options, &world.segment, reason), 0, "%s", reason);
+	cr_assert_eq(generation_load(world.file, &world.generation), 0);
+	cr_assert_eq(engine_create(world.segment, &world.engine), 0);
+	engine_on_alert(world.engine, alert, NULL);
+	engine_wall_offset(world.engine, 0);
+	world.now = BEGIN;
+	cr_assert_eq(engine_configure(world.engine, world.generation.config, world.generation.classifier,
+				      world.generation.rules, world.now),
+		     0);
+	while (engine_work(world.engine, world.now) <= world.now)
+		;
+}
+
+static void teardown(void)
+{
+	engine_free(world.engine);
+	generation_free(&world.generation);
+	segment_close(world.segment, true);
+	unlink(world.file);
+}
+
+TestSuite(engine, .init = setup, .fini = teardown);
+
+static uint32_t flow(unsigned last)
+{
+	uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, (uint8_t)last};
+	uint32_t slot = engine_claim(world.engine, address, "example", world.now);
+
+	cr_assert_neq(slot, LAYOUT_NONE);
+	return slot;
+}
+
+static void reply(uint32_t slot, const char *text)
+{
+	struct tg_reply parsed = {0};
+	struct layout_record record = {.kind = LAYOUT_RECORD_REPLY, .slot = slot, .n = 1, .traffic = TG_BULK,
+				       .replied_ns = world.now, .admitted_ns = world.now, .place = 1};
+
+	cr_assert_eq(tg_reply_parse(text, strlen(text), &parsed), 0);
+	record.code = parsed.code;
+	memcpy(record.enhanced, parsed.enhanced, sizeof(record.enhanced));
+	record.length = record.whole = (uint16_t)strlen(text);
+	memcpy(record.text, text, record.length);
+	if (parsed.code >= 300)
+		atomic_fetch_add(&world.segment->view.counters_more[slot].deferred, 1);
+	engine_record(world.engine, &record, world.now);
+}
+
+static void pass(unsigned seconds)
+{
+	while (seconds-- > 0) {
+		world.now += SECOND;
+		for (int i = 0; i < 10 && engine_work(world.engine, world.now) <= world.now; i++)
+			;
+		engine_second(world.engine, world.now);
+	}
+}
+
+static struct effective inforce(uint32_t slot)
+{
+	struct control_limits control;
+	struct control_bounds bounds;
+	struct effective effective;
+
+	cr_assert_eq(engine_effective(world.engine, slot, world.now, &effective, &control, &bounds), 0);
+	return effective;
+}
+
+#define REFUSED "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation. (S775)"
+#define LISTED	"550 5.7.1 Service unavailable; client host [192.0.2.1] blocked using zen.spamhaus.org"
+
+Test(engine, a_reputation_reply_holds_its_flow_alone)
+{
+	uint32_t one = flow(1), two = flow(2);
+
+	reply(one, REFUSED);
+	cr_expect_gt(inforce(one).limits.hold_until_ns, world.now);
+	cr_expect_eq(inforce(one).hold_by, BY_CONTROL);
+	cr_expect_eq(inforce(two).limits.hold_until_ns, 0);
+	cr_expect_eq(atomic_load(&world.segment->limits[one].hold_until_ns), inforce(one).limits.hold_until_ns,
+		     "what is worked out is what is published");
+}
+
+Test(engine, a_rule_acts_at_its_threshold_and_says_so)
+{
+	uint32_t one = flow(1);
+
+	reply(one, LISTED);
+	cr_expect_neq(inforce(one).hold_by, BY_RULE, "one is below 2/hr");
+	world.now += 60 * SECOND;
+	reply(one, LISTED);
+	cr_expect_eq(inforce(one).hold_by, BY_RULE);
+	cr_expect_eq(inforce(one).limits.hold_until_ns, world.now + 1800 * SECOND);
+	cr_expect_str_eq(engine_flow_of(world.engine, one)->effects[inforce(one).hold_effect].name, "shut");
+	cr_expect_eq(world.alerts, 1);
+	cr_expect_eq(engine_release(world.engine, one, world.now), 0);
+	cr_expect_leq(inforce(one).limits.hold_until_ns, world.now);
+}
+
+Test(engine, a_scaled_rate_and_a_cap_stand_for_their_time)
+{
+	uint32_t one = flow(1);
+	uint64_t before = inforce(one).limits.interval_ns;
+
+	reply(one, "452 4.3.1 Insufficient system storage");
+	cr_expect_eq(inforce(one).rate_by, BY_RULE);
+	cr_expect_eq(inforce(one).limits.interval_ns, before * 2);
+	cr_expect_eq(inforce(one).limits.connections[TG_BULK], 1);
+	world.now += 1201 * SECOND;
+	cr_expect_neq(inforce(one).rate_by, BY_RULE);
+	cr_expect_neq(inforce(one).limits.connections[TG_BULK], 1);
+}
+
+Test(engine, most_of_a_pool_in_trouble_does_not_move_the_flood_to_the_last_healthy_one)
+{
+	uint32_t flows[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		flows[i] = flow(i + 1);
+	for (unsigned minute = 0; minute < 3; minute++) {
+		for (unsigned i = 0; i < 4; i++)
+			atomic_fetch_add(&world.segment->view.counters_more[flows[i]].delivered, 30);
+		pass(60);
+	}
+	cr_expect_neq(inforce(flows[3]).rate_by, BY_RULE);
+	for (unsigned second = 0; second < 60; second++) {
+		for (unsigned i = 0; i < 3; i++)
+			if (second == 0 || inforce(flows[i]).limits.hold_until_ns <= world.now)
+				reply(flows[i], REFUSED);
+		pass(1);
+	}
+	cr_expect_eq(inforce(flows[3]).rate_by, BY_RULE);
+	cr_expect_str_eq(engine_flow_of(world.engine, flows[3])->effects[inforce(flows[3]).rate_effect].name, "pool-trouble");
+	/* Thirty a minute before, a tenth more now, less what has faded since. */
+	cr_expect_geq(inforce(flows[3]).limits.interval_ns, 60 * SECOND / 33);
+	cr_expect_leq(inforce(flows[3]).limits.interval_ns, 60 * SECOND / 20);
+	for (unsigned i = 0; i < 3; i++)
+		engine_release(world.engine, flows[i], world.now);
+	pass(30);
+	cr_expect_neq(inforce(flows[3]).rate_by, BY_RULE, "it ends when the pool is well");
+}
+
+Test(engine, what_was_learned_survives_the_engine)
+{
+	uint32_t one = flow(1);
+	uint64_t until;
+
+	reply(one, REFUSED);
+	until = inforce(one).limits.hold_until_ns;
+	engine_free(world.engine);
+	cr_assert_eq(engine_create(world.segment, &world.engine), 0);
+	engine_wall_offset(world.engine, 0);
+	cr_assert_eq(engine_configure(world.engine, world.generation.config, world.generation.classifier,
+				      world.generation.rules, world.now),
+		     0);
+	while (engine_work(world.engine, world.now) <= world.now)
+		;
+	cr_expect_eq(inforce(one).limits.hold_until_ns, until);
+	cr_expect_eq(engine_reset(world.engine, one, world.now), 0);
+	cr_expect_eq(inforce(one).limits.hold_until_ns, 0);
+}
