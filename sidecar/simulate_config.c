@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The sidecar's own way of loading a configuration, and a scratch to classify with.
+ */
 #include "sidecar/simulate_config.h"
 
 #include <errno.h>

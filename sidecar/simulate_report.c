@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Tables and JSON lines. simulate_plot.c draws, simulate_summary.c sums up.
+ */
 #include "sidecar/simulate_report.h"
 
 #include <math.h>
