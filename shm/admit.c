@@ -74,8 +74,7 @@ uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special)
 	return now_ns;
 }
 
-/* What the clock's slow path said instead of a decision. */
-static struct tg_verdict verdict_special(enum tg_reason special, uint64_t now_ns)
+struct tg_verdict tg_special(enum tg_reason special, uint64_t now_ns)
 {
 	struct tg_verdict verdict = {.at_ns = now_ns};
 
@@ -121,7 +120,7 @@ static __attribute__((noinline)) struct tg_verdict admit_slow(struct tg *tg, con
 	struct tg_verdict verdict;
 
 	if (__builtin_expect(special != TG_ADMITTED, 0))
-		return tg_settle(tg, worker, verdict_special(special, now_ns));
+		return tg_settle(tg, worker, tg_special(special, now_ns));
 	verdict = decide_admit(&tg->view, flow, traffic, n, now_ns);
 	if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
 		return admit_counted(worker, verdict);
@@ -229,7 +228,7 @@ static void batch_decide(struct tg *tg, const struct tg_request *requests, struc
 	now_ns = clock_now(tg, &special);
 	for (size_t i = 0; i < count; i++) {
 		if (__builtin_expect(special != TG_ADMITTED, 0)) {
-			verdicts[i] = tg_settle(tg, worker, verdict_special(special, now_ns));
+			verdicts[i] = tg_settle(tg, worker, tg_special(special, now_ns));
 			continue;
 		}
 		verdicts[i] = decide_admit(&tg->view, &flows[i], (enum tg_class)requests[i].traffic,
@@ -259,7 +258,7 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 	struct tg_verdict verdict;
 
 	if (special != TG_ADMITTED) {
-		verdict = verdict_special(special, now_ns);
+		verdict = tg_special(special, now_ns);
 		taken.n = 0; /* nothing was charged: nothing is to be given back */
 	} else
 		verdict = decide_reserve(&tg->view, flow, traffic, n, now_ns,
@@ -279,7 +278,7 @@ struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservat
 	uint64_t now_ns = clock_now(tg, &special);
 
 	if (special != TG_ADMITTED)
-		return tg_settle(tg, worker, verdict_special(special, now_ns));
+		return tg_settle(tg, worker, tg_special(special, now_ns));
 	return tg_settle(tg, worker,
 			 decide_redeem(&tg->view, &reservation->flow, (enum tg_class)reservation->traffic,
 				       reservation->n, now_ns));

@@ -227,7 +227,7 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 	struct layout_worker *worker = tg_worker(tg);
 	enum tg_reason special = TG_ADMITTED;
 	uint64_t now_ns = clock_now(tg, &special);
-	struct tg_verdict verdict = {.at_ns = now_ns, .reason = special};
+	struct tg_verdict verdict = tg_special(special, now_ns);
 	struct tg_lease lease = {.flow = *flow};
 	uint32_t cap;
 

@@ -106,6 +106,9 @@ struct tg_verdict tg_settle(struct tg *tg, struct layout_worker *worker, struct 
  * TG_REFUSED_LOST, or TG_REASONS (admit whatever the limits say: on_sidecar_loss is "open"). */
 uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special);
 
+/* The verdict that is given instead of a decision. */
+struct tg_verdict tg_special(enum tg_reason special, uint64_t now_ns);
+
 static inline uint64_t clock_now(const struct tg *tg, enum tg_reason *ret_special)
 {
 	uint64_t now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
