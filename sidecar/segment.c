@@ -24,6 +24,12 @@
 
 #include "sidecar/segment_file.h"
 
+static void give_reason(const struct segment_options *options, char *reason)
+{
+	snprintf(reason, SEGMENT_REASON, "%s: cannot give it to uid %lld, group %lld: %s", options->path,
+		 (long long)options->owner, (long long)options->group, strerror(errno));
+}
+
 static int folder_open(const struct segment_options *options, char *reason)
 {
 	mode_t mode = options->group >= 0 ? 0750 : 0700;
@@ -39,12 +45,6 @@ static int folder_open(const struct segment_options *options, char *reason)
 		if (folder >= 0)
 			close(folder);
 		return error;
-	}
-	if (made && segment_give(folder, options) != 0) {
-		snprintf(reason, SEGMENT_REASON, "%s: cannot give it to uid %lld, group %lld: %s", options->path,
-			 (long long)options->owner, (long long)options->group, strerror(errno));
-		close(folder);
-		return -EPERM;
 	}
 	if ((!made && st.st_uid != geteuid() && (int64_t)st.st_uid != options->owner) || (st.st_mode & S_IWOTH)) {
 		snprintf(reason, SEGMENT_REASON, "%s belongs to uid %u or is writable for all", options->path, st.st_uid);
@@ -62,7 +62,11 @@ static int folder_open(const struct segment_options *options, char *reason)
 		close(folder);
 		return -EAGAIN;
 	}
-	fchmod(folder, mode);
+	if (segment_give(folder, options) != 0 || fchmod(folder, mode) != 0) {
+		give_reason(options, reason);
+		close(folder);
+		return -EPERM;
+	}
 	return folder;
 }
 
@@ -85,13 +89,14 @@ static int wake_make(const struct segment *s, const struct segment_options *opti
 	return 0;
 }
 
+/* Workers hold the owner in the headers against the files': another one needs new files. */
 static bool sizes_fit(const struct segment *s, const struct segment_options *options)
 {
 	struct layout_sizes wanted = options->sizes;
 
 	wanted.slots = layout_slots(wanted.flows);
 	wanted.reserved = 0;
-	return memcmp(&s->header.sizes, &wanted, sizeof(wanted)) == 0 &&
+	return memcmp(&s->header.sizes, &wanted, sizeof(wanted)) == 0 && s->header.owner == segment_owner(options) &&
 	       s->header.reserve_longest_ns == options->reserve_longest_ns &&
 	       s->engine_bytes == options->engine_bytes;
 }
@@ -191,6 +196,12 @@ static int open_any(struct segment *s, const struct segment_options *options, ch
 	if (sizes_fit(&old, options) && atomic_load(&old.live->state) != LAYOUT_RETIRED) {
 		*s = old;
 		s->adopted = true;
+		/* The group may be another one now. */
+		for (int file = 0; file < LAYOUT_FILES; file++)
+			if (segment_give(s->fds[file], options) != 0) {
+				give_reason(options, reason);
+				return -EPERM;
+			}
 		return 0;
 	}
 	error = replace(s, &old, options, reason);

@@ -222,6 +222,11 @@ void segment_unmap(struct segment *s)
 	}
 }
 
+uint32_t segment_owner(const struct segment_options *options)
+{
+	return options->owner >= 0 && geteuid() == 0 ? (uint32_t)options->owner : geteuid();
+}
+
 int segment_give(int fd, const struct segment_options *options)
 {
 	uid_t owner = options->owner >= 0 && geteuid() == 0 ? (uid_t)options->owner : (uid_t)-1;
@@ -277,7 +282,7 @@ int segment_make(struct segment *s, const struct segment_options *options, const
 		.magic = LAYOUT_MAGIC,
 		.byte_order = LAYOUT_BYTE_ORDER,
 		.version = LAYOUT_VERSION,
-		.owner = options->owner >= 0 && geteuid() == 0 ? (uint32_t)options->owner : geteuid(),
+		.owner = segment_owner(options),
 		.reserve_longest_ns = options->reserve_longest_ns,
 		.sizes = options->sizes,
 	};

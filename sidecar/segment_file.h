@@ -30,6 +30,9 @@ struct segment_control_offsets segment_control_offsets(const struct layout_sizes
 int segment_map(struct segment *segment, const char *suffix, char *reason);
 void segment_unmap(struct segment *segment);
 
+/* The uid that the options make the owner of the files. */
+uint32_t segment_owner(const struct segment_options *options);
+
 /* Gives a file or folder to the owner and group of the options. 0 or -1 with errno. */
 int segment_give(int fd, const struct segment_options *options);
 

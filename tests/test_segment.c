@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "shm/lease.h"
+#include "sidecar/segment_file.h"
 #include "tests/segment_fixture.h"
 
 #define BURST 10
@@ -79,6 +80,30 @@ Test(segment, is_made_for_its_owner_and_group)
 	cr_expect_eq(st.st_mode & 0777, 0700);
 	fixture_end(&f);
 	cr_expect_eq(stat(f.path, &st), -1, "and taken away");
+}
+
+Test(segment, is_given_to_the_owner_and_group_of_each_start)
+{
+	struct fixture f;
+	struct stat st;
+
+	if (geteuid() != 0)
+		cr_skip_test("needs root to give files away");
+	fixture_open(&f);
+	segment_close(f.segment, false);
+	f.options.group = 1;
+	fixture_reopen(&f);
+	cr_expect(f.segment->adopted);
+	for (int file = 0; file < LAYOUT_FILES; file++)
+		cr_expect(fstat(f.segment->fds[file], &st) == 0 && st.st_gid == 1, "%s", segment_file_names[file]);
+	cr_expect(stat(f.path, &st) == 0 && st.st_gid == 1 && (st.st_mode & 0777) == 0750, "workers can come in");
+	segment_close(f.segment, false);
+	f.options.owner = 1;
+	fixture_reopen(&f);
+	cr_expect(f.segment->replaced, "the owner stands in the headers");
+	cr_expect_eq(f.segment->header.owner, 1);
+	cr_expect(stat(f.path, &st) == 0 && st.st_uid == 1);
+	fixture_end(&f);
 }
 
 Test(segment, touches_only_the_memory_it_uses)
