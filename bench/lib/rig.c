@@ -79,6 +79,11 @@ static int rig_parents(struct rig *rig)
 
 int rig_open(struct rig *rig, uint32_t flows, enum tg_clock clock)
 {
+	return rig_open_ring(rig, flows, clock, 1024);
+}
+
+int rig_open_ring(struct rig *rig, uint32_t flows, enum tg_clock clock, uint32_t ring_records)
+{
 	struct tg_options attach = {
 		.size = sizeof(attach), .segment = rig->path, .owner = -1, .clock = clock};
 	struct segment_options options = {
@@ -87,7 +92,7 @@ int rig_open(struct rig *rig, uint32_t flows, enum tg_clock clock)
 		.engine_bytes = 8,
 		.reserve_longest_ns = 60 * SECOND_NS,
 		.sizes = {.workers = 64,
-			  .ring_records = 1024,
+			  .ring_records = ring_records,
 			  .minutes = 60,
 			  .leases = 256,
 			  .names_bytes = 65536}

@@ -29,6 +29,9 @@ struct rig_limits {
 /* Makes a segment in /dev/shm for at least that many flows, and attaches to it. 0 or -errno, why is
  * printed. Its clock scale holds for an hour. */
 int rig_open(struct rig *rig, uint32_t flows, enum tg_clock clock);
+
+/* The same with rings of that many records (a power of two). */
+int rig_open_ring(struct rig *rig, uint32_t flows, enum tg_clock clock, uint32_t ring_records);
 void rig_close(struct rig *rig);
 
 void rig_fill(struct rig *rig, uint32_t slot, const struct rig_limits *limits);

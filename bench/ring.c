@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ring: what it costs to tell the sidecar, and how soon it acts.
+ *
+ *   ring [--json] [--quick] [CASE…]
+ *
+ * Prints a line a case, {"case", "ns", "p50_us", "p99_us"}, each figure the median of 5 runs:
+ *
+ *   one_producer    ns an event: tg_report of a deferral with its text, into the hands of a
+ * consumer in three_producers another process that empties the rings every 200 us, as the sidecar
+ * does in the steady state; from the first report to the last record taken. "wakes" counts
+ * doorbells rung. wake            from tg_report to the record taken by a real tollgated that slept
+ *   react           from tg_report of a deferral to a worker in another process being refused by
+ * what the real tollgated made of it
+ *
+ * A figure that a case does not have is null.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/lib/daemon.h"
+#include "bench/lib/measure.h"
+#include "bench/lib/now.h"
+#include "bench/lib/rig.h"
+#include "shm/gcra.h"
+#include "shm/tg.h"
+#include "sidecar/drain.h"
+
+#define RUNS	     5
+#define PRODUCERS    3
+#define RING_RECORDS 65536
+#define DRAIN_US     200
+#define REPLY                                                                                  \
+	"451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP " \
+	"reputation. For e-mail delivery information, see https://postmaster.live.com (S775)"
+
+/* Every source sends a lot at once, and the first word of trouble holds it. */
+#define CONFIGURATION                                                                         \
+	"builtin: false\n"                                                                    \
+	"limits: {rate: 60000000/min, burst: 4000000}\n"                                      \
+	"rules:\n"                                                                            \
+	"  - {name: hold-at-once, match: {class: [reputation]}, trigger: immediate, action: " \
+	"{hold: 1h}}\n"
+
+struct bench {
+	bool json, quick, failed;
+	char **only;
+	int only_count;
+};
+
+struct figures {
+	double ns, p50_us, p99_us, wakes; /* below 0: none */
+};
+
+/* What the processes of a measurement share. */
+struct shared {
+	_Atomic uint32_t ready, go, done, finished;
+	_Atomic uint64_t begin_ns[PRODUCERS], refused_ns;
+	_Atomic uint32_t sample;
+	_Atomic uint32_t answered;
+};
+
+static struct shared *shared_new(void)
+{
+	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return shared == MAP_FAILED ? NULL : shared;
+}
+
+static void figure_print(const char *name, double value, const char *form)
+{
+	printf(", \"%s\": ", name);
+	if (value < 0)
+		printf("null");
+	else
+		printf(form, value);
+}
+
+static void figures_print(const struct bench *bench, const char *name, const struct figures *f)
+{
+	if (bench->json) {
+		printf("{\"case\": \"%s\"", name);
+		figure_print("ns", f->ns, "%.1f");
+		figure_print("p50_us", f->p50_us, "%.1f");
+		figure_print("p99_us", f->p99_us, "%.1f");
+		if (f->wakes >= 0)
+			figure_print("wakes", f->wakes, "%.0f");
+		printf("}\n");
+	} else if (f->ns >= 0) {
+		printf("%-18s %8.1f ns an event, %.0f wake-ups\n", name, f->ns, f->wakes);
+	} else {
+		printf("%-18s p50 %8.1f us  p99 %8.1f us\n", name, f->p50_us, f->p99_us);
+	}
+	fflush(stdout);
+}
+
+/* ---- producers and a consumer -------------------------------------------------------------------
+ */
+
+static struct tg_reply reply_make(void)
+{
+	struct tg_reply reply = {.place = 1, .traffic = TG_BULK, .n = 1};
+
+	tg_reply_parse(REPLY, strlen(REPLY), &reply);
+	return reply;
+}
+
+/* A producer that is far ahead of the consumer waits, as real mail would make it: nothing may be
+ * lost. */
+static void producer_wait(const struct layout_worker *worker)
+{
+	while (atomic_load(&worker->head) - atomic_load(&worker->tail) > RING_RECORDS / 2)
+		usleep(50);
+}
+
+static void producer_run(struct rig *rig, struct shared *shared, uint32_t i, uint64_t events)
+{
+	struct tg_reply reply = reply_make();
+	struct layout_worker *worker;
+	struct tg_flow flow;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	measure_pin(i);
+	worker = tg_worker(rig->tg);
+	rig_flow(rig, i * (rig->source_count + 1), &flow);
+	atomic_fetch_add(&shared->ready, 1);
+	while (!atomic_load(&shared->go))
+		usleep(100);
+	atomic_store(&shared->begin_ns[i], now_monotonic());
+	for (uint64_t done = 0; done < events; done++) {
+		if (done % 4096 == 0)
+			producer_wait(worker);
+		tg_report(rig->tg, &flow, &reply);
+	}
+	atomic_fetch_add(&shared->done, 1);
+	while (!atomic_load(&shared->finished))
+		usleep(100); /* its ring is freed when it ends */
+	_exit(0);
+}
+
+struct taken {
+	uint64_t records, replies;
+};
+
+static void on_record(void *arg, const struct layout_record *record, uint32_t worker)
+{
+	struct taken *taken = arg;
+
+	taken->records++;
+	taken->replies += record->kind == LAYOUT_RECORD_REPLY && record->length > 0;
+}
+
+/* Empties the rings until `events` replies were taken or all producers are done with less. */
+static uint64_t consumer_run(struct rig *rig, struct shared *shared, uint32_t producers,
+			     uint64_t events)
+{
+	struct drain_totals totals = {0};
+	struct taken taken = {0};
+	bool last = false;
+
+	while (taken.replies < events) {
+		uint64_t before = taken.records, now = now_monotonic();
+
+		for (uint32_t i = 0; i < rig->segment->header.sizes.workers; i++)
+			while (drain_worker(rig->segment, i, 1024, now, on_record, &taken,
+					    &totals) == 1024)
+				;
+		if (taken.records == before && last)
+			break;
+		last = atomic_load(&shared->done) == producers;
+		usleep(DRAIN_US);
+	}
+	return taken.replies;
+}
+
+/* Doorbells in the FIFO: the sidecar does not sleep here, so there must be none. */
+static uint64_t wakes_count(const struct rig *rig)
+{
+	char path[96], bytes[4096];
+	uint64_t count = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/wake", rig->path);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0)
+		count += (uint64_t)n;
+	close(fd);
+	return count;
+}
+
+/* ns an event; below 0: a text was lost or a process failed. */
+static double producers_once(struct rig *rig, uint32_t producers, uint64_t events)
+{
+	struct shared *shared = shared_new();
+	uint64_t begin = UINT64_MAX, taken, end;
+	pid_t pids[PRODUCERS];
+
+	if (!shared)
+		return -1;
+	for (uint32_t i = 0; i < producers; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0)
+			producer_run(rig, shared, i, events);
+	}
+	measure_pin(measure_cpus() - 1);
+	while (atomic_load(&shared->ready) < producers)
+		usleep(100);
+	atomic_store(&shared->go, 1);
+	taken = consumer_run(rig, shared, producers, events * producers);
+	end = now_monotonic();
+	atomic_store(&shared->finished, 1);
+	for (uint32_t i = 0; i < producers; i++) {
+		waitpid(pids[i], NULL, 0);
+		if (shared->begin_ns[i] < begin)
+			begin = shared->begin_ns[i];
+	}
+	munmap(shared, sizeof(*shared));
+	return taken == events * producers ? (double)(end - begin) / (double)taken : -1;
+}
+
+static void producers_measure(struct bench *bench, const char *name, uint32_t producers)
+{
+	struct rig_limits open = {.rate = gcra_rate(1, UINT32_MAX)};
+	uint64_t events = (bench->quick ? 200000 : 1000000) / producers;
+	struct figures f = {-1, -1, -1, -1};
+	double values[RUNS];
+	struct rig rig;
+
+	if (rig_open_ring(&rig, 1000, TG_CLOCK_AUTO, RING_RECORDS) < 0 ||
+	    rig_fill_all(&rig, &open) < 0) {
+		bench->failed = true;
+		return;
+	}
+	wakes_count(&rig);
+	for (int i = 0; i < RUNS; i++) {
+		values[i] = producers_once(&rig, producers, events);
+		bench->failed |= values[i] < 0;
+	}
+	f.ns = measure_median(values, RUNS);
+	f.wakes = (double)wakes_count(&rig);
+	figures_print(bench, name, &f);
+	rig_close(&rig);
+}
+
+/* ---- with a real sidecar ------------------------------------------------------------------------
+ */
+
+static int worker_attach(const struct daemon *daemon, struct tg **ret)
+{
+	struct tg_options options = {
+		.size = sizeof(options), .segment = daemon->segment, .owner = -1};
+
+	return tg_attach(&options, ret);
+}
+
+static int flow_of(struct tg *tg, uint32_t number, struct tg_flow *ret)
+{
+	struct tg_destination destination;
+	struct tg_source source;
+	char address[32];
+	int error;
+
+	snprintf(address, sizeof(address), "10.%u.%u.%u", number >> 16 & 255, number >> 8 & 255,
+		 number & 255);
+	error = tg_source(tg, address, &source);
+	if (error == 0)
+		error = tg_destination(tg, "hotmail-com.olc.protection.outlook.com", &destination);
+	return error ? error : tg_flow(tg, &source, &destination, ret);
+}
+
+static bool wait_until(_Atomic uint64_t *word, uint64_t least, uint64_t until_ns)
+{
+	while (atomic_load_explicit(word, memory_order_acquire) < least)
+		if (now_monotonic() > until_ns)
+			return false;
+	return true;
+}
+
+/* One sample: the sidecar has been left alone for a while, then a deferral comes. Nanoseconds, or
+ * 0. */
+static uint64_t wake_once(struct tg *tg, const struct tg_flow *flow)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	struct tg_reply reply = reply_make();
+	uint64_t begin, until = now_monotonic() + SECOND_NS;
+
+	usleep(5000);
+	while (!atomic_load(&tg->live->sleeping))
+		if (now_monotonic() > until)
+			return 0;
+	begin = now_monotonic();
+	tg_report(tg, flow, &reply);
+	if (!wait_until(&worker->tail, atomic_load(&worker->head), begin + SECOND_NS))
+		return 0;
+	return now_monotonic() - begin;
+}
+
+static bool wake_samples(struct daemon *daemon, uint32_t *samples, uint32_t count, uint32_t first)
+{
+	struct tg_flow flow;
+	bool whole = true;
+	struct tg *tg;
+
+	if (worker_attach(daemon, &tg) < 0)
+		return false;
+	if (flow_of(tg, 1, &flow) < 0)
+		whole = false;
+	for (uint32_t i = 0; i < count && whole; i++) {
+		samples[i] = (uint32_t)wake_once(tg, &flow);
+		whole = samples[i] > 0;
+	}
+	tg_detach(tg);
+	return whole;
+}
+
+/* The worker that is to be refused: asks for the flow of each sample until it is. */
+static void watcher_run(struct daemon *daemon, struct shared *shared, uint32_t first,
+			uint32_t count)
+{
+	struct tg_flow flow;
+	struct tg *tg;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (worker_attach(daemon, &tg) < 0)
+		_exit(1);
+	for (uint32_t i = 0; i < count; i++) {
+		if (flow_of(tg, first + i, &flow) < 0)
+			_exit(1);
+		/* Its limits are filled before the sample begins. */
+		while (!(atomic_load(&tg->view.more[flow.slot].generation)))
+			usleep(100);
+		atomic_store(&shared->sample, i + 1);
+		while (tg_admit(tg, &flow, TG_BULK, 1).reason == TG_ADMITTED)
+			;
+		atomic_store(&shared->refused_ns, now_monotonic());
+		atomic_store(&shared->answered, i + 1);
+	}
+	tg_detach(tg);
+	_exit(0);
+}
+
+static uint64_t react_once(struct tg *tg, struct shared *shared, uint32_t number, uint32_t sample)
+{
+	uint64_t begin, until = now_monotonic() + 2 * SECOND_NS;
+	struct tg_reply reply = reply_make();
+	struct tg_flow flow;
+
+	while (atomic_load(&shared->sample) < sample)
+		if (now_monotonic() > until)
+			return 0;
+	if (flow_of(tg, number, &flow) < 0)
+		return 0;
+	usleep(3000);
+	begin = now_monotonic();
+	reply.admitted_ns = begin;
+	tg_report(tg, &flow, &reply);
+	while (atomic_load(&shared->answered) < sample) {
+		if (now_monotonic() > until)
+			return 0;
+		usleep(200);
+	}
+	return atomic_load(&shared->refused_ns) - begin;
+}
+
+static bool react_samples(struct daemon *daemon, uint32_t *samples, uint32_t count, uint32_t first)
+{
+	struct shared *shared = shared_new();
+	bool whole = true;
+	struct tg *tg;
+	pid_t pid;
+
+	if (!shared)
+		return false;
+	pid = fork();
+	if (pid == 0)
+		watcher_run(daemon, shared, first, count);
+	if (worker_attach(daemon, &tg) < 0)
+		whole = false;
+	for (uint32_t i = 0; i < count && whole; i++) {
+		samples[i] = (uint32_t)react_once(tg, shared, first + i, i + 1);
+		whole = samples[i] > 0;
+	}
+	if (!whole)
+		kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	tg_detach(tg);
+	munmap(shared, sizeof(*shared));
+	return whole;
+}
+
+static void sidecar_measure(struct bench *bench, const char *name,
+			    bool (*take)(struct daemon *, uint32_t *, uint32_t, uint32_t))
+{
+	uint32_t count = bench->quick ? 200 : 1000;
+	uint32_t *samples = calloc(count, sizeof(*samples));
+	double p50[RUNS], p99[RUNS];
+	struct figures f = {-1, -1, -1, -1};
+	struct daemon daemon;
+
+	if (!samples || daemon_sidecar(&daemon, CONFIGURATION) < 0) {
+		bench->failed = true;
+		free(samples);
+		return;
+	}
+	for (int i = 0; i < RUNS; i++) {
+		if (!take(&daemon, samples, count, 1 + (uint32_t)i * count)) {
+			fprintf(stderr, "ring: %s: no answer from the sidecar\n", name);
+			bench->failed = true;
+			break;
+		}
+		p50[i] = (double)measure_percentile(samples, count, 0.5) / 1e3;
+		p99[i] = (double)measure_percentile(samples, count, 0.99) / 1e3;
+	}
+	if (!bench->failed) {
+		f.p50_us = measure_median(p50, RUNS);
+		f.p99_us = measure_median(p99, RUNS);
+		figures_print(bench, name, &f);
+	}
+	daemon_stop(&daemon);
+	free(samples);
+}
+
+static bool wanted(const struct bench *bench, const char *name)
+{
+	for (int i = 0; i < bench->only_count; i++)
+		if (strcmp(bench->only[i], name) == 0)
+			return true;
+	return bench->only_count == 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"json",	 0, NULL, 'j'},
+		{"quick", 0, NULL, 'q'},
+		 {NULL,	0, NULL, 0  }
+	   };
+	struct bench bench = {0};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'j': bench.json = true; break;
+		case 'q': bench.quick = true; break;
+		default: return 2;
+		}
+	}
+	bench.only = argv + optind;
+	bench.only_count = argc - optind;
+	if (wanted(&bench, "one_producer"))
+		producers_measure(&bench, "one_producer", 1);
+	if (wanted(&bench, "three_producers"))
+		producers_measure(&bench, "three_producers", PRODUCERS);
+	if (wanted(&bench, "wake"))
+		sidecar_measure(&bench, "wake", wake_samples);
+	if (wanted(&bench, "react"))
+		sidecar_measure(&bench, "react", react_samples);
+	return bench.failed;
+}
