@@ -13,6 +13,9 @@
  *   react           from tg_report of a deferral to a worker in another process being refused by
  * what the real tollgated made of it
  *
+ *   sidecar_event   ns of the real tollgated's processor time for one deferral, with its built-in
+ * rules
+ *
  * A figure that a case does not have is null.
  */
 #include <errno.h>
@@ -99,7 +102,7 @@ static void figures_print(const struct bench *bench, const char *name, const str
 			figure_print("wakes", f->wakes, "%.0f");
 		printf("}\n");
 	} else if (f->ns >= 0) {
-		printf("%-18s %8.1f ns an event, %.0f wake-ups\n", name, f->ns, f->wakes);
+		printf("%-18s %8.1f ns an event\n", name, f->ns);
 	} else {
 		printf("%-18s p50 %8.1f us  p99 %8.1f us\n", name, f->p50_us, f->p99_us);
 	}
@@ -435,6 +438,70 @@ static void sidecar_measure(struct bench *bench, const char *name,
 	free(samples);
 }
 
+/* Nanoseconds that a process has run. */
+static uint64_t process_ns(pid_t pid)
+{
+	unsigned long long ns = 0;
+	char path[48];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu", &ns) != 1)
+		ns = 0;
+	fclose(file);
+	return ns;
+}
+
+/* Deferrals of a thousand flows, fifty each millisecond. */
+static double events_once(const struct daemon *daemon, struct tg *tg, const struct tg_flow *flows,
+			  uint32_t events)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	struct tg_reply reply = reply_make();
+	uint64_t begin = process_ns(daemon->pid), lost = atomic_load(&worker->lost);
+
+	for (uint32_t i = 0; i < events; i++) {
+		tg_report(tg, &flows[i % 1000], &reply);
+		if (i % 50 == 49)
+			usleep(1000);
+	}
+	if (!wait_until(&worker->tail, atomic_load(&worker->head), now_monotonic() + 5 * SECOND_NS))
+		return -1;
+	if (atomic_load(&worker->lost) != lost || begin == 0)
+		return -1;
+	return (double)(process_ns(daemon->pid) - begin) / events;
+}
+
+static void events_measure(struct bench *bench)
+{
+	struct figures f = {-1, -1, -1, -1};
+	struct tg_flow flows[1000];
+	struct daemon daemon;
+	double values[RUNS];
+	struct tg *tg = NULL;
+
+	if (daemon_sidecar(&daemon, "") < 0 || worker_attach(&daemon, &tg) < 0) {
+		bench->failed = true;
+		return;
+	}
+	for (uint32_t i = 0; i < 1000; i++)
+		if (flow_of(tg, i, &flows[i]) < 0)
+			bench->failed = true;
+	for (int i = 0; i < RUNS && !bench->failed; i++) {
+		values[i] = events_once(&daemon, tg, flows, bench->quick ? 20000 : 100000);
+		bench->failed |= values[i] < 0;
+	}
+	if (!bench->failed) {
+		f.ns = measure_median(values, RUNS);
+		figures_print(bench, "sidecar_event", &f);
+	}
+	tg_detach(tg);
+	daemon_stop(&daemon);
+}
+
 static bool wanted(const struct bench *bench, const char *name)
 {
 	for (int i = 0; i < bench->only_count; i++)
@@ -470,5 +537,7 @@ int main(int argc, char **argv)
 		sidecar_measure(&bench, "wake", wake_samples);
 	if (wanted(&bench, "react"))
 		sidecar_measure(&bench, "react", react_samples);
+	if (wanted(&bench, "sidecar_event"))
+		events_measure(&bench);
 	return bench.failed;
 }
