@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sidecar/ctl/command.h"
 #include "sidecar/log.h"
@@ -14,7 +15,8 @@
 static int usage(FILE *out, int status)
 {
 	fputs("usage: tollgated [-c FILE] [--log text|json] [--remove]\n\n"
-	      "  -c, --config FILE    the configuration; without it the built-in one\n"
+	      "  -c, --config FILE    the configuration; without it " CONFIG_PATH_DEFAULT "\n"
+	      "                       if that is there, else the built-in one\n"
 	      "      --log FORMAT     text or json, until the configuration says otherwise\n"
 	      "      --remove         take the segment away at the end\n"
 	      "      --version\n\n"
@@ -69,6 +71,8 @@ static int tollgated(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage(stderr, 2);
+	if (config == NULL && access(CONFIG_PATH_DEFAULT, F_OK) == 0)
+		config = CONFIG_PATH_DEFAULT;
 	return sidecar_main(config, remove);
 }
 
