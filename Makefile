@@ -210,8 +210,8 @@ install: all
 	$(Q)install -m 755 $(B)/libtollgate.so $(DESTDIR)$(PREFIX)/lib/libtollgate.so.$(VERSION)
 	$(Q)ln -sf libtollgate.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libtollgate.so.0
 	$(Q)ln -sf libtollgate.so.0 $(DESTDIR)$(PREFIX)/lib/libtollgate.so
-	$(Q)install -m 644 $(B)/tollgate.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc
-	$(Q)install -m 644 sidecar/tollgated.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
+	$(Q)sed 's|^prefix=.*|prefix=$(PREFIX)|' $(B)/tollgate.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc
+	$(Q)sed 's|/usr/sbin/|$(PREFIX)/sbin/|' sidecar/tollgated.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
 	$(Q)for m in $(wildcard shm/*.[1-8] sidecar/*.[1-8]); do s=$${m##*.}; \
 		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/}; done
 
