@@ -466,9 +466,20 @@ uint64_t engine_work(struct engine *e, uint64_t now_ns)
 	return e->refill < e->count ? now_ns : due_next(e->due);
 }
 
+/* Of known slots alone: what nobody uses must not be touched, and many take several seconds. */
+static void gauges_look(struct engine *e, uint32_t first, uint32_t looks)
+{
+	uint32_t here = e->count - first < looks ? e->count - first : looks;
+
+	e->totals.mended += segment_sweep_gauges(e->segment, e->slots + first, here);
+	if (here < looks)
+		e->totals.mended += segment_sweep_gauges(e->segment, e->slots, looks - here);
+}
+
 void engine_second(struct engine *e, uint64_t now_ns)
 {
 	uint32_t looks = e->count < TICKS_A_SECOND ? e->count : TICKS_A_SECOND;
+	uint32_t first = looks < e->count ? (e->tick + 1) % e->count : 0;
 
 	for (uint32_t i = 0; i < looks; i++) {
 		uint32_t slot = e->slots[e->tick = (e->tick + 1) % e->count];
@@ -481,7 +492,7 @@ void engine_second(struct engine *e, uint64_t now_ns)
 		     atomic_load_explicit(&totals->deferred, memory_order_relaxed) != flow->deferred))
 			flow_tick(e, slot, now_ns);
 	}
-	e->totals.mended += segment_sweep_gauges(e->segment);
+	gauges_look(e, first, looks);
 	engine_pools_look(e, now_ns);
 }
 
@@ -549,9 +560,11 @@ int engine_create(struct segment *segment, struct engine **ret)
 		return -ENOMEM;
 	}
 	/* What an earlier sidecar knew. */
-	for (uint32_t slot = 0; slot < slots; slot++)
-		if (segment->slots[slot].kind != SEGMENT_UNKNOWN)
-			slot_know(e, slot);
+	for (uint32_t slot = 0, end = 0; segment_touched(segment, LAYOUT_CONTROL, segment->slots,
+							 sizeof(*segment->slots), end, &slot, &end);)
+		for (; slot < end; slot++)
+			if (segment->slots[slot].kind != SEGMENT_UNKNOWN)
+				slot_know(e, slot);
 	*ret = e;
 	return 0;
 }

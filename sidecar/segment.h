@@ -124,9 +124,14 @@ int segment_publish_names(struct segment *segment, const void *table, size_t len
  * cannot be. Returns how many words were mended. Looks at slots first..first+count. */
 uint32_t segment_sweep(struct segment *segment, uint32_t first, uint32_t count, uint64_t now_ns);
 
-/* Gauges that do not agree with the leases twice in a row, unchanged in between, are counted anew.
- * Returns how many. */
-uint32_t segment_sweep_gauges(struct segment *segment);
+/* Gauges of these slots that do not agree with the leases twice in a row, unchanged in between, are counted
+ * anew. Returns how many. */
+uint32_t segment_sweep_gauges(struct segment *segment, const uint32_t *slots, uint32_t count);
+
+/* The next run of slots, at or after `from`, of whose records in an array of a file any memory was ever
+ * touched: to look at those alone, since looking at the others would allocate theirs. False: no more. */
+bool segment_touched(const struct segment *segment, enum layout_file file, const void *array, size_t size,
+		     uint32_t from, uint32_t *ret_first, uint32_t *ret_end);
 
 /* Puts back what a hostile worker truncated; to be called from the SIGBUS handler with the address that
  * faulted. True: it lay in the segment and is there again. Async-signal-safe. */

@@ -164,9 +164,11 @@ static void gauges_count(struct segment *new)
 {
 	const struct layout_sizes *sizes = &new->header.sizes;
 
-	for (uint32_t slot = 0; slot < new->view.slots; slot++)
-		if (atomic_load_explicit(&new->view.counters_more[slot].gauge, memory_order_relaxed))
-			atomic_store_explicit(&new->view.counters_more[slot].gauge, 0, memory_order_relaxed);
+	for (uint32_t slot = 0, end = 0;
+	     segment_touched(new, LAYOUT_COUNTERS, new->view.counters_more, sizeof(*new->view.counters_more), end, &slot, &end);)
+		for (; slot < end; slot++)
+			if (atomic_load_explicit(&new->view.counters_more[slot].gauge, memory_order_relaxed))
+				atomic_store_explicit(&new->view.counters_more[slot].gauge, 0, memory_order_relaxed);
 	for (uint64_t i = 0; i < (uint64_t)sizes->workers * sizes->leases; i++) {
 		uint64_t entry = atomic_load(&new->leases[i]);
 

@@ -328,3 +328,22 @@ int segment_name_files(int folder)
 	}
 	return 0;
 }
+
+bool segment_touched(const struct segment *s, enum layout_file file, const void *array, size_t size, uint32_t from,
+		     uint32_t *ret_first, uint32_t *ret_end)
+{
+	off_t base = (const char *)array - (const char *)s->maps[file];
+	off_t at = base + (off_t)from * (off_t)size;
+	off_t data = lseek(s->fds[file], at, SEEK_DATA), hole;
+	uint64_t first, end;
+
+	if (data < 0 && errno == ENXIO)
+		return false;
+	/* A file system that cannot tell: all of them. */
+	hole = data < 0 ? -1 : lseek(s->fds[file], data, SEEK_HOLE);
+	first = data < 0 ? from : (uint64_t)(data - base) / size;
+	end = hole < 0 ? s->view.slots : ((uint64_t)(hole - base) + size - 1) / size;
+	*ret_first = (uint32_t)(first < s->view.slots ? first : s->view.slots);
+	*ret_end = (uint32_t)(end < s->view.slots ? end : s->view.slots);
+	return *ret_first < *ret_end;
+}

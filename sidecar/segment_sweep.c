@@ -121,7 +121,7 @@ static void leases_count(const struct segment *s, uint16_t *counts)
 	}
 }
 
-uint32_t segment_sweep_gauges(struct segment *s)
+uint32_t segment_sweep_gauges(struct segment *s, const uint32_t *slots, uint32_t count)
 {
 	uint16_t *counts = calloc(s->view.slots, sizeof(*counts));
 	uint32_t mended = 0;
@@ -133,7 +133,8 @@ uint32_t segment_sweep_gauges(struct segment *s)
 		return 0;
 	}
 	leases_count(s, counts);
-	for (uint32_t slot = 0; slot < s->view.slots; slot++) {
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t slot = slots[i];
 		_Atomic uint64_t *gauge = &s->view.counters_more[slot].gauge;
 		uint64_t seen = atomic_load_explicit(gauge, memory_order_relaxed);
 

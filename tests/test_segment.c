@@ -505,10 +505,10 @@ Test(segment, gauges_that_disagree_twice_are_counted_anew)
 	gauge = &f.segment->view.counters_more[flow.slot].gauge;
 	cr_assert_eq(tg_connect(tg, &flow, TG_BULK, &lease).reason, TG_ADMITTED);
 	for (int i = 0; i < 3; i++)
-		cr_expect_eq(segment_sweep_gauges(f.segment), 0, "agreeing ones are left alone");
+		cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 0, "agreeing ones are left alone");
 	atomic_store(gauge, UINT64_C(77) << 48 | 12345);
-	cr_expect_eq(segment_sweep_gauges(f.segment), 0);
-	cr_expect_eq(segment_sweep_gauges(f.segment), 1);
+	cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 0);
+	cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 1);
 	cr_expect_eq(lease_count(atomic_load(gauge)), 1);
 	cr_expect_eq(tg_disconnect(tg, &lease), 0);
 	cr_expect_eq(lease_count(atomic_load(gauge)), 0);
