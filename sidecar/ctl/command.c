@@ -25,6 +25,7 @@ static const struct command {
 	{"connections", ctl_connections, "what the gate in the kernel has seen and done, flow by flow"},
 	{"destination", ctl_destination, "which destination a name or address belongs to, and why"},
 	{"import", ctl_import, "another program's limits and rules as a configuration"},
+	{"plan", ctl_plan, "the memory, rings and cores that an installation takes"},
 	{"replay", ctl_replay, "what the rules would have done over a log"},
 	{"rules", ctl_rules, "print the built-in rules, or check a rule file"},
 	{"simulate", ctl_simulate, "how policies fare against models of receivers"},

@@ -15,6 +15,7 @@ int ctl_classify(int argc, char **argv);
 int ctl_connections(int argc, char **argv);
 int ctl_destination(int argc, char **argv);
 int ctl_import(int argc, char **argv);
+int ctl_plan(int argc, char **argv);
 int ctl_replay(int argc, char **argv);
 int ctl_rules(int argc, char **argv);
 int ctl_simulate(int argc, char **argv);

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tollgate plan: what memory, rings and cores an installation takes, with the arithmetic.
+ *
+ *   tollgate plan --sources 500 --destinations 2000 --workers 64 --messages 50000/s
+ *                 [--flows N] [--deferred 5%] [--asks 2] [--per-connection 20] [--minutes 60]
+ *                 [--outage 2s] [--report FILE] [--json]
+ *
+ * Memory and rings follow from the layout (shm/layout.h), cores from the last report of `make
+ * bench` on this machine: BUILD/bench/report.json beside this program, or --report. Defaults are on
+ * the safe side;
+ * --flows says how many pairs really send (all of them by default), --asks how often a message asks
+ * on average (once refused, once admitted), --outage how long rings must hold what workers report
+ * while no sidecar takes it.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shm/layout.h"
+#include "sidecar/ctl/command.h"
+#include "sidecar/engine.h"
+#include "sidecar/json.h"
+#include "sidecar/segment.h"
+#include "sidecar/units.h"
+
+#define REPORT_MAX   (4u << 20)
+#define RING_DEFAULT 1024
+#define MIB	     (1024.0 * 1024.0)
+
+struct question {
+	uint64_t sources, destinations, workers, flows, minutes, per_connection;
+	double messages; /* a second */
+	double deferred; /* share */
+	double asks;
+	uint64_t outage_ns;
+	const char *report;
+	bool json;
+};
+
+/* What the report says; 0: it does not. */
+struct measured {
+	double hot_ns, flow_ns; /* a decision on a hot flow; on a random one of that many */
+	uint64_t flow_count;
+	double report_ns; /* a worker's part of a report */
+	double event_ns;  /* the sidecar's */
+	char cpu[128], when[40];
+	bool quick, other_machine;
+};
+
+struct answer {
+	struct layout_sizes sizes;
+	uint64_t limits, counters, minutes, control, rings;
+	double decisions, events, worker_cores, sidecar_cores;
+};
+
+/* ---- the question -------------------------------------------------------------------------------
+ */
+
+static int wrong(const char *option, const char *value, const char *reason)
+{
+	fprintf(stderr, "tollgate plan: --%s %s: %s\n", option, value, reason);
+	return 2;
+}
+
+static int count_take(const char *option, const char *value, uint64_t most, uint64_t *ret)
+{
+	const char *reason = NULL;
+	uint64_t count;
+
+	if (units_count(value, &count, &reason) < 0)
+		return wrong(option, value, reason);
+	if (count == 0 || count > most)
+		return wrong(option, value, "out of range");
+	*ret = count;
+	return 0;
+}
+
+static int rate_take(const char *value, double *ret)
+{
+	const char *reason = NULL;
+	struct units_rate rate;
+
+	if (units_rate(value, &rate, &reason) < 0)
+		return wrong("messages", value, reason);
+	if (rate.count == 0)
+		return wrong("messages", value, "a rate is needed");
+	*ret = (double)rate.count * 1e9 / (double)rate.period_ns;
+	return 0;
+}
+
+static int share_take(const char *value, double *ret)
+{
+	const char *reason = NULL;
+	uint32_t millionths;
+
+	if (units_share(value, &millionths, &reason) < 0)
+		return wrong("deferred", value, reason);
+	*ret = millionths / 1e6;
+	return 0;
+}
+
+static int asks_take(const char *value, double *ret)
+{
+	char *end;
+	double asks = strtod(value, &end);
+
+	if (*end != '\0' || !(asks >= 1) || asks > 1000)
+		return wrong("asks", value, "a number from 1 to 1000");
+	*ret = asks;
+	return 0;
+}
+
+static int outage_take(const char *value, uint64_t *ret)
+{
+	const char *reason = NULL;
+
+	return units_duration(value, ret, &reason) < 0 ? wrong("outage", value, reason) : 0;
+}
+
+static int option_take(struct question *q, int option, const char *value)
+{
+	switch (option) {
+	case 's': return count_take("sources", value, 1000000, &q->sources);
+	case 'd': return count_take("destinations", value, 10000000, &q->destinations);
+	case 'w': return count_take("workers", value, 65534, &q->workers);
+	case 'm': return rate_take(value, &q->messages);
+	case 'f': return count_take("flows", value, 268435456, &q->flows);
+	case 'p': return share_take(value, &q->deferred);
+	case 'a': return asks_take(value, &q->asks);
+	case 'c': return count_take("per-connection", value, 65535, &q->per_connection);
+	case 'M': return count_take("minutes", value, 1440, &q->minutes);
+	case 'o': return outage_take(value, &q->outage_ns);
+	case 'r': q->report = value; return 0;
+	case 'j': q->json = true; return 0;
+	}
+	return 2;
+}
+
+static int usage(void)
+{
+	fputs("usage: tollgate plan --sources N --destinations N --workers N --messages RATE\n"
+	      "                     [--flows N] [--deferred 5%] [--asks 2] [--per-connection 20]\n"
+	      "                     [--minutes 60] [--outage 2s] [--report FILE] [--json]\n",
+	      stderr);
+	return 2;
+}
+
+static int question_read(struct question *q, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"sources",	    1, NULL, 's'},
+		   {"destinations",   1, NULL, 'd'},
+		{"workers",	    1, NULL, 'w'},
+		   {"messages",	1, NULL, 'm'},
+		{"flows",	  1, NULL, 'f'},
+		   {"deferred",	1, NULL, 'p'},
+		{"asks",		 1, NULL, 'a'},
+		   {"per-connection", 1, NULL, 'c'},
+		{"minutes",	    1, NULL, 'M'},
+		   {"outage",	      1, NULL, 'o'},
+		{"report",	   1, NULL, 'r'},
+		   {"json",	    0, NULL, 'j'},
+		{NULL,	       0, NULL, 0	 },
+	};
+	int option;
+
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		int status = option == '?' ? usage() : option_take(q, option, optarg);
+
+		if (status)
+			return status;
+	}
+	if (optind < argc || !q->sources || !q->destinations || !q->workers || !(q->messages > 0))
+		return usage();
+	if (q->flows == 0)
+		q->flows = q->sources * q->destinations;
+	if (q->flows > 268435456)
+		return wrong("flows", "(all pairs)",
+			     "more than 268,435,456: say with --flows how many send");
+	return 0;
+}
+
+/* ---- the report ---------------------------------------------------------------------------------
+ */
+
+/* BUILD/tollgate is this program, BUILD/bench/report.json the report. */
+static void report_path(char *path, size_t size)
+{
+	char self[512];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[n > 0 ? n : 0] = '\0';
+	snprintf(path, size, "%s/bench/report.json", dirname(self));
+}
+
+static int text_read(const char *path, char **ret, size_t *ret_length)
+{
+	FILE *file = fopen(path, "re");
+	char *text;
+
+	if (!file)
+		return -errno;
+	text = malloc(REPORT_MAX);
+	if (text)
+		*ret_length = fread(text, 1, REPORT_MAX, file);
+	fclose(file);
+	*ret = text;
+	return text ? 0 : -ENOMEM;
+}
+
+static double case_ns(const struct json *report, const char *group, const char *name)
+{
+	return json_get_double(json_get(json_get(report, group), name), "ns", 0);
+}
+
+/* The case with the fewest flows that are not fewer than ours, else the one with the most. */
+static void flows_choose(const struct json *report, uint64_t flows, struct measured *m)
+{
+	static const struct {
+		const char *name;
+		uint64_t flows;
+	} cases[] = {
+		{"flows_1k",   1000	 },
+		{"flows_10k",  10000   },
+		{"flows_100k", 100000  },
+		{"flows_1m",   1000000 },
+		{"flows_10m",  10000000}
+	       };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		double ns = case_ns(report, "scale", cases[i].name);
+
+		if (ns <= 0)
+			continue;
+		m->flow_ns = ns;
+		m->flow_count = cases[i].flows;
+		if (cases[i].flows >= flows)
+			return;
+	}
+}
+
+static bool same_machine(const struct json *machine)
+{
+	char line[256], cpu[128] = "unknown";
+	FILE *file = fopen("/proc/cpuinfo", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, "model name", 10) == 0 || strncmp(line, "Model", 5) == 0) {
+			sscanf(strchr(line, ':') ? strchr(line, ':') + 1 : "", " %127[^\n]", cpu);
+			break;
+		}
+	if (file)
+		fclose(file);
+	return strcmp(cpu, json_get_text(machine, "cpu", "")) == 0 &&
+	       json_get_u64(machine, "cores", 0) == (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static int report_read(const struct question *q, struct measured *ret)
+{
+	char path[600], reason[JSON_REASON], *text = NULL;
+	struct json *report = NULL;
+	size_t length = 0;
+	int error;
+
+	report_path(path, sizeof(path));
+	if (q->report)
+		snprintf(path, sizeof(path), "%s", q->report);
+	error = text_read(path, &text, &length);
+	if (error < 0)
+		snprintf(reason, sizeof(reason), "%s", strerror(-error));
+	else
+		error = json_read(text, length, &report, reason);
+	free(text);
+	if (error < 0) {
+		fprintf(stderr, "tollgate plan: %s: %s (`make bench` writes it)\n", path, reason);
+		return error;
+	}
+	snprintf(ret->cpu, sizeof(ret->cpu), "%s",
+		 json_get_text(json_get(report, "machine"), "cpu", "unknown"));
+	snprintf(ret->when, sizeof(ret->when), "%s",
+		 json_get_text(json_get(report, "machine"), "when", "unknown"));
+	ret->other_machine = !same_machine(json_get(report, "machine"));
+	ret->quick = json_get_bool(report, "quick", false);
+	ret->hot_ns = case_ns(report, "decide", "hot");
+	ret->report_ns = case_ns(report, "ring", "one_producer");
+	ret->event_ns = case_ns(report, "ring", "sidecar_event");
+	flows_choose(report, q->flows, ret);
+	json_release(report);
+	if (!(ret->flow_ns > 0 && ret->report_ns > 0 && ret->event_ns > 0)) {
+		fprintf(stderr, "tollgate plan: %s lacks figures: run all of `make bench`\n", path);
+		return -ENODATA;
+	}
+	return 0;
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------
+ */
+
+static uint64_t power_of_two(double least)
+{
+	uint64_t power = RING_DEFAULT;
+
+	while ((double)power < least && power < UINT64_C(1) << 20)
+		power *= 2;
+	return power;
+}
+
+static void answer_make(const struct question *q, const struct measured *m, struct answer *a)
+{
+	uint64_t records = q->flows + q->sources + q->destinations;
+	uint64_t slots = layout_slots((uint32_t)records);
+
+	memset(a, 0, sizeof(*a));
+	a->sizes.flows = (uint32_t)records;
+	a->sizes.slots = (uint32_t)slots;
+	a->events = q->messages * q->deferred;
+	a->sizes.ring_records =
+		(uint32_t)power_of_two(a->events / (double)q->workers * (double)q->outage_ns / 1e9);
+	a->limits = slots * (sizeof(struct layout_limits) + sizeof(struct layout_limits_more));
+	a->counters =
+		slots * (sizeof(struct layout_counters) + sizeof(struct layout_counters_more));
+	/* Only what sends has minutes; the pages of the others are never touched. */
+	a->minutes = q->flows * q->minutes * sizeof(struct layout_minute);
+	a->control = slots * (sizeof(struct segment_slot) + sizeof(struct engine_flow));
+	a->rings = q->workers * a->sizes.ring_records * sizeof(struct layout_record);
+	a->decisions = q->messages * q->asks + q->messages / (double)q->per_connection;
+	a->worker_cores = (a->decisions * m->flow_ns + a->events * m->report_ns) / 1e9;
+	a->sidecar_cores = a->events * m->event_ns / 1e9;
+}
+
+static void answer_print_memory(const struct question *q, const struct answer *a)
+{
+	char flows[32], records[32], slots[32];
+	double total = (double)(a->limits + a->counters + a->minutes + a->control + a->rings);
+
+	units_count_text(q->flows, flows, sizeof(flows));
+	units_count_text(a->sizes.flows, records, sizeof(records));
+	units_count_text(a->sizes.slots, slots, sizeof(slots));
+	printf("Memory\n");
+	printf("  %-44s %s flows + %llu sources + %llu destinations = %s\n", "records", flows,
+	       (unsigned long long)q->sources, (unsigned long long)q->destinations, records);
+	printf("  %-44s records x 7/4 = %s\n", "slots", slots);
+	printf("  %-44s slots x (%zu + %zu) B = %.1f MiB\n", "limits", sizeof(struct layout_limits),
+	       sizeof(struct layout_limits_more), (double)a->limits / MIB);
+	printf("  %-44s slots x (%zu + %zu) B = %.1f MiB\n", "counters",
+	       sizeof(struct layout_counters), sizeof(struct layout_counters_more),
+	       (double)a->counters / MIB);
+	printf("  %-44s %s flows x %llu x %zu B = %.1f MiB\n", "minutes, once every flow has sent",
+	       flows, (unsigned long long)q->minutes, sizeof(struct layout_minute),
+	       (double)a->minutes / MIB);
+	printf("  %-44s slots x (%zu + %zu) B = %.1f MiB\n", "the sidecar's own state",
+	       sizeof(struct segment_slot), sizeof(struct engine_flow), (double)a->control / MIB);
+	printf("  %-44s %llu workers x %u x %zu B = %.1f MiB\n", "rings",
+	       (unsigned long long)q->workers, a->sizes.ring_records, sizeof(struct layout_record),
+	       (double)a->rings / MIB);
+	printf("  %-44s %.1f MiB\n\n", "together, at most", total / MIB);
+}
+
+static void answer_print_cores(const struct question *q, const struct measured *m,
+			       const struct answer *a)
+{
+	printf("Rings\n");
+	printf("  %-44s %.0f/s x %.4g = %.0f/s\n", "deferrals", q->messages, q->deferred,
+	       a->events);
+	printf("  %-44s %.0f/s / %llu x %.3g s = %.0f, so %u (segment.ring)\n\n",
+	       "records a worker, in an outage", a->events, (unsigned long long)q->workers,
+	       (double)q->outage_ns / 1e9,
+	       a->events / (double)q->workers * (double)q->outage_ns / 1e9, a->sizes.ring_records);
+	printf("Cores, by the report of %s (%s%s)\n", m->when, m->cpu,
+	       m->quick ? ", measured with --quick" : "");
+	if (m->other_machine)
+		printf("  the report is of another machine than this\n");
+	printf("  %-44s %.0f/s x %.3g asks + %.0f/s / %llu = %.0f/s\n", "decisions", q->messages,
+	       q->asks, q->messages, (unsigned long long)q->per_connection, a->decisions);
+	printf("  %-44s x %.1f ns (random flows of %llu) = %.4f cores\n", "", m->flow_ns,
+	       (unsigned long long)m->flow_count, a->decisions * m->flow_ns / 1e9);
+	printf("  %-44s %.0f/s x %.1f ns = %.4f cores\n", "reports", a->events, m->report_ns,
+	       a->events * m->report_ns / 1e9);
+	printf("  %-44s %.4f cores, %.4f %% of each worker\n", "the gate in all workers",
+	       a->worker_cores, 100 * a->worker_cores / (double)q->workers);
+	printf("  %-44s %.0f/s x %.0f ns = %.4f cores of one\n", "the sidecar", a->events,
+	       m->event_ns, a->sidecar_cores);
+	if (a->sidecar_cores > 1)
+		printf("  the sidecar has one thread: beyond %.0f deferrals a second texts are "
+		       "lost (not counts)\n",
+		       1e9 / m->event_ns);
+}
+
+static void answer_print_json(const struct question *q, const struct measured *m,
+			      const struct answer *a)
+{
+	struct json_writer w = {0};
+
+	json_put_object(&w, NULL);
+	json_put_u64(&w, "flows", q->flows);
+	json_put_u64(&w, "slots", a->sizes.slots);
+	json_put_u64(&w, "limits_bytes", a->limits);
+	json_put_u64(&w, "counters_bytes", a->counters);
+	json_put_u64(&w, "minutes_bytes", a->minutes);
+	json_put_u64(&w, "control_bytes", a->control);
+	json_put_u64(&w, "rings_bytes", a->rings);
+	json_put_u64(&w, "ring_records", a->sizes.ring_records);
+	json_put_number(&w, "decisions_per_second", a->decisions, 1);
+	json_put_number(&w, "deferrals_per_second", a->events, 1);
+	json_put_number(&w, "decision_ns", m->flow_ns, 2);
+	json_put_number(&w, "report_ns", m->report_ns, 2);
+	json_put_number(&w, "sidecar_event_ns", m->event_ns, 1);
+	json_put_number(&w, "worker_cores", a->worker_cores, 6);
+	json_put_number(&w, "sidecar_cores", a->sidecar_cores, 6);
+	json_put_text(&w, "measured", m->when);
+	json_put_bool(&w, "this_machine", !m->other_machine);
+	json_put_end(&w);
+	json_put_newline(&w);
+	if (!json_failed(&w))
+		fwrite(w.text, 1, w.length, stdout);
+	json_writer_free(&w);
+}
+
+int ctl_plan(int argc, char **argv)
+{
+	struct question q = {.deferred = 0.05,
+			     .asks = 2,
+			     .per_connection = 20,
+			     .minutes = 60,
+			     .outage_ns = 2 * UNITS_SECOND_NS};
+	struct measured measured = {0};
+	struct answer answer;
+	int status = question_read(&q, argc, argv);
+
+	if (status)
+		return status;
+	if (report_read(&q, &measured) < 0)
+		return 1;
+	answer_make(&q, &measured, &answer);
+	if (q.json) {
+		answer_print_json(&q, &measured, &answer);
+		return 0;
+	}
+	answer_print_memory(&q, &answer);
+	answer_print_cores(&q, &measured, &answer);
+	return 0;
+}
