@@ -218,6 +218,10 @@ static void put_flow(struct sidecar *s, uint32_t slot, const struct effective *e
 	api_put_flow(s, slot, now_ns, out);
 	control_describe(&flow->control, bounds, now_ns, words, sizeof(words));
 	json_put_text(out, "words", words);
+	if (engine_rules_describe(s->engine, slot, now_ns, words, sizeof(words)) > 0)
+		json_put_text(out, "rules", words);
+	else
+		json_put_null(out, "rules");
 	put_effective(out, flow, e, now_ns);
 	put_effects(out, flow, e, now_ns);
 	put_replies(out, flow, now_ns);

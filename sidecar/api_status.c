@@ -55,6 +55,7 @@ static void put_engine(const struct sidecar *s, uint64_t now_ns, struct json_wri
 	for (int class = 0; class < REPLY_CLASSES; class++)
 		json_put_u64(out, reply_class_name(class), totals->by_class[class]);
 	json_put_end(out);
+	json_put_u64(out, "rules_fired", totals->fired);
 	json_put_u64(out, "limits_changed", totals->changes);
 	json_put_u64(out, "names_learned", totals->learned);
 	json_put_u64(out, "names_unfit", totals->unfit);
@@ -89,6 +90,7 @@ static void put_all(struct sidecar *s, const struct counts *counts, struct json_
 	put_engine(s, now_ns, out);
 	put_memory(s, out);
 	json_put_text(out, "io_uring", loop_features(s->loop, text, sizeof(text)));
+	ebpf_bridge_put(s->gate, out, "ebpf");
 	json_put_end(out);
 	json_put_newline(out);
 }

@@ -131,6 +131,19 @@ static void print_next(const struct json *flow)
 		       ask_seconds(json_get(flow, "step_back_ago_s"), text, sizeof(text)));
 }
 
+/* A line each. */
+static void print_rules(const char *lines)
+{
+	if (*lines)
+		printf("\nwhat rules count\n");
+	while (*lines) {
+		int length = (int)strcspn(lines, "\n");
+
+		printf("  %.*s\n", length, lines);
+		lines += length + (lines[length] == '\n');
+	}
+}
+
 static int print_flow(void *arg, const struct json *flow, const char *text, size_t length)
 {
 	const char *pool = json_get_text(flow, "pool", NULL);
@@ -145,6 +158,7 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 		printf("  does not adapt: limits are as configured\n");
 	print_in_force(json_get(flow, "in_force"));
 	print_set(json_get(flow, "set"));
+	print_rules(json_get_text(flow, "rules", ""));
 	printf("\nused\n");
 	print_use("hour", json_get(flow, "hour"), "used");
 	print_use("day", json_get(flow, "day"), "used");

@@ -95,8 +95,8 @@ static void print_engine(const struct json *status)
 		return;
 	printf("replies    %llu", number(engine, "replies"));
 	json_each(json_get(engine, "by_class"), print_class, &first);
-	printf("\nchanges    %llu of limits; %llu damaged words put right, %llu announcements unfit\n",
-	       number(engine, "limits_changed"), number(engine, "words_repaired"), number(engine, "names_unfit"));
+	printf("\nchanges    %llu of limits, %llu times by a rule; %llu damaged words put right, %llu announcements unfit\n",
+	       number(engine, "limits_changed"), number(engine, "rules_fired"), number(engine, "words_repaired"), number(engine, "names_unfit"));
 }
 
 static void print_clock(const struct json *status)
@@ -122,8 +122,7 @@ static void print_memory(const struct json *status)
 	       ask_bytes(json_get_u64(memory, "resident", 0), resident, sizeof(resident)),
 	       ask_bytes(json_get_u64(memory, "configuration", 0), configuration, sizeof(configuration)));
 	printf("io_uring   %s\n", json_get_text(status, "io_uring", "?"));
-	if (json_get_text(status, "ebpf", NULL))
-		printf("ebpf       %s\n", json_get_text(status, "ebpf", "?"));
+	printf("ebpf       %s\n", json_get_text(json_get(status, "ebpf"), "state", "?"));
 }
 
 static int print_status(void *arg, const struct json *status, const char *text, size_t length)
