@@ -351,7 +351,7 @@ static void mta_end(struct mta *mta)
 }
 
 int simulate_run(const struct scenario *scenario, const struct simulate_policy *policy,
-		 struct simulate_config *config, uint64_t seed, bool with_series,
+		 struct simulate_config *config, const struct simulate_options *options,
 		 struct simulate_result *ret)
 {
 	struct simulate_result result = {.policy = policy->name};
@@ -359,11 +359,12 @@ int simulate_run(const struct scenario *scenario, const struct simulate_policy *
 		.scenario = scenario,
 		.policy = policy,
 		.world.config = config,
-		.seed = seed,
+		.world.trace = options->trace,
+		.seed = options->seed,
 		.tick_ns = UINT64_MAX,
 		.result = &result,
 	};
-	int error = mta_start(&mta, with_series);
+	int error = mta_start(&mta, options->series);
 
 	if (!error)
 		error = mta_loop(&mta);

@@ -42,11 +42,17 @@ struct simulate_result {
 	struct simulate_series *series; /* one a receiver; NULL if not asked for */
 };
 
+struct simulate_options {
+	uint64_t seed;
+	bool series; /* wanted in the result */
+	FILE *trace; /* NULL, or where the policy tells what it makes of each deferral */
+};
+
 /* Runs the scenario under the policy. The configuration is the caller's, one thread uses it at a
  * time; policies that do not classify take NULL. 0, -ENOMEM, or what the policy's create returned.
  * The caller frees *ret with simulate_result_free. */
 int simulate_run(const struct scenario *scenario, const struct simulate_policy *policy,
-		 struct simulate_config *config, uint64_t seed, bool with_series,
+		 struct simulate_config *config, const struct simulate_options *options,
 		 struct simulate_result *ret);
 void simulate_result_free(struct simulate_result *result);
 

@@ -33,6 +33,7 @@
 #define WORK_MOST   16
 
 struct gate {
+	const struct policy_world *world;
 	struct segment *segment;
 	struct engine *engine;
 	struct tg_flow *flows;
@@ -179,8 +180,12 @@ static int gate_start(struct gate *gate, const struct policy_world *world)
 static int gate_create(const struct policy_world *world, void **ret)
 {
 	struct gate *gate = calloc(1, sizeof *gate);
-	int rc = gate ? gate_start(gate, world) : -ENOMEM;
+	int rc = -ENOMEM;
 
+	if (gate) {
+		gate->world = world;
+		rc = gate_start(gate, world);
+	}
 	if (rc)
 		gate_destroy(gate);
 	else
@@ -263,6 +268,37 @@ static double gate_rank(void *self, uint32_t flow, uint64_t at_ns)
 		&gate->segment->view.counters[gate->flows[flow].slot].tat, memory_order_relaxed);
 }
 
+static double gate_rate(void *self, uint32_t flow)
+{
+	const struct gate *gate = self;
+	uint64_t interval = gcra_interval(
+		atomic_load_explicit(&gate->segment->limits[gate->flows[flow].slot].rate[TG_BULK],
+				     memory_order_relaxed));
+
+	return interval ? (double)UNITS_SECOND_NS / (double)interval : 0;
+}
+
+/* For people: what was heard, and what came of it. */
+static void gate_trace(struct gate *gate, uint32_t index, const char *text, uint64_t at_ns)
+{
+	char state[256] = "";
+	struct control_limits control;
+	struct control_bounds bounds;
+	struct effective effective;
+	uint64_t now = at_ns + EPOCH, held;
+	uint32_t slot = gate->flows[index].slot;
+
+	if (engine_effective(gate->engine, slot, now, &effective, &control, &bounds) != 0)
+		return;
+	control_describe(&engine_flow_of(gate->engine, slot)->control, &bounds, now, state,
+			 sizeof state);
+	held = effective.limits.hold_until_ns > now ? effective.limits.hold_until_ns - now : 0;
+	fprintf(gate->world->trace, "%.1f\t%u\t%.60s\t%.2f/min, burst %u %u %u\theld %.1fs\t%s\n",
+		(double)at_ns / UNITS_SECOND_NS, index, text, 60 * gate_rate(gate, index),
+		effective.limits.burst[TG_TRANSACTIONAL], effective.limits.burst[TG_ENGAGED],
+		effective.limits.burst[TG_BULK], (double)held / UNITS_SECOND_NS, state);
+}
+
 /* As tg_report: counts first, then a record, but of a plain delivery only where it is asked for. */
 static void gate_reply(void *self, uint32_t index, const struct policy_reply *reply, uint64_t at_ns)
 {
@@ -302,6 +338,8 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 		memcpy(record.text, parsed.text, record.length);
 	engine_record(gate->engine, &record, at_ns + EPOCH);
 	gate_work(gate, at_ns + EPOCH);
+	if (gate->world->trace && !reply->delivered)
+		gate_trace(gate, index, reply->text, at_ns);
 }
 
 /* ---- the sidecar's loop ------------------------------------------------------------------ */
@@ -325,16 +363,6 @@ static void gate_tick(void *self, uint64_t at_ns)
 		gate->counted = false;
 	}
 	gate_work(gate, now);
-}
-
-static double gate_rate(void *self, uint32_t flow)
-{
-	const struct gate *gate = self;
-	uint64_t interval = gcra_interval(
-		atomic_load_explicit(&gate->segment->limits[gate->flows[flow].slot].rate[TG_BULK],
-				     memory_order_relaxed));
-
-	return interval ? (double)UNITS_SECOND_NS / (double)interval : 0;
 }
 
 const struct simulate_policy policy_gate = {

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "shm/tollgate.h"
 
@@ -30,6 +31,7 @@ struct policy_world {
 	const char *const *addresses;	 /* of the sources */
 	const char *const *destinations; /* of the receivers */
 	struct simulate_config *config;
+	FILE *trace; /* what the policy makes of each deferral is written there; NULL: nowhere */
 	struct receiver *receivers; /* NULL, but for a policy that sees what is hidden */
 };
 

@@ -43,9 +43,10 @@ static struct scenario *from_file(const char *name)
 static struct simulate_result run(const struct scenario *scenario,
 				  const struct simulate_policy *policy)
 {
+	struct simulate_options options = {.seed = scenario->seed};
 	struct simulate_result result;
 
-	cr_assert_eq(simulate_run(scenario, policy, NULL, scenario->seed, false, &result), 0);
+	cr_assert_eq(simulate_run(scenario, policy, NULL, &options, &result), 0);
 	return result;
 }
 
@@ -177,10 +178,12 @@ Test(simulate, repeats_exactly)
 Test(simulate, changes_with_the_seed)
 {
 	struct scenario *scenario = from_file("noisy");
+	struct simulate_options options = {.seed = 1};
 	struct simulate_result one, two;
 
-	cr_assert_eq(simulate_run(scenario, &policy_oracle, NULL, 1, false, &one), 0);
-	cr_assert_eq(simulate_run(scenario, &policy_oracle, NULL, 2, false, &two), 0);
+	cr_assert_eq(simulate_run(scenario, &policy_oracle, NULL, &options, &one), 0);
+	options.seed = 2;
+	cr_assert_eq(simulate_run(scenario, &policy_oracle, NULL, &options, &two), 0);
 	cr_expect_neq(one.causes[RECEIVER_NOISE], two.causes[RECEIVER_NOISE]);
 	scenario_free(scenario);
 }

@@ -28,6 +28,7 @@ struct options {
 	bool summary;
 	const char *config; /* NULL: the built-in one */
 	const char *plot;
+	const char *trace;
 	const char *write; /* folder that random scenarios are written to */
 	uint64_t random;   /* how many; 0: none */
 	uint64_t seeds[SEEDS_MAX];
@@ -49,6 +50,7 @@ static const char usage[] =
 	"  --seeds S[,S...]    several seeds, one after the other\n"
 	"  --config FILE       tollgate's configuration; without it, the built-in one\n"
 	"  --plot FILE.svg     draw accepted rates beside the hidden limit\n"
+	"  --trace FILE        write what tollgate makes of each deferral\n"
 	"  --causes            also print how often each kind of answer was given\n"
 	"  --summary           one table over all scenarios and seeds, nothing else\n"
 	"  --random N          N scenarios at random, those that went worst first\n"
@@ -109,6 +111,7 @@ static int take_option(struct options *options, int letter)
 	case 'c': options->causes = true; return 0;
 	case 'u': options->summary = true; return 0;
 	case 'C': options->config = optarg; return 0;
+	case 't': options->trace = optarg; return 0;
 	case 'g': options->plot = optarg; return 0;
 	case 'w': options->write = optarg; return 0;
 	case 'p': return add_policies(options, optarg);
@@ -129,6 +132,7 @@ static int take_options(struct options *options, int argc, char **argv)
 		{"seed", required_argument, NULL, 's'},
 		{"seeds", required_argument, NULL, 's'},
 		{"config", required_argument, NULL, 'C'},
+		{"trace", required_argument, NULL, 't'},
 		{"plot", required_argument, NULL, 'g'},
 		{"random", required_argument, NULL, 'r'},
 		{"write", required_argument, NULL, 'w'},
@@ -163,6 +167,7 @@ static int take_options(struct options *options, int argc, char **argv)
 
 struct runs {
 	struct simulate_config *config;
+	FILE *trace;
 	struct simulate_outcome *outcomes;
 	size_t count;
 };
@@ -181,14 +186,17 @@ static int run_scenario(const struct options *options, const struct scenario *sc
 {
 	struct simulate_outcome *outcome = &runs->outcomes[runs->count++];
 	const char *what = name;
-	int rc =
-		simulate_run(scenario, &policy_oracle, runs->config, seed, false, &outcome->oracle);
+	struct simulate_options plain = {.seed = seed}, wanted = plain;
+	int rc = simulate_run(scenario, &policy_oracle, runs->config, &plain, &outcome->oracle);
+
+	wanted.series = options->plot != NULL;
+	wanted.trace = runs->trace;
 
 	snprintf(outcome->name, sizeof outcome->name, "%s", name);
 	outcome->seed = seed;
 	for (size_t i = 0; !rc && i < options->policy_count; i++) {
-		rc = simulate_run(scenario, options->policies[i], runs->config, seed,
-				  options->plot != NULL, &outcome->results[i]);
+		rc = simulate_run(scenario, options->policies[i], runs->config, &wanted,
+				  &outcome->results[i]);
 		outcome->count += !rc;
 	}
 	if (!rc && options->plot) {
@@ -271,6 +279,11 @@ static int run_all(const struct options *options, struct runs *runs)
 	runs->outcomes = calloc(most, sizeof *runs->outcomes);
 	if (!rc && !runs->outcomes)
 		rc = -ENOMEM;
+	if (!rc && options->trace && !(runs->trace = fopen(options->trace, "we"))) {
+		rc = -errno;
+		fprintf(stderr, "tollgate simulate: %s: %s\n", options->trace, strerror(-rc));
+		return rc;
+	}
 	if (rc) {
 		fprintf(stderr, "tollgate simulate: configuration: %s\n", strerror(-rc));
 		return rc;
@@ -349,6 +362,8 @@ int ctl_simulate(int argc, char **argv)
 	for (size_t i = 0; i < runs.count; i++)
 		outcome_free(&runs.outcomes[i]);
 	free(runs.outcomes);
+	if (runs.trace && fclose(runs.trace) != 0 && !rc)
+		rc = -errno;
 	simulate_config_free(runs.config);
 	return rc ? 1 : 0;
 }
