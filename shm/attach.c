@@ -170,6 +170,9 @@ static int maps_make(struct tg *tg)
 		/* The three belong together: a segment that is being replaced may show old and new. */
 		else if (!error && header.segment != tg->header.segment)
 			error = -ESTALE;
+		/* Those that others may write must not say how much is mapped of them. */
+		else if (!error && memcmp(&header.sizes, &tg->header.sizes, sizeof(header.sizes)) != 0)
+			error = -EPROTO;
 	}
 	if (!error) {
 		tg->wake = openat(folder, WAKE_NAME, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);

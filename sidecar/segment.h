@@ -133,6 +133,10 @@ uint32_t segment_sweep_gauges(struct segment *segment, const uint32_t *slots, ui
 bool segment_touched(const struct segment *segment, enum layout_file file, const void *array, size_t size,
 		     uint32_t from, uint32_t *ret_first, uint32_t *ret_end);
 
+/* Makes files that a worker cut short, or whose header it wrote over, whole again, so that others can
+ * attach: nobody else might touch what is missing. Returns how many. */
+uint32_t segment_mend_files(struct segment *segment);
+
 /* Puts back what a hostile worker truncated; to be called from the SIGBUS handler with the address that
  * faulted. True: it lay in the segment and is there again. Async-signal-safe. */
 bool segment_restore(struct segment *segment, void *address);

@@ -4,6 +4,8 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "shm/express.h"
 #include "shm/lease.h"
@@ -94,6 +96,26 @@ uint32_t segment_sweep(struct segment *s, uint32_t first, uint32_t count, uint64
 	for (uint32_t slot = first; slot < s->view.slots && slot - first < count; slot++)
 		if (s->slots[slot].kind != SEGMENT_UNKNOWN)
 			mended += slot_sweep(s, slot, now_ns);
+	return mended;
+}
+
+uint32_t segment_mend_files(struct segment *s)
+{
+	uint32_t mended = 0;
+
+	for (int file = LAYOUT_COUNTERS; file <= LAYOUT_RINGS; file++) {
+		struct layout_header header = s->header;
+		struct stat st;
+
+		header.file = (uint32_t)file;
+		header.bytes = s->bytes[file];
+		if (fstat(s->fds[file], &st) != 0 ||
+		    ((uint64_t)st.st_size == header.bytes && memcmp(s->maps[file], &header, sizeof(header)) == 0))
+			continue;
+		if (ftruncate(s->fds[file], (off_t)header.bytes) == 0 &&
+		    pwrite(s->fds[file], &header, sizeof(header), 0) == (ssize_t)sizeof(header))
+			mended++;
+	}
 	return mended;
 }
 

@@ -246,6 +246,8 @@ static void beat(void *arg, uint64_t now_ns)
 		s->calendar_ns = now_ns;
 	}
 	engine_wall_offset(s->engine, calendar_wall_offset());
+	if (segment_mend_files(s->segment) > 0)
+		log_warning("damage", "a worker cut a file of the segment short or wrote over its header: made whole");
 	if (watch_scan(s->workers) == 0)
 		return;
 	/* Where nobody decides or reports nothing has been written that could be wrong. */

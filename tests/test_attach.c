@@ -133,6 +133,21 @@ Test(attach, refuses_files_of_different_segments)
 	fixture_end(&f);
 }
 
+Test(attach, refuses_files_that_say_they_have_other_sizes_than_limits)
+{
+	struct layout_sizes sizes = {.flows = 16, .slots = layout_slots(16), .workers = 1, .ring_records = 2, .minutes = 1,
+				     .leases = 1, .names_bytes = 65536};
+	struct layout_offsets offsets = layout_offsets(&sizes);
+	struct fixture f;
+	struct tg *tg = NULL;
+
+	fixture_open(&f);
+	patch(&f, "counters", offsetof(struct layout_header, sizes), &sizes, sizeof(sizes));
+	patch(&f, "counters", offsetof(struct layout_header, bytes), &offsets.counters_bytes, 8);
+	cr_expect_eq(fixture_try(&f, &tg), -EPROTO, "what is mapped of them is not theirs to say");
+	fixture_end(&f);
+}
+
 Test(attach, refuses_one_that_is_not_open_yet_or_retired)
 {
 	struct fixture f;

@@ -397,6 +397,22 @@ Test(segment, cut_short_while_it_runs_is_put_back)
 	fixture_end(&f);
 }
 
+Test(segment, cut_short_or_written_over_takes_new_workers_again)
+{
+	struct fixture f;
+	struct tg *tg = NULL;
+
+	fixture_open(&f);
+	cr_expect_eq(segment_mend_files(f.segment), 0);
+	cr_assert_eq(ftruncate(f.segment->fds[LAYOUT_COUNTERS], LAYOUT_PAGE), 0);
+	memset(f.segment->maps[LAYOUT_RINGS], 0x5a, sizeof(struct layout_header));
+	cr_expect_eq(segment_mend_files(f.segment), 2);
+	cr_expect_eq(segment_mend_files(f.segment), 0);
+	tg = fixture_attach(&f);
+	tg_detach(tg);
+	fixture_end(&f);
+}
+
 Test(segment, that_cannot_be_opened_for_want_of_descriptors_is_left_as_it_is)
 {
 	struct publish_limits limits = limited();
