@@ -106,7 +106,7 @@ static void flow_freeze(struct engine *e, uint32_t slot, uint64_t now_ns)
 		.from_ns = now_ns,
 		.until_ns = now_ns + 3 * LOOK_NS,
 		.name = EFFECT_WORDS,
-		.why = "most of its pool is refused there: it keeps to what it sent before",
+		.why = "most of its pool is refused there: it keeps to its pace",
 	};
 
 	/* What it was when the trouble began holds; its pace since then was already bounded by it. */
