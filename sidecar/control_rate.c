@@ -297,8 +297,12 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 		/* Of the same flight as the last trouble: nothing new, but the bucket was still
 		 * empty. */
 		pressure_add(turn);
-		if (stamp_of(turn->admitted_ns) > life->mark)
+		if (stamp_of(turn->admitted_ns) > life->mark) {
 			measure_begin(turn);
+			/* A climb under way was counted from the mark before. */
+			if (!(life->flags & FLAG_HELD))
+				life->began_count = 0;
+		}
 		return;
 	}
 	life->outages = 0;
