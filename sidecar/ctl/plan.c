@@ -142,13 +142,14 @@ static int option_take(struct question *q, int option, const char *value)
 	return 2;
 }
 
-static int usage(void)
+static int usage(FILE *out, int status)
 {
 	fputs("usage: tollgate plan --sources N --destinations N --workers N --messages RATE\n"
 	      "                     [--flows N] [--deferred 5%] [--asks 2] [--per-connection 20]\n"
-	      "                     [--minutes 60] [--outage 2s] [--report FILE] [--json]\n",
-	      stderr);
-	return 2;
+	      "                     [--minutes 60] [--outage 2s] [--report FILE] [--json]\n\n"
+	      "Memory, ring sizes and cores that an installation takes, with the arithmetic; tollgate(1).\n",
+	      out);
+	return status;
 }
 
 static int question_read(struct question *q, int argc, char **argv)
@@ -172,13 +173,13 @@ static int question_read(struct question *q, int argc, char **argv)
 
 	optind = 1;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		int status = option == '?' ? usage() : option_take(q, option, optarg);
+		int status = option == '?' ? usage(stderr, 2) : option_take(q, option, optarg);
 
 		if (status)
 			return status;
 	}
 	if (optind < argc || !q->sources || !q->destinations || !q->workers || !(q->messages > 0))
-		return usage();
+		return usage(stderr, 2);
 	if (q->flows == 0)
 		q->flows = q->sources * q->destinations;
 	if (q->flows > 268435456)
@@ -432,8 +433,11 @@ int ctl_plan(int argc, char **argv)
 			     .outage_ns = 2 * UNITS_SECOND_NS};
 	struct measured measured = {0};
 	struct answer answer;
-	int status = question_read(&q, argc, argv);
+	int status;
 
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return usage(stdout, 0);
+	status = question_read(&q, argc, argv);
 	if (status)
 		return status;
 	if (report_read(&q, &measured) < 0)
