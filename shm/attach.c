@@ -67,7 +67,7 @@ static int file_map(int folder, enum layout_file file, uid_t folder_owner,
 	bool writable = file != LAYOUT_LIMITS;
 	int fd = openat(folder, file_names[file],
 			(writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct layout_header header;
+	struct layout_header header = {0};
 	struct stat st;
 	int error = 0;
 	void *base;
@@ -162,7 +162,7 @@ static int maps_make(struct tg *tg)
 	if (folder < 0)
 		return folder;
 	for (int file = 0; file < MAPPED && !error; file++) {
-		struct layout_header header;
+		struct layout_header header = {0};
 
 		error = file_map(folder, file, owner, &header, &tg->files[file]);
 		if (!error && file == 0)

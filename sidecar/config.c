@@ -173,7 +173,7 @@ static int load(const char *text, size_t len, const char *name, const struct yam
 	static const struct yaml_memory plain = {from_malloc, NULL};
 	struct config_checking checking = {.file = name, .report = report, .list = list};
 	uint32_t errors = report->errors;
-	struct yaml_error error;
+	struct yaml_error error = {0};
 	void *loaded;
 	int rc;
 

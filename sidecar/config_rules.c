@@ -76,7 +76,7 @@ static int lint_rules(const struct config_checking *checking)
 int config_check_rules(const struct config_checking *checking)
 {
 	const struct rule_file *rules = &checking->config->rules;
-	struct yaml_error error;
+	struct yaml_error error = {0};
 	char path[64];
 	int rc;
 

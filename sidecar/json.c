@@ -35,7 +35,7 @@ bool json_failed(const struct json_writer *writer)
 static bool reserve(struct json_writer *writer, size_t length)
 {
 	size_t room = writer->room ? writer->room : FIRST_ROOM;
-	char *text;
+	char *text = NULL;
 
 	if (writer->failed)
 		return false;
@@ -43,7 +43,8 @@ static bool reserve(struct json_writer *writer, size_t length)
 		return true;
 	while (room - writer->length < length && room <= SIZE_MAX / 4)
 		room *= 2;
-	text = room - writer->length < length ? NULL : realloc(writer->text, room);
+	if (room - writer->length >= length)
+		text = realloc(writer->text, room);
 	if (text == NULL) {
 		writer->failed = true;
 		return false;

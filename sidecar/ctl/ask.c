@@ -29,16 +29,17 @@ int ask_misused(const struct ask *ask, const char *why)
 	return 2;
 }
 
-/* The option's place, if this command has it. */
-static const char **place_of(struct ask *ask, int option, int options)
+/* Takes an option, if this command has it. */
+static bool take(struct ask *ask, int option, int options)
 {
 	switch (option) {
-	case OPTION_SEGMENT: return &ask->segment;
-	case OPTION_SOURCE: return options & ASK_FLOWS ? &ask->source : NULL;
-	case OPTION_DESTINATION: return options & ASK_FLOWS ? &ask->destination : NULL;
-	case OPTION_FOR: return options & ASK_LASTS ? &ask->lasts : NULL;
-	case OPTION_REASON: return options & ASK_LASTS ? &ask->reason : NULL;
-	default: return NULL;
+	case OPTION_SEGMENT: ask->segment = optarg; return true;
+	case OPTION_JSON: ask->json = true; return options & ASK_JSON;
+	case OPTION_SOURCE: ask->source = optarg; return options & ASK_FLOWS;
+	case OPTION_DESTINATION: ask->destination = optarg; return options & ASK_FLOWS;
+	case OPTION_FOR: ask->lasts = optarg; return options & ASK_LASTS;
+	case OPTION_REASON: ask->reason = optarg; return options & ASK_LASTS;
+	default: return false;
 	}
 }
 
@@ -48,19 +49,13 @@ int ask_options(int argc, char **argv, int options, struct ask *ret)
 
 	optind = 0;
 	while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		const char **place = place_of(ret, option, options);
-
 		if (option == 'h') {
 			fputs(ret->usage, stdout);
 			return 0;
 		}
-		if (option == OPTION_JSON && options & ASK_JSON)
-			ret->json = true;
-		else if (place)
-			*place = optarg;
-		else if (option == '?')
+		if (option == '?')
 			return ask_misused(ret, "see the usage");
-		else
+		if (!take(ret, option, options))
 			return ask_misused(ret, "this command has no such option");
 	}
 	ret->arguments = argv + optind;

@@ -24,7 +24,7 @@ int rules_load_with(const char *path, const struct rule_file *front, struct load
 {
 	struct loaded_rules *rules = ret_rules;
 	struct classify_error fault;
-	struct yaml_error error;
+	struct yaml_error error = {0};
 	int err;
 
 	*rules = (struct loaded_rules){.user_name = path};

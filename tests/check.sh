@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# make check: house rules, format, layers, clang-tidy, cppcheck. `tests/check.sh PART...` runs some of
+# them: rules, layers, format, tidy, cppcheck. The tree is checked whole.
+# Ends with 1 if anything is found.
+set -u
+shopt -s lastpipe # so that what is found at the end of a pipe is remembered
+cd "$(dirname "$0")/.."
+parts=${*:-rules layers format tidy cppcheck}
+bad=0
+
+sources() { git ls-files "$@" 2>/dev/null || find "$@" -type f; }
+all_c=$(sources '*.c' '*.h')
+
+found() { # WHAT, what was found on standard input
+	local lines
+	lines=$(cat)
+	if [ -n "$lines" ]; then
+		printf '%s\n%s\n\n' "$1" "$lines" | sed '2,$s/^/    /'
+		bad=1
+	fi
+}
+
+part() { printf '  %-8s%s\n' CHECK "$1"; }
+
+# ---- rules of the house --------------------------------------------------------------------------
+
+check_rules() {
+	part "rules: licence, length, loose ends"
+	for file in $all_c $(sources '*.sh' '*.py' 'tests/e2e_*' '*.[1-8]' '*.service'); do
+		head -n 3 "$file" | grep -q 'SPDX-License-Identifier: ' || echo "$file"
+	done | found "no SPDX line at the top:"
+	for file in $(sources '*.c' '*.h' '*.py' '*.sh' 'tests/e2e_*' '*.yaml' Makefile README.md); do
+		lines=$(wc -l <"$file")
+		[ "$lines" -le 900 ] || echo "$file: $lines lines"
+	done | found "longer than 900 lines:"
+	grep -nE 'TODO|FIXME|XXX[^X]|HACK' $all_c | grep -v 'XXXXXX' | found "loose ends:"
+	grep -nE '^[[:space:]]*typedef (struct|enum|union)' $(sources 'shm/*.[ch]' 'sidecar/*.[ch]' 'sidecar/ctl/*.[ch]') |
+		found "typedef of a struct, enum or union:"
+	grep -nE '[[:space:]]+$' $all_c README.md Makefile | found "blanks at the end of a line:"
+	grep -nE '\b(sleep|usleep|nanosleep)\(' $(sources 'tests/test_*.c') | found "a unit test sleeps:"
+	ls -A | grep -vxE 'sidecar|shm|ebpf|bench|tests|build|Makefile|README\.md|LICENSE|\..*' | found "what stands at the top:"
+}
+
+# ---- layers ----------------------------------------------------------------------------------------
+
+# Which one file may include a header of somebody else's, by a pattern of the header.
+owners='
+liburing                     sidecar/loop.c
+jemalloc/                    sidecar/alloc.c
+cyaml/                       sidecar/yaml.h
+yaml\.h                      sidecar/yaml_marks.c
+hs/                          sidecar/pattern_set.c
+pcre2                        sidecar/pattern_confirm.c
+libpsl                       sidecar/suffix_list.c
+ares                         sidecar/resolve.c
+jansson                      sidecar/json_read.c
+cap-ng                       ebpf/gate_caps.c
+hiredis/                     bench/lib/redis.c
+'
+
+check_layers() {
+	part "layers"
+	local pattern owner
+	while read -r pattern owner; do
+		[ -n "$pattern" ] || continue
+		grep -nE "#[[:space:]]*include <$pattern" $(sources 'shm/*' 'sidecar/*' 'ebpf/*' 'bench/*' | grep '\.[ch]$') |
+			grep -v "^$owner:" | found "<$pattern...> is for $owner alone:"
+		[ -e "$owner" ] || echo "$owner" | found "a file that this script names is gone:"
+	done <<<"$owners"
+	grep -nE '#[[:space:]]*include <(bpf/(lib)?bpf\.h)' $(sources 'shm/*' 'sidecar/*' | grep '\.[ch]$') |
+		found "libbpf is for ebpf/ (and bench/gate.c):"
+	grep -nE '#[[:space:]]*include "' $(sources 'shm/*.c' 'shm/*.h') | grep -v '#include "shm/' |
+		found "shm/ needs shm/ and libc alone:"
+	# What libc brings; x86intrin.h is the compiler's.
+	grep -hnoE '#[[:space:]]*include <[^>]+>' $(sources 'shm/*.c' 'shm/*.h') | sed 's/.*<\(.*\)>/\1/' | sort -u |
+		while read -r header; do
+			[ -e "/usr/include/$header" ] || [ -e "/usr/include/$(uname -m)-linux-gnu/$header" ] ||
+				echo '' | gcc -E -include "$header" - >/dev/null 2>&1 || echo "$header"
+			case $header in bpf/* | liburing* | jemalloc* | yaml* | hs* | pcre2* | jansson*) echo "$header" ;; esac
+		done | found "shm/ includes what libc has not:"
+	grep -nE '#[[:space:]]*include "(sidecar|bench|tests)/' $(sources 'ebpf/*.c' 'ebpf/*.h') |
+		found "ebpf/ needs shm/ alone:"
+	grep -nE '#[[:space:]]*include "(bench|tests)/' $(sources 'sidecar/*' | grep '\.[ch]$') |
+		found "sidecar/ needs shm/ and ebpf/ alone:"
+	# Who needs libtollgate needs libc alone.
+	if [ -e build/libtollgate.so ]; then
+		objdump -p build/libtollgate.so | awk '/NEEDED/ {print $2}' | grep -vE '^(libc\.so|libpthread\.so|ld-linux)' |
+			found "libtollgate.so needs:"
+	fi
+}
+
+# ---- format ----------------------------------------------------------------------------------------
+
+check_format() {
+	part "format"
+	for file in $all_c; do
+		clang-format --dry-run -Werror "$file" >/dev/null 2>&1 || echo "$file"
+	done | found "not as clang-format writes it (clang-format -i FILE):"
+}
+
+# ---- clang-tidy, cppcheck ----------------------------------------------------------------------------
+
+flags="-std=gnu17 -I. -Ibuild -D_GNU_SOURCE -DTG_VERSION=\"0\" -Wno-unknown-warning-option"
+[ "$(uname -m)" != x86_64 ] || flags="$flags -march=x86-64-v2"
+
+check_tidy() {
+	part "clang-tidy (some minutes)"
+	sources 'shm/*.c' 'sidecar/*.c' 'ebpf/*.c' 'bench/*.c' | grep -v '\.bpf\.c$' |
+		FLAGS=$flags xargs -P "$(nproc)" -n 1 sh -c 'clang-tidy --quiet "$1" -- $FLAGS 2>/dev/null' sh |
+		grep -vE '^[0-9]+ warnings? generated' | found "clang-tidy:"
+}
+
+check_cppcheck() {
+	part "cppcheck"
+	# One at a time: -j makes it forget what crosses files. What it cannot know of other people's macros is said.
+	cppcheck -q --std=c11 --enable=warning,performance,portability --inline-suppr -I. -Ibuild -D_GNU_SOURCE \
+		-D__x86_64__ -DTG_VERSION='"0"' '-DLIBBPF_OPTS(t,n,...)=struct t n = {0}' \
+		--suppress=missingIncludeSystem --suppress=unmatchedSuppression \
+		--template='{file}:{line}: {severity}: {message} [{id}]' \
+		$(sources 'shm/*.c' 'sidecar/*.c' 'ebpf/*.c' | grep -v '\.bpf\.c$') 2>&1 | found "cppcheck:"
+}
+
+for part in $parts; do
+	case $part in
+	rules | layers | format | tidy | cppcheck) "check_$part" ;;
+	*)
+		echo "usage: tests/check.sh [rules] [layers] [format] [tidy] [cppcheck]" >&2
+		exit 2
+		;;
+	esac
+done
+[ $bad = 0 ] && echo "clean"
+exit $bad
