@@ -218,4 +218,4 @@ install: all
 clean:
 	$(Q)rm -rf build
 
--include $(shell [ -d $(B) ] && find $(B) -name '*.d')
+-include $(shell [ -d $(B) ] && find $(B) -name mta -prune -o -name '*.d' -type f -print)
