@@ -137,6 +137,24 @@ static __always_inline void socket_keep(struct gate_socket *socket, const struct
 	__builtin_memcpy(socket->remote, remote, sizeof socket->remote);
 }
 
+/* The worker knows whose address this is. */
+static __always_inline void socket_tell(const struct gate_socket *socket,
+					const struct gate_ask *ask, const __u32 remote[4])
+{
+	struct gate_event *event = event_begin();
+
+	if (!event)
+		return;
+	event->kind = GATE_EVENT_PAID;
+	event->slot = ask->slot;
+	event->tag = ask->tag;
+	event->at_ns = ask->now_ns;
+	event->destination[0] = socket->destination[0];
+	event->destination[1] = socket->destination[1];
+	__builtin_memcpy(event->remote, remote, sizeof event->remote);
+	event_end(event);
+}
+
 /* A socket that a worker has paid for: counted, not charged. */
 static __always_inline void socket_credit(struct gate_socket *socket, struct gate_ask *ask,
 					  const __u32 remote[4])
@@ -155,6 +173,8 @@ static __always_inline void socket_credit(struct gate_socket *socket, struct gat
 	flow->seen_ns = ask->now_ns;
 	flow_count(flow, GATE_PAID, 1);
 	__sync_fetch_and_add(&flow->paid_open, 1);
+	if (!ask->key.destination_id && socket->destination[0])
+		socket_tell(socket, ask, remote);
 	socket_keep(socket, ask, GATE_PHASE_PASS, remote);
 	socket->flags = GATE_SOCKET_CREDIT;
 }
@@ -382,6 +402,10 @@ static __always_inline void ops_timeout(struct bpf_sock_ops *ctx, struct bpf_soc
 		wait = socket->at_ns - now;
 	else if (socket->phase == GATE_PHASE_WAIT)
 		wait = GATE_PLACE_WAIT_NS;
+	/* The kernel's timers know 4,096 ticks by 64, more by 512 alone: a longer wait is two
+	 * shorter ones, of which the first ends in a SYN that is dropped. */
+	if (wait * ctl->hz > 4000 * 1000000000ull)
+		wait /= ctl->syn_linear ? 2 : 3;
 	/* Rounded up, and one more for the tick that has begun: an early SYN would be dropped, and
 	 * wait as long again. */
 	if (wait)
@@ -638,7 +662,7 @@ int gate_setsockopt(struct bpf_sockopt *ctx)
 {
 	struct gate_control *ctl;
 	struct gate_socket *socket;
-	__u64 *token = ctx->optval;
+	struct gate_mark *mark = ctx->optval;
 
 	if (ctx->level != GATE_SOCKET_LEVEL || ctx->optname != GATE_SOCKET_PAID) {
 		/* The kernel refuses what is longer than a page unless it is told to take the
@@ -648,8 +672,8 @@ int gate_setsockopt(struct bpf_sockopt *ctx)
 		return 1;
 	}
 	ctl = control_of();
-	if (!ctl || !ctl->token || !ctx->sk || (void *)(token + 1) > ctx->optval_end ||
-	    *token != ctl->token)
+	if (!ctl || !ctl->token || !ctx->sk || (void *)(mark + 1) > ctx->optval_end ||
+	    mark->token != ctl->token)
 		return 1;
 	socket = bpf_sk_storage_get(&sockets, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!socket)
@@ -657,6 +681,8 @@ int gate_setsockopt(struct bpf_sockopt *ctx)
 	if (!(socket->flags & GATE_SOCKET_STARTED)) {
 		socket_reset(socket);
 		socket->phase = GATE_PHASE_PAID;
+		socket->destination[0] = mark->destination[0];
+		socket->destination[1] = mark->destination[1];
 	}
 	ctx->optlen = -1;
 	return 1;

@@ -72,6 +72,21 @@ static uint32_t ticks_per_second(void)
 	return (uint32_t)((NS_PER_S + (uint64_t)ts.tv_nsec / 2) / (uint64_t)ts.tv_nsec);
 }
 
+/* Since Linux 6.5 the first retries of a SYN are evenly spaced, unless an administrator says
+ * otherwise. */
+static uint32_t syn_is_linear(void)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/tcp_syn_linear_timeouts", "re");
+	unsigned linear = 0;
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%u", &linear) != 1)
+		linear = 0;
+	fclose(file);
+	return linear >= 2;
+}
+
 /* How far the kernel's clock is ahead of ours: 0, but in another time namespace. The closest of
  * some tries, since we may be interrupted between the readings. */
 static int clock_compare(struct gate *gate)
@@ -253,7 +268,7 @@ static int gate_start(struct gate *gate, const struct gate_options *options, cha
 		return error;
 	gate->table.idle_ns = options->idle_ns ? options->idle_ns : 3600 * NS_PER_S;
 	gate->table.control->heartbeat_ns = kernel_time(gate, monotonic());
-	table_configure(&gate->table, options, ticks_per_second());
+	table_configure(&gate->table, options, ticks_per_second(), syn_is_linear());
 	for (size_t i = 0; i < options->cgroup_count && !error; i++)
 		error = mode_begin(gate, options->cgroups[i].mode);
 	pins_judge(gate);

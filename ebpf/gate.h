@@ -27,7 +27,13 @@
 	1000000000ull /* first wait for a place among the connections at once \
 		       */
 
-/* Marks a socket as paid for: setsockopt(fd, GATE_SOCKET_LEVEL, GATE_SOCKET_PAID, &token, 8). */
+/* Marks a socket as paid for: setsockopt(fd, GATE_SOCKET_LEVEL, GATE_SOCKET_PAID, &mark, 24), by
+ * tg_mark() in shm/mark.c. */
+struct gate_mark {
+	__u64 token;
+	__u64 destination[2]; /* the key of the destination in the segment; 0, 0: not said */
+};
+
 #define GATE_SOCKET_LEVEL 0x7467
 #define GATE_SOCKET_PAID  1
 
@@ -126,7 +132,8 @@ struct gate_control {
 	__u32 stale_policy;
 	__u32 refuse_errno; /* of connect(): positive */
 	__u32 hz;
-	__u32 reserved;
+	__u32 syn_linear; /* TCP's second wait for an answer to a SYN is as long as the first, not
+			     twice */
 	__u32 cgroup_mode[GATE_CGROUPS];
 };
 
@@ -149,6 +156,7 @@ enum gate_event_kind {
 	GATE_EVENT_FLOW,   /* a flow was claimed: it wants limits */
 	GATE_EVENT_FAILED, /* a connection did not come about */
 	GATE_EVENT_CLOSED, /* an established connection ended */
+	GATE_EVENT_PAID,   /* a marked connection to an address that no prefix names */
 };
 
 struct gate_event {
@@ -160,6 +168,7 @@ struct gate_event {
 	__u64 duration_ns; /* CLOSED: since established; FAILED: since the SYN's slot */
 	__u64 bytes_sent;
 	__u64 bytes_received;
+	__u64 destination[2]; /* PAID: of the mark */
 	__u32 remote[4];
 	__u32 srtt_us;
 	__u32 retransmits;
@@ -207,6 +216,7 @@ struct gate_socket {
 	__u32 dropped; /* SYNs held back */
 	__u32 late_us; /* of the SYN that left at last */
 	__u32 remote[4];
+	__u64 destination[2]; /* of the mark */
 };
 
 /* What gate_decide is asked, and what it answers. */
@@ -274,8 +284,8 @@ _Static_assert(__builtin_offsetof(struct gate_flow, tat) == 128, "");
 _Static_assert(__builtin_offsetof(struct gate_flow, count) == 176, "");
 _Static_assert(sizeof(struct gate_flow) == 384, "");
 _Static_assert(sizeof(struct gate_control) == 128, "");
-_Static_assert(sizeof(struct gate_socket) == 72, "");
-_Static_assert(sizeof(struct gate_event) == 88, "");
+_Static_assert(sizeof(struct gate_socket) == 88, "");
+_Static_assert(sizeof(struct gate_event) == 104, "");
 #endif
 
 #endif

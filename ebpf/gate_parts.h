@@ -108,7 +108,8 @@ int kernel_clock(struct gate_kernel *kernel);
 
 /* ---- gate_table.c */
 
-void table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz);
+void table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz,
+		     uint32_t syn_linear);
 /* The slot of a key, claimed if it is new; GATE_NO_SLOT if there is no room. */
 uint32_t table_find(struct gate_table *table, const struct gate_key *key, uint64_t now_kernel_ns);
 void table_second(struct gate_table *table, uint64_t now_kernel_ns);

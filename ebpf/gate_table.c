@@ -20,12 +20,14 @@ static int flow_ready(const struct gate_flow *flow)
 	       __atomic_load_n(&flow->ready, __ATOMIC_ACQUIRE);
 }
 
-void table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz)
+void table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz,
+		     uint32_t syn_linear)
 {
 	struct gate_control *control = table->control;
 
 	control->version = GATE_VERSION;
 	control->hz = hz;
+	control->syn_linear = syn_linear;
 	control->stale_ns = options->stale_ns;
 	control->longest_wait_ns =
 		options->longest_wait_ns ? options->longest_wait_ns : 12 * NS_PER_S;
