@@ -232,6 +232,12 @@ TG_API struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, e
  * replaced; tg_renew, then return it again. */
 TG_API int tg_disconnect(struct tg *tg, const struct tg_lease *lease);
 
+/* Tells the gate in the kernel (tollgate-ebpf(7)), where this process is under one, that the connection
+ * that fd is about to make has been admitted: it is then counted there, not charged a second time, and the
+ * address it goes to is known to belong to destination. Call between socket(2) and connect(2); a system
+ * call. -ENOENT: no gate; nothing needs to be done. Otherwise what setsockopt(2) returns. */
+TG_API int tg_mark(struct tg *tg, const struct tg_destination *destination, int fd);
+
 TG_API int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 		     struct tg_advice *ret);
 

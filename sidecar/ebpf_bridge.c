@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "shm/destination.h"
+#include "shm/lease.h"
 #include "sidecar/ebpf_limits.h"
 #include "sidecar/ebpf_names.h"
 #include "sidecar/log.h"
@@ -26,6 +27,7 @@
 #define SPLIT_NAME  "ebpf-split"
 #define PAGE_FLOWS  100 /* lines of an answer at a time */
 #define DEMAND_MOST 1000000
+#define LEARNED_NS  (86400 * SECOND_NS)
 
 /* What the bridge remembers of a slot of the gate's table. */
 struct bridge_flow {
@@ -54,8 +56,7 @@ struct ebpf_bridge {
 	char missing[256];
 };
 
-/* ---- one flow
- * ------------------------------------------------------------------------------------ */
+/* ---- one flow -------------------------------------------------------------------- */
 
 static const char *flow_name(const struct ebpf_bridge *b, const struct gate_key *key, char *text,
 			     size_t size)
@@ -182,7 +183,7 @@ static uint32_t worker_open(const struct ebpf_bridge *b, uint32_t slot)
 	uint64_t gauge = atomic_load_explicit(&b->segment->view.counters_more[slot].gauge,
 					      memory_order_relaxed);
 
-	return (uint32_t)(gauge & 0xffff);
+	return lease_count(gauge);
 }
 
 static void flow_limit(struct ebpf_bridge *b, struct bridge_flow *flow,
@@ -234,8 +235,22 @@ static void flow_look(void *arg, const struct gate_count *count)
 		flow_limit(b, flow, count, name, now_ns);
 }
 
-/* ---- events
- * -------------------------------------------------------------------------------------- */
+static void defaults_set(struct ebpf_bridge *b, uint32_t id, const char *name, uint64_t now_ns)
+{
+	const struct ebpf_use use = {.messages_milli = EBPF_MILLI, .share_milli = EBPF_MILLI};
+	struct publish_limits limits;
+	struct gate_limits gate;
+	struct ebpf_rule rule;
+	struct policy policy;
+
+	policy_flow(b->config, NULL, name, &policy);
+	effective_plain(&policy.limits, &limits);
+	ebpf_rule_of(&b->config->ebpf, name, &rule);
+	ebpf_limits(&limits, &rule, &use, now_ns, &gate);
+	gate_destination_set(b->gate, id, &gate, now_ns);
+}
+
+/* ---- events ---------------------------------------------------------------------- */
 
 static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
 {
@@ -259,6 +274,28 @@ static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
 	engine_record(b->engine, &record, record.replied_ns);
 }
 
+/* A worker went where no prefix pointed, and said whose address that is. Its word is as good as
+ * that of any in the group, so it holds for a day and never against the configuration. */
+static void paid_take(struct ebpf_bridge *b, const struct gate_event *event)
+{
+	const struct hash_key key = {
+		{event->destination[0], event->destination[1]}
+	      };
+	uint32_t slot = segment_find(b->segment, &key, false), id;
+	uint8_t address[16];
+	char name[DESTINATION_NAME_MAX + 1];
+
+	if (slot == LAYOUT_NONE || b->segment->slots[slot].kind != SEGMENT_DESTINATION)
+		return;
+	segment_name(b->segment, slot, name, sizeof(name));
+	memcpy(address, event->remote, sizeof(address));
+	id = name[0] ? ebpf_names_id(&b->names, name) : 0;
+	if (id == 0 ||
+	    ebpf_names_add(&b->names, address, 128, id, EBPF_LEARNED, loop_now() + LEARNED_NS) != 0)
+		return;
+	defaults_set(b, id, name, loop_now());
+}
+
 static void event_take(void *arg, const struct gate_event *event, const struct gate_key *key)
 {
 	struct ebpf_bridge *b = arg;
@@ -270,6 +307,8 @@ static void event_take(void *arg, const struct gate_event *event, const struct g
 		flow_look(b, &count);
 	else if (event->kind == GATE_EVENT_FAILED)
 		failed_take(b, event);
+	else if (event->kind == GATE_EVENT_PAID)
+		paid_take(b, event);
 }
 
 static void readable(void *arg, int revents)
@@ -293,8 +332,7 @@ static void beat(void *arg, uint64_t now_ns)
 	ebpf_names_expire(&b->names, now_ns);
 }
 
-/* ---- addresses from DNS
- * -------------------------------------------------------------------------- */
+/* ---- addresses from DNS ---------------------------------------------------------- */
 
 /* An address of an MX host: it belongs to the destination that the host's name belongs to. */
 static void resolved(void *arg, const char *host, const uint8_t address[16], uint64_t until_ns)
@@ -306,8 +344,8 @@ static void resolved(void *arg, const char *host, const uint8_t address[16], uin
 	if (destination_match(b->config->table, b->config->table_length, host, &match) != 0)
 		return;
 	id = ebpf_names_id(&b->names, match.name);
-	if (id)
-		ebpf_names_add(&b->names, address, 128, id, EBPF_RESOLVED, until_ns);
+	if (id && ebpf_names_add(&b->names, address, 128, id, EBPF_RESOLVED, until_ns) == 0)
+		defaults_set(b, id, match.name, loop_now());
 }
 
 static void resolve_configure(struct ebpf_bridge *b)
@@ -325,23 +363,7 @@ static void resolve_configure(struct ebpf_bridge *b)
 	}
 }
 
-/* ---- the configuration
- * --------------------------------------------------------------------------- */
-
-static void defaults_set(struct ebpf_bridge *b, uint32_t id, const char *name, uint64_t now_ns)
-{
-	const struct ebpf_use use = {.messages_milli = EBPF_MILLI, .share_milli = EBPF_MILLI};
-	struct publish_limits limits;
-	struct gate_limits gate;
-	struct ebpf_rule rule;
-	struct policy policy;
-
-	policy_flow(b->config, NULL, name, &policy);
-	effective_plain(&policy.limits, &limits);
-	ebpf_rule_of(&b->config->ebpf, name, &rule);
-	ebpf_limits(&limits, &rule, &use, now_ns, &gate);
-	gate_destination_set(b->gate, id, &gate, now_ns);
-}
+/* ---- the configuration ----------------------------------------------------------- */
 
 void ebpf_bridge_configure(struct ebpf_bridge *b, const struct config *config)
 {
@@ -364,8 +386,24 @@ void ebpf_bridge_configure(struct ebpf_bridge *b, const struct config *config)
 	gate_counts(b->gate, flow_look, b);
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------- */
+
+/* What proves to the kernel that a worker is attached to the segment, which only its group can
+ * read. */
+static uint64_t token_make(void)
+{
+	uint64_t token = 0;
+
+	if (getrandom(&token, sizeof(token), 0) != sizeof(token))
+		token = 0; /* no worker can mark: it is charged twice at worst */
+	return token;
+}
+
+static void token_publish(const struct ebpf_bridge *b, uint64_t token)
+{
+	/* Relaxed: a word by itself. */
+	atomic_store_explicit(&b->segment->live->gate_token, token, memory_order_relaxed);
+}
 
 static int gate_begin(struct ebpf_bridge *b)
 {
@@ -382,14 +420,19 @@ static int gate_begin(struct ebpf_bridge *b)
 									   : GATE_STALE_OPEN,
 		.refuse_errno = (int)ebpf->refuse_errno.value,
 		.pin = ebpf->pin.value ? PIN_PATH : NULL,
+		.token = token_make(),
 		.event = event_take,
 		.arg = b,
 	};
+	int error;
 
 	for (uint32_t i = 0; i < ebpf->cgroups_count && i < GATE_CGROUPS; i++)
 		cgroups[i] = (struct gate_cgroup){ebpf->cgroups[i],
 						  (uint32_t)ebpf->mode.value + GATE_OBSERVE};
-	return gate_open(&options, &b->gate, b->missing, sizeof(b->missing));
+	error = gate_open(&options, &b->gate, b->missing, sizeof(b->missing));
+	if (!error)
+		token_publish(b, options.token);
+	return error;
 }
 
 static int watches_begin(struct ebpf_bridge *b)
@@ -416,6 +459,7 @@ static int bridge_begin(struct ebpf_bridge *b)
 	int error = gate_begin(b);
 
 	if (error) {
+		token_publish(b, 0);
 		log_warning("gate", "connections are not gated: %s", b->missing);
 		return 0;
 	}
@@ -442,8 +486,7 @@ int ebpf_bridge_privileges(const struct ebpf_bridge *b, bool user_changed)
 	return user_changed ? gate_capabilities_drop(b->gate) : gate_capabilities_trim();
 }
 
-/* ---- what is said
- * -------------------------------------------------------------------------------- */
+/* ---- what is said ---------------------------------------------------------------- */
 
 bool ebpf_bridge_on(const struct ebpf_bridge *b)
 {
@@ -570,8 +613,7 @@ static int answer_connections(void *arg, struct server_call *call)
 	return call->cursor < b->flows_max ? SERVER_MORE : SERVER_DONE;
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------ */
 
 int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
 		       struct server *server, const struct config *config, struct ebpf_bridge **ret)
@@ -606,6 +648,8 @@ void ebpf_bridge_free(struct ebpf_bridge *b)
 	for (int i = 0; i < 2; i++)
 		if (b->watches[i] >= 0)
 			loop_unwatch(b->loop, b->watches[i]);
+	if (b->gate && !b->config->ebpf.pin.value)
+		token_publish(b, 0);
 	gate_close(b->gate, 0);
 	ebpf_names_free(&b->names);
 	free(b->flows);
