@@ -455,6 +455,20 @@ static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
 	engine_publish(e, slot, now_ns);
 }
 
+/* The next known slot in turn: what is wrong there is mended, what a flow did is counted. */
+static void slot_look(struct engine *e, uint64_t now_ns)
+{
+	uint32_t slot = e->slots[e->tick = (e->tick + 1) % e->count];
+	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
+	const struct engine_flow *flow = engine_flow_of(e, slot);
+
+	e->totals.mended += segment_sweep(e->segment, slot, 1, now_ns);
+	if (is_flow(e, slot) &&
+	    (atomic_load_explicit(&totals->delivered, memory_order_relaxed) != flow->delivered ||
+	     atomic_load_explicit(&totals->deferred, memory_order_relaxed) != flow->deferred))
+		flow_tick(e, slot, now_ns);
+}
+
 uint64_t engine_work(struct engine *e, uint64_t now_ns)
 {
 	uint32_t slot;
@@ -463,7 +477,9 @@ uint64_t engine_work(struct engine *e, uint64_t now_ns)
 		flow_due(e, slot, now_ns);
 	for (int i = 0; i < PIECE && e->refill < e->count; i++)
 		slot_fill(e, e->slots[e->refill++], now_ns);
-	return e->refill < e->count ? now_ns : due_next(e->due);
+	for (int i = 0; i < PIECE && e->looks > 0; i++, e->looks--)
+		slot_look(e, now_ns);
+	return e->refill < e->count || e->looks > 0 ? now_ns : due_next(e->due);
 }
 
 /* Of known slots alone: what nobody uses must not be touched, and many take several seconds. */
@@ -481,17 +497,7 @@ void engine_second(struct engine *e, uint64_t now_ns)
 	uint32_t looks = e->count < TICKS_A_SECOND ? e->count : TICKS_A_SECOND;
 	uint32_t first = looks < e->count ? (e->tick + 1) % e->count : 0;
 
-	for (uint32_t i = 0; i < looks; i++) {
-		uint32_t slot = e->slots[e->tick = (e->tick + 1) % e->count];
-		const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
-		const struct engine_flow *flow = engine_flow_of(e, slot);
-
-		e->totals.mended += segment_sweep(e->segment, slot, 1, now_ns);
-		if (is_flow(e, slot) &&
-		    (atomic_load_explicit(&totals->delivered, memory_order_relaxed) != flow->delivered ||
-		     atomic_load_explicit(&totals->deferred, memory_order_relaxed) != flow->deferred))
-			flow_tick(e, slot, now_ns);
-	}
+	e->looks = looks;
 	gauges_look(e, first, looks);
 	engine_pools_look(e, now_ns);
 }

@@ -85,7 +85,8 @@ void engine_record(struct engine *engine, const struct layout_record *record, ui
 /* Does what is due, a bounded piece of it. Returns when it wants to be called again: now_ns: at once. */
 uint64_t engine_work(struct engine *engine, uint64_t now_ns);
 
-/* Once a second while workers decide: counts of deliveries to the controller, damage mended. */
+/* Once a second while workers decide: counts of deliveries to the controller, damage mended; engine_work
+ * goes on with it, a piece at a time, so that no deferral waits for all flows. */
 void engine_second(struct engine *engine, uint64_t now_ns);
 
 const struct engine_totals *engine_totals(const struct engine *engine);

@@ -29,6 +29,7 @@ struct sidecar {
 	uint64_t started_ns;
 	uint64_t decisions; /* sum of all workers' counts when last looked at */
 	uint64_t records;   /* of all rings, the same */
+	uint64_t mended;    /* words, as last told */
 	struct drain_totals drained;
 	int wake; /* FIFO */
 	int signals;

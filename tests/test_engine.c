@@ -117,6 +117,8 @@ static void pass(unsigned seconds)
 		for (int i = 0; i < 10 && engine_work(world.engine, world.now) <= world.now; i++)
 			;
 		engine_second(world.engine, world.now);
+		while (engine_work(world.engine, world.now) <= world.now)
+			;
 	}
 }
 
