@@ -85,7 +85,8 @@ static double pass_ns(const struct classifier *classifier, struct classify_scrat
 	return (double)(cpu_ns() - start) / ((double)passes * (double)sample_count);
 }
 
-static double measure(const struct classifier *classifier)
+/* The median of the runs; *ret_best: the fastest, which a busy machine disturbs least. */
+static double measure(const struct classifier *classifier, double *ret_best)
 {
 	struct classify_scratch *scratch;
 	double runs[RUNS];
@@ -97,6 +98,7 @@ static double measure(const struct classifier *classifier)
 		runs[i] = pass_ns(classifier, scratch, 1 + 100000 / (unsigned)sample_count);
 	classify_scratch_free(scratch);
 	qsort(runs, RUNS, sizeof(runs[0]), compare);
+	*ret_best = runs[0];
 	return runs[RUNS / 2];
 }
 
@@ -111,7 +113,7 @@ int main(int argc, char **argv)
 	struct classify_error fault;
 	struct yaml_error error;
 	uint64_t start = cpu_ns();
-	double ns, create_ms;
+	double ns, best = 0, create_ms;
 
 	if (samples_read(path) != 0 || rule_file_builtin(&file, NULL, &error) != 0 ||
 	    classifier_create(NULL, file, &classifier, &fault) != 0) {
@@ -119,17 +121,17 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	create_ms = (double)(cpu_ns() - start) / 1e6;
-	ns = measure(classifier);
+	ns = measure(classifier, &best);
 	if (json)
-		printf("{\"case\": \"classify\", \"ns\": %.1f, \"per_second\": %.0f, \"replies\": "
+		printf("{\"case\": \"classify\", \"ns\": %.1f, \"best_ns\": %.1f, \"per_second\": %.0f, \"replies\": "
 		       "%zu, "
 		       "\"create_ms\": %.0f, \"file\": \"%s\"}\n",
-		       ns, 1e9 / ns, sample_count, create_ms, path);
+		       ns, best, 1e9 / ns, sample_count, create_ms, path);
 	else
-		printf("%zu replies of %s: %.0f ns each, %.2f million a second and core; rules "
+		printf("%zu replies of %s: %.0f ns each (at best %.0f), %.2f million a second and core; rules "
 		       "compiled in "
 		       "%.0f ms\n",
-		       sample_count, path, ns, 1e3 / ns, create_ms);
+		       sample_count, path, ns, best, 1e3 / ns, create_ms);
 	classifier_free(classifier);
 	rule_file_free(file);
 	return 0;

@@ -3,8 +3,7 @@
  * Many regular expressions in one pass, by Vectorscan. The one user of <hs.h>.
  *
  * Each pattern is one of three: exact (Vectorscan alone), rough (Vectorscan's prefilter, then PCRE2) and
- * foreign (Vectorscan cannot even approximate it: PCRE2 runs on every text). All are looked for once a
- * text: a match ends the search for its pattern.
+ * foreign (Vectorscan cannot even approximate it: PCRE2 runs on every text).
  */
 #include "sidecar/pattern_set.h"
 
@@ -16,9 +15,10 @@
 
 #include "sidecar/pattern_confirm.h"
 
-#define FLAGS (HS_FLAG_CASELESS | HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY)
+/* Not HS_FLAG_SINGLEMATCH: for Vectorscan to remember what was found costs more than to hear it twice. */
+#define FLAGS (HS_FLAG_CASELESS | HS_FLAG_DOTALL | HS_FLAG_ALLOWEMPTY)
 
-enum kind { EXACT, ROUGH, FOREIGN };
+enum kind { EXACT, ROUGH, FOREIGN, ABSENT };
 
 struct pattern_set {
 	unsigned count, words, foreign_count;
@@ -43,8 +43,8 @@ static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern,
 	return pattern_confirm_create(pattern, &set->confirm[i], error->reason, sizeof(error->reason));
 }
 
-/* What Vectorscan makes of one pattern by itself. */
-static enum kind pattern_kind(const char *pattern, struct pattern_info *info)
+/* What Vectorscan says of one pattern by itself. */
+static void pattern_describe(const char *pattern, struct pattern_info *info)
 {
 	for (int rough = 0; rough <= 1; rough++) {
 		hs_expr_info_t *found = NULL;
@@ -55,16 +55,16 @@ static enum kind pattern_kind(const char *pattern, struct pattern_info *info)
 			info->min_len = found->min_width;
 			info->never = found->min_width == UINT32_MAX;
 			free(found);
-			return rough ? ROUGH : EXACT;
+			return;
 		}
 		info->never |= fault != NULL && strstr(fault->message, "never match") != NULL;
 		hs_free_compile_error(fault);
 	}
-	return FOREIGN;
 }
 
-/* Compiles what is not foreign. A pattern that is refused in the company of others goes one step down
- * (exact, rough, foreign) and it is tried again: at most two tries a pattern. */
+/* Compiles what is not foreign. A pattern that is refused goes one step down
+ * (exact, rough, foreign) and it is tried again, which costs little: Vectorscan reads all of them before
+ * it builds anything. */
 static int database_compile(struct pattern_set *set, const char *const *patterns,
 			    struct pattern_error *error)
 {
@@ -78,7 +78,7 @@ static int database_compile(struct pattern_set *set, const char *const *patterns
 		hs_error_t hs;
 
 		for (unsigned i = 0; i < set->count; i++) {
-			if (set->kind[i] == FOREIGN)
+			if (set->kind[i] >= FOREIGN)
 				continue;
 			expression[n] = patterns[i], id[n] = i;
 			flags[n++] = FLAGS | (set->kind[i] == ROUGH ? HS_FLAG_PREFILTER : 0);
@@ -106,21 +106,8 @@ static int database_compile(struct pattern_set *set, const char *const *patterns
 	return err;
 }
 
-static int kinds_find(struct pattern_set *set, const char *const *patterns, struct pattern_error *error)
-{
-	for (unsigned i = 0; i < set->count; i++) {
-		struct pattern_info info = {0};
-		enum kind kind = pattern_kind(patterns[i], &info);
-		int err = kind == EXACT ? 0 : confirm_add(set, i, patterns[i], kind, error);
-
-		if (err != 0)
-			return err;
-	}
-	return 0;
-}
-
-int pattern_set_create(const char *const *patterns, unsigned count, struct pattern_set **ret_set,
-		       struct pattern_error *error)
+int pattern_set_create(const char *const *patterns, const bool *use, unsigned count,
+		       struct pattern_set **ret_set, struct pattern_error *error)
 {
 	struct pattern_set *set = calloc(1, sizeof(*set));
 	int err = -ENOMEM;
@@ -140,9 +127,9 @@ int pattern_set_create(const char *const *patterns, unsigned count, struct patte
 		err = -ENOTSUP;
 		goto out;
 	}
-	err = kinds_find(set, patterns, error);
-	if (err == 0)
-		err = database_compile(set, patterns, error);
+	for (unsigned i = 0; i < count; i++)
+		set->kind[i] = use == NULL || use[i] ? EXACT : ABSENT;
+	err = database_compile(set, patterns, error);
 	for (unsigned i = 0; err == 0 && i < count; i++)
 		if (set->kind[i] == FOREIGN)
 			set->foreign[set->foreign_count++] = i;
@@ -168,15 +155,20 @@ void pattern_set_free(struct pattern_set *set)
 	free(set);
 }
 
-int pattern_scratch_create(const struct pattern_set *set, struct pattern_scratch **ret_scratch)
+int pattern_scratch_create(struct pattern_set *const *sets, unsigned count,
+			   struct pattern_scratch **ret_scratch)
 {
 	struct pattern_scratch *scratch = calloc(1, sizeof(*scratch));
+	bool good;
 
 	if (scratch == NULL)
 		return -ENOMEM;
 	scratch->pcre = pattern_match_data_create();
-	if (scratch->pcre == NULL ||
-	    (set->database != NULL && hs_alloc_scratch(set->database, &scratch->hs) != HS_SUCCESS)) {
+	good = scratch->pcre != NULL;
+	for (unsigned i = 0; good && i < count; i++)
+		good = sets[i]->database == NULL ||
+		       hs_alloc_scratch(sets[i]->database, &scratch->hs) == HS_SUCCESS;
+	if (!good) {
 		pattern_scratch_free(scratch);
 		return -ENOMEM;
 	}
@@ -210,7 +202,6 @@ static int found_bit(unsigned id, unsigned long long from, unsigned long long to
 int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scratch, const char *text,
 		     size_t len, uint64_t *found)
 {
-	memset(found, 0, set->words * sizeof(*found));
 	if (set->database != NULL && hs_scan(set->database, text, (unsigned)len, 0, scratch->hs, found_bit,
 					     found) != HS_SUCCESS)
 		return -EIO;
@@ -220,7 +211,7 @@ int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scra
 		for (uint64_t left = found[word]; left != 0; left &= left - 1) {
 			unsigned id = word * 64 + (unsigned)__builtin_ctzll(left);
 
-			if (set->kind[id] != EXACT &&
+			if (set->confirm[id] != NULL &&
 			    !pattern_confirm_match(set->confirm[id], scratch->pcre, text, len))
 				found[word] &= ~(left & -left);
 		}
@@ -232,11 +223,11 @@ int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct p
 {
 	struct pattern_set *set;
 	struct pattern_info info = {0};
-	int err = pattern_set_create(&pattern, 1, &set, error);
+	int err = pattern_set_create(&pattern, NULL, 1, &set, error);
 
 	if (err != 0)
 		return err;
-	pattern_kind(pattern, &info);
+	pattern_describe(pattern, &info);
 	info.confirmed = set->kind[0] != EXACT;
 	if (set->kind[0] == FOREIGN)
 		info.min_len = pattern_confirm_min_len(set->confirm[0]);

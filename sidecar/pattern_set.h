@@ -23,21 +23,23 @@ struct pattern_error {
 	char reason[160];
 };
 
-/* 0; -EINVAL with *error filled if a pattern is none; -ENOTSUP (error filled, index 0) if Vectorscan
- * does not run on this processor; -ENOMEM. */
-int pattern_set_create(const char *const *patterns, unsigned count, struct pattern_set **ret_set,
-		       struct pattern_error *error);
+/* Of the patterns those with use[i] (NULL: all); each keeps its number. 0; -EINVAL with *error filled if
+ * a pattern is none; -ENOTSUP (error filled, index 0) if Vectorscan does not run on this processor;
+ * -ENOMEM. */
+int pattern_set_create(const char *const *patterns, const bool *use, unsigned count,
+		       struct pattern_set **ret_set, struct pattern_error *error);
 void pattern_set_free(struct pattern_set *set);
 
-/* One a thread. -ENOMEM. */
-int pattern_scratch_create(const struct pattern_set *set, struct pattern_scratch **ret_scratch);
+/* One a thread, good for each of these sets. -ENOMEM. */
+int pattern_scratch_create(struct pattern_set *const *sets, unsigned count,
+			   struct pattern_scratch **ret_scratch);
 void pattern_scratch_free(struct pattern_scratch *scratch);
 
 /* Words of 64 bits in what pattern_set_scan fills. */
 unsigned pattern_set_words(const struct pattern_set *set);
 
-/* Sets bit i of `found` (all others are cleared) for each pattern i that matches somewhere in the text.
- * 0; -EIO if the matcher failed, which only a scratch in use by another thread can cause. */
+/* Sets bit i of `found` for each pattern i of the set that matches somewhere in the text, and leaves the
+ * bits of others as they are: the caller clears them before. 0; -EIO if the matcher failed, which only a scratch in use by another thread can cause. */
 int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scratch, const char *text,
 		     size_t len, uint64_t *found);
 
