@@ -224,10 +224,7 @@ static int command(struct gate *gate, char *line)
 static int run(struct gate *gate)
 {
 	struct pollfd fds[3] = {
-		{.fd = STDIN_FILENO, .events = POLLIN},
-		{.events = POLLIN		 },
-		    {.events = POLLIN}
-	      };
+		{.fd = STDIN_FILENO, .events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 	int gate_fd[2], end = 0;
 	char line[4096];
 

@@ -133,7 +133,7 @@ static int diag_family(struct diag *diag, int fd, int family)
 			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
 		.request = {.sdiag_family = (uint8_t)family,
 			    .sdiag_protocol = IPPROTO_TCP,
-			    .idiag_states = ALIVE			 },
+			    .idiag_states = ALIVE},
 	};
 	int more = 1;
 

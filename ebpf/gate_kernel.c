@@ -278,9 +278,9 @@ static int has_set_retval(void)
 	/* r1 = -1; call bpf_set_retval; r0 = 1; exit */
 	struct bpf_insn code[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 1, .imm = -1},
-		{.code = BPF_JMP | BPF_CALL,			     .imm = BPF_FUNC_set_retval},
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K,	      .dst_reg = 0, .imm = 1},
-		{.code = BPF_JMP | BPF_EXIT				   },
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_set_retval},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1},
+		{.code = BPF_JMP | BPF_EXIT},
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_CGROUP_INET4_CONNECT);
 	int fd = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "trial", "GPL", code, 4, &opts);

@@ -51,7 +51,7 @@ static int try_program(const struct gate_need *need)
 {
 	static const struct bpf_insn pass[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1},
-		{.code = BPF_JMP | BPF_EXIT			   },
+		{.code = BPF_JMP | BPF_EXIT},
 	};
 
 	return try_code(pass, 2, need->number, need->attach, NULL, 0);
@@ -62,7 +62,7 @@ static int try_helper(const struct gate_need *need)
 {
 	const struct bpf_insn call[] = {
 		{.code = BPF_JMP | BPF_CALL, .imm = (int32_t)need->number},
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K,			      .dst_reg = 0, .imm = 1},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
 	static const char *const unknown[] = {"invalid func", "unknown func", "cannot use helper"};
@@ -199,10 +199,10 @@ int gate_probe_needs(const struct gate_need *needs, size_t count, char *why, siz
 	}
 
 static const struct gate_need needs[] = {
-	{GATE_NEED_CGROUP2,    0,	       0, 0, "cgroup v2"	},
-	{GATE_NEED_CAPABILITY, CAP_BPF,	0, 0, "CAP_BPF"      },
+	{GATE_NEED_CGROUP2, 0, 0, 0, "cgroup v2"},
+	{GATE_NEED_CAPABILITY, CAP_BPF, 0, 0, "CAP_BPF"},
 	{GATE_NEED_CAPABILITY, CAP_NET_ADMIN, 0, 0, "CAP_NET_ADMIN"},
-	{GATE_NEED_BTF,	0,		   0, 0, "BTF"	      },
+	{GATE_NEED_BTF, 0, 0, 0, "BTF"},
 	MAP(ARRAY, BPF_F_MMAPABLE),
 	MAP(LPM_TRIE, BPF_F_NO_PREALLOC),
 	MAP(SK_STORAGE, BPF_F_NO_PREALLOC),

@@ -278,9 +278,7 @@ static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
  * that of any in the group, so it holds for a day and never against the configuration. */
 static void paid_take(struct ebpf_bridge *b, const struct gate_event *event)
 {
-	const struct hash_key key = {
-		{event->destination[0], event->destination[1]}
-	      };
+	const struct hash_key key = {{event->destination[0], event->destination[1]}};
 	uint32_t slot = segment_find(b->segment, &key, false), id;
 	uint8_t address[16];
 	char name[DESTINATION_NAME_MAX + 1];

@@ -38,12 +38,9 @@ Test(ebpf_limits, follow_messages_by_what_a_connection_carries)
 		uint64_t want_ns;
 		uint32_t want_burst;
 	} rows[] = {
-		{S,	    10, 1000,  1000, S,	       10},
-		 {S,	     10, 2500,  1000, 5 * S / 2, 4 },
-		{S,	    10, 20000, 1000, 20 * S,    1 },
-		 {S,	     10, 1000,  500,  2 * S,	   5 },
-		{S,	    1,  1000,  100,  10 * S,	  1 },
-		 {3600 * S, 1,  1000,  1000, 3600 * S,  1 },
+		{S, 10, 1000, 1000, S, 10},	 {S, 10, 2500, 1000, 5 * S / 2, 4},
+		{S, 10, 20000, 1000, 20 * S, 1}, {S, 10, 1000, 500, 2 * S, 5},
+		{S, 1, 1000, 100, 10 * S, 1},	 {3600 * S, 1, 1000, 1000, 3600 * S, 1},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -148,7 +145,7 @@ Test(ebpf_limits, rules_by_destination_and_cgroup)
 		 .cgroup = T("/b"),
 		 .minute = {.text = T("3"), .value = 3},
 		 .mode = {.text = T("pace"), .value = CONFIG_GATE_PACE}},
-		{.canonical = T("far"), .second = {.text = T("1"), .value = 1}	      },
+		{.canonical = T("far"), .second = {.text = T("1"), .value = 1}},
 		{.hour = {.text = T("100"), .value = 100},
 		 .connections = {.text = T("9"), .value = 9}},
 	};

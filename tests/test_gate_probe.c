@@ -34,16 +34,16 @@ Test(gate_probe, names_what_no_kernel_has)
 		struct gate_need need;
 		const char *says;
 	} rows[] = {
-		{{GATE_NEED_CAPABILITY, 63, 0, 0, "CAP_TOMORROW"},					   "capability CAP_TOMORROW"},
-		{{GATE_NEED_PROGRAM, 9999, 0, 0, "TELEPATHY"},					       "program type TELEPATHY" },
-		{{GATE_NEED_MAP, 9999, 0, 0, "OF_GOLD"},							 "map type OF_GOLD"	   },
+		{{GATE_NEED_CAPABILITY, 63, 0, 0, "CAP_TOMORROW"}, "capability CAP_TOMORROW"},
+		{{GATE_NEED_PROGRAM, 9999, 0, 0, "TELEPATHY"}, "program type TELEPATHY"},
+		{{GATE_NEED_MAP, 9999, 0, 0, "OF_GOLD"}, "map type OF_GOLD"},
 		{{GATE_NEED_HELPER, 99999, BPF_CGROUP_INET4_CONNECT, BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
 		  "bpf_do_all"},
-		 "helper bpf_do_all"											       },
+		 "helper bpf_do_all"},
 		{{GATE_NEED_HELPER, BPF_FUNC_sk_fullsock, BPF_CGROUP_INET4_CONNECT,
 		  BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "bpf_sk_fullsock in the wrong place"},
-		 "helper bpf_sk_fullsock in the wrong place"								       },
-		{{GATE_NEED_BTF, 1, 0, 0, "BTF of tomorrow"},					      "BTF of tomorrow"	       },
+		 "helper bpf_sk_fullsock in the wrong place"},
+		{{GATE_NEED_BTF, 1, 0, 0, "BTF of tomorrow"}, "BTF of tomorrow"},
 	};
 
 	if (!works())
@@ -61,10 +61,10 @@ Test(gate_probe, names_what_no_kernel_has)
 Test(gate_probe, finds_what_is_there)
 {
 	static const struct gate_need there[] = {
-		{GATE_NEED_CGROUP2, 0,		       0,			  0, "cgroup v2"	},
-		{GATE_NEED_MAP,	BPF_MAP_TYPE_ARRAY,    BPF_F_MMAPABLE,	    0, "ARRAY"	      },
-		{GATE_NEED_HELPER,  BPF_FUNC_ktime_get_ns, BPF_CGROUP_INET4_CONNECT,
-		 BPF_PROG_TYPE_CGROUP_SOCK_ADDR,					 "bpf_ktime_get_ns"},
+		{GATE_NEED_CGROUP2, 0, 0, 0, "cgroup v2"},
+		{GATE_NEED_MAP, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, 0, "ARRAY"},
+		{GATE_NEED_HELPER, BPF_FUNC_ktime_get_ns, BPF_CGROUP_INET4_CONNECT,
+		 BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "bpf_ktime_get_ns"},
 	};
 	char why[256] = "x";
 
@@ -102,24 +102,22 @@ Test(gate_probe, names_the_capability_that_is_missing)
 
 Test(gate_probe, says_what_is_wrong_with_the_options)
 {
-	struct gate_cgroup two[] = {
-		{"/sys/fs/cgroup/a",   GATE_PACE},
-		 {"/sys/fs/cgroup/a/b", GATE_PACE}
-	  };
+	struct gate_cgroup two[] = {{"/sys/fs/cgroup/a", GATE_PACE},
+				    {"/sys/fs/cgroup/a/b", GATE_PACE}};
 	struct gate_cgroup strange = {"/sys/fs/cgroup/a", GATE_INHERIT};
 	struct gate_cgroup elsewhere = {"/proc/self", GATE_PACE};
 	uint16_t port = 25;
 	struct gate_options options[] = {
-		{.cgroups = two,	 .cgroup_count = 0, .ports = &port,	    .port_count = 1		   },
-		{.cgroups = two,	 .cgroup_count = 2, .ports = &port,	    .port_count = 1		   },
-		{.cgroups = two,	 .cgroup_count = 1, .ports = &port,	    .port_count = 0		   },
-		{.cgroups = &strange, .cgroup_count = 1, .ports = &port,	 .port_count = 1		},
+		{.cgroups = two, .cgroup_count = 0, .ports = &port, .port_count = 1},
+		{.cgroups = two, .cgroup_count = 2, .ports = &port, .port_count = 1},
+		{.cgroups = two, .cgroup_count = 1, .ports = &port, .port_count = 0},
+		{.cgroups = &strange, .cgroup_count = 1, .ports = &port, .port_count = 1},
 		{.cgroups = two,
 		 .cgroup_count = 1,
 		 .ports = &port,
 		 .port_count = 1,
 		 .refuse_errno = EINPROGRESS},
-		{.cgroups = &elsewhere,			.cgroup_count = 1,		   .ports = &port, .port_count = 1},
+		{.cgroups = &elsewhere, .cgroup_count = 1, .ports = &port, .port_count = 1},
 	};
 
 	if (!works())

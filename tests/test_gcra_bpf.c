@@ -158,8 +158,7 @@ static void decisions_check(const struct gate_limits *limits, uint64_t step_ns, 
 	for (int i = 0; i < steps; i++) {
 		struct trial_decision d = {
 			.ask = {.now_ns = now,
-				.key = {.source = {0, 0, htonl(0xffff), 1}, .destination_id = 9}}
-		 };
+				.key = {.source = {0, 0, htonl(0xffff), 1}, .destination_id = 9}}};
 		struct gate_flow flow;
 		uint64_t at = 0;
 		int answer = model_decide(tat, limits, now, &at);
@@ -188,9 +187,9 @@ Test(gcra_bpf, decides_as_the_model)
 	struct gate_limits three = {
 		.rate = {gcra_rate(S, 3), gcra_rate(6 * S, 10), gcra_rate(36 * S, 100)},
 		.generation = 1,
-		.longest_wait_ns = 12 * S
-	 };
-	struct gate_limits deny = {.rate = {gcra_rate(S, 2)}, .generation = 1, .modes = gate_modes(GATE_DENY)};
+		.longest_wait_ns = 12 * S};
+	struct gate_limits deny = {
+		.rate = {gcra_rate(S, 2)}, .generation = 1, .modes = gate_modes(GATE_DENY)};
 
 	if (!trial_load())
 		return;
@@ -205,9 +204,7 @@ Test(gcra_bpf, brings_back_a_state_that_no_honest_clock_left)
 {
 	struct gate_limits limits = {
 		.rate = {gcra_rate(S, 5)}, .generation = 1, .longest_wait_ns = S};
-	struct trial_decision d = {
-		.ask = {.now_ns = 1000 * S, .key = {.destination_id = 3}}
-	 };
+	struct trial_decision d = {.ask = {.now_ns = 1000 * S, .key = {.destination_id = 3}}};
 	struct gate_flow flow;
 	int flows_fd;
 

@@ -124,12 +124,12 @@ static int ask(const char *segment, struct asked *asked)
 int ctl_connections(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"json",	 no_argument,	      NULL, 'j'},
-		{"source",	   required_argument, NULL, 's'},
+		{"json", no_argument, NULL, 'j'},
+		{"source", required_argument, NULL, 's'},
 		{"destination", required_argument, NULL, 'd'},
-		{"segment",	    required_argument, NULL, 'S'},
-		{"help",	 no_argument,	      NULL, 'h'},
-		{NULL,	       0,		  NULL, 0	 },
+		{"segment", required_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	struct asked asked = {0};
 	const char *segment = NULL;
