@@ -123,12 +123,14 @@ int main(int argc, char **argv)
 	create_ms = (double)(cpu_ns() - start) / 1e6;
 	ns = measure(classifier, &best);
 	if (json)
-		printf("{\"case\": \"classify\", \"ns\": %.1f, \"best_ns\": %.1f, \"per_second\": %.0f, \"replies\": "
+		printf("{\"case\": \"classify\", \"ns\": %.1f, \"best_ns\": %.1f, \"per_second\": "
+		       "%.0f, \"replies\": "
 		       "%zu, "
 		       "\"create_ms\": %.0f, \"file\": \"%s\"}\n",
 		       ns, best, 1e9 / ns, sample_count, create_ms, path);
 	else
-		printf("%zu replies of %s: %.0f ns each (at best %.0f), %.2f million a second and core; rules "
+		printf("%zu replies of %s: %.0f ns each (at best %.0f), %.2f million a second and "
+		       "core; rules "
 		       "compiled in "
 		       "%.0f ms\n",
 		       sample_count, path, ns, best, 1e3 / ns, create_ms);

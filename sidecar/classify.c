@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reply to class. The texts of all entries and rules are patterns, numbered texts of entries, exceptions
- * of entries, texts of rules, exceptions of rules. A pass over the reply says which are in it; these, and
- * the entries that ask for codes alone, are looked at in the order of the file.
+ * Reply to class. The texts of all entries and rules are patterns, numbered texts of entries,
+ * exceptions of entries, texts of rules, exceptions of rules. A pass over the reply says which are
+ * in it; these, and the entries that ask for codes alone, are looked at in the order of the file.
  *
- * The patterns stand in four sets: what can come of a 5xx reply and what of any other, each in two halves
- * by the order of the file, and the second half is only looked for where the first decides nothing. One
- * set of all is as right and a third slower (on the corpus mix 1.15 us a scan against 0.7 us), since what
- * Vectorscan takes grows with the number of patterns, and most replies are decided early. An entry in
- * front of all texts (codes of their own, deliveries) needs no pass at all.
+ * The patterns stand in two halves by the order of the file, the second one in two sets, for 5xx
+ * replies and for all others; it is only looked for where the first half decides nothing. One set
+ * of all is as right and a third slower (on the corpus mix 1.15 us a scan against 0.7 us), since
+ * what Vectorscan takes grows with the number of patterns. An entry in front of all texts (codes of
+ * their own, deliveries) needs no pass at all.
  */
 #include "sidecar/classify.h"
 
@@ -51,9 +51,9 @@ struct classifier {
 	bool rules_ask_text;
 	unsigned rule_count;
 	struct span *rule_text, *rule_unless;
-	unsigned text_end;	   /* patterns below are texts of entries ... */
-	unsigned *text_entry;	   /* ... of which one */
-	uint64_t *by_code;	   /* [CODES + 1][entry_words]: entries without a text; the last: no code */
+	unsigned text_end;    /* patterns below are texts of entries ... */
+	unsigned *text_entry; /* ... of which one */
+	uint64_t *by_code; /* [CODES + 1][entry_words]: entries without a text; the last: no code */
 	struct name_table *destinations;
 	unsigned half_end[HALVES]; /* the entries of a half end there */
 	struct pattern_set *patterns[HALVES * KINDS];
@@ -79,11 +79,12 @@ bool rule_class_lowers_cap(const struct rule_class *class)
 	}
 }
 
-/* ---- create ----------------------------------------------------------------------------------- */
+/* ---- create -----------------------------------------------------------------------------------
+ */
 static const struct rule_file none;
 
-static const struct rule_class *entry_rule(const struct classifier *classifier, unsigned i, int *ret_file,
-					   unsigned *ret_index)
+static const struct rule_class *entry_rule(const struct classifier *classifier, unsigned i,
+					   int *ret_file, unsigned *ret_index)
 {
 	unsigned first = classifier->files[0]->classes_count;
 
@@ -129,8 +130,8 @@ static int entry_compile(struct classifier *classifier, struct entry *entry)
 	if (entry->enhanced == NULL || entry->destination == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < match->enhanced_count; i++)
-		if (rule_parse_enhanced(match->enhanced[i], &entry->enhanced[entry->enhanced_count++],
-					&reason) != 0)
+		if (rule_parse_enhanced(match->enhanced[i],
+					&entry->enhanced[entry->enhanced_count++], &reason) != 0)
 			return -EINVAL;
 	for (unsigned i = 0; i < match->destination_count; i++) {
 		int id = name_table_add(classifier->destinations, match->destination[i]);
@@ -153,8 +154,8 @@ static int entries_compile(struct classifier *classifier)
 
 		entry->rule = entry_rule(classifier, i, &file, &index);
 		err = entry_compile(classifier, entry);
-		for (unsigned slot = 0; err == 0 && slot <= CODES && entry->rule->match.text_count == 0;
-		     slot++)
+		for (unsigned slot = 0;
+		     err == 0 && slot <= CODES && entry->rule->match.text_count == 0; slot++)
 			if (code_has(entry, slot))
 				classifier->by_code[slot * words + i / 64] |= UINT64_C(1) << i % 64;
 	}
@@ -168,7 +169,8 @@ struct collection {
 };
 
 /* Folded as the replies will be. */
-static int collect(struct collection *all, char *const *texts, unsigned count, struct span *ret_span)
+static int collect(struct collection *all, char *const *texts, unsigned count,
+		   struct span *ret_span)
 {
 	*ret_span = (struct span){all->count, all->count + count};
 	for (unsigned i = 0; i < count; i++) {
@@ -176,7 +178,8 @@ static int collect(struct collection *all, char *const *texts, unsigned count, s
 		char *folded;
 
 		if (all->count == all->room) {
-			char **grown = realloc(all->patterns, (all->room * 2 + 64) * sizeof(char *));
+			char **grown =
+				realloc(all->patterns, (all->room * 2 + 64) * sizeof(char *));
 
 			if (grown == NULL)
 				return -ENOMEM;
@@ -212,20 +215,23 @@ static int patterns_collect(struct classifier *classifier, struct collection *al
 	for (unsigned i = 0; err == 0 && i < classifier->entry_count; i++) {
 		const struct rule_match *match = &classifier->entries[i].rule->match;
 
-		err = collect(all, match->unless, match->unless_count, &classifier->entries[i].unless);
+		err = collect(all, match->unless, match->unless_count,
+			      &classifier->entries[i].unless);
 	}
 	for (unsigned i = 0; err == 0 && i < classifier->rule_count; i++) {
 		const struct rule_match *match = &classifier_rule(classifier, i)->match;
 
 		err = collect(all, match->text, match->text_count, &classifier->rule_text[i]);
 		if (err == 0)
-			err = collect(all, match->unless, match->unless_count, &classifier->rule_unless[i]);
+			err = collect(all, match->unless, match->unless_count,
+				      &classifier->rule_unless[i]);
 	}
 	return err;
 }
 
 /* The place in the file of a pattern that is none. */
-static void error_place(const struct classifier *classifier, unsigned pattern, struct classify_error *error)
+static void error_place(const struct classifier *classifier, unsigned pattern,
+			struct classify_error *error)
 {
 	unsigned index, at = 0;
 
@@ -237,7 +243,8 @@ static void error_place(const struct classifier *classifier, unsigned pattern, s
 		entry_rule(classifier, i, &error->file, &index);
 		if (text || (pattern >= entry->unless.first && pattern < entry->unless.end)) {
 			snprintf(error->path, sizeof(error->path), "classes[%u].%s[%u]", index,
-				 text ? "text" : "unless", pattern - (text ? at : entry->unless.first));
+				 text ? "text" : "unless",
+				 pattern - (text ? at : entry->unless.first));
 			return;
 		}
 		at += texts;
@@ -272,21 +279,24 @@ static void halves_part(struct classifier *classifier)
 {
 	unsigned entry = 0;
 
-	for (unsigned texts = 0; entry < classifier->entry_count && texts < classifier->text_end / 2; entry++)
+	for (unsigned texts = 0;
+	     entry < classifier->entry_count && texts < classifier->text_end / 2; entry++)
 		texts += classifier->entries[entry].rule->match.text_count;
 	classifier->half_end[0] = entry;
 	classifier->half_end[1] = classifier->entry_count;
 }
 
-/* Which patterns stand in a set. Those of rules are in the first half, which is always looked for then. */
-static void patterns_choose(const struct classifier *classifier, unsigned half, bool permanent, bool *use,
-			    unsigned count)
+/* Which patterns stand in a set. Those of rules are in the first half, which is always looked for
+ * then. */
+static void patterns_choose(const struct classifier *classifier, unsigned half, bool permanent,
+			    bool *use, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		use[i] = half == 0;
 	for (unsigned i = 0, text = 0; i < classifier->entry_count; i++) {
 		const struct entry *entry = &classifier->entries[i];
-		bool in = (i >= classifier->half_end[0]) == (half == 1) && entry_possible(entry, permanent);
+		bool in = (i >= classifier->half_end[0]) == (half == 1) &&
+			  (half == 0 || entry_possible(entry, permanent));
 
 		for (unsigned k = 0; k < entry->rule->match.text_count; k++)
 			use[text++] = in;
@@ -295,13 +305,18 @@ static void patterns_choose(const struct classifier *classifier, unsigned half, 
 	}
 }
 
-static int sets_create(struct classifier *classifier, const struct collection *all, struct classify_error *error)
+static int sets_create(struct classifier *classifier, const struct collection *all,
+		       struct classify_error *error)
 {
 	bool *use = calloc(all->count + 1, sizeof(*use));
 	struct pattern_error fault;
 	int err = use == NULL ? -ENOMEM : 0;
 
 	for (unsigned i = 0; err == 0 && i < HALVES * KINDS; i++) {
+		if (i == 1) { /* the first half differs little by kind: one set serves both */
+			classifier->patterns[1] = classifier->patterns[0];
+			continue;
+		}
 		patterns_choose(classifier, i / KINDS, i % KINDS, use, all->count);
 		err = pattern_set_create((const char *const *)all->patterns, use, all->count,
 					 &classifier->patterns[i], &fault);
@@ -320,13 +335,15 @@ static int patterns_compile(struct classifier *classifier, struct classify_error
 	int err = patterns_collect(classifier, &all);
 	unsigned entry = 0;
 
-	while (entry < classifier->entry_count && classifier->entries[entry].rule->match.text_count == 0 &&
+	while (entry < classifier->entry_count &&
+	       classifier->entries[entry].rule->match.text_count == 0 &&
 	       classifier->entries[entry].rule->match.unless_count == 0)
 		entry++;
 	classifier->first_text = entry;
 	for (unsigned i = 0; i < classifier->rule_count; i++)
-		classifier->rules_ask_text |= classifier->rule_text[i].end > classifier->rule_text[i].first ||
-					      classifier->rule_unless[i].end > classifier->rule_unless[i].first;
+		classifier->rules_ask_text |=
+			classifier->rule_text[i].end > classifier->rule_text[i].first ||
+			classifier->rule_unless[i].end > classifier->rule_unless[i].first;
 
 	halves_part(classifier);
 	if (err == 0)
@@ -347,14 +364,19 @@ int classifier_create(const struct rule_file *user, const struct rule_file *buil
 	if (classifier == NULL)
 		return -ENOMEM;
 	classifier->files[0] = user != NULL ? user : &none;
-	classifier->files[1] = builtin != NULL && classifier->files[0]->builtin != RULE_NO ? builtin : &none;
-	classifier->entry_count = classifier->files[0]->classes_count + classifier->files[1]->classes_count;
+	classifier->files[1] =
+		builtin != NULL && classifier->files[0]->builtin != RULE_NO ? builtin : &none;
+	classifier->entry_count =
+		classifier->files[0]->classes_count + classifier->files[1]->classes_count;
 	classifier->entry_words = (classifier->entry_count + 63) / 64;
-	classifier->rule_count = classifier->files[0]->rules_count + classifier->files[1]->rules_count;
+	classifier->rule_count =
+		classifier->files[0]->rules_count + classifier->files[1]->rules_count;
 	classifier->entries = calloc(classifier->entry_count + 1, sizeof(*classifier->entries));
 	classifier->rule_text = calloc(classifier->rule_count + 1, sizeof(*classifier->rule_text));
-	classifier->rule_unless = calloc(classifier->rule_count + 1, sizeof(*classifier->rule_unless));
-	classifier->by_code = calloc((CODES + 1) * (size_t)classifier->entry_words + 1, sizeof(uint64_t));
+	classifier->rule_unless =
+		calloc(classifier->rule_count + 1, sizeof(*classifier->rule_unless));
+	classifier->by_code =
+		calloc((CODES + 1) * (size_t)classifier->entry_words + 1, sizeof(uint64_t));
 	if (classifier->entries != NULL && classifier->rule_text != NULL &&
 	    classifier->rule_unless != NULL && classifier->by_code != NULL)
 		err = entries_compile(classifier);
@@ -377,7 +399,8 @@ void classifier_free(struct classifier *classifier)
 		free(classifier->entries[i].destination);
 	}
 	for (unsigned i = 0; i < HALVES * KINDS; i++)
-		pattern_set_free(classifier->patterns[i]);
+		if (i != 1) /* the same as the one before */
+			pattern_set_free(classifier->patterns[i]);
 	name_table_free(classifier->destinations);
 	free(classifier->entries);
 	free(classifier->rule_text);
@@ -387,7 +410,8 @@ void classifier_free(struct classifier *classifier)
 	free(classifier);
 }
 
-int classify_scratch_create(const struct classifier *classifier, struct classify_scratch **ret_scratch)
+int classify_scratch_create(const struct classifier *classifier,
+			    struct classify_scratch **ret_scratch)
 {
 	struct classify_scratch *scratch = calloc(1, sizeof(*scratch));
 
@@ -414,7 +438,8 @@ void classify_scratch_free(struct classify_scratch *scratch)
 	free(scratch);
 }
 
-/* ---- classify --------------------------------------------------------------------------------- */
+/* ---- classify ---------------------------------------------------------------------------------
+ */
 static bool span_found(const uint64_t *found, struct span span)
 {
 	for (unsigned i = span.first; i < span.end; i++)
@@ -423,8 +448,8 @@ static bool span_found(const uint64_t *found, struct span span)
 	return false;
 }
 
-static bool entry_matches(const struct entry *entry, const uint64_t *found, int destination, unsigned slot,
-			  unsigned enhanced)
+static bool entry_matches(const struct entry *entry, const uint64_t *found, int destination,
+			  unsigned slot, unsigned enhanced)
 {
 	bool any = entry->enhanced_count == 0;
 
@@ -459,42 +484,46 @@ static void candidates_find(const struct classifier *classifier, struct classify
 }
 
 /* The first of the candidates that matches, below `end`. */
-static const struct entry *entry_first(const struct classifier *classifier, const uint64_t *candidates,
-				       const uint64_t *found, unsigned end, int destination, unsigned slot,
+static const struct entry *entry_first(const struct classifier *classifier,
+				       const uint64_t *candidates, const uint64_t *found,
+				       unsigned end, int destination, unsigned slot,
 				       unsigned enhanced)
 {
 	for (unsigned word = 0; word * 64 < end; word++) {
 		for (uint64_t left = candidates[word]; left != 0; left &= left - 1) {
 			unsigned i = word * 64 + (unsigned)__builtin_ctzll(left);
 
-			if (i < end && entry_matches(&classifier->entries[i], found, destination, slot, enhanced))
+			if (i < end && entry_matches(&classifier->entries[i], found, destination,
+						     slot, enhanced))
 				return &classifier->entries[i];
 		}
 	}
 	return NULL;
 }
 
-static const struct entry *entry_by_text(const struct classifier *classifier, struct classify_scratch *scratch,
-					 int destination, unsigned slot, unsigned enhanced, size_t folded)
+static const struct entry *entry_by_text(const struct classifier *classifier,
+					 struct classify_scratch *scratch, int destination,
+					 unsigned slot, unsigned enhanced, size_t folded)
 {
 	const struct entry *entry = NULL;
 	bool permanent = slot >= 300 && slot < CODES;
 
 	memset(scratch->found, 0, pattern_set_words(classifier->patterns[0]) * sizeof(uint64_t));
 	for (unsigned half = 0; half < HALVES && entry == NULL; half++) {
-		if (pattern_set_scan(classifier->patterns[half * KINDS + permanent], scratch->scratch,
-				     scratch->folded, folded, scratch->found) != 0)
+		if (pattern_set_scan(classifier->patterns[half * KINDS + permanent],
+				     scratch->scratch, scratch->folded, folded,
+				     scratch->found) != 0)
 			return NULL;
 		candidates_find(classifier, scratch, slot);
-		entry = entry_first(classifier, scratch->candidates, scratch->found, classifier->half_end[half],
-				    destination, slot, enhanced);
+		entry = entry_first(classifier, scratch->candidates, scratch->found,
+				    classifier->half_end[half], destination, slot, enhanced);
 	}
 	return entry;
 }
 
 void classify(const struct classifier *classifier, struct classify_scratch *scratch,
-	      const char *destination, unsigned code, unsigned enhanced, const char *text, size_t len,
-	      struct classification *ret_classification)
+	      const char *destination, unsigned code, unsigned enhanced, const char *text,
+	      size_t len, struct classification *ret_classification)
 {
 	unsigned slot = code >= 200 && code < 200 + CODES ? code - 200 : CODES;
 	int id = destination != NULL ? name_table_find(classifier->destinations, destination) : -1;
@@ -503,14 +532,16 @@ void classify(const struct classifier *classifier, struct classify_scratch *scra
 	*ret_classification = (struct classification){REPLY_OTHER, REPLY_LIMIT_NONE, false, "-"};
 	/* What codes in front of every text decide needs no look at the text. */
 	if (!classifier->rules_ask_text)
-		entry = entry_first(classifier, &classifier->by_code[slot * classifier->entry_words],
+		entry = entry_first(classifier,
+				    &classifier->by_code[slot * classifier->entry_words],
 				    scratch->found, classifier->first_text, id, slot, enhanced);
 	if (entry == NULL)
 		entry = entry_by_text(classifier, scratch, id, slot, enhanced,
 				      reply_line_fold(code, enhanced, text, len, scratch->folded));
 	if (entry != NULL)
-		*ret_classification = (struct classification){entry->rule->class, entry->rule->limit,
-							      entry->lowers_cap, entry->rule->name};
+		*ret_classification =
+			(struct classification){entry->rule->class, entry->rule->limit,
+						entry->lowers_cap, entry->rule->name};
 }
 
 bool classify_rule_text(const struct classifier *classifier, const struct classify_scratch *scratch,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One regular expression by PCRE2. No JIT: confirmation is rare, and the sidecar maps nothing that is
- * both writable and executable.
+ * One regular expression by PCRE2. No JIT: confirmation is rare, and the sidecar maps nothing that
+ * is both writable and executable.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 
@@ -31,8 +31,8 @@ int pattern_confirm_create(const char *pattern, struct pattern_confirm **ret_con
 	if (confirm == NULL)
 		return -ENOMEM;
 	confirm->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-				      PCRE2_CASELESS | PCRE2_DOTALL | PCRE2_NEVER_BACKSLASH_C, &error,
-				      &offset, NULL);
+				      PCRE2_CASELESS | PCRE2_DOTALL | PCRE2_NEVER_BACKSLASH_C,
+				      &error, &offset, NULL);
 	if (confirm->code == NULL) {
 		char text[120];
 
@@ -83,7 +83,8 @@ void pattern_match_data_free(struct pattern_match_data *data)
 bool pattern_confirm_match(const struct pattern_confirm *confirm, struct pattern_match_data *data,
 			   const char *text, size_t len)
 {
-	return pcre2_match(confirm->code, (PCRE2_SPTR)text, len, 0, 0, data->match, data->context) >= 0;
+	return pcre2_match(confirm->code, (PCRE2_SPTR)text, len, 0, 0, data->match,
+			   data->context) >= 0;
 }
 
 int pattern_confirm_last(const struct pattern_confirm *confirm)

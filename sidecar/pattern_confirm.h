@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One regular expression, in full PCRE syntax: confirms what Vectorscan finds only roughly. The one user
- * of PCRE2.
+ * One regular expression, in full PCRE syntax: confirms what Vectorscan finds only roughly. The one
+ * user of PCRE2.
  */
 #ifndef SIDECAR_PATTERN_CONFIRM_H
 #define SIDECAR_PATTERN_CONFIRM_H
@@ -20,8 +20,8 @@ void pattern_confirm_free(struct pattern_confirm *confirm);
 struct pattern_match_data *pattern_match_data_create(void);
 void pattern_match_data_free(struct pattern_match_data *data);
 
-/* Whether it matches somewhere. An expression that backtracks beyond PATTERN_STEPS_MAX is taken as not
- * matching, so that no text can hold up the sidecar. */
+/* Whether it matches somewhere. An expression that backtracks beyond PATTERN_STEPS_MAX is taken as
+ * not matching, so that no text can hold up the sidecar. */
 #define PATTERN_STEPS_MAX 100000
 bool pattern_confirm_match(const struct pattern_confirm *confirm, struct pattern_match_data *data,
 			   const char *text, size_t len);

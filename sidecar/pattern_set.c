@@ -2,8 +2,8 @@
  *
  * Many regular expressions in one pass, by Vectorscan. The one user of <hs.h>.
  *
- * Each pattern is one of three: exact (Vectorscan alone), rough (Vectorscan's prefilter, then PCRE2) and
- * foreign (Vectorscan cannot even approximate it: PCRE2 runs on every text).
+ * Each pattern is one of three: exact (Vectorscan alone), rough (Vectorscan's prefilter, then
+ * PCRE2) and foreign (Vectorscan cannot even approximate it: PCRE2 runs on every text).
  */
 #include "sidecar/pattern_set.h"
 
@@ -15,7 +15,8 @@
 
 #include "sidecar/pattern_confirm.h"
 
-/* Not HS_FLAG_SINGLEMATCH: for Vectorscan to remember what was found costs more than to hear it twice. */
+/* Not HS_FLAG_SINGLEMATCH: for Vectorscan to remember what was found costs more than to hear it
+ * twice. */
 #define FLAGS (HS_FLAG_CASELESS | HS_FLAG_DOTALL | HS_FLAG_ALLOWEMPTY)
 
 enum kind { EXACT, ROUGH, FOREIGN, ABSENT };
@@ -40,7 +41,8 @@ static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern,
 	if (set->confirm[i] != NULL)
 		return 0;
 	error->index = i;
-	return pattern_confirm_create(pattern, &set->confirm[i], error->reason, sizeof(error->reason));
+	return pattern_confirm_create(pattern, &set->confirm[i], error->reason,
+				      sizeof(error->reason));
 }
 
 /* What Vectorscan says of one pattern by itself. */
@@ -50,8 +52,8 @@ static void pattern_describe(const char *pattern, struct pattern_info *info)
 		hs_expr_info_t *found = NULL;
 		hs_compile_error_t *fault = NULL;
 
-		if (hs_expression_info(pattern, FLAGS | (rough ? HS_FLAG_PREFILTER : 0), &found, &fault) ==
-		    HS_SUCCESS) {
+		if (hs_expression_info(pattern, FLAGS | (rough ? HS_FLAG_PREFILTER : 0), &found,
+				       &fault) == HS_SUCCESS) {
 			info->min_len = found->min_width;
 			info->never = found->min_width == UINT32_MAX;
 			free(found);
@@ -63,8 +65,8 @@ static void pattern_describe(const char *pattern, struct pattern_info *info)
 }
 
 /* Compiles what is not foreign. A pattern that is refused goes one step down
- * (exact, rough, foreign) and it is tried again, which costs little: Vectorscan reads all of them before
- * it builds anything. */
+ * (exact, rough, foreign) and it is tried again, which costs little: Vectorscan reads all of them
+ * before it builds anything. */
 static int database_compile(struct pattern_set *set, const char *const *patterns,
 			    struct pattern_error *error)
 {
@@ -87,13 +89,15 @@ static int database_compile(struct pattern_set *set, const char *const *patterns
 			err = 0;
 			break;
 		}
-		hs = hs_compile_multi(expression, flags, id, n, HS_MODE_BLOCK, NULL, &set->database, &fault);
+		hs = hs_compile_multi(expression, flags, id, n, HS_MODE_BLOCK, NULL, &set->database,
+				      &fault);
 		if (hs == HS_SUCCESS) {
 			err = 0;
 			break;
 		}
 		bad = fault != NULL && fault->expression >= 0 ? id[fault->expression] : set->count;
-		snprintf(error->reason, sizeof(error->reason), "%s", fault ? fault->message : "no memory");
+		snprintf(error->reason, sizeof(error->reason), "%s",
+			 fault ? fault->message : "no memory");
 		hs_free_compile_error(fault);
 		if (bad == set->count)
 			err = hs == HS_NOMEM ? -ENOMEM : -EINVAL;
@@ -199,11 +203,11 @@ static int found_bit(unsigned id, unsigned long long from, unsigned long long to
 	return 0;
 }
 
-int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scratch, const char *text,
-		     size_t len, uint64_t *found)
+int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scratch,
+		     const char *text, size_t len, uint64_t *found)
 {
-	if (set->database != NULL && hs_scan(set->database, text, (unsigned)len, 0, scratch->hs, found_bit,
-					     found) != HS_SUCCESS)
+	if (set->database != NULL && hs_scan(set->database, text, (unsigned)len, 0, scratch->hs,
+					     found_bit, found) != HS_SUCCESS)
 		return -EIO;
 	for (unsigned i = 0; i < set->foreign_count; i++)
 		found[set->foreign[i] / 64] |= UINT64_C(1) << set->foreign[i] % 64;
@@ -231,7 +235,8 @@ int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct p
 	info.confirmed = set->kind[0] != EXACT;
 	if (set->kind[0] == FOREIGN)
 		info.min_len = pattern_confirm_min_len(set->confirm[0]);
-	info.never |= strstr(error->reason, "never match") != NULL; /* where only compiling shows it */
+	info.never |=
+		strstr(error->reason, "never match") != NULL; /* where only compiling shows it */
 	pattern_set_free(set);
 	*ret_info = info;
 	return 0;

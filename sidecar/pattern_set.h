@@ -2,10 +2,11 @@
  *
  * Many regular expressions over one text, in one pass.
  *
- * Vectorscan finds all of them at once; what its syntax cannot express (look-around, back references,
- * possessive groups) it finds roughly, and PCRE2 confirms. Expressions are PCRE's, without regard to
- * case, unanchored, over bytes; a dot matches every byte. A set is immutable: any thread may scan with
- * it, each with a scratch of its own. Creating allocates and takes milliseconds; scanning does neither.
+ * Vectorscan finds all of them at once; what its syntax cannot express (look-around, back
+ * references, possessive groups) it finds roughly, and PCRE2 confirms. Expressions are PCRE's,
+ * without regard to case, unanchored, over bytes; a dot matches every byte. A set is immutable: any
+ * thread may scan with it, each with a scratch of its own. Creating allocates and takes
+ * milliseconds; scanning does neither.
  */
 #ifndef SIDECAR_PATTERN_SET_H
 #define SIDECAR_PATTERN_SET_H
@@ -23,9 +24,9 @@ struct pattern_error {
 	char reason[160];
 };
 
-/* Of the patterns those with use[i] (NULL: all); each keeps its number. 0; -EINVAL with *error filled if
- * a pattern is none; -ENOTSUP (error filled, index 0) if Vectorscan does not run on this processor;
- * -ENOMEM. */
+/* Of the patterns those with use[i] (NULL: all); each keeps its number. 0; -EINVAL with *error
+ * filled if a pattern is none; -ENOTSUP (error filled, index 0) if Vectorscan does not run on this
+ * processor; -ENOMEM. */
 int pattern_set_create(const char *const *patterns, const bool *use, unsigned count,
 		       struct pattern_set **ret_set, struct pattern_error *error);
 void pattern_set_free(struct pattern_set *set);
@@ -38,19 +39,21 @@ void pattern_scratch_free(struct pattern_scratch *scratch);
 /* Words of 64 bits in what pattern_set_scan fills. */
 unsigned pattern_set_words(const struct pattern_set *set);
 
-/* Sets bit i of `found` for each pattern i of the set that matches somewhere in the text, and leaves the
- * bits of others as they are: the caller clears them before. 0; -EIO if the matcher failed, which only a scratch in use by another thread can cause. */
-int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scratch, const char *text,
-		     size_t len, uint64_t *found);
+/* Sets bit i of `found` for each pattern i of the set that matches somewhere in the text, and
+ * leaves the bits of others as they are: the caller clears them before. 0; -EIO if the matcher
+ * failed, which only a scratch in use by another thread can cause. */
+int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scratch,
+		     const char *text, size_t len, uint64_t *found);
 
 /* What is known of a pattern by itself. */
 struct pattern_info {
-	size_t min_len;	    /* the shortest text that matches */
-	bool never;	    /* Vectorscan proves that it matches nothing */
-	bool confirmed;	    /* PCRE2 has to confirm it: slower */
+	size_t min_len; /* the shortest text that matches */
+	bool never;	/* Vectorscan proves that it matches nothing */
+	bool confirmed; /* PCRE2 has to confirm it: slower */
 };
 
 /* 0, or -EINVAL with *error filled (index 0). For lint. */
-int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct pattern_error *error);
+int pattern_inspect(const char *pattern, struct pattern_info *ret_info,
+		    struct pattern_error *error);
 
 #endif

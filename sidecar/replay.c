@@ -30,7 +30,8 @@ struct replay {
 	char reason[JSON_REASON];
 };
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------
+ */
 /* "Z", "+01:00", "-0530": seconds east. NULL-terminated text only. */
 static int zone_parse(const char *text, long *ret_seconds)
 {
@@ -88,7 +89,8 @@ const char *replay_time_text(uint64_t ns, char *text, size_t size)
 	return text;
 }
 
-/* ---- create ----------------------------------------------------------------------------------- */
+/* ---- create -----------------------------------------------------------------------------------
+ */
 int replay_create(const struct classifier *classifier, const struct config *config,
 		  void (*act)(void *context, const struct replay_action *action), void *context,
 		  struct replay **ret_replay)
@@ -104,7 +106,8 @@ int replay_create(const struct classifier *classifier, const struct config *conf
 	/* Times are the wall clock's, so days need no offset. */
 	if (classify_scratch_create(classifier, &replay->scratch) != 0 ||
 	    rule_set_create(classifier, &replay->rules) != 0 ||
-	    rule_engine_create(0, &replay->engine) != 0 || name_table_create(&replay->destinations) != 0 ||
+	    rule_engine_create(0, &replay->engine) != 0 ||
+	    name_table_create(&replay->destinations) != 0 ||
 	    name_table_create(&replay->flows) != 0) {
 		replay_free(replay);
 		return -ENOMEM;
@@ -127,7 +130,8 @@ void replay_free(struct replay *replay)
 	free(replay);
 }
 
-/* ---- a line ----------------------------------------------------------------------------------- */
+/* ---- a line -----------------------------------------------------------------------------------
+ */
 struct event {
 	uint64_t time_ns;
 	const char *source, *pool;
@@ -164,12 +168,14 @@ static int event_destination(const struct replay *replay, const char *name, stru
 		return -EINVAL;
 	strcpy(event->destination, name);
 	if (replay->config != NULL &&
-	    destination_match(replay->config->table, replay->config->table_length, name, &match) == 0)
+	    destination_match(replay->config->table, replay->config->table_length, name, &match) ==
+		    0)
 		strcpy(event->destination, match.name);
 	return 0;
 }
 
-static const char *event_pool(const struct replay *replay, const struct json *json, const char *source)
+static const char *event_pool(const struct replay *replay, const struct json *json,
+			      const char *source)
 {
 	const struct config_pool *pool;
 	uint8_t address[16];
@@ -206,8 +212,8 @@ static int event_read(const struct replay *replay, const struct json *json, stru
 }
 
 /* Room for one more of each. Returns the total of the destination and the number of the flow. */
-static int places_find(struct replay *replay, const struct event *event, struct replay_total **ret_total,
-		       unsigned *ret_flow)
+static int places_find(struct replay *replay, const struct event *event,
+		       struct replay_total **ret_total, unsigned *ret_flow)
 {
 	char key[DESTINATION_NAME_MAX + 128];
 	int destination = name_table_add(replay->destinations, event->destination), flow;
@@ -254,8 +260,9 @@ static void actions_tell(struct replay *replay, const struct event *event,
 		if (total->first_ns == 0)
 			total->first_ns = event->time_ns;
 		if (kind == RULE_HOLD && effect->until_ns > *held_until_ns) {
-			total->held_ns += effect->until_ns -
-					  (*held_until_ns > event->time_ns ? *held_until_ns : event->time_ns);
+			total->held_ns +=
+				effect->until_ns -
+				(*held_until_ns > event->time_ns ? *held_until_ns : event->time_ns);
 			*held_until_ns = effect->until_ns;
 		}
 		replay->act(replay->context,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A log through classes and rules, under its own timestamps: what would have been done, when, and why.
- * Nothing is touched; no clock is read.
+ * A log through classes and rules, under its own timestamps: what would have been done, when, and
+ * why. Nothing is touched; no clock is read.
  *
  * The log is one JSON object a line (tollgate-rules(5)):
  *   time         seconds since 1970, or RFC 3339 ("2026-02-25T11:12:39.245Z", "... +01:00")
@@ -48,7 +48,8 @@ int replay_create(const struct classifier *classifier, const struct config *conf
 		  struct replay **ret_replay);
 void replay_free(struct replay *replay);
 
-/* Takes a line. 0; -EINVAL with *ret_reason (good until the next call) for a line that is none; -ENOMEM. */
+/* Takes a line. 0; -EINVAL with *ret_reason (good until the next call) for a line that is none;
+ * -ENOMEM. */
 int replay_line(struct replay *replay, const char *line, size_t len, const char **ret_reason);
 
 /* By destination, in the order in which they appeared. */

@@ -2,9 +2,9 @@
  *
  * A reply taken apart, and put into the one form that patterns are written for.
  *
- * The codes that a multi-line reply repeats stand in the middle of phrases once a log has joined the
- * lines ("unusual rate of 421-4.7.28 unsolicited mail"), so they are taken out; what is left is the
- * sentence that the receiver documents. Reads no byte outside what it is given.
+ * The codes that a multi-line reply repeats stand in the middle of phrases once a log has joined
+ * the lines ("unusual rate of 421-4.7.28 unsolicited mail"), so they are taken out; what is left is
+ * the sentence that the receiver documents. Reads no byte outside what it is given.
  */
 #include "sidecar/reply_line.h"
 
@@ -97,7 +97,8 @@ static unsigned enhanced_within(const char *text, size_t len, unsigned code)
 
 void reply_line_parse(const char *bytes, size_t len, struct reply_line *ret_line)
 {
-	struct reply_line line = {.text = bytes, .len = len < REPLY_TEXT_MAX ? len : REPLY_TEXT_MAX};
+	struct reply_line line = {.text = bytes,
+				  .len = len < REPLY_TEXT_MAX ? len : REPLY_TEXT_MAX};
 	unsigned code;
 	size_t n = skip_blanks(line.text, line.len);
 
@@ -107,7 +108,8 @@ void reply_line_parse(const char *bytes, size_t len, struct reply_line *ret_line
 		line.text += n, line.len -= n;
 	}
 	n = number(line.text, line.len, 3, &code);
-	if (n == 3 && code >= 200 && code < 600 && (n == line.len || strchr(" -\t\r\n", line.text[3]))) {
+	if (n == 3 && code >= 200 && code < 600 &&
+	    (n == line.len || strchr(" -\t\r\n", line.text[3]))) {
 		line.code = code;
 		n += n < line.len;
 		n += skip_blanks(line.text + n, line.len - n);
@@ -124,8 +126,8 @@ void reply_line_parse(const char *bytes, size_t len, struct reply_line *ret_line
 	*ret_line = line;
 }
 
-/* One character beyond ASCII, folded. Returns how many bytes of the input it took; *ret_out is how many
- * were written. */
+/* One character beyond ASCII, folded. Returns how many bytes of the input it took; *ret_out is how
+ * many were written. */
 static size_t fold_wide(const unsigned char *in, size_t len, char *out, size_t *ret_out)
 {
 	unsigned char a = in[0], b = len > 1 ? in[1] : 0, c = len > 2 ? in[2] : 0;
@@ -207,7 +209,8 @@ static size_t write_codes(unsigned code, unsigned enhanced, char *out)
 	return n;
 }
 
-/* At the start of a word: how much of it repeats the reply's own codes, `codes` as write_codes left them. */
+/* At the start of a word: how much of it repeats the reply's own codes, `codes` as write_codes left
+ * them. */
 static size_t repeated_codes(const char *text, size_t len, const char *codes, size_t codes_len)
 {
 	size_t n = 0;
@@ -229,10 +232,10 @@ static bool escaped_newline(const char *text, size_t len)
 	       isdigit((unsigned char)text[3]) && isdigit((unsigned char)text[4]);
 }
 
-/* Eight bytes at once, where none of them needs a closer look: no control character, nothing beyond ASCII,
- * no backslash, no second blank in a row, no word that could be a repeated code. `word` as below, as it is
- * before the eight, and is set for after them. (Bit 7 of each byte is its answer; little-endian, so that
- * the byte before stands one lower.) */
+/* Eight bytes at once, where none of them needs a closer look: no control character, nothing beyond
+ * ASCII, no backslash, no second blank in a row, no word that could be a repeated code. `word` as
+ * below, as it is before the eight, and is set for after them. (Bit 7 of each byte is its answer;
+ * little-endian, so that the byte before stands one lower.) */
 static bool fold_eight(const char *in, char *out, bool *word)
 {
 	const uint64_t high = UINT64_C(0x8080808080808080), ones = UINT64_C(0x0101010101010101);
@@ -264,7 +267,8 @@ size_t reply_line_fold(unsigned code, unsigned enhanced, const char *text, size_
 	while (at < len) {
 		unsigned char c = (unsigned char)text[at];
 
-		if (LITTLE_ENDIAN_BYTES && len - at >= 8 && fold_eight(text + at, out + to, &word)) {
+		if (LITTLE_ENDIAN_BYTES && len - at >= 8 &&
+		    fold_eight(text + at, out + to, &word)) {
 			at += 8, to += 8;
 			continue;
 		}
@@ -274,7 +278,8 @@ size_t reply_line_fold(unsigned code, unsigned enhanced, const char *text, size_
 			continue;
 		}
 		if (c >= 0x80) {
-			at += fold_wide((const unsigned char *)text + at, len - at, out + to, &wrote);
+			at += fold_wide((const unsigned char *)text + at, len - at, out + to,
+					&wrote);
 			bool blank = out[to] == ' ';
 
 			if (!blank || !word)

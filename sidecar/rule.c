@@ -2,10 +2,10 @@
  *
  * The engine: a table of what each rule remembers of each flow, and the verdict on a reply.
  *
- * A hold that fires again within a day of its last end doubles, up to the rule's hold_max; replies that
- * come while it stands were on their way already, and change nothing. Memories that can no longer
- * matter are dropped when the table would otherwise grow, so it is bounded by the flows of the last day
- * (or of the longest period that a rule asks for).
+ * A hold that fires again within a day of its last end doubles, up to the rule's hold_max; replies
+ * that come while it stands were on their way already, and change nothing. Memories that can no
+ * longer matter are dropped when the table would otherwise grow, so it is bounded by the flows of
+ * the last day (or of the longest period that a rule asks for).
  */
 #include "sidecar/rule.h"
 
@@ -19,7 +19,7 @@
 #include "sidecar/units.h"
 
 struct memory {
-	uint64_t rule, flow; /* the key */
+	uint64_t rule, flow;	   /* the key */
 	uint64_t used_ns, keep_ns; /* used last, and to be kept for so long */
 	uint64_t hold_ns, held_until_ns;
 	uint64_t alert_until_ns; /* the alert stands until then */
@@ -106,11 +106,13 @@ static int engine_rebuild(struct rule_engine *engine, uint64_t now_ns)
 
 static struct memory *memory_find(const struct rule_engine *engine, uint64_t rule, uint64_t flow)
 {
-	return engine->room == 0 ? NULL : engine->slots[slot_find(engine->slots, engine->room, rule, flow)];
+	return engine->room == 0
+		       ? NULL
+		       : engine->slots[slot_find(engine->slots, engine->room, rule, flow)];
 }
 
-static struct memory *memory_get(struct rule_engine *engine, const struct compiled_rule *rule, uint64_t flow,
-				 uint64_t now_ns)
+static struct memory *memory_get(struct rule_engine *engine, const struct compiled_rule *rule,
+				 uint64_t flow, uint64_t now_ns)
 {
 	struct memory *memory = memory_find(engine, rule->name_hash, flow);
 	size_t slot;
@@ -129,11 +131,13 @@ static struct memory *memory_get(struct rule_engine *engine, const struct compil
 	}
 	if (now_ns > memory->used_ns)
 		memory->used_ns = now_ns;
-	memory->keep_ns = 2 * (rule->trigger.period_ns > UNITS_DAY_NS ? rule->trigger.period_ns : UNITS_DAY_NS);
+	memory->keep_ns = 2 * (rule->trigger.period_ns > UNITS_DAY_NS ? rule->trigger.period_ns
+								      : UNITS_DAY_NS);
 	return memory;
 }
 
-/* ---- verdict ---------------------------------------------------------------------------------- */
+/* ---- verdict ----------------------------------------------------------------------------------
+ */
 static bool stricter(enum rule_action_kind kind, double value, double than)
 {
 	return kind == RULE_HOLD || kind == RULE_STEP_BACK ? value > than : value < than;
@@ -145,7 +149,8 @@ static double hold_next(struct memory *memory, const struct rule_plan *plan, uin
 	uint64_t hold_ns = (uint64_t)plan->value[RULE_HOLD];
 
 	if (memory->hold_ns != 0 && now_ns < memory->held_until_ns + UNITS_DAY_NS)
-		hold_ns = memory->hold_ns > plan->hold_max_ns / 2 ? plan->hold_max_ns : 2 * memory->hold_ns;
+		hold_ns = memory->hold_ns > plan->hold_max_ns / 2 ? plan->hold_max_ns
+								  : 2 * memory->hold_ns;
 	if (hold_ns < (uint64_t)plan->value[RULE_HOLD])
 		hold_ns = (uint64_t)plan->value[RULE_HOLD];
 	memory->hold_ns = hold_ns;
@@ -153,8 +158,8 @@ static double hold_next(struct memory *memory, const struct rule_plan *plan, uin
 	return (double)hold_ns;
 }
 
-static void effect_take(struct rule_verdict *verdict, enum rule_action_kind kind, const struct rule *rule,
-			double value, uint64_t until_ns)
+static void effect_take(struct rule_verdict *verdict, enum rule_action_kind kind,
+			const struct rule *rule, double value, uint64_t until_ns)
 {
 	struct rule_effect *effect = &verdict->effect[kind];
 
@@ -196,13 +201,16 @@ static bool counts_attempts(const struct compiled_rule *rule)
 }
 
 /* Days begin at the wall clock's midnight (UTC); all else runs on the clock that is given. */
-static uint64_t window_time(const struct rule_engine *engine, const struct compiled_rule *rule, uint64_t now_ns)
+static uint64_t window_time(const struct rule_engine *engine, const struct compiled_rule *rule,
+			    uint64_t now_ns)
 {
-	return rule->trigger.kind == RULE_GROWTH ? now_ns + (uint64_t)engine->wall_offset_ns : now_ns;
+	return rule->trigger.kind == RULE_GROWTH ? now_ns + (uint64_t)engine->wall_offset_ns
+						 : now_ns;
 }
 
-int rule_evaluate(struct rule_engine *engine, const struct rule_set *set, const struct rule_flow *flow,
-		  const struct rule_reply *reply, uint64_t now_ns, struct rule_verdict *ret_verdict)
+int rule_evaluate(struct rule_engine *engine, const struct rule_set *set,
+		  const struct rule_flow *flow, const struct rule_reply *reply, uint64_t now_ns,
+		  struct rule_verdict *ret_verdict)
 {
 	*ret_verdict = (struct rule_verdict){.fired_count = 0};
 	for (unsigned i = 0; i < set->count; i++) {
@@ -219,14 +227,15 @@ int rule_evaluate(struct rule_engine *engine, const struct rule_set *set, const 
 		}
 		if (hit && rule->plan.does[RULE_HOLD] && now_ns < memory->held_until_ns)
 			continue;
-		if (rule_window_add(&memory->window, &rule->trigger, 1, hit, window_time(engine, rule, now_ns)))
+		if (rule_window_add(&memory->window, &rule->trigger, 1, hit,
+				    window_time(engine, rule, now_ns)))
 			rule_fires(rule, i, memory, now_ns, ret_verdict);
 	}
 	return 0;
 }
 
-int rule_attempts(struct rule_engine *engine, const struct rule_set *set, const struct rule_flow *flow,
-		  uint32_t attempts, uint64_t now_ns)
+int rule_attempts(struct rule_engine *engine, const struct rule_set *set,
+		  const struct rule_flow *flow, uint32_t attempts, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < set->count; i++) {
 		const struct compiled_rule *rule = &set->rules[i];
@@ -237,41 +246,47 @@ int rule_attempts(struct rule_engine *engine, const struct rule_set *set, const 
 		memory = memory_get(engine, rule, flow->id, now_ns);
 		if (memory == NULL)
 			return -ENOMEM;
-		rule_window_add(&memory->window, &rule->trigger, attempts, 0, window_time(engine, rule, now_ns));
+		rule_window_add(&memory->window, &rule->trigger, attempts, 0,
+				window_time(engine, rule, now_ns));
 	}
 	return 0;
 }
 
-/* ---- in words --------------------------------------------------------------------------------- */
+/* ---- in words ---------------------------------------------------------------------------------
+ */
 static int describe_rule(const struct rule_engine *engine, const struct compiled_rule *rule,
 			 const struct memory *memory, uint64_t now_ns, char *text, size_t size)
 {
 	char trigger[64], left[64] = "";
 	uint32_t attempts, hits;
 
-	rule_window_sum(&memory->window, &rule->trigger, window_time(engine, rule, now_ns), &attempts, &hits);
+	rule_window_sum(&memory->window, &rule->trigger, window_time(engine, rule, now_ns),
+			&attempts, &hits);
 	rule_trigger_text(&rule->trigger, trigger, sizeof(trigger));
 	if (memory->held_until_ns > now_ns)
-		units_duration_text((memory->held_until_ns - now_ns) / UNITS_SECOND_NS * UNITS_SECOND_NS, left,
-				    sizeof(left));
+		units_duration_text((memory->held_until_ns - now_ns) / UNITS_SECOND_NS *
+					    UNITS_SECOND_NS,
+				    left, sizeof(left));
 	return snprintf(text, size, "%s (%s): %u replies%s%s%s\n", rule->rule->name, trigger, hits,
 			left[0] ? "; held for another " : "", left,
 			memory->alert_until_ns > now_ns ? "; alert stands" : "");
 }
 
-int rule_describe(const struct rule_engine *engine, const struct rule_set *set, const struct rule_flow *flow,
-		  uint64_t now_ns, char *text, size_t size)
+int rule_describe(const struct rule_engine *engine, const struct rule_set *set,
+		  const struct rule_flow *flow, uint64_t now_ns, char *text, size_t size)
 {
 	int len = 0;
 
 	if (size > 0)
 		text[0] = '\0';
 	for (unsigned i = 0; i < set->count; i++) {
-		const struct memory *memory = memory_find(engine, set->rules[i].name_hash, flow->id);
+		const struct memory *memory =
+			memory_find(engine, set->rules[i].name_hash, flow->id);
 		size_t at = (size_t)len < size ? (size_t)len : size;
 
 		if (memory != NULL && rule_covers_flow(&set->rules[i], flow))
-			len += describe_rule(engine, &set->rules[i], memory, now_ns, text + at, size - at);
+			len += describe_rule(engine, &set->rules[i], memory, now_ns, text + at,
+					     size - at);
 	}
 	return len;
 }

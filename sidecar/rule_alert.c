@@ -31,13 +31,14 @@ static void environment_free(struct environment *env)
 static int environment_make(const struct rule_alert_about *about, struct environment *env)
 {
 	const char *const names[NAMES] = {"RULE", "SOURCE", "DESTINATION", "CLASS", "REPLY"};
-	const char *const values[NAMES] = {about->rule, about->source, about->destination, about->class,
-					   about->reply};
+	const char *const values[NAMES] = {about->rule, about->source, about->destination,
+					   about->class, about->reply};
 	int n = 0;
 
 	*env = (struct environment){{NULL}, {NULL}};
 	for (int i = 0; i < NAMES; i++) {
-		if (asprintf(&env->owned[i], "TOLLGATE_%s=%s", names[i], values[i] ? values[i] : "") < 0) {
+		if (asprintf(&env->owned[i], "TOLLGATE_%s=%s", names[i],
+			     values[i] ? values[i] : "") < 0) {
 			env->owned[i] = NULL;
 			environment_free(env);
 			return -ENOMEM;
@@ -45,7 +46,8 @@ static int environment_make(const struct rule_alert_about *about, struct environ
 		env->vector[n++] = env->owned[i];
 	}
 	for (char **at = environ; at != NULL && *at != NULL; at++)
-		if (n < NAMES + 2 && (strncmp(*at, "PATH=", 5) == 0 || strncmp(*at, "HOME=", 5) == 0))
+		if (n < NAMES + 2 &&
+		    (strncmp(*at, "PATH=", 5) == 0 || strncmp(*at, "HOME=", 5) == 0))
 			env->vector[n++] = *at;
 	return 0;
 }
@@ -68,10 +70,11 @@ static int spawn(char *const *arguments, char *const *env, pid_t *ret_pid)
 	sigfillset(&all);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawnattr_setflags(&attributes,
-				 POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+						      POSIX_SPAWN_SETSIGDEF);
 	for (int fd = 0; fd < 3 && err == 0; fd++)
-		err = posix_spawn_file_actions_addopen(&files, fd, "/dev/null", fd == 0 ? O_RDONLY : O_WRONLY, 0);
+		err = posix_spawn_file_actions_addopen(&files, fd, "/dev/null",
+						       fd == 0 ? O_RDONLY : O_WRONLY, 0);
 	if (err == 0)
 		err = posix_spawnp(ret_pid, arguments[0], &files, &attributes, arguments, env);
 	posix_spawnattr_destroy(&attributes);
@@ -79,8 +82,8 @@ static int spawn(char *const *arguments, char *const *env, pid_t *ret_pid)
 	return -err;
 }
 
-int rule_alert_start(const struct rule_alert *alert, const struct rule_alert_about *about, uint64_t timeout_ns,
-		     uint64_t now_ns, struct rule_alert_run *ret_run)
+int rule_alert_start(const struct rule_alert *alert, const struct rule_alert_about *about,
+		     uint64_t timeout_ns, uint64_t now_ns, struct rule_alert_run *ret_run)
 {
 	struct rule_alert_run run = {.deadline_ns = now_ns + timeout_ns};
 	struct environment env;

@@ -7,7 +7,8 @@
 #include "sidecar/rule_parse.h"
 
 /* Every name of `narrow` is in `wide`; an empty list stands for all names. */
-static bool names_cover(char *const *wide, unsigned wide_count, char *const *narrow, unsigned narrow_count)
+static bool names_cover(char *const *wide, unsigned wide_count, char *const *narrow,
+			unsigned narrow_count)
 {
 	if (wide_count == 0)
 		return true;
@@ -26,13 +27,14 @@ static bool range_within(const struct rule_range *narrow, const struct rule_rang
 {
 	if (wide->mask != narrow->mask && narrow->mask != ~0u)
 		return false;
-	return (narrow->low & wide->mask) >= wide->low && (narrow->high & wide->mask) <= wide->high &&
+	return (narrow->low & wide->mask) >= wide->low &&
+	       (narrow->high & wide->mask) <= wide->high &&
 	       (wide->mask == ~0u || narrow->low >> 20 == narrow->high >> 20);
 }
 
-static bool ranges_cover(int (*parse)(const char *text, struct rule_range *ret, const char **reason),
-			 char *const *wide, unsigned wide_count, char *const *narrow,
-			 unsigned narrow_count)
+static bool
+ranges_cover(int (*parse)(const char *text, struct rule_range *ret, const char **reason),
+	     char *const *wide, unsigned wide_count, char *const *narrow, unsigned narrow_count)
 {
 	struct rule_range a, b;
 	const char *reason;
@@ -72,16 +74,18 @@ bool rule_match_covers(const struct rule_match *wide, const struct rule_match *n
 {
 	return numbers_cover(wide->class, wide->class_count, narrow->class, narrow->class_count) &&
 	       numbers_cover(wide->limit, wide->limit_count, narrow->limit, narrow->limit_count) &&
-	       ranges_cover(rule_parse_code, wide->code, wide->code_count, narrow->code, narrow->code_count) &&
-	       ranges_cover(rule_parse_enhanced, wide->enhanced, wide->enhanced_count, narrow->enhanced,
-			    narrow->enhanced_count) &&
+	       ranges_cover(rule_parse_code, wide->code, wide->code_count, narrow->code,
+			    narrow->code_count) &&
+	       ranges_cover(rule_parse_enhanced, wide->enhanced, wide->enhanced_count,
+			    narrow->enhanced, narrow->enhanced_count) &&
 	       names_cover(wide->text, wide->text_count, narrow->text, narrow->text_count) &&
 	       (wide->unless_count == 0 ||
-		(narrow->unless_count > 0 &&
-		 names_cover(narrow->unless, narrow->unless_count, wide->unless, wide->unless_count))) &&
+		(narrow->unless_count > 0 && names_cover(narrow->unless, narrow->unless_count,
+							 wide->unless, wide->unless_count))) &&
 	       names_cover(wide->destination, wide->destination_count, narrow->destination,
 			   narrow->destination_count) &&
-	       names_cover(wide->source, wide->source_count, narrow->source, narrow->source_count) &&
+	       names_cover(wide->source, wide->source_count, narrow->source,
+			   narrow->source_count) &&
 	       names_cover(wide->pool, wide->pool_count, narrow->pool, narrow->pool_count);
 }
 
@@ -96,7 +100,8 @@ static bool trigger_covers(const struct rule_trigger *a, const struct rule_trigg
 	       a->millionths == b->millionths;
 }
 
-static bool action_covers(enum rule_action_kind kind, const struct rule_plan *a, const struct rule_plan *b)
+static bool action_covers(enum rule_action_kind kind, const struct rule_plan *a,
+			  const struct rule_plan *b)
 {
 	if (!b->does[kind])
 		return true;
@@ -118,7 +123,8 @@ bool rule_covers(const struct rule *a, const struct rule *b)
 
 	if (!rule_match_covers(&a->match, &b->match) ||
 	    rule_parse_trigger(a->trigger, &trigger_a, &reason) != 0 ||
-	    rule_parse_trigger(b->trigger, &trigger_b, &reason) != 0 || !trigger_covers(&trigger_a, &trigger_b) ||
+	    rule_parse_trigger(b->trigger, &trigger_b, &reason) != 0 ||
+	    !trigger_covers(&trigger_a, &trigger_b) ||
 	    rule_parse_plan(&a->action, &plan_a, &key, &reason) != 0 ||
 	    rule_parse_plan(&b->action, &plan_b, &key, &reason) != 0)
 		return false;

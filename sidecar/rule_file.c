@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rule file's schema, and loading it. What is written wrong is said with line and column; what is
- * written well and can never act is the lint's business (rule_lint.c).
+ * The rule file's schema, and loading it. What is written wrong is said with line and column; what
+ * is written well and can never act is the lint's business (rule_lint.c).
  */
 #include "sidecar/rule_file.h"
 
@@ -15,19 +15,27 @@
 
 #include "sidecar/builtin.h"
 
-/* ---- schema ----------------------------------------------------------------------------------- */
+/* ---- schema -----------------------------------------------------------------------------------
+ */
 const cyaml_strval_t rule_choices[] = {
-	{"default", RULE_DEFAULT}, {"yes", RULE_YES}, {"true", RULE_YES}, {"no", RULE_NO}, {"false", RULE_NO},
+	{"default", RULE_DEFAULT}, {"yes", RULE_YES},  {"true", RULE_YES},
+	{"no", RULE_NO},	   {"false", RULE_NO},
 };
 _Static_assert(CYAML_ARRAY_LEN(rule_choices) == RULE_CHOICES, "the schemas name the count");
 
 static const cyaml_strval_t class_names[] = {
-	{"delivered", REPLY_DELIVERED},	      {"rate", REPLY_RATE},
-	{"reputation", REPLY_REPUTATION},     {"pattern", REPLY_PATTERN},
-	{"greylist", REPLY_GREYLIST},	      {"recipient", REPLY_RECIPIENT},
-	{"infrastructure", REPLY_INFRASTRUCTURE}, {"policy", REPLY_POLICY},
-	{"content", REPLY_CONTENT},	      {"blocklist", REPLY_BLOCKLIST},
-	{"unknown-user", REPLY_UNKNOWN_USER}, {"other", REPLY_OTHER},
+	{"delivered", REPLY_DELIVERED},
+	{"rate", REPLY_RATE},
+	{"reputation", REPLY_REPUTATION},
+	{"pattern", REPLY_PATTERN},
+	{"greylist", REPLY_GREYLIST},
+	{"recipient", REPLY_RECIPIENT},
+	{"infrastructure", REPLY_INFRASTRUCTURE},
+	{"policy", REPLY_POLICY},
+	{"content", REPLY_CONTENT},
+	{"blocklist", REPLY_BLOCKLIST},
+	{"unknown-user", REPLY_UNKNOWN_USER},
+	{"other", REPLY_OTHER},
 };
 _Static_assert(CYAML_ARRAY_LEN(class_names) == REPLY_CLASSES, "each class has a name here");
 
@@ -49,11 +57,11 @@ static const cyaml_schema_value_t limit_name_schema = {
 	CYAML_VALUE_ENUM(CYAML_FLAG_DEFAULT, enum reply_limit, limit_names, REPLY_LIMITS)};
 
 #define OPTIONAL CYAML_FLAG_OPTIONAL
-#define LIST(structure, key, member, schema)                                                       \
-	CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | OPTIONAL, structure, member, schema, 1,     \
+#define LIST(structure, key, member, schema)                                                   \
+	CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | OPTIONAL, structure, member, schema, 1, \
 			     CYAML_UNLIMITED)
-#define TEXT(structure, key, member)                                                               \
-	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPTIONAL, structure, member, 1,           \
+#define TEXT(structure, key, member)                                                     \
+	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPTIONAL, structure, member, 1, \
 			       CYAML_UNLIMITED)
 
 static const cyaml_schema_field_t match_fields[] = {
@@ -71,9 +79,11 @@ static const cyaml_schema_field_t match_fields[] = {
 /* A class is told from the reply alone: no class, source or pool to ask for. */
 static const cyaml_schema_field_t class_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct rule_class, name, 1, 64),
-	CYAML_FIELD_ENUM("class", CYAML_FLAG_DEFAULT, struct rule_class, class, class_names, REPLY_CLASSES),
+	CYAML_FIELD_ENUM("class", CYAML_FLAG_DEFAULT, struct rule_class, class, class_names,
+			 REPLY_CLASSES),
 	CYAML_FIELD_ENUM("limit", OPTIONAL, struct rule_class, limit, limit_names, REPLY_LIMITS),
-	CYAML_FIELD_ENUM("lowers_cap", OPTIONAL, struct rule_class, lowers_cap, rule_choices, RULE_CHOICES),
+	CYAML_FIELD_ENUM("lowers_cap", OPTIONAL, struct rule_class, lowers_cap, rule_choices,
+			 RULE_CHOICES),
 	LIST(struct rule_class, "code", match.code, &string_schema),
 	LIST(struct rule_class, "enhanced", match.enhanced, &string_schema),
 	LIST(struct rule_class, "text", match.text, &string_schema),
@@ -97,7 +107,8 @@ static const cyaml_schema_field_t action_fields[] = {
 	CYAML_FIELD_UINT("per_connection", OPTIONAL, struct rule_do, per_connection),
 	CYAML_FIELD_UINT("step_back", OPTIONAL, struct rule_do, step_back),
 	TEXT(struct rule_do, "for", until),
-	CYAML_FIELD_MAPPING_PTR("alert", OPTIONAL | CYAML_FLAG_POINTER, struct rule_do, alert, alert_fields),
+	CYAML_FIELD_MAPPING_PTR("alert", OPTIONAL | CYAML_FLAG_POINTER, struct rule_do, alert,
+				alert_fields),
 	CYAML_FIELD_END};
 
 static const cyaml_schema_field_t rule_fields[] = {
@@ -113,7 +124,8 @@ const cyaml_schema_value_t rule_schema = {
 static const cyaml_schema_field_t file_fields[] = {RULE_FILE_FIELDS(struct rule_file, ),
 						   CYAML_FIELD_END};
 
-/* ---- load ------------------------------------------------------------------------------------- */
+/* ---- load -------------------------------------------------------------------------------------
+ */
 static const cyaml_schema_value_t file_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct rule_file, file_fields)};
 
@@ -201,7 +213,8 @@ int rule_file_read(const char *path, struct rule_file **ret_file, struct yaml_ma
 	return err;
 }
 
-int rule_file_builtin(struct rule_file **ret_file, struct yaml_marks **ret_marks, struct yaml_error *error)
+int rule_file_builtin(struct rule_file **ret_file, struct yaml_marks **ret_marks,
+		      struct yaml_error *error)
 {
 	return rule_file_load(builtin_rules, builtin_rules_size(), "the built-in rules", ret_file,
 			      ret_marks, error);

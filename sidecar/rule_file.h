@@ -2,9 +2,9 @@
  *
  * The rule file: what replies mean (`classes`) and what to do about them (`rules`), as written.
  *
- * The same two lists stand in the file that we ship (compiled in, printed by `tollgate rules`), in a
- * user's rule file and in tollgate.yaml. tollgate-rules(5) documents them. These structs are the YAML,
- * loaded and checked; classify.c and rule.c compile them.
+ * The same two lists stand in the file that we ship (compiled in, printed by `tollgate rules`), in
+ * a user's rule file and in tollgate.yaml. tollgate-rules(5) documents them. These structs are the
+ * YAML, loaded and checked; classify.c and rule.c compile them.
  */
 #ifndef SIDECAR_RULE_FILE_H
 #define SIDECAR_RULE_FILE_H
@@ -15,8 +15,8 @@
 #include "sidecar/reply.h"
 #include "sidecar/yaml.h"
 
-/* What a reply must be. An empty list asks nothing; within a list one entry is enough; all lists must
- * agree, but `unless`, of which none may match. */
+/* What a reply must be. An empty list asks nothing; within a list one entry is enough; all lists
+ * must agree, but `unless`, of which none may match. */
 struct rule_match {
 	enum reply_class *class;
 	unsigned class_count;
@@ -51,7 +51,7 @@ enum { RULE_DEFAULT, RULE_YES, RULE_NO };
 
 /* What a rule does when it fires. NULL or 0: not that. Times and rates are texts with units. */
 struct rule_do {
-	char *hold;	/* "5m": nothing goes for so long; each repeat within a day doubles it ... */
+	char *hold; /* "5m": nothing goes for so long; each repeat within a day doubles it ... */
 	char *hold_max; /* ... up to here; NULL: the hold never doubles */
 	char *scale;	/* "0.5": the rate as it stands, times this */
 	char *rate;	/* "10/min": the rate at most */
@@ -71,7 +71,8 @@ struct rule_alert {
 struct rule {
 	char *name;
 	struct rule_match match;
-	char *trigger; /* "immediate", "3/hr", "10% of 50 in 15m", "growth 50% of 200"; NULL: immediate */
+	char *trigger; /* "immediate", "3/hr", "10% of 50 in 15m", "growth 50% of 200"; NULL:
+			  immediate */
 	struct rule_do action;
 };
 
@@ -97,22 +98,24 @@ extern const cyaml_strval_t rule_choices[];
 			 rule_choices, RULE_CHOICES),                                              \
 		CYAML_FIELD_SEQUENCE("classes", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,          \
 				     structure, prefix classes, &rule_class_schema, 0,             \
-				     RULE_FILE_MAX),                                             \
+				     RULE_FILE_MAX),                                               \
 		CYAML_FIELD_SEQUENCE("rules", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, \
 				     prefix rules, &rule_schema, 0, RULE_FILE_MAX)
 
 /* Loads and checks a file of its own. The marks are kept for lint (NULL: not wanted).
- * 0; -EINVAL or -ENOMEM with *error filled. Free with rule_file_free, the marks with yaml_marks_free. */
+ * 0; -EINVAL or -ENOMEM with *error filled. Free with rule_file_free, the marks with
+ * yaml_marks_free. */
 int rule_file_load(const char *text, size_t len, const char *name, struct rule_file **ret_file,
 		   struct yaml_marks **ret_marks, struct yaml_error *error);
 
-/* Reads `path` and loads it. The text is kept nowhere. -errno of the file too, with *error filled. */
+/* Reads `path` and loads it. The text is kept nowhere. -errno of the file too, with *error filled.
+ */
 int rule_file_read(const char *path, struct rule_file **ret_file, struct yaml_marks **ret_marks,
 		   struct yaml_error *error);
 
-/* What the schema cannot say: codes, times, triggers, one action at least, no name twice. `marks` are
- * those of the text that holds the file at its top level.
- * 0; -EINVAL with *error filled. Regular expressions are compiled by classifier_create. */
+/* What the schema cannot say: codes, times, triggers, one action at least, no name twice. `marks`
+ * are those of the text that holds the file at its top level. 0; -EINVAL with *error filled.
+ * Regular expressions are compiled by classifier_create. */
 int rule_file_check(const struct rule_file *file, const struct yaml_marks *marks, const char *name,
 		    struct yaml_error *error);
 
@@ -120,6 +123,7 @@ int rule_file_check(const struct rule_file *file, const struct yaml_marks *marks
 void rule_file_free(struct rule_file *file);
 
 /* The file that is compiled in. Never fails in a build that passes its tests; *error as above. */
-int rule_file_builtin(struct rule_file **ret_file, struct yaml_marks **ret_marks, struct yaml_error *error);
+int rule_file_builtin(struct rule_file **ret_file, struct yaml_marks **ret_marks,
+		      struct yaml_error *error);
 
 #endif

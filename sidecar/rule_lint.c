@@ -23,10 +23,11 @@ struct list {
 	bool failed;
 };
 
-__attribute__((format(printf, 3, 4)))
-static void warn(struct list *list, const char *path, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void warn(struct list *list, const char *path,
+						       const char *format, ...)
 {
-	struct rule_warning *grown = realloc(list->warnings, (list->count + 1) * sizeof(*grown)), *warning;
+	struct rule_warning *grown = realloc(list->warnings, (list->count + 1) * sizeof(*grown)),
+			    *warning;
 	va_list args;
 
 	if (grown == NULL) {
@@ -44,9 +45,10 @@ static void warn(struct list *list, const char *path, const char *format, ...)
 		yaml_marks_find(list->marks, path, &warning->mark);
 }
 
-/* ---- expressions ------------------------------------------------------------------------------ */
-/* A reply has no backslash before a letter, dot, bracket or parenthesis: whoever asks for one has escaped
- * twice, as a quoted string of another format needs it. */
+/* ---- expressions ------------------------------------------------------------------------------
+ */
+/* A reply has no backslash before a letter, dot, bracket or parenthesis: whoever asks for one has
+ * escaped twice, as a quoted string of another format needs it. */
 static bool escaped_twice(const char *pattern)
 {
 	for (const char *p = pattern; *p != '\0'; p++) {
@@ -74,7 +76,8 @@ static bool anchor_inside(const char *pattern)
 			class = 0;
 		else if (!class && ((*p == '^' && p > pattern && isalnum((unsigned char)p[-1]) &&
 				     (p - pattern < 2 || p[-2] != '\\')) ||
-				    (*p == '$' && isalnum((unsigned char)p[1]) && (p[2] == '\0' || strchr("?*{", p[2]) == NULL))))
+				    (*p == '$' && isalnum((unsigned char)p[1]) &&
+				     (p[2] == '\0' || strchr("?*{", p[2]) == NULL))))
 			return true;
 	}
 	return false;
@@ -116,7 +119,8 @@ static bool code_contradicts(const char *start, char *const *code, unsigned code
 		return false;
 	number = (unsigned)((start[0] - '0') * 100 + (start[1] - '0') * 10 + (start[2] - '0'));
 	for (unsigned i = 0; i < code_count; i++)
-		if (rule_parse_code(code[i], &range, &reason) != 0 || rule_range_has(&range, number))
+		if (rule_parse_code(code[i], &range, &reason) != 0 ||
+		    rule_range_has(&range, number))
 			return false;
 	return code_count > 0;
 }
@@ -132,7 +136,8 @@ static const char *dead_by_character(const char *pattern)
 		pattern_confirm_free(confirm);
 	}
 	if (last >= 0 && last < ' ' && last != '\n')
-		return "asks for a control character, and replies are folded to one line without any";
+		return "asks for a control character, and replies are folded to one line without "
+		       "any";
 	return NULL;
 }
 
@@ -152,7 +157,8 @@ const char *rule_pattern_dead(const char *pattern, char *const *code, unsigned c
 		return "is escaped twice: it asks for a backslash, and no reply has one there";
 	if (start != NULL && isalpha((unsigned char)*start) && start[1] != '?' && start[1] != '*' &&
 	    start[1] != '{')
-		return "is tied to the start by ^, where every reply has its code (\"451 4.7.1 ...\")";
+		return "is tied to the start by ^, where every reply has its code (\"451 4.7.1 "
+		       "...\")";
 	if (start != NULL && code_contradicts(start, code, code_count))
 		return "starts with a code that `code` excludes";
 	if (strstr(pattern, "  ") != NULL && strchr(pattern, '[') == NULL)
@@ -180,7 +186,8 @@ static void lint_texts(struct list *list, const struct rule_match *match, const 
 	}
 }
 
-/* ---- matches ---------------------------------------------------------------------------------- */
+/* ---- matches ----------------------------------------------------------------------------------
+ */
 /* An enhanced code has the class of its reply code. */
 static bool codes_contradict(const struct rule_match *match)
 {
@@ -195,15 +202,17 @@ static bool codes_contradict(const struct rule_match *match)
 			    rule_parse_enhanced(match->enhanced[k], &enhanced, &reason) != 0 ||
 			    enhanced.mask != ~0u)
 				return false;
-			if (code.low / 100 <= enhanced.high >> 20 && code.high / 100 >= enhanced.low >> 20)
+			if (code.low / 100 <= enhanced.high >> 20 &&
+			    code.high / 100 >= enhanced.low >> 20)
 				return false;
 		}
 	}
 	return true;
 }
 
-static void lint_names(struct list *list, char *const *names, unsigned count, const char *const *known,
-		       unsigned known_count, const char *path, const char *what)
+static void lint_names(struct list *list, char *const *names, unsigned count,
+		       const char *const *known, unsigned known_count, const char *path,
+		       const char *what)
 {
 	char place[80];
 
@@ -219,8 +228,8 @@ static void lint_names(struct list *list, char *const *names, unsigned count, co
 	}
 }
 
-static void lint_match(struct list *list, const struct rule_match *match, const struct rule_lint *lint,
-		       const char *path)
+static void lint_match(struct list *list, const struct rule_match *match,
+		       const struct rule_lint *lint, const char *path)
 {
 	char place[80];
 
@@ -228,11 +237,14 @@ static void lint_match(struct list *list, const struct rule_match *match, const 
 	if (!lint->any_destination)
 		lint_names(list, match->destination, match->destination_count, lint->destinations,
 			   lint->destination_count, path, "destination");
-	lint_names(list, match->source, match->source_count, lint->sources, lint->source_count, path, "source");
-	lint_names(list, match->pool, match->pool_count, lint->pools, lint->pool_count, path, "pool");
+	lint_names(list, match->source, match->source_count, lint->sources, lint->source_count,
+		   path, "source");
+	lint_names(list, match->pool, match->pool_count, lint->pools, lint->pool_count, path,
+		   "pool");
 	if (codes_contradict(match)) {
 		snprintf(place, sizeof(place), "%s.enhanced", path);
-		warn(list, place, "can never match: an enhanced code has the class of its reply code");
+		warn(list, place,
+		     "can never match: an enhanced code has the class of its reply code");
 	}
 }
 
@@ -253,7 +265,8 @@ static bool limit_contradicts(const struct rule_match *match)
 	return match->limit_count > 0 && !asks_for_rate(match);
 }
 
-/* ---- entries ---------------------------------------------------------------------------------- */
+/* ---- entries ----------------------------------------------------------------------------------
+ */
 static void lint_class(struct list *list, const struct rule_file *file, unsigned at,
 		       const struct rule_lint *lint)
 {
@@ -265,15 +278,18 @@ static void lint_class(struct list *list, const struct rule_file *file, unsigned
 	for (unsigned i = 0; i < at; i++) {
 		if (!rule_match_covers(&file->classes[i].match, &class->match))
 			continue;
-		warn(list, path, "\"%.60s\" is never reached: \"%.60s\" in front of it takes every reply of it",
+		warn(list, path,
+		     "\"%.60s\" is never reached: \"%.60s\" in front of it takes every reply of it",
 		     class->name, file->classes[i].name);
 		return;
 	}
 }
 
-static void lint_hold(struct list *list, const struct rule *rule, const struct rule_lint *lint, const char *path)
+static void lint_hold(struct list *list, const struct rule *rule, const struct rule_lint *lint,
+		      const char *path)
 {
-	uint64_t lifetime_ns = lint->queue_lifetime_ns ? lint->queue_lifetime_ns : RULE_QUEUE_LIFETIME_NS;
+	uint64_t lifetime_ns =
+		lint->queue_lifetime_ns ? lint->queue_lifetime_ns : RULE_QUEUE_LIFETIME_NS;
 	struct rule_plan plan;
 	const char *key, *reason;
 	char place[80], life[64], hold[64];
@@ -281,13 +297,15 @@ static void lint_hold(struct list *list, const struct rule *rule, const struct r
 	if (rule_parse_plan(&rule->action, &plan, &key, &reason) != 0 || !plan.does[RULE_HOLD] ||
 	    plan.hold_max_ns <= lifetime_ns)
 		return;
-	snprintf(place, sizeof(place), "%s.action.%s", path, rule->action.hold_max ? "hold_max" : "hold");
+	snprintf(place, sizeof(place), "%s.action.%s", path,
+		 rule->action.hold_max ? "hold_max" : "hold");
 	warn(list, place, "a hold of %s outlasts the queue: messages expire after %s",
 	     units_duration_text(plan.hold_max_ns, hold, sizeof(hold)),
 	     units_duration_text(lifetime_ns, life, sizeof(life)));
 }
 
-static void lint_rule(struct list *list, const struct rule_file *file, unsigned at, const struct rule_lint *lint)
+static void lint_rule(struct list *list, const struct rule_file *file, unsigned at,
+		      const struct rule_lint *lint)
 {
 	const struct rule *rule = &file->rules[at];
 	char path[64], place[80];
@@ -301,9 +319,11 @@ static void lint_rule(struct list *list, const struct rule_file *file, unsigned 
 	}
 	lint_hold(list, rule, lint, path);
 	for (unsigned i = 0; i < file->rules_count; i++) {
-		if (i == at || !rule_covers(&file->rules[i], rule) || (i > at && rule_covers(rule, &file->rules[i])))
+		if (i == at || !rule_covers(&file->rules[i], rule) ||
+		    (i > at && rule_covers(rule, &file->rules[i])))
 			continue;
-		warn(list, path, "\"%.60s\" can never win: \"%.60s\" fires whenever it does, and is as strict",
+		warn(list, path,
+		     "\"%.60s\" can never win: \"%.60s\" fires whenever it does, and is as strict",
 		     rule->name, file->rules[i].name);
 		return;
 	}
@@ -333,8 +353,10 @@ int rule_file_lint(const struct rule_file *file, const struct yaml_marks *marks,
 	for (unsigned i = 0; i < file->rules_count; i++)
 		lint_rule(&list, file, i, lint);
 	for (unsigned i = 0; lint->destinations != NULL && i < lint->destination_count; i++)
-		if (!reached(file, lint->destinations[i]) && !reached(lint->others, lint->destinations[i]))
-			warn(&list, "", "no rule can reach the destination \"%.60s\"", lint->destinations[i]);
+		if (!reached(file, lint->destinations[i]) &&
+		    !reached(lint->others, lint->destinations[i]))
+			warn(&list, "", "no rule can reach the destination \"%.60s\"",
+			     lint->destinations[i]);
 	if (list.failed) {
 		free(list.warnings);
 		return -ENOMEM;

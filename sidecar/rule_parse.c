@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ranges of codes, triggers and actions, from the texts of a rule file. Rates and durations are those of
- * the whole configuration (units.h).
+ * Ranges of codes, triggers and actions, from the texts of a rule file. Rates and durations are
+ * those of the whole configuration (units.h).
  */
 #include "sidecar/rule_parse.h"
 
@@ -25,14 +25,16 @@ static int refuse(const char **ret_reason, const char *reason)
 	return -EINVAL;
 }
 
-/* ---- codes ------------------------------------------------------------------------------------ */
+/* ---- codes ------------------------------------------------------------------------------------
+ */
 int rule_parse_code(const char *text, struct rule_range *ret_range, const char **ret_reason)
 {
 	static const char *const wanted = "a reply code is 200 to 599, 4xx, 45x or 450-452";
 	unsigned low = 0, high = 0, digits = 0;
 	const char *p = text;
 
-	for (; digits < 3 && (isdigit((unsigned char)*p) || (*p == 'x' && digits > 0)); p++, digits++) {
+	for (; digits < 3 && (isdigit((unsigned char)*p) || (*p == 'x' && digits > 0));
+	     p++, digits++) {
 		if (*p != 'x' && digits > 0 && p[-1] == 'x')
 			return refuse(ret_reason, wanted);
 		low = low * 10 + (*p == 'x' ? 0 : (unsigned)(*p - '0'));
@@ -88,14 +90,16 @@ int rule_parse_enhanced(const char *text, struct rule_range *ret_range, const ch
 		p = part_parse(p + 1, &high[2], &high[2]);
 	if (p == NULL || *p != '\0' || high[2] < low[2] || (any_class && low[1] != high[1]))
 		return refuse(ret_reason, wanted);
-	*ret_range = any_class ? (struct rule_range){(1u << 20) - 1, REPLY_ENHANCED(0, low[1], low[2]),
-						     REPLY_ENHANCED(0, high[1], high[2])}
-			       : (struct rule_range){~0u, REPLY_ENHANCED(low[0], low[1], low[2]),
-						     REPLY_ENHANCED(high[0], high[1], high[2])};
+	*ret_range =
+		any_class ? (struct rule_range){(1u << 20) - 1, REPLY_ENHANCED(0, low[1], low[2]),
+						REPLY_ENHANCED(0, high[1], high[2])}
+			  : (struct rule_range){~0u, REPLY_ENHANCED(low[0], low[1], low[2]),
+						REPLY_ENHANCED(high[0], high[1], high[2])};
 	return 0;
 }
 
-/* ---- triggers --------------------------------------------------------------------------------- */
+/* ---- triggers ---------------------------------------------------------------------------------
+ */
 static const char *const trigger_wanted =
 	"a trigger is immediate, 3/hr, \"10% of 50 in 15m\" or \"growth 50% of 200\"";
 
@@ -132,17 +136,20 @@ static const char *share_parse(const char *text, struct rule_trigger *trigger)
 	return end;
 }
 
-static int trigger_share(const char *text, struct rule_trigger *ret_trigger, const char **ret_reason)
+static int trigger_share(const char *text, struct rule_trigger *ret_trigger,
+			 const char **ret_reason)
 {
 	bool growth = strncmp(text, "growth ", 7) == 0;
-	struct rule_trigger trigger = {.kind = growth ? RULE_GROWTH : RULE_RATIO, .period_ns = UNITS_DAY_NS};
+	struct rule_trigger trigger = {.kind = growth ? RULE_GROWTH : RULE_RATIO,
+				       .period_ns = UNITS_DAY_NS};
 	const char *rest = share_parse(growth ? text + 7 : text, &trigger);
 
 	if (rest == NULL)
 		return refuse(ret_reason, trigger_wanted);
 	if (growth && *rest != '\0')
 		return refuse(ret_reason, "a growth is counted by the day and has no period");
-	if (!growth && (strncmp(rest, "in ", 3) != 0 || units_duration(rest + 3, &trigger.period_ns, NULL)))
+	if (!growth &&
+	    (strncmp(rest, "in ", 3) != 0 || units_duration(rest + 3, &trigger.period_ns, NULL)))
 		return refuse(ret_reason, trigger_wanted);
 	if (!growth && trigger.millionths > 1000000)
 		return refuse(ret_reason, "a share is at most 100 %");
@@ -184,13 +191,15 @@ const char *rule_trigger_text(const struct rule_trigger *trigger, char *text, un
 			 units_duration_text(trigger->period_ns, period, sizeof(period)));
 		break;
 	case RULE_GROWTH:
-		snprintf(text, size, "growth %g%% of %u", trigger->millionths / 1e4, trigger->count);
+		snprintf(text, size, "growth %g%% of %u", trigger->millionths / 1e4,
+			 trigger->count);
 		break;
 	}
 	return text;
 }
 
-/* ---- actions ---------------------------------------------------------------------------------- */
+/* ---- actions ----------------------------------------------------------------------------------
+ */
 const char *rule_action_name(enum rule_action_kind kind)
 {
 	static const char *const names[RULE_ACTIONS] = {
@@ -266,7 +275,8 @@ static int plan_times(const struct rule_do *action, struct rule_plan *plan, cons
 {
 	*ret_key = "for";
 	plan->until_ns = UNTIL_DEFAULT_NS;
-	if (action->until != NULL && units_duration(action->until, &plan->until_ns, ret_reason) != 0)
+	if (action->until != NULL &&
+	    units_duration(action->until, &plan->until_ns, ret_reason) != 0)
 		return -EINVAL;
 	if (plan->until_ns < UNITS_SECOND_NS)
 		return refuse(ret_reason, "it stands for a second at least");

@@ -2,7 +2,8 @@
  *
  * The short texts of a rule file as numbers: ranges of codes, triggers, actions.
  *
- * Pure. Each returns 0, or -EINVAL with *ret_reason set to a constant sentence and the output untouched.
+ * Pure. Each returns 0, or -EINVAL with *ret_reason set to a constant sentence and the output
+ * untouched.
  */
 #ifndef SIDECAR_RULE_PARSE_H
 #define SIDECAR_RULE_PARSE_H
@@ -31,14 +32,15 @@ static inline bool rule_range_has(const struct rule_range *range, unsigned numbe
 enum rule_trigger_kind {
 	RULE_IMMEDIATE, /* each reply that matches */
 	RULE_COUNT,	/* so many of them within the period, wherever it begins */
-	RULE_RATIO,	/* so large a share of the attempts within the period, of so many at least */
-	RULE_GROWTH,	/* the share of a day above the share of the day before by so much, likewise */
+	RULE_RATIO,  /* so large a share of the attempts within the period, of so many at least */
+	RULE_GROWTH, /* the share of a day above the share of the day before by so much, likewise */
 };
 
 struct rule_trigger {
 	enum rule_trigger_kind kind;
 	uint32_t count;	     /* COUNT: replies; RATIO, GROWTH: the smallest sample, in attempts */
-	uint32_t millionths; /* RATIO: the share; GROWTH: by what part of yesterday's share it grew */
+	uint32_t millionths; /* RATIO: the share; GROWTH: by what part of yesterday's share it grew
+			      */
 	uint64_t period_ns;  /* COUNT, RATIO; GROWTH: a day */
 };
 

@@ -39,7 +39,8 @@ bool rule_covers_flow(const struct compiled_rule *rule, const struct rule_flow *
 	const struct rule_match *match = &rule->rule->match;
 
 	return names_have(match->destination, match->destination_count, flow->destination) &&
-	       names_have(match->pool, match->pool_count, flow->pool) && sources_have(rule, flow->source);
+	       names_have(match->pool, match->pool_count, flow->pool) &&
+	       sources_have(rule, flow->source);
 }
 
 static bool ranges_have(const struct rule_range *ranges, unsigned count, unsigned number)
@@ -52,7 +53,8 @@ static bool ranges_have(const struct rule_range *ranges, unsigned count, unsigne
 	return false;
 }
 
-bool rule_matches_reply(const struct compiled_rule *rule, unsigned index, const struct rule_reply *reply)
+bool rule_matches_reply(const struct compiled_rule *rule, unsigned index,
+			const struct rule_reply *reply)
 {
 	const struct rule_match *match = &rule->rule->match;
 

@@ -27,6 +27,7 @@ struct rule_set {
 bool rule_covers_flow(const struct compiled_rule *rule, const struct rule_flow *flow);
 
 /* Whether it asks for this reply: class, limit, codes and text. */
-bool rule_matches_reply(const struct compiled_rule *rule, unsigned index, const struct rule_reply *reply);
+bool rule_matches_reply(const struct compiled_rule *rule, unsigned index,
+			const struct rule_reply *reply);
 
 #endif

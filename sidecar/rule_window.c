@@ -11,8 +11,8 @@ static uint32_t add_capped(uint32_t a, uint32_t b)
 }
 
 /* The last `count` times, as milliseconds that wrap after 49 days: periods are at most 31. */
-static bool count_exact(struct rule_window *window, const struct rule_trigger *trigger, uint32_t hits,
-			uint64_t now_ns)
+static bool count_exact(struct rule_window *window, const struct rule_trigger *trigger,
+			uint32_t hits, uint64_t now_ns)
 {
 	uint32_t now_ms = (uint32_t)(now_ns / MS_NS), first;
 
@@ -84,7 +84,8 @@ static bool slots_fire(struct rule_window *window, const struct rule_trigger *tr
 	slots_sum(window, &attempts, &hits);
 	if (trigger->kind == RULE_COUNT)
 		return hits >= trigger->count;
-	return attempts >= trigger->count && (uint64_t)hits * 1000000 >= (uint64_t)attempts * trigger->millionths;
+	return attempts >= trigger->count &&
+	       (uint64_t)hits * 1000000 >= (uint64_t)attempts * trigger->millionths;
 }
 
 /* What fired starts anew; a growth keeps its days, and is quiet for what is left of this one. */
@@ -102,8 +103,8 @@ static void slots_restart(struct rule_window *window, const struct rule_trigger 
 			window->attempts[i] = window->hits[i] = 0;
 }
 
-bool rule_window_add(struct rule_window *window, const struct rule_trigger *trigger, uint32_t attempts,
-		     uint32_t hits, uint64_t now_ns)
+bool rule_window_add(struct rule_window *window, const struct rule_trigger *trigger,
+		     uint32_t attempts, uint32_t hits, uint64_t now_ns)
 {
 	unsigned at;
 
@@ -127,8 +128,8 @@ bool rule_window_add(struct rule_window *window, const struct rule_trigger *trig
 	return true;
 }
 
-void rule_window_sum(const struct rule_window *window, const struct rule_trigger *trigger, uint64_t now_ns,
-		     uint32_t *ret_attempts, uint32_t *ret_hits)
+void rule_window_sum(const struct rule_window *window, const struct rule_trigger *trigger,
+		     uint64_t now_ns, uint32_t *ret_attempts, uint32_t *ret_hits)
 {
 	struct rule_window copy = *window;
 	unsigned at;
@@ -143,7 +144,8 @@ void rule_window_sum(const struct rule_window *window, const struct rule_trigger
 		if (now_ns - copy.last_ns >= trigger->period_ns)
 			return;
 		for (uint64_t i = 0; i < kept; i++)
-			*ret_hits += (uint64_t)(now_ms - copy.at_ms[i]) * MS_NS < trigger->period_ns;
+			*ret_hits +=
+				(uint64_t)(now_ms - copy.at_ms[i]) * MS_NS < trigger->period_ns;
 		return;
 	}
 	if (trigger->kind == RULE_IMMEDIATE)

@@ -17,10 +17,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const char extra[] = "builtin_rules: no\n"
-				    "classes:\n"
-				    "  - {name: a, class: rate, text: ['(?<!x)a+b(?=c)', '(..)\\1', 'too many']}\n"
-				    "  - {name: b, class: other, enhanced: [x.7.x, 4.1.2-9], unless: ['[^a-z]q']}\n";
+	static const char extra[] =
+		"builtin_rules: no\n"
+		"classes:\n"
+		"  - {name: a, class: rate, text: ['(?<!x)a+b(?=c)', '(..)\\1', 'too many']}\n"
+		"  - {name: b, class: other, enhanced: [x.7.x, 4.1.2-9], unless: ['[^a-z]q']}\n";
 	struct rule_file *file;
 	struct yaml_error error;
 	struct classify_error fault;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Replies: taken apart, put into one form, and classified, by the rules that we ship and by a user's.
+ * Replies: taken apart, put into one form, and classified, by the rules that we ship and by a
+ * user's.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -11,10 +12,11 @@
 #include "sidecar/classify.h"
 #include "tests/guard.h"
 
-#define N(table)	(sizeof(table) / sizeof((table)[0]))
+#define N(table)		  (sizeof(table) / sizeof((table)[0]))
 #define E(class, subject, detail) REPLY_ENHANCED(class, subject, detail)
 
-/* ---- the line --------------------------------------------------------------------------------- */
+/* ---- the line ---------------------------------------------------------------------------------
+ */
 Test(reply_line, splits_codes_from_text)
 {
 	static const struct {
@@ -47,10 +49,13 @@ Test(reply_line, splits_codes_from_text)
 	for (size_t i = 0; i < N(rows); i++) {
 		struct reply_line line;
 
-		reply_line_parse(guard_copy(rows[i].line, strlen(rows[i].line)), strlen(rows[i].line), &line);
+		reply_line_parse(guard_copy(rows[i].line, strlen(rows[i].line)),
+				 strlen(rows[i].line), &line);
 		cr_expect_eq(line.code, rows[i].code, "%s: %u", rows[i].line, line.code);
-		cr_expect_eq(line.enhanced, rows[i].enhanced, "%s: %x", rows[i].line, line.enhanced);
-		cr_expect(line.len == strlen(rows[i].text) && memcmp(line.text, rows[i].text, line.len) == 0,
+		cr_expect_eq(line.enhanced, rows[i].enhanced, "%s: %x", rows[i].line,
+			     line.enhanced);
+		cr_expect(line.len == strlen(rows[i].text) &&
+				  memcmp(line.text, rows[i].text, line.len) == 0,
 			  "%s: \"%.*s\"", rows[i].line, (int)line.len, line.text);
 	}
 }
@@ -63,18 +68,32 @@ Test(reply_line, folds_to_one_form)
 	} rows[] = {
 		{421, E(4, 7, 28), "Unusual rate of\r\n421-4.7.28 mail\r\n421 4.7.28  now",
 		 "421 4.7.28 unusual rate of mail now"},
-		{421, E(4, 7, 28), "rate of 421-4.7.28 mail 4.7.28 now", "421 4.7.28 rate of mail now"},
+		{421, E(4, 7, 28), "rate of 421-4.7.28 mail 4.7.28 now",
+		 "421 4.7.28 rate of mail now"},
 		{421, 0, "a\\n421-b\\n421 c", "421 a b c"},
 		{550, 0, "DOMAIN\\name", "550 domain\\name"},
 		{550, 0, "5500 units in 550", "550 5500 units in 550"},
 		{0, 0, "No Code", "no code"},
 		{0, E(5, 7, 1), "x 5.7.1 y", "5.7.1 x y"},
-		{550, 0, "Bo\xC3\xAEte d\xC3\xA9pass\xC3\xA9" "e", "550 boite depassee"},
-		{550, 0, "Bo\xEEte d\xE9pass\xE9" "e", "550 boite depassee"},
-		{550, 0, "\xC3\x9C" "berschritten \xC5\x82", "550 uberschritten l"},
-		{550, 0, "don\xE2\x80\x99t \xE2\x80\x9Cx\xE2\x80\x9D \xE2\x80\x93", "550 don't \"x\" -"},
+		{550, 0,
+		 "Bo\xC3\xAEte d\xC3\xA9pass\xC3\xA9"
+		 "e",
+		 "550 boite depassee"},
+		{550, 0,
+		 "Bo\xEEte d\xE9pass\xE9"
+		 "e",
+		 "550 boite depassee"},
+		{550, 0,
+		 "\xC3\x9C"
+		 "berschritten \xC5\x82",
+		 "550 uberschritten l"},
+		{550, 0, "don\xE2\x80\x99t \xE2\x80\x9Cx\xE2\x80\x9D \xE2\x80\x93",
+		 "550 don't \"x\" -"},
 		{550, 0, "\xD0\x9F\xD0\xA0", "550 \xD0\xBF\xD1\x80"},
-		{550, 0, "a\xC2\xA0\xC2\xA0" "b\t\tc\001d", "550 a b c d"},
+		{550, 0,
+		 "a\xC2\xA0\xC2\xA0"
+		 "b\t\tc\001d",
+		 "550 a b c d"},
 		{550, 0, "\xE9\x82\xAE", "550 \xE9\x82\xAE"},
 		{550, 0, "\xFF\xFE\x80 \xC3", "550 y\xFE\x80 a"},
 	};
@@ -83,14 +102,16 @@ Test(reply_line, folds_to_one_form)
 	for (size_t i = 0; i < N(rows); i++) {
 		size_t len = strlen(rows[i].text), n;
 
-		n = reply_line_fold(rows[i].code, rows[i].enhanced, guard_copy(rows[i].text, len), len, out);
-		cr_expect(n == strlen(rows[i].folded) + 1 && memcmp(out, rows[i].folded, n - 1) == 0 &&
-				  out[n - 1] == '\n',
+		n = reply_line_fold(rows[i].code, rows[i].enhanced, guard_copy(rows[i].text, len),
+				    len, out);
+		cr_expect(n == strlen(rows[i].folded) + 1 &&
+				  memcmp(out, rows[i].folded, n - 1) == 0 && out[n - 1] == '\n',
 			  "row %zu: \"%.*s\"", i, (int)n, out);
 	}
 }
 
-/* ---- the rules we ship ------------------------------------------------------------------------ */
+/* ---- the rules we ship ------------------------------------------------------------------------
+ */
 static struct rule_file *builtin;
 static struct classifier *classifier;
 static struct classify_scratch *scratch;
@@ -122,7 +143,8 @@ static struct classification of(const char *destination, const char *reply)
 	char *copy = guard_copy(reply, len);
 
 	reply_line_parse(copy, len, &line);
-	classify(classifier, scratch, destination, line.code, line.enhanced, line.text, line.len, &found);
+	classify(classifier, scratch, destination, line.code, line.enhanced, line.text, line.len,
+		 &found);
 	guard_free(copy, len);
 	return found;
 }
@@ -146,10 +168,10 @@ Test(classify, knows_what_receivers_document, .init = prepare, .fini = release)
 			column[i] = strsep(&rest, "\t");
 		found = of(NULL, column[3]);
 		name = reply_class_name(found.class);
-		cr_expect(strcmp(name, column[1]) == 0 || strcmp(name, column[2]) == 0, "%s: %s by %s, not %s",
-			  column[3], name, found.rule, column[1]);
-		cr_expect_eq(found.lowers_cap, strcmp(column[4], "yes") == 0, "%s: by %s", column[3],
-			     found.rule);
+		cr_expect(strcmp(name, column[1]) == 0 || strcmp(name, column[2]) == 0,
+			  "%s: %s by %s, not %s", column[3], name, found.rule, column[1]);
+		cr_expect_eq(found.lowers_cap, strcmp(column[4], "yes") == 0, "%s: by %s",
+			     column[3], found.rule);
 		rows++;
 	}
 	fclose(in);
@@ -176,14 +198,16 @@ Test(classify, names_the_limit_that_was_hit, .init = prepare, .fini = release)
 		{"554 HL:ITC", REPLY_LIMIT_DAY},
 		{"450 4.7.1 Tageslimit erreicht", REPLY_LIMIT_DAY},
 		{"450 4.7.1 Error: too much mail from 192.0.2.1", REPLY_LIMIT_MESSAGES},
-		{"421 4.7.28 unusual rate of mail originating from your IP address", REPLY_LIMIT_MESSAGES},
+		{"421 4.7.28 unusual rate of mail originating from your IP address",
+		 REPLY_LIMIT_MESSAGES},
 		{"451 Ratelimited, slow down", REPLY_LIMIT_MESSAGES},
 	};
 
 	for (size_t i = 0; i < N(rows); i++) {
 		struct classification found = of(NULL, rows[i].reply);
 
-		cr_expect_eq(found.class, REPLY_RATE, "%s: %s", rows[i].reply, reply_class_name(found.class));
+		cr_expect_eq(found.class, REPLY_RATE, "%s: %s", rows[i].reply,
+			     reply_class_name(found.class));
 		cr_expect_eq(found.limit, rows[i].limit, "%s: %s by %s", rows[i].reply,
 			     reply_limit_name(found.limit), found.rule);
 		cr_expect_eq(found.lowers_cap, rows[i].limit != REPLY_LIMIT_PER_CONNECTION, "%s",
@@ -197,12 +221,12 @@ Test(classify, takes_the_more_specific_code, .init = prepare, .fini = release)
 		const char *reply;
 		enum reply_class class;
 	} rows[] = {
-		{"451 4.7.500 x", REPLY_PATTERN},     {"451 4.7.649 x", REPLY_PATTERN},
-		{"451 4.7.650 x", REPLY_REPUTATION},  {"451 4.7.652 x", REPLY_REPUTATION},
-		{"451 4.7.653 x", REPLY_PATTERN},     {"451 4.7.699 x", REPLY_PATTERN},
-		{"451 4.7.700 x", REPLY_OTHER},	      {"451 4.7.850 x", REPLY_REPUTATION},
-		{"550 5.7.606 x", REPLY_BLOCKLIST},   {"550 5.7.26 x", REPLY_POLICY},
-		{"550 5.1.1 x", REPLY_UNKNOWN_USER},  {"452 4.2.2 x", REPLY_RECIPIENT},
+		{"451 4.7.500 x", REPLY_PATTERN},      {"451 4.7.649 x", REPLY_PATTERN},
+		{"451 4.7.650 x", REPLY_REPUTATION},   {"451 4.7.652 x", REPLY_REPUTATION},
+		{"451 4.7.653 x", REPLY_PATTERN},      {"451 4.7.699 x", REPLY_PATTERN},
+		{"451 4.7.700 x", REPLY_OTHER},	       {"451 4.7.850 x", REPLY_REPUTATION},
+		{"550 5.7.606 x", REPLY_BLOCKLIST},    {"550 5.7.26 x", REPLY_POLICY},
+		{"550 5.1.1 x", REPLY_UNKNOWN_USER},   {"452 4.2.2 x", REPLY_RECIPIENT},
 		{"451 4.3.0 x", REPLY_INFRASTRUCTURE},
 	};
 
@@ -213,11 +237,16 @@ Test(classify, takes_the_more_specific_code, .init = prepare, .fini = release)
 
 Test(classify, tells_the_scope_of_a_google_limit, .init = prepare, .fini = release)
 {
-	cr_expect(of(NULL, "421 4.7.28 unusual rate of mail originating from your IP address").lowers_cap);
-	cr_expect(of(NULL, "421 4.7.28 unusual rate of mail from your IP Netblock 192.0.2.0/24").lowers_cap);
-	cr_expect_not(of(NULL, "421 4.7.28 unusual rate of mail originating from your DKIM domain").lowers_cap);
-	cr_expect_not(of(NULL, "421 4.7.28 unusual rate of mail originating from your SPF domain").lowers_cap);
-	cr_expect_not(of(NULL, "421 4.7.28 exceeded its quota for sending the same Message-ID").lowers_cap);
+	cr_expect(of(NULL, "421 4.7.28 unusual rate of mail originating from your IP address")
+			  .lowers_cap);
+	cr_expect(of(NULL, "421 4.7.28 unusual rate of mail from your IP Netblock 192.0.2.0/24")
+			  .lowers_cap);
+	cr_expect_not(of(NULL, "421 4.7.28 unusual rate of mail originating from your DKIM domain")
+			      .lowers_cap);
+	cr_expect_not(of(NULL, "421 4.7.28 unusual rate of mail originating from your SPF domain")
+			      .lowers_cap);
+	cr_expect_not(of(NULL, "421 4.7.28 exceeded its quota for sending the same Message-ID")
+			      .lowers_cap);
 }
 
 Test(classify, reads_any_text_of_any_length, .init = prepare, .fini = release)
@@ -235,7 +264,8 @@ Test(classify, reads_any_text_of_any_length, .init = prepare, .fini = release)
 		memcpy(text + lengths[i], tail, sizeof(tail));
 		copy = guard_copy(text, len);
 		classify(classifier, scratch, NULL, 421, 0, copy, len, &found);
-		cr_expect_eq(found.class == REPLY_RATE, len <= REPLY_TEXT_MAX, "%zu: %s", len, found.rule);
+		cr_expect_eq(found.class == REPLY_RATE, len <= REPLY_TEXT_MAX, "%zu: %s", len,
+			     found.rule);
 		guard_free(copy, len);
 		free(text);
 	}
@@ -244,7 +274,8 @@ Test(classify, reads_any_text_of_any_length, .init = prepare, .fini = release)
 	cr_expect_str_eq(found.rule, "-");
 }
 
-/* ---- a user's rules --------------------------------------------------------------------------- */
+/* ---- a user's rules ---------------------------------------------------------------------------
+ */
 static const char user_text[] =
 	"classes:\n"
 	"  - name: ours\n"
@@ -254,7 +285,8 @@ static const char user_text[] =
 	"    text: ['d\xC3\xA9pass\xC3\xA9']\n"
 	"  - {name: look-around, class: content, text: ['(?<!very )bad (?=mail)']}\n"
 	"  - {name: back-reference, class: policy, text: ['(ab|cd)\\1']}\n"
-	"  - {name: exception, class: rate, limit: day, lowers_cap: no, code: [599], unless: ['not this']}\n";
+	"  - {name: exception, class: rate, limit: day, lowers_cap: no, code: [599], unless: ['not "
+	"this']}\n";
 
 static struct rule_file *user;
 
@@ -264,8 +296,8 @@ static void prepare_user(void)
 	struct classify_error fault = {.reason = ""};
 
 	cr_assert_eq(rule_file_builtin(&builtin, NULL, &error), 0);
-	cr_assert_eq(rule_file_load(user_text, strlen(user_text), "user", &user, NULL, &error), 0, "%s",
-		     error.reason);
+	cr_assert_eq(rule_file_load(user_text, strlen(user_text), "user", &user, NULL, &error), 0,
+		     "%s", error.reason);
 	cr_assert_eq(classifier_create(user, builtin, &classifier, &fault), 0, "%s", fault.reason);
 	cr_assert_eq(classify_scratch_create(classifier, &scratch), 0);
 }
@@ -281,7 +313,10 @@ Test(user_rules, come_before_ours, .init = prepare_user, .fini = release_user)
 	static const struct {
 		const char *destination, *reply, *rule;
 	} rows[] = {
-		{"example", "451 Limite d\xC3\xA9pass\xC3\xA9" "e", "ours"},
+		{"example",
+		 "451 Limite d\xC3\xA9pass\xC3\xA9"
+		 "e",
+		 "ours"},
 		{"EXAMPLE", "452 LIMITE DEPASSEE", "ours"},
 		{"other", "451 limite depassee", "rate"},
 		{NULL, "451 limite depassee", "rate"},
@@ -291,8 +326,9 @@ Test(user_rules, come_before_ours, .init = prepare_user, .fini = release_user)
 	};
 
 	for (size_t i = 0; i < N(rows); i++)
-		cr_expect_str_eq(of(rows[i].destination, rows[i].reply).rule, rows[i].rule, "%s: %s",
-				 rows[i].reply, of(rows[i].destination, rows[i].reply).rule);
+		cr_expect_str_eq(of(rows[i].destination, rows[i].reply).rule, rows[i].rule,
+				 "%s: %s", rows[i].reply,
+				 of(rows[i].destination, rows[i].reply).rule);
 	cr_expect_not(of(NULL, "599 x").lowers_cap);
 	cr_expect_eq(of(NULL, "599 x").limit, REPLY_LIMIT_DAY);
 }
@@ -307,7 +343,8 @@ Test(user_rules, may_use_all_of_pcre, .init = prepare_user, .fini = release_user
 
 Test(user_rules, may_replace_ours)
 {
-	static const char text[] = "builtin_rules: no\nclasses:\n  - {name: all, class: other, text: ['.']}\n";
+	static const char text[] =
+		"builtin_rules: no\nclasses:\n  - {name: all, class: other, text: ['.']}\n";
 	struct yaml_error error;
 	struct classify_error fault;
 
@@ -328,8 +365,10 @@ Test(user_rules, are_refused_with_place_and_reason)
 	} rows[] = {
 		{"classes:\n  - {name: a, class: rat}\n", 2, ""},
 		{"classes:\n  - {name: a, class: rate, code: ['9xx']}\n", 2, "reply code"},
-		{"classes:\n  - {name: a, class: rate, enhanced: [3.1.1]}\n", 2, "class of an enhanced"},
-		{"classes:\n  - name: a\n    class: rate\n    enhanced: [4.7.9-2]\n", 4, "enhanced code"},
+		{"classes:\n  - {name: a, class: rate, enhanced: [3.1.1]}\n", 2,
+		 "class of an enhanced"},
+		{"classes:\n  - name: a\n    class: rate\n    enhanced: [4.7.9-2]\n", 4,
+		 "enhanced code"},
 		{"classes:\n  - {name: a, class: rate}\n  - {name: a, class: other}\n", 3, "taken"},
 		{"classes:\n  - {name: 'a b', class: rate}\n", 2, "letters"},
 		{"classes:\n  - {name: a, class: policy, limit: day}\n", 2, "limit"},
@@ -344,11 +383,12 @@ Test(user_rules, are_refused_with_place_and_reason)
 		struct yaml_error error = {.reason = ""};
 		char *text = guard_copy(rows[i].text, strlen(rows[i].text));
 
-		cr_expect_eq(rule_file_load(text, strlen(rows[i].text), "t", &user, NULL, &error), -EINVAL,
-			     "%s", rows[i].text);
-		cr_expect_eq(error.mark.line, rows[i].line, "%s: line %u: %s", rows[i].text, error.mark.line,
-			     error.reason);
-		cr_expect_not_null(strstr(error.reason, rows[i].reason), "%s: %s", rows[i].text, error.reason);
+		cr_expect_eq(rule_file_load(text, strlen(rows[i].text), "t", &user, NULL, &error),
+			     -EINVAL, "%s", rows[i].text);
+		cr_expect_eq(error.mark.line, rows[i].line, "%s: line %u: %s", rows[i].text,
+			     error.mark.line, error.reason);
+		cr_expect_not_null(strstr(error.reason, rows[i].reason), "%s: %s", rows[i].text,
+				   error.reason);
 	}
 }
 

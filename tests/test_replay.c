@@ -27,8 +27,13 @@ Test(replay, reads_times)
 		{"2026-02-25 11:12:39.123456789 Z", UINT64_C(1772017959123456789)},
 		{"2026-02-25T11:12:39.1234567890123Z", UINT64_C(1772017959123456789)},
 	};
-	static const char *const bad[] = {"", "2026-02-25", "2026-02-25T11:12:39", "2026-02-25T11:12:39+1",
-					  "2026-02-25T11:12:39+25:00", "1969-12-31T23:59:59Z", "yesterday"};
+	static const char *const bad[] = {"",
+					  "2026-02-25",
+					  "2026-02-25T11:12:39",
+					  "2026-02-25T11:12:39+1",
+					  "2026-02-25T11:12:39+25:00",
+					  "1969-12-31T23:59:59Z",
+					  "yesterday"};
 	uint64_t ns = 7;
 	char text[40];
 
@@ -48,7 +53,8 @@ static const char rules_text[] =
 	"  - {name: fine, class: delivered, code: [2xx]}\n"
 	"  - {name: slow, class: rate, limit: messages, text: [slow]}\n"
 	"rules:\n"
-	"  - {name: thrice, match: {class: [rate]}, trigger: 3/hr, action: {hold: 10m, hold_max: 1h, rate: 6/hr}}\n"
+	"  - {name: thrice, match: {class: [rate]}, trigger: 3/hr, action: {hold: 10m, hold_max: "
+	"1h, rate: 6/hr}}\n"
 	"  - {name: half, match: {class: [rate], pool: [shared]}, action: {scale: 0.5}}\n"
 	"  - {name: share, match: {class: [rate]}, trigger: 50% of 4 in 1h, action: {alert: {}}}\n";
 
@@ -63,8 +69,8 @@ static void tell(void *context, const struct replay_action *action)
 		 action->kind == RULE_HOLD ? action->effect->value / 1e9 : action->effect->value);
 }
 
-static void lines_replay(const char *const *lines, size_t count, const struct replay_total **ret_totals,
-			 unsigned *ret_count)
+static void lines_replay(const char *const *lines, size_t count,
+			 const struct replay_total **ret_totals, unsigned *ret_count)
 {
 	struct yaml_error error = {.reason = ""};
 	struct classify_error fault = {.reason = ""};
@@ -76,19 +82,20 @@ static void lines_replay(const char *const *lines, size_t count, const struct re
 	const char *reason;
 
 	told[0] = '\0';
-	cr_assert_eq(rule_file_load(rules_text, strlen(rules_text), "t", &file, NULL, &error), 0, "%s",
-		     error.reason);
+	cr_assert_eq(rule_file_load(rules_text, strlen(rules_text), "t", &file, NULL, &error), 0,
+		     "%s", error.reason);
 	cr_assert_eq(classifier_create(file, NULL, &classifier, &fault), 0, "%s", fault.reason);
 	cr_assert_eq(config_builtin(NULL, &config, &report), 0);
 	cr_assert_eq(replay_create(classifier, config, tell, NULL, &replay), 0);
 	for (size_t i = 0; i < count; i++)
-		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])), strlen(lines[i]), &reason),
+		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])),
+					 strlen(lines[i]), &reason),
 			     0, "%s: %s", lines[i], reason);
 	*ret_count = replay_totals(replay, ret_totals);
 }
 
-#define LINE(time, destination, reply)                                                             \
-	"{\"time\": " time ", \"source\": \"192.0.2.1\", \"destination\": \"" destination          \
+#define LINE(time, destination, reply)                                                    \
+	"{\"time\": " time ", \"source\": \"192.0.2.1\", \"destination\": \"" destination \
 	"\", \"pool\": \"shared\", \"reply\": \"" reply "\", \"more\": [1]}"
 
 Test(replay, says_what_would_have_been_done)
@@ -108,11 +115,13 @@ Test(replay, says_what_would_have_been_done)
 	unsigned count;
 
 	lines_replay(lines, N(lines), &totals, &count);
-	cr_expect_str_eq(told, "2 half scale 0.5; 3 half scale 0.5; "
-			       "4 thrice hold 600; 4 half scale 0.5; 4 thrice rate 0.00166667; 4 share alert 0; "
-			       "5 half scale 0.5; 6 half scale 0.5; 7 half scale 0.5; "
-			       "8 thrice hold 1200; 8 half scale 0.5; 8 thrice rate 0.00166667; "
-			       "9 half scale 0.5; ");
+	cr_expect_str_eq(
+		told,
+		"2 half scale 0.5; 3 half scale 0.5; "
+		"4 thrice hold 600; 4 half scale 0.5; 4 thrice rate 0.00166667; 4 share alert 0; "
+		"5 half scale 0.5; 6 half scale 0.5; 7 half scale 0.5; "
+		"8 thrice hold 1200; 8 half scale 0.5; 8 thrice rate 0.00166667; "
+		"9 half scale 0.5; ");
 	cr_assert_eq(count, 2);
 	cr_expect_str_eq(totals[0].destination, "microsoft-consumer");
 	cr_expect_eq(totals[0].replies, 8);
@@ -128,7 +137,13 @@ Test(replay, says_what_would_have_been_done)
 Test(replay, refuses_lines_that_are_none)
 {
 	static const char *const lines[] = {
-		"", "1", "[]", "{", "{}", "{\"time\": 1}", "{\"time\": -1, \"source\": \"a\"}",
+		"",
+		"1",
+		"[]",
+		"{",
+		"{}",
+		"{\"time\": 1}",
+		"{\"time\": -1, \"source\": \"a\"}",
 		"{\"time\": 1, \"source\": \"a\", \"destination\": \"b\"}",
 		"{\"time\": 1, \"source\": 5, \"destination\": \"b\", \"reply\": \"451\"}",
 		"{\"time\": 1e300, \"source\": \"a\", \"destination\": \"b\", \"reply\": \"451\"}",
@@ -144,7 +159,8 @@ Test(replay, refuses_lines_that_are_none)
 	cr_assert_eq(classifier_create(file, NULL, &classifier, &fault), 0);
 	cr_assert_eq(replay_create(classifier, NULL, tell, NULL, &replay), 0);
 	for (size_t i = 0; i < N(lines); i++)
-		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])), strlen(lines[i]), &reason),
+		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])),
+					 strlen(lines[i]), &reason),
 			     -EINVAL, "%s", lines[i]);
 	replay_free(replay);
 	classifier_free(classifier);

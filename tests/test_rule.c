@@ -22,7 +22,8 @@
 #define H	 UNITS_HOUR_NS
 #define D	 UNITS_DAY_NS
 
-/* ---- windows ---------------------------------------------------------------------------------- */
+/* ---- windows ----------------------------------------------------------------------------------
+ */
 static struct rule_trigger trigger_of(const char *text)
 {
 	struct rule_trigger trigger;
@@ -47,9 +48,20 @@ Test(trigger, is_read_as_people_write_it)
 		{"0.5 % of >= 1000 in 1h", {RULE_RATIO, 1000, 5000, H}},
 		{"growth 50% of 200", {RULE_GROWTH, 200, 500000, D}},
 	};
-	static const char *const bad[] = {"", "3", "3/", "0/hr", "10% of 50", "10% in 15m", "120% of 50 in 1m",
-					  "growth 50% of 200 in 1h", "unlimited", "3/500ms", "3/60d", "-1/hr",
-					  "10% of 0 in 1h", "sometimes"};
+	static const char *const bad[] = {"",
+					  "3",
+					  "3/",
+					  "0/hr",
+					  "10% of 50",
+					  "10% in 15m",
+					  "120% of 50 in 1m",
+					  "growth 50% of 200 in 1h",
+					  "unlimited",
+					  "3/500ms",
+					  "3/60d",
+					  "-1/hr",
+					  "10% of 0 in 1h",
+					  "sometimes"};
 	struct rule_trigger trigger;
 	const char *reason;
 
@@ -61,7 +73,8 @@ Test(trigger, is_read_as_people_write_it)
 		cr_expect_eq(trigger.period_ns, rows[i].trigger.period_ns, "%s", rows[i].text);
 	}
 	for (size_t i = 0; i < N(bad); i++)
-		cr_expect_eq(rule_parse_trigger(guard_text(bad[i]), &trigger, &reason), -EINVAL, "%s", bad[i]);
+		cr_expect_eq(rule_parse_trigger(guard_text(bad[i]), &trigger, &reason), -EINVAL,
+			     "%s", bad[i]);
 }
 
 Test(window, fires_at_the_third_within_any_hour)
@@ -72,11 +85,11 @@ Test(window, fires_at_the_third_within_any_hour)
 	} rows[] = {
 		{{0, 1, 2}, 2},
 		{{0, 30 * M, 60 * M - 1}, 2},
-		{{0, 30 * M, 60 * M}, -1},	       /* the first is an hour old */
-		{{50 * M, 70 * M, 80 * M}, 2},	       /* across the clock's hour */
-		{{0, 59 * M, 61 * M, 118 * M}, 3},     /* 59, 61, 118 */
+		{{0, 30 * M, 60 * M}, -1},	   /* the first is an hour old */
+		{{50 * M, 70 * M, 80 * M}, 2},	   /* across the clock's hour */
+		{{0, 59 * M, 61 * M, 118 * M}, 3}, /* 59, 61, 118 */
 		{{0, 59 * M, 61 * M, 119 * M}, -1},
-		{{90 * M, 10 * M, 20 * M}, 2},	       /* the clock went backwards */
+		{{90 * M, 10 * M, 20 * M}, 2}, /* the clock went backwards */
 	};
 	struct rule_trigger trigger = trigger_of("3/hr");
 
@@ -85,7 +98,8 @@ Test(window, fires_at_the_third_within_any_hour)
 		int fired = -1;
 
 		for (int k = 0; k < 6 && (k == 0 || rows[i].at[k] != 0); k++)
-			if (rule_window_add(&window, &trigger, 1, 1, 1000 * D + rows[i].at[k]) && fired < 0)
+			if (rule_window_add(&window, &trigger, 1, 1, 1000 * D + rows[i].at[k]) &&
+			    fired < 0)
 				fired = k;
 		cr_expect_eq(fired, rows[i].fires, "row %zu: %d", i, fired);
 	}
@@ -149,7 +163,7 @@ Test(window, sees_a_share_grow_from_day_to_day)
 	cr_expect_not(rule_window_add(&window, &trigger, 20, 20, 10 * D + 2 * H)); /* 2 % */
 	cr_expect_not(rule_window_add(&window, &trigger, 971, 0, 11 * D + H));
 	cr_expect_not(rule_window_add(&window, &trigger, 29, 28, 11 * D + 2 * H)); /* 2.8 % */
-	cr_expect(rule_window_add(&window, &trigger, 3, 3, 11 * D + 3 * H));	   /* 3.1 %, half more */
+	cr_expect(rule_window_add(&window, &trigger, 3, 3, 11 * D + 3 * H)); /* 3.1 %, half more */
 	cr_expect_not(rule_window_add(&window, &trigger, 9, 9, 11 * D + 4 * H), "once a day");
 	/* A day without enough mail is no base. */
 	cr_expect_not(rule_window_add(&window, &trigger, 100, 100, 13 * D));
@@ -158,7 +172,8 @@ Test(window, sees_a_share_grow_from_day_to_day)
 
 Test(window, holds_at_the_ends_of_its_numbers)
 {
-	static const char *const texts[] = {"3/hr", "100/hr", "10% of 50 in 15m", "growth 50% of 200"};
+	static const char *const texts[] = {"3/hr", "100/hr", "10% of 50 in 15m",
+					    "growth 50% of 200"};
 
 	for (size_t i = 0; i < N(texts); i++) {
 		struct rule_trigger trigger = trigger_of(texts[i]);
@@ -173,7 +188,8 @@ Test(window, holds_at_the_ends_of_its_numbers)
 	}
 }
 
-/* ---- rules ------------------------------------------------------------------------------------ */
+/* ---- rules ------------------------------------------------------------------------------------
+ */
 static struct rule_file *file;
 static struct classifier *classifier;
 static struct classify_scratch *scratch;
@@ -185,7 +201,8 @@ static void load(const char *text)
 	struct yaml_error error = {.reason = ""};
 	struct classify_error fault = {.reason = ""};
 
-	cr_assert_eq(rule_file_load(text, strlen(text), "t", &file, NULL, &error), 0, "%s", error.reason);
+	cr_assert_eq(rule_file_load(text, strlen(text), "t", &file, NULL, &error), 0, "%s",
+		     error.reason);
 	cr_assert_eq(classifier_create(file, NULL, &classifier, &fault), 0, "%s", fault.reason);
 	cr_assert_eq(classify_scratch_create(classifier, &scratch), 0);
 	cr_assert_eq(rule_set_create(classifier, &set), 0);
@@ -216,18 +233,20 @@ static struct rule_verdict answer(const char *destination, const char *text, uin
 	struct reply_line line;
 
 	reply_line_parse(text, strlen(text), &line);
-	classify(classifier, scratch, destination, line.code, line.enhanced, line.text, line.len, &found);
+	classify(classifier, scratch, destination, line.code, line.enhanced, line.text, line.len,
+		 &found);
 	cr_assert_eq(rule_evaluate(engine, set, &flow,
-				   &(struct rule_reply){&found, line.code, line.enhanced, classifier, scratch},
+				   &(struct rule_reply){&found, line.code, line.enhanced,
+							classifier, scratch},
 				   now_ns, &verdict),
 		     0);
 	return verdict;
 }
 
-#define CLASSES                                                                                    \
-	"classes:\n"                                                                               \
-	"  - {name: slow, class: rate, limit: hour, text: [slow]}\n"                               \
-	"  - {name: listed, class: blocklist, text: [listed]}\n"                                   \
+#define CLASSES                                                      \
+	"classes:\n"                                                 \
+	"  - {name: slow, class: rate, limit: hour, text: [slow]}\n" \
+	"  - {name: listed, class: blocklist, text: [listed]}\n"     \
 	"  - {name: fine, class: delivered, code: [2xx]}\n"
 
 Test(rule, matches_by_all_that_it_asks_for)
@@ -268,11 +287,12 @@ Test(rule, matches_by_all_that_it_asks_for)
 	for (size_t i = 0; i < N(rows); i++) {
 		char text[512];
 
-		snprintf(text, sizeof(text), CLASSES "rules:\n  - {name: r, match: %s, action: {hold: 1m}}\n",
+		snprintf(text, sizeof(text),
+			 CLASSES "rules:\n  - {name: r, match: %s, action: {hold: 1m}}\n",
 			 rows[i].match);
 		load(text);
-		cr_expect_eq(answer(rows[i].destination, rows[i].text, D).fired_count, rows[i].fires, "%s: %s",
-			     rows[i].match, rows[i].text);
+		cr_expect_eq(answer(rows[i].destination, rows[i].text, D).fired_count,
+			     rows[i].fires, "%s: %s", rows[i].match, rows[i].text);
 		unload();
 	}
 }
@@ -282,18 +302,21 @@ Test(rule, hold_doubles_when_it_repeats_within_a_day)
 	struct rule_verdict verdict;
 	uint64_t now = 10 * D;
 
-	load(CLASSES "rules:\n  - {name: r, match: {class: [blocklist]}, action: {hold: 5m, hold_max: 15m}}\n");
+	load(CLASSES "rules:\n  - {name: r, match: {class: [blocklist]}, action: {hold: 5m, "
+		     "hold_max: 15m}}\n");
 	for (unsigned i = 0; i < 4; i++) {
 		static const uint64_t holds[] = {5 * M, 10 * M, 15 * M, 15 * M};
 
 		verdict = answer("a", "550 listed", now);
 		cr_expect_eq((uint64_t)verdict.effect[RULE_HOLD].value, holds[i], "%u", i);
 		cr_expect_eq(verdict.effect[RULE_HOLD].until_ns, now + holds[i]);
-		cr_expect_eq(answer("a", "550 listed", now + M).fired_count, 0, "what comes while it holds");
+		cr_expect_eq(answer("a", "550 listed", now + M).fired_count, 0,
+			     "what comes while it holds");
 		now += holds[i];
 	}
 	verdict = answer("a", "550 listed", now + D + 1);
-	cr_expect_eq((uint64_t)verdict.effect[RULE_HOLD].value, 5 * M, "after a day it begins anew");
+	cr_expect_eq((uint64_t)verdict.effect[RULE_HOLD].value, 5 * M,
+		     "after a day it begins anew");
 	unload();
 }
 
@@ -301,7 +324,8 @@ Test(rule, without_a_bound_never_doubles)
 {
 	load(CLASSES "rules:\n  - {name: r, action: {hold: 5m}}\n");
 	for (unsigned i = 0; i < 4; i++)
-		cr_expect_eq((uint64_t)answer("a", "451 x", D + i * H).effect[RULE_HOLD].value, 5 * M);
+		cr_expect_eq((uint64_t)answer("a", "451 x", D + i * H).effect[RULE_HOLD].value,
+			     5 * M);
 	unload();
 }
 
@@ -309,11 +333,12 @@ Test(rule, of_several_the_strictest_stands_and_is_named)
 {
 	struct rule_verdict verdict;
 
-	load(CLASSES "rules:\n"
-		     "  - {name: a, action: {hold: 5m, rate: 10/min, connections: 4, for: 2h}}\n"
-		     "  - {name: b, action: {hold: 9m, scale: 0.5, connections: 2, per_connection: 20}}\n"
-		     "  - {name: c, action: {rate: 5/min, scale: 0.25, connections: 2, step_back: 2}}\n"
-		     "  - {name: d, match: {class: [rate]}, action: {hold: 1d}}\n");
+	load(CLASSES
+	     "rules:\n"
+	     "  - {name: a, action: {hold: 5m, rate: 10/min, connections: 4, for: 2h}}\n"
+	     "  - {name: b, action: {hold: 9m, scale: 0.5, connections: 2, per_connection: 20}}\n"
+	     "  - {name: c, action: {rate: 5/min, scale: 0.25, connections: 2, step_back: 2}}\n"
+	     "  - {name: d, match: {class: [rate]}, action: {hold: 1d}}\n");
 	verdict = answer("a", "451 x", D);
 	cr_expect_eq(verdict.fired_count, 3);
 	cr_expect_str_eq(verdict.effect[RULE_HOLD].rule->name, "b");
@@ -333,17 +358,21 @@ Test(rule, alerts_once_until_it_clears)
 	load(CLASSES "rules:\n  - {name: r, action: {alert: {command: [/bin/true]}, for: 1h}}\n");
 	cr_expect_eq(answer("a", "451 x", D).alert_count, 1);
 	cr_expect_eq(answer("a", "451 x", D + 30 * M).alert_count, 0);
-	cr_expect_eq(answer("a", "451 x", D + 89 * M).alert_count, 0, "trouble goes on, so it stands");
-	cr_expect_eq(answer("a", "451 x", D + 149 * M).alert_count, 1, "an hour of quiet cleared it");
+	cr_expect_eq(answer("a", "451 x", D + 89 * M).alert_count, 0,
+		     "trouble goes on, so it stands");
+	cr_expect_eq(answer("a", "451 x", D + 149 * M).alert_count, 1,
+		     "an hour of quiet cleared it");
 	unload();
 }
 
 Test(rule, counts_deliveries_for_a_ratio)
 {
-	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared"}, other = {8, "192.0.2.1", "a", "shared"};
+	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared"},
+			       other = {8, "192.0.2.1", "a", "shared"};
 	unsigned fired = 0;
 
-	load(CLASSES "rules:\n  - {name: r, match: {class: [rate]}, trigger: 10% of 50 in 15m, action: {scale: 0.5}}\n");
+	load(CLASSES "rules:\n  - {name: r, match: {class: [rate]}, trigger: 10% of 50 in 15m, "
+		     "action: {scale: 0.5}}\n");
 	rule_attempts(engine, set, &flow, 900, D);
 	rule_attempts(engine, set, &other, 1000000, D);
 	for (unsigned i = 0; i < 99; i++)
@@ -375,7 +404,8 @@ Test(rule, forgets_flows_that_are_long_quiet)
 
 	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n");
 	for (uint64_t id = 0; id < 20000; id++)
-		rule_evaluate(engine, set, &(struct rule_flow){id, NULL, NULL, NULL}, &reply, D + id * M, &verdict);
+		rule_evaluate(engine, set, &(struct rule_flow){id, NULL, NULL, NULL}, &reply,
+			      D + id * M, &verdict);
 	cr_expect_lt(rule_engine_windows(engine), 2 * 2 * 24 * 60 + 64);
 	unload();
 }
@@ -385,12 +415,15 @@ Test(rule, says_in_words_what_it_remembers)
 	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared"};
 	char text[256], tiny[8];
 
-	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n  - {name: s, action: {hold: 1h}}\n");
+	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n  - {name: s, action: "
+	     "{hold: 1h}}\n");
 	answer("a", "451 x", D);
 	answer("a", "451 x", D + M);
 	rule_describe(engine, set, &flow, D + M, text, sizeof(text));
-	cr_expect_str_eq(text, "r (3/hr): 2 replies\ns (immediate): 0 replies; held for another 59m\n");
-	cr_expect_eq(rule_describe(engine, set, &flow, D + M, tiny, sizeof(tiny)), (int)strlen(text));
+	cr_expect_str_eq(text,
+			 "r (3/hr): 2 replies\ns (immediate): 0 replies; held for another 59m\n");
+	cr_expect_eq(rule_describe(engine, set, &flow, D + M, tiny, sizeof(tiny)),
+		     (int)strlen(text));
 	unload();
 }
 
@@ -406,13 +439,16 @@ Test(rule, of_ours_hold_a_listed_address)
 	cr_assert_eq(rule_set_create(classifier, &set), 0);
 	cr_assert_eq(rule_engine_create(0, &engine), 0);
 	for (unsigned i = 0; i < 3; i++)
-		verdict = answer("a", "554 5.7.1 Client host [192.0.2.1] blocked using zen.spamhaus.org", D + i * M);
+		verdict = answer("a",
+				 "554 5.7.1 Client host [192.0.2.1] blocked using zen.spamhaus.org",
+				 D + i * M);
 	cr_expect_str_eq(verdict.effect[RULE_HOLD].rule->name, "blocklisted");
 	cr_expect_eq(verdict.alert_count, 1);
 	unload();
 }
 
-/* ---- alerts ----------------------------------------------------------------------------------- */
+/* ---- alerts -----------------------------------------------------------------------------------
+ */
 static int run(char **command, unsigned count, bool kill_it)
 {
 	struct rule_alert alert = {command, count, NULL};
@@ -420,7 +456,8 @@ static int run(char **command, unsigned count, bool kill_it)
 	int status = -1;
 
 	cr_assert_eq(rule_alert_start(&alert,
-				      &(struct rule_alert_about){"r", "192.0.2.1", "d", "rate", "451 $(x) 'y'"},
+				      &(struct rule_alert_about){"r", "192.0.2.1", "d", "rate",
+								 "451 $(x) 'y'"},
 				      10 * S, 5 * S, &child),
 		     0);
 	cr_expect_eq(child.deadline_ns, 15 * S);
@@ -435,8 +472,9 @@ static int run(char **command, unsigned count, bool kill_it)
 
 Test(alert, runs_a_command_with_the_facts_in_its_environment)
 {
-	static char script[] = "test \"$TOLLGATE_RULE $TOLLGATE_SOURCE $TOLLGATE_DESTINATION $TOLLGATE_CLASS\" = "
-			       "'r 192.0.2.1 d rate' && test \"$TOLLGATE_REPLY\" = \"451 \\$(x) 'y'\" && exit 42";
+	static char script[] =
+		"test \"$TOLLGATE_RULE $TOLLGATE_SOURCE $TOLLGATE_DESTINATION $TOLLGATE_CLASS\" = "
+		"'r 192.0.2.1 d rate' && test \"$TOLLGATE_REPLY\" = \"451 \\$(x) 'y'\" && exit 42";
 	char *command[] = {(char *)"sh", (char *)"-c", script};
 	int status = run(command, 3, false);
 
@@ -457,7 +495,9 @@ Test(alert, without_a_command_or_with_a_missing_one_says_so)
 	struct rule_alert alert = {missing, 1, NULL};
 	struct rule_alert_run child;
 
-	cr_expect_eq(rule_alert_start(&alert, &(struct rule_alert_about){0}, S, 0, &child), -ENOENT);
+	cr_expect_eq(rule_alert_start(&alert, &(struct rule_alert_about){0}, S, 0, &child),
+		     -ENOENT);
 	alert.command_count = 0;
-	cr_expect_eq(rule_alert_start(&alert, &(struct rule_alert_about){0}, S, 0, &child), -ENOENT);
+	cr_expect_eq(rule_alert_start(&alert, &(struct rule_alert_about){0}, S, 0, &child),
+		     -ENOENT);
 }

@@ -2,8 +2,9 @@
  *
  * tollgate classify [--rules FILE] [--destination NAME] [REPLY...]
  *
- * What would it make of this? A line of JSON for each reply given, or for each line of standard input,
- * "destination<TAB>reply" ("-" where the destination is not known; a line without a tab is a reply).
+ * What would it make of this? A line of JSON for each reply given, or for each line of standard
+ * input, "destination<TAB>reply" ("-" where the destination is not known; a line without a tab is a
+ * reply).
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -19,15 +20,15 @@ static const char usage[] =
 	"Without a REPLY, lines \"destination<TAB>reply\" are read from standard input\n"
 	"(\"-\" where the destination is not known).\n";
 
-static void classify_print(const struct loaded_rules *rules, const char *destination, const char *reply,
-			   size_t len)
+static void classify_print(const struct loaded_rules *rules, const char *destination,
+			   const char *reply, size_t len)
 {
 	struct classification found;
 	struct reply_line line;
 
 	reply_line_parse(reply, len, &line);
-	classify(rules->classifier, rules->scratch, destination, line.code, line.enhanced, line.text,
-		 line.len, &found);
+	classify(rules->classifier, rules->scratch, destination, line.code, line.enhanced,
+		 line.text, line.len, &found);
 	printf("{\"class\": \"%s\", \"limit\": \"%s\", \"lowers_cap\": %s, \"rule\": \"%s\"}\n",
 	       reply_class_name(found.class), reply_limit_name(found.limit),
 	       found.lowers_cap ? "true" : "false", found.rule);

@@ -2,8 +2,8 @@
  *
  * tollgate import kumomta FILE
  *
- * Another program's limits and rules as a configuration of ours, on standard output. The reader is a
- * Python script that is compiled in (TOML is read by Python's own library), so nothing has to be
+ * Another program's limits and rules as a configuration of ours, on standard output. The reader is
+ * a Python script that is compiled in (TOML is read by Python's own library), so nothing has to be
  * found beside the program but python3.
  */
 #include <errno.h>
@@ -14,14 +14,19 @@
 #include "sidecar/builtin.h"
 #include "sidecar/ctl/command.h"
 
-static const char usage[] = "usage: tollgate import kumomta FILE\n"
-			    "Writes KumoMTA's shaping.toml as a configuration to standard output; what is dead in\n"
-			    "it, and what cannot be taken over, to standard error.\n";
+static const char usage[] =
+	"usage: tollgate import kumomta FILE\n"
+	"Writes KumoMTA's shaping.toml as a configuration to standard output; what is dead in\n"
+	"it, and what cannot be taken over, to standard error.\n";
 
 int ctl_import(int argc, char **argv)
 {
-	char *arguments[] = {(char *)"python3", (char *)"-I", (char *)"-c", (char *)builtin_import_kumomta,
-			     NULL, NULL};
+	char *arguments[] = {(char *)"python3",
+			     (char *)"-I",
+			     (char *)"-c",
+			     (char *)builtin_import_kumomta,
+			     NULL,
+			     NULL};
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		fputs(usage, stdout);

@@ -2,8 +2,9 @@
  *
  * tollgate replay [--json] [-c FILE] [--rules FILE] LOG
  *
- * A real log through classes and rules under its own timestamps: what would have been held and slowed,
- * when, and why. LOG is "-" for standard input, or a file of one JSON object a line (tollgate-rules(5)).
+ * A real log through classes and rules under its own timestamps: what would have been held and
+ * slowed, when, and why. LOG is "-" for standard input, or a file of one JSON object a line
+ * (tollgate-rules(5)).
  */
 #include <errno.h>
 #include <getopt.h>
@@ -22,7 +23,8 @@
 
 static const char usage[] =
 	"usage: tollgate replay [--json] [-c FILE] [--rules FILE] LOG\n"
-	"LOG (\"-\": standard input) has one JSON object a line: time, source, destination, reply.\n"
+	"LOG (\"-\": standard input) has one JSON object a line: time, source, destination, "
+	"reply.\n"
 	"  --json        every action, a line each\n"
 	"  -c FILE       destinations and pools of this configuration, and its rules\n"
 	"  --rules FILE  these rules in front of ours (instead of the configuration's)\n";
@@ -37,9 +39,11 @@ static void put_value(struct json_writer *writer, const struct replay_action *ac
 	if (action->kind == RULE_HOLD)
 		json_put_number(writer, "seconds", value / 1e9, 3);
 	else
-		json_put_number(writer, action->kind == RULE_RATE ? "per_second" : "value", value, 6);
+		json_put_number(writer, action->kind == RULE_RATE ? "per_second" : "value", value,
+				6);
 	if (action->kind != RULE_STEP_BACK)
-		json_put_text(writer, "until", replay_time_text(action->effect->until_ns, until, sizeof(until)));
+		json_put_text(writer, "until",
+			      replay_time_text(action->effect->until_ns, until, sizeof(until)));
 }
 
 static void act_json(void *context, const struct replay_action *action)
@@ -56,7 +60,8 @@ static void act_json(void *context, const struct replay_action *action)
 	put_value(writer, action);
 	json_put_text(writer, "rule", action->effect->rule->name);
 	json_put_text(writer, "class", reply_class_name(action->classification->class));
-	json_put_bytes(writer, "reply", action->reply, action->reply_len < 512 ? action->reply_len : 512);
+	json_put_bytes(writer, "reply", action->reply,
+		       action->reply_len < 512 ? action->reply_len : 512);
 	json_put_u64(writer, "line", action->line);
 	json_put_end(writer);
 	json_put_newline(writer);
@@ -74,14 +79,17 @@ static void act_text(void *context, const struct replay_action *action)
 			 units_duration_text((uint64_t)action->effect->value, hold, sizeof(hold)));
 		break;
 	case RULE_RATE:
-		rate.count = (uint64_t)(action->effect->value * 3600 + 0.5), rate.period_ns = UNITS_HOUR_NS;
-		snprintf(value, sizeof(value), " at most %s", units_rate_text(&rate, hold, sizeof(hold)));
+		rate.count = (uint64_t)(action->effect->value * 3600 + 0.5),
+		rate.period_ns = UNITS_HOUR_NS;
+		snprintf(value, sizeof(value), " at most %s",
+			 units_rate_text(&rate, hold, sizeof(hold)));
 		break;
 	case RULE_ALERT: break;
 	default: snprintf(value, sizeof(value), " %g", action->effect->value);
 	}
-	printf("%s %s -> %s: %s%s by %s\n", replay_time_text(action->time_ns, time, sizeof(time)), action->source,
-	       action->destination, rule_action_name(action->kind), value, action->effect->rule->name);
+	printf("%s %s -> %s: %s%s by %s\n", replay_time_text(action->time_ns, time, sizeof(time)),
+	       action->source, action->destination, rule_action_name(action->kind), value,
+	       action->effect->rule->name);
 }
 
 static void totals_print(const struct replay *replay)
@@ -89,21 +97,23 @@ static void totals_print(const struct replay *replay)
 	const struct replay_total *totals;
 	unsigned count = replay_totals(replay, &totals);
 
-	printf("\n%-24s %9s %9s %6s %6s %6s %6s %6s %10s %10s\n", "destination", "replies", "delivered", "limit",
-	       "holds", "slowed", "back", "alerts", "held", "while held");
+	printf("\n%-24s %9s %9s %6s %6s %6s %6s %6s %10s %10s\n", "destination", "replies",
+	       "delivered", "limit", "holds", "slowed", "back", "alerts", "held", "while held");
 	for (unsigned i = 0; i < count; i++) {
 		const struct replay_total *t = &totals[i];
 		char held[64];
 
-		printf("%-24s %9" PRIu64 " %9" PRIu64 " %6" PRIu64 " %6" PRIu64 " %6" PRIu64 " %6" PRIu64
-		       " %6" PRIu64 " %10s %10" PRIu64 "\n",
+		printf("%-24s %9" PRIu64 " %9" PRIu64 " %6" PRIu64 " %6" PRIu64 " %6" PRIu64
+		       " %6" PRIu64 " %6" PRIu64 " %10s %10" PRIu64 "\n",
 		       t->destination, t->replies, t->classes[REPLY_DELIVERED],
-		       t->classes[REPLY_RATE] + t->classes[REPLY_REPUTATION] + t->classes[REPLY_PATTERN],
+		       t->classes[REPLY_RATE] + t->classes[REPLY_REPUTATION] +
+			       t->classes[REPLY_PATTERN],
 		       t->actions[RULE_HOLD],
-		       t->actions[RULE_SCALE] + t->actions[RULE_RATE] + t->actions[RULE_CONNECTIONS] +
-			       t->actions[RULE_PER_CONNECTION],
+		       t->actions[RULE_SCALE] + t->actions[RULE_RATE] +
+			       t->actions[RULE_CONNECTIONS] + t->actions[RULE_PER_CONNECTION],
 		       t->actions[RULE_STEP_BACK], t->actions[RULE_ALERT],
-		       units_duration_text(t->held_ns / UNITS_SECOND_NS * UNITS_SECOND_NS, held, sizeof(held)),
+		       units_duration_text(t->held_ns / UNITS_SECOND_NS * UNITS_SECOND_NS, held,
+					   sizeof(held)),
 		       t->while_held);
 	}
 }
@@ -134,7 +144,8 @@ static int log_replay(struct replay *replay, FILE *in, const char *name, uint64_
 	return err;
 }
 
-static int replay_run(const struct loaded_rules *rules, const struct config *config, const char *path, bool json)
+static int replay_run(const struct loaded_rules *rules, const struct config *config,
+		      const char *path, bool json)
 {
 	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
 	struct json_writer writer = {0};
@@ -143,7 +154,8 @@ static int replay_run(const struct loaded_rules *rules, const struct config *con
 	int err = in == NULL ? -errno : 0;
 
 	if (err == 0)
-		err = replay_create(rules->classifier, config, json ? act_json : act_text, &writer, &replay);
+		err = replay_create(rules->classifier, config, json ? act_json : act_text, &writer,
+				    &replay);
 	if (err == 0)
 		err = log_replay(replay, in, path, &bad);
 	if (err == 0 && !json)
@@ -172,7 +184,8 @@ static struct config *config_open(const char *path)
 		config_builtin(NULL, &config, &report);
 	for (uint32_t i = 0; i < report.count; i++)
 		if (report.problems[i].error)
-			fprintf(stderr, "%s\n", config_problem_text(&report.problems[i], text, sizeof(text)));
+			fprintf(stderr, "%s\n",
+				config_problem_text(&report.problems[i], text, sizeof(text)));
 	config_report_free(&report);
 	return config;
 }

@@ -2,8 +2,8 @@
  *
  * tollgate rules [FILE]
  *
- * Prints the rule file that is compiled in, as it stands, to read and to start from. With a FILE, checks
- * that one instead: what is wrong, and what can never match or never act.
+ * Prints the rule file that is compiled in, as it stands, to read and to start from. With a FILE,
+ * checks that one instead: what is wrong, and what can never match or never act.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,10 +28,11 @@ static int rules_check(const char *path)
 	int count = -1, err = rules_load(path, &rules);
 
 	if (err == 0)
-		count = rule_file_lint(rules.user, rules.user_marks, &(struct rule_lint){.others = rules.builtin},
-				       &warnings);
+		count = rule_file_lint(rules.user, rules.user_marks,
+				       &(struct rule_lint){.others = rules.builtin}, &warnings);
 	for (int i = 0; i < count; i++)
-		printf("%s:%u:%u: %s\n", path, warnings[i].mark.line, warnings[i].mark.column, warnings[i].reason);
+		printf("%s:%u:%u: %s\n", path, warnings[i].mark.line, warnings[i].mark.column,
+		       warnings[i].reason);
 	if (count >= 0)
 		printf("%s: %u classes, %u rules, %d warnings\n", path, rules.user->classes_count,
 		       rules.user->rules_count, count);

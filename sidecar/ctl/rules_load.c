@@ -33,13 +33,15 @@ int rules_load_with(const char *path, const struct rule_file *front, struct load
 		err = rule_file_read(path, &rules->user, &rules->user_marks, &error);
 	if (err != 0)
 		return complain(&error, err);
-	err = classifier_create(rules->user != NULL ? rules->user : front, rules->builtin, &rules->classifier, &fault);
+	err = classifier_create(rules->user != NULL ? rules->user : front, rules->builtin,
+				&rules->classifier, &fault);
 	if (err != 0) {
 		const struct yaml_marks *marks = fault.file == 0 && rules->user != NULL
 							 ? rules->user_marks
 							 : rules->builtin_marks;
 
-		error = (struct yaml_error){.name = marks == rules->user_marks ? path : "the built-in rules"};
+		error = (struct yaml_error){
+			.name = marks == rules->user_marks ? path : "the built-in rules"};
 		yaml_marks_find(marks, fault.path, &error.mark);
 		snprintf(error.reason, sizeof(error.reason), "%s: %s", fault.path, fault.reason);
 		return complain(&error, err);

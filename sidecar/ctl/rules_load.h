@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the commands about replies share: the rule files, the classifier made of them, and the errors of
- * both as a user reads them.
+ * What the commands about replies share: the rule files, the classifier made of them, and the
+ * errors of both as a user reads them.
  */
 #ifndef SIDECAR_CTL_RULES_LOAD_H
 #define SIDECAR_CTL_RULES_LOAD_H
@@ -17,12 +17,14 @@ struct loaded_rules {
 	struct classify_scratch *scratch;
 };
 
-/* Loads what is compiled in, and the file at `path` in front of it (NULL: none). What is wrong goes to
- * stderr as "file:line:column: reason". 0 or -errno; *ret_rules is for rules_unload in either case. */
+/* Loads what is compiled in, and the file at `path` in front of it (NULL: none). What is wrong goes
+ * to stderr as "file:line:column: reason". 0 or -errno; *ret_rules is for rules_unload in either
+ * case. */
 int rules_load(const char *path, struct loaded_rules *ret_rules);
 
 /* The same; without a path, these are in front of ours (NULL: none). They stay their owner's. */
-int rules_load_with(const char *path, const struct rule_file *rules, struct loaded_rules *ret_rules);
+int rules_load_with(const char *path, const struct rule_file *rules,
+		    struct loaded_rules *ret_rules);
 void rules_unload(struct loaded_rules *rules);
 
 #endif
