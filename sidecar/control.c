@@ -162,9 +162,10 @@ static void limits_open(const struct life *life, const struct control_bounds *bo
 	/* After trouble the receiver's bucket is empty: nothing may run ahead of the rate. */
 	bool filled = life->mode == MODE_KNOWN && life->count >= BUCKET_FILLED;
 	uint32_t ahead = filled ? life->reserve / 16 : 0;
-	/* One transactional message may overtake what bulk mail of other workers has just taken, or it
-	 * would wait behind every one of them; not where a second one is a good part of a minute's. */
-	uint32_t overtaking = ahead ? ahead : life->rate >= OVERTAKING_RATE;
+	/* One transactional message may overtake what bulk mail of other workers has just taken, or
+	 * it would wait behind every one of them; not where a second one is a good part of a
+	 * minute's, nor where the receiver has no bucket for it. */
+	uint32_t overtaking = ahead ? ahead : life->rate >= OVERTAKING_RATE && life->reserve >= 16;
 
 	limits->interval_ns = life->rate >= RATE_TOP ? 0 : (uint64_t)(1e9 / life->rate);
 	for (int class = 0; class < TG_CLASSES; class ++) {

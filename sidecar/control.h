@@ -80,8 +80,8 @@ void control_init(struct control_state *state, const struct control_bounds *boun
 /* Whether bytes found in a file can be a state: every field in its range. */
 bool control_valid(const struct control_state *state);
 
-/* The configuration may have changed: the rate is brought within the bounds, and a flow of which nothing
- * is known yet is not below where it would start now. True if the state changed. */
+/* The configuration may have changed: the rate is brought within the bounds, and a flow of which
+ * nothing is known yet is not below where it would start now. True if the state changed. */
 bool control_rebound(struct control_state *state, const struct control_bounds *bounds);
 
 /* Ends a hold by hand, as if a probe had succeeded. */

@@ -11,8 +11,10 @@
 const char *control_phase_name(enum control_phase phase)
 {
 	static const char *const names[] = {
-		[CONTROL_OPEN] = "open",       [CONTROL_SLOWED] = "slowed",
-		[CONTROL_HELD] = "held",       [CONTROL_PROBING] = "probing",
+		[CONTROL_OPEN] = "open",
+		[CONTROL_SLOWED] = "slowed",
+		[CONTROL_HELD] = "held",
+		[CONTROL_PROBING] = "probing",
 		[CONTROL_RECOVERING] = "recovering",
 	};
 

@@ -12,7 +12,7 @@
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
 #define NOISE_APART 4	 /* messages accepted between two of them, at the least */
-#define NOISE_MOST  0.06 /* of the messages: more than that is a limit */
+#define NOISE_MOST  0.05 /* of the messages: more than that is a limit */
 #define NOISE_LEAST 0.001
 #define NOISE_OF    1200	      /* messages remembered */
 #define CREDIT_MOST (3 * CREDIT_UNIT) /* deferrals that may be passed over in a row */

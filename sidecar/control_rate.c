@@ -156,10 +156,12 @@ static void cut_recovering(struct turn *turn, const struct measure *seen)
 {
 	struct life *life = turn->life;
 
+	if (seen->count < 8)
+		life->reserve /= 2;
 	if (alarm_false(life, seen)) {
 		/* Nothing has risen, the bucket is larger than thought. */
 		settle(turn, seen->exact && seen->count >= 30 ? seen->rate : life->trouble_before);
-		life->excess_known = fmaxf(life->excess_known, life->excess);
+		life->excess_known = fmaxf(life->excess_known, fmaxf(life->excess, 0.5f));
 		life->spacing = (float)spacing_most(life);
 	} else if (seen->count >= 4 && seen->exact) {
 		settle(turn, fmin(seen->rate, life->rate));
