@@ -9,8 +9,9 @@
  *
  * Times are nanoseconds of CLOCK_MONOTONIC. Functions return 0 or a negative errno unless they say
  * otherwise; outputs are untouched on failure. All functions may be called from any thread; those that
- * decide or report neither block nor allocate nor log, and are lock-free. A verdict is an answer, never
- * an error.
+ * decide or report neither allocate nor log. Deciding is lock-free; a report that the sidecar is told of
+ * takes its turn among the threads of its own process (they share one ring), and waits for no other. A
+ * verdict is an answer, never an error.
  */
 #ifndef TOLLGATE_H
 #define TOLLGATE_H
@@ -190,7 +191,8 @@ TG_API struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, e
 
 /* At a reservation's time, where its verdict had TG_REDEEM: asks the limits that hold for the time of
  * departure (a hold since then, and those of source, destination and stream). Refused: the slot stays
- * taken; ask again at at_ns. Without TG_REDEEM it need not be called, and admits unless there is a hold. */
+ * taken; ask again at at_ns. Without TG_REDEEM only a hold that began after the slot was taken can refuse:
+ * who does not ask sends into it. */
 TG_API struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservation);
 
 /* Gives a slot back, as far as nobody has taken a later one: what cannot be given back is forfeited.

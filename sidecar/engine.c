@@ -16,8 +16,9 @@
 
 /* Slots a call: bounds how long the loop is kept from other work, about a millisecond. */
 #define PIECE 512
-/* Flows a second that are looked at for their counts; with more known flows each waits its turn. */
-#define TICKS_A_SECOND 65536
+/* Slots that a call of engine_second has looked at, by and by; with more known ones each waits its turn
+ * (tollgated(8), BUGS). */
+#define TICKS_A_SECOND 262144
 
 static bool is_flow(const struct engine *e, uint32_t slot)
 {

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/generation.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include "sidecar/log.h"
 
 void generation_free(struct generation *g)
@@ -60,4 +66,58 @@ int generation_load(const char *path, struct generation *ret)
 	}
 	*ret = g;
 	return 0;
+}
+
+struct generation_job {
+	pthread_t thread;
+	const char *path;
+	int done;
+	int error;
+	struct generation loaded;
+};
+
+static void *job_run(void *arg)
+{
+	struct generation_job *job = arg;
+	uint64_t one = 1;
+
+	job->error = generation_load(job->path, &job->loaded);
+	/* An eventfd takes eight bytes at once, or is full, which it cannot be. */
+	while (write(job->done, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	return NULL;
+}
+
+int generation_job_begin(const char *path, struct generation_job **ret, int *ret_done)
+{
+	struct generation_job *job = calloc(1, sizeof(*job));
+	int error;
+
+	if (job == NULL)
+		return -ENOMEM;
+	job->path = path;
+	job->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	error = job->done < 0 ? errno : pthread_create(&job->thread, NULL, job_run, job);
+	if (error) {
+		if (job->done >= 0)
+			close(job->done);
+		free(job);
+		return -error;
+	}
+	*ret = job;
+	*ret_done = job->done;
+	return 0;
+}
+
+int generation_job_end(struct generation_job *job, struct generation *ret)
+{
+	int error;
+
+	pthread_join(job->thread, NULL);
+	error = job->error;
+	if (!error)
+		*ret = job->loaded;
+	close(job->done);
+	free(job);
+	return error;
 }

@@ -159,6 +159,38 @@ static void leases_carry(struct segment *old, struct segment *new)
 	}
 }
 
+/* What nobody has drained yet goes over, under the same numbers; a record that does not fit is lost as a
+ * full ring loses it, and counted. */
+static void ring_carry(struct segment *old, struct segment *new, uint32_t worker)
+{
+	const struct layout_sizes *a = &old->header.sizes, *b = &new->header.sizes;
+	uint64_t head = atomic_load(&old->workers[worker].head), tail = old->tails[worker];
+
+	if (head - tail > a->ring_records)
+		tail = head;
+	if (head - tail > b->ring_records) {
+		atomic_store(&new->workers[worker].lost, head - tail - b->ring_records);
+		tail = head - b->ring_records;
+	}
+	for (uint64_t at = tail; at != head; at++) {
+		struct layout_record copy = old->records[(uint64_t)worker * a->ring_records + (at & (a->ring_records - 1))];
+
+		copy.slot = slot_translate(new, old, copy.slot);
+		copy.source = slot_translate(new, old, copy.source);
+		copy.destination = slot_translate(new, old, copy.destination);
+		new->records[(uint64_t)worker * b->ring_records + (at & (b->ring_records - 1))] = copy;
+	}
+	new->tails[worker] = tail;
+	atomic_store(&new->workers[worker].tail, tail);
+	atomic_store(&new->workers[worker].head, head);
+}
+
+static void rings_carry(struct segment *old, struct segment *new)
+{
+	for (uint32_t w = 0; w < old->header.sizes.workers && w < new->header.sizes.workers; w++)
+		ring_carry(old, new, w);
+}
+
 /* Counts anew from the entries, so that repeating this does not count twice. */
 static void gauges_count(struct segment *new)
 {
@@ -198,5 +230,6 @@ void segment_carry(struct segment *old, struct segment *new)
 		parents_carry(old, new, from);
 	names_carry(old, new);
 	leases_carry(old, new);
+	rings_carry(old, new);
 	gauges_count(new);
 }

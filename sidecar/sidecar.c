@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -283,10 +284,48 @@ static bool sizes_differ(const struct config_segment *a, const struct config_seg
 	       strcmp(a->path, b->path) != 0;
 }
 
+/* Until `done` is readable: what workers wait for goes on (their rings, what is due, the heartbeat);
+ * everything else on the loop waits. */
+static void pace_until(struct sidecar *s, int done)
+{
+	struct pollfd fds[] = {{.fd = done, .events = POLLIN}, {.fd = s->wake, .events = POLLIN}};
+	uint64_t beat_ns = loop_now() + HEARTBEAT_INTERVAL_NS;
+	char bytes[256];
+
+	do {
+		uint64_t now_ns;
+
+		sleeping_set(s, 1);
+		poll(fds, 2, rings_waiting(s) ? 0 : 50);
+		sleeping_set(s, 0);
+		while (read(s->wake, bytes, sizeof(bytes)) == sizeof(bytes))
+			;
+		rings_drain(s);
+		now_ns = loop_now();
+		engine_work(s->engine, now_ns);
+		if (now_ns >= beat_ns) {
+			heartbeat_beat(&s->heartbeat, s->segment);
+			beat_ns = now_ns + HEARTBEAT_INTERVAL_NS;
+		}
+	} while (!(fds[0].revents & POLLIN));
+}
+
+/* Loads in a thread, so that no deferral waits for the compiling of patterns. */
+static int next_load(struct sidecar *s, struct generation *ret)
+{
+	struct generation_job *job;
+	int done, error = generation_job_begin(s->config_path, &job, &done);
+
+	if (error)
+		return error;
+	pace_until(s, done);
+	return generation_job_end(job, ret);
+}
+
 int sidecar_reload(struct sidecar *s, char *reason)
 {
 	struct generation next;
-	int error = generation_load(s->config_path, &next);
+	int error = next_load(s, &next);
 
 	if (error) {
 		snprintf(reason, SIDECAR_REASON, "the configuration has errors (see the log); nothing was changed");
@@ -429,6 +468,17 @@ static int parts_make(struct sidecar *s, char *reason)
 	return error;
 }
 
+/* A pidfd a worker: as many as may be. */
+static void descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 {
 	struct sidecar *s = calloc(1, sizeof(*s));
@@ -437,6 +487,7 @@ int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 	if (s == NULL)
 		return -ENOMEM;
 	*reason = '\0';
+	descriptors_raise();
 	s->config_path = config_path;
 	s->started_ns = loop_now();
 	s->wake = -1;
