@@ -183,34 +183,86 @@ struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_cl
 	return admit_all(tg, flow, traffic, n, now_ns, worker);
 }
 
+static __attribute__((noinline)) struct tg_verdict pair_slow(struct tg *tg, const struct tg_source *source,
+							     const struct tg_destination *destination,
+							     enum tg_class traffic, uint32_t n)
+{
+	struct tg_flow flow;
+
+	tg_flow(tg, source, destination, &flow);
+	return tg_admit(tg, &flow, traffic, n);
+}
+
+/* The slot of a key, where a search from `slot` on comes to it before a free slot and the end of the table;
+ * else LAYOUT_NONE: directory_find has to look, or the key is not there. */
+static inline uint32_t quick_search(const struct view *view, const struct hash_key *key, uint32_t slot)
+{
+	const struct layout_counters *at = &view->counters[slot];
+
+	while (plain_load(&at->key[0]) != key->half[0] || plain_load(&at->key[1]) != key->half[1]) {
+		if (plain_load(&at->key[0]) == 0 || ++slot == view->slots)
+			return LAYOUT_NONE;
+		at++;
+	}
+	return slot;
+}
+
+/* The commonest case alone: a filled flow with a rate and nothing else, which admits, for any class but
+ * the one that has reserves. False: nothing was taken. */
+static inline bool quick_admit(const struct view *view, uint32_t slot, enum tg_class traffic, uint32_t n,
+			       uint64_t now_ns)
+{
+	struct layout_counters *counters = &view->counters[slot];
+	const struct layout_limits *limits = &view->limits[slot];
+	uint64_t rate, interval, seen;
+
+	if (__builtin_expect(traffic - 1u >= TG_CLASSES - 1u, 0))
+		return false;
+	rate = plain_load(&limits->rate[traffic]);
+	interval = gcra_interval(rate);
+	seen = plain_load(&counters->tat);
+	return __builtin_expect(!(plain_load(&limits->flags) & DECIDE_SINGLE_MASK) && interval != 0 &&
+					n <= gcra_burst(rate) && plain_load(&limits->hold_until_ns) <= now_ns &&
+					gcra_earliest(seen, interval, gcra_burst(rate), n) <= now_ns &&
+					plain_swap(&counters->tat, seen, gcra_charge(seen, now_ns, interval, n)),
+				1);
+}
+
+/* What costs here is how few lookups the processor has under way at once, and that is the number of
+ * instructions of each. So only the commonest case stands here, and every other one is tg_flow's and
+ * tg_admit's: nothing has been taken then. */
+struct tg_verdict tg_admit_pair(struct tg *tg, const struct tg_source *source,
+				const struct tg_destination *destination, enum tg_class traffic, uint32_t n)
+{
+	struct hash_key key = hash_pair(source->key, destination->key);
+	uint32_t slot = hash_slot(&key, tg->view.slots);
+	struct layout_worker *worker;
+	uint64_t now_ns;
+
+	__builtin_prefetch(&tg->view.counters[slot], 1);
+	__builtin_prefetch(&tg->view.limits[slot]);
+	worker = atomic_load_explicit(&tg->local->worker, memory_order_acquire);
+	now_ns = clock_scaled(tg->live);
+	if (__builtin_expect(worker == NULL || now_ns == 0 || tg->vdso, 0))
+		return pair_slow(tg, source, destination, traffic, n);
+	slot = quick_search(&tg->view, &key, slot);
+	if (__builtin_expect(slot == LAYOUT_NONE || !quick_admit(&tg->view, slot, traffic, n, now_ns), 0))
+		return pair_slow(tg, source, destination, traffic, n);
+	return admit_counted(worker, decide_admitted(now_ns));
+}
+
 #define BATCH 16
 
 /* Where each request's search begins; the lines there, and the next one, are on their way after this. */
-static void batch_fetch(struct tg *tg, const struct tg_request *requests, struct hash_key *keys, size_t count)
+static inline void batch_fetch(struct tg *tg, const struct tg_request *requests, struct hash_key *keys,
+			       uint32_t *slots, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		uint32_t slot;
-
 		keys[i] = hash_pair(requests[i].source->key, requests[i].destination->key);
-		slot = hash_slot(&keys[i], tg->view.slots);
-		__builtin_prefetch(&tg->view.counters[slot], 1);
-		__builtin_prefetch(&tg->view.counters[slot] + 1, 1);
-		__builtin_prefetch(&tg->view.limits[slot], 0);
-	}
-}
-
-static void batch_find(struct tg *tg, const struct tg_request *requests, const struct hash_key *keys,
-		       struct tg_flow *flows, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		uint32_t slot = directory_find(&tg->view, &keys[i], false);
-
-		flows[i] = (struct tg_flow){slot, requests[i].source->slot, requests[i].destination->slot,
-					    LAYOUT_NONE};
-		if (__builtin_expect(slot == LAYOUT_NONE, 0))
-			tg_flow(tg, requests[i].source, requests[i].destination, &flows[i]);
-		else
-			__builtin_prefetch(&tg->view.limits[slot], 0);
+		slots[i] = hash_slot(&keys[i], tg->view.slots);
+		__builtin_prefetch(&tg->view.counters[slots[i]], 1);
+		__builtin_prefetch(&tg->view.counters[slots[i]] + 1, 1);
+		__builtin_prefetch(&tg->view.limits[slots[i]], 0);
 	}
 }
 
@@ -218,25 +270,29 @@ static void batch_decide(struct tg *tg, const struct tg_request *requests, struc
 			 size_t count)
 {
 	struct layout_worker *worker = tg_worker(tg);
-	enum tg_reason special = TG_ADMITTED;
-	struct hash_key keys[BATCH];
-	struct tg_flow flows[BATCH];
 	uint64_t now_ns, admitted = 0;
+	struct hash_key keys[BATCH];
+	uint32_t slots[BATCH];
 
-	batch_fetch(tg, requests, keys, count);
-	batch_find(tg, requests, keys, flows, count);
-	now_ns = clock_now(tg, &special);
+	batch_fetch(tg, requests, keys, slots, count);
 	for (size_t i = 0; i < count; i++) {
-		if (__builtin_expect(special != TG_ADMITTED, 0)) {
-			verdicts[i] = tg_settle(tg, worker, tg_special(special, now_ns));
-			continue;
-		}
-		verdicts[i] = decide_admit(&tg->view, &flows[i], (enum tg_class)requests[i].traffic,
-					   requests[i].n, now_ns);
-		if (__builtin_expect(verdicts[i].reason == TG_ADMITTED, 1))
+		slots[i] = quick_search(&tg->view, &keys[i], slots[i]);
+		__builtin_prefetch(&tg->view.limits[slots[i]], 0);
+	}
+	now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
+	for (size_t i = 0; i < count; i++) {
+		const struct tg_request *request = &requests[i];
+
+		if (__builtin_expect(now_ns != 0 && slots[i] != LAYOUT_NONE &&
+					     quick_admit(&tg->view, slots[i], (enum tg_class)request->traffic,
+							 request->n, now_ns),
+				     1)) {
+			verdicts[i] = decide_admitted(now_ns);
 			admitted++;
-		else
-			verdicts[i] = tg_settle(tg, worker, verdicts[i]);
+		} else {
+			verdicts[i] = pair_slow(tg, request->source, request->destination,
+						(enum tg_class)request->traffic, request->n);
+		}
 	}
 	if (admitted)
 		count_some(worker, FIELD(admitted), admitted);
