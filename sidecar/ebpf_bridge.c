@@ -35,7 +35,7 @@ struct bridge_flow {
 	uint32_t slot; /* of the segment; LAYOUT_NONE: no room there */
 	uint32_t set;
 	uint64_t kernel, worker; /* demand in messages, decaying by an eighth a second */
-	uint64_t attempts;	 /* unpaid ones, as last seen */
+	uint64_t attempts;	 /* granted and unpaid, as last seen */
 	uint64_t messages;	 /* of workers, as last seen */
 	struct gate_limits limits;
 };
@@ -80,16 +80,17 @@ static uint64_t worker_messages(const struct ebpf_bridge *b, uint32_t slot)
 	       atomic_load_explicit(&totals->bounced, memory_order_relaxed);
 }
 
+/* Messages a connection, as measured: those of marked sockets; or all, where no worker has ever
+ * charged the flow, so that what is reported of it went through the connections seen here. */
 static uint32_t messages_milli(const struct ebpf_bridge *b, const struct bridge_flow *flow,
-			       const struct gate_count *count, uint32_t worker_open)
+			       const struct gate_count *count)
 {
 	uint64_t messages = worker_messages(b, flow->slot);
 	uint64_t connections = count->count[GATE_PAID];
 	uint64_t milli;
 
-	/* Without marked connections the messages may have gone through others than those seen
-	 * here, unless nobody but the logs reports them. */
-	if (connections == 0 && worker_open == 0)
+	if (connections == 0 && atomic_load_explicit(&b->segment->view.counters[flow->slot].tat,
+						     memory_order_relaxed) == 0)
 		connections = count->count[GATE_ESTABLISHED];
 	if (connections == 0 || messages / DEMAND_MOST > connections)
 		return EBPF_MILLI;
@@ -99,11 +100,14 @@ static uint32_t messages_milli(const struct ebpf_bridge *b, const struct bridge_
 					   : (uint32_t)milli;
 }
 
-/* How much each world has asked for lately. */
+/* The kernel's share, by how much each world has sent lately. */
 static uint32_t flow_share(const struct ebpf_bridge *b, struct bridge_flow *flow,
 			   const struct gate_count *count, uint32_t milli)
 {
-	uint64_t attempts = count->attempts - count->count[GATE_PAID];
+	/* What each was granted, not what it tried: one that tries a thousand times a second wants
+	 * no more than one that waits. Who uses less than his share loses the rest of it to the
+	 * other. */
+	uint64_t attempts = count->count[GATE_PASSED] + count->count[GATE_HELD];
 	uint64_t messages = worker_messages(b, flow->slot);
 	uint64_t more = attempts - flow->attempts, sent = messages - flow->messages;
 
@@ -199,7 +203,7 @@ static void flow_limit(struct ebpf_bridge *b, struct bridge_flow *flow,
 	if (flow_effective(b, flow->slot, source, name, now_ns, &effective) != 0)
 		return;
 	use.worker_open = worker_open(b, flow->slot);
-	use.messages_milli = messages_milli(b, flow, count, use.worker_open);
+	use.messages_milli = messages_milli(b, flow, count);
 	use.share_milli = flow_share(b, flow, count, use.messages_milli);
 	if (flow->kernel >= EBPF_MILLI && flow->worker >= EBPF_MILLI)
 		workers_limit(b, flow->slot, &effective.limits, use.share_milli,

@@ -129,6 +129,8 @@ class Gate:
             except BrokenPipeError:
                 pass
             self.process.wait(10)
+            if self.first == "ready" and self.process.returncode != 0:
+                check(False, f"the gate ended with {self.process.returncode}")
 
     def kill(self, number=signal.SIGKILL):
         os.kill(self.process.pid, number)
