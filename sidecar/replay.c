@@ -12,7 +12,13 @@
 #include "shm/destination.h"
 #include "sidecar/json.h"
 #include "sidecar/name_table.h"
+#include "sidecar/replay_control.h"
 #include "sidecar/units.h"
+
+struct replay_flow {
+	uint64_t held_until_ns;
+	struct replay_control control;
+};
 
 struct replay {
 	const struct classifier *classifier;
@@ -24,7 +30,7 @@ struct replay {
 	struct rule_engine *engine;
 	struct name_table *destinations, *flows;
 	struct replay_total *totals;
-	uint64_t *held_until_ns; /* by flow */
+	struct replay_flow *places; /* by flow */
 	unsigned total_room, flow_room;
 	uint64_t line;
 	char reason[JSON_REASON];
@@ -126,7 +132,7 @@ void replay_free(struct replay *replay)
 	name_table_free(replay->destinations);
 	name_table_free(replay->flows);
 	free(replay->totals);
-	free(replay->held_until_ns);
+	free(replay->places);
 	free(replay);
 }
 
@@ -233,12 +239,12 @@ static int places_find(struct replay *replay, const struct event *event,
 	}
 	if ((unsigned)flow >= replay->flow_room) {
 		unsigned room = replay->flow_room * 2 + 64;
-		uint64_t *grown = realloc(replay->held_until_ns, room * sizeof(*grown));
+		struct replay_flow *grown = realloc(replay->places, room * sizeof(*grown));
 
 		if (grown == NULL)
 			return -ENOMEM;
 		memset(grown + replay->flow_room, 0, (room - replay->flow_room) * sizeof(*grown));
-		replay->held_until_ns = grown, replay->flow_room = room;
+		replay->places = grown, replay->flow_room = room;
 	}
 	*ret_total = &replay->totals[destination];
 	(*ret_total)->destination = name_table_name(replay->destinations, (unsigned)destination);
@@ -246,30 +252,42 @@ static int places_find(struct replay *replay, const struct event *event,
 	return 0;
 }
 
-static void actions_tell(struct replay *replay, const struct event *event,
-			 const struct classification *found, const struct rule_verdict *verdict,
-			 struct replay_total *total, uint64_t *held_until_ns)
+static void action_tell(struct replay *replay, const struct event *event, const struct classification *found,
+			enum rule_action_kind kind, const struct rule_effect *effect, struct replay_total *total,
+			uint64_t *held_until_ns)
 {
-	for (int kind = 0; kind < RULE_ACTIONS; kind++) {
-		const struct rule_effect *effect = &verdict->effect[kind];
-
-		if (effect->rule == NULL)
-			continue;
-		total->actions[kind]++;
-		total->last_ns = event->time_ns;
-		if (total->first_ns == 0)
-			total->first_ns = event->time_ns;
-		if (kind == RULE_HOLD && effect->until_ns > *held_until_ns) {
-			total->held_ns +=
-				effect->until_ns -
-				(*held_until_ns > event->time_ns ? *held_until_ns : event->time_ns);
-			*held_until_ns = effect->until_ns;
-		}
-		replay->act(replay->context,
-			    &(struct replay_action){event->time_ns, replay->line, event->source,
-						    event->destination, kind, effect, found,
-						    event->text, strlen(event->text)});
+	total->actions[kind]++;
+	total->last_ns = event->time_ns;
+	if (total->first_ns == 0)
+		total->first_ns = event->time_ns;
+	if (kind == RULE_HOLD && effect->until_ns > *held_until_ns) {
+		total->held_ns +=
+			effect->until_ns - (*held_until_ns > event->time_ns ? *held_until_ns : event->time_ns);
+		*held_until_ns = effect->until_ns;
 	}
+	replay->act(replay->context, &(struct replay_action){event->time_ns, replay->line, event->source,
+							     event->destination, kind, effect, found,
+							     event->text, strlen(event->text)});
+}
+
+static void actions_tell(struct replay *replay, const struct event *event, const struct classification *found,
+			 const struct rule_verdict *verdict, struct replay_total *total, uint64_t *held_until_ns)
+{
+	for (int kind = 0; kind < RULE_ACTIONS; kind++)
+		if (verdict->effect[kind].rule != NULL)
+			action_tell(replay, event, found, (enum rule_action_kind)kind, &verdict->effect[kind], total,
+				    held_until_ns);
+}
+
+static void control_tell(struct replay *replay, const struct event *event, const struct classification *found,
+			 struct replay_total *total, struct replay_flow *flow)
+{
+	enum rule_action_kind kind;
+	struct rule_effect effect;
+
+	if (replay->config != NULL && replay_control_take(&flow->control, replay->config, event->source,
+							  event->destination, found, event->time_ns, &effect, &kind))
+		action_tell(replay, event, found, kind, &effect, total, &flow->held_until_ns);
 }
 
 static int event_replay(struct replay *replay, const struct event *event)
@@ -288,14 +306,16 @@ static int event_replay(struct replay *replay, const struct event *event)
 		 event->reply.enhanced, event->reply.text, event->reply.len, &found);
 	total->replies++;
 	total->classes[found.class]++;
-	total->while_held += event->time_ns < replay->held_until_ns[place];
+	total->while_held += event->time_ns < replay->places[place].held_until_ns;
 	err = rule_evaluate(replay->engine, replay->rules, &flow,
 			    &(struct rule_reply){&found, event->reply.code, event->reply.enhanced,
 						 replay->classifier, replay->scratch},
 			    event->time_ns, &verdict);
-	if (err == 0)
-		actions_tell(replay, event, &found, &verdict, total, &replay->held_until_ns[place]);
-	return err;
+	if (err != 0)
+		return err;
+	actions_tell(replay, event, &found, &verdict, total, &replay->places[place].held_until_ns);
+	control_tell(replay, event, &found, total, &replay->places[place]);
+	return 0;
 }
 
 int replay_line(struct replay *replay, const char *line, size_t len, const char **ret_reason)

@@ -69,7 +69,7 @@ static void tell(void *context, const struct replay_action *action)
 		 action->kind == RULE_HOLD ? action->effect->value / 1e9 : action->effect->value);
 }
 
-static void lines_replay(const char *const *lines, size_t count,
+static void lines_replay(const char *config_text, const char *const *lines, size_t count,
 			 const struct replay_total **ret_totals, unsigned *ret_count)
 {
 	struct yaml_error error = {.reason = ""};
@@ -85,7 +85,7 @@ static void lines_replay(const char *const *lines, size_t count,
 	cr_assert_eq(rule_file_load(rules_text, strlen(rules_text), "t", &file, NULL, &error), 0,
 		     "%s", error.reason);
 	cr_assert_eq(classifier_create(file, NULL, &classifier, &fault), 0, "%s", fault.reason);
-	cr_assert_eq(config_builtin(NULL, &config, &report), 0);
+	cr_assert_eq(config_load(config_text, strlen(config_text), "t", NULL, NULL, &config, &report), 0);
 	cr_assert_eq(replay_create(classifier, config, tell, NULL, &replay), 0);
 	for (size_t i = 0; i < count; i++)
 		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])),
@@ -114,7 +114,8 @@ Test(replay, says_what_would_have_been_done)
 	const struct replay_total *totals;
 	unsigned count;
 
-	lines_replay(lines, N(lines), &totals, &count);
+	/* The rules alone. */
+	lines_replay("limits: {adapt: false}\n", lines, N(lines), &totals, &count);
 	cr_expect_str_eq(
 		told,
 		"2 half scale 0.5; 3 half scale 0.5; "
@@ -132,6 +133,22 @@ Test(replay, says_what_would_have_been_done)
 	cr_expect_eq(totals[0].while_held, 1);
 	cr_expect_eq(totals[0].first_ns, 1100 * UNITS_SECOND_NS);
 	cr_expect_str_eq(totals[1].destination, "google");
+}
+
+Test(replay, says_what_the_controller_would_have_done)
+{
+	static const char *const lines[] = {
+		LINE("1000", "hotmail.com", "250 ok"),
+		LINE("1100", "hotmail.com", "451 slow"),
+		LINE("1200", "hotmail.com", "250 ok"),
+	};
+	const struct replay_total *totals;
+	unsigned count;
+
+	lines_replay("limits: {adapt: true, rate: 60/min}\n", lines, N(lines), &totals, &count);
+	cr_expect_neq(strstr(told, "2 controller hold "), NULL, "%s", told);
+	cr_expect_eq(totals[0].actions[RULE_HOLD], 1);
+	cr_expect_gt(totals[0].held_ns, 0);
 }
 
 Test(replay, refuses_lines_that_are_none)
