@@ -59,6 +59,10 @@ static const char rules_text[] =
 	"  - {name: share, match: {class: [rate]}, trigger: 50% of 4 in 1h, action: {alert: {}}}\n";
 
 static char told[2048];
+static struct rule_file *file;
+static struct classifier *classifier;
+static struct config *config;
+static struct replay *replay;
 
 static void tell(void *context, const struct replay_action *action)
 {
@@ -74,11 +78,7 @@ static void lines_replay(const char *config_text, const char *const *lines, size
 {
 	struct yaml_error error = {.reason = ""};
 	struct classify_error fault = {.reason = ""};
-	struct classifier *classifier;
 	struct config_report report = {.count = 0};
-	struct config *config;
-	struct replay *replay;
-	struct rule_file *file;
 	const char *reason;
 
 	told[0] = '\0';
@@ -92,6 +92,15 @@ static void lines_replay(const char *config_text, const char *const *lines, size
 					 strlen(lines[i]), &reason),
 			     0, "%s: %s", lines[i], reason);
 	*ret_count = replay_totals(replay, ret_totals);
+	config_report_free(&report);
+}
+
+static void release(void)
+{
+	replay_free(replay);
+	config_free(config);
+	classifier_free(classifier);
+	rule_file_free(file);
 }
 
 #define LINE(time, destination, reply)                                                    \
@@ -133,6 +142,7 @@ Test(replay, says_what_would_have_been_done)
 	cr_expect_eq(totals[0].while_held, 1);
 	cr_expect_eq(totals[0].first_ns, 1100 * UNITS_SECOND_NS);
 	cr_expect_str_eq(totals[1].destination, "google");
+	release();
 }
 
 Test(replay, says_what_the_controller_would_have_done)
@@ -167,9 +177,6 @@ Test(replay, refuses_lines_that_are_none)
 	};
 	struct classify_error fault;
 	struct yaml_error error;
-	struct classifier *classifier;
-	struct rule_file *file;
-	struct replay *replay;
 	const char *reason;
 
 	cr_assert_eq(rule_file_load(rules_text, strlen(rules_text), "t", &file, NULL, &error), 0);
@@ -179,7 +186,5 @@ Test(replay, refuses_lines_that_are_none)
 		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])),
 					 strlen(lines[i]), &reason),
 			     -EINVAL, "%s", lines[i]);
-	replay_free(replay);
-	classifier_free(classifier);
-	rule_file_free(file);
+	release();
 }
