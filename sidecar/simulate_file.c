@@ -164,9 +164,9 @@ static const struct form {
 	const char *probes[6]; /* below the key */
 	bool renamed_if_found;
 } forms[] = {
-	{"over",	 "~txt",	 {".rate", ".connections", ".per_connection", ".hour", ".day"}, false},
-	{"windows", "~window", {".kind", ".phase"},					    false},
-	{"noise",	  "~list",   {"[0]"},						       true },
+	{"over", "~txt", {".rate", ".connections", ".per_connection", ".hour", ".day"}, false},
+	{"windows", "~window", {".kind", ".phase"}, false},
+	{"noise", "~list", {"[0]"}, true},
 };
 
 /* The byte at a mark, or NULL. Columns count characters of UTF-8. */

@@ -71,30 +71,38 @@ static double sources_of(const struct scenario *scenario, uint32_t receiver)
 	return count;
 }
 
+static double highest_of(const struct simulate_series *series)
+{
+	uint32_t highest = 0;
+
+	for (size_t i = 0; i < SIMULATE_SLOTS; i++)
+		if (series->accepted[i] > highest)
+			highest = series->accepted[i];
+	return highest;
+}
+
 /* The scale: up to a little above the highest limit, or where there is none the highest rate. */
 static double scale_of(const struct panel *panel, const struct simulate_result *results,
 		       size_t count)
 {
 	const struct scenario_receiver *receiver = panel->receiver;
-	double most = isfinite(receiver->accept.rate) ? receiver->accept.rate : 0;
+	double most = isfinite(receiver->accept.rate) ? receiver->accept.rate : 0, highest = 0;
 
 	for (size_t i = 0; i < receiver->change_count; i++)
 		if (isfinite(receiver->changes[i].accept.rate))
 			most = fmax(most, receiver->changes[i].accept.rate);
 	most *= 60 * panel->sources;
+	for (size_t i = 0; most == 0 && i < count; i++)
+		highest = fmax(highest, highest_of(&results[i].series[panel->index]));
 	if (most == 0)
-		for (size_t i = 0; i < count * SIMULATE_SLOTS; i++)
-			most = fmax(most, results[i / SIMULATE_SLOTS]
-							  .series[panel->index]
-							  .accepted[i % SIMULATE_SLOTS] /
-						  slot_minutes(panel->scenario));
+		most = highest / slot_minutes(panel->scenario);
 	return most > 0 ? 1.5 * most : 1;
 }
 
 static void draw_frame(const struct panel *panel)
 {
-	double hours = (double)panel->scenario->duration_ns / UNITS_HOUR_NS;
-	double step = hours <= 12 ? 1 : hours <= 48 ? 4 : hours <= 240 ? 24 : 168;
+	unsigned hours = (unsigned)(panel->scenario->duration_ns / UNITS_HOUR_NS);
+	unsigned step = hours <= 12 ? 1 : hours <= 48 ? 4 : hours <= 240 ? 24 : 168;
 
 	fprintf(panel->out, "<text x='%d' y='%.0f' font-weight='bold'>", LEFT, panel->top - 10);
 	escape(panel->out, panel->receiver->destination);
@@ -102,10 +110,10 @@ static void draw_frame(const struct panel *panel)
 		"</text>\n<rect x='%d' y='%.1f' width='%d' height='%d' fill='none' "
 		"stroke='#bbb'/>\n",
 		LEFT, panel->top, WIDTH - LEFT - RIGHT, HEIGHT);
-	for (double hour = 0; hour <= hours; hour += step)
-		fprintf(panel->out, "<text x='%.1f' y='%.1f' text-anchor='middle'>%.0fh</text>\n",
-			x_of(panel, hour * UNITS_HOUR_NS), panel->top + HEIGHT + MARGIN + TICKS,
-			hour);
+	for (unsigned hour = 0; hour <= hours; hour += step)
+		fprintf(panel->out, "<text x='%.1f' y='%.1f' text-anchor='middle'>%uh</text>\n",
+			x_of(panel, (double)hour * UNITS_HOUR_NS),
+			panel->top + HEIGHT + MARGIN + TICKS, hour);
 	for (int i = 0; i <= 3; i++)
 		fprintf(panel->out, "<text x='%d' y='%.1f' text-anchor='end'>%.4g</text>\n",
 			LEFT - 6, y_of(panel, panel->most * i / 3) + 4, panel->most * i / 3);

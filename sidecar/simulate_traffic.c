@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The arrivals of a scenario, and the one source of chance in the simulator: a hash of the seed and of
- * what the draw is for, so that no draw depends on how many were made before it.
+ * The arrivals of a scenario, and the one source of chance in the simulator: a hash of the seed and
+ * of what the draw is for, so that no draw depends on how many were made before it.
  */
 #include "sidecar/simulate_traffic.h"
 

@@ -279,15 +279,15 @@ Test(simulate_receiver, tells_the_oracle_when_a_message_would_pass)
 		int before; /* messages taken at minute 9 */
 		uint64_t expected;
 	} cases[] = {
-		{"rate: 60/min, burst: 2", "",					       1, 9 * MINUTE	    },
-		{"rate: 60/min, burst: 2", "",					       2, 9 * MINUTE + SECOND},
-		{"rate: 60/min, hour: 2",  "",					      2, HOUR		     },
-		{"rate: 60/min, hour: 2",  "    windows: {kind: sliding}\n",	    2, 10 * MINUTE	  },
-		{"rate: 60/min, day: 2",	 "    windows: {phase: 30m}\n",		2, 30 * MINUTE	      },
-		{"rate: 60/min",		 "    outage: [{at: 9m, for: 20m}]\n",	       0, 29 * MINUTE	     },
+		{"rate: 60/min, burst: 2", "", 1, 9 * MINUTE},
+		{"rate: 60/min, burst: 2", "", 2, 9 * MINUTE + SECOND},
+		{"rate: 60/min, hour: 2", "", 2, HOUR},
+		{"rate: 60/min, hour: 2", "    windows: {kind: sliding}\n", 2, 10 * MINUTE},
+		{"rate: 60/min, day: 2", "    windows: {phase: 30m}\n", 2, 30 * MINUTE},
+		{"rate: 60/min", "    outage: [{at: 9m, for: 20m}]\n", 0, 29 * MINUTE},
 		{"rate: 60/min, burst: 1", "    penalty: {when: 1 in 10m, hold: 1h}\n", 2,
-		 69 * MINUTE										  },
-		{"rate: 60/min",		 "    history: {factor: 2, floor: 3/hr}\n",   3, HOUR		   },
+		 69 * MINUTE},
+		{"rate: 60/min", "    history: {factor: 2, floor: 3/hr}\n", 3, HOUR},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
