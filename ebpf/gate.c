@@ -142,7 +142,7 @@ static void cgroups_look(struct gate *gate)
 		struct gate_folder *folder = &gate->folder[i];
 
 		if (folder_gone(folder)) {
-			kernel_detach(gate->kernel, i);
+			kernel_retire(gate->kernel, i, monotonic());
 			folder_close(folder);
 		}
 		if (folder->fd < 0 && cgroup_attach(gate, i) >= 0 && folder->fd >= 0)
@@ -380,6 +380,7 @@ void gate_tick(struct gate *gate, uint64_t now_ns)
 		mode_begin(gate, GATE_PACE);
 	table_second(&gate->table, now);
 	cgroups_look(gate);
+	kernel_second(gate->kernel, now_ns);
 	adopt_refresh(gate);
 }
 

@@ -39,6 +39,12 @@ enum program { SETSOCKOPT, SOCK_OPS, EGRESS, RELEASE, CONNECT4, CONNECT6 };
 static const char *const program_names[PROGRAMS] = {"setsockopt", "sock_ops", "egress",
 						    "release",	  "connect4", "connect6"};
 
+/* Links of cgroups that are gone, while sockets of theirs may still be closing; what comes on top
+ * of so many takes the place of the oldest. */
+#define RETIRED_MOST 64
+#define RETIRED_NS \
+	(900 * NS_PER_S) /* longer than TCP keeps trying for a socket without a process */
+
 struct gate_kernel {
 	struct gate_bpf *skel[GATE_CGROUPS];
 	struct bpf_link *link[GATE_CGROUPS][PROGRAMS];
@@ -51,6 +57,10 @@ struct gate_kernel {
 	int prefixes4, prefixes6;
 	int reused;
 	char pin[PIN_MAX];
+	struct retired {
+		struct bpf_link *link;
+		uint64_t until_ns;
+	} retired[RETIRED_MOST];
 	struct mapped {
 		void *at;
 		size_t size;
@@ -449,6 +459,12 @@ out:
 	return error;
 }
 
+static void retired_end(struct retired *retired)
+{
+	bpf_link__destroy(retired->link);
+	retired->link = NULL;
+}
+
 void kernel_free(struct gate_kernel *kernel, int unpin)
 {
 	if (!kernel)
@@ -459,6 +475,8 @@ void kernel_free(struct gate_kernel *kernel, int unpin)
 		for (int which = 0; which < PROGRAMS; which++)
 			bpf_link__destroy(kernel->link[i][which]);
 	}
+	for (int i = 0; i < RETIRED_MOST; i++)
+		retired_end(&kernel->retired[i]);
 	if (unpin && kernel->pin[0] && kernel->skel[0])
 		pins_remove(kernel);
 	ring_buffer__free(kernel->ring);
@@ -579,6 +597,55 @@ void kernel_detach(struct gate_kernel *kernel, size_t i)
 		kernel->link[i][which] = NULL;
 	}
 	kernel->id[i] = 0;
+}
+
+static struct retired *retired_place(struct gate_kernel *kernel)
+{
+	struct retired *oldest = kernel->retired;
+
+	for (int i = 0; i < RETIRED_MOST; i++) {
+		if (!kernel->retired[i].link)
+			return &kernel->retired[i];
+		if (kernel->retired[i].until_ns < oldest->until_ns)
+			oldest = &kernel->retired[i];
+	}
+	return oldest;
+}
+
+void kernel_retire(struct gate_kernel *kernel, size_t i, uint64_t now_ns)
+{
+	for (int which = 0; which < PROGRAMS; which++) {
+		struct retired *place;
+		char path[PIN_MAX];
+
+		if (!kernel->link[i][which])
+			continue;
+		pin_link_path(kernel, path, kernel->id[i], which);
+		if (kernel->pin[0])
+			unlink(path);
+		place = retired_place(kernel);
+		retired_end(place);
+		*place = (struct retired){kernel->link[i][which], now_ns + RETIRED_NS};
+		kernel->link[i][which] = NULL;
+	}
+	kernel->id[i] = 0;
+}
+
+/* Those that the kernel has detached: the last socket of their cgroup is gone. */
+void kernel_second(struct gate_kernel *kernel, uint64_t now_ns)
+{
+	for (int i = 0; i < RETIRED_MOST; i++) {
+		struct retired *retired = &kernel->retired[i];
+		struct bpf_link_info info = {0};
+		uint32_t length = sizeof info;
+
+		if (!retired->link)
+			continue;
+		if (now_ns > retired->until_ns ||
+		    bpf_obj_get_info_by_fd(bpf_link__fd(retired->link), &info, &length) ||
+		    !info.cgroup.cgroup_id)
+			retired_end(retired);
+	}
 }
 
 /* ---- events, prefixes, the clock ------------------------------------------------- */

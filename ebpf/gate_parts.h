@@ -91,6 +91,9 @@ int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t 
  * paced: in all cgroups, those that come later too. */
 int kernel_attach_late(struct gate_kernel *kernel, int egress);
 void kernel_detach(struct gate_kernel *kernel, size_t i);
+/* Its cgroup is gone: the programs stay for the sockets that are still closing. */
+void kernel_retire(struct gate_kernel *kernel, size_t i, uint64_t now_ns);
+void kernel_second(struct gate_kernel *kernel, uint64_t now_ns);
 /* Were all of these cgroups' links left by a process before? */
 int kernel_has_pins(const struct gate_kernel *kernel, uint64_t cgroup_id);
 void kernel_forget_pins(struct gate_kernel *kernel, const uint64_t *keep, size_t count);

@@ -40,10 +40,9 @@ def enter():
     """Moves this program into namespaces of its own; skips where that cannot be."""
     if os.environ.get("TG_GATE_INSIDE") == "1":
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-        os.makedirs("/run/tollgate-test", exist_ok=True)
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/tollgate-test"], check=True)
-        os.mkdir("/run/tollgate-test/bpf")
-        subprocess.run(["mount", "-t", "bpf", "bpf", "/run/tollgate-test/bpf"], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=True)
+        os.mkdir("/mnt/bpf")
+        subprocess.run(["mount", "-t", "bpf", "bpf", "/mnt/bpf"], check=True)
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         subprocess.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "lo"], check=True)
         for i in range(1, 9):
@@ -57,7 +56,6 @@ def enter():
         skip("no permission to make network and mount namespaces")
     if not GATE.exists():
         skip(f"{GATE} was not built")
-    os.makedirs("/run/tollgate-test", exist_ok=True)
     os.execvpe("unshare", ["unshare", "--net", "--mount", sys.executable] + sys.argv,
                dict(os.environ, TG_GATE_INSIDE="1"))
 

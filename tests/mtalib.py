@@ -38,7 +38,7 @@ def unpack(*packages):
 
 def lay_over(root):
     """The unpacked packages over /usr, /etc and /var of this mount namespace, with room to write."""
-    base = pathlib.Path("/run/tollgate-test/over")
+    base = pathlib.Path("/mnt/over")
     for name in ("usr", "etc", "var"):
         upper, work = base / name / "upper", base / name / "work"
         upper.mkdir(parents=True)
