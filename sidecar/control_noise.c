@@ -11,11 +11,12 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
-#define NOISE_APART 4	 /* messages accepted between two of them, at the least */
-#define NOISE_MOST  0.05 /* of the messages: more than that is a limit */
-#define NOISE_LEAST 0.001
-#define NOISE_OF    1200	      /* messages remembered */
-#define CREDIT_MOST (3 * CREDIT_UNIT) /* deferrals that may be passed over in a row */
+#define NOISE_APART   4	   /* messages accepted between two of them, at the least */
+#define NOISE_MOST    0.05 /* of the messages: more than that is a limit */
+#define NOISE_LEAST   0.001
+#define NOISE_OF      1200		/* messages remembered */
+#define CREDIT_INCOME 2			/* times the share of chance that is known */
+#define CREDIT_MOST   (4 * CREDIT_UNIT) /* deferrals that may be passed over in a row */
 
 bool noise_known(const struct life *life)
 {
@@ -45,12 +46,13 @@ void noise_accepted(struct life *life, bool ground)
 	if (life->doubt && --life->doubt == 0)
 		noise_refused(life);
 	if (noise_known(life)) {
-		life->credit =
-			(uint16_t)fmin(life->credit + 1.5 * share * CREDIT_UNIT, CREDIT_MOST);
+		life->credit = (uint16_t)fmin(life->credit + CREDIT_INCOME * share * CREDIT_UNIT,
+					      CREDIT_MOST);
 		/* Not all that is chance is recognised as such: so much pressure comes of it. */
 		life->pressure = (float)fmax(life->pressure - share / 12, 0);
 	}
-	if (!ground)
+	/* Once it is known, it is counted everywhere. */
+	if (!ground && !noise_known(life))
 		return;
 	life->noise_of += 1;
 	if (life->noise_of >= NOISE_OF) {

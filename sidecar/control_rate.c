@@ -16,7 +16,7 @@
 #define SPACING_SLOW                                                                   \
 	1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
 	      */
-#define SPACING_SLOWEST 150 /* … but not at any price */
+#define SPACING_SLOWEST 250 /* … but not at any price */
 #define SPACING_GROWTH	1.6
 #define SPACING_SECONDS \
 	300 /* at high rates probes are this far apart, for penalties count in minutes */
@@ -61,7 +61,8 @@ static float spacing_least(const struct life *life)
 {
 	double least = between(SPACING_LEAST_SLOW * life->trouble, 20, SPACING_LEAST);
 
-	return (float)(noise_known(life) ? 3 * least : least);
+	return (float)(noise_known(life) ? fmax(3 * least, SPACING_SECONDS * life->trouble)
+					 : least);
 }
 
 static double spacing_most(const struct life *life)
@@ -230,6 +231,10 @@ static void cut_ground(struct turn *turn, const struct measure *seen)
 	struct life *life = turn->life;
 
 	life->reserve /= 2;
+	/* A limit that has fallen refuses again soon; chance, where it is known, may refuse later.
+	 */
+	if (noise_known(life) && seen->count >= 40)
+		life->strikes = 0;
 	if (life->strikes++ == 0)
 		return;
 	life->strikes = 0;
