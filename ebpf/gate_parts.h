@@ -74,7 +74,6 @@ struct gate {
 	uint32_t look; /* counts the looks at open connections */
 	void (*event)(void *arg, const struct gate_event *event, const struct gate_key *key);
 	void *arg;
-	char *pin;
 };
 
 /* ---- gate_kernel.c */
