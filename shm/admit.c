@@ -140,9 +140,12 @@ static __attribute__((noinline)) struct tg_verdict admit_windows(struct tg *tg, 
 {
 	uint64_t flags = plain_load(&tg->view.limits[flow->slot].flags);
 
-	if (__builtin_expect(plain_windows_admit(&tg->view, flow, flags, traffic, n, now_ns), 1))
+	enum plain_outcome outcome = plain_windows_admit(&tg->view, flow, flags, traffic, n, now_ns);
+
+	if (__builtin_expect(outcome == PLAIN_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
-	return admit_all(tg, flow, traffic, n, now_ns, worker);
+	return outcome == PLAIN_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker) :
+				       tg_settle(tg, worker, decide_forfeited(now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict admit_levels(struct tg *tg, const struct tg_flow *flow,
@@ -151,9 +154,12 @@ static __attribute__((noinline)) struct tg_verdict admit_levels(struct tg *tg, c
 {
 	uint64_t flags = plain_load(&tg->view.limits[flow->slot].flags);
 
-	if (__builtin_expect(plain_levels_admit(&tg->view, flow, flags, traffic, n, now_ns), 1))
+	enum plain_outcome outcome = plain_levels_admit(&tg->view, flow, flags, traffic, n, now_ns);
+
+	if (__builtin_expect(outcome == PLAIN_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
-	return admit_all(tg, flow, traffic, n, now_ns, worker);
+	return outcome == PLAIN_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker) :
+				       tg_settle(tg, worker, decide_forfeited(now_ns));
 }
 
 /* Every way that is not the commonest is a call in tail position, so that the commonest saves no register:

@@ -330,27 +330,13 @@ static bool charge_take(struct charge *c, const struct question *q)
 	return true;
 }
 
-/* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute. */
-static bool window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
-{
-	uint64_t seen = load(word);
-
-	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n && (uint32_t)seen != UINT32_MAX) {
-		if (atomic_compare_exchange_weak_explicit(word, &seen, seen - n, memory_order_relaxed,
-							  memory_order_relaxed))
-			return true;
-		pause_briefly();
-	}
-	return false;
-}
-
 /* Back to what was seen, if nobody has come since; else it is forfeited. */
 static bool charge_give_back(struct charge *c, uint32_t n)
 {
 	uint64_t left = c->next;
 
 	if (c->kind == CHARGE_HOUR || c->kind == CHARGE_DAY)
-		return window_give_back(c->word, (uint32_t)(c->next >> 32), n);
+		return plain_window_give_back(c->word, (uint32_t)(c->next >> 32), n);
 	return atomic_compare_exchange_strong_explicit(c->word, &left, c->seen, memory_order_relaxed,
 						       memory_order_relaxed);
 }
@@ -463,10 +449,15 @@ struct tg_verdict decide_several(const struct view *view, const struct tg_flow *
 	if (flow->slot < view->slots && (unsigned)traffic < TG_CLASSES) {
 		uint64_t flags = load(&view->limits[flow->slot].flags);
 
-		if (plain_windows(flow, flags) ? plain_windows_admit(view, flow, flags, traffic, n, now_ns) :
-		    plain_levels(flow, flags)  ? plain_levels_admit(view, flow, flags, traffic, n, now_ns) :
-						 false)
+		enum plain_outcome outcome =
+			plain_windows(flow, flags) ? plain_windows_admit(view, flow, flags, traffic, n, now_ns) :
+			plain_levels(flow, flags)  ? plain_levels_admit(view, flow, flags, traffic, n, now_ns) :
+						     PLAIN_LEFT;
+
+		if (outcome == PLAIN_ADMITTED)
 			return decide_admitted(now_ns);
+		if (outcome == PLAIN_FORFEITED)
+			return decide_forfeited(now_ns);
 	}
 	return decide_all(view, flow, traffic, n, now_ns);
 }
@@ -601,7 +592,7 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 			verdict.flags |= TG_REDEEM;
 		return verdict;
 	}
-	return (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS, TG_REFUSED_RATE, TG_ESTIMATE};
+	return decide_forfeited(now_ns);
 }
 
 struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
@@ -625,7 +616,7 @@ struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *f
 		if (q.forfeited)
 			break;
 	}
-	return (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS, TG_REFUSED_RATE, TG_ESTIMATE};
+	return decide_forfeited(now_ns);
 }
 
 int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
@@ -643,9 +634,9 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	flags = load(&level.limits->flags);
 	calendar = &view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	if (flags & LAYOUT_HOUR)
-		window_give_back(&level.counters->hour, window_hour(calendar, flags, taken_ns), n);
+		plain_window_give_back(&level.counters->hour, window_hour(calendar, flags, taken_ns), n);
 	if (flags & LAYOUT_DAY)
-		window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns), n);
+		plain_window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns), n);
 	interval = gcra_interval(load(&level.limits->rate[traffic]));
 	/* Nothing was charged to a rate that was unlimited then, or is now. */
 	if (interval == 0 || left == 0)

@@ -94,6 +94,12 @@ static inline struct tg_verdict decide_admitted(uint64_t now_ns)
 	return (struct tg_verdict){.at_ns = now_ns, .reason = TG_ADMITTED};
 }
 
+/* Others were faster, and what this call took it could not give back: that is enough for one call. */
+static inline struct tg_verdict decide_forfeited(uint64_t now_ns)
+{
+	return (struct tg_verdict){.at_ns = now_ns + DECIDE_ESTIMATE_NS, .reason = TG_REFUSED_RATE, .flags = TG_ESTIMATE};
+}
+
 /* How much of a burst a class may use without touching the flow's reserve, whose use is counted. */
 static inline uint32_t decide_burst_outside(const struct layout_limits *limits, enum tg_class traffic, uint64_t rate)
 {

@@ -4,9 +4,10 @@
  * hour and day of a flow, or the rates of flow, source and destination.
  *
  * One pass without lists: each limit is looked at, then each is taken. Whatever is not plain (a refusal,
- * a hold, an unlimited or unfilled slot, a new period, a race) is left to decide_all, with nothing taken,
- * or with what could not be given back forfeited, as there. So nothing here refuses, and only what
- * decide_all would have admitted is admitted. In line, because what they cost above the locked operations
+ * a hold, an unlimited or unfilled slot, a new period, a race) is left to decide_all, with nothing taken.
+ * Where something could not be given back it is forfeited, and the call ends there, as in decide_all, so
+ * that it forfeits no more. So nothing here refuses for a limit, and only what decide_all would have
+ * admitted is admitted. In line, because what they cost above the locked operations
  * is the number of their instructions. The caller has seen that flow->slot and traffic are in range.
  */
 #ifndef TG_DECIDE_PLAIN_H
@@ -16,6 +17,8 @@
 #include "shm/window.h"
 
 #define PLAIN_PARENT_MASK (LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_HOLD_LOWER)
+
+enum plain_outcome { PLAIN_LEFT, PLAIN_ADMITTED, PLAIN_FORFEITED };
 
 /* Which flows are of which kind. */
 static inline bool plain_windows(const struct tg_flow *flow, uint64_t flags)
@@ -47,6 +50,28 @@ static inline bool plain_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t ne
 									memory_order_relaxed,
 									memory_order_relaxed),
 				1);
+}
+
+/* Gives a charge back, unless somebody has come since. */
+static __attribute__((noinline, cold, unused)) enum plain_outcome plain_give_back(_Atomic uint64_t *word, uint64_t left,
+										 uint64_t before)
+{
+	return plain_swap(word, left, before) ? PLAIN_LEFT : PLAIN_FORFEITED;
+}
+
+/* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute. */
+static __attribute__((noinline, cold, unused)) bool plain_window_give_back(_Atomic uint64_t *word, uint32_t period,
+									   uint32_t n)
+{
+	uint64_t seen = plain_load(word);
+
+	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n && (uint32_t)seen != UINT32_MAX) {
+		if (atomic_compare_exchange_weak_explicit(word, &seen, seen - n, memory_order_relaxed,
+							  memory_order_relaxed))
+			return true;
+		pause_briefly();
+	}
+	return false;
 }
 
 /* False: it refuses, or is not plain. */
@@ -123,7 +148,7 @@ _Static_assert(offsetof(struct layout_counters, tat) % 16 == 0 &&
 		       offsetof(struct layout_counters, hour) == offsetof(struct layout_counters, tat) + 8,
 	       "a pair");
 
-static inline bool plain_swap_rate_hour(struct layout_counters *counters, const struct plain_step *rate,
+static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *counters, const struct plain_step *rate,
 				  uint64_t hour, uint32_t n)
 {
 	unsigned __int128 seen = (unsigned __int128)hour << 64 | rate->seen;
@@ -131,40 +156,38 @@ static inline bool plain_swap_rate_hour(struct layout_counters *counters, const 
 
 	return __builtin_expect(__sync_bool_compare_and_swap(
 					(unsigned __int128 *)(void *)&counters->tat, seen, next),
-				1);
+				1) ?
+		       PLAIN_ADMITTED :
+		       PLAIN_LEFT;
 }
 #else
-static inline bool plain_swap_rate_hour(struct layout_counters *counters, const struct plain_step *rate,
+static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *counters, const struct plain_step *rate,
 				  uint64_t hour, uint32_t n)
 {
 	if (!plain_swap(&counters->tat, rate->seen, rate->next))
-		return false;
+		return PLAIN_LEFT;
 	if (plain_swap(&counters->hour, hour, hour + n))
-		return true;
-	plain_swap(&counters->tat, rate->next, rate->seen);
-	return false;
+		return PLAIN_ADMITTED;
+	return plain_give_back(&counters->tat, rate->next, rate->seen);
 }
 #endif
 
-/* Takes the rate, and the windows that the flow has. False: something came in between; what was taken is
- * given back, or forfeited. */
-static inline bool plain_windows_take(struct layout_counters *counters, uint64_t flags, uint32_t n,
+/* Takes the rate, and the windows that the flow has. */
+static inline enum plain_outcome plain_windows_take(struct layout_counters *counters, uint64_t flags, uint32_t n,
 				const struct plain_step *rate, uint64_t hour, uint64_t day)
 {
 	/* A flow without an hour's cap has 0 there: the swap then leaves it as it is. */
 	uint32_t hourly = flags & LAYOUT_HOUR ? n : 0;
 
-	if (!plain_swap_rate_hour(counters, rate, hour, hourly))
-		return false;
-	if (!(flags & LAYOUT_DAY) || plain_swap(&counters->day, day, day + n))
-		return true;
-	if (hourly)
-		plain_swap(&counters->hour, hour + n, hour);
-	plain_swap(&counters->tat, rate->next, rate->seen);
-	return false;
+	enum plain_outcome outcome = plain_swap_rate_hour(counters, rate, hour, hourly);
+
+	if (outcome != PLAIN_ADMITTED || !(flags & LAYOUT_DAY) || plain_swap(&counters->day, day, day + n))
+		return outcome;
+	outcome = plain_give_back(&counters->tat, rate->next, rate->seen);
+	return hourly && !plain_window_give_back(&counters->hour, (uint32_t)(hour >> 32), n) ? PLAIN_FORFEITED : outcome;
 }
 
-static inline bool plain_windows_admit(const struct view *view, const struct tg_flow *flow, uint64_t flags,
+static inline enum plain_outcome plain_windows_admit(const struct view *view, const struct tg_flow *flow, uint64_t flags,
 				 enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
 	const struct layout_limits *limits = &view->limits[flow->slot];
@@ -178,38 +201,39 @@ static inline bool plain_windows_admit(const struct view *view, const struct tg_
 	if ((flags & LAYOUT_HOUR) &&
 	    !plain_window_room(hour, plain_same_hour(calendar, flags, hour, now_ns),
 			 atomic_load_explicit(&limits->hour_cap[traffic], memory_order_relaxed), n))
-		return false;
+		return PLAIN_LEFT;
 	if ((flags & LAYOUT_DAY) &&
 	    !plain_window_room(day, plain_same_day(calendar, flags, day, now_ns),
 			 atomic_load_explicit(&limits->day_cap[traffic], memory_order_relaxed), n))
-		return false;
-	return plain_rate_step(&rate, limits, counters, traffic, n, now_ns) &&
-	       plain_windows_take(counters, flags, n, &rate, hour, day);
+		return PLAIN_LEFT;
+	return plain_rate_step(&rate, limits, counters, traffic, n, now_ns) ?
+		       plain_windows_take(counters, flags, n, &rate, hour, day) :
+		       PLAIN_LEFT;
 }
 
 /* ---- rates of flow, source and destination ------------------------------------------------------- */
 
-static inline bool plain_levels_admit(const struct view *view, const struct tg_flow *flow, uint64_t flags,
+static inline enum plain_outcome plain_levels_admit(const struct view *view, const struct tg_flow *flow, uint64_t flags,
 				enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
 	struct plain_step own, source = {0}, destination = {0};
+	enum plain_outcome outcome = PLAIN_LEFT;
 
 	if (!plain_rate_step(&own, &view->limits[flow->slot], &view->counters[flow->slot], traffic, n, now_ns) ||
 	    ((flags & LAYOUT_SOURCE) && !plain_parent_step(&source, view, flow->source, traffic, n, now_ns)) ||
 	    ((flags & LAYOUT_DESTINATION) &&
 	     !plain_parent_step(&destination, view, flow->destination, traffic, n, now_ns)))
-		return false;
+		return PLAIN_LEFT;
 	if (!plain_swap(own.word, own.seen, own.next))
-		return false;
+		return PLAIN_LEFT;
 	if ((flags & LAYOUT_SOURCE) && !plain_swap(source.word, source.seen, source.next))
 		goto give_own;
 	if (!(flags & LAYOUT_DESTINATION) || plain_swap(destination.word, destination.seen, destination.next))
-		return true;
+		return PLAIN_ADMITTED;
 	if (flags & LAYOUT_SOURCE)
-		plain_swap(source.word, source.next, source.seen);
+		outcome = plain_give_back(source.word, source.next, source.seen);
 give_own:
-	plain_swap(own.word, own.next, own.seen);
-	return false;
+	return plain_give_back(own.word, own.next, own.seen) == PLAIN_FORFEITED ? PLAIN_FORFEITED : outcome;
 }
 
 #endif

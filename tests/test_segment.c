@@ -196,7 +196,7 @@ Test(segment, is_adopted_as_it_stands)
 	struct tg_lease lease;
 	struct tg_flow flow;
 	struct fixture f;
-	struct tg *tg;
+	struct tg *tg, *other;
 	char text[64];
 
 	fixture_open(&f);
@@ -207,7 +207,8 @@ Test(segment, is_adopted_as_it_stands)
 	cr_expect_eq(tg_connect(tg, &flow, TG_BULK, &lease).reason, TG_ADMITTED);
 	segment_close(f.segment, false);
 	cr_expect_eq(admitted(tg, &flow, 2), 2, "workers go on without a sidecar");
-	cr_expect_eq(fixture_try(&f, &(struct tg *){NULL}), 0, "and others attach");
+	cr_expect_eq(fixture_try(&f, &other), 0, "and others attach");
+	tg_detach(other);
 	fixture_reopen(&f);
 	cr_expect(f.segment->adopted && !f.segment->replaced);
 	cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW);
