@@ -139,6 +139,36 @@ static inline bool plain_same_day(const struct layout_calendar *calendar, uint64
 		(int64_t)time < window_day_start(calendar, (seen >> 32) + 1));
 }
 
+/* Where somebody was faster at a limit that is not the first, it is worked out again, so that what was taken
+ * of the first is given up only if the limit refuses. `word` is NULL then. */
+static __attribute__((noinline, cold, unused)) struct plain_step plain_parent_again(const struct view *view, uint32_t slot,
+										   enum tg_class traffic, uint32_t n,
+										   uint64_t now_ns)
+{
+	struct plain_step step;
+
+	while (plain_parent_step(&step, view, slot, traffic, n, now_ns)) {
+		if (plain_swap(step.word, step.seen, step.next))
+			return step;
+		pause_briefly();
+	}
+	return (struct plain_step){0};
+}
+
+static __attribute__((noinline, cold, unused)) bool plain_window_again(_Atomic uint64_t *word, uint32_t period, uint32_t cap,
+								      uint32_t n)
+{
+	uint64_t seen = plain_load(word);
+
+	while ((uint32_t)(seen >> 32) == period && (uint64_t)(uint32_t)seen + n <= cap) {
+		if (plain_swap(word, seen, seen + n))
+			return true;
+		pause_briefly();
+		seen = plain_load(word);
+	}
+	return false;
+}
+
 /* ---- rate, hour and day -------------------------------------------------------------------------- */
 
 /* The rate's state and the hour's count stand side by side: where the processor can swap both at once,
@@ -174,14 +204,15 @@ static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *co
 
 /* Takes the rate, and the windows that the flow has. */
 static inline enum plain_outcome plain_windows_take(struct layout_counters *counters, uint64_t flags, uint32_t n,
-				const struct plain_step *rate, uint64_t hour, uint64_t day)
+				const struct plain_step *rate, uint64_t hour, uint64_t day, uint32_t day_cap)
 {
 	/* A flow without an hour's cap has 0 there: the swap then leaves it as it is. */
 	uint32_t hourly = flags & LAYOUT_HOUR ? n : 0;
 
 	enum plain_outcome outcome = plain_swap_rate_hour(counters, rate, hour, hourly);
 
-	if (outcome != PLAIN_ADMITTED || !(flags & LAYOUT_DAY) || plain_swap(&counters->day, day, day + n))
+	if (outcome != PLAIN_ADMITTED || !(flags & LAYOUT_DAY) || plain_swap(&counters->day, day, day + n) ||
+	    plain_window_again(&counters->day, (uint32_t)(day >> 32), day_cap, n))
 		return outcome;
 	outcome = plain_give_back(&counters->tat, rate->next, rate->seen);
 	return hourly && !plain_window_give_back(&counters->hour, (uint32_t)(hour >> 32), n) ? PLAIN_FORFEITED : outcome;
@@ -196,18 +227,17 @@ static inline enum plain_outcome plain_windows_admit(const struct view *view, co
 		&view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	uint64_t hour = plain_load(&counters->hour);
 	uint64_t day = plain_load(&counters->day);
+	uint32_t day_cap = atomic_load_explicit(&limits->day_cap[traffic], memory_order_relaxed);
 	struct plain_step rate;
 
 	if ((flags & LAYOUT_HOUR) &&
 	    !plain_window_room(hour, plain_same_hour(calendar, flags, hour, now_ns),
 			 atomic_load_explicit(&limits->hour_cap[traffic], memory_order_relaxed), n))
 		return PLAIN_LEFT;
-	if ((flags & LAYOUT_DAY) &&
-	    !plain_window_room(day, plain_same_day(calendar, flags, day, now_ns),
-			 atomic_load_explicit(&limits->day_cap[traffic], memory_order_relaxed), n))
+	if ((flags & LAYOUT_DAY) && !plain_window_room(day, plain_same_day(calendar, flags, day, now_ns), day_cap, n))
 		return PLAIN_LEFT;
 	return plain_rate_step(&rate, limits, counters, traffic, n, now_ns) ?
-		       plain_windows_take(counters, flags, n, &rate, hour, day) :
+		       plain_windows_take(counters, flags, n, &rate, hour, day, day_cap) :
 		       PLAIN_LEFT;
 }
 
@@ -226,9 +256,13 @@ static inline enum plain_outcome plain_levels_admit(const struct view *view, con
 		return PLAIN_LEFT;
 	if (!plain_swap(own.word, own.seen, own.next))
 		return PLAIN_LEFT;
-	if ((flags & LAYOUT_SOURCE) && !plain_swap(source.word, source.seen, source.next))
-		goto give_own;
-	if (!(flags & LAYOUT_DESTINATION) || plain_swap(destination.word, destination.seen, destination.next))
+	if ((flags & LAYOUT_SOURCE) && !plain_swap(source.word, source.seen, source.next)) {
+		source = plain_parent_again(view, flow->source, traffic, n, now_ns);
+		if (source.word == NULL)
+			goto give_own;
+	}
+	if (!(flags & LAYOUT_DESTINATION) || plain_swap(destination.word, destination.seen, destination.next) ||
+	    plain_parent_again(view, flow->destination, traffic, n, now_ns).word)
 		return PLAIN_ADMITTED;
 	if (flags & LAYOUT_SOURCE)
 		outcome = plain_give_back(source.word, source.next, source.seen);
