@@ -132,6 +132,9 @@ static uint64_t express_seen(const struct question *q, const struct level *level
 
 	if (sound == seen || seen == LAYOUT_POISON)
 		return seen;
+	sound = express_sound(seen, view_fresh(q->view, q->now_ns));
+	if (sound == seen)
+		return seen;
 	atomic_compare_exchange_strong_explicit(&level->counters->express, &seen, sound, memory_order_relaxed,
 						memory_order_relaxed);
 	return sound;
@@ -186,20 +189,33 @@ static void charge_rate(struct question *q, const struct level *level, uint64_t 
 		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = under, .kind = CHARGE_RATE};
 }
 
-/* A TAT that lies further ahead than any charge can have brought it was written by a broken process: it
- * is brought back to a full bucket, here and now, by whoever meets it. */
-static uint64_t repaired_tat(const struct question *q, const struct level *level, uint64_t rate, uint64_t tat)
+/* A state that lies further ahead than any charge can have brought it was written by a broken process: it
+ * is brought back to a full bucket, here and now, by whoever meets it. `ahead_ns` is what honest writers
+ * may add to a full bucket. */
+static uint64_t state_repaired(const struct question *q, _Atomic uint64_t *word, uint64_t most, uint64_t ahead_ns)
 {
-	uint64_t most = gcra_burst(load(&level->limits->rate[TG_TRANSACTIONAL])) * gcra_interval(rate);
-	uint64_t bound = most + q->view->reserve_longest_ns + most / 8 + WINDOW_SECOND_NS;
-	uint64_t mended = gcra_clamp(tat, q->now_ns, bound);
+	uint64_t bound = most + most / 8 + ahead_ns + WINDOW_SECOND_NS;
+	uint64_t seen = load(word);
+	uint64_t now_ns, mended;
 
-	if (mended == tat || tat == LAYOUT_POISON)
-		return tat;
-	mended = q->now_ns + most;
-	atomic_compare_exchange_strong_explicit(&level->counters->tat, &tat, mended, memory_order_relaxed,
-						memory_order_relaxed);
-	return mended;
+	if (seen == LAYOUT_POISON || gcra_clamp(seen, q->now_ns, bound) == seen)
+		return seen;
+	/* The clock must not be read before the word is. */
+	atomic_thread_fence(memory_order_seq_cst);
+	now_ns = view_fresh(q->view, q->now_ns);
+	mended = now_ns + most;
+	if (gcra_clamp(seen, now_ns, bound) == seen)
+		return seen;
+	return atomic_compare_exchange_strong_explicit(word, &seen, mended, memory_order_relaxed, memory_order_relaxed) ?
+		       mended :
+		       seen;
+}
+
+static uint64_t repaired_tat(const struct question *q, const struct level *level, uint64_t rate)
+{
+	return state_repaired(q, &level->counters->tat,
+			      gcra_burst(load(&level->limits->rate[TG_TRANSACTIONAL])) * gcra_interval(rate),
+			      q->view->reserve_longest_ns);
 }
 
 static void check_rate(struct question *q, const struct level *level)
@@ -218,7 +234,7 @@ static void check_rate(struct question *q, const struct level *level)
 	tat = load(&level->counters->tat);
 	earliest = gcra_earliest(tat, interval, burst, q->n);
 	if (earliest > q->now_ns) {
-		tat = repaired_tat(q, level, rate, tat);
+		tat = repaired_tat(q, level, rate);
 		earliest = gcra_earliest(tat, interval, burst, q->n);
 		if (!check_express(q, level, rate, tat, &earliest))
 			question_refuse(q, level_reason(level, TG_REFUSED_RATE), earliest);
@@ -230,22 +246,34 @@ static void check_rate(struct question *q, const struct level *level)
 	charge_rate(q, level, rate, tat, q->now_ns);
 }
 
+static uint32_t period_at(const struct question *q, uint64_t flags, enum charge_kind kind, uint64_t now_ns)
+{
+	const struct layout_calendar *calendar =
+		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+
+	return kind == CHARGE_HOUR ? window_hour(calendar, flags, now_ns) : window_day(calendar, flags, now_ns);
+}
+
 /* The count of the period that word is in; a later period than ours stays (numbers never go back). False:
  * it names a period that cannot be, and was closed until the next one. */
-static bool window_seen(_Atomic uint64_t *word, uint32_t now_period, uint64_t *seen, uint32_t *period,
-			uint32_t *count)
+static bool window_seen(const struct question *q, _Atomic uint64_t *word, uint64_t flags, struct charge *ret)
 {
-	*seen = load(word);
-	*period = (uint32_t)(*seen >> 32);
-	*count = (uint32_t)*seen;
-	if (*period < now_period) {
-		*period = now_period;
-		*count = 0;
-	}
-	if (*period - now_period <= 1 || *seen == LAYOUT_POISON)
+	uint32_t now_period = ret->period;
+
+	ret->seen = load(word);
+	ret->period = (uint32_t)(ret->seen >> 32);
+	if (ret->period < now_period)
+		ret->period = now_period;
+	if (ret->period - now_period <= 1 || ret->seen == LAYOUT_POISON)
 		return true;
-	atomic_compare_exchange_strong_explicit(word, seen, (uint64_t)now_period << 32 | UINT32_MAX,
+	/* As in state_repaired. */
+	atomic_thread_fence(memory_order_seq_cst);
+	now_period = period_at(q, flags, ret->kind, view_fresh(q->view, q->now_ns));
+	if (ret->period <= now_period + 1)
+		return true;
+	atomic_compare_exchange_strong_explicit(word, &ret->seen, (uint64_t)now_period << 32 | UINT32_MAX,
 						memory_order_relaxed, memory_order_relaxed);
+	ret->period = now_period;
 	return false;
 }
 
@@ -254,29 +282,30 @@ static void check_window(struct question *q, const struct level *level, uint64_t
 	const struct layout_calendar *calendar =
 		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	bool hour = kind == CHARGE_HOUR;
-	_Atomic uint64_t *word = hour ? &level->counters->hour : &level->counters->day;
-	uint32_t cap = atomic_load_explicit(hour ? &level->limits->hour_cap[q->traffic] :
+	struct charge charge = {
+		.word = hour ? &level->counters->hour : &level->counters->day,
+		.cap = atomic_load_explicit(hour ? &level->limits->hour_cap[q->traffic] :
 						   &level->limits->day_cap[q->traffic],
-					    memory_order_relaxed);
-	uint32_t now_period = hour ? window_hour(calendar, flags, q->now_ns) : window_day(calendar, flags, q->now_ns);
-	uint32_t period, count;
-	uint64_t seen;
-	bool sound = window_seen(word, now_period, &seen, &period, &count);
+					    memory_order_relaxed),
+		.period = period_at(q, flags, kind, q->now_ns),
+		.kind = kind,
+	};
+	bool sound = window_seen(q, charge.word, flags, &charge);
+	uint32_t count = (uint32_t)(charge.seen >> 32) < charge.period ? 0 : (uint32_t)charge.seen;
 
-	if (!sound || (uint64_t)count + q->n > cap) {
-		enum tg_reason reason = level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY);
-		uint64_t end = hour ? window_hour_end(calendar, flags, sound ? period : now_period) :
-				      window_day_end(calendar, flags, sound ? period : now_period);
+	if (!sound || (uint64_t)count + q->n > charge.cap) {
+		uint64_t end = hour ? window_hour_end(calendar, flags, charge.period) :
+				      window_day_end(calendar, flags, charge.period);
 
-		if (q->n > cap && cap > 0)
+		if (q->n > charge.cap && charge.cap > 0)
 			question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		else
-			question_refuse(q, reason, end);
+			question_refuse(q, level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY), end);
 		return;
 	}
-	q->room = cap - count < q->room ? cap - count : q->room;
-	q->charge[q->charges++] = (struct charge){.word = word, .seen = seen,
-		.next = (uint64_t)period << 32 | (count + q->n), .cap = cap, .period = period, .kind = kind};
+	q->room = charge.cap - count < q->room ? charge.cap - count : q->room;
+	charge.next = (uint64_t)charge.period << 32 | (count + q->n);
+	q->charge[q->charges++] = charge;
 }
 
 static void check_level(struct question *q, const struct level *level)
@@ -513,7 +542,7 @@ static uint64_t next_slot(struct question *q, const struct level *level, uint64_
 		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		return q->now_ns;
 	}
-	tat = repaired_tat(q, level, rate, load(&level->counters->tat));
+	tat = repaired_tat(q, level, rate);
 	slot = gcra_earliest(tat, interval, gcra_burst(rate), q->n);
 	if (slot > q->now_ns && check_express(q, level, rate, tat, &slot))
 		return q->now_ns;
@@ -654,7 +683,7 @@ static void check_connection_rate(struct question *q, const struct level *level)
 {
 	uint64_t rate = load(&level->more->connection_rate);
 	uint64_t interval = gcra_interval(rate), most = gcra_burst(rate) * interval;
-	uint64_t tat = load(&level->counters->connection_tat), earliest;
+	uint64_t tat, earliest;
 
 	if (interval == 0)
 		return;
@@ -662,12 +691,7 @@ static void check_connection_rate(struct question *q, const struct level *level)
 		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		return;
 	}
-	if (tat != LAYOUT_POISON && gcra_clamp(tat, q->now_ns, most + most / 8 + WINDOW_SECOND_NS) != tat) {
-		/* As repaired_tat. */
-		atomic_compare_exchange_strong_explicit(&level->counters->connection_tat, &tat, q->now_ns + most,
-							memory_order_relaxed, memory_order_relaxed);
-		tat = q->now_ns + most;
-	}
+	tat = state_repaired(q, &level->counters->connection_tat, most, 0);
 	earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
 	if (earliest > q->now_ns)
 		question_refuse(q, TG_REFUSED_CONNECTIONS, earliest);

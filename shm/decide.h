@@ -46,7 +46,16 @@ struct view {
 	uint32_t slots;
 	uint32_t minute_slots;
 	uint64_t reserve_longest_ns;
+	/* The clock. A word that seems to lie too far ahead is judged by a time read after the word: the time
+	 * of the decision may be old, if its process was stopped since, and the word what others have honestly
+	 * left meanwhile. NULL: the time given stands still (tests, the simulator). */
+	uint64_t (*fresh_ns)(void);
 };
+
+static inline uint64_t view_fresh(const struct view *view, uint64_t now_ns)
+{
+	return view->fresh_ns ? view->fresh_ns() : now_ns;
+}
 
 /* Where several limits count: tries the plain cases at once, leaves the others to decide_all. */
 struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,

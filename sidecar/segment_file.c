@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/tg.h"
+
 const char *const segment_file_names[LAYOUT_FILES] = {
 	[LAYOUT_LIMITS] = "limits",
 	[LAYOUT_COUNTERS] = "counters",
@@ -110,6 +112,7 @@ static void pointers_set(struct segment *s)
 		.slots = s->header.sizes.slots,
 		.minute_slots = s->header.sizes.minutes,
 		.reserve_longest_ns = s->header.reserve_longest_ns,
+		.fresh_ns = clock_fresh,
 	};
 }
 

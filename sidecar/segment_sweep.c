@@ -27,27 +27,45 @@ static uint32_t key_mend(struct segment *s, uint32_t slot)
 	return mended;
 }
 
+/* A time read after the words that are to be judged by it: see struct view. */
+static uint64_t judge_ns(const struct segment *s, uint64_t now_ns)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return view_fresh(&s->view, now_ns);
+}
+
 /* A state beyond any bound becomes a full bucket. */
-static uint32_t tat_mend(_Atomic uint64_t *tat, uint64_t rate, uint64_t longest_ns, uint64_t now_ns)
+static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate, uint64_t longest_ns, uint64_t now_ns)
 {
 	uint64_t most = gcra_burst(rate) * gcra_interval(rate);
+	uint64_t bound = most + most / 8 + longest_ns + WINDOW_SECOND_NS;
 	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
 
 	/* Without an interval nobody reads it, and what was used before the limit went must not be forgotten. */
-	if (gcra_interval(rate) == 0)
+	if (gcra_interval(rate) == 0 || gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
-	if (gcra_clamp(seen, now_ns, most + most / 8 + longest_ns + WINDOW_SECOND_NS) == seen)
+	now_ns = judge_ns(s, now_ns);
+	if (gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
 	return atomic_compare_exchange_strong_explicit(tat, &seen, now_ns + most, memory_order_relaxed,
 						       memory_order_relaxed);
 }
 
-/* A period that cannot be is set back to what was last seen there; sound ones are remembered. */
-static uint32_t window_mend(_Atomic uint64_t *word, uint32_t period, uint64_t *remembered)
+static bool window_sound(uint64_t word, uint32_t period)
 {
+	return (uint32_t)(word >> 32) <= period + 1 && (uint32_t)word != UINT32_MAX;
+}
+
+/* A period that cannot be is set back to what was last seen there; sound ones are remembered. */
+static uint32_t window_mend(const struct segment *s, struct layout_counters *counters, bool hour, uint64_t flags,
+			    uint64_t *remembered, uint64_t now_ns)
+{
+	const struct layout_calendar *calendar = &s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	_Atomic uint64_t *word = hour ? &counters->hour : &counters->day;
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
 
-	if ((uint32_t)(seen >> 32) <= period + 1 && (uint32_t)seen != UINT32_MAX) {
+	now_ns = judge_ns(s, now_ns);
+	if (window_sound(seen, hour ? window_hour(calendar, flags, now_ns) : window_day(calendar, flags, now_ns))) {
 		*remembered = seen;
 		return 0;
 	}
@@ -55,10 +73,10 @@ static uint32_t window_mend(_Atomic uint64_t *word, uint32_t period, uint64_t *r
 						       memory_order_relaxed);
 }
 
-static uint32_t express_mend(_Atomic uint64_t *word, uint64_t now_ns)
+static uint32_t express_mend(const struct segment *s, _Atomic uint64_t *word, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
-	uint64_t sound = express_sound(seen, now_ns);
+	uint64_t sound = express_sound(seen, judge_ns(s, now_ns));
 
 	return sound != seen && atomic_compare_exchange_strong_explicit(word, &seen, sound, memory_order_relaxed,
 									memory_order_relaxed);
@@ -71,21 +89,19 @@ static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 	struct publish_in_force in_force = publish_in_force(s, slot);
 	uint64_t flags = atomic_load_explicit(&in_force.limits->flags, memory_order_relaxed);
 	uint64_t rate = atomic_load_explicit(&in_force.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed);
-	const struct layout_calendar *calendar = &s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	uint64_t longest = s->header.reserve_longest_ns;
 	uint64_t reserved = atomic_load_explicit(&counters->reserved_until, memory_order_relaxed);
 	uint32_t mended = key_mend(s, slot);
 
-	mended += tat_mend(&counters->tat, rate, longest, now_ns);
-	mended += tat_mend(&counters->connection_tat,
+	mended += tat_mend(s, &counters->tat, rate, longest, now_ns);
+	mended += tat_mend(s, &counters->connection_tat,
 			   atomic_load_explicit(&in_force.more->connection_rate, memory_order_relaxed), 0, now_ns);
-	if (reserved > now_ns + longest + WINDOW_SECOND_NS) {
-		atomic_store_explicit(&counters->reserved_until, 0, memory_order_relaxed);
-		mended++;
-	}
-	mended += express_mend(&counters->express, now_ns);
-	mended += window_mend(&counters->hour, window_hour(calendar, flags, now_ns), &known->hour);
-	mended += window_mend(&counters->day, window_day(calendar, flags, now_ns), &known->day);
+	if (reserved > judge_ns(s, now_ns) + longest + WINDOW_SECOND_NS)
+		mended += atomic_compare_exchange_strong_explicit(&counters->reserved_until, &reserved, 0, memory_order_relaxed,
+								  memory_order_relaxed);
+	mended += express_mend(s, &counters->express, now_ns);
+	mended += window_mend(s, counters, true, flags, &known->hour, now_ns);
+	mended += window_mend(s, counters, false, flags, &known->day, now_ns);
 	return mended;
 }
 
