@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Waiters leave one by one: racing reservations have slots of their own, evenly apart; and with all classes
+ * reserving, asking and cancelling while time goes on, no window ever holds more than the rate allows.
+ */
+#include "tests/stress_crew.h"
+
+#define WORKERS 8
+#define NOW	FIXTURE_NOW
+#define T	(UINT64_C(1) << 28) /* about 0.27 s */
+#define BURST	5
+#define MOST	400000
+
+struct departure {
+	_Atomic uint64_t at;
+	_Atomic uint32_t cancelled;
+};
+
+struct run {
+	struct segment *segment;
+	_Atomic uint64_t clock;
+	_Atomic uint32_t count;
+	_Atomic uint32_t refused;
+	struct departure list[MOST];
+};
+
+static _Atomic uint64_t *clock_of_run;
+
+static uint64_t fresh(void)
+{
+	return atomic_load(clock_of_run);
+}
+
+static const struct tg_flow flow = {0, 1, 2, LAYOUT_NONE};
+
+static uint32_t note(struct run *run, uint64_t at)
+{
+	uint32_t index = atomic_fetch_add(&run->count, 1);
+
+	fixture_need(index < MOST);
+	atomic_store(&run->list[index].at, at);
+	return index;
+}
+
+static void reserve_all(uint32_t index, void *arg)
+{
+	struct run *run = arg;
+	uint64_t left;
+
+	for (;;) {
+		struct tg_verdict verdict = decide_reserve(&run->segment->view, &flow, TG_BULK, 1, NOW, NOW + MINUTE, &left);
+
+		if (verdict.reason == TG_ADMITTED)
+			note(run, verdict.at_ns);
+		else if (!(verdict.flags & TG_ESTIMATE))
+			return;
+	}
+}
+
+static int by_time(const void *a, const void *b)
+{
+	uint64_t x = ((const struct departure *)a)->at, y = ((const struct departure *)b)->at;
+
+	return (x > y) - (x < y);
+}
+
+static struct run *run_new(uint32_t transactional, uint32_t engaged, uint32_t bulk)
+{
+	struct run *run = fixture_shared(sizeof(*run));
+	struct publish_limits limits = fixture_rate(T, transactional, engaged, bulk);
+
+	run->segment = fixture_memory(4);
+	clock_of_run = &run->clock;
+	run->segment->view.fresh_ns = fresh;
+	atomic_store(&run->clock, NOW);
+	publish_slot(run->segment, 0, &limits, NOW);
+	return run;
+}
+
+static void one_by_one(bool processes)
+{
+	struct run *run = run_new(BURST, BURST, BURST);
+	uint32_t expected = BURST + (uint32_t)(MINUTE / T);
+
+	crew_run(processes, WORKERS, reserve_all, run);
+	crew_expect(atomic_load(&run->count) == expected, "%u slots, not %u", run->count, expected);
+	qsort(run->list, expected, sizeof(run->list[0]), by_time);
+	for (uint32_t i = 0; i < expected; i++)
+		crew_expect(run->list[i].at == (i < BURST ? NOW : NOW + (i - BURST + 1) * T), "slot %u at %lu", i, run->list[i].at - NOW);
+}
+
+static void mix(uint32_t index, void *arg)
+{
+	struct run *run = arg;
+	uint64_t seed = index * 77 + 1;
+
+	for (uint32_t i = 0; i < 12000; i++) {
+		uint64_t now = atomic_load(&run->clock), left = 0;
+		enum tg_class traffic = (enum tg_class)(fixture_draw(&seed) % TG_CLASSES);
+		bool ask = fixture_draw(&seed) % 2;
+		struct tg_verdict verdict =
+			ask ? decide_admit(&run->segment->view, &flow, traffic, 1, now) :
+			      decide_reserve(&run->segment->view, &flow, traffic, 1, now, now + fixture_draw(&seed) % MINUTE, &left);
+
+		if (verdict.reason == TG_ADMITTED) {
+			uint32_t noted = note(run, verdict.at_ns);
+
+			if (!ask && verdict.at_ns > now && fixture_draw(&seed) % 8 == 0) {
+				atomic_store(&run->list[noted].cancelled, 1);
+				decide_cancel(&run->segment->view, &flow, traffic, 1, verdict.at_ns, now, left);
+			}
+		} else
+			atomic_fetch_add(&run->refused, 1);
+		if (fixture_draw(&seed) % 4 == 0)
+			atomic_fetch_add(&run->clock, fixture_draw(&seed) % T);
+		if (fixture_draw(&seed) % 4000 == 0)
+			atomic_fetch_add(&run->clock, 2 * MINUTE);
+	}
+}
+
+static void windows_check(struct run *run, uint32_t burst)
+{
+	uint32_t count = atomic_load(&run->count), kept = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (!run->list[i].cancelled)
+			atomic_store(&run->list[kept++].at, run->list[i].at);
+	qsort(run->list, kept, sizeof(run->list[0]), by_time);
+	for (uint32_t from = 0; from < kept; from++)
+		for (uint32_t to = from + burst; to < kept && to < from + 600; to++) {
+			uint64_t window = run->list[to].at - run->list[from].at + 1;
+
+			crew_expect(to - from + 1 <= burst + (window + T - 1) / T - 1, "%u in %.1f intervals, burst %u", to - from + 1,
+				    (double)window / (double)T, burst);
+		}
+	printf("  %u left, %u refused\n", kept, run->refused);
+}
+
+static void mixed(bool processes)
+{
+	static const uint32_t bursts[][3] = {{12, 7, 3}, {5, 5, 5}, {20, 2, 1}};
+
+	for (int i = 0; i < 3; i++) {
+		struct run *run = run_new(bursts[i][0], bursts[i][1], bursts[i][2]);
+
+		crew_run(processes, WORKERS, mix, run);
+		windows_check(run, bursts[i][0]);
+		munmap(run, sizeof(*run));
+	}
+}
+
+int main(void)
+{
+	for (uint32_t i = 0; i < crew_times(6, 200); i++)
+		for (int mode = 0; mode < crew_modes(); mode++) {
+			one_by_one(mode);
+			mixed(mode);
+		}
+	return 0;
+}
