@@ -52,11 +52,6 @@ static void count_refusal(struct layout_worker *worker, enum tg_reason reason)
 	count_one(worker, fields[reason]);
 }
 
-uint64_t clock_fresh(void)
-{
-	return clock_vdso();
-}
-
 uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special)
 {
 	const struct layout_live *live = tg->live;

@@ -128,7 +128,6 @@ static void views_set(struct tg *tg)
 		.slots = tg->header.sizes.slots,
 		.minute_slots = tg->header.sizes.minutes,
 		.reserve_longest_ns = tg->header.reserve_longest_ns,
-		.fresh_ns = clock_fresh,
 	};
 	tg->live = (void *)(limits + o->live);
 	tg->names[0] = limits + o->names[0];

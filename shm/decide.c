@@ -34,6 +34,8 @@ struct charge {
 	uint64_t seen;
 	uint64_t next;
 	uint64_t rate;	    /* of a rate; 0: an overtaker, which has been counted before */
+	const _Atomic uint64_t *rate_word; /* where that came from, and as it was, for decide_recharge */
+	uint64_t rate_seen;
 	uint64_t period_ns; /* of a reserve; of an overtaker what it adds */
 	uint32_t cap;	    /* of a window or reserve */
 	uint32_t period;
@@ -124,20 +126,12 @@ static uint32_t reserve_of(const struct question *q, const struct level *level, 
 	return reserve;
 }
 
-/* The word of the reserve, mended if it is damaged. */
+/* The word of the reserve; a damaged one reads as used up, until the sidecar has mended it. */
 static uint64_t express_seen(const struct question *q, const struct level *level)
 {
 	uint64_t seen = load(&level->counters->express);
-	uint64_t sound = express_sound(seen, q->now_ns);
 
-	if (sound == seen || seen == LAYOUT_POISON)
-		return seen;
-	sound = express_sound(seen, view_fresh(q->view, q->now_ns));
-	if (sound == seen)
-		return seen;
-	atomic_compare_exchange_strong_explicit(&level->counters->express, &seen, sound, memory_order_relaxed,
-						memory_order_relaxed);
-	return sound;
+	return express_sound(seen, q->now_ns) == seen ? seen : LAYOUT_POISON;
 }
 
 /* May it overtake what was reserved ahead of now? Adds both charges, or says when. */
@@ -162,7 +156,8 @@ static bool check_express(struct question *q, const struct level *level, uint64_
 	q->charge[q->charges++] = (struct charge){.word = &level->counters->express, .seen = express, .next = next,
 		.period_ns = period, .cap = reserve, .kind = CHARGE_EXPRESS};
 	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
-		.next = tat + q->n * interval, .period_ns = q->n * interval, .kind = CHARGE_RATE};
+		.next = tat + q->n * interval, .period_ns = q->n * interval,
+		.rate_word = &level->limits->rate[q->traffic], .rate_seen = rate, .kind = CHARGE_RATE};
 	return true;
 }
 
@@ -186,36 +181,25 @@ static void charge_rate(struct question *q, const struct level *level, uint64_t 
 			.next = next, .period_ns = period, .cap = EXPRESS_ANY, .kind = CHARGE_EXPRESS};
 	}
 	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
-		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = under, .kind = CHARGE_RATE};
+		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = under,
+		.rate_word = &level->limits->rate[q->traffic], .rate_seen = rate, .kind = CHARGE_RATE};
 }
 
-/* A state that lies further ahead than any charge can have brought it was written by a broken process: it
- * is brought back to a full bucket, here and now, by whoever meets it. `ahead_ns` is what honest writers
- * may add to a full bucket. */
-static uint64_t state_repaired(const struct question *q, _Atomic uint64_t *word, uint64_t most, uint64_t ahead_ns)
+/* Does a state lie further ahead than any charge can have brought it? `ahead_ns` is what honest writers may
+ * add to a full bucket. Then it refuses, until the sidecar has looked at it. */
+static bool state_damaged(struct question *q, uint64_t state, uint64_t most, uint64_t ahead_ns, enum tg_reason reason)
 {
-	uint64_t bound = most + most / 8 + ahead_ns + WINDOW_SECOND_NS;
-	uint64_t seen = load(word);
-	uint64_t now_ns, mended;
-
-	if (seen == LAYOUT_POISON || gcra_clamp(seen, q->now_ns, bound) == seen)
-		return seen;
-	/* The clock must not be read before the word is. */
-	atomic_thread_fence(memory_order_seq_cst);
-	now_ns = view_fresh(q->view, q->now_ns);
-	mended = now_ns + most;
-	if (gcra_clamp(seen, now_ns, bound) == seen)
-		return seen;
-	return atomic_compare_exchange_strong_explicit(word, &seen, mended, memory_order_relaxed, memory_order_relaxed) ?
-		       mended :
-		       seen;
+	if (state == LAYOUT_POISON || gcra_clamp(state, q->now_ns, most + most / 8 + ahead_ns + WINDOW_SECOND_NS) == state)
+		return false;
+	question_refuse(q, reason, q->now_ns + WINDOW_SECOND_NS);
+	q->flags |= TG_ESTIMATE;
+	return true;
 }
 
-static uint64_t repaired_tat(const struct question *q, const struct level *level, uint64_t rate)
+static bool tat_damaged(struct question *q, const struct level *level, uint64_t rate, uint64_t tat)
 {
-	return state_repaired(q, &level->counters->tat,
-			      gcra_burst(load(&level->limits->rate[TG_TRANSACTIONAL])) * gcra_interval(rate),
-			      q->view->reserve_longest_ns);
+	return state_damaged(q, tat, gcra_burst(load(&level->limits->rate[TG_TRANSACTIONAL])) * gcra_interval(rate),
+			     q->view->reserve_longest_ns, level_reason(level, TG_REFUSED_RATE));
 }
 
 static void check_rate(struct question *q, const struct level *level)
@@ -234,8 +218,8 @@ static void check_rate(struct question *q, const struct level *level)
 	tat = load(&level->counters->tat);
 	earliest = gcra_earliest(tat, interval, burst, q->n);
 	if (earliest > q->now_ns) {
-		tat = repaired_tat(q, level, rate);
-		earliest = gcra_earliest(tat, interval, burst, q->n);
+		if (tat_damaged(q, level, rate, tat))
+			return;
 		if (!check_express(q, level, rate, tat, &earliest))
 			question_refuse(q, level_reason(level, TG_REFUSED_RATE), earliest);
 		return;
@@ -254,29 +238,6 @@ static uint32_t period_at(const struct question *q, uint64_t flags, enum charge_
 	return kind == CHARGE_HOUR ? window_hour(calendar, flags, now_ns) : window_day(calendar, flags, now_ns);
 }
 
-/* The count of the period that word is in; a later period than ours stays (numbers never go back). False:
- * it names a period that cannot be, and was closed until the next one. */
-static bool window_seen(const struct question *q, _Atomic uint64_t *word, uint64_t flags, struct charge *ret)
-{
-	uint32_t now_period = ret->period;
-
-	ret->seen = load(word);
-	ret->period = (uint32_t)(ret->seen >> 32);
-	if (ret->period < now_period)
-		ret->period = now_period;
-	if (ret->period - now_period <= 1 || ret->seen == LAYOUT_POISON)
-		return true;
-	/* As in state_repaired. */
-	atomic_thread_fence(memory_order_seq_cst);
-	now_period = period_at(q, flags, ret->kind, view_fresh(q->view, q->now_ns));
-	if (ret->period <= now_period + 1)
-		return true;
-	atomic_compare_exchange_strong_explicit(word, &ret->seen, (uint64_t)now_period << 32 | UINT32_MAX,
-						memory_order_relaxed, memory_order_relaxed);
-	ret->period = now_period;
-	return false;
-}
-
 static void check_window(struct question *q, const struct level *level, uint64_t flags, enum charge_kind kind)
 {
 	const struct layout_calendar *calendar =
@@ -290,10 +251,19 @@ static void check_window(struct question *q, const struct level *level, uint64_t
 		.period = period_at(q, flags, kind, q->now_ns),
 		.kind = kind,
 	};
-	bool sound = window_seen(q, charge.word, flags, &charge);
-	uint32_t count = (uint32_t)(charge.seen >> 32) < charge.period ? 0 : (uint32_t)charge.seen;
+	uint32_t now_period = charge.period, count;
 
-	if (!sound || (uint64_t)count + q->n > charge.cap) {
+	/* A later period than ours stays: numbers never go back. */
+	charge.seen = load(charge.word);
+	if ((uint32_t)(charge.seen >> 32) >= now_period)
+		charge.period = (uint32_t)(charge.seen >> 32);
+	if (charge.period - now_period > 1 && charge.seen != LAYOUT_POISON) {
+		question_refuse(q, level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY), q->now_ns + WINDOW_SECOND_NS);
+		q->flags |= TG_ESTIMATE;
+		return;
+	}
+	count = (uint32_t)(charge.seen >> 32) < charge.period ? 0 : (uint32_t)charge.seen;
+	if ((uint64_t)count + q->n > charge.cap) {
 		uint64_t end = hour ? window_hour_end(calendar, flags, charge.period) :
 				      window_day_end(calendar, flags, charge.period);
 
@@ -376,6 +346,15 @@ static void question_give_back(struct question *q, uint32_t taken)
 		q->forfeited |= !charge_give_back(&q->charge[taken], q->n);
 }
 
+/* All is taken: see decide_recharge. */
+static void question_recharge(const struct question *q)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	for (uint32_t i = 0; i < q->charges; i++)
+		if (q->charge[i].kind == CHARGE_RATE)
+			decide_recharge(q->charge[i].rate_word, q->charge[i].rate_seen, q->charge[i].word, q->n);
+}
+
 static bool question_take(struct question *q)
 {
 	for (uint32_t i = 0; i < q->charges; i++) {
@@ -384,6 +363,7 @@ static bool question_take(struct question *q)
 		question_give_back(q, i);
 		return false;
 	}
+	question_recharge(q);
 	return true;
 }
 
@@ -412,6 +392,15 @@ static struct tg_verdict verdict_no_slot(uint64_t now_ns)
 {
 	return (struct tg_verdict){.at_ns = now_ns + WINDOW_SECOND_NS, .reason = TG_REFUSED_DIRECTORY,
 				   .flags = TG_ESTIMATE};
+}
+
+void decide_recharge_slow(_Atomic uint64_t *tat, uint64_t lacking_ns)
+{
+	uint64_t seen = load(tat);
+
+	while (seen != LAYOUT_POISON && !atomic_compare_exchange_weak_explicit(tat, &seen, seen + lacking_ns, memory_order_relaxed,
+									      memory_order_relaxed))
+		pause_briefly();
 }
 
 /* The parents that a flow has limits at; `flags` are the flow's. */
@@ -542,7 +531,9 @@ static uint64_t next_slot(struct question *q, const struct level *level, uint64_
 		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		return q->now_ns;
 	}
-	tat = repaired_tat(q, level, rate);
+	tat = load(&level->counters->tat);
+	if (tat_damaged(q, level, rate, tat))
+		return q->now_ns;
 	slot = gcra_earliest(tat, interval, gcra_burst(rate), q->n);
 	if (slot > q->now_ns && check_express(q, level, rate, tat, &slot))
 		return q->now_ns;
@@ -567,6 +558,7 @@ static bool question_take_as_seen(struct question *q)
 		question_give_back(q, i);
 		return false;
 	}
+	question_recharge(q);
 	return true;
 }
 
@@ -691,12 +683,15 @@ static void check_connection_rate(struct question *q, const struct level *level)
 		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		return;
 	}
-	tat = state_repaired(q, &level->counters->connection_tat, most, 0);
+	tat = load(&level->counters->connection_tat);
+	if (state_damaged(q, tat, most, 0, TG_REFUSED_CONNECTIONS))
+		return;
 	earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
 	if (earliest > q->now_ns)
 		question_refuse(q, TG_REFUSED_CONNECTIONS, earliest);
 	q->charge[q->charges++] = (struct charge){.word = &level->counters->connection_tat, .seen = tat,
-		.next = gcra_charge(tat, q->now_ns, interval, 1), .rate = rate, .kind = CHARGE_RATE};
+		.next = gcra_charge(tat, q->now_ns, interval, 1), .rate = rate,
+		.rate_word = &level->more->connection_rate, .rate_seen = rate, .kind = CHARGE_RATE};
 }
 
 struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,

@@ -24,6 +24,11 @@
  * j used the reserve, and leave within L of j's charge and the rest of the window: R + (a + w - d) / T
  * at most. What used the reserve by TAT alone is bounded by TAT, and counted, so that the next to
  * overtake finds it used.
+ *
+ * Damage. A word that no honest writer can have left (a state beyond a full bucket and the longest
+ * reservation, a period to come) refuses, as an estimate, and is left alone: it is the sidecar's to mend
+ * (sidecar/segment_sweep.c), within a second. A worker cannot tell damage from a state that is being
+ * rescaled to a new limit, or from what others left while it was stopped itself.
  */
 #ifndef TG_DECIDE_H
 #define TG_DECIDE_H
@@ -46,16 +51,7 @@ struct view {
 	uint32_t slots;
 	uint32_t minute_slots;
 	uint64_t reserve_longest_ns;
-	/* The clock. A word that seems to lie too far ahead is judged by a time read after the word: the time
-	 * of the decision may be old, if its process was stopped since, and the word what others have honestly
-	 * left meanwhile. NULL: the time given stands still (tests, the simulator). */
-	uint64_t (*fresh_ns)(void);
 };
-
-static inline uint64_t view_fresh(const struct view *view, uint64_t now_ns)
-{
-	return view->fresh_ns ? view->fresh_ns() : now_ns;
-}
 
 /* Where several limits count: tries the plain cases at once, leaves the others to decide_all. */
 struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
@@ -109,6 +105,21 @@ static inline struct tg_verdict decide_forfeited(uint64_t now_ns)
 	return (struct tg_verdict){.at_ns = now_ns + DECIDE_ESTIMATE_NS, .reason = TG_REFUSED_RATE, .flags = TG_ESTIMATE};
 }
 
+/* Adds what a charge lacks whose interval was lengthened while it was made. */
+void decide_recharge_slow(_Atomic uint64_t *tat, uint64_t lacking_ns);
+
+/* R2 pairs with R3 in sidecar/publish.c, which stores a longer interval and then looks for what was charged
+ * under the old one: here the charge comes first (sequentially consistent), and then the look at the
+ * interval. So one of the two sees the other, and a cut lets nothing pass at the old price; where both do
+ * it is charged twice, in doubt towards less. */
+static inline void decide_recharge(const _Atomic uint64_t *rate, uint64_t charged, _Atomic uint64_t *tat, uint32_t n)
+{
+	uint64_t now = atomic_load_explicit(rate, memory_order_seq_cst);
+
+	if (__builtin_expect(now != charged, 0) && gcra_interval(now) > gcra_interval(charged))
+		decide_recharge_slow(tat, (gcra_interval(now) - gcra_interval(charged)) * n);
+}
+
 /* How much of a burst a class may use without touching the flow's reserve, whose use is counted. */
 static inline uint32_t decide_burst_outside(const struct layout_limits *limits, enum tg_class traffic, uint64_t rate)
 {
@@ -147,8 +158,9 @@ static inline __attribute__((always_inline)) bool decide_single(const struct vie
 	while ((earliest = gcra_earliest(seen, interval, burst, n)) <= now_ns) {
 		if (__builtin_expect(atomic_compare_exchange_strong_explicit(
 					     tat, &seen, gcra_charge(seen, now_ns, interval, n),
-					     memory_order_relaxed, memory_order_relaxed),
+					     memory_order_seq_cst, memory_order_relaxed),
 				     1)) {
+			decide_recharge(&limits->rate[traffic], rate, tat, n);
 			*ret = decide_admitted(now_ns);
 			return true;
 		}

@@ -108,8 +108,6 @@ uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special);
 
 /* The verdict that is given instead of a decision. */
 struct tg_verdict tg_special(enum tg_reason special, uint64_t now_ns);
-/* For struct view. */
-uint64_t clock_fresh(void);
 
 static inline uint64_t clock_now(const struct tg *tg, enum tg_reason *ret_special)
 {

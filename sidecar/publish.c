@@ -55,7 +55,7 @@ static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
  * ends, its probe, and no more: `until_ns` is what its state may then be at most (0: no hold). What
  * was charged since the state was `before` is at the new interval already (UINT64_MAX: nothing is).
  * Returns the state as it was left. */
-static uint64_t state_rescale(const struct view *view, _Atomic uint64_t *tat, uint64_t before, uint64_t old_ns,
+static uint64_t state_rescale(const struct segment *s, _Atomic uint64_t *tat, uint64_t before, uint64_t old_ns,
 			      uint64_t new_ns, uint64_t bound_ns, uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
@@ -67,8 +67,7 @@ static uint64_t state_rescale(const struct view *view, _Atomic uint64_t *tat, ui
 		if (seen == LAYOUT_POISON)
 			return seen;
 		/* A debt is measured from a time that is no older than it. */
-		atomic_thread_fence(memory_order_seq_cst);
-		now_ns = view_fresh(view, now_ns);
+		now_ns = segment_judge_ns(s, now_ns);
 		next = gcra_rescale(old_debt, now_ns, old_ns, new_ns) + (seen - old_debt);
 		next = gcra_clamp(next, now_ns, bound_ns);
 		if (until_ns != 0 && next > until_ns)
@@ -109,7 +108,7 @@ static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int coun
 }
 
 /* Puts rates in force over the one state that they share. */
-static bool rates_publish(const struct view *view, _Atomic uint64_t *words, const uint64_t *rates, int count, uint64_t old_rate,
+static bool rates_publish(const struct segment *s, _Atomic uint64_t *words, const uint64_t *rates, int count, uint64_t old_rate,
 			  _Atomic uint64_t *tat, uint64_t reserve_ns, uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t old_ns = gcra_interval(old_rate), new_ns = gcra_interval(rates[0]);
@@ -118,15 +117,17 @@ static bool rates_publish(const struct view *view, _Atomic uint64_t *words, cons
 	bool changed;
 
 	if (new_ns > old_ns) {
-		uint64_t left = state_rescale(view, tat, UINT64_MAX, old_ns, new_ns, bound, until_ns, now_ns);
+		uint64_t left = state_rescale(s, tat, UINT64_MAX, old_ns, new_ns, bound, until_ns, now_ns);
 
 		changed = rates_store(words, rates, count);
+		/* R3 pairs with R2 in shm/decide.h. */
+		atomic_thread_fence(memory_order_seq_cst);
 		state_catch_up(tat, left > now_ns ? left : now_ns, old_ns, new_ns);
 		return changed;
 	}
 	changed = rates_store(words, rates, count);
 	if (new_ns < old_ns || until_ns != 0 || gcra_burst(rates[0]) < gcra_burst(old_rate))
-		state_rescale(view, tat, before, old_ns, new_ns, bound, until_ns, now_ns);
+		state_rescale(s, tat, before, old_ns, new_ns, bound, until_ns, now_ns);
 	return changed;
 }
 
@@ -250,10 +251,10 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= caps_store(limits->hour_cap, l->hour_cap);
 	changed |= caps_store(limits->day_cap, l->day_cap);
 	changed |= store64(&limits->flags, flags);
-	changed |= rates_publish(&s->view, limits->rate, rates, TG_CLASSES, old_rate, &counters->tat,
+	changed |= rates_publish(s, limits->rate, rates, TG_CLASSES, old_rate, &counters->tat,
 				 s->header.reserve_longest_ns, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
-	changed |= rates_publish(&s->view, &more->connection_rate, &connection_rate, 1, old_connections, &counters->connection_tat, 0, 0, now_ns);
+	changed |= rates_publish(s, &more->connection_rate, &connection_rate, 1, old_connections, &counters->connection_tat, 0, 0, now_ns);
 	changed |= store32(&more->generation, 1);
 	return changed;
 }

@@ -52,6 +52,9 @@ struct segment_heap {
 
 struct segment {
 	struct view view;
+	/* What seems damaged is judged by a time read after it: the time of a call is older than what workers
+	 * have honestly left since, if this process was stopped meanwhile. NULL: the time given stands still. */
+	uint64_t (*clock)(void);
 	struct layout_header header;
 	struct layout_offsets offsets;
 	struct layout_live *live;
@@ -82,6 +85,13 @@ struct segment {
 };
 
 #define SEGMENT_REASON 256
+
+/* A time that is no older than the words read before this call. */
+static inline uint64_t segment_judge_ns(const struct segment *segment, uint64_t now_ns)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return segment->clock ? segment->clock() : now_ns;
+}
 
 /* Opens the segment at options->path: makes, adopts or replaces it. -EBUSY: another sidecar has it.
  * -EAGAIN: another removed it just now; try again. On

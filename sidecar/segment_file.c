@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/tg.h"
+#include "shm/clock.h"
 
 const char *const segment_file_names[LAYOUT_FILES] = {
 	[LAYOUT_LIMITS] = "limits",
@@ -86,6 +86,7 @@ static void pointers_set(struct segment *s)
 	char *rings = s->maps[LAYOUT_RINGS], *control = s->maps[LAYOUT_CONTROL];
 
 	*o = layout_offsets(&s->header.sizes);
+	s->clock = clock_vdso;
 	s->live = (void *)(limits + o->live);
 	s->calendars = (void *)(limits + o->calendars);
 	s->defaults = (void *)(limits + o->defaults);
@@ -112,7 +113,6 @@ static void pointers_set(struct segment *s)
 		.slots = s->header.sizes.slots,
 		.minute_slots = s->header.sizes.minutes,
 		.reserve_longest_ns = s->header.reserve_longest_ns,
-		.fresh_ns = clock_fresh,
 	};
 }
 

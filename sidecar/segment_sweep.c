@@ -27,13 +27,6 @@ static uint32_t key_mend(struct segment *s, uint32_t slot)
 	return mended;
 }
 
-/* A time read after the words that are to be judged by it: see struct view. */
-static uint64_t judge_ns(const struct segment *s, uint64_t now_ns)
-{
-	atomic_thread_fence(memory_order_seq_cst);
-	return view_fresh(&s->view, now_ns);
-}
-
 /* A state beyond any bound becomes a full bucket. */
 static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate, uint64_t longest_ns, uint64_t now_ns)
 {
@@ -44,7 +37,7 @@ static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_
 	/* Without an interval nobody reads it, and what was used before the limit went must not be forgotten. */
 	if (gcra_interval(rate) == 0 || gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
-	now_ns = judge_ns(s, now_ns);
+	now_ns = segment_judge_ns(s, now_ns);
 	if (gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
 	return atomic_compare_exchange_strong_explicit(tat, &seen, now_ns + most, memory_order_relaxed,
@@ -64,7 +57,7 @@ static uint32_t window_mend(const struct segment *s, struct layout_counters *cou
 	_Atomic uint64_t *word = hour ? &counters->hour : &counters->day;
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
 
-	now_ns = judge_ns(s, now_ns);
+	now_ns = segment_judge_ns(s, now_ns);
 	if (window_sound(seen, hour ? window_hour(calendar, flags, now_ns) : window_day(calendar, flags, now_ns))) {
 		*remembered = seen;
 		return 0;
@@ -76,7 +69,7 @@ static uint32_t window_mend(const struct segment *s, struct layout_counters *cou
 static uint32_t express_mend(const struct segment *s, _Atomic uint64_t *word, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
-	uint64_t sound = express_sound(seen, judge_ns(s, now_ns));
+	uint64_t sound = express_sound(seen, segment_judge_ns(s, now_ns));
 
 	return sound != seen && atomic_compare_exchange_strong_explicit(word, &seen, sound, memory_order_relaxed,
 									memory_order_relaxed);
@@ -96,7 +89,7 @@ static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 	mended += tat_mend(s, &counters->tat, rate, longest, now_ns);
 	mended += tat_mend(s, &counters->connection_tat,
 			   atomic_load_explicit(&in_force.more->connection_rate, memory_order_relaxed), 0, now_ns);
-	if (reserved > judge_ns(s, now_ns) + longest + WINDOW_SECOND_NS)
+	if (reserved > segment_judge_ns(s, now_ns) + longest + WINDOW_SECOND_NS)
 		mended += atomic_compare_exchange_strong_explicit(&counters->reserved_until, &reserved, 0, memory_order_relaxed,
 								  memory_order_relaxed);
 	mended += express_mend(s, &counters->express, now_ns);

@@ -24,13 +24,6 @@ struct run {
 	struct departure list[MOST];
 };
 
-static _Atomic uint64_t *clock_of_run;
-
-static uint64_t fresh(void)
-{
-	return atomic_load(clock_of_run);
-}
-
 static const struct tg_flow flow = {0, 1, 2, LAYOUT_NONE};
 
 static uint32_t note(struct run *run, uint64_t at)
@@ -70,8 +63,6 @@ static struct run *run_new(uint32_t transactional, uint32_t engaged, uint32_t bu
 	struct publish_limits limits = fixture_rate(T, transactional, engaged, bulk);
 
 	run->segment = fixture_memory(4);
-	clock_of_run = &run->clock;
-	run->segment->view.fresh_ns = fresh;
 	atomic_store(&run->clock, NOW);
 	publish_slot(run->segment, 0, &limits, NOW);
 	return run;

@@ -265,41 +265,74 @@ Test(decide, damaged_handles_are_answered)
 	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, NOW).reason, TG_ADMITTED, "none of them was charged");
 }
 
-Test(decide, a_damaged_state_becomes_a_full_bucket)
+Test(decide, a_damaged_state_refuses_until_the_sidecar_has_mended_it)
 {
 	static const uint64_t states[] = {UINT64_MAX - 1, UINT64_C(1) << 63, NOW + DAY};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
 		struct segment *s = fixture_memory(8);
-		struct publish_limits limits = fixture_rate(SECOND, 10, 8, 5);
+		struct publish_limits limits = fixture_rate(SHORT, 10, 8, 5);
+		struct tg_verdict verdict;
 
+		limits.connection_interval_ns = SHORT;
+		limits.connection_burst = 4;
+		s->slots[0].kind = SEGMENT_FLOW;
 		publish_slot(s, 0, &limits, NOW);
 		atomic_store(&s->view.counters[0].tat, states[i]);
-		cr_expect_eq(decide_admit(&s->view, &plain, TG_TRANSACTIONAL, 1, NOW).reason, TG_REFUSED_RATE);
-		cr_expect_eq(atomic_load(&s->view.counters[0].tat), NOW + 10 * SECOND);
-		cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, NOW + 10 * SECOND, 100), 10);
 		atomic_store(&s->view.counters[0].connection_tat, states[i]);
-		limits.connection_interval_ns = SECOND;
-		limits.connection_burst = 4;
-		publish_slot(s, 0, &limits, NOW);
-		atomic_store(&s->view.counters[0].connection_tat, states[i]);
+		for (int traffic = 0; traffic < TG_CLASSES; traffic++) {
+			verdict = decide_admit(&s->view, &plain, (enum tg_class)traffic, 1, NOW);
+			cr_expect_eq(verdict.reason, TG_REFUSED_RATE);
+			cr_expect(verdict.at_ns == NOW + SECOND && verdict.flags == TG_ESTIMATE);
+		}
+		verdict = decide_connect(&s->view, &plain, TG_BULK, false, NOW);
+		cr_expect(verdict.reason == TG_REFUSED_CONNECTIONS && verdict.flags == TG_ESTIMATE);
+		cr_expect_eq(atomic_load(&s->view.counters[0].tat), states[i]);
+		cr_expect_eq(segment_sweep(s, 0, 8, NOW), 2);
+		cr_expect_eq(atomic_load(&s->view.counters[0].tat), NOW + 10 * SHORT);
+		cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, NOW + 10 * SHORT, 100), 10);
 		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason, TG_REFUSED_CONNECTIONS);
-		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW + 4 * SECOND).reason, TG_ADMITTED);
+		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW + 4 * SHORT).reason, TG_ADMITTED);
 	}
 }
 
-Test(decide, a_damaged_window_is_closed_until_the_next)
+Test(decide, a_damaged_window_refuses_until_the_sidecar_has_mended_it)
 {
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits;
+	struct tg_verdict verdict;
 
 	publish_unlimited(&limits);
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
+	s->slots[0].kind = SEGMENT_FLOW;
 	publish_slot(s, 0, &limits, NOW);
+	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 4), 4);
+	segment_sweep(s, 0, 8, NOW);
 	atomic_store(&s->view.counters[0].hour, UINT64_C(0xfffffff0) << 32 | 3);
-	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 10), 0);
-	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, NOW).at_ns, (NOW / HOUR + 1) * HOUR);
-	cr_expect_eq(admitted(s, &plain, TG_BULK, (NOW / HOUR + 1) * HOUR, 100), 10);
+	verdict = decide_admit(&s->view, &plain, TG_BULK, 1, NOW);
+	cr_expect(verdict.reason == TG_REFUSED_HOUR && verdict.at_ns == NOW + SECOND && verdict.flags == TG_ESTIMATE);
+	cr_expect_eq(segment_sweep(s, 0, 8, NOW), 1);
+	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 100), 6, "what was last seen sound is still used");
+}
+
+/* A worker that was stopped between reading the clock and deciding must not take what others left for
+ * damage. */
+Test(decide, an_old_time_erases_nothing)
+{
+	struct segment *s = fixture_memory(8);
+	struct publish_limits limits = fixture_rate(SECOND, 10, 8, 5);
+	uint64_t later = NOW + DAY, left, before[8];
+
+	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 100;
+	publish_slot(s, 0, &limits, NOW);
+	for (int i = 0; i < 30; i++)
+		decide_reserve(&s->view, &plain, (enum tg_class)(i % 3), 1, later, later + MINUTE, &left);
+	memcpy(before, (void *)&s->view.counters[0], sizeof(before));
+	for (int traffic = 0; traffic < TG_CLASSES; traffic++) {
+		cr_expect_eq(admitted(s, &plain, (enum tg_class)traffic, NOW, 10), 0);
+		decide_reserve(&s->view, &plain, (enum tg_class)traffic, 1, NOW, NOW + MINUTE, &left);
+	}
+	cr_expect_eq(memcmp(before, (void *)&s->view.counters[0], sizeof(before)), 0);
 }
 
 Test(decide, a_retired_state_admits_nothing)
