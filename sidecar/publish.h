@@ -41,7 +41,8 @@ struct publish_in_force {
 
 struct publish_in_force publish_in_force(const struct segment *segment, uint32_t slot);
 
-/* Puts limits in force for a slot. Returns true if anything changed. */
+/* Puts limits in force for a slot. A decision under way meanwhile is charged at the longer interval of the
+ * two; only one that spans a cut and a raise keeps the price in between. Returns true if anything changed. */
 bool publish_slot(struct segment *segment, uint32_t slot, const struct publish_limits *limits,
 		  uint64_t now_ns);
 

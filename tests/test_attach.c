@@ -91,7 +91,8 @@ Test(attach, refuses_what_is_not_there_or_not_whole)
 		cr_assert_eq(symlink("/dev/zero", path), 0);
 		cr_expect_eq(fixture_try(&f, &tg), -ELOOP, "%s", files[file]);
 		cr_expect_null(tg);
-		fixture_end(&f);
+		segment_close(f.segment, false);
+		fixture_clear(f.path);
 	}
 }
 
