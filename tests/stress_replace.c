@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A segment that is replaced under load, again and again: over the whole run no flow sends more than it
+ * may, none is stuck afterwards, and connections that are open stay counted.
+ */
+#include "shm/lease.h"
+#include "tests/stress_crew.h"
+
+#define WORKERS 4
+#define FLOWS	3
+#define N	30000
+
+struct shared {
+	struct fixture f;
+	_Atomic uint32_t stop;
+	_Atomic uint32_t renewed;
+	_Atomic uint32_t estimates;
+	_Atomic uint32_t admitted[FLOWS];
+};
+
+static void resolve(struct tg *tg, struct tg_flow *flows)
+{
+	for (int i = 0; i < FLOWS; i++) {
+		struct tg_source source;
+		struct tg_destination destination;
+		char address[32];
+
+		snprintf(address, sizeof(address), "192.0.2.%d", i + 1);
+		fixture_need(tg_source(tg, address, &source) == 0);
+		fixture_need(tg_destination(tg, "mx.provider.test", &destination) == 0);
+		fixture_need(tg_flow(tg, &source, &destination, &flows[i]) == 0);
+	}
+}
+
+static void renew(struct shared *shared, struct tg *tg, struct tg_flow *flows)
+{
+	int error;
+
+	while ((error = tg_renew(tg)) == -ESTALE || error == -ENOENT)
+		crew_nap(SECOND / 5000);
+	crew_expect(error == 0, "tg_renew: %d", error);
+	atomic_fetch_add(&shared->renewed, 1);
+	resolve(tg, flows);
+}
+
+static void work(uint32_t index, void *arg)
+{
+	struct shared *shared = arg;
+	struct tg_flow flows[FLOWS];
+	struct tg_lease lease;
+	struct tg *tg = NULL;
+	uint64_t seed = index + 1;
+	bool held = false;
+	int error;
+
+	while ((error = fixture_try(&shared->f, &tg)) == -ESTALE)
+		crew_nap(SECOND / 5000);
+	crew_expect(error == 0, "tg_attach: %d", error);
+	resolve(tg, flows);
+	while (!atomic_load(&shared->stop)) {
+		uint32_t which = (uint32_t)(fixture_draw(&seed) % FLOWS);
+		struct tg_verdict verdict = tg_admit(tg, &flows[which], TG_BULK, 1);
+
+		if (verdict.reason == TG_ADMITTED)
+			atomic_fetch_add(&shared->admitted[which], 1);
+		if (verdict.flags & TG_ESTIMATE)
+			atomic_fetch_add(&shared->estimates, 1);
+		if (verdict.reason == TG_RETIRED)
+			renew(shared, tg, flows);
+		if (!held)
+			held = tg_connect(tg, &flows[0], TG_BULK, &lease).reason == TG_ADMITTED;
+		else if (fixture_draw(&seed) % 64 == 0) {
+			error = tg_disconnect(tg, &lease);
+			if (error == -ESTALE)
+				renew(shared, tg, flows);
+			else
+				crew_expect(error == 0, "tg_disconnect: %d", error);
+			held = error == -ESTALE;
+		}
+		/* So that the burst lasts for the run. */
+		if (fixture_draw(&seed) % 4 == 0)
+			crew_nap(SECOND / 20000);
+	}
+	while (held && (error = tg_disconnect(tg, &lease)) == -ESTALE)
+		renew(shared, tg, flows);
+	tg_detach(tg);
+}
+
+static void replace(struct shared *shared, uint32_t round, const struct publish_limits *limits)
+{
+	segment_close(shared->f.segment, false);
+	shared->f.options.sizes.flows = 500 + round % 7 * 100;
+	shared->f.options.sizes.leases = 16 + round % 3;
+	fixture_reopen(&shared->f);
+	crew_expect(shared->f.segment->replaced, "round %u was not a replacement", round);
+	publish_default(shared->f.segment, LAYOUT_DEFAULT_FLOW, limits);
+	segment_live(shared->f.segment);
+}
+
+static void run(uint32_t rounds)
+{
+	struct shared *shared = fixture_shared(sizeof(*shared));
+	struct publish_limits limits = fixture_rate(10 * HOUR, N, N, N);
+	struct tg_flow flows[FLOWS];
+	pid_t pids[WORKERS];
+	struct segment *mine;
+	struct tg *tg;
+
+	limits.connections[0] = limits.connections[1] = limits.connections[2] = WORKERS;
+	fixture_open(&shared->f);
+	publish_default(shared->f.segment, LAYOUT_DEFAULT_FLOW, &limits);
+	for (int i = 0; i < FLOWS; i++) {
+		char address[32];
+
+		snprintf(address, sizeof(address), "192.0.2.%d", i + 1);
+		fixture_flow(shared->f.segment, address, "provider", &limits, clock_vdso());
+	}
+	mine = shared->f.segment;
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		pids[i] = fork();
+		fixture_need(pids[i] >= 0);
+		if (pids[i] == 0) {
+			/* The lock is the parent's. */
+			segment_close(mine, false);
+			work(i, shared);
+			_exit(0);
+		}
+	}
+	for (uint32_t round = 1; round <= rounds; round++) {
+		crew_nap(SECOND / 100);
+		replace(shared, round, &limits);
+	}
+	crew_nap(SECOND / 50);
+	atomic_store(&shared->stop, 1);
+	for (int i = 0; i < WORKERS; i++) {
+		int status;
+
+		waitpid(pids[i], &status, 0);
+		crew_expect(status == 0, "a worker ended with %x", status);
+	}
+	tg = fixture_attach(&shared->f);
+	resolve(tg, flows);
+	for (int i = 0; i < FLOWS; i++) {
+		uint32_t before = atomic_load(&shared->admitted[i]), sum = before;
+
+		for (int k = 0; k < 2 * N; k++)
+			sum += tg_admit(tg, &flows[i], TG_BULK, 1).reason == TG_ADMITTED;
+		crew_expect(sum == N, "flow %d: %u of %u, %u of them after the run", i, sum, N, sum - before);
+		crew_expect(lease_count(atomic_load(&tg->view.counters_more[flows[i].slot].gauge)) == 0, "flow %d has connections", i);
+		printf("  flow %d: %u during %u replacements, %u after\n", i, before, rounds, sum - before);
+	}
+	crew_expect(atomic_load(&shared->renewed) > rounds, "renewed %u times only", atomic_load(&shared->renewed));
+	tg_detach(tg);
+	fixture_end(&shared->f);
+}
+
+int main(void)
+{
+	if (crew_modes() == 1) {
+		printf("SKIP: ThreadSanitizer does not see across processes\n");
+		return 77;
+	}
+	run(crew_times(60, 1000));
+	return 0;
+}
