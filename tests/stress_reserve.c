@@ -142,7 +142,7 @@ static void mixed(bool processes)
 
 int main(void)
 {
-	for (uint32_t i = 0; i < crew_times(6, 200); i++)
+	for (uint32_t i = 0; i < crew_times(crew_modes() == 1 ? 2 : 6, 200); i++)
 		for (int mode = 0; mode < crew_modes(); mode++) {
 			one_by_one(mode);
 			mixed(mode);
