@@ -30,7 +30,7 @@ BPF_CLANG ?= clang
 BPFTOOL   ?= bpftool -n
 
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SAN_tsan := -fsanitize=thread -fno-omit-frame-pointer
+SAN_tsan := -fsanitize=thread -Wno-tsan -fno-omit-frame-pointer
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wvla -Wno-unused-parameter -Werror=implicit-function-declaration
 TG_CFLAGS = -std=gnu17 -I. -I$(B) -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' $(WARNINGS) \
