@@ -234,7 +234,7 @@ static void add_destination(struct levels *levels, const struct config *config,
 {
 	const char *part = total ? "total" : "limits";
 
-	if (destination->base)
+	if (destination->base && config->base)
 		level_add(levels, total ? &destination->base->total : &destination->base->limits,
 			  config->base->file, "destinations.%.70s.%s", destination->name, part);
 	level_add(levels, total ? &destination->total : &destination->limits,

@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { NAMES = 5 };
 
 /* PATH and HOME go on, the five names are set; nothing else of the sidecar's environment. */

@@ -18,7 +18,7 @@ static bool count_exact(struct rule_window *window, const struct rule_trigger *t
 
 	for (uint32_t i = 0; i < hits && i < trigger->count; i++)
 		window->at_ms[window->mark++ % trigger->count] = now_ms;
-	if (window->mark < trigger->count)
+	if (trigger->count == 0 || window->mark < trigger->count)
 		return false;
 	first = window->at_ms[window->mark % trigger->count];
 	if ((uint64_t)(now_ms - first) * MS_NS >= trigger->period_ns)
