@@ -166,22 +166,18 @@ static const struct hot_case *hot_cases(size_t *ret_count)
 	uint64_t open = RATE_OPEN;
 
 	cases[0] = (struct hot_case){"hot", TG_CLOCK_AUTO, {.rate = open}, false, false};
-	cases[1] = (struct hot_case){
-		"hot_windows",
-		TG_CLOCK_AUTO,
-		{.rate = open, .hour_cap = INT32_MAX, .day_cap = INT32_MAX},
-		false,
-		false
-	     };
+	cases[1] = (struct hot_case){"hot_windows",
+				     TG_CLOCK_AUTO,
+				     {.rate = open, .hour_cap = INT32_MAX, .day_cap = INT32_MAX},
+				     false,
+				     false};
 	cases[2] = (struct hot_case){"hot_vdso", TG_CLOCK_VDSO, {.rate = open}, false, false};
 	cases[3] = (struct hot_case){"refused", TG_CLOCK_AUTO, {.rate = RATE_CLOSED}, false, true};
-	cases[4] = (struct hot_case){
-		"three_levels",
-		TG_CLOCK_AUTO,
-		{.rate = open, .flags = LAYOUT_SOURCE | LAYOUT_DESTINATION},
-		true,
-		false
-	     };
+	cases[4] = (struct hot_case){"three_levels",
+				     TG_CLOCK_AUTO,
+				     {.rate = open, .flags = LAYOUT_SOURCE | LAYOUT_DESTINATION},
+				     true,
+				     false};
 	*ret_count = 5;
 	return cases;
 }
@@ -216,7 +212,7 @@ static void hot_measure(struct bench *bench, const struct hot_case *c)
 	struct result r = {.name = c->name};
 	struct measure_pair pairs[2] = {
 		{c->clock == TG_CLOCK_VDSO ? floor_vdso : floor_counter, floor_line, 0},
-		{run_admit,					      &s,		0},
+		{run_admit, &s, 0},
 	};
 
 	if (hot_prepare(c, &rig, &s) < 0) {
@@ -248,17 +244,17 @@ struct keyed_case {
 };
 
 static const struct keyed_case keyed_cases[] = {
-	{"keyed_uniform_1m",   MILLION,      false, false, false},
-	{"keyed_zipf_1m",	  MILLION,	   true,	 false, false},
-	{"batch16_uniform_1m", MILLION,	false, true,  false},
-	{"batch16_zipf_1m",    MILLION,	     true,  true,	 false},
-	{"flows_1k",	     1000,	   false, false, true },
-	{"flows_10k",	      10000,	     false, false, true },
-	{"flows_100k",	       100000,       false, false, true },
-	{"flows_1m",	     MILLION,      false, false, true },
-	{"flows_10m",	      10 * MILLION, false, false, true },
-	{"flows_1m_batch16",   MILLION,      false, true,  true },
-	{"flows_10m_batch16",  10 * MILLION, false, true,	 true },
+	{"keyed_uniform_1m", MILLION, false, false, false},
+	{"keyed_zipf_1m", MILLION, true, false, false},
+	{"batch16_uniform_1m", MILLION, false, true, false},
+	{"batch16_zipf_1m", MILLION, true, true, false},
+	{"flows_1k", 1000, false, false, true},
+	{"flows_10k", 10000, false, false, true},
+	{"flows_100k", 100000, false, false, true},
+	{"flows_1m", MILLION, false, false, true},
+	{"flows_10m", 10 * MILLION, false, false, true},
+	{"flows_1m_batch16", MILLION, false, true, true},
+	{"flows_10m_batch16", 10 * MILLION, false, true, true},
 };
 
 /* The same flows as indexes of source and destination: a division in the loop would be measured,
@@ -279,9 +275,9 @@ static void keyed_run(struct bench *bench, const struct keyed_case *c, struct ri
 	struct subject s = {.rig = rig, .order = pairs, .mask = mask};
 	struct floor_lines bare = {.base = lines, .order = order, .mask = mask};
 	struct measure_pair turns[3] = {
-		{floor_counter,				floor_line, 0},
-		{c->batch ? floor_batched : floor_random, &bare,	 0},
-		{c->batch ? run_batch : run_keyed,	   &s,	       0},
+		{floor_counter, floor_line, 0},
+		{c->batch ? floor_batched : floor_random, &bare, 0},
+		{c->batch ? run_batch : run_keyed, &s, 0},
 	};
 	struct result r = {.name = c->name};
 
@@ -477,13 +473,11 @@ static void memory_measure(struct bench *bench)
 
 static void options_read(struct bench *bench, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json",	 0, NULL, 'j'},
-		{"quick",	  0, NULL, 'q'},
-		{"scale",	  0, NULL, 's'},
-		{"repeats", 1, NULL, 'r'},
-		{NULL,      0, NULL, 0	 }
-	  };
+	static const struct option options[] = {{"json", 0, NULL, 'j'},
+						{"quick", 0, NULL, 'q'},
+						{"scale", 0, NULL, 's'},
+						{"repeats", 1, NULL, 'r'},
+						{NULL, 0, NULL, 0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {

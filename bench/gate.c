@@ -78,7 +78,7 @@ static void result(const char *name, double ns, double ratio)
 	fflush(stdout);
 }
 
-/* ---- decisions ------------------------------------------------------------------- */
+/* ---- decisions ------------------------------------------------------------------------------- */
 
 static double run_ns(const struct bpf_program *program)
 {
@@ -151,7 +151,7 @@ static void decisions(void)
 	trial_bpf__destroy(skel);
 }
 
-/* ---- connect() ------------------------------------------------------------------- */
+/* ---- connect() ------------------------------------------------------------------------------- */
 
 static void join(const char *cgroup)
 {

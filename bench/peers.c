@@ -100,10 +100,10 @@ static void redis_all(struct bench *bench)
 		enum redis_limiter limiter;
 		uint32_t depth;
 	} cases[] = {
-		{"redis_sorted_set_1",  REDIS_SORTED_SET, 1 },
+		{"redis_sorted_set_1", REDIS_SORTED_SET, 1},
 		{"redis_sorted_set_50", REDIS_SORTED_SET, 50},
-		{"redis_gcra_1",	 REDIS_GCRA,	     1 },
-		{"redis_gcra_50",	  REDIS_GCRA,	      50},
+		{"redis_gcra_1", REDIS_GCRA, 1},
+		{"redis_gcra_50", REDIS_GCRA, 50},
 	};
 	struct redis_server server = {0};
 	int error = 1;
@@ -175,10 +175,7 @@ static void mutex_measure(struct bench *bench)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"json",	 0, NULL, 'j'},
-		{"quick", 0, NULL, 'q'},
-		 {NULL,	0, NULL, 0  }
-	   };
+		{"json", 0, NULL, 'j'}, {"quick", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
 	struct bench bench = {0};
 	int option;
 

@@ -122,10 +122,10 @@ static int limit_set(struct throttle_limits *limits, const char *name, const cha
 		const char *name;
 		uint32_t *value;
 	} numbers[] = {
-		{"burst",	  &limits->burst		},
-		{"hour",		 &limits->hour	      },
-		{"day",		&limits->day	    },
-		{"connections",	&limits->connections   },
+		{"burst", &limits->burst},
+		{"hour", &limits->hour},
+		{"day", &limits->day},
+		{"connections", &limits->connections},
 		{"per-connection", &limits->per_connection},
 	};
 	uint64_t number;
@@ -362,28 +362,17 @@ enum {
 };
 
 static const struct option long_options[] = {
-	{"listen",	   1, NULL, OPTION_LISTEN	 },
-	{"destination",	1, NULL, OPTION_DESTINATION},
-	{"family",	   1, NULL, OPTION_FAMILY	 },
-	{"text",		 1, NULL, OPTION_TEXT	     },
-	{"latency",	    1, NULL, OPTION_LATENCY	   },
-	{"idle",		 1, NULL, OPTION_IDLE	     },
-	{"size",		 1, NULL, OPTION_SIZE	     },
-	{"duration",	     1, NULL, OPTION_DURATION   },
-	{"seed",		 1, NULL, OPTION_SEED	     },
-	{"json",		 1, NULL, OPTION_JSON	     },
-	{"log",		1, NULL, OPTION_LOG	   },
-	{"control",	    0, NULL, OPTION_CONTROL	   },
-	{"rate",		 1, NULL, OPTION_LIMIT      },
-	{"burst",	  1, NULL, OPTION_LIMIT      },
-	{"hour",		 1, NULL, OPTION_LIMIT      },
-	{"day",		1, NULL, OPTION_LIMIT	     },
-	{"connections",	1, NULL, OPTION_LIMIT	     },
-	{"per-connection", 1, NULL, OPTION_LIMIT	},
-	{"penalty",	    1, NULL, OPTION_LIMIT	 },
-	{"greylist",	     1, NULL, OPTION_LIMIT	  },
-	{"noise",	  1, NULL, OPTION_LIMIT      },
-	{NULL,	       0, NULL, 0		 },
+	{"listen", 1, NULL, OPTION_LISTEN},	{"destination", 1, NULL, OPTION_DESTINATION},
+	{"family", 1, NULL, OPTION_FAMILY},	{"text", 1, NULL, OPTION_TEXT},
+	{"latency", 1, NULL, OPTION_LATENCY},	{"idle", 1, NULL, OPTION_IDLE},
+	{"size", 1, NULL, OPTION_SIZE},		{"duration", 1, NULL, OPTION_DURATION},
+	{"seed", 1, NULL, OPTION_SEED},		{"json", 1, NULL, OPTION_JSON},
+	{"log", 1, NULL, OPTION_LOG},		{"control", 0, NULL, OPTION_CONTROL},
+	{"rate", 1, NULL, OPTION_LIMIT},	{"burst", 1, NULL, OPTION_LIMIT},
+	{"hour", 1, NULL, OPTION_LIMIT},	{"day", 1, NULL, OPTION_LIMIT},
+	{"connections", 1, NULL, OPTION_LIMIT}, {"per-connection", 1, NULL, OPTION_LIMIT},
+	{"penalty", 1, NULL, OPTION_LIMIT},	{"greylist", 1, NULL, OPTION_LIMIT},
+	{"noise", 1, NULL, OPTION_LIMIT},	{NULL, 0, NULL, 0},
 };
 
 static struct destination *option_destination(struct receiver *r, const char *name)

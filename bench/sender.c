@@ -161,20 +161,13 @@ static void option_take(struct fleet *fleet, int option, char *value)
 static void options_read(struct fleet *fleet, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"source",	   1, NULL, 's'},
-		 {"route",	   1, NULL, 'r'},
-		{"workers",	    1, NULL, 'w'},
-		 {"bulk",	  1, NULL, 'b'},
-		{"transactional", 1, NULL, 't'},
-		 {"seconds",	     1, NULL, 'T'},
-		{"arrive",	   1, NULL, 'a'},
-		 {"retry",	   1, NULL, 'y'},
-		{"retry-max",     1, NULL, 'Y'},
-		 {"seed",	  1, NULL, 'S'},
-		{"gate",		 1, NULL, 'g'},
-		 {"json",	  1, NULL, 'j'},
-		{"live",		 1, NULL, 'l'},
-		 {NULL,		0, NULL, 0  },
+		{"source", 1, NULL, 's'},	 {"route", 1, NULL, 'r'},
+		{"workers", 1, NULL, 'w'},	 {"bulk", 1, NULL, 'b'},
+		{"transactional", 1, NULL, 't'}, {"seconds", 1, NULL, 'T'},
+		{"arrive", 1, NULL, 'a'},	 {"retry", 1, NULL, 'y'},
+		{"retry-max", 1, NULL, 'Y'},	 {"seed", 1, NULL, 'S'},
+		{"gate", 1, NULL, 'g'},		 {"json", 1, NULL, 'j'},
+		{"live", 1, NULL, 'l'},		 {NULL, 0, NULL, 0},
 	};
 	int option;
 

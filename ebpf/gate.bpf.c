@@ -83,7 +83,7 @@ static __always_inline void key_destination(struct gate_key *key, const __u32 ad
 		__builtin_memcpy(key->destination, address, sizeof key->destination);
 }
 
-/* ---- the record of a socket ------------------------------------------------------ */
+/* ---- the record of a socket ------------------------------------------------------------------ */
 
 static __always_inline struct gate_flow *socket_flow(const struct gate_socket *socket)
 {
@@ -186,7 +186,7 @@ static __always_inline __u32 phase_of(int answer)
 	return answer == GATE_ANSWER_WAIT ? GATE_PHASE_WAIT : GATE_PHASE_IGNORED;
 }
 
-/* ---- connect() ------------------------------------------------------------------- */
+/* ---- connect() ------------------------------------------------------------------------------- */
 
 static __always_inline int connect_refuse(void)
 {
@@ -295,7 +295,7 @@ int gate_connect6(struct bpf_sock_addr *ctx)
 			   source[3] != 0 || source[0] != 0 || source[1] != 0);
 }
 
-/* ---- the life of a connection ---------------------------------------------------- */
+/* ---- the life of a connection ---------------------------------------------------------------- */
 
 /* Reads a word of the context where it stands: the verifier refuses one at an address chosen by
  * path. */
@@ -555,7 +555,7 @@ int gate_sock_ops(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-/* ---- SYNs before their slot ------------------------------------------------------ */
+/* ---- SYNs before their slot ------------------------------------------------------------------ */
 
 /* A connection that waits for a place asks again each time that TCP's timer sends its SYN. */
 static __always_inline void egress_ask(struct gate_socket *socket, __u64 now)
@@ -643,7 +643,7 @@ int gate_egress(struct __sk_buff *skb)
 	return socket ? egress_syn(socket) : 1;
 }
 
-/* ---- the ends of a socket -------------------------------------------------------- */
+/* ---- the ends of a socket -------------------------------------------------------------------- */
 
 SEC("cgroup/sock_release")
 int gate_release(struct bpf_sock *sk)
@@ -688,7 +688,7 @@ int gate_setsockopt(struct bpf_sockopt *ctx)
 	return 1;
 }
 
-/* ---- for the loader -------------------------------------------------------------- */
+/* ---- for the loader -------------------------------------------------------------------------- */
 
 /* Tells the kernel's clock: the loader's own may be another time namespace's. */
 SEC("tc")

@@ -182,7 +182,7 @@ int table_destination_set(struct gate_table *table, uint32_t destination,
 	return 0;
 }
 
-/* ---- counts ---------------------------------------------------------------------- */
+/* ---- counts ---------------------------------------------------------------------------------- */
 
 /* Relaxed: each counter is a figure by itself. A connection changes one of these, whatever happens.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Attaching to a segment: every file is checked before anything of it is used, and each way in which it
- * can be unfit has an error of its own (tollgate.h).
+ * Attaching to a segment: every file is checked before anything of it is used, and each way in
+ * which it can be unfit has an error of its own (tollgate.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,9 +40,9 @@ static uint64_t file_bytes(const struct layout_header *header, enum layout_file 
 {
 	struct layout_offsets offsets = layout_offsets(&header->sizes);
 
-	return file == LAYOUT_LIMITS   ? offsets.limits_bytes :
-	       file == LAYOUT_COUNTERS ? offsets.counters_bytes :
-					 offsets.rings_bytes;
+	return file == LAYOUT_LIMITS	 ? offsets.limits_bytes
+	       : file == LAYOUT_COUNTERS ? offsets.counters_bytes
+					 : offsets.rings_bytes;
 }
 
 static int header_check(const struct layout_header *header, enum layout_file file, uint64_t bytes)
@@ -78,7 +78,8 @@ static int file_map(int folder, enum layout_file file, uid_t folder_owner,
 		error = -errno;
 	else if (!S_ISREG(st.st_mode))
 		error = -EPROTO;
-	else if (st.st_uid != folder_owner || (st.st_mode & S_IWOTH) || (!writable && (st.st_mode & S_IWGRP)))
+	else if (st.st_uid != folder_owner || (st.st_mode & S_IWOTH) ||
+		 (!writable && (st.st_mode & S_IWGRP)))
 		error = -EPERM;
 	else if (pread(fd, &header, sizeof(header), 0) != sizeof(header))
 		error = -EMSGSIZE;
@@ -87,7 +88,8 @@ static int file_map(int folder, enum layout_file file, uid_t folder_owner,
 	if (!error && header.owner != st.st_uid)
 		error = -EPERM;
 	if (!error) {
-		base = mmap(NULL, header.bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+		base = mmap(NULL, header.bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED,
+			    fd, 0);
 		if (base == MAP_FAILED)
 			error = -errno;
 	}
@@ -145,7 +147,8 @@ static int folder_open(const struct tg *tg, uid_t *ret_owner)
 
 	if (folder < 0)
 		return -errno;
-	if (fstat(folder, &st) != 0 || !owner_allowed(tg->owner, st.st_uid) || (st.st_mode & S_IWOTH)) {
+	if (fstat(folder, &st) != 0 || !owner_allowed(tg->owner, st.st_uid) ||
+	    (st.st_mode & S_IWOTH)) {
 		close(folder);
 		return -EPERM;
 	}
@@ -167,11 +170,13 @@ static int maps_make(struct tg *tg)
 		error = file_map(folder, file, owner, &header, &tg->files[file]);
 		if (!error && file == 0)
 			tg->header = header;
-		/* The three belong together: a segment that is being replaced may show old and new. */
+		/* The three belong together: a segment that is being replaced may show old and new.
+		 */
 		else if (!error && header.segment != tg->header.segment)
 			error = -ESTALE;
 		/* Those that others may write must not say how much is mapped of them. */
-		else if (!error && memcmp(&header.sizes, &tg->header.sizes, sizeof(header.sizes)) != 0)
+		else if (!error &&
+			 memcmp(&header.sizes, &tg->header.sizes, sizeof(header.sizes)) != 0)
 			error = -EPROTO;
 	}
 	if (!error) {
@@ -189,7 +194,8 @@ static int maps_make(struct tg *tg)
 
 static int local_make(struct tg *tg)
 {
-	void *page = mmap(NULL, LAYOUT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page =
+		mmap(NULL, LAYOUT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	_Static_assert(sizeof(struct local) <= LAYOUT_PAGE, "one page");
 	if (page == MAP_FAILED)
@@ -267,7 +273,8 @@ void tg_detach(struct tg *tg)
 	tg_free(tg);
 }
 
-/* A connection that was closed while its lease was being carried over is still counted: not any more. */
+/* A connection that was closed while its lease was being carried over is still counted: not any
+ * more. */
 static void lease_agree(const struct tg *old, const struct tg *next)
 {
 	const struct layout_sizes *a = &old->header.sizes, *b = &next->header.sizes;
@@ -282,7 +289,10 @@ static void lease_agree(const struct tg *old, const struct tg *next)
 
 int tg_renew(struct tg *tg)
 {
-	struct tg next = {.owner = tg->owner, .vdso = tg->vdso, .spare = tg->spare, .wake = -1,
+	struct tg next = {.owner = tg->owner,
+			  .vdso = tg->vdso,
+			  .spare = tg->spare,
+			  .wake = -1,
 			  .former = LAYOUT_NONE};
 	struct layout_worker *worker = tg_worker(tg);
 	int error;

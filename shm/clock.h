@@ -2,10 +2,11 @@
  *
  * Monotonic nanoseconds, cheaply: the processor's counter, scaled as the sidecar publishes.
  *
- * The vDSO costs three times as much, because it waits for loads under way. An unserialised counter can
- * seem to run backwards by up to 0.5 us between processors; whoever computes with time saturates. The
- * scale has two copies and an index; while the sidecar writes one, readers use the other, so nobody
- * waits. A copy that is older than its span (2 s), or marked by a span of 0, is not used.
+ * The vDSO costs three times as much, because it waits for loads under way. An unserialised counter
+ * can seem to run backwards by up to 0.5 us between processors; whoever computes with time
+ * saturates. The scale has two copies and an index; while the sidecar writes one, readers use the
+ * other, so nobody waits. A copy that is older than its span (2 s), or marked by a span of 0, is
+ * not used.
  */
 #ifndef TG_CLOCK_H
 #define TG_CLOCK_H
@@ -55,11 +56,12 @@ static inline uint64_t clock_scaled(const struct layout_live *live)
 	uint64_t span = atomic_load_explicit(&scale->span, memory_order_relaxed);
 	uint64_t passed = clock_counter() - base;
 
-	/* Only a reader that slept through two publications (a second apart) can have read a copy that
-	 * was being written: the index tells. The fence keeps the loads above before the second look. */
+	/* Only a reader that slept through two publications (a second apart) can have read a copy
+	 * that was being written: the index tells. The fence keeps the loads above before the
+	 * second look. */
 	atomic_thread_fence(memory_order_acquire);
-	if (__builtin_expect(passed >= span ||
-				     atomic_load_explicit(&live->scale_index, memory_order_relaxed) != index,
+	if (__builtin_expect(passed >= span || atomic_load_explicit(&live->scale_index,
+								    memory_order_relaxed) != index,
 			     0))
 		return 0;
 	return ns_base + (uint64_t)((unsigned __int128)passed * mult >> 32);

@@ -3,9 +3,9 @@
  * The directory: from a key to its slot, found or claimed without a lock from any process.
  *
  * Linear probing. A slot belongs to the pair of its key's halves once both are set, and for ever. A
- * claimer sets the first half by compare-and-swap from 0, then the second; whoever finds the first half
- * alone sets the second for its own key if the first fits, so a claimer that dies in between leaves
- * nothing stuck: the same key completes the claim.
+ * claimer sets the first half by compare-and-swap from 0, then the second; whoever finds the first
+ * half alone sets the second for its own key if the first fits, so a claimer that dies in between
+ * leaves nothing stuck: the same key completes the claim.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +13,8 @@
 #include "shm/destination.h"
 #include "shm/tg.h"
 
-/* At 4/7 full, runs of this length do not occur by chance; a table that somebody filled ends here. */
+/* At 4/7 full, runs of this length do not occur by chance; a table that somebody filled ends here.
+ */
 #define PROBES 512
 
 uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim)
@@ -29,18 +30,18 @@ uint32_t directory_find(const struct view *view, const struct hash_key *key, boo
 
 		if (first == 0 && !claim)
 			return LAYOUT_NONE;
-		if (first == 0 && atomic_compare_exchange_strong_explicit(&half[0], &first, key->half[0],
-									  memory_order_relaxed,
-									  memory_order_relaxed))
+		if (first == 0 && atomic_compare_exchange_strong_explicit(
+					  &half[0], &first, key->half[0], memory_order_relaxed,
+					  memory_order_relaxed))
 			first = key->half[0];
 		if (first != key->half[0])
 			continue;
 		second = atomic_load_explicit(&half[1], memory_order_relaxed);
 		if (second == 0 && !claim)
 			return LAYOUT_NONE;
-		if (second == 0 && atomic_compare_exchange_strong_explicit(&half[1], &second, key->half[1],
-									   memory_order_relaxed,
-									   memory_order_relaxed))
+		if (second == 0 && atomic_compare_exchange_strong_explicit(
+					   &half[1], &second, key->half[1], memory_order_relaxed,
+					   memory_order_relaxed))
 			second = key->half[1];
 		if (second == key->half[1])
 			return slot;
@@ -48,30 +49,34 @@ uint32_t directory_find(const struct view *view, const struct hash_key *key, boo
 	return LAYOUT_NONE;
 }
 
-static __attribute__((noinline, cold)) void announce_put(struct tg *tg, enum layout_record_kind kind,
-							  const struct tg_flow *flow, const void *text,
-							  size_t length)
+static __attribute__((noinline, cold)) void announce_put(struct tg *tg,
+							 enum layout_record_kind kind,
+							 const struct tg_flow *flow,
+							 const void *text, size_t length)
 {
-	struct layout_record record = {.kind = kind, .slot = flow->slot, .source = flow->source,
+	struct layout_record record = {.kind = kind,
+				       .slot = flow->slot,
+				       .source = flow->source,
 				       .destination = flow->destination};
 
 	ring_put(tg, &record, text, length);
 }
 
-/* Tells the sidecar a slot's text, until it has filled the slot: the ring may have been full before.
- * Whether it is filled is read from the line that the decision reads next, and the record is made out of
- * line: clearing it would hold up the loads of the next lookups. */
+/* Tells the sidecar a slot's text, until it has filled the slot: the ring may have been full
+ * before. Whether it is filled is read from the line that the decision reads next, and the record
+ * is made out of line: clearing it would hold up the loads of the next lookups. */
 static inline void announce(struct tg *tg, enum layout_record_kind kind, const struct tg_flow *flow,
 			    const void *text, size_t length)
 {
-	if (__builtin_expect(atomic_load_explicit(&tg->view.limits[flow->slot].rate[TG_TRANSACTIONAL],
-						  memory_order_relaxed) == 0,
-			     0))
+	if (__builtin_expect(
+		    atomic_load_explicit(&tg->view.limits[flow->slot].rate[TG_TRANSACTIONAL],
+					 memory_order_relaxed) == 0,
+		    0))
 		announce_put(tg, kind, flow, text, length);
 }
 
-static uint32_t slot_of_text(struct tg *tg, enum hash_kind kind, enum layout_record_kind record, const void *text,
-			     size_t length, struct hash_key *ret_key)
+static uint32_t slot_of_text(struct tg *tg, enum hash_kind kind, enum layout_record_kind record,
+			     const void *text, size_t length, struct hash_key *ret_key)
 {
 	struct hash_key key = hash_bytes(kind, text, length, tg->header.seed);
 	struct tg_flow flow = {LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE};
@@ -104,8 +109,8 @@ int tg_source(struct tg *tg, const char *address, struct tg_source *ret)
 	return error ? error : source_resolve(tg, bytes, ret);
 }
 
-/* The destination table has two copies: one is read, and read again if it was replaced meanwhile, which
- * a writer does once a reload. The bound keeps a reader from ever waiting. */
+/* The destination table has two copies: one is read, and read again if it was replaced meanwhile,
+ * which a writer does once a reload. The bound keeps a reader from ever waiting. */
 static int match(struct tg *tg, const char *name, struct destination_match *ret)
 {
 	int error = -EINVAL;
@@ -113,7 +118,8 @@ static int match(struct tg *tg, const char *name, struct destination_match *ret)
 	for (int tries = 0; tries < 4; tries++) {
 		uint32_t index = atomic_load_explicit(&tg->live->names_index, memory_order_acquire);
 
-		error = destination_match(tg->names[index & 1], tg->header.sizes.names_bytes, name, ret);
+		error = destination_match(tg->names[index & 1], tg->header.sizes.names_bytes, name,
+					  ret);
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&tg->live->names_index, memory_order_relaxed) == index)
 			break;
@@ -155,7 +161,7 @@ int tg_destination_name(struct tg *tg, const char *name, char *text, size_t size
 }
 
 static __attribute__((noinline)) int flow_claim(struct tg *tg, const struct hash_key *key,
-						 const struct tg_source *source, struct tg_flow *ret)
+						const struct tg_source *source, struct tg_flow *ret)
 {
 	ret->slot = directory_find(&tg->view, key, true);
 	if (ret->slot == LAYOUT_NONE)
@@ -164,9 +170,9 @@ static __attribute__((noinline)) int flow_claim(struct tg *tg, const struct hash
 	return 0;
 }
 
-/* Few instructions, since what counts where flows are many is how many of these the processor has under
- * way at once: both lines are asked for first, and a key that stands where its search begins is found
- * without a call. */
+/* Few instructions, since what counts where flows are many is how many of these the processor has
+ * under way at once: both lines are asked for first, and a key that stands where its search begins
+ * is found without a call. */
 int tg_flow(struct tg *tg, const struct tg_source *source, const struct tg_destination *destination,
 	    struct tg_flow *ret)
 {
@@ -180,9 +186,11 @@ int tg_flow(struct tg *tg, const struct tg_source *source, const struct tg_desti
 	ret->source = source->slot;
 	ret->destination = destination->slot;
 	ret->stream = LAYOUT_NONE;
-	if (__builtin_expect(atomic_load_explicit(&counters->key[0], memory_order_relaxed) != key.half[0] ||
-				     atomic_load_explicit(&counters->key[1], memory_order_relaxed) != key.half[1],
-			     0))
+	if (__builtin_expect(
+		    atomic_load_explicit(&counters->key[0], memory_order_relaxed) != key.half[0] ||
+			    atomic_load_explicit(&counters->key[1], memory_order_relaxed) !=
+				    key.half[1],
+		    0))
 		return flow_claim(tg, &key, source, ret);
 	announce(tg, LAYOUT_RECORD_FLOW, ret, source->address, sizeof(source->address));
 	return 0;

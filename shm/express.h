@@ -7,10 +7,11 @@
  *     |    start     |  before |   now   |     start in units of 2^22 ns (4.2 ms)
  *     +--------------+---------+---------+
  *
- * Messages are counted in periods of at least `period_ns`; a period begins with the first message that
- * comes after the last one has run out. Since a window of that length touches two periods at most, and
- * the two counts together never pass the reserve, none holds more than the reserve. See shm/decide.h for
- * what it is good for. A whole reserve passes at once, and again after two periods at the latest.
+ * Messages are counted in periods of at least `period_ns`; a period begins with the first message
+ * that comes after the last one has run out. Since a window of that length touches two periods at
+ * most, and the two counts together never pass the reserve, none holds more than the reserve. See
+ * shm/decide.h for what it is good for. A whole reserve passes at once, and again after two periods
+ * at the latest.
  */
 #ifndef TG_EXPRESS_H
 #define TG_EXPRESS_H
@@ -35,18 +36,21 @@ static inline uint64_t express_units(uint64_t period_ns)
 	return (period_ns >> EXPRESS_UNIT_SHIFT) + 2;
 }
 
-/* What nobody can have left (a start ahead of time) becomes a reserve that has just been used up. */
+/* What nobody can have left (a start ahead of time) becomes a reserve that has just been used up.
+ */
 static inline uint64_t express_sound(uint64_t word, uint64_t now_ns)
 {
 	uint64_t now = now_ns >> EXPRESS_UNIT_SHIFT;
 
-	return word >> 2 * EXPRESS_COUNT_BITS > now + 1 ? express_word(now, 0, EXPRESS_COUNT_MAX) : word;
+	return word >> 2 * EXPRESS_COUNT_BITS > now + 1 ? express_word(now, 0, EXPRESS_COUNT_MAX)
+							: word;
 }
 
-/* The word after n messages at now_ns, if the reserve has room for them (EXPRESS_ANY: they are counted
- * whatever it has). False: it has not; *ret_at_ns is when it will. */
-static inline bool express_charge(uint64_t word, uint64_t now_ns, uint64_t period_ns, uint32_t reserve, uint32_t n,
-				  uint64_t *ret_word, uint64_t *ret_at_ns)
+/* The word after n messages at now_ns, if the reserve has room for them (EXPRESS_ANY: they are
+ * counted whatever it has). False: it has not; *ret_at_ns is when it will. */
+static inline bool express_charge(uint64_t word, uint64_t now_ns, uint64_t period_ns,
+				  uint32_t reserve, uint32_t n, uint64_t *ret_word,
+				  uint64_t *ret_at_ns)
 {
 	uint64_t now = now_ns >> EXPRESS_UNIT_SHIFT, units = express_units(period_ns);
 	uint64_t start = word >> 2 * EXPRESS_COUNT_BITS;
@@ -63,7 +67,8 @@ static inline bool express_charge(uint64_t word, uint64_t now_ns, uint64_t perio
 		/* The next period forgets the one before, the one after it this one too. */
 		uint64_t periods = (uint64_t)current + n > reserve ? 2 : 1;
 
-		*ret_at_ns = n > reserve ? UINT64_MAX : (start + periods * units) << EXPRESS_UNIT_SHIFT;
+		*ret_at_ns =
+			n > reserve ? UINT64_MAX : (start + periods * units) << EXPRESS_UNIT_SHIFT;
 		return false;
 	}
 	current = (uint64_t)current + n > EXPRESS_COUNT_MAX ? EXPRESS_COUNT_MAX : current + n;

@@ -2,14 +2,14 @@
  *
  * The rate arithmetic: the generic cell rate algorithm (ITU-T I.371, "virtual scheduling"), pure.
  *
- * Included by workers, by the sidecar and by the eBPF program alike, so it uses fixed-width integers
- * alone, no division where a decision is made, and no libc.
+ * Included by workers, by the sidecar and by the eBPF program alike, so it uses fixed-width
+ * integers alone, no division where a decision is made, and no libc.
  *
- * The whole state of a rate is one u64, the theoretical arrival time (TAT) in nanoseconds: the time at
- * which the flow would be empty again. n messages at time now conform if TAT <= now + (burst - n) * T,
- * where T is the emission interval; then TAT becomes max(TAT, now) + n * T. From an idle state exactly
- * `burst` messages pass at one instant, and any half-open window of length w holds at most
- * burst + ceil(w / T) - 1 messages.
+ * The whole state of a rate is one u64, the theoretical arrival time (TAT) in nanoseconds: the time
+ * at which the flow would be empty again. n messages at time now conform if TAT <= now + (burst -
+ * n) * T, where T is the emission interval; then TAT becomes max(TAT, now) + n * T. From an idle
+ * state exactly `burst` messages pass at one instant, and any half-open window of length w holds at
+ * most burst + ceil(w / T) - 1 messages.
  *
  * A rate is one u64 as well, so that a reader can never see half of a new one:
  *
@@ -18,8 +18,8 @@
  *     |   burst   |  exp   |  mantissa  |     T = mantissa << exp, in nanoseconds
  *     +-----------+--------+------------+
  *
- * T is rounded up when it is packed (relative error < 2^-25), so a packed rate never allows more than
- * it was asked to. The word 0 means "never set"; an interval of 0 means unlimited.
+ * T is rounded up when it is packed (relative error < 2^-25), so a packed rate never allows more
+ * than it was asked to. The word 0 means "never set"; an interval of 0 means unlimited.
  */
 #ifndef TG_GCRA_H
 #define TG_GCRA_H
@@ -33,7 +33,8 @@
 
 static inline uint64_t gcra_interval(uint64_t rate)
 {
-	return (rate & ((UINT64_C(1) << GCRA_MANTISSA_BITS) - 1)) << (rate >> GCRA_MANTISSA_BITS & 63);
+	return (rate & ((UINT64_C(1) << GCRA_MANTISSA_BITS) - 1))
+	       << (rate >> GCRA_MANTISSA_BITS & 63);
 }
 
 static inline uint32_t gcra_burst(uint64_t rate)
@@ -41,8 +42,9 @@ static inline uint32_t gcra_burst(uint64_t rate)
 	return (uint32_t)(rate >> 32);
 }
 
-/* The rate of one message every interval_ns, burst at once. interval_ns 0 is unlimited. A burst of 0
- * lets nothing pass. Where burst * T would pass GCRA_SPAN_MAX the burst is lowered until it does not. */
+/* The rate of one message every interval_ns, burst at once. interval_ns 0 is unlimited. A burst of
+ * 0 lets nothing pass. Where burst * T would pass GCRA_SPAN_MAX the burst is lowered until it does
+ * not. */
 static inline uint64_t gcra_rate(uint64_t interval_ns, uint32_t burst)
 {
 	uint64_t exp = 0;
@@ -79,18 +81,18 @@ static inline uint64_t gcra_charge(uint64_t tat, uint64_t now, uint64_t interval
 	return (tat > now ? tat : now) + (uint64_t)n * interval_ns;
 }
 
-/* A state that no honest writer can have left is brought back to the bound: what lies further ahead of
- * now than span_ns (burst * T and the longest reservation) was written by a broken clock or a broken
- * process, and would block the flow until then. */
+/* A state that no honest writer can have left is brought back to the bound: what lies further ahead
+ * of now than span_ns (burst * T and the longest reservation) was written by a broken clock or a
+ * broken process, and would block the flow until then. */
 static inline uint64_t gcra_clamp(uint64_t tat, uint64_t now, uint64_t span_ns)
 {
 	return tat > now && tat - now > span_ns ? now + span_ns : tat;
 }
 
 #ifndef __bpf__
-/* The state after the interval changed: what has been used, counted in messages, stays used. (Keeping
- * the time instead would grant a fresh burst on a cut, and block for the old debt on a raise.) Rounds
- * up, towards less. */
+/* The state after the interval changed: what has been used, counted in messages, stays used.
+ * (Keeping the time instead would grant a fresh burst on a cut, and block for the old debt on a
+ * raise.) Rounds up, towards less. */
 static inline uint64_t gcra_rescale(uint64_t tat, uint64_t now, uint64_t old_ns, uint64_t new_ns)
 {
 	unsigned __int128 debt;

@@ -2,9 +2,9 @@
  *
  * The 128-bit keys of the directory: multiply and fold, seeded with what is random in each segment.
  *
- * Names come from outside (anybody can own a domain), so without the seed two names with one key could
- * be made. Not a cryptographic hash: who is in the segment's group knows the seed, and could claim any
- * slot anyhow. No half of a key is 0, which marks a free slot.
+ * Names come from outside (anybody can own a domain), so without the seed two names with one key
+ * could be made. Not a cryptographic hash: who is in the segment's group knows the seed, and could
+ * claim any slot anyhow. No half of a key is 0, which marks a free slot.
  */
 #ifndef TG_HASH_H
 #define TG_HASH_H
@@ -37,8 +37,8 @@ static inline struct hash_key hash_finish(uint64_t a, uint64_t b, const uint64_t
 	return key;
 }
 
-/* Of two keys, which are hashes already, so one multiplication is enough. It stands on the way to every
- * cold decision. */
+/* Of two keys, which are hashes already, so one multiplication is enough. It stands on the way to
+ * every cold decision. */
 static inline struct hash_key hash_pair(const uint64_t left[2], const uint64_t right[2])
 {
 	uint64_t a = left[0] ^ (right[1] << 17 | right[1] >> 47);

@@ -10,16 +10,19 @@
  *   control   the sidecar alone (sidecar/segment.h)
  *   wake      a FIFO: a byte in it wakes the sidecar
  *
- * What each side may do so follows from the page tables. A record ("slot") has an index that follows
- * from the hash of its key; the index is the same in every array, so that the lines of a cold decision
- * are fetched together. Slots are of four kinds: flow (source x destination), source, destination and
- * stream; the last three are the parents of flows, and have the same fields.
+ * What each side may do so follows from the page tables. A record ("slot") has an index that
+ * follows from the hash of its key; the index is the same in every array, so that the lines of a
+ * cold decision are fetched together. Slots are of four kinds: flow (source x destination), source,
+ * destination and stream; the last three are the parents of flows, and have the same fields.
  *
  * Rules that hold for every word here:
- *   - fixed width, no pointer, bool, enum or long; what one side writes shares no line with what the
+ *   - fixed width, no pointer, bool, enum or long; what one side writes shares no line with what
+ * the
  *     other writes;
- *   - a word of `limits` is valid by itself, or there are two copies and an index: a reader never waits;
- *   - nothing that stands in `counters` or `rings` is trusted by the sidecar: indexes are bounded, times
+ *   - a word of `limits` is valid by itself, or there are two copies and an index: a reader never
+ * waits;
+ *   - nothing that stands in `counters` or `rings` is trusted by the sidecar: indexes are bounded,
+ * times
  *     are clamped, and no limit is ever read back from there.
  */
 #ifndef TG_LAYOUT_H
@@ -41,9 +44,8 @@
 
 enum layout_file { LAYOUT_LIMITS, LAYOUT_COUNTERS, LAYOUT_RINGS, LAYOUT_CONTROL, LAYOUT_FILES };
 
-
 enum layout_state {
-	LAYOUT_NEW,	/* being made: not to be attached to */
+	LAYOUT_NEW, /* being made: not to be attached to */
 	LAYOUT_LIVE,
 	LAYOUT_RETIRED, /* replaced: attach anew */
 };
@@ -65,16 +67,17 @@ struct layout_header {
 	uint64_t magic;
 	uint32_t byte_order;
 	uint32_t version;
-	uint32_t file; /* enum layout_file */
-	uint32_t owner; /* uid */
-	uint64_t bytes; /* of the file */
+	uint32_t file;	  /* enum layout_file */
+	uint32_t owner;	  /* uid */
+	uint64_t bytes;	  /* of the file */
 	uint64_t segment; /* random: files of one segment carry the same */
-	uint64_t seed[4]; /* of the hash: names come from outside, so collisions must not be made at will */
+	uint64_t seed[4]; /* of the hash: names come from outside, so collisions must not be made at
+			     will */
 	uint64_t reserve_longest_ns;
 	struct layout_sizes sizes;
 };
 
-/* ---- limits --------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 /* ns = ns_base + ((counter - counter_base) * mult >> 32), while counter - counter_base < span. */
 struct layout_scale {
@@ -95,9 +98,11 @@ struct layout_live {
 	_Atomic uint64_t heartbeat_ns;
 	_Atomic uint64_t loss_after_ns;
 	_Atomic uint32_t loss; /* enum layout_loss */
-	_Atomic uint32_t names_index; /* counts up; its low bit is the copy of the destination table */
+	_Atomic uint32_t
+		names_index; /* counts up; its low bit is the copy of the destination table */
 	_Atomic uint64_t generation;
-	_Atomic uint64_t gate_token; /* marks a socket as paid for to the gate in the kernel; 0: no gate */
+	_Atomic uint64_t
+		gate_token; /* marks a socket as paid for to the gate in the kernel; 0: no gate */
 	uint64_t pad0[2];
 	/* lines 1 and 2 */
 	struct layout_scale scale[2];
@@ -109,11 +114,13 @@ struct layout_live {
 #define LAYOUT_DAYS	 64
 #define LAYOUT_CALENDARS 8
 
-/* Where hours and days begin, in one time zone. Hours and days have numbers that count up since 1970 in
- * local time; see shm/window.h for the arithmetic, and for what holds when the sidecar is long gone. */
+/* Where hours and days begin, in one time zone. Hours and days have numbers that count up since
+ * 1970 in local time; see shm/window.h for the arithmetic, and for what holds when the sidecar is
+ * long gone. */
 struct layout_calendar {
 	_Atomic uint64_t hour_offset_ns; /* hour number = (now + hour_offset) / 3600 s */
-	_Atomic uint64_t day_offset_ns;	 /* a first guess of the day number = (now + day_offset) / 86400 s */
+	_Atomic uint64_t
+		day_offset_ns; /* a first guess of the day number = (now + day_offset) / 86400 s */
 	_Atomic uint64_t day_start_ns[LAYOUT_DAYS]; /* of day d at d % LAYOUT_DAYS; 0: not known */
 };
 
@@ -144,11 +151,12 @@ struct layout_limits {
 /* What connections and the slow paths read. */
 struct layout_limits_more {
 	_Atomic uint64_t connection_rate; /* gcra_rate */
-	_Atomic uint64_t connections;	  /* 16 bits each: cap by class (0xffff: none), messages a connection
-					     (0: no limit) in the top ones */
+	_Atomic uint64_t connections;	  /* 16 bits each: cap by class (0xffff: none), messages a
+					     connection     (0: no limit) in the top ones */
 	_Atomic uint64_t hold_lower_ns;
-	_Atomic uint32_t generation;   /* of the fill; 0: never filled */
-	_Atomic uint32_t default_index; /* of a destination slot: its flows' defaults; 0: the general ones */
+	_Atomic uint32_t generation; /* of the fill; 0: never filled */
+	_Atomic uint32_t
+		default_index; /* of a destination slot: its flows' defaults; 0: the general ones */
 };
 
 /* The records that hold where a slot was never filled: general ones by kind, then each configured
@@ -168,18 +176,18 @@ struct layout_default_limits {
 	uint64_t pad[4];
 };
 
-/* ---- counters ------------------------------------------------------------------------------------- */
+/* ---- counters -------------------------------------------------------------------------------- */
 
-/* What a decision writes: one line, its key in it. A key is claimed without a lock: its first half by
- * compare-and-swap from 0, then its second; who finds the first half alone completes it or, if another
- * key won the second, goes on to the next slot. So a claimer may die anywhere. */
+/* What a decision writes: one line, its key in it. A key is claimed without a lock: its first half
+ * by compare-and-swap from 0, then its second; who finds the first half alone completes it or, if
+ * another key won the second, goes on to the next slot. So a claimer may die anywhere. */
 struct layout_counters {
 	_Atomic uint64_t key[2];
-	_Atomic uint64_t tat;		   /* gcra */
-	_Atomic uint64_t hour;		   /* period number << 32 | count */
+	_Atomic uint64_t tat;  /* gcra */
+	_Atomic uint64_t hour; /* period number << 32 | count */
 	_Atomic uint64_t day;
-	_Atomic uint64_t express;	   /* what was used of the reserve: see shm/express.h */
-	_Atomic uint64_t reserved_until;   /* the latest slot that tg_reserve gave away */
+	_Atomic uint64_t express;	 /* what was used of the reserve: see shm/express.h */
+	_Atomic uint64_t reserved_until; /* the latest slot that tg_reserve gave away */
 	_Atomic uint64_t connection_tat;
 };
 
@@ -197,12 +205,14 @@ struct layout_minute {
 	_Atomic uint64_t bounced;
 };
 
-/* A word that a retired segment's states are set to: no compare-and-swap of a straggler succeeds. */
+/* A word that a retired segment's states are set to: no compare-and-swap of a straggler succeeds.
+ */
 #define LAYOUT_POISON UINT64_MAX
 
-/* ---- rings ---------------------------------------------------------------------------------------- */
+/* ---- rings ----------------------------------------------------------------------------------- */
 
-#define LAYOUT_SHARDS 16 /* of a worker's own counts, by thread; the last is shared by all further ones */
+#define LAYOUT_SHARDS \
+	16 /* of a worker's own counts, by thread; the last is shared by all further ones */
 
 struct layout_shard {
 	_Atomic uint64_t admitted;
@@ -247,7 +257,7 @@ enum layout_record_kind {
 struct layout_record {
 	uint32_t kind; /* enum layout_record_kind */
 	uint32_t slot;
-	uint32_t source;      /* slots of the parents */
+	uint32_t source; /* slots of the parents */
 	uint32_t destination;
 	uint64_t replied_ns;
 	uint64_t admitted_ns;
@@ -265,7 +275,9 @@ struct layout_record {
 };
 
 _Static_assert(sizeof(struct layout_header) <= LAYOUT_PAGE, "one page");
-_Static_assert(sizeof(struct layout_live) == 4 * LAYOUT_LINE && sizeof(struct layout_live) <= LAYOUT_PAGE, "lines");
+_Static_assert(sizeof(struct layout_live) == 4 * LAYOUT_LINE &&
+		       sizeof(struct layout_live) <= LAYOUT_PAGE,
+	       "lines");
 _Static_assert(offsetof(struct layout_live, scale) == LAYOUT_LINE, "line 1");
 _Static_assert(offsetof(struct layout_live, sleeping) == 3 * LAYOUT_LINE, "line 3");
 _Static_assert(sizeof(struct layout_limits) == LAYOUT_LINE, "one line");
@@ -279,10 +291,11 @@ _Static_assert(sizeof(struct layout_worker) == 20 * LAYOUT_LINE, "lines");
 _Static_assert(sizeof(struct layout_record) == 64 + LAYOUT_TEXT, "lines");
 _Static_assert(sizeof(struct layout_calendar) == 16 + 8 * LAYOUT_DAYS, "packed");
 
-/* ---- where things stand --------------------------------------------------------------------------- */
+/* ---- where things stand ---------------------------------------------------------------------- */
 
-/* Slots for that many flows, with room for what they are made of (each source and each destination takes
- * one too; the built-in configuration brings 20): at 8/15 full, linear probing meets 1.6 lines a hit. */
+/* Slots for that many flows, with room for what they are made of (each source and each destination
+ * takes one too; the built-in configuration brings 20): at 8/15 full, linear probing meets 1.6
+ * lines a hit. */
 static inline uint32_t layout_slots(uint32_t flows)
 {
 	uint64_t slots = (uint64_t)flows + (uint64_t)flows * 7 / 8 + 64;
@@ -321,25 +334,30 @@ static inline struct layout_offsets layout_offsets(const struct layout_sizes *s)
 
 	at = LAYOUT_PAGE;
 	o.counters = layout_take(&at, (uint64_t)s->slots * sizeof(struct layout_counters));
-	o.counters_more = layout_take(&at, (uint64_t)s->slots * sizeof(struct layout_counters_more));
-	o.minutes = layout_take(&at, (uint64_t)s->slots * s->minutes * sizeof(struct layout_minute));
+	o.counters_more =
+		layout_take(&at, (uint64_t)s->slots * sizeof(struct layout_counters_more));
+	o.minutes =
+		layout_take(&at, (uint64_t)s->slots * s->minutes * sizeof(struct layout_minute));
 	o.counters_bytes = at;
 
 	at = LAYOUT_PAGE;
 	o.workers = layout_take(&at, (uint64_t)s->workers * sizeof(struct layout_worker));
 	o.leases = layout_take(&at, (uint64_t)s->workers * s->leases * sizeof(uint64_t));
-	o.records = layout_take(&at, (uint64_t)s->workers * s->ring_records * sizeof(struct layout_record));
+	o.records = layout_take(&at, (uint64_t)s->workers * s->ring_records *
+					     sizeof(struct layout_record));
 	o.rings_bytes = at;
 	return o;
 }
 
 static inline int layout_sizes_valid(const struct layout_sizes *s)
 {
-	return s->flows >= 1 && s->flows <= UINT32_C(1000000000) && s->slots == layout_slots(s->flows) &&
-	       s->workers >= 1 && s->workers <= 65534 && s->ring_records >= 2 &&
-	       s->ring_records <= UINT32_C(1) << 24 && (s->ring_records & (s->ring_records - 1)) == 0 &&
-	       s->minutes >= 1 && s->minutes <= 10080 && s->leases >= 1 && s->leases <= 65536 &&
-	       s->names_bytes >= LAYOUT_PAGE && s->names_bytes <= UINT32_C(1) << 30 && s->reserved == 0;
+	return s->flows >= 1 && s->flows <= UINT32_C(1000000000) &&
+	       s->slots == layout_slots(s->flows) && s->workers >= 1 && s->workers <= 65534 &&
+	       s->ring_records >= 2 && s->ring_records <= UINT32_C(1) << 24 &&
+	       (s->ring_records & (s->ring_records - 1)) == 0 && s->minutes >= 1 &&
+	       s->minutes <= 10080 && s->leases >= 1 && s->leases <= 65536 &&
+	       s->names_bytes >= LAYOUT_PAGE && s->names_bytes <= UINT32_C(1) << 30 &&
+	       s->reserved == 0;
 }
 
 #endif

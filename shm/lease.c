@@ -2,8 +2,9 @@
  *
  * The algorithm of lease.h, and connections on top of it.
  *
- * Orders are sequentially consistent here: the proof needs that whoever reads a gauge without a stamp
- * also sees the entry that the overwriter completed, and connections are rare enough to afford it.
+ * Orders are sequentially consistent here: the proof needs that whoever reads a gauge without a
+ * stamp also sees the entry that the overwriter completed, and connections are rare enough to
+ * afford it.
  */
 #include "shm/lease.h"
 
@@ -27,13 +28,14 @@ static uint64_t entry_sequence(uint64_t entry)
 
 static uint64_t stamp_of(uint32_t worker, uint32_t index, bool returned, uint64_t sequence)
 {
-	return (uint64_t)worker << 32 | (uint64_t)index << 16 | (uint64_t)returned << 15 | (sequence & STAMP_MASK);
+	return (uint64_t)worker << 32 | (uint64_t)index << 16 | (uint64_t)returned << 15 |
+	       (sequence & STAMP_MASK);
 }
 
-/* Completes the entry that the gauge's stamp names, before the stamp is overwritten. The gauge is shared
- * memory: what it names is checked. */
-static void stamp_complete(_Atomic uint64_t *leases, const struct layout_sizes *sizes, uint32_t slot,
-			   uint64_t gauge)
+/* Completes the entry that the gauge's stamp names, before the stamp is overwritten. The gauge is
+ * shared memory: what it names is checked. */
+static void stamp_complete(_Atomic uint64_t *leases, const struct layout_sizes *sizes,
+			   uint32_t slot, uint64_t gauge)
 {
 	uint32_t worker = (uint32_t)(gauge >> 32 & 0xffff);
 	uint32_t index = (uint32_t)(gauge >> 16 & 0xffff);
@@ -46,11 +48,13 @@ static void stamp_complete(_Atomic uint64_t *leases, const struct layout_sizes *
 		return;
 	at = &leases[(uint64_t)(worker - 1) * sizes->leases + index];
 	entry = atomic_load(at);
-	if (lease_slot(entry) != slot || (entry_sequence(entry) & STAMP_MASK) != (gauge & STAMP_MASK) ||
+	if (lease_slot(entry) != slot ||
+	    (entry_sequence(entry) & STAMP_MASK) != (gauge & STAMP_MASK) ||
 	    lease_state(entry) != (returned ? LEASE_RELEASING : LEASE_INTENT))
 		return;
-	atomic_compare_exchange_strong(at, &entry,
-				       entry_word(returned ? LEASE_FREE : LEASE_HELD, entry_sequence(entry), slot));
+	atomic_compare_exchange_strong(
+		at, &entry,
+		entry_word(returned ? LEASE_FREE : LEASE_HELD, entry_sequence(entry), slot));
 }
 
 int lease_take(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes,
@@ -71,8 +75,10 @@ int lease_take(const struct view *view, _Atomic uint64_t *leases, const struct l
 			return -EAGAIN;
 		}
 		stamp_complete(leases, sizes, slot, seen);
-		if (atomic_compare_exchange_strong(gauge, &seen, ((uint64_t)lease_count(seen) + 1) << 48 |
-									 stamp_of(worker + 1, index, false, sequence)))
+		if (atomic_compare_exchange_strong(
+			    gauge, &seen,
+			    ((uint64_t)lease_count(seen) + 1) << 48 |
+				    stamp_of(worker + 1, index, false, sequence)))
 			break;
 		pause_briefly();
 	}
@@ -82,7 +88,8 @@ int lease_take(const struct view *view, _Atomic uint64_t *leases, const struct l
 	return 0;
 }
 
-void lease_close(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes, uint32_t slot)
+void lease_close(const struct view *view, _Atomic uint64_t *leases,
+		 const struct layout_sizes *sizes, uint32_t slot)
 {
 	_Atomic uint64_t *gauge = &view->counters_more[slot].gauge;
 	uint64_t seen = atomic_load(gauge);
@@ -96,8 +103,9 @@ void lease_close(const struct view *view, _Atomic uint64_t *leases, const struct
 }
 
 /* From RELEASING to FREE, the gauge lowered exactly once. */
-static void release_finish(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes,
-			   uint32_t worker, uint32_t index, uint64_t entry)
+static void release_finish(const struct view *view, _Atomic uint64_t *leases,
+			   const struct layout_sizes *sizes, uint32_t worker, uint32_t index,
+			   uint64_t entry)
 {
 	_Atomic uint64_t *at = &leases[(uint64_t)worker * sizes->leases + index];
 	uint32_t slot = lease_slot(entry);
@@ -109,29 +117,33 @@ static void release_finish(const struct view *view, _Atomic uint64_t *leases, co
 		uint64_t count = lease_count(seen);
 
 		stamp_complete(leases, sizes, slot, seen);
-		if (atomic_compare_exchange_strong(gauge, &seen, (count ? count - 1 : 0) << 48 | mine))
+		if (atomic_compare_exchange_strong(gauge, &seen,
+						   (count ? count - 1 : 0) << 48 | mine))
 			break;
 		pause_briefly();
 	}
-	atomic_compare_exchange_strong(at, &entry, entry_word(LEASE_FREE, entry_sequence(entry), slot));
+	atomic_compare_exchange_strong(at, &entry,
+				       entry_word(LEASE_FREE, entry_sequence(entry), slot));
 }
 
-int lease_return(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes,
-		 uint32_t worker, uint32_t index, uint32_t sequence)
+int lease_return(const struct view *view, _Atomic uint64_t *leases,
+		 const struct layout_sizes *sizes, uint32_t worker, uint32_t index,
+		 uint32_t sequence)
 {
 	_Atomic uint64_t *at = &leases[(uint64_t)worker * sizes->leases + index];
 	uint64_t entry = atomic_load(at);
 	uint64_t releasing = entry_word(LEASE_RELEASING, sequence, lease_slot(entry));
 
 	if (lease_state(entry) != LEASE_HELD || entry_sequence(entry) != sequence ||
-	    lease_slot(entry) >= view->slots || !atomic_compare_exchange_strong(at, &entry, releasing))
+	    lease_slot(entry) >= view->slots ||
+	    !atomic_compare_exchange_strong(at, &entry, releasing))
 		return -EINVAL;
 	release_finish(view, leases, sizes, worker, index, releasing);
 	return 0;
 }
 
-bool lease_reclaim(const struct view *view, _Atomic uint64_t *leases, const struct layout_sizes *sizes,
-		   uint32_t worker, uint32_t index)
+bool lease_reclaim(const struct view *view, _Atomic uint64_t *leases,
+		   const struct layout_sizes *sizes, uint32_t worker, uint32_t index)
 {
 	_Atomic uint64_t *at = &leases[(uint64_t)worker * sizes->leases + index];
 	uint64_t entry = atomic_load(at);
@@ -147,11 +159,14 @@ bool lease_reclaim(const struct view *view, _Atomic uint64_t *leases, const stru
 	if (lease_state(entry) == LEASE_INTENT) {
 		uint64_t gauge = atomic_load(&view->counters_more[slot].gauge);
 
-		/* Its stamp stands there: it was counted. It does not: look again, since whoever overwrote it
-		 * completed the entry first; if it is still INTENT it was never counted. */
+		/* Its stamp stands there: it was counted. It does not: look again, since whoever
+		 * overwrote it completed the entry first; if it is still INTENT it was never
+		 * counted. */
 		if ((gauge & STAMP_BITS) == stamp_of(worker + 1, index, false, sequence))
-			atomic_compare_exchange_strong(at, &entry, entry_word(LEASE_HELD, sequence, slot));
-		else if (atomic_compare_exchange_strong(at, &entry, entry_word(LEASE_FREE, sequence, slot)))
+			atomic_compare_exchange_strong(at, &entry,
+						       entry_word(LEASE_HELD, sequence, slot));
+		else if (atomic_compare_exchange_strong(at, &entry,
+							entry_word(LEASE_FREE, sequence, slot)))
 			return false;
 		entry = atomic_load(at);
 	}
@@ -167,8 +182,8 @@ bool lease_reclaim(const struct view *view, _Atomic uint64_t *leases, const stru
 	return true;
 }
 
-static void advice_read(const struct layout_limits_more *more, uint64_t flags, enum tg_class traffic,
-			struct tg_advice *ret)
+static void advice_read(const struct layout_limits_more *more, uint64_t flags,
+			enum tg_class traffic, struct tg_advice *ret)
 {
 	uint64_t word = atomic_load_explicit(&more->connections, memory_order_relaxed);
 	uint32_t cap = (uint32_t)(word >> (16 * traffic) & 0xffff);
@@ -180,7 +195,8 @@ static void advice_read(const struct layout_limits_more *more, uint64_t flags, e
 	};
 }
 
-int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, struct tg_advice *ret)
+int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+	      struct tg_advice *ret)
 {
 	if (flow->slot >= tg->view.slots || (unsigned)traffic >= TG_CLASSES)
 		return -EINVAL;
@@ -196,13 +212,14 @@ static int entry_take(struct tg *tg, uint32_t slot, uint32_t cap, struct tg_leas
 
 	for (uint32_t i = 0; i < sizes->leases; i++) {
 		uint32_t index = (first + i) % sizes->leases;
-		int error = lease_take(&tg->view, tg->leases, sizes, tg->local->index, index, slot, cap,
-				       &ret->sequence);
+		int error = lease_take(&tg->view, tg->leases, sizes, tg->local->index, index, slot,
+				       cap, &ret->sequence);
 
 		if (error == -EUSERS)
 			continue;
 		if (!error) {
-			/* With the worker's slot: after a fork two processes have entries of the same number. */
+			/* With the worker's slot: after a fork two processes have entries of the
+			 * same number. */
 			ret->entry = tg->local->index << 16 | index;
 			/* A hint: threads may overwrite each other's. */
 			tg->local->lease_hint = index + 1;
@@ -217,8 +234,8 @@ static bool connections_full(struct tg *tg, const struct tg_flow *flow, enum tg_
 	struct tg_advice advice;
 
 	return tg_advise(tg, flow, traffic, &advice) == 0 && advice.connections &&
-	       lease_count(atomic_load_explicit(&tg->view.counters_more[flow->slot].gauge, memory_order_relaxed)) >=
-		       advice.connections;
+	       lease_count(atomic_load_explicit(&tg->view.counters_more[flow->slot].gauge,
+						memory_order_relaxed)) >= advice.connections;
 }
 
 struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
@@ -232,16 +249,17 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 	uint32_t cap;
 
 	if (special == TG_ADMITTED || special == TG_REASONS)
-		verdict = decide_connect(&tg->view, flow, traffic, connections_full(tg, flow, traffic), now_ns);
+		verdict = decide_connect(&tg->view, flow, traffic,
+					 connections_full(tg, flow, traffic), now_ns);
 	if (special == TG_REASONS && verdict.reason != TG_REFUSED_DIRECTORY)
 		verdict = decide_admitted(now_ns);
 	if (verdict.reason == TG_ADMITTED) {
 		tg_advise(tg, flow, traffic, &lease.advice);
-		cap = lease.advice.connections && special != TG_REASONS ? lease.advice.connections :
-									  LEASE_COUNT_MAX - 1;
+		cap = lease.advice.connections && special != TG_REASONS ? lease.advice.connections
+									: LEASE_COUNT_MAX - 1;
 		if (worker == tg->spare || entry_take(tg, flow->slot, cap, &lease) != 0)
-			verdict = (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS, TG_REFUSED_CONNECTIONS,
-						      TG_ESTIMATE};
+			verdict = (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS,
+						      TG_REFUSED_CONNECTIONS, TG_ESTIMATE};
 		else
 			*ret = lease;
 	}
@@ -256,6 +274,6 @@ int tg_disconnect(struct tg *tg, const struct tg_lease *lease)
 		return -EINVAL;
 	if (atomic_load_explicit(&tg->live->state, memory_order_acquire) == LAYOUT_RETIRED)
 		return -ESTALE;
-	return lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->local->index, lease->entry & 0xffff,
-			    lease->sequence);
+	return lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->local->index,
+			    lease->entry & 0xffff, lease->sequence);
 }

@@ -2,8 +2,8 @@
  *
  * Which source of a pool can send to a destination soonest? Read-only: tg_admit decides.
  *
- * Among those that can send now one is drawn with a chance in proportion to its room, so that workers
- * that ask at the same instant spread over the pool; else the one that is free first.
+ * Among those that can send now one is drawn with a chance in proportion to its room, so that
+ * workers that ask at the same instant spread over the pool; else the one that is free first.
  */
 #include <errno.h>
 #include <string.h>
@@ -33,11 +33,12 @@ struct choice {
 };
 
 static void choice_offer(struct tg *tg, struct choice *best, const struct tg_source *source,
-			 const struct tg_destination *destination, enum tg_class traffic, uint64_t now_ns)
+			 const struct tg_destination *destination, enum tg_class traffic,
+			 uint64_t now_ns)
 {
 	struct hash_key key = hash_pair(source->key, destination->key);
-	struct tg_flow flow = {directory_find(&tg->view, &key, false), source->slot, destination->slot,
-			       LAYOUT_NONE};
+	struct tg_flow flow = {directory_find(&tg->view, &key, false), source->slot,
+			       destination->slot, LAYOUT_NONE};
 	uint32_t room = 1;
 	struct tg_verdict verdict = {.at_ns = now_ns};
 
@@ -60,8 +61,9 @@ static void choice_offer(struct tg *tg, struct choice *best, const struct tg_sou
 	}
 }
 
-static int pool_ask(struct tg *tg, const char *blob, const char *pool, const struct tg_destination *destination,
-		    enum tg_class traffic, uint64_t now_ns, struct choice *best)
+static int pool_ask(struct tg *tg, const char *blob, const char *pool,
+		    const struct tg_destination *destination, enum tg_class traffic,
+		    uint64_t now_ns, struct choice *best)
 {
 	size_t size = tg->header.sizes.names_bytes;
 	struct destination_pool found;
@@ -76,7 +78,8 @@ static int pool_ask(struct tg *tg, const char *blob, const char *pool, const str
 		error = destination_pool_source(blob, size, &found, i, source.address);
 		if (error)
 			return error;
-		key = hash_bytes(HASH_SOURCE, source.address, sizeof(source.address), tg->header.seed);
+		key = hash_bytes(HASH_SOURCE, source.address, sizeof(source.address),
+				 tg->header.seed);
 		memcpy(source.key, key.half, sizeof(source.key));
 		source.slot = directory_find(&tg->view, &key, false);
 		choice_offer(tg, best, &source, destination, traffic, now_ns);
@@ -84,8 +87,8 @@ static int pool_ask(struct tg *tg, const char *blob, const char *pool, const str
 	return found.count ? 0 : -ENOENT;
 }
 
-int tg_pick(struct tg *tg, const char *pool, const struct tg_destination *destination, enum tg_class traffic,
-	    struct tg_source *ret, uint64_t *ret_at_ns)
+int tg_pick(struct tg *tg, const char *pool, const struct tg_destination *destination,
+	    enum tg_class traffic, struct tg_source *ret, uint64_t *ret_at_ns)
 {
 	enum tg_reason special = TG_ADMITTED;
 	uint64_t now_ns = clock_now(tg, &special);
@@ -98,7 +101,8 @@ int tg_pick(struct tg *tg, const char *pool, const struct tg_destination *destin
 		uint32_t index = atomic_load_explicit(&tg->live->names_index, memory_order_acquire);
 
 		best = (struct choice){.at_ns = UINT64_MAX};
-		error = pool_ask(tg, tg->names[index & 1], pool, destination, traffic, now_ns, &best);
+		error = pool_ask(tg, tg->names[index & 1], pool, destination, traffic, now_ns,
+				 &best);
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&tg->live->names_index, memory_order_relaxed) == index)
 			break;

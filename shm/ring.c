@@ -2,15 +2,16 @@
  *
  * Reports: counted at once, and told to the sidecar by this worker's ring.
  *
- * One producer a ring (the threads of a process share it under a mutex of their own), one consumer. R0:
- * a record is whole before the head that covers it is stored (release); the sidecar loads the head
- * (acquire) before it reads the record: pairs with R1 in sidecar/drain.c. A producer that dies in the
- * middle loses that record alone. A full ring loses the text, never the count.
+ * One producer a ring (the threads of a process share it under a mutex of their own), one consumer.
+ * R0: a record is whole before the head that covers it is stored (release); the sidecar loads the
+ * head (acquire) before it reads the record: pairs with R1 in sidecar/drain.c. A producer that dies
+ * in the middle loses that record alone. A full ring loses the text, never the count.
  *
- * The doorbell is a FIFO in the segment's folder, opened for reading and writing so that it survives the
- * sidecar. It is rung only if the sidecar says that it sleeps. B0: the head is stored, then `sleeping` is
- * loaded; the sidecar stores `sleeping`, then loads the heads once more; both with a full fence between,
- * so at least one of them sees the other: pairs with B1 in sidecar/drain.c.
+ * The doorbell is a FIFO in the segment's folder, opened for reading and writing so that it
+ * survives the sidecar. It is rung only if the sidecar says that it sleeps. B0: the head is stored,
+ * then `sleeping` is loaded; the sidecar stores `sleeping`, then loads the heads once more; both
+ * with a full fence between, so at least one of them sees the other: pairs with B1 in
+ * sidecar/drain.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -77,19 +78,24 @@ static void minute_add(_Atomic uint64_t *word, uint32_t minute, uint32_t n)
 							memory_order_relaxed));
 }
 
-static void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n, uint64_t now_ns)
+static void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n,
+			uint64_t now_ns)
 {
 	struct layout_counters_more *totals = &view->counters_more[slot];
 	uint32_t minute = (uint32_t)(now_ns / WINDOW_MINUTE_NS);
-	struct layout_minute *minutes = &view->minutes[(uint64_t)slot * view->minute_slots + minute % view->minute_slots];
+	struct layout_minute *minutes =
+		&view->minutes[(uint64_t)slot * view->minute_slots + minute % view->minute_slots];
 	bool delivered = code >= 200 && code < 300;
 	bool bounced = code >= 500 && code < 600;
 
-	atomic_fetch_add_explicit(delivered ? &totals->delivered :
-				  bounced   ? &totals->bounced :
-					      &totals->deferred,
+	atomic_fetch_add_explicit(delivered ? &totals->delivered
+				  : bounced ? &totals->bounced
+					    : &totals->deferred,
 				  n, memory_order_relaxed);
-	minute_add(delivered ? &minutes->delivered : bounced ? &minutes->bounced : &minutes->deferred, minute, n);
+	minute_add(delivered ? &minutes->delivered
+		   : bounced ? &minutes->bounced
+			     : &minutes->deferred,
+		   minute, n);
 }
 
 void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply *reply)
@@ -97,7 +103,8 @@ void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply 
 	enum tg_reason special = TG_ADMITTED;
 	uint64_t now_ns = clock_now(tg, &special);
 	uint32_t n = reply->n ? reply->n : 1;
-	struct layout_record record; /* its text is not used, and not cleared: that would cost more than the rest */
+	struct layout_record record; /* its text is not used, and not cleared: that would cost more
+					than the rest */
 
 	if (flow->slot >= tg->view.slots)
 		return;
@@ -144,7 +151,8 @@ static void enhanced_parse(const char *at, const char *end, uint16_t ret[3])
 		if (at == NULL || (i < 2 && (at >= end || *at++ != '.')))
 			return;
 	}
-	if ((part[0] != 2 && part[0] != 4 && part[0] != 5) || (at < end && *at >= '0' && *at <= '9'))
+	if ((part[0] != 2 && part[0] != 4 && part[0] != 5) ||
+	    (at < end && *at >= '0' && *at <= '9'))
 		return;
 	for (int i = 0; i < 3; i++)
 		ret[i] = (uint16_t)part[i];

@@ -13,8 +13,8 @@
 #include "shm/hash.h"
 #include "shm/layout.h"
 
-/* What a fork must not inherit: the kernel wipes this page in the child (MADV_WIPEONFORK), so the child
- * finds no worker here and takes a slot of its own. A zeroed mutex is a free one. */
+/* What a fork must not inherit: the kernel wipes this page in the child (MADV_WIPEONFORK), so the
+ * child finds no worker here and takes a slot of its own. A zeroed mutex is a free one. */
 struct local {
 	_Atomic(struct layout_worker *) worker;
 	uint32_t index;
@@ -33,16 +33,19 @@ struct tg {
 	const struct layout_live *live;
 	struct local *local;
 	bool vdso;
-	struct layout_header header; /* as it was when attached: what stands in the file is not read again */
+	struct layout_header
+		header; /* as it was when attached: what stands in the file is not read again */
 	struct layout_offsets offsets;
 	struct mapping files[LAYOUT_FILES];
 	const char *names[2];
 	struct layout_worker *workers;
 	_Atomic uint64_t *leases;
 	struct layout_record *records;
-	int wake; /* FIFO */
-	uint32_t former; /* after tg_renew: the worker slot in the segment before, whose leases were carried over */
-	struct layout_worker *spare; /* counts of a process that found no worker slot; told to nobody */
+	int wake;	 /* FIFO */
+	uint32_t former; /* after tg_renew: the worker slot in the segment before, whose leases were
+			    carried over */
+	struct layout_worker
+		*spare; /* counts of a process that found no worker slot; told to nobody */
 	char segment[256];
 	int64_t owner;
 };
@@ -52,7 +55,8 @@ struct layout_worker *worker_claim(struct tg *tg);
 
 static inline struct layout_worker *tg_worker(struct tg *tg)
 {
-	struct layout_worker *worker = atomic_load_explicit(&tg->local->worker, memory_order_acquire);
+	struct layout_worker *worker =
+		atomic_load_explicit(&tg->local->worker, memory_order_acquire);
 
 	return __builtin_expect(worker != NULL, 1) ? worker : worker_claim(tg);
 }
@@ -78,7 +82,8 @@ static inline bool count_own(struct layout_worker *worker, size_t field, uint64_
 		return false;
 	word = (_Atomic uint64_t *)((char *)&worker->shards[shard - 1] + field);
 	/* Relaxed: a sum that the sidecar reads now and then. */
-	atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + n, memory_order_relaxed);
+	atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + n,
+			      memory_order_relaxed);
 	return true;
 }
 
@@ -102,8 +107,9 @@ static inline void count_one(struct layout_worker *worker, size_t field)
 /* The last word on a verdict: counts it; a refusal by a retired segment is TG_RETIRED. */
 struct tg_verdict tg_settle(struct tg *tg, struct layout_worker *worker, struct tg_verdict verdict);
 
-/* The time; and what to answer at once instead of deciding: TG_ADMITTED (nothing special), TG_RETIRED,
- * TG_REFUSED_LOST, or TG_REASONS (admit whatever the limits say: on_sidecar_loss is "open"). */
+/* The time; and what to answer at once instead of deciding: TG_ADMITTED (nothing special),
+ * TG_RETIRED, TG_REFUSED_LOST, or TG_REASONS (admit whatever the limits say: on_sidecar_loss is
+ * "open"). */
 uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special);
 
 /* The verdict that is given instead of a decision. */

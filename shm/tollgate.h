@@ -3,15 +3,15 @@
  * libtollgate: may this message or connection go now, and if not, when?
  *
  * A sidecar, tollgated, owns a shared-memory segment with one record per flow, a pair of sending IP
- * (source) and mailbox provider (destination). Any number of processes attach to it and decide with a
- * few atomic operations, without a system call, whether mail may go; they report what the receiver
- * answered, and the sidecar adapts the limits. tollgate(3) is the manual.
+ * (source) and mailbox provider (destination). Any number of processes attach to it and decide with
+ * a few atomic operations, without a system call, whether mail may go; they report what the
+ * receiver answered, and the sidecar adapts the limits. tollgate(3) is the manual.
  *
  * Times are nanoseconds of CLOCK_MONOTONIC. Functions return 0 or a negative errno unless they say
- * otherwise; outputs are untouched on failure. All functions may be called from any thread; those that
- * decide or report neither allocate nor log. Deciding is lock-free; a report that the sidecar is told of
- * takes its turn among the threads of its own process (they share one ring), and waits for no other. A
- * verdict is an answer, never an error.
+ * otherwise; outputs are untouched on failure. All functions may be called from any thread; those
+ * that decide or report neither allocate nor log. Deciding is lock-free; a report that the sidecar
+ * is told of takes its turn among the threads of its own process (they share one ring), and waits
+ * for no other. A verdict is an answer, never an error.
  */
 #ifndef TOLLGATE_H
 #define TOLLGATE_H
@@ -29,7 +29,7 @@ extern "C" {
 
 struct tg; /* one attachment: a worker slot and the mappings; shared by the threads of a process */
 
-/* ---- attaching ---------------------------------------------------------------------------------- */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
 enum tg_clock {
 	TG_CLOCK_AUTO, /* the processor's counter as the sidecar scales it, else the vDSO */
@@ -38,14 +38,17 @@ enum tg_clock {
 
 struct tg_options {
 	size_t size;	     /* sizeof(struct tg_options) */
-	const char *segment; /* folder of the segment; NULL: $TOLLGATE_SEGMENT, else TG_SEGMENT_DEFAULT */
-	int64_t owner;	     /* the uid that must own the segment; -1: root, the caller's own, or "tollgate" */
+	const char *segment; /* folder of the segment; NULL: $TOLLGATE_SEGMENT, else
+				TG_SEGMENT_DEFAULT */
+	int64_t owner;	     /* the uid that must own the segment; -1: root, the caller's own, or
+				"tollgate" */
 	enum tg_clock clock;
 	uint32_t flags; /* 0 */
 };
 
-/* Attaches this process. options may be NULL. May block and allocate. A forked child gets a worker slot
- * of its own at its first call; after exec attach anew. Works while no sidecar lives, if one has lived.
+/* Attaches this process. options may be NULL. May block and allocate. A forked child gets a worker
+ * slot of its own at its first call; after exec attach anew. Works while no sidecar lives, if one
+ * has lived.
  *
  * -ENOENT         no segment there
  * -EPROTO         not a segment (magic)
@@ -59,23 +62,23 @@ struct tg_options {
  * -EINVAL, -ENOMEM, and what open(2) and mmap(2) return */
 TG_API int tg_attach(const struct tg_options *options, struct tg **ret);
 
-/* Detaches: leases of this process are returned, the worker slot is freed, the mappings vanish. NULL is
- * fine. No other call may be under way. */
+/* Detaches: leases of this process are returned, the worker slot is freed, the mappings vanish.
+ * NULL is fine. No other call may be under way. */
 TG_API void tg_detach(struct tg *tg);
 
-/* After a verdict TG_RETIRED: attaches to the segment that replaced the old one. Sources, destinations
- * and flows must be resolved again; leases were carried over. -ESTALE: not there yet, try again. No
- * other call on this attachment may be under way. */
+/* After a verdict TG_RETIRED: attaches to the segment that replaced the old one. Sources,
+ * destinations and flows must be resolved again; leases were carried over. -ESTALE: not there yet,
+ * try again. No other call on this attachment may be under way. */
 TG_API int tg_renew(struct tg *tg);
 
 /* The library's clock, which all times here belong to. */
 TG_API uint64_t tg_now(const struct tg *tg);
 
-/* Counts up with each configuration that the sidecar has put in force: a cached destination may by then
- * be another (it stays valid). */
+/* Counts up with each configuration that the sidecar has put in force: a cached destination may by
+ * then be another (it stays valid). */
 TG_API uint64_t tg_generation(const struct tg *tg);
 
-/* ---- names to handles, once ---------------------------------------------------------------------- */
+/* ---- names to handles, once ------------------------------------------------------------------ */
 
 struct tg_source {
 	uint8_t address[16]; /* IPv6, or IPv4 mapped */
@@ -97,27 +100,30 @@ struct tg_flow {
 	uint32_t stream;
 };
 
-/* A sending address, IPv4 or IPv6 in text. -EINVAL: not an address. -ENOSPC: the directory is full. */
+/* A sending address, IPv4 or IPv6 in text. -EINVAL: not an address. -ENOSPC: the directory is full.
+ */
 TG_API int tg_source(struct tg *tg, const char *address, struct tg_source *ret);
 
-/* The destination that an MX host, a recipient's domain or an address ("[192.0.2.1]" too) belongs to.
- * -EINVAL: not a name. -ENOSPC: the directory is full. */
+/* The destination that an MX host, a recipient's domain or an address ("[192.0.2.1]" too) belongs
+ * to. -EINVAL: not a name. -ENOSPC: the directory is full. */
 TG_API int tg_destination(struct tg *tg, const char *name, struct tg_destination *ret);
 
-/* The name of the destination that name belongs to, as the configuration calls it, or its registrable
- * domain. Returns its length (the text is cut at size and always terminated), or -EINVAL. */
+/* The name of the destination that name belongs to, as the configuration calls it, or its
+ * registrable domain. Returns its length (the text is cut at size and always terminated), or
+ * -EINVAL. */
 TG_API int tg_destination_name(struct tg *tg, const char *name, char *text, size_t size);
 
-/* The flow of a pair: found, or claimed if it is new. Until the sidecar has filled a new flow's limits,
- * the defaults of its destination apply. When the directory is full this returns -ENOSPC and a flow all
- * the same, with which every verdict is TG_REFUSED_DIRECTORY. */
+/* The flow of a pair: found, or claimed if it is new. Until the sidecar has filled a new flow's
+ * limits, the defaults of its destination apply. When the directory is full this returns -ENOSPC
+ * and a flow all the same, with which every verdict is TG_REFUSED_DIRECTORY. */
 TG_API int tg_flow(struct tg *tg, const struct tg_source *source,
 		   const struct tg_destination *destination, struct tg_flow *ret);
 
 /* The same flow with a stream (a tenant, a DKIM domain) as a further limit. */
-TG_API int tg_stream(struct tg *tg, const struct tg_flow *flow, const char *name, struct tg_flow *ret);
+TG_API int tg_stream(struct tg *tg, const struct tg_flow *flow, const char *name,
+		     struct tg_flow *ret);
 
-/* ---- deciding ------------------------------------------------------------------------------------ */
+/* ---- deciding -------------------------------------------------------------------------------- */
 
 enum tg_class {
 	TG_TRANSACTIONAL, /* login, password reset, billing: may use every reserve */
@@ -156,13 +162,13 @@ struct tg_verdict {
 	uint32_t flags;	 /* enum tg_verdict_flag */
 };
 
-/* May n messages go now? Checked in the order hold, flow rate, hour, day, source, destination, stream:
- * all or nothing. n counts recipients where the flow is so configured (tg_advice). */
+/* May n messages go now? Checked in the order hold, flow rate, hour, day, source, destination,
+ * stream: all or nothing. n counts recipients where the flow is so configured (tg_advice). */
 TG_API struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 				  uint32_t n);
 
-/* tg_flow and tg_admit in one, for a worker that keeps no handles of flows: faster than both where flows
- * are many and cold. */
+/* tg_flow and tg_admit in one, for a worker that keeps no handles of flows: faster than both where
+ * flows are many and cold. */
 TG_API struct tg_verdict tg_admit_pair(struct tg *tg, const struct tg_source *source,
 				       const struct tg_destination *destination,
 				       enum tg_class traffic, uint32_t n);
@@ -174,10 +180,10 @@ struct tg_request {
 	uint32_t n;
 };
 
-/* tg_flow and tg_admit for each request, with the memory of all of them fetched at once: faster than one
- * by one where flows are many and cold. The requests are decided in their order. */
-TG_API void tg_admit_batch(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts,
-			   size_t count);
+/* tg_flow and tg_admit for each request, with the memory of all of them fetched at once: faster
+ * than one by one where flows are many and cold. The requests are decided in their order. */
+TG_API void tg_admit_batch(struct tg *tg, const struct tg_request *requests,
+			   struct tg_verdict *verdicts, size_t count);
 
 struct tg_reservation {
 	struct tg_flow flow;
@@ -188,30 +194,31 @@ struct tg_reservation {
 	uint32_t n;
 };
 
-/* Takes the next slot within max_wait_ns, so that many waiting workers leave one by one instead of all
- * asking again at the same instant. Admitted: at_ns says when to go, not before. A slot is not taken
- * beyond the current hour's or day's window; then at_ns is the start of the next. A wait longer than the
- * segment's longest reservation (tollgate.yaml(5)) counts as that. */
-TG_API struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
-				    uint32_t n, uint64_t max_wait_ns, struct tg_reservation *ret);
+/* Takes the next slot within max_wait_ns, so that many waiting workers leave one by one instead of
+ * all asking again at the same instant. Admitted: at_ns says when to go, not before. A slot is not
+ * taken beyond the current hour's or day's window; then at_ns is the start of the next. A wait
+ * longer than the segment's longest reservation (tollgate.yaml(5)) counts as that. */
+TG_API struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow,
+				    enum tg_class traffic, uint32_t n, uint64_t max_wait_ns,
+				    struct tg_reservation *ret);
 
-/* At a reservation's time, where its verdict had TG_REDEEM: asks the limits that hold for the time of
- * departure (a hold since then, and those of source, destination and stream). Refused: the slot stays
- * taken; ask again at at_ns. Without TG_REDEEM only a hold that began after the slot was taken can refuse:
- * who does not ask sends into it. */
+/* At a reservation's time, where its verdict had TG_REDEEM: asks the limits that hold for the time
+ * of departure (a hold since then, and those of source, destination and stream). Refused: the slot
+ * stays taken; ask again at at_ns. Without TG_REDEEM only a hold that began after the slot was
+ * taken can refuse: who does not ask sends into it. */
 TG_API struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservation);
 
-/* Gives a slot back, as far as nobody has taken a later one: what cannot be given back is forfeited.
- * Returns 0 if all of it was given back, -EAGAIN if some was forfeited. */
+/* Gives a slot back, as far as nobody has taken a later one: what cannot be given back is
+ * forfeited. Returns 0 if all of it was given back, -EAGAIN if some was forfeited. */
 TG_API int tg_cancel(struct tg *tg, const struct tg_reservation *reservation);
 
-/* The source of a pool that can send to destination soonest, spread by room so that workers do not all
- * choose the same. Writes nothing shared: tg_admit decides. Returns when that source can send, in
- * at_ns. -ENOENT: no such pool. */
+/* The source of a pool that can send to destination soonest, spread by room so that workers do not
+ * all choose the same. Writes nothing shared: tg_admit decides. Returns when that source can send,
+ * in at_ns. -ENOENT: no such pool. */
 TG_API int tg_pick(struct tg *tg, const char *pool, const struct tg_destination *destination,
 		   enum tg_class traffic, struct tg_source *ret, uint64_t *ret_at_ns);
 
-/* ---- connections --------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 enum tg_flow_flag {
 	TG_COUNT_RECIPIENTS = 1, /* n counts recipients, not messages */
@@ -233,23 +240,24 @@ struct tg_lease {
 
 /* May a connection be opened now? Admitted: a lease, against the connection rate and the number of
  * connections at once; the sidecar takes back the leases of a process that died. */
-TG_API struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
-				    struct tg_lease *ret);
+TG_API struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow,
+				    enum tg_class traffic, struct tg_lease *ret);
 
-/* Returns a lease. -EINVAL: not a lease of this process, or returned before. -ESTALE: the segment was
- * replaced; tg_renew, then return it again. */
+/* Returns a lease. -EINVAL: not a lease of this process, or returned before. -ESTALE: the segment
+ * was replaced; tg_renew, then return it again. */
 TG_API int tg_disconnect(struct tg *tg, const struct tg_lease *lease);
 
-/* Tells the gate in the kernel (tollgate-ebpf(7)), where this process is under one, that the connection
- * that fd is about to make has been admitted: it is then counted there, not charged a second time, and the
- * address it goes to is known to belong to destination. Call between socket(2) and connect(2); a system
- * call. -ENOENT: no gate; nothing needs to be done. Otherwise what setsockopt(2) returns. */
+/* Tells the gate in the kernel (tollgate-ebpf(7)), where this process is under one, that the
+ * connection that fd is about to make has been admitted: it is then counted there, not charged a
+ * second time, and the address it goes to is known to belong to destination. Call between socket(2)
+ * and connect(2); a system call. -ENOENT: no gate; nothing needs to be done. Otherwise what
+ * setsockopt(2) returns. */
 TG_API int tg_mark(struct tg *tg, const struct tg_destination *destination, int fd);
 
 TG_API int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 		     struct tg_advice *ret);
 
-/* ---- reporting ----------------------------------------------------------------------------------- */
+/* ---- reporting ------------------------------------------------------------------------------- */
 
 enum tg_stage {
 	TG_STAGE_MESSAGE,  /* a reply to MAIL, RCPT, DATA or its end */
@@ -259,20 +267,20 @@ enum tg_stage {
 };
 
 struct tg_reply {
-	uint16_t code;	   /* 250, 451, …; 0: the connection failed or broke */
+	uint16_t code;	      /* 250, 451, …; 0: the connection failed or broke */
 	uint16_t enhanced[3]; /* 4, 7, 650 of "4.7.650"; 0, 0, 0: none */
-	uint8_t stage;	   /* enum tg_stage */
-	uint16_t place;	   /* of the message in its connection, from 1; 0: not known */
-	uint8_t traffic;   /* enum tg_class */
+	uint8_t stage;	      /* enum tg_stage */
+	uint16_t place;	      /* of the message in its connection, from 1; 0: not known */
+	uint8_t traffic;      /* enum tg_class */
 	uint8_t reserved[3];
-	uint32_t n;	     /* messages or recipients that the reply is for; 0 counts as 1 */
+	uint32_t n;	      /* messages or recipients that the reply is for; 0 counts as 1 */
 	uint64_t admitted_ns; /* at_ns of the verdict; 0: not known */
-	const char *text;    /* as received, lines parted by \n; may be NULL */
-	size_t length;	     /* of text; what exceeds the record's bound is cut */
+	const char *text;     /* as received, lines parted by \n; may be NULL */
+	size_t length;	      /* of text; what exceeds the record's bound is cut */
 };
 
-/* Reports what the receiver answered: counted at once; told to the sidecar unless it is a plain delivery
- * that the flow's limits do not ask for. */
+/* Reports what the receiver answered: counted at once; told to the sidecar unless it is a plain
+ * delivery that the flow's limits do not ask for. */
 TG_API void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply *reply);
 
 /* Fills code, enhanced, detail, text and length from a reply as received ("451 4.7.650 The mail …",

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which hour and which day it is for a flow, and when the next begins: pure arithmetic over a published
- * calendar.
+ * Which hour and which day it is for a flow, and when the next begins: pure arithmetic over a
+ * published calendar.
  *
- * Hours are numbered from the calendar's offset. Days have 23, 24 or 25 hours; the sidecar publishes
- * where the coming ones begin, in monotonic time, and a worker looks them up by a first guess that is
- * off by one at most. Where no entry is to be trusted (the sidecar has been gone for longer than the
- * table reaches, or is about to write one) days of 24 hours are assumed, so a worker goes on by itself
- * for ever. Every word is valid by itself; a number may seem to go back by one while they change, so who
- * counts keeps the larger number (shm/decide.h).
+ * Hours are numbered from the calendar's offset. Days have 23, 24 or 25 hours; the sidecar
+ * publishes where the coming ones begin, in monotonic time, and a worker looks them up by a first
+ * guess that is off by one at most. Where no entry is to be trusted (the sidecar has been gone for
+ * longer than the table reaches, or is about to write one) days of 24 hours are assumed, so a
+ * worker goes on by itself for ever. Every word is valid by itself; a number may seem to go back by
+ * one while they change, so who counts keeps the larger number (shm/decide.h).
  */
 #ifndef TG_WINDOW_H
 #define TG_WINDOW_H
@@ -38,9 +38,11 @@ static inline uint64_t window_day_phase(uint64_t flags)
 	return (flags >> LAYOUT_DAY_PHASE_SHIFT & 0xffff) * WINDOW_MINUTE_NS;
 }
 
-static inline uint32_t window_hour(const struct layout_calendar *calendar, uint64_t flags, uint64_t now_ns)
+static inline uint32_t window_hour(const struct layout_calendar *calendar, uint64_t flags,
+				   uint64_t now_ns)
 {
-	return (uint32_t)((now_ns + window_load(&calendar->hour_offset_ns) - window_hour_phase(flags)) /
+	return (uint32_t)((now_ns + window_load(&calendar->hour_offset_ns) -
+			   window_hour_phase(flags)) /
 			  WINDOW_HOUR_NS);
 }
 
@@ -63,7 +65,8 @@ static inline int64_t window_day_start(const struct layout_calendar *calendar, u
 	return (int64_t)plain;
 }
 
-static inline uint32_t window_day(const struct layout_calendar *calendar, uint64_t flags, uint64_t now_ns)
+static inline uint32_t window_day(const struct layout_calendar *calendar, uint64_t flags,
+				  uint64_t now_ns)
 {
 	int64_t time = (int64_t)(now_ns - window_day_phase(flags));
 	uint64_t number = ((uint64_t)time + window_load(&calendar->day_offset_ns)) / WINDOW_DAY_NS;

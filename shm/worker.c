@@ -103,9 +103,11 @@ struct layout_worker *worker_claim(struct tg *tg)
 
 void worker_release(struct tg *tg)
 {
-	struct layout_worker *worker = atomic_load_explicit(&tg->local->worker, memory_order_relaxed);
+	struct layout_worker *worker =
+		atomic_load_explicit(&tg->local->worker, memory_order_relaxed);
 
-	/* A forked child that never called has nothing to give back, and must not take its parent's. */
+	/* A forked child that never called has nothing to give back, and must not take its
+	 * parent's. */
 	if (worker == NULL || worker == tg->spare)
 		return;
 	for (uint32_t i = 0; i < tg->header.sizes.leases; i++)

@@ -46,7 +46,8 @@ static void deadline(void *arg, uint64_t now_ns)
 
 		if (at->watch < 0 || at->killed || at->run.deadline_ns > now_ns)
 			continue;
-		log_warning("alert", "the command of rule %s took too long and is killed", at->rule);
+		log_warning("alert", "the command of rule %s took too long and is killed",
+			    at->rule);
 		rule_alert_kill(&at->run);
 		at->killed = true;
 	}
@@ -133,12 +134,15 @@ void alerts_start(void *arg, const struct rule *rule, const struct rule_plan *pl
 	if (rule->action.alert == NULL || rule->action.alert->command_count == 0)
 		return;
 	if (at == NULL) {
-		log_warning("alert", "%d commands are running: that of rule %s is not started", ALERTS_MAX, rule->name);
+		log_warning("alert", "%d commands are running: that of rule %s is not started",
+			    ALERTS_MAX, rule->name);
 		return;
 	}
-	error = rule_alert_start(rule->action.alert, about, plan->alert_timeout_ns, loop_now(), &at->run);
+	error = rule_alert_start(rule->action.alert, about, plan->alert_timeout_ns, loop_now(),
+				 &at->run);
 	if (error) {
-		log_error("alert", "cannot start the command of rule %s: %s", rule->name, strerror(-error));
+		log_error("alert", "cannot start the command of rule %s: %s", rule->name,
+			  strerror(-error));
 		return;
 	}
 	snprintf(at->rule, sizeof(at->rule), "%s", rule->name);

@@ -2,9 +2,9 @@
  *
  * The sidecar's allocator as seen from the sidecar: what it holds, and arenas that go as a whole.
  *
- * malloc(3) is jemalloc's in tollgated. An arena is a set of allocations freed at once: each generation
- * of the configuration has its own and goes with it. Under a sanitizer (alloc_plain.c) malloc is the
- * sanitizer's, arenas are lists, and there are no statistics.
+ * malloc(3) is jemalloc's in tollgated. An arena is a set of allocations freed at once: each
+ * generation of the configuration has its own and goes with it. Under a sanitizer (alloc_plain.c)
+ * malloc is the sanitizer's, arenas are lists, and there are no statistics.
  */
 #ifndef SIDECAR_ALLOC_H
 #define SIDECAR_ALLOC_H
@@ -31,7 +31,8 @@ int alloc_arena_create(struct alloc_arena **ret);
 /* Frees everything that was allocated in it. NULL is fine. */
 void alloc_arena_destroy(struct alloc_arena *arena);
 
-/* As realloc(3) in that arena (a struct alloc_arena *); size 0 frees. It fits struct yaml_memory. */
+/* As realloc(3) in that arena (a struct alloc_arena *); size 0 frees. It fits struct yaml_memory.
+ */
 void *alloc_arena_resize(void *arena, void *old, size_t size);
 
 /* Bytes handed out in it; 0 where not known. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Arenas under a sanitizer: blocks of malloc(3) in a list, so that what outlives its arena is found.
+ * Arenas under a sanitizer: blocks of malloc(3) in a list, so that what outlives its arena is
+ * found.
  */
 #if defined(TG_SAN_asan) || defined(TG_SAN_tsan)
 

@@ -15,9 +15,10 @@ static const struct {
 	bool changes;
 	server_run *run;
 } commands[] = {
-	{"status", false, api_status}, {"flows", false, api_flows},	{"explain", false, api_explain},
-	{"hold", true, api_hold},      {"release", true, api_release},	{"set", true, api_set},
-	{"reset", true, api_reset},    {"reload", true, api_reload},
+	{"status", false, api_status},	 {"flows", false, api_flows},
+	{"explain", false, api_explain}, {"hold", true, api_hold},
+	{"release", true, api_release},	 {"set", true, api_set},
+	{"reset", true, api_reset},	 {"reload", true, api_reload},
 };
 
 int api_register(struct sidecar *sidecar)
@@ -25,12 +26,13 @@ int api_register(struct sidecar *sidecar)
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && !error; i++)
-		error = server_handle(sidecar->server, commands[i].name, commands[i].changes, commands[i].run, sidecar);
+		error = server_handle(sidecar->server, commands[i].name, commands[i].changes,
+				      commands[i].run, sidecar);
 	return error;
 }
 
-int api_next_flow(const struct sidecar *s, struct server_call *call, const struct report_filter *filter,
-		  uint32_t *ret_slot)
+int api_next_flow(const struct sidecar *s, struct server_call *call,
+		  const struct report_filter *filter, uint32_t *ret_slot)
 {
 	uint32_t count;
 	const uint32_t *slots = engine_slots(s->engine, &count);
@@ -53,7 +55,8 @@ uint32_t api_flow(struct sidecar *s, struct server_call *call, bool claim)
 	struct hash_key key;
 	uint32_t slot;
 
-	if (report_filter_read(segment, call->request, name, &filter, call->reason, sizeof(call->reason)) != 0)
+	if (report_filter_read(segment, call->request, name, &filter, call->reason,
+			       sizeof(call->reason)) != 0)
 		return LAYOUT_NONE;
 	if (!filter.by_source || filter.destination == NULL) {
 		snprintf(call->reason, sizeof(call->reason), "name a source and a destination");
@@ -62,7 +65,8 @@ uint32_t api_flow(struct sidecar *s, struct server_call *call, bool claim)
 	if (claim) {
 		slot = engine_claim(s->engine, filter.source, name, loop_now());
 		if (slot == LAYOUT_NONE)
-			snprintf(call->reason, sizeof(call->reason), "the segment has no room for another flow");
+			snprintf(call->reason, sizeof(call->reason),
+				 "the segment has no room for another flow");
 		return slot;
 	}
 	key = hash_bytes(HASH_DESTINATION, name, strlen(name), segment->header.seed);
@@ -70,7 +74,8 @@ uint32_t api_flow(struct sidecar *s, struct server_call *call, bool claim)
 	slot = segment_find(segment, &key, false);
 	if (slot != LAYOUT_NONE && report_flow_wanted(segment, slot, &filter))
 		return slot;
-	snprintf(call->reason, sizeof(call->reason), "no worker has asked for this source at %.128s yet", name);
+	snprintf(call->reason, sizeof(call->reason),
+		 "no worker has asked for this source at %.128s yet", name);
 	return LAYOUT_NONE;
 }
 

@@ -15,21 +15,22 @@
 int api_register(struct sidecar *sidecar);
 
 /* arg is the struct sidecar of each. */
-server_run api_status, api_flows, api_explain, api_hold, api_release, api_set, api_reset, api_reload;
+server_run api_status, api_flows, api_explain, api_hold, api_release, api_set, api_reset,
+	api_reload;
 
 #define API_PIECE 1024 /* slots looked at in one call */
 
-/* The next known flow from call->cursor on that the filter lets through; moves the cursor behind it.
- * 0; -ENOENT: none left; -EAGAIN: none in this piece, call again. */
-int api_next_flow(const struct sidecar *sidecar, struct server_call *call, const struct report_filter *filter,
-		  uint32_t *ret_slot);
+/* The next known flow from call->cursor on that the filter lets through; moves the cursor behind
+ * it. 0; -ENOENT: none left; -EAGAIN: none in this piece, call again. */
+int api_next_flow(const struct sidecar *sidecar, struct server_call *call,
+		  const struct report_filter *filter, uint32_t *ret_slot);
 
-/* Members "source" and "destination" of a request, both there: which flow. claim: it need not be known
- * yet. LAYOUT_NONE, with the reason in call: no such flow, or not well said. */
+/* Members "source" and "destination" of a request, both there: which flow. claim: it need not be
+ * known yet. LAYOUT_NONE, with the reason in call: no such flow, or not well said. */
 uint32_t api_flow(struct sidecar *sidecar, struct server_call *call, bool claim);
 
-/* Adds the members that only a running sidecar knows to a flow's open object: state, what is configured,
- * who decided what is in force. */
+/* Adds the members that only a running sidecar knows to a flow's open object: state, what is
+ * configured, who decided what is in force. */
 void api_put_flow(struct sidecar *sidecar, uint32_t slot, uint64_t now_ns, struct json_writer *out);
 
 /* "configuration", "control", the rule's name, "operator". */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * explain: one flow, whole: what is in force and who decided it, what is configured and where it is
- * written, the state in words, what rules and the operator set, the last replies, and when what will
- * change.
+ * written, the state in words, what rules and the operator set, the last replies, and when what
+ * will change.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,9 +14,10 @@
 
 #define DESCRIPTION 1024
 
-/* ---- what is configured --------------------------------------------------------------------------- */
+/* ---- what is configured ---------------------------------------------------------------------- */
 
-static void put_policy(struct json_writer *out, const char *key, const struct policy *policy, int keys)
+static void put_policy(struct json_writer *out, const char *key, const struct policy *policy,
+		       int keys)
 {
 	json_put_array(out, key);
 	for (int limit = 0; limit < keys; limit++) {
@@ -28,7 +29,9 @@ static void put_policy(struct json_writer *out, const char *key, const struct po
 		json_put_object(out, NULL);
 		json_put_text(out, "limit", config_limit_name((enum config_limit)limit));
 		json_put_text(out, "value", value);
-		json_put_text(out, "origin", policy_origin_text(policy, (enum config_limit)limit, origin, sizeof(origin)));
+		json_put_text(out, "origin",
+			      policy_origin_text(policy, (enum config_limit)limit, origin,
+						 sizeof(origin)));
 		json_put_end(out);
 	}
 	json_put_end(out);
@@ -52,9 +55,10 @@ static void put_configured(struct sidecar *s, const uint8_t source[16], const ch
 		put_policy(out, "destination_total", &policy, LIMIT_TOTAL_KEYS);
 }
 
-/* ---- what is in force ----------------------------------------------------------------------------- */
+/* ---- what is in force ------------------------------------------------------------------------ */
 
-static void put_in_force(struct json_writer *out, const char *limit, const char *value, const char *by)
+static void put_in_force(struct json_writer *out, const char *limit, const char *value,
+			 const char *by)
 {
 	json_put_object(out, NULL);
 	json_put_text(out, "limit", limit);
@@ -78,11 +82,12 @@ static uint64_t rounded(uint64_t ns)
 	return (ns + step - 1) / step * step;
 }
 
-static void put_hold(struct json_writer *out, const struct engine_flow *flow, const struct effective *e,
-		     uint64_t now_ns)
+static void put_hold(struct json_writer *out, const struct engine_flow *flow,
+		     const struct effective *e, uint64_t now_ns)
 {
 	const struct publish_limits *l = &e->limits;
-	uint64_t until_ns = l->hold_until_ns > l->hold_lower_ns ? l->hold_until_ns : l->hold_lower_ns;
+	uint64_t until_ns =
+		l->hold_until_ns > l->hold_lower_ns ? l->hold_until_ns : l->hold_lower_ns;
 	char text[96], left[64];
 
 	if (until_ns <= now_ns)
@@ -96,8 +101,8 @@ static void put_hold(struct json_writer *out, const struct engine_flow *flow, co
 	put_in_force(out, "hold", text, api_by(flow, e->hold_by, e->hold_effect));
 }
 
-static void put_effective(struct json_writer *out, const struct engine_flow *flow, const struct effective *e,
-			  uint64_t now_ns)
+static void put_effective(struct json_writer *out, const struct engine_flow *flow,
+			  const struct effective *e, uint64_t now_ns)
 {
 	const struct publish_limits *l = &e->limits;
 	char text[64], count[32];
@@ -112,12 +117,13 @@ static void put_effective(struct json_writer *out, const struct engine_flow *flo
 		     api_by(flow, e->day_by, e->day_effect));
 	put_in_force(out, "connections", cap_text(l->connections[0], l->connections[0] == 0, count),
 		     api_by(flow, e->connections_by, e->connections_effect));
-	put_in_force(out, "messages_per_connection", cap_text(l->per_connection, l->per_connection == 0, count),
+	put_in_force(out, "messages_per_connection",
+		     cap_text(l->per_connection, l->per_connection == 0, count),
 		     api_by(flow, e->per_connection_by, e->per_connection_effect));
 	json_put_end(out);
 }
 
-/* ---- what rules and the operator set -------------------------------------------------------------- */
+/* ---- what rules and the operator set --------------------------------------------------------- */
 
 static const char *effect_text(const struct effect *effect, char *text, size_t size)
 {
@@ -129,11 +135,16 @@ static const char *effect_text(const struct effect *effect, char *text, size_t s
 		report_rate_text(effect->value, value, sizeof(value));
 		snprintf(text, size, "rate %s", value);
 		break;
-	case EFFECT_CONNECTIONS: snprintf(text, size, "connections %llu", (unsigned long long)effect->value); break;
-	case EFFECT_PER_CONNECTION:
-		snprintf(text, size, "messages_per_connection %llu", (unsigned long long)effect->value);
+	case EFFECT_CONNECTIONS:
+		snprintf(text, size, "connections %llu", (unsigned long long)effect->value);
 		break;
-	case EFFECT_HOUR: snprintf(text, size, "hour %llu", (unsigned long long)effect->value); break;
+	case EFFECT_PER_CONNECTION:
+		snprintf(text, size, "messages_per_connection %llu",
+			 (unsigned long long)effect->value);
+		break;
+	case EFFECT_HOUR:
+		snprintf(text, size, "hour %llu", (unsigned long long)effect->value);
+		break;
 	case EFFECT_DAY: snprintf(text, size, "day %llu", (unsigned long long)effect->value); break;
 	default: snprintf(text, size, "unknown"); break;
 	}
@@ -142,12 +153,12 @@ static const char *effect_text(const struct effect *effect, char *text, size_t s
 
 static bool wins(const struct effective *e, int i)
 {
-	return e->rate_effect == i || e->hold_effect == i || e->hour_effect == i || e->day_effect == i ||
-	       e->connections_effect == i || e->per_connection_effect == i;
+	return e->rate_effect == i || e->hold_effect == i || e->hour_effect == i ||
+	       e->day_effect == i || e->connections_effect == i || e->per_connection_effect == i;
 }
 
-static void put_effects(struct json_writer *out, const struct engine_flow *flow, const struct effective *e,
-			uint64_t now_ns)
+static void put_effects(struct json_writer *out, const struct engine_flow *flow,
+			const struct effective *e, uint64_t now_ns)
 {
 	json_put_array(out, "set");
 	for (int i = 0; i < EFFECTS; i++) {
@@ -160,7 +171,9 @@ static void put_effects(struct json_writer *out, const struct engine_flow *flow,
 		json_put_text(out, "what", effect_text(effect, text, sizeof(text)));
 		json_put_text(out, "by", effect->by_hand ? "operator" : effect->name);
 		json_put_text(out, "reason", *effect->why ? effect->why : NULL);
-		json_put_number(out, "since_s", now_ns > effect->from_ns ? (double)(now_ns - effect->from_ns) / 1e9 : 0, 1);
+		json_put_number(
+			out, "since_s",
+			now_ns > effect->from_ns ? (double)(now_ns - effect->from_ns) / 1e9 : 0, 1);
 		report_in(out, "ends_s", effect->until_ns, now_ns);
 		json_put_bool(out, "won", wins(e, i));
 		json_put_end(out);
@@ -168,7 +181,7 @@ static void put_effects(struct json_writer *out, const struct engine_flow *flow,
 	json_put_end(out);
 }
 
-/* ---- what happened -------------------------------------------------------------------------------- */
+/* ---- what happened --------------------------------------------------------------------------- */
 
 static void put_reply(struct json_writer *out, const struct engine_said *said, uint64_t now_ns)
 {
@@ -177,17 +190,22 @@ static void put_reply(struct json_writer *out, const struct engine_said *said, u
 	size_t length = said->length < ENGINE_SAID_TEXT ? said->length : ENGINE_SAID_TEXT;
 
 	json_put_object(out, NULL);
-	json_put_number(out, "ago_s", now_ns > said->at_ns ? (double)(now_ns - said->at_ns) / 1e9 : 0, 1);
+	json_put_number(out, "ago_s",
+			now_ns > said->at_ns ? (double)(now_ns - said->at_ns) / 1e9 : 0, 1);
 	json_put_u64(out, "code", said->code);
 	if (said->enhanced[0])
-		json_put_format(out, "enhanced", "%u.%u.%u", said->enhanced[0], said->enhanced[1], said->enhanced[2]);
+		json_put_format(out, "enhanced", "%u.%u.%u", said->enhanced[0], said->enhanced[1],
+				said->enhanced[2]);
 	else
 		json_put_null(out, "enhanced");
-	json_put_text(out, "class", said->class < REPLY_CLASSES ? reply_class_name(said->class) : "invalid");
-	json_put_text(out, "limit", said->limit < REPLY_LIMITS ? reply_limit_name(said->limit) : "invalid");
+	json_put_text(out, "class",
+		      said->class < REPLY_CLASSES ? reply_class_name(said->class) : "invalid");
+	json_put_text(out, "limit",
+		      said->limit < REPLY_LIMITS ? reply_limit_name(said->limit) : "invalid");
 	json_put_bytes(out, "rule", said->rule, strnlen(said->rule, sizeof(said->rule)));
 	json_put_text(out, "stage", said->stage < TG_STAGES ? stages[said->stage] : "invalid");
-	json_put_text(out, "traffic", said->traffic < TG_CLASSES ? traffics[said->traffic] : "invalid");
+	json_put_text(out, "traffic",
+		      said->traffic < TG_CLASSES ? traffics[said->traffic] : "invalid");
 	json_put_bytes(out, "text", said->text, length);
 	json_put_end(out);
 }
@@ -197,7 +215,9 @@ static void put_replies(struct json_writer *out, const struct engine_flow *flow,
 {
 	json_put_array(out, "replies");
 	for (uint32_t i = 1; i <= ENGINE_SAID; i++) {
-		const struct engine_said *said = &flow->said[(flow->said_next % ENGINE_SAID + ENGINE_SAID - i) % ENGINE_SAID];
+		const struct engine_said *said =
+			&flow->said[(flow->said_next % ENGINE_SAID + ENGINE_SAID - i) %
+				    ENGINE_SAID];
 
 		if (said->at_ns)
 			put_reply(out, said, now_ns);
@@ -205,10 +225,10 @@ static void put_replies(struct json_writer *out, const struct engine_flow *flow,
 	json_put_end(out);
 }
 
-/* ---- the answer ----------------------------------------------------------------------------------- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
-static void put_flow(struct sidecar *s, uint32_t slot, const struct effective *e, const struct control_bounds *bounds,
-		     uint64_t now_ns, struct json_writer *out)
+static void put_flow(struct sidecar *s, uint32_t slot, const struct effective *e,
+		     const struct control_bounds *bounds, uint64_t now_ns, struct json_writer *out)
 {
 	const struct segment_slot *known = &s->segment->slots[slot];
 	const struct engine_flow *flow = engine_flow_of(s->engine, slot);
@@ -225,10 +245,12 @@ static void put_flow(struct sidecar *s, uint32_t slot, const struct effective *e
 	put_effective(out, flow, e, now_ns);
 	put_effects(out, flow, e, now_ns);
 	put_replies(out, flow, now_ns);
-	put_configured(s, known->address, segment_name(s->segment, known->destination, name, sizeof(name)), out);
+	put_configured(s, known->address,
+		       segment_name(s->segment, known->destination, name, sizeof(name)), out);
 	report_in(out, "next_change_s", e->next_ns, now_ns);
 	if (flow->step_back_ns)
-		json_put_number(out, "step_back_ago_s", (double)(now_ns - flow->step_back_ns) / 1e9, 1);
+		json_put_number(out, "step_back_ago_s", (double)(now_ns - flow->step_back_ns) / 1e9,
+				1);
 }
 
 int api_explain(void *arg, struct server_call *call)

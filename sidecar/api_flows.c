@@ -15,7 +15,8 @@ int api_flows(void *arg, struct server_call *call)
 	char name[DESTINATION_NAME_MAX + 1];
 	struct report_filter filter;
 	uint32_t slot;
-	int status = report_filter_read(s->segment, call->request, name, &filter, call->reason, sizeof(call->reason));
+	int status = report_filter_read(s->segment, call->request, name, &filter, call->reason,
+					sizeof(call->reason));
 
 	for (int i = 0; i < FLOWS_A_CALL && status == 0; i++) {
 		uint64_t now_ns = loop_now();
@@ -29,5 +30,7 @@ int api_flows(void *arg, struct server_call *call)
 		json_put_end(call->answer);
 		json_put_newline(call->answer);
 	}
-	return status == 0 || status == -EAGAIN ? SERVER_MORE : status == -ENOENT ? SERVER_DONE : status;
+	return status == 0 || status == -EAGAIN ? SERVER_MORE
+	       : status == -ENOENT		? SERVER_DONE
+						: status;
 }

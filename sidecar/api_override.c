@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * hold, release, set, reset: what an operator changes by hand, a line for each flow that was changed.
+ * hold, release, set, reset: what an operator changes by hand, a line for each flow that was
+ * changed.
  *
- * A request names a flow; or, with "*" for its source or destination (or both), every flow that is known
- * by now. What is set by hand is one more limit: the strictest of all holds, so it can slow a flow down
- * but not push it past its configuration.
+ * A request names a flow; or, with "*" for its source or destination (or both), every flow that is
+ * known by now. What is set by hand is one more limit: the strictest of all holds, so it can slow a
+ * flow down but not push it past its configuration.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 #define FLOWS_A_CALL 64
 #define KINDS_MAX    8
 /* 400 days: longer is "until it is taken away". */
-#define FOR_MAX_NS   (400 * UNITS_DAY_NS)
+#define FOR_MAX_NS (400 * UNITS_DAY_NS)
 
 struct change {
 	struct effect effects[KINDS_MAX]; /* until_ns is worked out for each flow's turn alike */
@@ -27,9 +28,10 @@ struct change {
 	int count;
 };
 
-typedef int change_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns);
+typedef int change_flow(struct sidecar *s, uint32_t slot, const struct change *change,
+			uint64_t now_ns);
 
-/* ---- reading a request ---------------------------------------------------------------------------- */
+/* ---- reading a request ----------------------------------------------------------------------- */
 
 static int refuse(struct server_call *call, const char *what, const char *why)
 {
@@ -49,8 +51,10 @@ static int common_read(struct server_call *call, struct effect *ret, uint64_t no
 		return refuse(call, text, reason);
 	if (text && (for_ns == 0 || for_ns > FOR_MAX_NS))
 		return refuse(call, text, "must be above 0, and at most 400 days");
-	*ret = (struct effect){
-		.by_hand = 1, .from_ns = now_ns, .until_ns = text ? now_ns + for_ns : UINT64_MAX, .name = "operator"};
+	*ret = (struct effect){.by_hand = 1,
+			       .from_ns = now_ns,
+			       .until_ns = text ? now_ns + for_ns : UINT64_MAX,
+			       .name = "operator"};
 	snprintf(ret->why, sizeof(ret->why), "%s", why);
 	return 0;
 }
@@ -62,7 +66,8 @@ static int rate_read(const char *text, uint64_t *ret, const char **reason)
 	if (units_rate(text, &rate, reason) != 0)
 		return -EINVAL;
 	if (rate.count == 0) {
-		*reason = "set by hand a rate can only be lowered: give a number, or \"none\" to take it away";
+		*reason =
+			"set by hand a rate can only be lowered: give a number, or \"none\" to take it away";
 		return -EINVAL;
 	}
 	/* Rounded up: never more than was said. */
@@ -103,7 +108,8 @@ static int change_read(struct server_call *call, struct change *ret, uint64_t no
 	int error = common_read(call, &common, now_ns);
 
 	for (size_t i = 0; i < sizeof(settables) / sizeof(settables[0]) && !error; i++) {
-		const char *text = json_get_text(call->request, settables[i].name, NULL), *reason = NULL;
+		const char *text = json_get_text(call->request, settables[i].name, NULL),
+			   *reason = NULL;
 		struct effect *effect = &change.effects[change.count];
 
 		if (text == NULL)
@@ -111,18 +117,21 @@ static int change_read(struct server_call *call, struct change *ret, uint64_t no
 		*effect = common;
 		effect->kind = settables[i].kind;
 		change.drop[change.count] = strcmp(text, "none") == 0;
-		if (!change.drop[change.count] && settables[i].read(text, &effect->value, &reason) != 0)
+		if (!change.drop[change.count] &&
+		    settables[i].read(text, &effect->value, &reason) != 0)
 			return refuse(call, text, reason);
 		change.count++;
 	}
 	if (!error && change.count == 0)
-		return refuse(call, "set", "name a limit: rate, connections, messages_per_connection, hour or day");
+		return refuse(
+			call, "set",
+			"name a limit: rate, connections, messages_per_connection, hour or day");
 	if (!error)
 		*ret = change;
 	return error;
 }
 
-/* ---- flow by flow --------------------------------------------------------------------------------- */
+/* ---- flow by flow ---------------------------------------------------------------------------- */
 
 static void put_flow(struct sidecar *s, uint32_t slot, struct json_writer *out)
 {
@@ -131,12 +140,14 @@ static void put_flow(struct sidecar *s, uint32_t slot, struct json_writer *out)
 
 	json_put_object(out, NULL);
 	json_put_text(out, "source", destination_address_text(known->address, text, sizeof(text)));
-	json_put_text(out, "destination", segment_name(s->segment, known->destination, text, sizeof(text)));
+	json_put_text(out, "destination",
+		      segment_name(s->segment, known->destination, text, sizeof(text)));
 	json_put_end(out);
 	json_put_newline(out);
 }
 
-static int one_run(struct sidecar *s, struct server_call *call, const struct change *change, change_flow *run)
+static int one_run(struct sidecar *s, struct server_call *call, const struct change *change,
+		   change_flow *run)
 {
 	uint32_t slot = api_flow(s, call, true);
 	int error = slot == LAYOUT_NONE ? -EINVAL : run(s, slot, change, loop_now());
@@ -146,12 +157,14 @@ static int one_run(struct sidecar *s, struct server_call *call, const struct cha
 	return error;
 }
 
-static int flows_run(struct sidecar *s, struct server_call *call, const struct change *change, change_flow *run)
+static int flows_run(struct sidecar *s, struct server_call *call, const struct change *change,
+		     change_flow *run)
 {
 	char name[DESTINATION_NAME_MAX + 1];
 	struct report_filter filter;
 	uint32_t slot;
-	int status = report_filter_read(s->segment, call->request, name, &filter, call->reason, sizeof(call->reason));
+	int status = report_filter_read(s->segment, call->request, name, &filter, call->reason,
+					sizeof(call->reason));
 
 	if (status == 0 && filter.by_source && filter.destination)
 		return one_run(s, call, change, run);
@@ -162,40 +175,47 @@ static int flows_run(struct sidecar *s, struct server_call *call, const struct c
 			put_flow(s, slot, call->answer);
 		}
 	}
-	return status == 0 || status == -EAGAIN ? SERVER_MORE : status == -ENOENT ? SERVER_DONE : status;
+	return status == 0 || status == -EAGAIN ? SERVER_MORE
+	       : status == -ENOENT		? SERVER_DONE
+						: status;
 }
 
-/* ---- what is done --------------------------------------------------------------------------------- */
+/* ---- what is done ---------------------------------------------------------------------------- */
 
 static int set_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns)
 {
 	int error = 0;
 
 	for (int i = 0; i < change->count && !error; i++)
-		error = change->drop[i] ? engine_drop(s->engine, slot, change->effects[i].kind, now_ns) :
-					  engine_apply(s->engine, slot, &change->effects[i], now_ns);
+		error = change->drop[i]
+				? engine_drop(s->engine, slot, change->effects[i].kind, now_ns)
+				: engine_apply(s->engine, slot, &change->effects[i], now_ns);
 	return error;
 }
 
-static int release_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns)
+static int release_flow(struct sidecar *s, uint32_t slot, const struct change *change,
+			uint64_t now_ns)
 {
 	return engine_release(s->engine, slot, now_ns);
 }
 
-static int reset_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns)
+static int reset_flow(struct sidecar *s, uint32_t slot, const struct change *change,
+		      uint64_t now_ns)
 {
 	return engine_reset(s->engine, slot, now_ns);
 }
 
 static void log_change(const struct server_call *call, const char *what)
 {
-	const char *lasts = json_get_text(call->request, "for", NULL), *why = json_get_text(call->request, "reason", NULL);
+	const char *lasts = json_get_text(call->request, "for", NULL),
+		   *why = json_get_text(call->request, "reason", NULL);
 
 	/* Once a request. */
 	if (call->cursor == 0)
-		log_notice("operator", "uid %u: %s %.64s at %.255s%s%.40s%s%.64s", (unsigned)call->uid, what,
-			   json_get_text(call->request, "source", "*"), json_get_text(call->request, "destination", "*"),
-			   lasts ? " for " : "", lasts ? lasts : "", why ? ": " : "", why ? why : "");
+		log_notice("operator", "uid %u: %s %.64s at %.255s%s%.40s%s%.64s",
+			   (unsigned)call->uid, what, json_get_text(call->request, "source", "*"),
+			   json_get_text(call->request, "destination", "*"), lasts ? " for " : "",
+			   lasts ? lasts : "", why ? ": " : "", why ? why : "");
 }
 
 int api_set(void *arg, struct server_call *call)

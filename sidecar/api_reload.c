@@ -17,7 +17,8 @@ int api_reload(void *arg, struct server_call *call)
 		return error;
 	}
 	json_put_object(call->answer, NULL);
-	json_put_text(call->answer, "config", s->config_path ? s->config_path : "the built-in configuration");
+	json_put_text(call->answer, "config",
+		      s->config_path ? s->config_path : "the built-in configuration");
 	report_count(call->answer, "generation",
 		     atomic_load_explicit(&s->segment->live->generation, memory_order_relaxed));
 	json_put_end(call->answer);

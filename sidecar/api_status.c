@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * status: how the sidecar, its segment and its workers are. One line, after the known slots have been
- * counted piece by piece.
+ * status: how the sidecar, its segment and its workers are. One line, after the known slots have
+ * been counted piece by piece.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,13 +22,15 @@ static void put_sidecar(const struct sidecar *s, uint64_t now_ns, struct json_wr
 	json_put_i64(out, "pid", getpid());
 	json_put_number(out, "uptime_s", (double)(now_ns - s->started_ns) / 1e9, 1);
 	json_put_text(out, "config", s->config_path);
-	json_put_text(out, "start", s->segment->adopted  ? "adopted" :
-				    s->segment->replaced ? "replaced" :
-							   "made");
+	json_put_text(out, "start",
+		      s->segment->adopted    ? "adopted"
+		      : s->segment->replaced ? "replaced"
+					     : "made");
 	json_put_u64(out, "operators", server_clients(s->server));
 }
 
-static void put_counts(const struct sidecar *s, const struct counts *counts, struct json_writer *out)
+static void put_counts(const struct sidecar *s, const struct counts *counts,
+		       struct json_writer *out)
 {
 	json_put_object(out, "known");
 	json_put_u64(out, "flows", counts->of_kind[SEGMENT_FLOW]);
@@ -52,7 +54,7 @@ static void put_engine(const struct sidecar *s, uint64_t now_ns, struct json_wri
 	json_put_object(out, "engine");
 	json_put_u64(out, "replies", totals->replies);
 	json_put_object(out, "by_class");
-	for (int class = 0; class < REPLY_CLASSES; class++)
+	for (int class = 0; class < REPLY_CLASSES; class ++)
 		json_put_u64(out, reply_class_name(class), totals->by_class[class]);
 	json_put_end(out);
 	json_put_u64(out, "rules_fired", totals->fired);
@@ -74,7 +76,8 @@ static void put_memory(const struct sidecar *s, struct json_writer *out)
 	json_put_u64(out, "active", stats.active);
 	json_put_u64(out, "resident", stats.resident);
 	json_put_u64(out, "mapped", stats.mapped);
-	json_put_u64(out, "configuration", s->generation.arena ? alloc_arena_bytes(s->generation.arena) : 0);
+	json_put_u64(out, "configuration",
+		     s->generation.arena ? alloc_arena_bytes(s->generation.arena) : 0);
 	json_put_end(out);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hours are numbered in UTC, moved by what a zone's offset has beyond whole hours, so that no change of
- * daylight saving repeats a number. Days are numbered in local time, and begin where mktime says.
+ * Hours are numbered in UTC, moved by what a zone's offset has beyond whole hours, so that no
+ * change of daylight saving repeats a number. Days are numbered in local time, and begin where
+ * mktime says.
  */
 #include "sidecar/calendar.h"
 
@@ -59,9 +60,12 @@ void calendar_publish(struct segment *s, const char *zone)
 	store(&calendar->hour_offset_ns, offset + local.tm_gmtoff % 3600 * INT64_C(1000000000));
 	store(&calendar->day_offset_ns, offset + local.tm_gmtoff * INT64_C(1000000000));
 	for (int ahead = -1; ahead < LAYOUT_DAYS - 1; ahead++) {
-		struct tm day = {.tm_year = local.tm_year, .tm_mon = local.tm_mon, .tm_mday = local.tm_mday + ahead,
+		struct tm day = {.tm_year = local.tm_year,
+				 .tm_mon = local.tm_mon,
+				 .tm_mday = local.tm_mday + ahead,
 				 .tm_isdst = -1};
-		time_t start = mktime(&day); /* where midnight does not exist, the first moment after it */
+		time_t start =
+			mktime(&day); /* where midnight does not exist, the first moment after it */
 
 		if (start != (time_t)-1)
 			store(&calendar->day_start_ns[day_number(day) % LAYOUT_DAYS],

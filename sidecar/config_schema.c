@@ -73,10 +73,7 @@ static const cyaml_schema_field_t flow_fields[] = {
 	CYAML_FIELD_END};
 
 static const struct config_word count_words[] = {
-	{"messages",   CONFIG_COUNT_MESSAGES  },
-	     {"recipients", CONFIG_COUNT_RECIPIENTS},
-	      {NULL,	     0		      }
-};
+	{"messages", CONFIG_COUNT_MESSAGES}, {"recipients", CONFIG_COUNT_RECIPIENTS}, {NULL, 0}};
 
 #define U32_MOST (UINT32_MAX - 1)
 #define HOUR_NS	 UINT64_C(3600000000000)
@@ -197,28 +194,21 @@ static const cyaml_schema_value_t override_schema = {
 
 /* ---- eBPF ------------------------------------------------------------------------------------ */
 
-static const struct config_word mode_words[] = {
-	{"observe", CONFIG_GATE_OBSERVE},
-	{"pace",	 CONFIG_GATE_PACE	 },
-	{"deny",	 CONFIG_GATE_DENY	 },
-	{NULL,      0		  }
-};
+static const struct config_word mode_words[] = {{"observe", CONFIG_GATE_OBSERVE},
+						{"pace", CONFIG_GATE_PACE},
+						{"deny", CONFIG_GATE_DENY},
+						{NULL, 0}};
 static const struct config_word stale_words[] = {
-	{"open",	 CONFIG_GATE_OPEN	 },
-	    {"closed", CONFIG_GATE_CLOSED},
-	    {NULL,	   0		    }
-};
+	{"open", CONFIG_GATE_OPEN}, {"closed", CONFIG_GATE_CLOSED}, {NULL, 0}};
 /* What connect() may fail with: others break programs (EINPROGRESS would look like a success). */
-static const struct config_word errno_words[] = {
-	{"EPERM",	  EPERM	       },
-	{"EACCES",	   EACCES	 },
-	{"ECONNREFUSED",	 ECONNREFUSED },
-	{"ENETUNREACH",	ENETUNREACH  },
-	{"EHOSTUNREACH",	 EHOSTUNREACH },
-	{"ETIMEDOUT",     ETIMEDOUT    },
-	{"EADDRNOTAVAIL", EADDRNOTAVAIL},
-	{NULL,	       0		}
-};
+static const struct config_word errno_words[] = {{"EPERM", EPERM},
+						 {"EACCES", EACCES},
+						 {"ECONNREFUSED", ECONNREFUSED},
+						 {"ENETUNREACH", ENETUNREACH},
+						 {"EHOSTUNREACH", EHOSTUNREACH},
+						 {"ETIMEDOUT", ETIMEDOUT},
+						 {"EADDRNOTAVAIL", EADDRNOTAVAIL},
+						 {NULL, 0}};
 
 static const cyaml_schema_field_t gate_fields[] = {
 	TEXT("destination", struct config_gate_rule, destination),
@@ -281,25 +271,15 @@ const struct config_key config_gate_keys[] = {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static const struct config_word loss_words[] = {
-	{"keep",	 CONFIG_LOSS_KEEP	 },
-	{"open",	 CONFIG_LOSS_OPEN	 },
-	{"closed", CONFIG_LOSS_CLOSED},
-	{NULL,     0		 }
-};
+static const struct config_word loss_words[] = {{"keep", CONFIG_LOSS_KEEP},
+						{"open", CONFIG_LOSS_OPEN},
+						{"closed", CONFIG_LOSS_CLOSED},
+						{NULL, 0}};
 static const struct config_word format_words[] = {
-	{"text", CONFIG_LOG_TEXT},
-	   {"json", CONFIG_LOG_JSON},
-	      {NULL,   0	      }
-};
+	{"text", CONFIG_LOG_TEXT}, {"json", CONFIG_LOG_JSON}, {NULL, 0}};
 static const struct config_word level_words[] = {
-	{"error",	  CONFIG_LOG_ERROR  },
-	     {"warning", CONFIG_LOG_WARNING},
-	      {"notice",	 CONFIG_LOG_NOTICE },
-	{"info",	 CONFIG_LOG_INFO	},
-	     {"debug",   CONFIG_LOG_DEBUG  },
-	      {NULL,	     0		      }
-};
+	{"error", CONFIG_LOG_ERROR}, {"warning", CONFIG_LOG_WARNING}, {"notice", CONFIG_LOG_NOTICE},
+	{"info", CONFIG_LOG_INFO},   {"debug", CONFIG_LOG_DEBUG},     {NULL, 0}};
 
 #define ROW(name, member, kind, standard, least, most, words)                             \
 	{                                                                                 \

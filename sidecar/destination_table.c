@@ -457,13 +457,10 @@ int destination_table_build(struct destination_table *table, void **ret, size_t 
 					    .flags = table->list ? 0 : DESTINATION_NO_LIST};
 	struct array ranges = {.size = sizeof(struct destination_range)};
 	struct part parts[] = {
-		{&header.slots,	&table->slots	     },
-		{&header.entries,	  &table->entries	 },
-		{&header.ranges,	 &ranges		},
-		{&header.destinations, &table->destinations},
-		{&header.pools,	&table->pools	     },
-		{&header.sources,	  &table->sources	 },
-		{&header.text,	       &table->text	   },
+		{&header.slots, &table->slots}, {&header.entries, &table->entries},
+		{&header.ranges, &ranges},	{&header.destinations, &table->destinations},
+		{&header.pools, &table->pools}, {&header.sources, &table->sources},
+		{&header.text, &table->text},
 	};
 	uint64_t length = sizeof(header);
 	char *blob = NULL;

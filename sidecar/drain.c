@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The consumer's side of shm/ring.c. The tail that counts is kept in `control`; workers are shown a copy.
+ * The consumer's side of shm/ring.c. The tail that counts is kept in `control`; workers are shown a
+ * copy.
  */
 #include "sidecar/drain.h"
 
@@ -10,8 +11,9 @@ bool drain_check(struct layout_record *r, uint32_t slots, uint64_t sequence, uin
 {
 	bool reply = r->kind == LAYOUT_RECORD_REPLY;
 
-	if (r->sequence != sequence || r->kind < LAYOUT_RECORD_REPLY || r->kind > LAYOUT_RECORD_STREAM ||
-	    r->slot >= slots || r->length > LAYOUT_TEXT || r->length > r->whole)
+	if (r->sequence != sequence || r->kind < LAYOUT_RECORD_REPLY ||
+	    r->kind > LAYOUT_RECORD_STREAM || r->slot >= slots || r->length > LAYOUT_TEXT ||
+	    r->length > r->whole)
 		return false;
 	if (reply && (r->stage >= TG_STAGES || r->traffic >= TG_CLASSES || r->code > 599 ||
 		      (r->code != 0 && r->code < 200) || r->n == 0))
@@ -25,11 +27,12 @@ bool drain_check(struct layout_record *r, uint32_t slots, uint64_t sequence, uin
 
 bool drain_waiting(const struct segment *s, uint32_t worker)
 {
-	return atomic_load_explicit(&s->workers[worker].head, memory_order_acquire) != s->tails[worker];
+	return atomic_load_explicit(&s->workers[worker].head, memory_order_acquire) !=
+	       s->tails[worker];
 }
 
-uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_t now_ns, drain_record *take,
-		      void *arg, struct drain_totals *totals)
+uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_t now_ns,
+		      drain_record *take, void *arg, struct drain_totals *totals)
 {
 	struct layout_worker *ring = &s->workers[worker];
 	uint32_t records = s->header.sizes.ring_records;
@@ -39,7 +42,8 @@ uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_
 	uint64_t tail = s->tails[worker];
 	uint32_t taken = 0;
 
-	/* A head that is behind, or too far ahead: somebody wrote over it. Nothing there can be trusted. */
+	/* A head that is behind, or too far ahead: somebody wrote over it. Nothing there can be
+	 * trusted. */
 	if (head - tail > records) {
 		totals->damaged++;
 		tail = head;
@@ -51,7 +55,8 @@ uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_
 			take(arg, &copy, worker);
 		else
 			totals->damaged++;
-		/* One by one: a sidecar that dies here leaves at most this record to be seen twice. */
+		/* One by one: a sidecar that dies here leaves at most this record to be seen twice.
+		 */
 		s->tails[worker] = tail + 1;
 	}
 	totals->records += taken;

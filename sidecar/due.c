@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A binary heap with stale entries: setting a slot anew pushes, and what was pushed before is skipped
- * when it comes up, since the slot's word names another time.
+ * A binary heap with stale entries: setting a slot anew pushes, and what was pushed before is
+ * skipped when it comes up, since the slot's word names another time.
  */
 #include "sidecar/due.h"
 

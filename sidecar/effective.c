@@ -34,7 +34,8 @@ static double per_second(uint64_t interval_ns)
 	return interval_ns ? NS_PER_S / (double)interval_ns : 0;
 }
 
-void effective_bounds(const struct flow_limits *from, int64_t wall_offset_ns, struct control_bounds *to)
+void effective_bounds(const struct flow_limits *from, int64_t wall_offset_ns,
+		      struct control_bounds *to)
 {
 	*to = (struct control_bounds){
 		.rate_max = per_second(from->ceiling_interval_ns),
@@ -95,14 +96,16 @@ static bool about(uint64_t a, uint64_t b)
 	return (a > b ? a - b : b - a) <= (a > b ? a : b) >> 20;
 }
 
-static void control_merge(struct effective *e, const struct control_limits *control, uint64_t ceiling_ns,
-			  uint64_t now_ns)
+static void control_merge(struct effective *e, const struct control_limits *control,
+			  uint64_t ceiling_ns, uint64_t now_ns)
 {
 	struct publish_limits *l = &e->limits;
-	/* The controller computes in floating point: never past the configured ceiling, not by a rounding. */
+	/* The controller computes in floating point: never past the configured ceiling, not by a
+	 * rounding. */
 	uint64_t interval_ns = later(control->interval_ns, ceiling_ns);
 
-	if (!about(l->interval_ns, interval_ns) || memcmp(l->burst, control->burst, sizeof(l->burst)) != 0)
+	if (!about(l->interval_ns, interval_ns) ||
+	    memcmp(l->burst, control->burst, sizeof(l->burst)) != 0)
 		e->rate_by = BY_CONTROL;
 	l->interval_ns = interval_ns;
 	if (l->interval_ns)
@@ -110,7 +113,8 @@ static void control_merge(struct effective *e, const struct control_limits *cont
 	else
 		memset(l->burst, 0xff, sizeof(l->burst));
 	l->hold_until_ns = control->hold_until_ns[TG_TRANSACTIONAL];
-	l->hold_lower_ns = later(control->hold_until_ns[TG_ENGAGED], control->hold_until_ns[TG_BULK]);
+	l->hold_lower_ns =
+		later(control->hold_until_ns[TG_ENGAGED], control->hold_until_ns[TG_BULK]);
 	if (later(l->hold_until_ns, l->hold_lower_ns) > now_ns)
 		e->hold_by = BY_CONTROL;
 	if (cap_lower(l->hour_cap, control->hour_cap)) {
@@ -143,10 +147,10 @@ static void effect_merge(struct effective *e, const struct effect *effect, int i
 	enum effective_by by = effect->by_hand ? BY_HAND : BY_RULE;
 	uint32_t value = effect->value < UINT32_MAX ? (uint32_t)effect->value : UINT32_MAX - 1;
 
-#define WINS(what)                                                                                                     \
-	do {                                                                                                           \
-		e->what##_by = by;                                                                                     \
-		e->what##_effect = index;                                                                              \
+#define WINS(what)                        \
+	do {                              \
+		e->what##_by = by;        \
+		e->what##_effect = index; \
 	} while (0)
 	switch (effect->kind) {
 	case EFFECT_HOLD:
@@ -183,10 +187,16 @@ static void effect_merge(struct effective *e, const struct effect *effect, int i
 }
 
 void effective_merge(const struct flow_limits *configured, const struct control_limits *control,
-		     const struct effect effects[EFFECTS], uint32_t parents, uint64_t now_ns, struct effective *ret)
+		     const struct effect effects[EFFECTS], uint32_t parents, uint64_t now_ns,
+		     struct effective *ret)
 {
-	*ret = (struct effective){.rate_effect = -1, .hold_effect = -1, .hour_effect = -1, .day_effect = -1,
-				  .connections_effect = -1, .per_connection_effect = -1, .next_ns = UINT64_MAX};
+	*ret = (struct effective){.rate_effect = -1,
+				  .hold_effect = -1,
+				  .hour_effect = -1,
+				  .day_effect = -1,
+				  .connections_effect = -1,
+				  .per_connection_effect = -1,
+				  .next_ns = UINT64_MAX};
 	effective_plain(configured, &ret->limits);
 	ret->limits.flags |= parents;
 	if (control)
@@ -195,7 +205,8 @@ void effective_merge(const struct flow_limits *configured, const struct control_
 		if (effects[i].kind == EFFECT_NONE || effects[i].until_ns <= now_ns)
 			continue;
 		effect_merge(ret, &effects[i], i);
-		ret->next_ns = effects[i].until_ns < ret->next_ns ? effects[i].until_ns : ret->next_ns;
+		ret->next_ns =
+			effects[i].until_ns < ret->next_ns ? effects[i].until_ns : ret->next_ns;
 	}
 }
 
@@ -208,7 +219,8 @@ void effect_add(struct effect effects[EFFECTS], const struct effect *effect, uin
 		uint64_t best = effects[place].kind == EFFECT_NONE ? 0 : effects[place].until_ns;
 
 		if (effects[i].kind == effect->kind && effects[i].by_hand == effect->by_hand &&
-		    strncmp(effects[i].name, effect->name, EFFECT_NAME) == 0 && effects[i].until_ns > now_ns) {
+		    strncmp(effects[i].name, effect->name, EFFECT_NAME) == 0 &&
+		    effects[i].until_ns > now_ns) {
 			place = i;
 			break;
 		}
@@ -238,7 +250,8 @@ void effects_check(struct effect effects[EFFECTS])
 	for (int i = 0; i < EFFECTS; i++) {
 		struct effect *e = &effects[i];
 
-		if (e->kind >= EFFECT_KINDS || e->by_hand > 1 || e->name[EFFECT_NAME - 1] || e->why[EFFECT_WHY - 1])
+		if (e->kind >= EFFECT_KINDS || e->by_hand > 1 || e->name[EFFECT_NAME - 1] ||
+		    e->why[EFFECT_WHY - 1])
 			memset(e, 0, sizeof(*e));
 	}
 }

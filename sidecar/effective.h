@@ -3,8 +3,8 @@
  * What is in force for a flow: the strictest of the configuration, the controller, rules and the
  * operator, each value with who won.
  *
- * Pure. What rules and the operator ask for is kept per flow as effects, each until a time; they stand
- * in `control`, so they outlive the sidecar: fixed width, no pointers.
+ * Pure. What rules and the operator ask for is kept per flow as effects, each until a time; they
+ * stand in `control`, so they outlive the sidecar: fixed width, no pointers.
  */
 #ifndef SIDECAR_EFFECTIVE_H
 #define SIDECAR_EFFECTIVE_H
@@ -28,11 +28,11 @@ enum effect_kind {
 #define EFFECT_WHY  64
 
 struct effect {
-	uint32_t kind; /* enum effect_kind */
+	uint32_t kind;	  /* enum effect_kind */
 	uint32_t by_hand; /* the operator's: `reset` and `release` take it away */
 	uint64_t value;
 	uint64_t from_ns;
-	uint64_t until_ns; /* UINT64_MAX: until it is taken away */
+	uint64_t until_ns;	/* UINT64_MAX: until it is taken away */
 	char name[EFFECT_NAME]; /* of the rule, terminated */
 	char why[EFFECT_WHY];	/* the operator's reason */
 };
@@ -50,8 +50,8 @@ struct effective {
 	uint64_t next_ns; /* when an effect ends, or begins to matter; UINT64_MAX: none */
 };
 
-/* control NULL: the flow does not adapt. parents: LAYOUT_SOURCE and LAYOUT_DESTINATION where those have
- * limits. */
+/* control NULL: the flow does not adapt. parents: LAYOUT_SOURCE and LAYOUT_DESTINATION where those
+ * have limits. */
 void effective_merge(const struct flow_limits *configured, const struct control_limits *control,
 		     const struct effect effects[EFFECTS], uint32_t parents, uint64_t now_ns,
 		     struct effective *ret);
@@ -63,8 +63,8 @@ void effective_plain(const struct flow_limits *configured, struct publish_limits
 void effective_bounds(const struct flow_limits *configured, int64_t wall_offset_ns,
 		      struct control_bounds *ret);
 
-/* Adds an effect: the same kind by the same name is replaced; else a free or ended place is taken, else
- * the one that ends first. Names and reasons are cut. */
+/* Adds an effect: the same kind by the same name is replaced; else a free or ended place is taken,
+ * else the one that ends first. Names and reasons are cut. */
 void effect_add(struct effect effects[EFFECTS], const struct effect *effect, uint64_t now_ns);
 
 /* Takes away what the operator set, of one kind or (EFFECT_NONE) of all. Returns how many. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See engine.h. A flow is looked at when a reply of it comes, when its limits change by themselves (a
- * heap of times), and once a second while mail flows.
+ * See engine.h. A flow is looked at when a reply of it comes, when its limits change by themselves
+ * (a heap of times), and once a second while mail flows.
  */
 #include "sidecar/engine_state.h"
 
@@ -16,8 +16,8 @@
 
 /* Slots a call: bounds how long the loop is kept from other work, about a millisecond. */
 #define PIECE 512
-/* Slots that a call of engine_second has looked at, by and by; with more known ones each waits its turn
- * (tollgated(8), BUGS). */
+/* Slots that a call of engine_second has looked at, by and by; with more known ones each waits its
+ * turn (tollgated(8), BUGS). */
 #define TICKS_A_SECOND 262144
 
 static bool is_flow(const struct engine *e, uint32_t slot)
@@ -34,14 +34,15 @@ const char *engine_destination(const struct engine *e, uint32_t slot, char *text
 {
 	const struct segment_slot *known = &e->segment->slots[slot];
 
-	return segment_name(e->segment, known->kind == SEGMENT_FLOW ? known->destination : slot, text, size);
+	return segment_name(e->segment, known->kind == SEGMENT_FLOW ? known->destination : slot,
+			    text, size);
 }
 
-/* ---- publishing ---------------------------------------------------------------------------------- */
+/* ---- publishing ------------------------------------------------------------------------------ */
 
 /* A controller's limits, where the flow has one. Returns when they change by themselves. */
-static uint64_t control_ask(struct engine *e, uint32_t slot, uint64_t now_ns, struct control_limits *ret,
-			    struct control_bounds *ret_bounds)
+static uint64_t control_ask(struct engine *e, uint32_t slot, uint64_t now_ns,
+			    struct control_limits *ret, struct control_bounds *ret_bounds)
 {
 	effective_bounds(&e->configured[slot], e->wall_offset_ns, ret_bounds);
 	return control_limits(&engine_flow_of(e, slot)->control, ret_bounds, now_ns, ret);
@@ -59,8 +60,8 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 	next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
 	if (!adapts)
 		next_ns = UINT64_MAX;
-	effective_merge(&e->configured[slot], adapts ? ret_control : NULL, engine_flow_of(e, slot)->effects,
-			e->parents[slot], now_ns, ret);
+	effective_merge(&e->configured[slot], adapts ? ret_control : NULL,
+			engine_flow_of(e, slot)->effects, e->parents[slot], now_ns, ret);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
 	return 0;
 }
@@ -85,7 +86,7 @@ static void other_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	e->totals.changes += publish_slot(e->segment, slot, &limits, now_ns);
 }
 
-/* ---- the configuration --------------------------------------------------------------------------- */
+/* ---- the configuration ----------------------------------------------------------------------- */
 
 static uint32_t parents_of(const struct engine *e, const uint8_t *source, const char *destination)
 {
@@ -140,7 +141,8 @@ static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
 	other_publish(e, slot, now_ns);
 }
 
-static void default_publish(struct engine *e, uint32_t index, const struct policy *policy, uint32_t parents)
+static void default_publish(struct engine *e, uint32_t index, const struct policy *policy,
+			    uint32_t parents)
 {
 	struct publish_limits limits;
 
@@ -149,10 +151,10 @@ static void default_publish(struct engine *e, uint32_t index, const struct polic
 	publish_default(e->segment, index, &limits);
 }
 
-/* As a flow begins: one that adapts has what its controller gives it at first, so that a new one takes
- * no burst that it has to be forbidden a moment later. */
-static void default_publish_flow(struct engine *e, uint32_t index, const struct policy *policy, uint32_t parents,
-				 uint64_t now_ns)
+/* As a flow begins: one that adapts has what its controller gives it at first, so that a new one
+ * takes no burst that it has to be forbidden a moment later. */
+static void default_publish_flow(struct engine *e, uint32_t index, const struct policy *policy,
+				 uint32_t parents, uint64_t now_ns)
 {
 	bool adapts = policy->limits.flags & FLOW_ADAPT;
 	struct control_bounds bounds;
@@ -163,7 +165,8 @@ static void default_publish_flow(struct engine *e, uint32_t index, const struct 
 	effective_bounds(&policy->limits, e->wall_offset_ns, &bounds);
 	control_init(&fresh, &bounds, now_ns);
 	control_limits(&fresh, &bounds, now_ns, &limits);
-	effective_merge(&policy->limits, adapts ? &limits : NULL, NULL, parents, now_ns, &effective);
+	effective_merge(&policy->limits, adapts ? &limits : NULL, NULL, parents, now_ns,
+			&effective);
 	publish_default(e->segment, index, &effective.limits);
 }
 
@@ -174,7 +177,9 @@ static void defaults_publish(struct engine *e, uint64_t now_ns)
 	uint32_t parents;
 
 	policy_source(e->config, NULL, &policy);
-	parents = policy_limits_any(&policy) || e->config->sources_count || e->config->pools_count ? LAYOUT_SOURCE : 0;
+	parents = policy_limits_any(&policy) || e->config->sources_count || e->config->pools_count
+			  ? LAYOUT_SOURCE
+			  : 0;
 	default_publish(e, LAYOUT_DEFAULT_SOURCE, &policy, 0);
 	policy_destination(e->config, "", &policy);
 	default_publish(e, LAYOUT_DEFAULT_DESTINATION, &policy, 0);
@@ -186,7 +191,8 @@ static void defaults_publish(struct engine *e, uint64_t now_ns)
 		const char *name = e->config->effective[i]->name;
 
 		policy_flow(e->config, NULL, name, &policy);
-		default_publish_flow(e, LAYOUT_DEFAULT_FIRST + i, &policy, parents | parents_of(e, NULL, name), now_ns);
+		default_publish_flow(e, LAYOUT_DEFAULT_FIRST + i, &policy,
+				     parents | parents_of(e, NULL, name), now_ns);
 	}
 }
 
@@ -208,7 +214,8 @@ static void slot_know(struct engine *e, uint32_t slot)
 /* Claims what the configuration names, so that it is there before the first worker asks. */
 static uint32_t destination_claim(struct engine *e, const char *name)
 {
-	struct hash_key key = hash_bytes(HASH_DESTINATION, name, strlen(name), e->segment->header.seed);
+	struct hash_key key =
+		hash_bytes(HASH_DESTINATION, name, strlen(name), e->segment->header.seed);
 	uint32_t slot = segment_find(e->segment, &key, false);
 	bool known = slot != LAYOUT_NONE && e->segment->slots[slot].kind != SEGMENT_UNKNOWN;
 
@@ -251,17 +258,20 @@ static void pools_claim(struct engine *e)
 		struct destination_pool pool;
 		uint8_t address[16];
 
-		if (destination_pool(e->config->table, e->config->table_length, e->config->pools[p].name, &pool) != 0)
+		if (destination_pool(e->config->table, e->config->table_length,
+				     e->config->pools[p].name, &pool) != 0)
 			continue;
 		for (uint32_t i = 0; i < pool.count; i++) {
-			if (destination_pool_source(e->config->table, e->config->table_length, &pool, i, address) != 0)
+			if (destination_pool_source(e->config->table, e->config->table_length,
+						    &pool, i, address) != 0)
 				break;
 			source_claim(e, address);
 		}
 	}
 }
 
-uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *destination, uint64_t now_ns)
+uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *destination,
+		      uint64_t now_ns)
 {
 	uint32_t first = e->count, to = destination_claim(e, destination);
 	struct hash_key key;
@@ -282,8 +292,9 @@ uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *de
 	return slot;
 }
 
-int engine_configure(struct engine *e, const struct config *config, const struct classifier *classifier,
-		     const struct rule_set *rules, uint64_t now_ns)
+int engine_configure(struct engine *e, const struct config *config,
+		     const struct classifier *classifier, const struct rule_set *rules,
+		     uint64_t now_ns)
 {
 	struct classify_scratch *scratch = NULL;
 	int error = classify_scratch_create(classifier, &scratch);
@@ -309,10 +320,10 @@ int engine_configure(struct engine *e, const struct config *config, const struct
 	return 0;
 }
 
-/* ---- replies ------------------------------------------------------------------------------------- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
-static void said_keep(struct engine_flow *flow, const struct layout_record *r, const struct classification *c,
-		      uint64_t now_ns)
+static void said_keep(struct engine_flow *flow, const struct layout_record *r,
+		      const struct classification *c, uint64_t now_ns)
 {
 	struct engine_said *said = &flow->said[flow->said_next % ENGINE_SAID];
 
@@ -331,8 +342,8 @@ static void said_keep(struct engine_flow *flow, const struct layout_record *r, c
 	flow->said_next = (flow->said_next + 1) % ENGINE_SAID;
 }
 
-static void change_log(struct engine *e, uint32_t slot, enum control_phase before, const struct control_limits *now,
-		       const struct classification *why)
+static void change_log(struct engine *e, uint32_t slot, enum control_phase before,
+		       const struct control_limits *now, const struct classification *why)
 {
 	char source[64], destination[DESTINATION_NAME_MAX + 1];
 
@@ -340,8 +351,9 @@ static void change_log(struct engine *e, uint32_t slot, enum control_phase befor
 		return;
 	log_info("flow", "%s to %s: %s, was %s (%s, rule %s)",
 		 destination_address_text(e->segment->slots[slot].address, source, sizeof(source)),
-		 engine_destination(e, slot, destination, sizeof(destination)), control_phase_name(now->phase),
-		 control_phase_name(before), reply_class_name(why->class), why->rule);
+		 engine_destination(e, slot, destination, sizeof(destination)),
+		 control_phase_name(now->phase), control_phase_name(before),
+		 reply_class_name(why->class), why->rule);
 }
 
 static void reply_control(struct engine *e, uint32_t slot, const struct layout_record *r,
@@ -374,15 +386,17 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 {
 	char destination[DESTINATION_NAME_MAX + 1];
 	struct classification c = {.class = REPLY_DELIVERED, .rule = "-"};
-	unsigned enhanced = (unsigned)r->enhanced[0] << 20 | (unsigned)(r->enhanced[1] & 0x3ff) << 10 |
-			    (r->enhanced[2] & 0x3ff);
+	unsigned enhanced = (unsigned)r->enhanced[0] << 20 |
+			    (unsigned)(r->enhanced[1] & 0x3ff) << 10 | (r->enhanced[2] & 0x3ff);
 
 	if (!is_flow(e, r->slot))
 		return;
 	if (r->code == 0 || r->code >= 300) {
 		engine_destination(e, r->slot, destination, sizeof(destination));
-		classify(e->classifier, e->scratch, destination, r->code, enhanced, r->text, r->length, &c);
-		/* No reply at all is the network's or the receiver's trouble, whatever the text is. */
+		classify(e->classifier, e->scratch, destination, r->code, enhanced, r->text,
+			 r->length, &c);
+		/* No reply at all is the network's or the receiver's trouble, whatever the text is.
+		 */
 		if (r->code == 0 && c.class == REPLY_OTHER)
 			c.class = REPLY_INFRASTRUCTURE;
 		said_keep(engine_flow_of(e, r->slot), r, &c, now_ns);
@@ -404,7 +418,9 @@ static void learn(struct engine *e, const struct layout_record *r, uint64_t now_
 	} else if (error == -EBADMSG)
 		e->totals.unfit++;
 	else if (error == -ENOSPC)
-		log_warning("directory", "no room for more names of destinations and streams: raise segment.flows");
+		log_warning(
+			"directory",
+			"no room for more names of destinations and streams: raise segment.flows");
 }
 
 void engine_record(struct engine *e, const struct layout_record *r, uint64_t now_ns)
@@ -415,7 +431,7 @@ void engine_record(struct engine *e, const struct layout_record *r, uint64_t now
 		learn(e, r, now_ns);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
@@ -503,7 +519,7 @@ void engine_second(struct engine *e, uint64_t now_ns)
 	engine_pools_look(e, now_ns);
 }
 
-/* ---- the operator -------------------------------------------------------------------------------- */
+/* ---- the operator ---------------------------------------------------------------------------- */
 
 int engine_apply(struct engine *e, uint32_t slot, const struct effect *effect, uint64_t now_ns)
 {
@@ -550,7 +566,7 @@ int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 	return 0;
 }
 
-/* ---- making -------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 int engine_create(struct segment *segment, struct engine **ret)
 {
@@ -567,8 +583,9 @@ int engine_create(struct segment *segment, struct engine **ret)
 		return -ENOMEM;
 	}
 	/* What an earlier sidecar knew. */
-	for (uint32_t slot = 0, end = 0; segment_touched(segment, LAYOUT_CONTROL, segment->slots,
-							 sizeof(*segment->slots), end, &slot, &end);)
+	for (uint32_t slot = 0, end = 0;
+	     segment_touched(segment, LAYOUT_CONTROL, segment->slots, sizeof(*segment->slots), end,
+			     &slot, &end);)
 		for (; slot < end; slot++)
 			if (segment->slots[slot].kind != SEGMENT_UNKNOWN)
 				slot_know(e, slot);

@@ -45,7 +45,7 @@ struct engine_flow {
 	uint64_t seen_ns;	      /* when counts last moved; 0: never */
 	uint64_t trouble_ns;	      /* when it was last held that had been well; 0: it is well */
 	struct pool_pace pace;
-	uint64_t step_back_ns;	      /* when a rule last asked warm-up to step back; 0: never */
+	uint64_t step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
 	struct effect effects[EFFECTS];
 	struct engine_said said[ENGINE_SAID];
 };
@@ -55,11 +55,11 @@ struct engine;
 struct engine_totals {
 	uint64_t replies;
 	uint64_t by_class[REPLY_CLASSES];
-	uint64_t learned;  /* slots named */
-	uint64_t unfit;	   /* announcements that did not fit their slot */
-	uint64_t mended;   /* words put right */
-	uint64_t changes;  /* of limits */
-	uint64_t fired;	   /* rules */
+	uint64_t learned; /* slots named */
+	uint64_t unfit;	  /* announcements that did not fit their slot */
+	uint64_t mended;  /* words put right */
+	uint64_t changes; /* of limits */
+	uint64_t fired;	  /* rules */
 };
 
 /* The segment must have engine_bytes = sizeof(struct engine_flow). */
@@ -69,49 +69,56 @@ void engine_free(struct engine *engine);
 /* Wall clock - monotonic clock, before anything else and whenever it has changed. */
 void engine_wall_offset(struct engine *engine, int64_t offset_ns);
 
-/* An alert that begins: called from engine_record, must not block. about's texts live as long as the call. */
+/* An alert that begins: called from engine_record, must not block. about's texts live as long as
+ * the call. */
 typedef void engine_alert(void *arg, const struct rule *rule, const struct rule_plan *plan,
 			  const struct rule_alert_about *about);
 void engine_on_alert(struct engine *engine, engine_alert *alert, void *arg);
 
-/* Puts a configuration, its classifier and its rules in force: defaults and names at once, known slots by
- * and by in engine_work. All must live until the next call. -EMSGSIZE: the destination table does not fit. */
-int engine_configure(struct engine *engine, const struct config *config, const struct classifier *classifier,
-		     const struct rule_set *rules, uint64_t now_ns);
+/* Puts a configuration, its classifier and its rules in force: defaults and names at once, known
+ * slots by and by in engine_work. All must live until the next call. -EMSGSIZE: the destination
+ * table does not fit. */
+int engine_configure(struct engine *engine, const struct config *config,
+		     const struct classifier *classifier, const struct rule_set *rules,
+		     uint64_t now_ns);
 
 /* One record of a worker, checked by drain. */
 void engine_record(struct engine *engine, const struct layout_record *record, uint64_t now_ns);
 
-/* Does what is due, a bounded piece of it. Returns when it wants to be called again: now_ns: at once. */
+/* Does what is due, a bounded piece of it. Returns when it wants to be called again: now_ns: at
+ * once. */
 uint64_t engine_work(struct engine *engine, uint64_t now_ns);
 
-/* Once a second while workers decide: counts of deliveries to the controller, damage mended; engine_work
- * goes on with it, a piece at a time, so that no deferral waits for all flows. */
+/* Once a second while workers decide: counts of deliveries to the controller, damage mended;
+ * engine_work goes on with it, a piece at a time, so that no deferral waits for all flows. */
 void engine_second(struct engine *engine, uint64_t now_ns);
 
 const struct engine_totals *engine_totals(const struct engine *engine);
 
-/* ---- for explain and the operator's commands ------------------------------------------------------ */
+/* ---- for explain and the operator's commands ------------------------------------------------- */
 
 /* The slots that are known, in the order in which they were learned. */
 const uint32_t *engine_slots(const struct engine *engine, uint32_t *ret_count);
 
-/* What is in force for a flow slot, and the controller's part in it (what the controller would say, where
- * the flow does not adapt). -ENOENT: no known flow. */
+/* What is in force for a flow slot, and the controller's part in it (what the controller would say,
+ * where the flow does not adapt). -ENOENT: no known flow. */
 int engine_effective(struct engine *engine, uint32_t slot, uint64_t now_ns, struct effective *ret,
 		     struct control_limits *ret_control, struct control_bounds *ret_bounds);
 
 struct engine_flow *engine_flow_of(struct engine *engine, uint32_t slot);
 
-/* The flow of a source and a destination (its name as the matcher gives it), claimed if no worker has
- * asked for it yet. LAYOUT_NONE: the segment is full. */
-uint32_t engine_claim(struct engine *engine, const uint8_t source[16], const char *destination, uint64_t now_ns);
+/* The flow of a source and a destination (its name as the matcher gives it), claimed if no worker
+ * has asked for it yet. LAYOUT_NONE: the segment is full. */
+uint32_t engine_claim(struct engine *engine, const uint8_t source[16], const char *destination,
+		      uint64_t now_ns);
 
 /* An effect by hand or by rule, at once. */
-int engine_apply(struct engine *engine, uint32_t slot, const struct effect *effect, uint64_t now_ns);
+int engine_apply(struct engine *engine, uint32_t slot, const struct effect *effect,
+		 uint64_t now_ns);
 
 /* What the rules remember of a flow, in words. Returns the length as snprintf does. */
-int engine_rules_describe(struct engine *engine, uint32_t slot, uint64_t now_ns, char *text, size_t size);
+int engine_rules_describe(struct engine *engine, uint32_t slot, uint64_t now_ns, char *text,
+			  size_t size);
 
 /* Takes away what the operator set of one kind. */
 int engine_drop(struct engine *engine, uint32_t slot, enum effect_kind kind, uint64_t now_ns);

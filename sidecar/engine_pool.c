@@ -2,8 +2,8 @@
  *
  * The engine and pools: when a flow gets into trouble its pool is watched at that destination.
  *
- * A pair (pool, destination) is looked at every few seconds while it is watched, by going through the
- * pool's sources; it is forgotten when it has been quiet for a while.
+ * A pair (pool, destination) is looked at every few seconds while it is watched, by going through
+ * the pool's sources; it is forgotten when it has been quiet for a while.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static void watch_add(struct engine *e, const char *pool, uint32_t destination, 
 		e->pool_room = room;
 	}
 	watch = &e->pools[e->pool_count++];
-	*watch = (struct pool_watch){.destination = destination, .look_ns = now_ns + LOOK_NS, .quiet_ns = now_ns};
+	*watch = (struct pool_watch){
+		.destination = destination, .look_ns = now_ns + LOOK_NS, .quiet_ns = now_ns};
 	strcpy(watch->pool, pool);
 }
 
@@ -72,18 +73,21 @@ void engine_pool_phase(struct engine *e, uint32_t slot, enum control_phase phase
 }
 
 /* The flow of a source of the pool to the watched destination, or LAYOUT_NONE. */
-static uint32_t flow_at(const struct engine *e, const struct pool_watch *watch, const struct destination_pool *pool,
-			uint32_t i)
+static uint32_t flow_at(const struct engine *e, const struct pool_watch *watch,
+			const struct destination_pool *pool, uint32_t i)
 {
 	uint8_t address[16];
 	struct hash_key key;
 	uint32_t slot;
 
-	if (destination_pool_source(e->config->table, e->config->table_length, pool, i, address) != 0)
+	if (destination_pool_source(e->config->table, e->config->table_length, pool, i, address) !=
+	    0)
 		return LAYOUT_NONE;
-	key = hash_flow(address, e->segment->slots[watch->destination].key, e->segment->header.seed);
+	key = hash_flow(address, e->segment->slots[watch->destination].key,
+			e->segment->header.seed);
 	slot = segment_find(e->segment, &key, false);
-	return slot != LAYOUT_NONE && e->segment->slots[slot].kind == SEGMENT_FLOW ? slot : LAYOUT_NONE;
+	return slot != LAYOUT_NONE && e->segment->slots[slot].kind == SEGMENT_FLOW ? slot
+										   : LAYOUT_NONE;
 }
 
 static enum control_phase phase_of(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -109,9 +113,11 @@ static void flow_freeze(struct engine *e, uint32_t slot, uint64_t now_ns)
 		.why = "most of its pool is refused there: it keeps to its pace",
 	};
 
-	/* What it was when the trouble began holds; its pace since then was already bounded by it. */
+	/* What it was when the trouble began holds; its pace since then was already bounded by it.
+	 */
 	for (int i = 0; i < EFFECTS; i++)
-		if (flow->effects[i].kind == EFFECT_INTERVAL && strcmp(flow->effects[i].name, EFFECT_WORDS) == 0 &&
+		if (flow->effects[i].kind == EFFECT_INTERVAL &&
+		    strcmp(flow->effects[i].name, EFFECT_WORDS) == 0 &&
 		    flow->effects[i].until_ns > now_ns) {
 			flow->effects[i].until_ns = effect.until_ns;
 			engine_publish(e, slot, now_ns);
@@ -121,8 +127,9 @@ static void flow_freeze(struct engine *e, uint32_t slot, uint64_t now_ns)
 	engine_publish(e, slot, now_ns);
 }
 
-static void pool_count(struct engine *e, const struct pool_watch *watch, const struct destination_pool *pool,
-		       uint64_t now_ns, struct pool_counts *ret)
+static void pool_count(struct engine *e, const struct pool_watch *watch,
+		       const struct destination_pool *pool, uint64_t now_ns,
+		       struct pool_counts *ret)
 {
 	*ret = (struct pool_counts){0, 0};
 	for (uint32_t i = 0; i < pool->count; i++) {
@@ -135,7 +142,8 @@ static void pool_count(struct engine *e, const struct pool_watch *watch, const s
 		if (flow->seen_ns == 0 || now_ns - flow->seen_ns > ACTIVE_NS)
 			continue;
 		ret->active++;
-		ret->troubled += flow->trouble_ns && now_ns - flow->trouble_ns >= POOL_TROUBLE_LASTS_NS &&
+		ret->troubled += flow->trouble_ns &&
+				 now_ns - flow->trouble_ns >= POOL_TROUBLE_LASTS_NS &&
 				 in_trouble(phase_of(e, slot, now_ns));
 	}
 }
@@ -153,16 +161,19 @@ static void watch_look(struct engine *e, struct pool_watch *watch, uint64_t now_
 	judgement = pool_trouble_judge(&watch->state, &counts, now_ns);
 	engine_destination(e, watch->destination, destination, sizeof(destination));
 	if (judgement == POOL_BEGINS)
-		log_warning("pool-trouble",
-			    "%u of %u IPs of pool %s are refused by %s at once: the receiver's doing or the pool's, not "
-			    "one IP's; the others keep to what they sent before",
-			    counts.troubled, counts.active, watch->pool, destination);
+		log_warning(
+			"pool-trouble",
+			"%u of %u IPs of pool %s are refused by %s at once: the receiver's doing or the pool's, not "
+			"one IP's; the others keep to what they sent before",
+			counts.troubled, counts.active, watch->pool, destination);
 	if (judgement == POOL_ENDS)
-		log_notice("pool-trouble", "pool %s is taken by %s again: %u of %u IPs are still refused", watch->pool,
-			   destination, counts.troubled, counts.active);
+		log_notice("pool-trouble",
+			   "pool %s is taken by %s again: %u of %u IPs are still refused",
+			   watch->pool, destination, counts.troubled, counts.active);
 	if (judgement != POOL_QUIET)
 		watch->quiet_ns = now_ns;
-	for (uint32_t i = 0; i < pool.count && (judgement == POOL_BEGINS || judgement == POOL_STANDS); i++) {
+	for (uint32_t i = 0;
+	     i < pool.count && (judgement == POOL_BEGINS || judgement == POOL_STANDS); i++) {
 		uint32_t slot = flow_at(e, watch, &pool, i);
 
 		if (slot != LAYOUT_NONE && !in_trouble(phase_of(e, slot, now_ns)))

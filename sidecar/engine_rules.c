@@ -23,34 +23,44 @@ static void names_fill(const struct engine *e, uint32_t slot, struct flow_names 
 
 	destination_address_text(known->address, ret->source, sizeof(ret->source));
 	engine_destination(e, slot, ret->destination, sizeof(ret->destination));
-	ret->flow = (struct rule_flow){.id = known->key[0], .source = ret->source, .destination = ret->destination,
+	ret->flow = (struct rule_flow){.id = known->key[0],
+				       .source = ret->source,
+				       .destination = ret->destination,
 				       .pool = pool ? pool->name : NULL};
 }
 
-static void alerts_raise(struct engine *e, const struct rule_verdict *verdict, const struct flow_names *names,
-			 const struct layout_record *r, const struct classification *c)
+static void alerts_raise(struct engine *e, const struct rule_verdict *verdict,
+			 const struct flow_names *names, const struct layout_record *r,
+			 const struct classification *c)
 {
 	for (unsigned i = 0; i < verdict->alert_count; i++) {
 		const struct rule *rule = rule_set_rule(e->rules, verdict->alert[i]);
 		char text[LAYOUT_TEXT + 1];
-		struct rule_alert_about about = {.rule = rule->name, .source = names->source,
+		struct rule_alert_about about = {.rule = rule->name,
+						 .source = names->source,
 						 .destination = names->destination,
-						 .class = reply_class_name(c->class), .reply = text};
+						 .class = reply_class_name(c->class),
+						 .reply = text};
 
 		memcpy(text, r->text, r->length);
 		text[r->length] = '\0';
-		log_warning("alert", "rule %s: %s to %s: %s", rule->name, names->source, names->destination, text);
+		log_warning("alert", "rule %s: %s to %s: %s", rule->name, names->source,
+			    names->destination, text);
 		if (e->alert)
-			e->alert(e->alert_arg, rule, rule_set_plan(e->rules, verdict->alert[i]), &about);
+			e->alert(e->alert_arg, rule, rule_set_plan(e->rules, verdict->alert[i]),
+				 &about);
 	}
 }
 
-void engine_rules_reply(struct engine *e, const struct layout_record *r, const struct classification *c,
-			unsigned enhanced, uint64_t now_ns)
+void engine_rules_reply(struct engine *e, const struct layout_record *r,
+			const struct classification *c, unsigned enhanced, uint64_t now_ns)
 {
 	struct engine_flow *flow = engine_flow_of(e, r->slot);
-	struct rule_reply reply = {.classification = c, .code = r->code, .enhanced = enhanced,
-				   .classifier = e->classifier, .scratch = e->scratch};
+	struct rule_reply reply = {.classification = c,
+				   .code = r->code,
+				   .enhanced = enhanced,
+				   .classifier = e->classifier,
+				   .scratch = e->scratch};
 	struct control_limits control;
 	struct control_bounds bounds;
 	struct effect effects[RULE_ACTIONS];
@@ -60,7 +70,8 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r, const s
 	unsigned count;
 
 	names_fill(e, r->slot, &names);
-	if (rule_evaluate(e->windows, e->rules, &names.flow, &reply, now_ns, &verdict) != 0 || verdict.fired_count == 0)
+	if (rule_evaluate(e->windows, e->rules, &names.flow, &reply, now_ns, &verdict) != 0 ||
+	    verdict.fired_count == 0)
 		return;
 	e->totals.fired += verdict.fired_count;
 	engine_effective(e, r->slot, now_ns, &effective, &control, &bounds);
@@ -90,6 +101,7 @@ void engine_rules_attempts(struct engine *e, uint32_t slot, uint32_t attempts, u
 	struct flow_names names;
 
 	names_fill(e, slot, &names);
-	/* Without memory a ratio is taken over fewer attempts than there were: too early, not too late. */
+	/* Without memory a ratio is taken over fewer attempts than there were: too early, not too
+	 * late. */
 	rule_attempts(e->windows, e->rules, &names.flow, attempts, now_ns);
 }

@@ -38,12 +38,15 @@ const char *engine_destination(const struct engine *engine, uint32_t slot, char 
 void engine_publish(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
 /* What the rules make of a reply, and of deliveries. enhanced as of classify(). */
-void engine_rules_reply(struct engine *engine, const struct layout_record *record, const struct classification *class,
-			unsigned enhanced, uint64_t now_ns);
-void engine_rules_attempts(struct engine *engine, uint32_t slot, uint32_t attempts, uint64_t now_ns);
+void engine_rules_reply(struct engine *engine, const struct layout_record *record,
+			const struct classification *class, unsigned enhanced, uint64_t now_ns);
+void engine_rules_attempts(struct engine *engine, uint32_t slot, uint32_t attempts,
+			   uint64_t now_ns);
 
-/* A flow's phase, whenever it may have changed; and what is to be done about pools, now and then. */
-void engine_pool_phase(struct engine *engine, uint32_t slot, enum control_phase phase, uint64_t now_ns);
+/* A flow's phase, whenever it may have changed; and what is to be done about pools, now and then.
+ */
+void engine_pool_phase(struct engine *engine, uint32_t slot, enum control_phase phase,
+		       uint64_t now_ns);
 void engine_pools_look(struct engine *engine, uint64_t now_ns);
 
 #endif

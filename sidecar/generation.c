@@ -24,7 +24,8 @@ static void problems_log(const struct config_report *report)
 	for (uint32_t i = 0; i < report->count; i++) {
 		char text[512];
 
-		log_event(report->problems[i].error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "configuration", "%s",
+		log_event(report->problems[i].error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+			  "configuration", "%s",
 			  config_problem_text(&report->problems[i], text, sizeof(text)));
 	}
 }
@@ -36,9 +37,12 @@ static int rules_load(struct generation *g)
 	int failed = rule_file_builtin(&g->builtin, NULL, &error);
 
 	if (failed)
-		log_error("rules", "%s:%u:%u: %s", error.name, error.mark.line, error.mark.column, error.reason);
-	else if ((failed = classifier_create(&g->config->rules, g->builtin, &g->classifier, &where)) != 0)
-		log_error("rules", "%s: %s: %s", where.file ? "built in" : g->config->file, where.path, where.reason);
+		log_error("rules", "%s:%u:%u: %s", error.name, error.mark.line, error.mark.column,
+			  error.reason);
+	else if ((failed = classifier_create(&g->config->rules, g->builtin, &g->classifier,
+					     &where)) != 0)
+		log_error("rules", "%s: %s: %s", where.file ? "built in" : g->config->file,
+			  where.path, where.reason);
 	if (!failed)
 		failed = rule_set_create(g->classifier, &g->rules);
 	return failed;
@@ -53,8 +57,8 @@ int generation_load(const char *path, struct generation *ret)
 	if (!error) {
 		struct yaml_memory memory = {alloc_arena_resize, g.arena};
 
-		error = path ? config_read(path, &memory, &g.config, &report) :
-			       config_builtin(&memory, &g.config, &report);
+		error = path ? config_read(path, &memory, &g.config, &report)
+			     : config_builtin(&memory, &g.config, &report);
 	}
 	problems_log(&report);
 	config_report_free(&report);

@@ -18,12 +18,13 @@ struct generation {
 	struct rule_set *rules;
 };
 
-/* Loads a configuration (path NULL: the built-in one) and makes the rest from it. Problems are logged. */
+/* Loads a configuration (path NULL: the built-in one) and makes the rest from it. Problems are
+ * logged. */
 int generation_load(const char *path, struct generation *ret);
 
-/* The same in a thread of its own: compiling patterns takes half a second, in which mail goes on. `done`
- * becomes readable when it has ended; then generation_job_end gives the result and frees the job. path
- * must live until then. */
+/* The same in a thread of its own: compiling patterns takes half a second, in which mail goes on.
+ * `done` becomes readable when it has ended; then generation_job_end gives the result and frees the
+ * job. path must live until then. */
 struct generation_job;
 int generation_job_begin(const char *path, struct generation_job **ret, int *ret_done);
 int generation_job_end(struct generation_job *job, struct generation *ret);

@@ -7,14 +7,15 @@
 
 #include "shm/clock.h"
 
-/* A baseline long enough that an error of 100 ns at its ends is lost in it, short enough to follow how
- * NTP slews the clock. */
+/* A baseline long enough that an error of 100 ns at its ends is lost in it, short enough to follow
+ * how NTP slews the clock. */
 #define BASELINE_NS UINT64_C(16000000000)
 #define SPAN_NS	    UINT64_C(2000000000)
 
 static bool counter_is_clock(void)
 {
-	FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
+	FILE *file =
+		fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
 	char name[64] = "";
 	bool fits;
 
@@ -48,7 +49,9 @@ static void publish(struct heartbeat *h, struct segment *s, uint64_t counter, ui
 {
 	uint32_t index = atomic_load_explicit(&s->live->scale_index, memory_order_relaxed) + 1;
 	struct layout_scale *scale = &s->live->scale[index & 1];
-	uint64_t span = h->counter && h->mult ? (uint64_t)(((unsigned __int128)SPAN_NS << 32) / h->mult) : 0;
+	uint64_t span = h->counter && h->mult
+				? (uint64_t)(((unsigned __int128)SPAN_NS << 32) / h->mult)
+				: 0;
 
 	segment_step();
 	atomic_store_explicit(&scale->counter_base, counter, memory_order_relaxed);
@@ -81,7 +84,8 @@ void heartbeat_beat(struct heartbeat *h, struct segment *s)
 	if (counter <= h->base_counter || ns <= h->base_ns)
 		h->counter = false;
 	else
-		h->mult = (uint64_t)(((unsigned __int128)(ns - h->base_ns) << 32) / (counter - h->base_counter));
+		h->mult = (uint64_t)(((unsigned __int128)(ns - h->base_ns) << 32) /
+				     (counter - h->base_counter));
 	publish(h, s, counter, ns);
 	if (ns - h->base_ns > BASELINE_NS) {
 		/* Half of it goes: the next beat still has a long one. */

@@ -65,7 +65,11 @@ static void append(struct json_writer *writer, const char *text, size_t length)
 /* The length of the UTF-8 character at text, 0 if the bytes there are none (RFC 3629). */
 static size_t utf8_length(const unsigned char *text, size_t left)
 {
-	size_t length = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+	size_t length = text[0] < 0x80	 ? 1
+			: text[0] < 0xc2 ? 0
+			: text[0] < 0xe0 ? 2
+			: text[0] < 0xf0 ? 3
+					 : 4;
 
 	if (length == 0 || text[0] > 0xf4 || length > left)
 		return 0;
@@ -215,7 +219,11 @@ void json_put_number(struct json_writer *writer, const char *key, double number,
 		json_put_null(writer, key);
 		return;
 	}
-	length = (size_t)snprintf(text, sizeof(text), "%.*f", digits < 0 ? 0 : digits > 20 ? 20 : digits, number);
+	length = (size_t)snprintf(text, sizeof(text), "%.*f",
+				  digits < 0	? 0
+				  : digits > 20 ? 20
+						: digits,
+				  number);
 	if (strchr(text, '.')) {
 		while (text[length - 1] == '0')
 			length--;

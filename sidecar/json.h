@@ -2,9 +2,10 @@
  *
  * JSON: written into a buffer, and read from one text.
  *
- * Writing never fails in the middle: out of memory, the writer remembers it and json_failed says so at
- * the end. Strings may hold any bytes: what is not UTF-8 is written as U+FFFD, so what a receiver wrote
- * into a reply cannot break a line. Reading is jansson's, which json_read.c alone includes.
+ * Writing never fails in the middle: out of memory, the writer remembers it and json_failed says so
+ * at the end. Strings may hold any bytes: what is not UTF-8 is written as U+FFFD, so what a
+ * receiver wrote into a reply cannot break a line. Reading is jansson's, which json_read.c alone
+ * includes.
  *
  * Nothing here keeps state between calls; any thread may call, on objects of its own.
  */
@@ -15,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 #define JSON_DEPTH_MAX 32
 
@@ -48,21 +49,22 @@ void json_put_format(struct json_writer *writer, const char *key, const char *fo
 	__attribute__((format(printf, 3, 4)));
 void json_put_u64(struct json_writer *writer, const char *key, uint64_t number);
 void json_put_i64(struct json_writer *writer, const char *key, int64_t number);
-/* At most `digits` digits behind the point, without zeros at the end; what is not finite is null. */
+/* At most `digits` digits behind the point, without zeros at the end; what is not finite is null.
+ */
 void json_put_number(struct json_writer *writer, const char *key, double number, int digits);
 void json_put_bool(struct json_writer *writer, const char *key, bool is);
 void json_put_null(struct json_writer *writer, const char *key);
 void json_put_newline(struct json_writer *writer); /* after an outermost value */
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 #define JSON_REASON 192
 
 struct json; /* a value */
 
-/* Reads one value that takes all of the text. -EINVAL: `reason` (JSON_REASON bytes) says where and why;
- * -ENOMEM. Two equal keys in an object, a NUL in a string and what is not UTF-8 are errors. The caller
- * frees *ret with json_release. */
+/* Reads one value that takes all of the text. -EINVAL: `reason` (JSON_REASON bytes) says where and
+ * why; -ENOMEM. Two equal keys in an object, a NUL in a string and what is not UTF-8 are errors.
+ * The caller frees *ret with json_release. */
 int json_read(const char *text, size_t length, struct json **ret, char *reason);
 void json_release(struct json *json); /* NULL is fine */
 

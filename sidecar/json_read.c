@@ -53,15 +53,17 @@ const struct json *json_at(const struct json *array, size_t index)
 
 size_t json_count(const struct json *json)
 {
-	return json_is_array(inner(json)) ? json_array_size(inner(json)) : json_object_size(inner(json));
+	return json_is_array(inner(json)) ? json_array_size(inner(json))
+					  : json_object_size(inner(json));
 }
 
 enum json_kind json_kind(const struct json *json)
 {
 	static const enum json_kind kinds[] = {
-		[JSON_OBJECT] = JSON_KIND_OBJECT,  [JSON_ARRAY] = JSON_KIND_ARRAY, [JSON_STRING] = JSON_KIND_TEXT,
-		[JSON_INTEGER] = JSON_KIND_NUMBER, [JSON_REAL] = JSON_KIND_NUMBER, [JSON_TRUE] = JSON_KIND_BOOL,
-		[JSON_FALSE] = JSON_KIND_BOOL,	   [JSON_NULL] = JSON_KIND_NULL,
+		[JSON_OBJECT] = JSON_KIND_OBJECT, [JSON_ARRAY] = JSON_KIND_ARRAY,
+		[JSON_STRING] = JSON_KIND_TEXT,	  [JSON_INTEGER] = JSON_KIND_NUMBER,
+		[JSON_REAL] = JSON_KIND_NUMBER,	  [JSON_TRUE] = JSON_KIND_BOOL,
+		[JSON_FALSE] = JSON_KIND_BOOL,	  [JSON_NULL] = JSON_KIND_NULL,
 	};
 
 	return json == NULL ? JSON_KIND_NONE : kinds[json_typeof(inner(json))];

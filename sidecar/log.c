@@ -68,15 +68,18 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 	escape(said, clean, sizeof(clean), settings.json);
 	time_write(when, sizeof(when));
 	if (settings.json)
-		length = snprintf(line, sizeof(line),
-				  "{\"time\": \"%s\", \"level\": \"%s\", \"event\": \"%s\", \"text\": \"%s\"}\n", when,
-				  level_names[level], event, clean);
+		length = snprintf(
+			line, sizeof(line),
+			"{\"time\": \"%s\", \"level\": \"%s\", \"event\": \"%s\", \"text\": \"%s\"}\n",
+			when, level_names[level], event, clean);
 	else if (getenv("JOURNAL_STREAM"))
-		length = snprintf(line, sizeof(line), "<%d>%s: %s\n", priorities[level], event, clean);
+		length = snprintf(line, sizeof(line), "<%d>%s: %s\n", priorities[level], event,
+				  clean);
 	else
-		length = snprintf(line, sizeof(line), "%s %s %s: %s\n", when, level_names[level], event, clean);
-	/* One write, so that lines of several threads or processes do not mix. A log that nobody takes is no
-	 * reason to stop pacing mail. */
+		length = snprintf(line, sizeof(line), "%s %s %s: %s\n", when, level_names[level],
+				  event, clean);
+	/* One write, so that lines of several threads or processes do not mix. A log that nobody
+	 * takes is no reason to stop pacing mail. */
 	if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
 		return;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The loop over liburing: single-shot polls, armed anew after each callback, and a wait with a timeout.
+ * The loop over liburing: single-shot polls, armed anew after each callback, and a wait with a
+ * timeout.
  *
- * Uses what Debian 12's own kernel (6.1) has. Cheaper task running is asked for and done without where
- * the kernel is older.
+ * Uses what Debian 12's own kernel (6.1) has. Cheaper task running is asked for and done without
+ * where the kernel is older.
  */
 #include "sidecar/loop.h"
 
@@ -84,18 +85,21 @@ int loop_create(struct loop **ret, char *reason)
 		return -ENOMEM;
 	error = ring_init(&loop->ring);
 	if (error) {
-		snprintf(reason, LOOP_REASON,
-			 error == -EPERM || error == -ENOSYS ?
-				 "io_uring is refused here (%s): allow it by sysctl kernel.io_uring_disabled=0, "
-				 "and in a container by a seccomp profile with io_uring_setup, io_uring_enter and "
-				 "io_uring_register" :
-				 "io_uring: %s",
-			 strerror(-error));
+		snprintf(
+			reason, LOOP_REASON,
+			error == -EPERM || error == -ENOSYS
+				? "io_uring is refused here (%s): allow it by sysctl kernel.io_uring_disabled=0, "
+				  "and in a container by a seccomp profile with io_uring_setup, io_uring_enter and "
+				  "io_uring_register"
+				: "io_uring: %s",
+			strerror(-error));
 		free(loop);
 		return error;
 	}
 	if (!(loop->ring.features & IORING_FEAT_EXT_ARG)) {
-		snprintf(reason, LOOP_REASON, "io_uring of this kernel cannot wait with a timeout: 5.11 or later is needed");
+		snprintf(
+			reason, LOOP_REASON,
+			"io_uring of this kernel cannot wait with a timeout: 5.11 or later is needed");
 		io_uring_queue_exit(&loop->ring);
 		free(loop);
 		return -ENOSYS;
@@ -110,14 +114,16 @@ const char *loop_features(const struct loop *loop, char *text, size_t size)
 
 	for (int i = 0; i < loop->watch_count; i++)
 		watched += loop->watches[i].ready != NULL;
-	snprintf(text, size, "%u entries, %s; %u descriptors watched, %d timers", loop->ring.sq.ring_entries,
+	snprintf(text, size, "%u entries, %s; %u descriptors watched, %d timers",
+		 loop->ring.sq.ring_entries,
 #ifdef IORING_SETUP_DEFER_TASKRUN
 		 loop->ring.flags & IORING_SETUP_DEFER_TASKRUN ? "deferred task running" :
 #endif
 #ifdef IORING_SETUP_COOP_TASKRUN
-		 loop->ring.flags & IORING_SETUP_COOP_TASKRUN ? "cooperative task running" :
+		 loop->ring.flags & IORING_SETUP_COOP_TASKRUN ? "cooperative task running"
+							      :
 #endif
-								"no task running options",
+							      "no task running options",
 		 watched, loop->timer_count);
 	return text;
 }
@@ -331,7 +337,10 @@ static int wait(struct loop *loop, uint64_t until_ns)
 		error = io_uring_submit_and_wait(&loop->ring, 1);
 	else
 		error = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &left, NULL);
-	return error >= 0 || error == -ETIME || error == -EINTR || error == -EAGAIN || error == -EBUSY ? 0 : error;
+	return error >= 0 || error == -ETIME || error == -EINTR || error == -EAGAIN ||
+			       error == -EBUSY
+		       ? 0
+		       : error;
 }
 
 int loop_run(struct loop *loop)

@@ -2,9 +2,9 @@
  *
  * The sidecar's event loop: one thread, one io_uring, hidden here.
  *
- * Whatever the sidecar waits for is a file descriptor that becomes ready (doorbell, pidfds, signals,
- * sockets, the BPF ring) or a time. Idle it sleeps in the kernel. Callbacks run one after the other and
- * must not block.
+ * Whatever the sidecar waits for is a file descriptor that becomes ready (doorbell, pidfds,
+ * signals, sockets, the BPF ring) or a time. Idle it sleeps in the kernel. Callbacks run one after
+ * the other and must not block.
  */
 #ifndef SIDECAR_LOOP_H
 #define SIDECAR_LOOP_H
@@ -26,16 +26,17 @@ void loop_free(struct loop *loop);
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
-/* Calls back whenever fd is ready for events (poll(2)); revents as poll's, or a negative errno, after
- * which the watch is gone. Level-triggered. Returns an id, or -errno. The caller keeps the fd, and
- * removes the watch before closing it. */
+/* Calls back whenever fd is ready for events (poll(2)); revents as poll's, or a negative errno,
+ * after which the watch is gone. Level-triggered. Returns an id, or -errno. The caller keeps the
+ * fd, and removes the watch before closing it. */
 typedef void loop_ready(void *arg, int revents);
 int loop_watch(struct loop *loop, int fd, short events, loop_ready *ready, void *arg);
 int loop_watch_events(struct loop *loop, int id, short events);
 void loop_unwatch(struct loop *loop, int id);
 
-/* A timer: calls back once at_ns (CLOCK_MONOTONIC) has come, and is then unset; set it again from there
- * if need be. Timers are few: the one that is next is found by looking at all. Returns an id. */
+/* A timer: calls back once at_ns (CLOCK_MONOTONIC) has come, and is then unset; set it again from
+ * there if need be. Timers are few: the one that is next is found by looking at all. Returns an id.
+ */
 typedef void loop_due(void *arg, uint64_t now_ns);
 int loop_timer(struct loop *loop, loop_due *due, void *arg);
 void loop_timer_set(struct loop *loop, int id, uint64_t at_ns);

@@ -90,14 +90,14 @@ static void check_reserves(const struct policy *policy, struct findings *finding
 {
 	const struct flow_limits *limits = &policy->limits;
 	const struct reserve reserves[] = {
-		{LIMIT_BURST,	      LIMIT_RESERVE_TRANSACTIONAL,	   LIMIT_RESERVE_ENGAGED,	  limits->burst,
-		 policy->parts[0]												 },
-		{LIMIT_HOUR,	     LIMIT_HOUR_TRANSACTIONAL,	       LIMIT_HOUR_ENGAGED,	   limits->hour_cap,
-		 policy->parts[1]												 },
-		{LIMIT_DAY,	    LIMIT_DAY_TRANSACTIONAL,	     LIMIT_DAY_ENGAGED,		limits->day_cap,
-		 policy->parts[2]												 },
+		{LIMIT_BURST, LIMIT_RESERVE_TRANSACTIONAL, LIMIT_RESERVE_ENGAGED, limits->burst,
+		 policy->parts[0]},
+		{LIMIT_HOUR, LIMIT_HOUR_TRANSACTIONAL, LIMIT_HOUR_ENGAGED, limits->hour_cap,
+		 policy->parts[1]},
+		{LIMIT_DAY, LIMIT_DAY_TRANSACTIONAL, LIMIT_DAY_ENGAGED, limits->day_cap,
+		 policy->parts[2]},
 		{LIMIT_CONNECTIONS, LIMIT_CONNECTIONS_TRANSACTIONAL, LIMIT_CONNECTIONS_ENGAGED,
-		 limits->connections,									     policy->parts[3]},
+		 limits->connections, policy->parts[3]},
 	};
 
 	for (unsigned i = 0; i < sizeof(reserves) / sizeof(reserves[0]); i++)

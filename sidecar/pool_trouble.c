@@ -4,10 +4,12 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define MINUTE_NS (60 * SECOND_NS)
 
-enum pool_judgement pool_trouble_judge(struct pool_trouble *state, const struct pool_counts *counts, uint64_t now_ns)
+enum pool_judgement pool_trouble_judge(struct pool_trouble *state, const struct pool_counts *counts,
+				       uint64_t now_ns)
 {
 	if (state->since_ns == 0) {
-		if (counts->troubled < 2 || (uint64_t)counts->troubled * 3 < (uint64_t)counts->active * 2)
+		if (counts->troubled < 2 ||
+		    (uint64_t)counts->troubled * 3 < (uint64_t)counts->active * 2)
 			return POOL_QUIET;
 		state->since_ns = now_ns ? now_ns : 1;
 		return POOL_BEGINS;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Many IPs of a pool in trouble at one destination at once: the receiver's doing, or the pool's, but not
- * one IP's. It is said so, and the flood is not moved to the last healthy IP: those that are still well
- * keep to what they sent before.
+ * Many IPs of a pool in trouble at one destination at once: the receiver's doing, or the pool's,
+ * but not one IP's. It is said so, and the flood is not moved to the last healthy IP: those that
+ * are still well keep to what they sent before.
  *
  * Pure: counts and time in, a judgement out.
  */
@@ -30,13 +30,13 @@ enum pool_judgement {
 	POOL_ENDS,
 };
 
-/* Begins when two thirds of the active IPs, two at least, are in trouble; ends when fewer than a third
- * are, so that it does not flap. */
+/* Begins when two thirds of the active IPs, two at least, are in trouble; ends when fewer than a
+ * third are, so that it does not flap. */
 enum pool_judgement pool_trouble_judge(struct pool_trouble *state, const struct pool_counts *counts,
 				       uint64_t now_ns);
 
-/* What a flow delivered a minute of late: the highest count of a minute, which fades by a tenth with
- * each further one. */
+/* What a flow delivered a minute of late: the highest count of a minute, which fades by a tenth
+ * with each further one. */
 struct pool_pace {
 	uint64_t minute_ns; /* when the minute under way began */
 	uint32_t count;	    /* in it */
@@ -45,8 +45,8 @@ struct pool_pace {
 
 void pool_pace_count(struct pool_pace *pace, uint32_t delivered, uint64_t now_ns);
 
-/* The interval that keeps a flow to a tenth above what it delivered; start_ns (0: unlimited, then one a
- * second) where it has delivered nothing of late. */
+/* The interval that keeps a flow to a tenth above what it delivered; start_ns (0: unlimited, then
+ * one a second) where it has delivered nothing of late. */
 uint64_t pool_pace_interval(const struct pool_pace *pace, uint64_t start_ns);
 
 #endif

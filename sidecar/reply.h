@@ -10,17 +10,17 @@
 
 enum reply_class {
 	REPLY_DELIVERED,      /* 2xx */
-	REPLY_RATE,           /* too fast, too many connections or messages: see enum reply_limit */
+	REPLY_RATE,	      /* too fast, too many connections or messages: see enum reply_limit */
 	REPLY_REPUTATION,     /* the IP is throttled or held for its reputation */
-	REPLY_PATTERN,        /* far above the IP's own history */
-	REPLY_GREYLIST,       /* first-contact delay */
+	REPLY_PATTERN,	      /* far above the IP's own history */
+	REPLY_GREYLIST,	      /* first-contact delay */
 	REPLY_RECIPIENT,      /* this mailbox only */
 	REPLY_INFRASTRUCTURE, /* the receiver's own trouble */
-	REPLY_POLICY,         /* authentication or DNS of the sender */
-	REPLY_CONTENT,        /* this message */
+	REPLY_POLICY,	      /* authentication or DNS of the sender */
+	REPLY_CONTENT,	      /* this message */
 	REPLY_BLOCKLIST,      /* the IP is listed */
 	REPLY_UNKNOWN_USER,   /* no such mailbox */
-	REPLY_OTHER,          /* nothing known matched */
+	REPLY_OTHER,	      /* nothing known matched */
 	REPLY_CLASSES
 };
 
@@ -34,7 +34,8 @@ enum reply_limit {
 	REPLY_LIMITS
 };
 
-/* The names as the command line, the rule file and the API print them: "unknown-user", "per-connection". */
+/* The names as the command line, the rule file and the API print them: "unknown-user",
+ * "per-connection". */
 const char *reply_class_name(enum reply_class class);
 const char *reply_limit_name(enum reply_limit limit);
 

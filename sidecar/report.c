@@ -13,9 +13,10 @@
 #include "shm/window.h"
 #include "sidecar/units.h"
 
-#define load(word) atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */
+#define load(word) \
+	atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */
 
-/* ---- values --------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 void report_count(struct json_writer *out, const char *key, uint64_t count)
 {
@@ -47,7 +48,8 @@ const char *report_rate_text(uint64_t interval_ns, char *text, size_t size)
 			continue;
 		/* Intervals are rounded up by up to 2^-25: 10/min stays 10/min. */
 		if (count > 99.95 || count - (double)(uint64_t)(count + 0.005) < 0.005)
-			snprintf(text, size, "%s/%s", units_count_text((uint64_t)(count + 0.5), whole, sizeof(whole)),
+			snprintf(text, size, "%s/%s",
+				 units_count_text((uint64_t)(count + 0.5), whole, sizeof(whole)),
 				 units[i].name);
 		else
 			snprintf(text, size, "%.1f/%s", count, units[i].name);
@@ -71,7 +73,7 @@ void report_rate(struct json_writer *out, const char *key, uint64_t interval_ns)
 	json_put_end(out);
 }
 
-/* ---- the filter ----------------------------------------------------------------------------------- */
+/* ---- the filter ------------------------------------------------------------------------------ */
 
 static int name_match(const struct segment *s, const char *name, char *ret)
 {
@@ -84,8 +86,8 @@ static int name_match(const struct segment *s, const char *name, char *ret)
 	return error;
 }
 
-int report_filter_read(const struct segment *s, const struct json *request, char *name, struct report_filter *ret,
-		       char *reason, size_t size)
+int report_filter_read(const struct segment *s, const struct json *request, char *name,
+		       struct report_filter *ret, char *reason, size_t size)
 {
 	const char *source = json_get_text(request, "source", "*");
 	const char *destination = json_get_text(request, "destination", "*");
@@ -100,8 +102,10 @@ int report_filter_read(const struct segment *s, const struct json *request, char
 	}
 	if (strcmp(destination, "*") != 0) {
 		if (name_match(s, destination, name) != 0) {
-			snprintf(reason, size, "%.64s: neither a destination's name nor a host's, a domain or an address",
-				 destination);
+			snprintf(
+				reason, size,
+				"%.64s: neither a destination's name nor a host's, a domain or an address",
+				destination);
 			return -EINVAL;
 		}
 		filter.destination = name;
@@ -119,13 +123,14 @@ bool report_flow_wanted(const struct segment *s, uint32_t slot, const struct rep
 	if (filter->by_source && memcmp(filter->source, s->slots[slot].address, 16) != 0)
 		return false;
 	return filter->destination == NULL ||
-	       strcmp(segment_name(s, s->slots[slot].destination, name, sizeof(name)), filter->destination) == 0;
+	       strcmp(segment_name(s, s->slots[slot].destination, name, sizeof(name)),
+		      filter->destination) == 0;
 }
 
-/* ---- a flow --------------------------------------------------------------------------------------- */
+/* ---- a flow ---------------------------------------------------------------------------------- */
 
-static void put_window(struct json_writer *out, const char *key, uint64_t word, uint32_t now, uint32_t cap,
-		       bool capped, uint64_t end_ns, uint64_t now_ns)
+static void put_window(struct json_writer *out, const char *key, uint64_t word, uint32_t now,
+		       uint32_t cap, bool capped, uint64_t end_ns, uint64_t now_ns)
 {
 	json_put_object(out, key);
 	json_put_u64(out, "used", (uint32_t)(word >> 32) >= now ? (uint32_t)word : 0);
@@ -137,25 +142,29 @@ static void put_window(struct json_writer *out, const char *key, uint64_t word, 
 	json_put_end(out);
 }
 
-static void put_windows(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
+static void put_windows(const struct segment *s, uint32_t slot, uint64_t now_ns,
+			struct json_writer *out)
 {
 	const struct layout_limits *limits = &s->view.limits[slot];
 	const struct layout_counters *counters = &s->view.counters[slot];
 	uint64_t flags = load(&limits->flags);
 	const struct layout_calendar *calendar =
 		&s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
-	uint32_t hour = window_hour(calendar, flags, now_ns), day = window_day(calendar, flags, now_ns);
+	uint32_t hour = window_hour(calendar, flags, now_ns),
+		 day = window_day(calendar, flags, now_ns);
 
-	put_window(out, "hour", load(&counters->hour), hour, load(&limits->hour_cap[TG_TRANSACTIONAL]),
-		   flags & LAYOUT_HOUR, window_hour_end(calendar, flags, hour), now_ns);
-	put_window(out, "day", load(&counters->day), day, load(&limits->day_cap[TG_TRANSACTIONAL]), flags & LAYOUT_DAY,
-		   window_day_end(calendar, flags, day), now_ns);
+	put_window(out, "hour", load(&counters->hour), hour,
+		   load(&limits->hour_cap[TG_TRANSACTIONAL]), flags & LAYOUT_HOUR,
+		   window_hour_end(calendar, flags, hour), now_ns);
+	put_window(out, "day", load(&counters->day), day, load(&limits->day_cap[TG_TRANSACTIONAL]),
+		   flags & LAYOUT_DAY, window_day_end(calendar, flags, day), now_ns);
 }
 
 static void put_connections(const struct segment *s, uint32_t slot, struct json_writer *out)
 {
 	uint64_t word = load(&s->more[slot].connections);
-	uint32_t cap = (uint32_t)(word >> (16 * TG_TRANSACTIONAL) & 0xffff), each = (uint32_t)(word >> 48);
+	uint32_t cap = (uint32_t)(word >> (16 * TG_TRANSACTIONAL) & 0xffff),
+		 each = (uint32_t)(word >> 48);
 
 	json_put_object(out, "connections");
 	json_put_u64(out, "open", lease_count(load(&s->view.counters_more[slot].gauge)));
@@ -182,13 +191,15 @@ static uint64_t of_minute(const _Atomic uint64_t *word, uint32_t minute)
 }
 
 /* Of `count` minutes that end with minute `last`, as far as the ring reaches. */
-static struct outcomes minutes_sum(const struct segment *s, uint32_t slot, uint32_t last, uint32_t count)
+static struct outcomes minutes_sum(const struct segment *s, uint32_t slot, uint32_t last,
+				   uint32_t count)
 {
 	struct outcomes sum = {0};
 
 	for (uint32_t i = 0; i < count && i < s->view.minute_slots && i <= last; i++) {
 		const struct layout_minute *at =
-			&s->view.minutes[(uint64_t)slot * s->view.minute_slots + (last - i) % s->view.minute_slots];
+			&s->view.minutes[(uint64_t)slot * s->view.minute_slots +
+					 (last - i) % s->view.minute_slots];
 
 		sum.delivered += of_minute(&at->delivered, last - i);
 		sum.deferred += of_minute(&at->deferred, last - i);
@@ -206,10 +217,12 @@ static void put_outcomes(struct json_writer *out, const char *key, const struct 
 	json_put_end(out);
 }
 
-static void put_all_outcomes(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
+static void put_all_outcomes(const struct segment *s, uint32_t slot, uint64_t now_ns,
+			     struct json_writer *out)
 {
 	const struct layout_counters_more *totals = &s->view.counters_more[slot];
-	struct outcomes all = {load(&totals->delivered), load(&totals->deferred), load(&totals->bounced)};
+	struct outcomes all = {load(&totals->delivered), load(&totals->deferred),
+			       load(&totals->bounced)};
 	uint32_t minute = (uint32_t)(now_ns / WINDOW_MINUTE_NS);
 	struct outcomes last = {0}, hour = minutes_sum(s, slot, minute, 60);
 
@@ -230,8 +243,10 @@ static void put_names(const struct segment *s, uint32_t slot, struct json_writer
 		json_put_null(out, "destination");
 		return;
 	}
-	json_put_text(out, "source", destination_address_text(s->slots[slot].address, text, sizeof(text)));
-	json_put_text(out, "destination", segment_name(s, s->slots[slot].destination, text, sizeof(text)));
+	json_put_text(out, "source",
+		      destination_address_text(s->slots[slot].address, text, sizeof(text)));
+	json_put_text(out, "destination",
+		      segment_name(s, s->slots[slot].destination, text, sizeof(text)));
 }
 
 void report_flow(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
@@ -246,7 +261,8 @@ void report_flow(const struct segment *s, uint32_t slot, uint64_t now_ns, struct
 	report_rate(out, "rate", gcra_interval(rate));
 	json_put_u64(out, "burst", rate && gcra_interval(rate) ? gcra_burst(rate) : 0);
 	report_in(out, "hold_s", hold, now_ns);
-	report_in(out, "hold_lower_s", load(&limits->flags) & LAYOUT_HOLD_LOWER && lower > hold ? lower : hold, now_ns);
+	report_in(out, "hold_lower_s",
+		  load(&limits->flags) & LAYOUT_HOLD_LOWER && lower > hold ? lower : hold, now_ns);
 	put_windows(s, slot, now_ns, out);
 	put_connections(s, slot, out);
 	put_all_outcomes(s, slot, now_ns, out);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a segment's files say, as JSON: for the control socket, and for commands where no sidecar lives.
+ * What a segment's files say, as JSON: for the control socket, and for commands where no sidecar
+ * lives.
  *
- * Everything that workers can write (counts, gauges, owners) is shown as it stands, bounded to what JSON
- * readers take (2^63 - 1); it is never acted upon. The segment may be mapped read-only.
+ * Everything that workers can write (counts, gauges, owners) is shown as it stands, bounded to what
+ * JSON readers take (2^63 - 1); it is never acted upon. The segment may be mapped read-only.
  */
 #ifndef SIDECAR_REPORT_H
 #define SIDECAR_REPORT_H
@@ -18,23 +19,28 @@ struct report_filter {
 	const char *destination; /* its name as the matcher gives it; NULL: any */
 };
 
-/* Reads members "source" and "destination" of a request; both may be missing or "*". The destination is
- * matched by the segment's own table into name (DESTINATION_NAME_MAX + 1 bytes). -EINVAL: reason says. */
+/* Reads members "source" and "destination" of a request; both may be missing or "*". The
+ * destination is matched by the segment's own table into name (DESTINATION_NAME_MAX + 1 bytes).
+ * -EINVAL: reason says. */
 int report_filter_read(const struct segment *segment, const struct json *request, char *name,
 		       struct report_filter *ret, char *reason, size_t size);
 
-/* Whether a slot is a known flow that the filter lets through. False where names are not readable. */
-bool report_flow_wanted(const struct segment *segment, uint32_t slot, const struct report_filter *filter);
+/* Whether a slot is a known flow that the filter lets through. False where names are not readable.
+ */
+bool report_flow_wanted(const struct segment *segment, uint32_t slot,
+			const struct report_filter *filter);
 
-/* Adds members to an object that is open: of a flow ("source", "destination", limits in force, what is
- * used of them, totals), and of the segment as a whole. */
-void report_flow(const struct segment *segment, uint32_t slot, uint64_t now_ns, struct json_writer *out);
+/* Adds members to an object that is open: of a flow ("source", "destination", limits in force, what
+ * is used of them, totals), and of the segment as a whole. */
+void report_flow(const struct segment *segment, uint32_t slot, uint64_t now_ns,
+		 struct json_writer *out);
 void report_segment(const struct segment *segment, uint64_t now_ns, struct json_writer *out);
 
 /* A time in the future as seconds from now; null: never, 0: now or past. */
 void report_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_t now_ns);
 
-/* A rate of one message every interval_ns: {"text": "10/min", "per_s": 0.166667}; 0: unlimited, null. */
+/* A rate of one message every interval_ns: {"text": "10/min", "per_s": 0.166667}; 0: unlimited,
+ * null. */
 void report_rate(struct json_writer *out, const char *key, uint64_t interval_ns);
 
 /* Counts up to most; what is beyond is written as that. */

@@ -7,7 +7,8 @@
 #include "sidecar/report.h"
 #include "sidecar/segment_file.h"
 
-#define load(word) atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */
+#define load(word) \
+	atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */
 
 static void put_files(const struct segment *s, struct json_writer *out)
 {
@@ -59,13 +60,16 @@ static void put_decisions(const struct segment *s, struct json_writer *out)
 	uint64_t admitted = 0, sums[sizeof(refusals) / sizeof(refusals[0])] = {0};
 
 	for (uint32_t w = 0; w < s->header.sizes.workers; w++)
-		/* Who never attached has touched no page; reading it would bring zeroes into memory. */
-		for (int shard = 0; load(&s->workers[w].attached_ns) && shard < LAYOUT_SHARDS; shard++) {
+		/* Who never attached has touched no page; reading it would bring zeroes into
+		 * memory. */
+		for (int shard = 0; load(&s->workers[w].attached_ns) && shard < LAYOUT_SHARDS;
+		     shard++) {
 			const struct layout_shard *at = &s->workers[w].shards[shard];
 
 			admitted += load(&at->admitted);
 			for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
-				sums[i] += load((const _Atomic uint64_t *)((const char *)at + refusals[i].offset));
+				sums[i] += load((const _Atomic uint64_t *)((const char *)at +
+									   refusals[i].offset));
 		}
 	json_put_object(out, "decisions");
 	report_count(out, "admitted", admitted);
@@ -107,7 +111,8 @@ static void put_clock(const struct segment *s, uint64_t now_ns, struct json_writ
 
 	json_put_text(out, "clock", load(&scale->span) ? "counter" : "vdso");
 	if (heartbeat)
-		json_put_number(out, "heartbeat_age_s", now_ns > heartbeat ? (double)(now_ns - heartbeat) / 1e9 : 0, 3);
+		json_put_number(out, "heartbeat_age_s",
+				now_ns > heartbeat ? (double)(now_ns - heartbeat) / 1e9 : 0, 3);
 	else
 		json_put_null(out, "heartbeat_age_s");
 	json_put_text(out, "on_sidecar_loss", loss < 3 ? losses[loss] : "invalid");

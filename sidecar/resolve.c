@@ -67,7 +67,7 @@ struct query {
 
 static void timer_arm(struct resolve *r);
 
-/* ---- sockets and time ------------------------------------------------------------ */
+/* ---- sockets and time ------------------------------------------------------------------------ */
 
 static void socket_ready(void *arg, int revents)
 {
@@ -123,7 +123,7 @@ static void timer_arm(struct resolve *r)
 	loop_timer_set(r->loop, r->timer, at_ns);
 }
 
-/* ---- questions and answers ------------------------------------------------------- */
+/* ---- questions and answers ------------------------------------------------------------------- */
 
 static struct query *query_new(struct resolve *r, uint32_t domain, const char *host)
 {
@@ -279,7 +279,7 @@ static void due(void *arg, uint64_t now_ns)
 	timer_arm(r);
 }
 
-/* ---- the interface --------------------------------------------------------------- */
+/* ---- the interface --------------------------------------------------------------------------- */
 
 int resolve_create(struct loop *loop, resolve_found *found, void *arg, struct resolve **ret)
 {

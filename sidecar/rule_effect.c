@@ -12,8 +12,8 @@ static uint64_t interval_of(double per_second)
 }
 
 /* The effect's kind and value. EFFECT_NONE: it asks for nothing here. */
-static enum effect_kind translate(enum rule_action_kind action, double value, const struct publish_limits *inforce,
-				  uint64_t *ret_value)
+static enum effect_kind translate(enum rule_action_kind action, double value,
+				  const struct publish_limits *inforce, uint64_t *ret_value)
 {
 	*ret_value = value > 0 ? (uint64_t)value : 0;
 	switch (action) {
@@ -30,8 +30,8 @@ static enum effect_kind translate(enum rule_action_kind action, double value, co
 	}
 }
 
-unsigned rule_effects(const struct rule_verdict *verdict, const struct publish_limits *inforce, uint64_t now_ns,
-		      struct effect ret[RULE_ACTIONS])
+unsigned rule_effects(const struct rule_verdict *verdict, const struct publish_limits *inforce,
+		      uint64_t now_ns, struct effect ret[RULE_ACTIONS])
 {
 	unsigned count = 0;
 
@@ -41,7 +41,8 @@ unsigned rule_effects(const struct rule_verdict *verdict, const struct publish_l
 
 		if (asked->rule == NULL || asked->until_ns <= now_ns)
 			continue;
-		effect.kind = translate((enum rule_action_kind)action, asked->value, inforce, &effect.value);
+		effect.kind = translate((enum rule_action_kind)action, asked->value, inforce,
+					&effect.value);
 		if (effect.kind == EFFECT_NONE)
 			continue;
 		snprintf(effect.name, sizeof(effect.name), "%s", asked->rule->name);

@@ -8,9 +8,9 @@
 #include "sidecar/effective.h"
 #include "sidecar/rule.h"
 
-/* The effects of a verdict, at most RULE_ACTIONS of them; `inforce` is what a scaled rate is a part of
- * (an unlimited rate cannot be scaled: that asks for nothing). Returns how many. */
-unsigned rule_effects(const struct rule_verdict *verdict, const struct publish_limits *inforce, uint64_t now_ns,
-		      struct effect ret[RULE_ACTIONS]);
+/* The effects of a verdict, at most RULE_ACTIONS of them; `inforce` is what a scaled rate is a part
+ * of (an unlimited rate cannot be scaled: that asks for nothing). Returns how many. */
+unsigned rule_effects(const struct rule_verdict *verdict, const struct publish_limits *inforce,
+		      uint64_t now_ns, struct effect ret[RULE_ACTIONS]);
 
 #endif

@@ -26,8 +26,9 @@
 
 static void give_reason(const struct segment_options *options, char *reason)
 {
-	snprintf(reason, SEGMENT_REASON, "%s: cannot give it to uid %lld, group %lld: %s", options->path,
-		 (long long)options->owner, (long long)options->group, strerror(errno));
+	snprintf(reason, SEGMENT_REASON, "%s: cannot give it to uid %lld, group %lld: %s",
+		 options->path, (long long)options->owner, (long long)options->group,
+		 strerror(errno));
 }
 
 static int folder_open(const struct segment_options *options, char *reason)
@@ -46,18 +47,22 @@ static int folder_open(const struct segment_options *options, char *reason)
 			close(folder);
 		return error;
 	}
-	if ((!made && st.st_uid != geteuid() && (int64_t)st.st_uid != options->owner) || (st.st_mode & S_IWOTH)) {
-		snprintf(reason, SEGMENT_REASON, "%s belongs to uid %u or is writable for all", options->path, st.st_uid);
+	if ((!made && st.st_uid != geteuid() && (int64_t)st.st_uid != options->owner) ||
+	    (st.st_mode & S_IWOTH)) {
+		snprintf(reason, SEGMENT_REASON, "%s belongs to uid %u or is writable for all",
+			 options->path, st.st_uid);
 		close(folder);
 		return -EPERM;
 	}
 	if (flock(folder, LOCK_EX | LOCK_NB) != 0) {
-		snprintf(reason, SEGMENT_REASON, "%s: another tollgated has this segment", options->path);
+		snprintf(reason, SEGMENT_REASON, "%s: another tollgated has this segment",
+			 options->path);
 		close(folder);
 		return -EBUSY;
 	}
 	/* The one that had it may have removed it, between the opening and the lock. */
-	if (stat(options->path, &named) != 0 || named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
+	if (stat(options->path, &named) != 0 || named.st_ino != st.st_ino ||
+	    named.st_dev != st.st_dev) {
 		snprintf(reason, SEGMENT_REASON, "%s was removed just now", options->path);
 		close(folder);
 		return -EAGAIN;
@@ -96,7 +101,8 @@ static bool sizes_fit(const struct segment *s, const struct segment_options *opt
 
 	wanted.slots = layout_slots(wanted.flows);
 	wanted.reserved = 0;
-	return memcmp(&s->header.sizes, &wanted, sizeof(wanted)) == 0 && s->header.owner == segment_owner(options) &&
+	return memcmp(&s->header.sizes, &wanted, sizeof(wanted)) == 0 &&
+	       s->header.owner == segment_owner(options) &&
 	       s->header.reserve_longest_ns == options->reserve_longest_ns &&
 	       s->engine_bytes == options->engine_bytes;
 }
@@ -108,7 +114,8 @@ static void state_set(struct segment *s, enum layout_state state)
 }
 
 /* Makes new files and fills them from `old` (NULL: there is nothing), then names them. */
-static int replace(struct segment *s, struct segment *old, const struct segment_options *options, char *reason)
+static int replace(struct segment *s, struct segment *old, const struct segment_options *options,
+		   char *reason)
 {
 	uint64_t seed[4];
 	int error;
@@ -127,7 +134,8 @@ static int replace(struct segment *s, struct segment *old, const struct segment_
 	}
 	error = segment_name_files(s->folder);
 	if (error)
-		snprintf(reason, SEGMENT_REASON, "cannot name the segment's files: %s", strerror(-error));
+		snprintf(reason, SEGMENT_REASON, "cannot name the segment's files: %s",
+			 strerror(-error));
 	return error;
 }
 
@@ -140,7 +148,8 @@ static int complete(struct segment *s)
 	bool whole;
 
 	if (error) {
-		/* Either nothing was made, or the naming was under way: control goes first, limits last. */
+		/* Either nothing was made, or the naming was under way: control goes first, limits
+		 * last. */
 		struct stat st;
 
 		if (fstatat(s->folder, "limits" SEGMENT_NEW, &st, 0) == 0 &&
@@ -159,18 +168,22 @@ static int complete(struct segment *s)
 	return whole ? segment_name_files(s->folder) : 0;
 }
 
-/* The mark stands at the same place in every version: workers of another version are told as well. */
+/* The mark stands at the same place in every version: workers of another version are told as well.
+ */
 static void foreign_retire(int folder)
 {
-	int fd = openat(folder, segment_file_names[LAYOUT_LIMITS], O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = openat(folder, segment_file_names[LAYOUT_LIMITS],
+			O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	uint32_t state = LAYOUT_RETIRED;
 	struct stat st;
 
 	if (fd < 0)
 		return;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= 2 * LAYOUT_PAGE &&
-	    pwrite(fd, &state, sizeof(state), LAYOUT_PAGE + offsetof(struct layout_live, state)) < 0)
-		state = LAYOUT_NEW; /* a file that cannot be written cannot be marked: it loses its name soon */
+	    pwrite(fd, &state, sizeof(state), LAYOUT_PAGE + offsetof(struct layout_live, state)) <
+		    0)
+		state = LAYOUT_NEW; /* a file that cannot be written cannot be marked: it loses its
+				       name soon */
 	close(fd);
 }
 

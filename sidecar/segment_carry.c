@@ -2,10 +2,10 @@
  *
  * Replacing a segment: usage goes from the old one to the new one, word by word.
  *
- * The old one is marked first, so workers are told. Then each word of state is copied, and poisoned by
- * compare-and-swap from what was copied: a worker that was in the middle of a decision either charged
- * before (and its charge is copied) or finds the poison and is refused. A word that is poisoned already
- * was copied by a sidecar that died here; so the whole may be repeated.
+ * The old one is marked first, so workers are told. Then each word of state is copied, and poisoned
+ * by compare-and-swap from what was copied: a worker that was in the middle of a decision either
+ * charged before (and its charge is copied) or finds the poison and is refused. A word that is
+ * poisoned already was copied by a sidecar that died here; so the whole may be repeated.
  */
 #include <string.h>
 
@@ -21,13 +21,14 @@ static void word_carry(_Atomic uint64_t *from, _Atomic uint64_t *to)
 		segment_step();
 		atomic_store_explicit(to, seen, memory_order_relaxed);
 		segment_step();
-		if (atomic_compare_exchange_strong_explicit(from, &seen, LAYOUT_POISON, memory_order_acq_rel,
-							    memory_order_relaxed))
+		if (atomic_compare_exchange_strong_explicit(
+			    from, &seen, LAYOUT_POISON, memory_order_acq_rel, memory_order_relaxed))
 			return;
 	}
 }
 
-/* Limits, as they stand, until the new sidecar has published its own: none sends unlimited meanwhile. */
+/* Limits, as they stand, until the new sidecar has published its own: none sends unlimited
+ * meanwhile. */
 static void limits_carry(const struct segment *old, struct segment *new, uint32_t from, uint32_t to)
 {
 	memcpy((void *)&new->limits[to], (const void *)&old->limits[from], sizeof(new->limits[to]));
@@ -39,9 +40,14 @@ static void totals_carry(const struct segment *old, struct segment *new, uint32_
 	const struct layout_counters_more *a = &old->view.counters_more[from];
 	struct layout_counters_more *b = &new->view.counters_more[to];
 
-	atomic_store_explicit(&b->delivered, atomic_load_explicit(&a->delivered, memory_order_relaxed), memory_order_relaxed);
-	atomic_store_explicit(&b->deferred, atomic_load_explicit(&a->deferred, memory_order_relaxed), memory_order_relaxed);
-	atomic_store_explicit(&b->bounced, atomic_load_explicit(&a->bounced, memory_order_relaxed), memory_order_relaxed);
+	atomic_store_explicit(&b->delivered,
+			      atomic_load_explicit(&a->delivered, memory_order_relaxed),
+			      memory_order_relaxed);
+	atomic_store_explicit(&b->deferred,
+			      atomic_load_explicit(&a->deferred, memory_order_relaxed),
+			      memory_order_relaxed);
+	atomic_store_explicit(&b->bounced, atomic_load_explicit(&a->bounced, memory_order_relaxed),
+			      memory_order_relaxed);
 	if (old->view.minute_slots == new->view.minute_slots)
 		memcpy((void *)&new->view.minutes[(uint64_t)to * new->view.minute_slots],
 		       (const void *)&old->view.minutes[(uint64_t)from * old->view.minute_slots],
@@ -87,7 +93,8 @@ static uint32_t slot_carry(struct segment *old, struct segment *new, uint32_t fr
 static void known_carry(const struct segment *old, struct segment *new, uint32_t from, uint32_t to)
 {
 	struct segment_slot known = old->slots[from];
-	uint32_t bytes = old->engine_bytes < new->engine_bytes ? old->engine_bytes : new->engine_bytes;
+	uint32_t bytes =
+		old->engine_bytes < new->engine_bytes ? old->engine_bytes : new->engine_bytes;
 
 	if (known.kind == SEGMENT_UNKNOWN || new->slots[to].kind != SEGMENT_UNKNOWN)
 		return;
@@ -96,7 +103,7 @@ static void known_carry(const struct segment *old, struct segment *new, uint32_t
 		    (uint64_t)known.name + known.length > old->heap->bytes)
 			return;
 		memcpy(new->heap_text + new->heap->used, old->heap_text + known.name, known.length);
-		known.name = (uint32_t)new->heap->used;
+		known.name = (uint32_t) new->heap->used;
 		new->heap->used += known.length;
 	}
 	memcpy(segment_engine(new, to), segment_engine(old, from), bytes);
@@ -154,13 +161,14 @@ static void leases_carry(struct segment *old, struct segment *new)
 				continue;
 			to = slot_translate(new, old, from);
 			if (to != LAYOUT_NONE)
-				atomic_store(&new->leases[(uint64_t)w * b->leases + i], (entry & ~UINT64_C(0xffffffff)) | to);
+				atomic_store(&new->leases[(uint64_t)w * b->leases + i],
+					     (entry & ~UINT64_C(0xffffffff)) | to);
 		}
 	}
 }
 
-/* What nobody has drained yet goes over, under the same numbers; a record that does not fit is lost as a
- * full ring loses it, and counted. */
+/* What nobody has drained yet goes over, under the same numbers; a record that does not fit is lost
+ * as a full ring loses it, and counted. */
 static void ring_carry(struct segment *old, struct segment *new, uint32_t worker)
 {
 	const struct layout_sizes *a = &old->header.sizes, *b = &new->header.sizes;
@@ -173,12 +181,14 @@ static void ring_carry(struct segment *old, struct segment *new, uint32_t worker
 		tail = head - b->ring_records;
 	}
 	for (uint64_t at = tail; at != head; at++) {
-		struct layout_record copy = old->records[(uint64_t)worker * a->ring_records + (at & (a->ring_records - 1))];
+		struct layout_record copy = old->records[(uint64_t)worker * a->ring_records +
+							 (at & (a->ring_records - 1))];
 
 		copy.slot = slot_translate(new, old, copy.slot);
 		copy.source = slot_translate(new, old, copy.source);
 		copy.destination = slot_translate(new, old, copy.destination);
-		new->records[(uint64_t)worker * b->ring_records + (at & (b->ring_records - 1))] = copy;
+		new->records[(uint64_t)worker * b->ring_records + (at & (b->ring_records - 1))] =
+			copy;
 	}
 	new->tails[worker] = tail;
 	atomic_store(&new->workers[worker].tail, tail);
@@ -197,15 +207,19 @@ static void gauges_count(struct segment *new)
 	const struct layout_sizes *sizes = &new->header.sizes;
 
 	for (uint32_t slot = 0, end = 0;
-	     segment_touched(new, LAYOUT_COUNTERS, new->view.counters_more, sizeof(*new->view.counters_more), end, &slot, &end);)
+	     segment_touched(new, LAYOUT_COUNTERS, new->view.counters_more,
+			     sizeof(*new->view.counters_more), end, &slot, &end);)
 		for (; slot < end; slot++)
-			if (atomic_load_explicit(&new->view.counters_more[slot].gauge, memory_order_relaxed))
-				atomic_store_explicit(&new->view.counters_more[slot].gauge, 0, memory_order_relaxed);
+			if (atomic_load_explicit(&new->view.counters_more[slot].gauge,
+						 memory_order_relaxed))
+				atomic_store_explicit(&new->view.counters_more[slot].gauge, 0,
+						      memory_order_relaxed);
 	for (uint64_t i = 0; i < (uint64_t)sizes->workers * sizes->leases; i++) {
 		uint64_t entry = atomic_load(&new->leases[i]);
 
 		if (lease_state(entry) == LEASE_HELD && lease_slot(entry) < new->view.slots)
-			atomic_fetch_add(&new->view.counters_more[lease_slot(entry)].gauge, UINT64_C(1) << 48);
+			atomic_fetch_add(&new->view.counters_more[lease_slot(entry)].gauge,
+					 UINT64_C(1) << 48);
 	}
 }
 
@@ -215,8 +229,10 @@ void segment_carry(struct segment *old, struct segment *new)
 	for (int i = 0; i < 2; i++)
 		atomic_store_explicit(&old->live->scale[i].span, 0, memory_order_relaxed);
 	atomic_store_explicit(&old->live->state, LAYOUT_RETIRED, memory_order_release);
-	memcpy((void *)new->defaults, (const void *)old->defaults, LAYOUT_DEFAULTS * sizeof(*new->defaults));
-	memcpy((void *)new->calendars, (const void *)old->calendars, LAYOUT_CALENDARS * sizeof(*new->calendars));
+	memcpy((void *)new->defaults, (const void *)old->defaults,
+	       LAYOUT_DEFAULTS * sizeof(*new->defaults));
+	memcpy((void *)new->calendars, (const void *)old->calendars,
+	       LAYOUT_CALENDARS * sizeof(*new->calendars));
 	for (uint32_t from = 0; from < old->view.slots; from++) {
 		uint32_t to = slot_carry(old, new, from);
 

@@ -37,8 +37,10 @@ static void slot_name(struct segment *s, uint32_t slot, const struct segment_slo
 
 static bool key_stands(const struct segment *s, uint32_t slot, const struct hash_key *key)
 {
-	return atomic_load_explicit(&s->view.counters[slot].key[0], memory_order_relaxed) == key->half[0] &&
-	       atomic_load_explicit(&s->view.counters[slot].key[1], memory_order_relaxed) == key->half[1];
+	return atomic_load_explicit(&s->view.counters[slot].key[0], memory_order_relaxed) ==
+		       key->half[0] &&
+	       atomic_load_explicit(&s->view.counters[slot].key[1], memory_order_relaxed) ==
+		       key->half[1];
 }
 
 static int heap_add(struct segment *s, const char *text, size_t length, uint32_t *ret)
@@ -58,7 +60,9 @@ static int learn_text(struct segment *s, uint32_t slot, enum segment_kind kind, 
 		      const char *text, size_t length)
 {
 	struct hash_key key = hash_bytes(hash, text, length, s->header.seed);
-	struct segment_slot filled = {.kind = kind, .source = LAYOUT_NONE, .destination = LAYOUT_NONE,
+	struct segment_slot filled = {.kind = kind,
+				      .source = LAYOUT_NONE,
+				      .destination = LAYOUT_NONE,
 				      .length = (uint32_t)length};
 	int error;
 
@@ -91,10 +95,12 @@ static int learn_flow(struct segment *s, uint32_t slot, const uint8_t address[16
 		      uint32_t destination)
 {
 	struct hash_key source_key = hash_bytes(HASH_SOURCE, address, 16, s->header.seed);
-	struct segment_slot filled = {.kind = SEGMENT_FLOW, .source = source, .destination = destination};
+	struct segment_slot filled = {
+		.kind = SEGMENT_FLOW, .source = source, .destination = destination};
 	struct hash_key key;
 
-	if (destination >= s->view.slots || source >= s->view.slots || !key_stands(s, source, &source_key))
+	if (destination >= s->view.slots || source >= s->view.slots ||
+	    !key_stands(s, source, &source_key))
 		return -EBADMSG;
 	if (s->slots[destination].kind != SEGMENT_DESTINATION)
 		return -EAGAIN;
@@ -126,27 +132,29 @@ int segment_learn(struct segment *s, const struct layout_record *record)
 		return -EBADMSG;
 	switch (record->kind) {
 	case LAYOUT_RECORD_SOURCE:
-		return learn_text(s, record->slot, SEGMENT_SOURCE, HASH_SOURCE, record->text, length);
+		return learn_text(s, record->slot, SEGMENT_SOURCE, HASH_SOURCE, record->text,
+				  length);
 	case LAYOUT_RECORD_DESTINATION:
 		if (length > DESTINATION_NAME_MAX || !name_plain(record->text, length))
 			return -EBADMSG;
-		return learn_text(s, record->slot, SEGMENT_DESTINATION, HASH_DESTINATION, record->text, length);
+		return learn_text(s, record->slot, SEGMENT_DESTINATION, HASH_DESTINATION,
+				  record->text, length);
 	case LAYOUT_RECORD_STREAM:
 		if (!name_plain(record->text, length))
 			return -EBADMSG;
-		return learn_text(s, record->slot, SEGMENT_STREAM, HASH_STREAM, record->text, length);
+		return learn_text(s, record->slot, SEGMENT_STREAM, HASH_STREAM, record->text,
+				  length);
 	case LAYOUT_RECORD_FLOW:
 		if (length != 16)
 			return -EBADMSG;
 		return learn_flow(s, record->slot, (const uint8_t *)record->text, record->source,
 				  record->destination);
-	default:
-		return -EBADMSG;
+	default: return -EBADMSG;
 	}
 }
 
-static uint32_t claim_text(struct segment *s, enum segment_kind kind, enum hash_kind hash, const void *text,
-			   size_t length)
+static uint32_t claim_text(struct segment *s, enum segment_kind kind, enum hash_kind hash,
+			   const void *text, size_t length)
 {
 	struct hash_key key = hash_bytes(hash, text, length, s->header.seed);
 	uint32_t slot = directory_find(&s->view, &key, true);
@@ -211,7 +219,8 @@ int segment_publish_names(struct segment *s, const void *table, size_t length)
 
 	if (length > s->header.sizes.names_bytes)
 		return -EMSGSIZE;
-	/* N0: the copy is whole before the index names it; readers load the index first (acquire). */
+	/* N0: the copy is whole before the index names it; readers load the index first (acquire).
+	 */
 	for (size_t done = 0; done < length; done += LAYOUT_PAGE) {
 		segment_step();
 		memcpy(s->names[index & 1] + done, (const char *)table + done,

@@ -23,10 +23,12 @@ struct segment_control_offsets {
 	uint64_t tails, slots, engine, heap, heap_text, heap_bytes, bytes;
 };
 
-struct segment_control_offsets segment_control_offsets(const struct layout_sizes *sizes, uint32_t engine_bytes);
+struct segment_control_offsets segment_control_offsets(const struct layout_sizes *sizes,
+						       uint32_t engine_bytes);
 
-/* Maps the four files of a segment, with that after their names ("" or SEGMENT_NEW), and checks them as
- * strictly as a worker does. 0; -ENOENT: none of them is there; -EBADMSG: unfit, reason says why. */
+/* Maps the four files of a segment, with that after their names ("" or SEGMENT_NEW), and checks
+ * them as strictly as a worker does. 0; -ENOENT: none of them is there; -EBADMSG: unfit, reason
+ * says why. */
 int segment_map(struct segment *segment, const char *suffix, char *reason);
 void segment_unmap(struct segment *segment);
 
@@ -36,19 +38,20 @@ uint32_t segment_owner(const struct segment_options *options);
 /* Gives a file or folder to the owner and group of the options. 0 or -1 with errno. */
 int segment_give(int fd, const struct segment_options *options);
 
-/* Makes four files with SEGMENT_NEW after their names, empty, and maps them. Their state is LAYOUT_NEW. */
-int segment_make(struct segment *segment, const struct segment_options *options, const uint64_t seed[4],
-		 char *reason);
+/* Makes four files with SEGMENT_NEW after their names, empty, and maps them. Their state is
+ * LAYOUT_NEW. */
+int segment_make(struct segment *segment, const struct segment_options *options,
+		 const uint64_t seed[4], char *reason);
 
 /* Gives the made files their names. May be repeated from any point it was stopped at. */
 int segment_name_files(int folder);
 
-/* Fills a slot whose kind is SEGMENT_UNKNOWN; the kind is written last, so that a slot whose kind is set
- * is whole, whatever happens to this process. */
+/* Fills a slot whose kind is SEGMENT_UNKNOWN; the kind is written last, so that a slot whose kind
+ * is set is whole, whatever happens to this process. */
 void segment_slot_set(struct segment_slot *slot, const struct segment_slot *filled);
 
-/* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW). May be repeated
- * from any point it was stopped at. */
+/* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW). May be
+ * repeated from any point it was stopped at. */
 void segment_carry(struct segment *old, struct segment *new);
 
 #endif

@@ -19,14 +19,15 @@ static uint64_t bytes_wanted(const struct segment *s, enum layout_file file, uin
 {
 	struct layout_offsets o = layout_offsets(&s->header.sizes);
 
-	return file == LAYOUT_LIMITS   ? o.limits_bytes :
-	       file == LAYOUT_COUNTERS ? o.counters_bytes :
-	       file == LAYOUT_RINGS    ? o.rings_bytes :
-					 segment_control_offsets(&s->header.sizes, engine_bytes).bytes;
+	return file == LAYOUT_LIMITS	 ? o.limits_bytes
+	       : file == LAYOUT_COUNTERS ? o.counters_bytes
+	       : file == LAYOUT_RINGS
+		       ? o.rings_bytes
+		       : segment_control_offsets(&s->header.sizes, engine_bytes).bytes;
 }
 
-static const char *unfit(struct segment *s, enum layout_file file, const struct segment_control_header *found,
-			 uint64_t bytes)
+static const char *unfit(struct segment *s, enum layout_file file,
+			 const struct segment_control_header *found, uint64_t bytes)
 {
 	const struct layout_header *h = &found->header;
 
@@ -38,7 +39,8 @@ static const char *unfit(struct segment *s, enum layout_file file, const struct 
 		return "has a damaged header";
 	if (file == LAYOUT_LIMITS)
 		s->header = *h;
-	else if (h->segment != s->header.segment || memcmp(&h->sizes, &s->header.sizes, sizeof(h->sizes)) != 0)
+	else if (h->segment != s->header.segment ||
+		 memcmp(&h->sizes, &s->header.sizes, sizeof(h->sizes)) != 0)
 		return "belongs to another segment than limits";
 	if (h->bytes != bytes_wanted(s, file, found->engine_bytes) || bytes < h->bytes)
 		return "has a size that does not fit its header";
@@ -53,7 +55,8 @@ static int file_look(struct segment *s, enum layout_file file, char *reason)
 	void *base = NULL;
 	int error = 0, fd = openat(s->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-	if (fd < 0 || fstat(fd, &st) != 0 || pread(fd, &found, sizeof(found), 0) < (ssize_t)sizeof(found.header)) {
+	if (fd < 0 || fstat(fd, &st) != 0 ||
+	    pread(fd, &found, sizeof(found), 0) < (ssize_t)sizeof(found.header)) {
 		error = fd < 0 ? -errno : -EBADMSG;
 		why = fd < 0 ? strerror(errno) : "cannot be read";
 	} else if ((why = unfit(s, file, &found, (uint64_t)st.st_size)) != NULL) {
@@ -106,7 +109,8 @@ static void pointers_set(struct segment *s)
 		.reserve_longest_ns = s->header.reserve_longest_ns,
 	};
 	if (control) {
-		struct segment_control_offsets c = segment_control_offsets(&s->header.sizes, s->engine_bytes);
+		struct segment_control_offsets c =
+			segment_control_offsets(&s->header.sizes, s->engine_bytes);
 
 		s->slots = (void *)(control + c.slots);
 		s->engine = control + c.engine;

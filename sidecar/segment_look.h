@@ -8,8 +8,8 @@
 
 #include "sidecar/segment.h"
 
-/* Maps what may be read of the segment in a folder. `control`, which holds the names, is the owner's and
- * root's alone: without it ret->slots is NULL. Nothing of *ret may be written to.
+/* Maps what may be read of the segment in a folder. `control`, which holds the names, is the
+ * owner's and root's alone: without it ret->slots is NULL. Nothing of *ret may be written to.
  *
  * -ENOENT: none there; -EACCES; -EBADMSG: not a segment of this version, or damaged; reason
  * (SEGMENT_REASON bytes) says it in words. */

@@ -35,7 +35,8 @@ void server_expire(struct server *server, uint64_t now_ns)
 	for (int i = 0; i < SERVER_CLIENTS_MAX; i++) {
 		struct server_client *client = &server->clients[i];
 
-		if (client->fd >= 0 && now_ns >= client->since_ns && now_ns - client->since_ns >= SERVER_CLIENT_WAIT_NS)
+		if (client->fd >= 0 && now_ns >= client->since_ns &&
+		    now_ns - client->since_ns >= SERVER_CLIENT_WAIT_NS)
 			server_client_close(client);
 	}
 	if (server->paused) {
@@ -66,7 +67,8 @@ static void refuse(int fd, const char *why)
 
 static struct server_client *vacancy(struct server *server, const struct ucred *who)
 {
-	uint32_t most = SERVER_CLIENTS_MAX - (server_may_change(who->uid) ? 0 : SERVER_CLIENTS_KEPT);
+	uint32_t most =
+		SERVER_CLIENTS_MAX - (server_may_change(who->uid) ? 0 : SERVER_CLIENTS_KEPT);
 
 	for (int i = 0; i < SERVER_CLIENTS_MAX && server->count < most; i++)
 		if (server->clients[i].fd < 0)
@@ -116,7 +118,8 @@ static void accept_ready(void *arg, int revents)
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
 		if (errno != EAGAIN) {
-			/* No descriptor is left: the socket would stay ready, and the loop would spin. */
+			/* No descriptor is left: the socket would stay ready, and the loop would
+			 * spin. */
 			log_warning("server", "cannot take a client: %s", strerror(errno));
 			server->paused = true;
 			loop_watch_events(server->loop, server->watch, 0);
@@ -147,7 +150,8 @@ static int socket_open(int folder, int64_t group, int *ret)
 		goto out;
 	if (fchmod(fd, 0600) != 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
 		goto out;
-	if (group >= 0 && fchownat(folder, SERVER_SOCKET, (uid_t)-1, (gid_t)group, AT_SYMLINK_NOFOLLOW) != 0)
+	if (group >= 0 &&
+	    fchownat(folder, SERVER_SOCKET, (uid_t)-1, (gid_t)group, AT_SYMLINK_NOFOLLOW) != 0)
 		goto out;
 	if (fchmodat(folder, SERVER_SOCKET, 0660, 0) != 0 || listen(fd, BACKLOG) != 0)
 		goto out;
@@ -172,7 +176,8 @@ int server_create(struct loop *loop, int folder, int64_t group, struct server **
 	server->folder = folder;
 	error = socket_open(folder, group, &server->fd);
 	if (error) {
-		snprintf(reason, SERVER_REASON, "cannot listen on " SERVER_SOCKET ": %s", strerror(-error));
+		snprintf(reason, SERVER_REASON, "cannot listen on " SERVER_SOCKET ": %s",
+			 strerror(-error));
 		free(server);
 		return error;
 	}
@@ -207,7 +212,8 @@ int server_handle(struct server *server, const char *name, bool changes, server_
 {
 	if (server->command_count == SERVER_COMMANDS_MAX)
 		return -ENOSPC;
-	server->commands[server->command_count++] = (struct server_command){name, changes, run, arg};
+	server->commands[server->command_count++] =
+		(struct server_command){name, changes, run, arg};
 	return 0;
 }
 

@@ -3,14 +3,15 @@
  * How an operator meets the running sidecar: a Unix stream socket in the segment's folder.
  *
  * A request is one line, a JSON object: {"command": "flows", ...}. The answer is JSON lines: first
- * {"ok": true}, or {"ok": false, "error": "..."} and nothing more; then the command's own lines; last
+ * {"ok": true}, or {"ok": false, "error": "..."} and nothing more; then the command's own lines;
+ * last
  * {"end": true}, or {"end": false, "error": "..."} where it broke off. Requests of a connection are
  * answered one after the other.
  *
  * Who may write to the socket may ask: mode 0660, so the group of the segment. Commands that change
- * something are for root and the user that the sidecar runs as (SO_PEERCRED). Clients are strangers:
- * their number, the length of a request and the time that one may take are bounded, and no answer is
- * kept in memory beyond a chunk. All calls from the loop's thread.
+ * something are for root and the user that the sidecar runs as (SO_PEERCRED). Clients are
+ * strangers: their number, the length of a request and the time that one may take are bounded, and
+ * no answer is kept in memory beyond a chunk. All calls from the loop's thread.
  */
 #ifndef SIDECAR_SERVER_H
 #define SIDECAR_SERVER_H
@@ -35,19 +36,20 @@ struct server;
 /* One request under way. */
 struct server_call {
 	const struct json *request; /* the object; valid until the last call */
-	struct json_writer *answer; /* whole lines are to be added, each ended by json_put_newline */
-	uint64_t cursor;	    /* the handler's own, 0 at its first call */
-	void *data;		    /* the handler's own, NULL at its first call; freed with free(3) */
-	uid_t uid;		    /* who asks */
+	struct json_writer
+		*answer; /* whole lines are to be added, each ended by json_put_newline */
+	uint64_t cursor; /* the handler's own, 0 at its first call */
+	void *data;	 /* the handler's own, NULL at its first call; freed with free(3) */
+	uid_t uid;	 /* who asks */
 	pid_t pid;
 	char reason[SERVER_REASON]; /* in words, where it returns an error */
 };
 
 enum { SERVER_DONE, SERVER_MORE };
 
-/* Adds lines to the answer: a few hundred at most a call, and returns SERVER_MORE to be called again
- * when the client has taken them, SERVER_DONE, or -errno with call->reason filled. Between two calls
- * anything may have changed, the configuration too. */
+/* Adds lines to the answer: a few hundred at most a call, and returns SERVER_MORE to be called
+ * again when the client has taken them, SERVER_DONE, or -errno with call->reason filled. Between
+ * two calls anything may have changed, the configuration too. */
 typedef int server_run(void *arg, struct server_call *call);
 
 /* Listens. folder: the segment's, locked by us; group: who may ask besides our user, -1: nobody. */
@@ -57,7 +59,8 @@ int server_create(struct loop *loop, int folder, int64_t group, struct server **
 void server_free(struct server *server);
 
 /* Answers a command. changes: not for everybody. -ENOSPC: too many commands. name is not copied. */
-int server_handle(struct server *server, const char *name, bool changes, server_run *run, void *arg);
+int server_handle(struct server *server, const char *name, bool changes, server_run *run,
+		  void *arg);
 
 uint32_t server_clients(const struct server *server);
 

@@ -54,9 +54,10 @@ void server_client_close(struct server_client *client)
 	client->server->count--;
 }
 
-/* ---- calls ---------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
-/* Runs the handler once. Its first run decides between "ok" and an error; a later error ends the answer. */
+/* Runs the handler once. Its first run decides between "ok" and an error; a later error ends the
+ * answer. */
 static void call_run(struct server_client *client, bool first)
 {
 	struct json_writer *answer = &client->answer;
@@ -72,7 +73,8 @@ static void call_run(struct server_client *client, bool first)
 		if (first)
 			answer->length = before;
 		server_error_line(answer, first ? "ok" : "end",
-				  *client->call.reason ? client->call.reason : strerror(-status), -status);
+				  *client->call.reason ? client->call.reason : strerror(-status),
+				  -status);
 	} else {
 		good_line(answer, "end");
 	}
@@ -101,7 +103,8 @@ static void call_begin(struct server_client *client, const char *line, size_t le
 	if (command == NULL)
 		server_error_line(answer, "ok", "no such command", EOPNOTSUPP);
 	else if (command->changes && !server_may_change(client->who.uid))
-		server_error_line(answer, "ok", "only root and the sidecar's user may change something", EPERM);
+		server_error_line(answer, "ok",
+				  "only root and the sidecar's user may change something", EPERM);
 	else {
 		client->command = command;
 		client->call = (struct server_call){.request = client->json,
@@ -114,7 +117,7 @@ static void call_begin(struct server_client *client, const char *line, size_t le
 	call_end(client);
 }
 
-/* ---- bytes ---------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 /* Takes the next whole line, if there is one and nothing is under way. */
 static bool line_take(struct server_client *client)
@@ -125,7 +128,8 @@ static bool line_take(struct server_client *client)
 	if (end == NULL) {
 		if (client->length <= SERVER_REQUEST_MAX)
 			return false;
-		server_error_line(&client->answer, "ok", "the request is longer than 65536 bytes", EMSGSIZE);
+		server_error_line(&client->answer, "ok", "the request is longer than 65536 bytes",
+				  EMSGSIZE);
 		client->closing = true;
 		client->length = 0;
 		return true;
@@ -140,7 +144,8 @@ static bool line_take(struct server_client *client)
 /* Reads what is there. False: the client has gone, or is not to be read from. */
 static bool bytes_read(struct server_client *client)
 {
-	ssize_t got = recv(client->fd, client->request + client->length, SERVER_REQUEST_MAX + 1 - client->length, 0);
+	ssize_t got = recv(client->fd, client->request + client->length,
+			   SERVER_REQUEST_MAX + 1 - client->length, 0);
 
 	if (got < 0)
 		return errno == EAGAIN || errno == EINTR;
@@ -159,7 +164,8 @@ static int answer_send(struct server_client *client)
 	if (json_failed(answer))
 		return -ENOMEM;
 	while (client->sent < answer->length) {
-		ssize_t took = send(client->fd, answer->text + client->sent, answer->length - client->sent, MSG_NOSIGNAL);
+		ssize_t took = send(client->fd, answer->text + client->sent,
+				    answer->length - client->sent, MSG_NOSIGNAL);
 
 		if (took < 0)
 			return errno == EINTR ? -EAGAIN : -errno;
@@ -177,13 +183,15 @@ static void client_step(struct server_client *client)
 	int status;
 
 	/* A handler that looks at much and says little must not keep the loop either. */
-	for (int i = 0; i < CALLS_A_STEP && client->command && client->answer.length < SERVER_CHUNK &&
-			!json_failed(&client->answer); i++)
+	for (int i = 0; i < CALLS_A_STEP && client->command &&
+			client->answer.length < SERVER_CHUNK && !json_failed(&client->answer);
+	     i++)
 		call_run(client, false);
 	if (client->command == NULL && client->answer.length == 0 && !client->closing)
 		line_take(client);
 	status = answer_send(client);
-	if ((status != 0 && status != -EAGAIN) || (status == 0 && client->closing && client->command == NULL)) {
+	if ((status != 0 && status != -EAGAIN) ||
+	    (status == 0 && client->closing && client->command == NULL)) {
 		server_client_close(client);
 		return;
 	}
@@ -199,7 +207,8 @@ static void client_ready(void *arg, int revents)
 	struct server_client *client = arg;
 	bool busy = client->command || client->answer.length > 0;
 
-	/* A hang-up while it asks for nothing; what had been asked is answered, as far as it is taken. */
+	/* A hang-up while it asks for nothing; what had been asked is answered, as far as it is
+	 * taken. */
 	if (revents < 0 || (!busy && !(revents & POLLIN) && !(revents & POLLOUT))) {
 		server_client_close(client);
 		return;
@@ -211,8 +220,8 @@ static void client_ready(void *arg, int revents)
 	client_step(client);
 }
 
-int server_client_open(struct server_client *client, struct server *server, int fd, const struct ucred *who,
-		       uint64_t now_ns)
+int server_client_open(struct server_client *client, struct server *server, int fd,
+		       const struct ucred *who, uint64_t now_ns)
 {
 	char *request = malloc(SERVER_REQUEST_MAX + 1);
 	int watch = request ? loop_watch(server->loop, fd, POLLIN, client_ready, client) : -ENOMEM;
@@ -221,8 +230,12 @@ int server_client_open(struct server_client *client, struct server *server, int 
 		free(request);
 		return watch;
 	}
-	*client = (struct server_client){
-		.server = server, .fd = fd, .watch = watch, .who = *who, .since_ns = now_ns, .request = request};
+	*client = (struct server_client){.server = server,
+					 .fd = fd,
+					 .watch = watch,
+					 .who = *who,
+					 .since_ns = now_ns,
+					 .request = request};
 	server->count++;
 	return 0;
 }

@@ -26,7 +26,7 @@ struct server_client {
 	uint64_t since_ns; /* when it last sent or took a byte */
 	char *request;	   /* SERVER_REQUEST_MAX + 1 bytes, what has come */
 	size_t length;
-	struct json *json; /* of the call */
+	struct json *json;		      /* of the call */
 	const struct server_command *command; /* under way; NULL: none */
 	struct server_call call;
 	struct json_writer answer;
@@ -53,8 +53,8 @@ bool server_may_change(uid_t uid);
 void server_error_line(struct json_writer *line, const char *key, const char *why, int number);
 
 /* Takes the descriptor over on success. */
-int server_client_open(struct server_client *client, struct server *server, int fd, const struct ucred *who,
-		       uint64_t now_ns);
+int server_client_open(struct server_client *client, struct server *server, int fd,
+		       const struct ucred *who, uint64_t now_ns);
 void server_client_close(struct server_client *client);
 
 #endif

@@ -2,9 +2,9 @@
  *
  * The sidecar's parts, put together on the loop.
  *
- * Sleeping: while records come in, the sidecar lingers with short naps, because waking it costs a worker
- * ten times what a record costs; when none has come for a while it says that it sleeps, looks once more
- * (B1 in shm/ring.c), and waits for the doorbell.
+ * Sleeping: while records come in, the sidecar lingers with short naps, because waking it costs a
+ * worker ten times what a record costs; when none has come for a while it says that it sleeps,
+ * looks once more (B1 in shm/ring.c), and waits for the doorbell.
  */
 #include "sidecar/sidecar.h"
 
@@ -51,10 +51,11 @@ static void loss_publish(struct sidecar *s)
 						  [CONFIG_LOSS_CLOSED] = LAYOUT_LOSS_CLOSED};
 	const struct config *config = s->generation.config;
 
-	heartbeat_loss(s->segment, losses[config->on_sidecar_loss.value], config->sidecar_lost_after.value);
+	heartbeat_loss(s->segment, losses[config->on_sidecar_loss.value],
+		       config->sidecar_lost_after.value);
 }
 
-/* ---- the segment --------------------------------------------------------------------------------- */
+/* ---- the segment ----------------------------------------------------------------------------- */
 
 static int id_of_user(const char *name, int64_t *ret)
 {
@@ -80,14 +81,15 @@ static int segment_begin(struct sidecar *s, char *reason)
 		.path = wanted->path,
 		.engine_bytes = sizeof(struct engine_flow),
 		.reserve_longest_ns = wanted->longest_reservation.value,
-		.sizes = {
-			.flows = (uint32_t)wanted->flows.value,
-			.workers = (uint32_t)wanted->workers.value,
-			.ring_records = (uint32_t)wanted->ring.value,
-			.minutes = (uint32_t)wanted->minutes.value,
-			.leases = (uint32_t)wanted->leases.value,
-			.names_bytes = NAMES_MIN,
-		},
+		.sizes =
+			{
+				.flows = (uint32_t)wanted->flows.value,
+				.workers = (uint32_t)wanted->workers.value,
+				.ring_records = (uint32_t)wanted->ring.value,
+				.minutes = (uint32_t)wanted->minutes.value,
+				.leases = (uint32_t)wanted->leases.value,
+				.names_bytes = NAMES_MIN,
+			},
 	};
 
 	/* Room to grow on reload; the pages are touched when they are used. */
@@ -103,8 +105,8 @@ static int segment_begin(struct sidecar *s, char *reason)
 
 static struct segment *restorable; /* for the signal handler */
 
-/* A file that a worker truncated raises SIGBUS where it is touched: it is made long again and the access
- * repeated. Anything else is a fault of ours. */
+/* A file that a worker truncated raises SIGBUS where it is touched: it is made long again and the
+ * access repeated. Anything else is a fault of ours. */
 static void bus_error(int number, siginfo_t *info, void *context)
 {
 	if (restorable && segment_restore(restorable, info->si_addr))
@@ -121,7 +123,7 @@ static void bus_catch(struct segment *segment)
 	sigaction(SIGBUS, &action, NULL);
 }
 
-/* ---- rings --------------------------------------------------------------------------------------- */
+/* ---- rings ----------------------------------------------------------------------------------- */
 
 static void record_take(void *arg, const struct layout_record *record, uint32_t worker)
 {
@@ -137,8 +139,8 @@ static uint32_t rings_drain(struct sidecar *s)
 
 	for (uint32_t i = 0; i < count; i++)
 		if (drain_waiting(s->segment, workers[i]))
-			taken += drain_worker(s->segment, workers[i], DRAIN_MOST, loop_now(), record_take, s,
-					      &s->drained);
+			taken += drain_worker(s->segment, workers[i], DRAIN_MOST, loop_now(),
+					      record_take, s, &s->drained);
 	return taken;
 }
 
@@ -174,8 +176,9 @@ static void worker_last(void *arg, uint32_t worker)
 
 	do {
 		before = taken;
-		taken += drain_worker(s->segment, worker, left - taken < DRAIN_MOST ? left - taken : DRAIN_MOST, loop_now(),
-				      record_take, s, &s->drained);
+		taken += drain_worker(s->segment, worker,
+				      left - taken < DRAIN_MOST ? left - taken : DRAIN_MOST,
+				      loop_now(), record_take, s, &s->drained);
 	} while (taken != before && taken < left);
 	if (taken)
 		work(s);
@@ -215,7 +218,7 @@ static void doorbell(void *arg, int revents)
 	watch_scan(s->workers);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static uint64_t decisions_count(const struct sidecar *s)
 {
@@ -225,7 +228,8 @@ static uint64_t decisions_count(const struct sidecar *s)
 
 	for (uint32_t i = 0; i < count; i++)
 		for (int shard = 0; shard < LAYOUT_SHARDS; shard++) {
-			const struct layout_shard *at = &s->segment->workers[workers[i]].shards[shard];
+			const struct layout_shard *at =
+				&s->segment->workers[workers[i]].shards[shard];
 
 			sum += atomic_load_explicit(&at->admitted, memory_order_relaxed) +
 			       atomic_load_explicit(&at->refused_rate, memory_order_relaxed) +
@@ -248,7 +252,9 @@ static void beat(void *arg, uint64_t now_ns)
 	}
 	engine_wall_offset(s->engine, calendar_wall_offset());
 	if (segment_mend_files(s->segment) > 0)
-		log_warning("damage", "a worker cut a file of the segment short or wrote over its header: made whole");
+		log_warning(
+			"damage",
+			"a worker cut a file of the segment short or wrote over its header: made whole");
 	if (watch_scan(s->workers) == 0)
 		return;
 	/* Where nobody decides or reports nothing has been written that could be wrong. */
@@ -274,18 +280,19 @@ static void nap_over(void *arg, uint64_t now_ns)
 	/* What came meanwhile is found before the next sleep. */
 }
 
-/* ---- signals ------------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static bool sizes_differ(const struct config_segment *a, const struct config_segment *b)
 {
 	return a->flows.value != b->flows.value || a->workers.value != b->workers.value ||
 	       a->ring.value != b->ring.value || a->minutes.value != b->minutes.value ||
-	       a->leases.value != b->leases.value || a->longest_reservation.value != b->longest_reservation.value ||
+	       a->leases.value != b->leases.value ||
+	       a->longest_reservation.value != b->longest_reservation.value ||
 	       strcmp(a->path, b->path) != 0;
 }
 
-/* Until `done` is readable: what workers wait for goes on (their rings, what is due, the heartbeat);
- * everything else on the loop waits. */
+/* Until `done` is readable: what workers wait for goes on (their rings, what is due, the
+ * heartbeat); everything else on the loop waits. */
 static void pace_until(struct sidecar *s, int done)
 {
 	struct pollfd fds[] = {{.fd = done, .events = POLLIN}, {.fd = s->wake, .events = POLLIN}};
@@ -328,18 +335,22 @@ int sidecar_reload(struct sidecar *s, char *reason)
 	int error = next_load(s, &next);
 
 	if (error) {
-		snprintf(reason, SIDECAR_REASON, "the configuration has errors (see the log); nothing was changed");
+		snprintf(reason, SIDECAR_REASON,
+			 "the configuration has errors (see the log); nothing was changed");
 		return error;
 	}
 	error = engine_configure(s->engine, next.config, next.classifier, next.rules, loop_now());
 	if (error) {
-		snprintf(reason, SIDECAR_REASON, "the configuration cannot be put in force: %s; nothing was changed",
+		snprintf(reason, SIDECAR_REASON,
+			 "the configuration cannot be put in force: %s; nothing was changed",
 			 strerror(-error));
 		generation_free(&next);
 		return error;
 	}
 	if (sizes_differ(&s->generation.config->segment, &next.config->segment))
-		log_warning("reload", "a changed path, owner or size of the segment is taken up at the next start");
+		log_warning(
+			"reload",
+			"a changed path, owner or size of the segment is taken up at the next start");
 	ebpf_bridge_configure(s->gate, next.config);
 	generation_free(&s->generation);
 	s->generation = next;
@@ -363,8 +374,8 @@ static void signalled(void *arg, int revents)
 			if (sidecar_reload(s, reason) != 0)
 				log_error("reload", "%s", reason);
 		} else {
-			log_notice("stop", "signal %u: the segment stays for the next sidecar%s", info.ssi_signo,
-				   s->remove ? ", no: it is removed" : "");
+			log_notice("stop", "signal %u: the segment stays for the next sidecar%s",
+				   info.ssi_signo, s->remove ? ", no: it is removed" : "");
 			loop_stop(s->loop);
 		}
 	}
@@ -384,7 +395,7 @@ static int signals_open(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* ---- making -------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static int watches_make(struct sidecar *s)
 {
@@ -412,8 +423,8 @@ static int privileges_drop(const struct sidecar *s, char *reason)
 	user = getpwnam(config->user);
 	/* The gate keeps what it needs, and no more, right after. */
 	prctl(PR_SET_KEEPCAPS, ebpf_bridge_on(s->gate));
-	if (user == NULL || initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||
-	    setuid(user->pw_uid) != 0) {
+	if (user == NULL || initgroups(user->pw_name, user->pw_gid) != 0 ||
+	    setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0) {
 		snprintf(reason, SIDECAR_REASON, "cannot become user %s: %s", config->user,
 			 user ? strerror(errno) : "no such user");
 		return -EPERM;
@@ -451,7 +462,8 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (!error)
 		error = server_begin(s, reason);
 	if (!error)
-		error = ebpf_bridge_create(s->loop, s->segment, s->engine, s->server, s->generation.config, &s->gate);
+		error = ebpf_bridge_create(s->loop, s->segment, s->engine, s->server,
+					   s->generation.config, &s->gate);
 	if (!error)
 		error = privileges_drop(s, reason);
 	if (error)
@@ -461,8 +473,8 @@ static int parts_make(struct sidecar *s, char *reason)
 	s->calendar_ns = loop_now();
 	loss_publish(s);
 	engine_wall_offset(s->engine, calendar_wall_offset());
-	error = engine_configure(s->engine, s->generation.config, s->generation.classifier, s->generation.rules,
-				 loop_now());
+	error = engine_configure(s->engine, s->generation.config, s->generation.classifier,
+				 s->generation.rules, loop_now());
 	if (!error)
 		ebpf_bridge_configure(s->gate, s->generation.config);
 	return error;
@@ -517,11 +529,10 @@ int sidecar_run(struct sidecar *s)
 	watch_scan(s->workers);
 	engine_slots(s->engine, &known);
 	log_notice("ready", "%s: %s, %u names and flows known; clock by %s", s->segment->path,
-		   s->segment->adopted  ? "adopted" :
-		   s->segment->replaced ? "replaced, usage carried over" :
-					  "made",
-		   known,
-		   s->heartbeat.counter ? "the processor's counter" : "the vDSO");
+		   s->segment->adopted	  ? "adopted"
+		   : s->segment->replaced ? "replaced, usage carried over"
+					  : "made",
+		   known, s->heartbeat.counter ? "the processor's counter" : "the vDSO");
 	beat(s, loop_now());
 	work(s);
 	return loop_run(s->loop);

@@ -23,7 +23,7 @@
 
 static const uint16_t retry_minutes[] = {5, 10, 20, 40, 60, 60, 120, 120, 240};
 
-/* ---- what happens ------------------------------------------------------------------------- */
+/* ---- what happens ---------------------------------------------------------------------------- */
 
 static struct simulate_series *mta_series(const struct mta *mta, uint32_t flow)
 {
@@ -237,7 +237,7 @@ static int mta_loop(struct mta *mta)
 	return mta->error;
 }
 
-/* ---- setting up --------------------------------------------------------------------------- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 static void mta_queues(struct mta *mta)
 {

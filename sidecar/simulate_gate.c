@@ -42,7 +42,7 @@ struct gate {
 	bool counted;	    /* whether there is anything new to look at */
 };
 
-/* ---- making ------------------------------------------------------------------------------ */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 /* The files stay open and mapped; without their names nothing is left behind, however a run ends.
  */
@@ -193,7 +193,7 @@ static int gate_create(const struct policy_world *world, void **ret)
 	return rc;
 }
 
-/* ---- a worker ---------------------------------------------------------------------------- */
+/* ---- a worker -------------------------------------------------------------------------------- */
 
 static uint64_t at_of(uint64_t ns)
 {
@@ -342,7 +342,7 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 		gate_trace(gate, index, reply->text, at_ns);
 }
 
-/* ---- the sidecar's loop ------------------------------------------------------------------ */
+/* ---- the sidecar's loop ---------------------------------------------------------------------- */
 
 static uint64_t gate_wake(void *self)
 {

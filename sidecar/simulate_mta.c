@@ -38,7 +38,7 @@ uint64_t mta_luck(const struct mta *mta, uint32_t id, enum mta_luck draw)
 	return simulate_luck(~mta->seed, id, (uint64_t)message->attempts * MTA_LUCKS + draw);
 }
 
-/* ---- queues ------------------------------------------------------------------------------- */
+/* ---- queues ---------------------------------------------------------------------------------- */
 
 void mta_queue_put(struct mta *mta, uint32_t id)
 {
@@ -76,7 +76,7 @@ static uint32_t queue_take(struct mta *mta, struct mta_queue *queue, enum tg_cla
 	return id;
 }
 
-/* ---- connections -------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 void mta_close(struct mta *mta, uint32_t index, struct mta_connection *connection)
 {
@@ -172,7 +172,7 @@ void mta_timer(struct mta *mta)
 	mta_event(mta, wake, MTA_EVENT_TICK, 0, 0);
 }
 
-/* ---- sending ------------------------------------------------------------------------------ */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static uint64_t mta_latency(const struct mta *mta, uint32_t id, uint32_t receiver, bool connecting)
 {

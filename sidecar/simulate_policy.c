@@ -57,7 +57,7 @@ static void ignore_reply(void *self, uint32_t flow, const struct policy_reply *r
 {
 }
 
-/* ---- none --------------------------------------------------------------------------------- */
+/* ---- none ------------------------------------------------------------------------------------ */
 
 static int none_create(const struct policy_world *world, void **ret)
 {
@@ -81,7 +81,7 @@ const struct simulate_policy policy_none = {
 	.per_connection = default_per_connection,
 };
 
-/* ---- fixed: a sliding window of ten a minute ---------------------------------------------- */
+/* ---- fixed: a sliding window of ten a minute ------------------------------------------------- */
 
 struct fixed_flow {
 	uint64_t next_ns[FIXED_COUNT]; /* a minute after each of the last ten */
@@ -120,7 +120,7 @@ const struct simulate_policy policy_fixed = {
 	.per_connection = default_per_connection,
 };
 
-/* ---- timed and backoff: a reply slows, something ends it ---------------------------------- */
+/* ---- timed and backoff: a reply slows, something ends it ------------------------------------- */
 
 struct slow_flow {
 	uint64_t since_ns;
@@ -220,7 +220,7 @@ const struct simulate_policy policy_backoff = {
 	.per_connection = default_per_connection,
 };
 
-/* ---- oracle ------------------------------------------------------------------------------- */
+/* ---- oracle ---------------------------------------------------------------------------------- */
 
 struct oracle {
 	struct receiver *receivers;

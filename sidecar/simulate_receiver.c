@@ -57,7 +57,7 @@ void receiver_free(struct receiver *receiver)
 	*receiver = (struct receiver){0};
 }
 
-/* ---- windows ------------------------------------------------------------------------------ */
+/* ---- windows --------------------------------------------------------------------------------- */
 
 /* The windows that begin before the run's midnight are those of the day before: a whole day is
  * added so that their numbers stay positive. */
@@ -99,7 +99,7 @@ static uint64_t window_next(const struct receiver *receiver, uint64_t length_ns,
 	return now_ns + step - window_clock(receiver, now_ns) % step;
 }
 
-/* ---- limits ------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static void receiver_advance(struct receiver *receiver, struct receiver_source *source,
 			     uint64_t now_ns)
@@ -229,7 +229,7 @@ static enum receiver_cause receiver_limit(const struct receiver *receiver,
 	return RECEIVER_ACCEPTED;
 }
 
-/* ---- what arrives ------------------------------------------------------------------------- */
+/* ---- what arrives ---------------------------------------------------------------------------- */
 
 enum receiver_cause receiver_connect(struct receiver *receiver, size_t index, uint64_t now_ns,
 				     const char **ret_text)
@@ -311,7 +311,7 @@ void receiver_change(struct receiver *receiver, const struct scenario_change *ch
 	receiver->accept = change->accept;
 }
 
-/* ---- for the oracle ----------------------------------------------------------------------- */
+/* ---- for the oracle -------------------------------------------------------------------------- */
 
 uint64_t receiver_earliest(struct receiver *receiver, size_t index, uint64_t now_ns)
 {

@@ -43,7 +43,7 @@ double simulate_score(const struct simulate_result *result, const struct simulat
 	       result->blocked_share;
 }
 
-/* ---- the outcome -------------------------------------------------------------------------- */
+/* ---- the outcome ----------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {

@@ -40,7 +40,7 @@ struct scenario_file {
 	char pools[SCENARIO_SOURCES_MAX][64];
 };
 
-/* ---- receivers ---------------------------------------------------------------------------- */
+/* ---- receivers ------------------------------------------------------------------------------- */
 
 static int read_accept(const struct simulate_reader *reader, const char *prefix,
 		       const struct file_accept *from, struct scenario_accept *ret)
@@ -328,7 +328,7 @@ static int read_receivers(struct simulate_reader *reader, const struct file *fil
 	return 0;
 }
 
-/* ---- sources and traffic ------------------------------------------------------------------ */
+/* ---- sources and traffic --------------------------------------------------------------------- */
 
 static int pool_index(const struct scenario *scenario, const char *name)
 {
@@ -472,7 +472,7 @@ static int read_traffic(struct simulate_reader *reader, const struct file *file,
 	return 0;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static int read_scenario(struct simulate_reader *reader, struct scenario *to)
 {

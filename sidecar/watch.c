@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A slot's owner word is a worker's to write, so it is checked: a process that cannot be found, or whose
- * start time is another, is not there. The pidfd is opened first and the start time read after, so a pid
- * that was taken over in between is noticed.
+ * A slot's owner word is a worker's to write, so it is checked: a process that cannot be found, or
+ * whose start time is another, is not there. The pidfd is opened first and the start time read
+ * after, so a pid that was taken over in between is noticed.
  */
 #include "sidecar/watch.h"
 
@@ -34,7 +34,8 @@ struct watch_list {
 	struct watched slots[];
 };
 
-int watch_create(struct segment *segment, struct loop *loop, watch_last *last, void *arg, struct watch_list **ret)
+int watch_create(struct segment *segment, struct loop *loop, watch_last *last, void *arg,
+		 struct watch_list **ret)
 {
 	uint32_t workers = segment->header.sizes.workers;
 	struct watch_list *list = calloc(1, sizeof(*list) + workers * sizeof(list->slots[0]));
@@ -100,7 +101,8 @@ static void ended(void *arg, int revents)
 		watched->id = -1;
 	slot_forget(list, watched);
 	/* It may have left in order a moment ago; then the slot is free, or somebody else's. */
-	if (atomic_load_explicit(&list->segment->workers[worker].owner, memory_order_acquire) == owner)
+	if (atomic_load_explicit(&list->segment->workers[worker].owner, memory_order_acquire) ==
+	    owner)
 		slot_clear(list, worker, owner);
 	watch_scan(list);
 }
@@ -125,7 +127,9 @@ static bool slot_watch(struct watch_list *list, uint32_t worker, uint64_t owner)
 	int fd = process_open(owner);
 
 	if (fd == -EMFILE || fd == -ENFILE) {
-		log_warning("worker", "cannot watch worker %u: no file descriptors left; raise LimitNOFILE", worker);
+		log_warning("worker",
+			    "cannot watch worker %u: no file descriptors left; raise LimitNOFILE",
+			    worker);
 		return true;
 	}
 	if (fd < 0)
@@ -148,12 +152,14 @@ uint32_t watch_scan(struct watch_list *list)
 		if (owner == watched->owner) {
 			if (owner)
 				list->active[list->count++] = i;
-			/* It came and left between two looks; what it wrote is there all the same. */
+			/* It came and left between two looks; what it wrote is there all the same.
+			 */
 			else if (drain_waiting(s, i))
 				list->last(list->arg, i);
 			continue;
 		}
-		/* Left in order, or written over; what it held was returned, or is cleared below. */
+		/* Left in order, or written over; what it held was returned, or is cleared below.
+		 */
 		if (watched->owner)
 			list->last(list->arg, i);
 		slot_forget(list, watched);

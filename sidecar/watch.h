@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The workers that are attached: each is watched by a pidfd, and what it leaves behind is taken back.
+ * The workers that are attached: each is watched by a pidfd, and what it leaves behind is taken
+ * back.
  */
 #ifndef SIDECAR_WATCH_H
 #define SIDECAR_WATCH_H
@@ -17,8 +18,8 @@ int watch_create(struct segment *segment, struct loop *loop, watch_last *last, v
 		 struct watch_list **ret);
 void watch_free(struct watch_list *list);
 
-/* Looks through the registry: new owners are watched, dead ones cleared at once, the rings of those that
- * left before they were seen drained. Returns how many workers there are. */
+/* Looks through the registry: new owners are watched, dead ones cleared at once, the rings of those
+ * that left before they were seen drained. Returns how many workers there are. */
 uint32_t watch_scan(struct watch_list *list);
 
 /* The slots in use, as of the last scan. */

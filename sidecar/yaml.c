@@ -29,22 +29,22 @@ static const struct {
 	const char *theirs;
 	const char *ours;
 } phrases[] = {
-	{"Load: Unexpected key: ",				   "unknown key: "			  },
-	{"Load: Missing required mapping field: ",		   "a key is missing: "		       },
-	{"Load: Expecting SEQUENCE, got event: MAPPING_START", "must be a list, not a mapping"	      },
-	{"Load: Expecting SEQUENCE, got event: SCALAR",	"must be a list, such as [a, b]"		},
-	{"Load: Expecting MAPPING, got event: SEQUENCE_START", "must be a mapping, not a list"	      },
-	{"Load: Expecting MAPPING, got event: SCALAR",	       "must be a mapping, such as {key: value}"},
-	{"Load: Expecting STRING, got event: ",		"must be a single value, got "	      },
-	{"Load: Expecting ",				   "must be a single value of type "	      },
-	{"Load: Invalid ENUM value: ",			       "not one of the words allowed here: "    },
-	{"Load: STRING length < ",				   "too short, fewer characters than "      },
-	{"Load: STRING length > ",				   "too long, more characters than "	    },
-	{"Load: Invalid INT value: ",			      "not a number: "			      },
-	{"Load: Invalid UINT value: ",			       "not a number from 0 upwards: "	      },
-	{"Load: Invalid FLOAT value: ",			"not a number: "				},
-	{"Load: Invalid BOOL value: ",			       "neither true nor false: "		 },
-	{"Load: ",					     ""				       },
+	{"Load: Unexpected key: ", "unknown key: "},
+	{"Load: Missing required mapping field: ", "a key is missing: "},
+	{"Load: Expecting SEQUENCE, got event: MAPPING_START", "must be a list, not a mapping"},
+	{"Load: Expecting SEQUENCE, got event: SCALAR", "must be a list, such as [a, b]"},
+	{"Load: Expecting MAPPING, got event: SEQUENCE_START", "must be a mapping, not a list"},
+	{"Load: Expecting MAPPING, got event: SCALAR", "must be a mapping, such as {key: value}"},
+	{"Load: Expecting STRING, got event: ", "must be a single value, got "},
+	{"Load: Expecting ", "must be a single value of type "},
+	{"Load: Invalid ENUM value: ", "not one of the words allowed here: "},
+	{"Load: STRING length < ", "too short, fewer characters than "},
+	{"Load: STRING length > ", "too long, more characters than "},
+	{"Load: Invalid INT value: ", "not a number: "},
+	{"Load: Invalid UINT value: ", "not a number from 0 upwards: "},
+	{"Load: Invalid FLOAT value: ", "not a number: "},
+	{"Load: Invalid BOOL value: ", "neither true nor false: "},
+	{"Load: ", ""},
 };
 
 /* libcyaml calls this once a line; the text ends with a line feed. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Fuzzes what a worker can put on its ring: the check of records, and what the sidecar learns from them.
+ * Fuzzes what a worker can put on its ring: the check of records, and what the sidecar learns from
+ * them.
  *
- * The input is a run of records as a hostile worker would write them; the segment is one of its own, so
- * that announcements find slots with keys.
+ * The input is a run of records as a hostile worker would write them; the segment is one of its
+ * own, so that announcements find slots with keys.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,12 @@ static void begin(void)
 		.owner = -1,
 		.group = -1,
 		.engine_bytes = 64,
-		.sizes = {.flows = 64, .workers = 2, .ring_records = 16, .minutes = 2, .leases = 4, .names_bytes = 4096},
+		.sizes = {.flows = 64,
+			  .workers = 2,
+			  .ring_records = 16,
+			  .minutes = 2,
+			  .leases = 4,
+			  .names_bytes = 4096},
 	};
 
 	snprintf(path, sizeof(path), "/dev/shm/tollgate-fuzz-%d", (int)getpid());
@@ -68,12 +74,14 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	memcpy(&head, data, sizeof(head));
 	data += sizeof(head);
 	size -= sizeof(head);
-	memcpy(segment->records, data, size < 16 * sizeof(struct layout_record) ? size : 16 * sizeof(struct layout_record));
+	memcpy(segment->records, data,
+	       size < 16 * sizeof(struct layout_record) ? size : 16 * sizeof(struct layout_record));
 	/* Half of the inputs have a head that could be, and records that carry their numbers. */
 	if (head & 1) {
 		head = segment->tails[0] + (head >> 1) % 17;
 		for (uint64_t i = 0; i < 16; i++)
-			segment->records[(segment->tails[0] + i) & 15].sequence = segment->tails[0] + i;
+			segment->records[(segment->tails[0] + i) & 15].sequence =
+				segment->tails[0] + i;
 	}
 	atomic_store(&worker->head, head);
 	drain_worker(segment, 0, 64, UINT64_C(1) << 40, take, NULL, &totals);

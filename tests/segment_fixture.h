@@ -2,11 +2,11 @@
  *
  * Segments for tests: one in a private folder of /dev/shm, or one in this process's memory alone.
  *
- * The folder is removed even when the test crashes: a guardian process, forked first, waits for the end
- * of a pipe whose other end the test and all its children hold, and clears away what is left.
+ * The folder is removed even when the test crashes: a guardian process, forked first, waits for the
+ * end of a pipe whose other end the test and all its children hold, and clears away what is left.
  *
- * The segment in memory (fixture_memory) has no files and no clock: for decisions through shm/decide.h
- * and publish_slot with time as an argument. It is shared with forked children.
+ * The segment in memory (fixture_memory) has no files and no clock: for decisions through
+ * shm/decide.h and publish_slot with time as an argument. It is shared with forked children.
  */
 #ifndef TESTS_SEGMENT_FIXTURE_H
 #define TESTS_SEGMENT_FIXTURE_H
@@ -36,12 +36,13 @@
 /* A time far from 0, as a machine that has run for three days has it. */
 #define FIXTURE_NOW (UINT64_C(260000) * WINDOW_SECOND_NS)
 
-#define fixture_need(condition)                                                                            \
-	do {                                                                                               \
-		if (!(condition)) {                                                                        \
-			fprintf(stderr, "%s:%d: %s: errno %d\n", __FILE__, __LINE__, #condition, errno);   \
-			abort();                                                                           \
-		}                                                                                          \
+#define fixture_need(condition)                                                                  \
+	do {                                                                                     \
+		if (!(condition)) {                                                              \
+			fprintf(stderr, "%s:%d: %s: errno %d\n", __FILE__, __LINE__, #condition, \
+				errno);                                                          \
+			abort();                                                                 \
+		}                                                                                \
 	} while (0)
 
 struct fixture {
@@ -99,7 +100,11 @@ static inline void fixture_begin(struct fixture *f)
 		.group = -1,
 		.engine_bytes = 64,
 		.reserve_longest_ns = 60 * SECOND,
-		.sizes = {.flows = 500, .workers = 8, .ring_records = 64, .minutes = 60, .leases = 16,
+		.sizes = {.flows = 500,
+			  .workers = 8,
+			  .ring_records = 64,
+			  .minutes = 60,
+			  .leases = 16,
 			  .names_bytes = 65536},
 	};
 }
@@ -115,8 +120,8 @@ static inline void fixture_reopen(struct fixture *f)
 	}
 }
 
-/* A destination table of one destination, "provider" (all below provider.test), and one pool, "pool",
- * of `sources` addresses from 192.0.2.1 on. */
+/* A destination table of one destination, "provider" (all below provider.test), and one pool,
+ * "pool", of `sources` addresses from 192.0.2.1 on. */
 static inline void fixture_names(struct segment *s, uint32_t sources)
 {
 	struct destination_table *table;
@@ -128,7 +133,8 @@ static inline void fixture_names(struct segment *s, uint32_t sources)
 	fixture_need(destination_table_suffix(table, "provider.test", 0, NULL) == 0);
 	fixture_need(destination_table_pool(table, "pool") >= 0);
 	for (uint32_t i = 1; i <= sources; i++) {
-		uint8_t address[16] = {[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = (uint8_t)i};
+		uint8_t address[16] = {
+			[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = (uint8_t)i};
 
 		fixture_need(destination_table_source(table, address) >= 0);
 	}
@@ -177,8 +183,8 @@ static inline void fixture_address(const char *text, uint8_t ret[16])
 }
 
 /* A rate alone: burst for transactional, engaged, bulk. */
-static inline struct publish_limits fixture_rate(uint64_t interval_ns, uint32_t transactional, uint32_t engaged,
-						 uint32_t bulk)
+static inline struct publish_limits fixture_rate(uint64_t interval_ns, uint32_t transactional,
+						 uint32_t engaged, uint32_t bulk)
 {
 	struct publish_limits limits;
 
@@ -191,7 +197,8 @@ static inline struct publish_limits fixture_rate(uint64_t interval_ns, uint32_t 
 }
 
 /* A named flow with limits: usable through tg_admit by the handle returned. */
-static inline struct tg_flow fixture_flow(struct segment *s, const char *address, const char *destination,
+static inline struct tg_flow fixture_flow(struct segment *s, const char *address,
+					  const char *destination,
 					  const struct publish_limits *limits, uint64_t now_ns)
 {
 	uint8_t bytes[16];
@@ -227,8 +234,12 @@ static inline struct segment *fixture_memory(uint32_t slots)
 	s->slots = fixture_shared(slots * sizeof(*s->slots));
 	s->live = fixture_shared(LAYOUT_PAGE);
 	s->header.reserve_longest_ns = 60 * SECOND;
-	s->header.sizes = (struct layout_sizes){.flows = slots, .slots = slots, .workers = 16, .leases = 64,
-						.minutes = 60, .ring_records = 64};
+	s->header.sizes = (struct layout_sizes){.flows = slots,
+						.slots = slots,
+						.workers = 16,
+						.leases = 64,
+						.minutes = 60,
+						.ring_records = 64};
 	s->leases = fixture_shared((size_t)16 * 64 * sizeof(*s->leases));
 	s->workers = fixture_shared(16 * sizeof(*s->workers));
 	s->view = (struct view){

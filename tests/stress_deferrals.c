@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A storm of deferrals through real rings into a real sidecar: 100,000 a second from four processes, for
- * five seconds (a minute in soak). None is lost from the counts, and what finds a ring full is counted.
+ * A storm of deferrals through real rings into a real sidecar: 100,000 a second from four
+ * processes, for five seconds (a minute in soak). None is lost from the counts, and what finds a
+ * ring full is counted.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -73,14 +74,16 @@ static int storm(int process, int seconds)
 	struct tg_destination destination;
 	struct tg *tg;
 
-	if (attach(&tg) != 0 || tg_destination(tg, "hotmail-com.olc.protection.outlook.com", &destination) != 0)
+	if (attach(&tg) != 0 ||
+	    tg_destination(tg, "hotmail-com.olc.protection.outlook.com", &destination) != 0)
 		return 1;
 	for (int i = 0; i < FLOWS; i++) {
 		struct tg_source source;
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%d", process * FLOWS + i + 1);
-		if (tg_source(tg, address, &source) != 0 || tg_flow(tg, &source, &destination, &flows[i]) != 0)
+		if (tg_source(tg, address, &source) != 0 ||
+		    tg_flow(tg, &source, &destination, &flows[i]) != 0)
 			return fail("no flow");
 	}
 	for (begin = tg_now(tg); done < want; millisecond()) {
@@ -140,8 +143,9 @@ static int run(int seconds)
 			break;
 		millisecond();
 	}
-	printf("%" PRIu64 " reported, %" PRIu64 " counted, %" PRIu64 " records taken, %" PRIu64 " texts lost\n", reports,
-	       sums.deferred, sums.tail, sums.lost);
+	printf("%" PRIu64 " reported, %" PRIu64 " counted, %" PRIu64 " records taken, %" PRIu64
+	       " texts lost\n",
+	       reports, sums.deferred, sums.tail, sums.lost);
 	tg_detach(tg);
 	if (sums.deferred != reports)
 		return fail("counts differ");
@@ -165,7 +169,9 @@ int main(void)
 	file = fopen(config, "w");
 	if (file == NULL)
 		return fail("cannot write a configuration");
-	fprintf(file, "segment: {path: %s, flows: 2000, workers: 16, ring: 8192}\nlog: {level: error}\n", segment);
+	fprintf(file,
+		"segment: {path: %s, flows: 2000, workers: 16, ring: 8192}\nlog: {level: error}\n",
+		segment);
 	fclose(file);
 	sidecar = sidecar_start();
 	result = run(seconds);

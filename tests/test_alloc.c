@@ -38,13 +38,15 @@ Test(arena, gives_back_everything_when_it_goes)
 
 		cr_assert_eq(alloc_arena_create(&arena), 0);
 		for (int i = 0; i < 100; i++)
-			cr_assert_not_null(memset(alloc_arena_resize(arena, NULL, 10000), 1, 10000));
+			cr_assert_not_null(
+				memset(alloc_arena_resize(arena, NULL, 10000), 1, 10000));
 		alloc_arena_destroy(arena);
 		if (round == 20)
 			alloc_stats(&before);
 	}
 	alloc_stats(&after);
-	cr_expect_leq(after.allocated, before.allocated + 1000000, "%lu, %lu", before.allocated, after.allocated);
+	cr_expect_leq(after.allocated, before.allocated + 1000000, "%lu, %lu", before.allocated,
+		      after.allocated);
 }
 
 #if !defined(TG_SAN_asan) && !defined(TG_SAN_tsan)

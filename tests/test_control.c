@@ -13,9 +13,7 @@
 #define HOUR   (60 * MINUTE)
 #define START  (1000 * HOUR)
 
-static const struct control_bounds plain = {
-	.rate_start = 1, .burst = {5, 5, 5}
-};
+static const struct control_bounds plain = {.rate_start = 1, .burst = {5, 5, 5}};
 
 struct flow {
 	struct control_state state;

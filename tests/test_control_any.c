@@ -46,7 +46,8 @@ static struct control_bounds bounds_any(void)
 /* Mostly what real receivers mix, sometimes nothing but trouble. */
 static struct control_observation reply_any(uint64_t now_ns, uint32_t trouble)
 {
-	uint64_t age = any(4) ? (uint64_t)any(5000) * (SECOND / 1000) : (uint64_t)any(7200) * SECOND;
+	uint64_t age =
+		any(4) ? (uint64_t)any(5000) * (SECOND / 1000) : (uint64_t)any(7200) * SECOND;
 
 	return (struct control_observation){
 		.class = any(100) < trouble ? any(REPLY_CLASSES) : REPLY_DELIVERED,
@@ -64,42 +65,54 @@ static bool lower_or_equal(uint32_t value, uint32_t most)
 	return most == 0 || (value != 0 && value <= most);
 }
 
-static void within_bounds(const struct control_limits *l, const struct control_bounds *b, uint64_t now_ns, int run)
+static void within_bounds(const struct control_limits *l, const struct control_bounds *b,
+			  uint64_t now_ns, int run)
 {
 	double rate = l->interval_ns ? 1e9 / (double)l->interval_ns : INFINITY;
 	bool held = l->phase == CONTROL_HELD || l->phase == CONTROL_PROBING;
 
-	cr_assert(b->rate_max == 0 || rate <= b->rate_max * 1.001, "run %d: %g above %g", run, rate, b->rate_max);
-	cr_assert(held || rate >= b->rate_min * 0.999 || (b->rate_max > 0 && rate >= b->rate_max * 0.999),
+	cr_assert(b->rate_max == 0 || rate <= b->rate_max * 1.001, "run %d: %g above %g", run, rate,
+		  b->rate_max);
+	cr_assert(held || rate >= b->rate_min * 0.999 ||
+			  (b->rate_max > 0 && rate >= b->rate_max * 0.999),
 		  "run %d: %g below %g, %s", run, rate, b->rate_min, control_phase_name(l->phase));
 	for (int c = 0; c < TG_CLASSES; c++) {
 		cr_assert(l->hold_until_ns[c] < now_ns + HOLD_MAX, "run %d: a hold of %g h", run,
 			  (double)(l->hold_until_ns[c] - now_ns) / (double)HOUR);
-		cr_assert(l->interval_ns == 0 || l->burst[c] <= b->burst[c], "run %d: burst %u", run, l->burst[c]);
+		cr_assert(l->interval_ns == 0 || l->burst[c] <= b->burst[c], "run %d: burst %u",
+			  run, l->burst[c]);
 	}
-	cr_assert(lower_or_equal(l->hour_cap, b->hour_cap), "run %d: hour %u of %u", run, l->hour_cap, b->hour_cap);
-	cr_assert(lower_or_equal(l->day_cap, b->day_cap), "run %d: day %u of %u", run, l->day_cap, b->day_cap);
-	cr_assert(lower_or_equal(l->connections, b->connections), "run %d: connections %u", run, l->connections);
-	cr_assert(lower_or_equal(l->per_connection, b->per_connection), "run %d: per connection %u", run, l->per_connection);
+	cr_assert(lower_or_equal(l->hour_cap, b->hour_cap), "run %d: hour %u of %u", run,
+		  l->hour_cap, b->hour_cap);
+	cr_assert(lower_or_equal(l->day_cap, b->day_cap), "run %d: day %u of %u", run, l->day_cap,
+		  b->day_cap);
+	cr_assert(lower_or_equal(l->connections, b->connections), "run %d: connections %u", run,
+		  l->connections);
+	cr_assert(lower_or_equal(l->per_connection, b->per_connection), "run %d: per connection %u",
+		  run, l->per_connection);
 	cr_assert(l->hour_phase_s < 3600 && l->day_phase_min < 1440);
 }
 
 /* Raised while mail flows: a hold's end is a change of another kind. */
 static bool raised(const struct control_limits *before, const struct control_limits *after)
 {
-	return before->phase != CONTROL_HELD && before->phase != CONTROL_PROBING && after->phase != CONTROL_HELD &&
-	       after->phase != CONTROL_PROBING && before->interval_ns != 0 &&
+	return before->phase != CONTROL_HELD && before->phase != CONTROL_PROBING &&
+	       after->phase != CONTROL_HELD && after->phase != CONTROL_PROBING &&
+	       before->interval_ns != 0 &&
 	       (double)after->interval_ns < 0.999 * (double)before->interval_ns;
 }
 
 /* One message whenever it may go, transactional, all of them delivered. */
-static bool ends_when_taken(struct control_state *state, const struct control_bounds *b, uint64_t now_ns)
+static bool ends_when_taken(struct control_state *state, const struct control_bounds *b,
+			    uint64_t now_ns)
 {
 	struct control_limits l;
 
 	for (int i = 0; i < 20; i++) {
-		struct control_observation taken = {.class = REPLY_DELIVERED, .traffic = TG_TRANSACTIONAL,
-						    .stage = TG_STAGE_MESSAGE, .place = 1};
+		struct control_observation taken = {.class = REPLY_DELIVERED,
+						    .traffic = TG_TRANSACTIONAL,
+						    .stage = TG_STAGE_MESSAGE,
+						    .place = 1};
 
 		control_limits(state, b, now_ns, &l);
 		if (l.phase != CONTROL_HELD && l.phase != CONTROL_PROBING)
@@ -141,11 +154,13 @@ Test(control, no_sequence_of_replies_leaves_the_bounds_climbs_in_leaps_or_ends_h
 			control_limits(&state, &b, now_ns, &l);
 			within_bounds(&l, &b, now_ns, run);
 			if (raised(&before, &l)) {
-				cr_assert(now_ns - raised_ns >= SECOND - STAMP, "run %d, reply %d: raised again after %g s", run, i,
+				cr_assert(now_ns - raised_ns >= SECOND - STAMP,
+					  "run %d, reply %d: raised again after %g s", run, i,
 					  (double)(now_ns - raised_ns) / (double)SECOND);
 				raised_ns = now_ns;
 			}
 		}
-		cr_assert(ends_when_taken(&state, &b, now_ns), "run %d: held whatever is taken", run);
+		cr_assert(ends_when_taken(&state, &b, now_ns), "run %d: held whatever is taken",
+			  run);
 	}
 }

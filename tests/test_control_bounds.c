@@ -9,7 +9,8 @@
 
 #define MINUTE UINT64_C(60000000000)
 
-static uint64_t interval(const struct control_state *state, const struct control_bounds *bounds, uint64_t now_ns)
+static uint64_t interval(const struct control_state *state, const struct control_bounds *bounds,
+			 uint64_t now_ns)
 {
 	struct control_limits limits;
 
@@ -37,7 +38,8 @@ Test(control_bounds, lower_and_raise_a_flow_that_has_seen_no_trouble_at_once)
 Test(control_bounds, do_not_lift_what_trouble_has_slowed)
 {
 	struct control_bounds bounds = {.rate_max = 2, .rate_min = 0.001, .burst = {20, 16, 14}};
-	struct control_observation seen = {.class = REPLY_RATE, .limit = REPLY_LIMIT_MESSAGES, .admitted_ns = 2 * MINUTE};
+	struct control_observation seen = {
+		.class = REPLY_RATE, .limit = REPLY_LIMIT_MESSAGES, .admitted_ns = 2 * MINUTE};
 	struct control_state state;
 	uint64_t slowed;
 
@@ -54,7 +56,9 @@ Test(control_bounds, do_not_lift_what_trouble_has_slowed)
 
 Test(effective, never_passes_the_configured_ceiling_whatever_the_controller_says)
 {
-	struct flow_limits configured = {.interval_ns = 1000000007, .ceiling_interval_ns = 1000000007, .burst = {5, 5, 5},
+	struct flow_limits configured = {.interval_ns = 1000000007,
+					 .ceiling_interval_ns = 1000000007,
+					 .burst = {5, 5, 5},
 					 .flags = FLOW_ADAPT};
 	struct control_limits control = {.interval_ns = 1000000000, .burst = {5, 5, 5}};
 	struct effective effective;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The quick way of deciding over the usual limits agrees with the whole one, in verdict and in what is
- * written, whatever the limits, the states and the time.
+ * The quick way of deciding over the usual limits agrees with the whole one, in verdict and in what
+ * is written, whatever the limits, the states and the time.
  */
 #include <criterion/criterion.h>
 #include <string.h>
@@ -64,11 +64,12 @@ static void draw_slot(struct world *world, uint32_t slot, uint64_t flags)
 {
 	struct layout_limits *limits = &world->limits[slot];
 	struct layout_counters *counters = &world->counters[slot];
-	const struct layout_calendar *calendar = &world->calendars[flags >> LAYOUT_CALENDAR_SHIFT & 7];
+	const struct layout_calendar *calendar =
+		&world->calendars[flags >> LAYOUT_CALENDAR_SHIFT & 7];
 
 	bool filled = draw(8) != 0;
 
-	for (int class = 0; class < TG_CLASSES; class++) {
+	for (int class = 0; class < TG_CLASSES; class ++) {
 		limits->rate[class] = filled ? draw_rate() : 0;
 		limits->hour_cap[class] = (uint32_t)draw(12);
 		limits->day_cap[class] = (uint32_t)draw(12);
@@ -87,7 +88,8 @@ static uint64_t draw_flags(uint64_t mask)
 
 	flags |= draw(8) << LAYOUT_CALENDAR_SHIFT;
 	if (draw(2))
-		flags |= draw(3600) << LAYOUT_HOUR_PHASE_SHIFT | draw(1440) << LAYOUT_DAY_PHASE_SHIFT;
+		flags |= draw(3600) << LAYOUT_HOUR_PHASE_SHIFT | draw(1440)
+									 << LAYOUT_DAY_PHASE_SHIFT;
 	return flags;
 }
 
@@ -116,8 +118,10 @@ static void draw_world(struct world *world)
 {
 	memset(world, 0, sizeof(*world));
 	draw_calendars(world);
-	draw_slot(world, 0, draw_flags(draw(2) ? LAYOUT_HOUR | LAYOUT_DAY :
-				       draw(4) ? LAYOUT_SOURCE | LAYOUT_DESTINATION : 63));
+	draw_slot(world, 0,
+		  draw_flags(draw(2)   ? LAYOUT_HOUR | LAYOUT_DAY
+			     : draw(4) ? LAYOUT_SOURCE | LAYOUT_DESTINATION
+				       : 63));
 	draw_slot(world, 1, draw_flags(draw(4) ? 0 : 63));
 	draw_slot(world, 2, draw_flags(draw(4) ? 0 : 63));
 	for (int i = 0; i < LAYOUT_DEFAULT_FIRST; i++)
@@ -130,7 +134,8 @@ Test(decide_plain, agrees_with_the_whole_decision)
 	uint64_t admitted = 0, refused = 0;
 
 	for (int i = 0; i < 400000; i++) {
-		struct tg_flow flow = {0, draw(20) ? 1 : LAYOUT_NONE, draw(20) ? 2 : 77, LAYOUT_NONE};
+		struct tg_flow flow = {0, draw(20) ? 1 : LAYOUT_NONE, draw(20) ? 2 : 77,
+				       LAYOUT_NONE};
 		enum tg_class traffic = draw(TG_CLASSES);
 		uint32_t n = 1 + (uint32_t)draw(3);
 		struct view a = view_of(&quick), b = view_of(&whole);
@@ -142,8 +147,10 @@ Test(decide_plain, agrees_with_the_whole_decision)
 		x = decide_admit(&a, &flow, traffic, n, NOW);
 		y = decide_all(&b, &flow, traffic, n, NOW);
 		cr_assert(x.at_ns == y.at_ns && x.reason == y.reason,
-			  "world %d: %d at %lu, not %d at %lu", i, x.reason, x.at_ns, y.reason, y.at_ns);
-		cr_assert_arr_eq(quick.counters, whole.counters, sizeof(quick.counters), "world %d", i);
+			  "world %d: %d at %lu, not %d at %lu", i, x.reason, x.at_ns, y.reason,
+			  y.at_ns);
+		cr_assert_arr_eq(quick.counters, whole.counters, sizeof(quick.counters), "world %d",
+				 i);
 		*(x.reason == TG_ADMITTED ? &admitted : &refused) += 1;
 	}
 	/* Both ways were gone often enough to mean something. */
@@ -161,7 +168,7 @@ Test(decide_plain, takes_nothing_from_a_retired_segment)
 	for (uint64_t flags = 0; flags < 16; flags++) {
 		for (int slot = 0; slot < 3; slot++) {
 			memset(&world.limits[slot], 0, sizeof(world.limits[slot]));
-			for (int class = 0; class < TG_CLASSES; class++) {
+			for (int class = 0; class < TG_CLASSES; class ++) {
 				world.limits[slot].rate[class] = gcra_rate(1000, 100);
 				world.limits[slot].hour_cap[class] = UINT32_MAX;
 				world.limits[slot].day_cap[class] = UINT32_MAX;

@@ -7,7 +7,8 @@
 #include "shm/hash.h"
 #include "tests/segment_fixture.h"
 
-static const uint64_t seed_words[4] = {0x0123456789abcdef, 0xfedcba9876543210, 0x5555aaaa5555aaaa, 0x1};
+static const uint64_t seed_words[4] = {0x0123456789abcdef, 0xfedcba9876543210, 0x5555aaaa5555aaaa,
+				       0x1};
 
 static struct hash_key key_draw(uint64_t *seed)
 {
@@ -26,7 +27,8 @@ Test(hash, no_half_of_a_key_is_zero_and_keys_differ)
 		cr_assert(keys[i].half[0] != 0 && keys[i].half[1] != 0);
 	}
 	for (uint32_t i = 1; i < 20000; i++)
-		cr_assert(keys[i].half[0] != keys[i - 1].half[0] && keys[i].half[1] != keys[i - 1].half[1]);
+		cr_assert(keys[i].half[0] != keys[i - 1].half[0] &&
+			  keys[i].half[1] != keys[i - 1].half[1]);
 }
 
 Test(hash, kind_length_and_seed_are_part_of_the_key)
@@ -47,8 +49,12 @@ Test(hash, slots_are_spread_evenly)
 	uint32_t buckets[64] = {0};
 
 	for (uint32_t i = 0; i < 64000; i++) {
-		uint8_t address[16] = {[10] = 0xff, [11] = 0xff, [12] = 10, [13] = (uint8_t)(i >> 16),
-				       [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i};
+		uint8_t address[16] = {[10] = 0xff,
+				       [11] = 0xff,
+				       [12] = 10,
+				       [13] = (uint8_t)(i >> 16),
+				       [14] = (uint8_t)(i >> 8),
+				       [15] = (uint8_t)i};
 		struct hash_key key = hash_bytes(HASH_SOURCE, address, 16, seed_words);
 
 		buckets[hash_slot(&key, 64)]++;
@@ -150,7 +156,7 @@ Test(directory, two_keys_that_share_their_first_half_have_slots_of_their_own)
 	cr_expect_eq(directory_find(&s->view, &a, false), 50);
 }
 
-/* ---- names ---- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 Test(directory, a_pair_has_one_flow_for_every_process)
 {
@@ -182,7 +188,8 @@ Test(directory, a_pair_has_one_flow_for_every_process)
 
 Test(directory, what_is_no_name_is_refused_and_changes_nothing)
 {
-	static const char *const sources[] = {NULL, "", "mx.example.org", "300.1.1.1", "1.2.3", ":::"};
+	static const char *const sources[] = {NULL,	   "",	    "mx.example.org",
+					      "300.1.1.1", "1.2.3", ":::"};
 	static const char *const destinations[] = {NULL, "", ".", "a..b"};
 	struct fixture f;
 	struct tg *tg;

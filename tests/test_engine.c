@@ -23,18 +23,19 @@ static struct world {
 	uint32_t alerts;
 } world;
 
-static const char configuration[] = "pools:\n"
-				    "  - {name: shared, sources: [192.0.2.1-192.0.2.4]}\n"
-				    "destinations:\n"
-				    "  - {name: example, domains: [example.com], limits: {rate: 600/min, burst: 20}}\n"
-				    "rules:\n"
-				    "  - name: shut\n"
-				    "    match: {class: [blocklist], destination: [example]}\n"
-				    "    trigger: 2/hr\n"
-				    "    action: {hold: 30m, hold_max: 2h, alert: {}}\n"
-				    "  - name: less\n"
-				    "    match: {code: [452]}\n"
-				    "    action: {scale: '0.5', connections: 1, for: 20m}\n";
+static const char configuration[] =
+	"pools:\n"
+	"  - {name: shared, sources: [192.0.2.1-192.0.2.4]}\n"
+	"destinations:\n"
+	"  - {name: example, domains: [example.com], limits: {rate: 600/min, burst: 20}}\n"
+	"rules:\n"
+	"  - name: shut\n"
+	"    match: {class: [blocklist], destination: [example]}\n"
+	"    trigger: 2/hr\n"
+	"    action: {hold: 30m, hold_max: 2h, alert: {}}\n"
+	"  - name: less\n"
+	"    match: {code: [452]}\n"
+	"    action: {scale: '0.5', connections: 1, for: 20m}\n";
 
 static void alert(void *arg, const struct rule *rule, const struct rule_plan *plan,
 		  const struct rule_alert_about *about)
@@ -52,7 +53,12 @@ static void setup(void)
 		.engine_bytes = sizeof(struct engine_flow),
 		.reserve_longest_ns = 60 * SECOND,
 		/* Many more than are used: none of the others is to be touched. */
-		.sizes = {.flows = 500000, .workers = 4, .ring_records = 16, .minutes = 10, .leases = 8, .names_bytes = 1 << 20},
+		.sizes = {.flows = 500000,
+			  .workers = 4,
+			  .ring_records = 16,
+			  .minutes = 10,
+			  .leases = 8,
+			  .names_bytes = 1 << 20},
 	};
 	FILE *file;
 
@@ -68,8 +74,9 @@ static void setup(void)
 	engine_on_alert(world.engine, alert, NULL);
 	engine_wall_offset(world.engine, 0);
 	world.now = BEGIN;
-	cr_assert_eq(engine_configure(world.engine, world.generation.config, world.generation.classifier,
-				      world.generation.rules, world.now),
+	cr_assert_eq(engine_configure(world.engine, world.generation.config,
+				      world.generation.classifier, world.generation.rules,
+				      world.now),
 		     0);
 	while (engine_work(world.engine, world.now) <= world.now)
 		;
@@ -97,8 +104,13 @@ static uint32_t flow(unsigned last)
 static void reply(uint32_t slot, const char *text)
 {
 	struct tg_reply parsed = {0};
-	struct layout_record record = {.kind = LAYOUT_RECORD_REPLY, .slot = slot, .n = 1, .traffic = TG_BULK,
-				       .replied_ns = world.now, .admitted_ns = world.now, .place = 1};
+	struct layout_record record = {.kind = LAYOUT_RECORD_REPLY,
+				       .slot = slot,
+				       .n = 1,
+				       .traffic = TG_BULK,
+				       .replied_ns = world.now,
+				       .admitted_ns = world.now,
+				       .place = 1};
 
 	cr_assert_eq(tg_reply_parse(text, strlen(text), &parsed), 0);
 	record.code = parsed.code;
@@ -128,12 +140,15 @@ static struct effective inforce(uint32_t slot)
 	struct control_bounds bounds;
 	struct effective effective;
 
-	cr_assert_eq(engine_effective(world.engine, slot, world.now, &effective, &control, &bounds), 0);
+	cr_assert_eq(engine_effective(world.engine, slot, world.now, &effective, &control, &bounds),
+		     0);
 	return effective;
 }
 
-#define REFUSED "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation. (S775)"
-#define LISTED	"550 5.7.1 Service unavailable; client host [192.0.2.1] blocked using zen.spamhaus.org"
+#define REFUSED \
+	"451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation. (S775)"
+#define LISTED \
+	"550 5.7.1 Service unavailable; client host [192.0.2.1] blocked using zen.spamhaus.org"
 
 Test(engine, a_reputation_reply_holds_its_flow_alone)
 {
@@ -143,8 +158,8 @@ Test(engine, a_reputation_reply_holds_its_flow_alone)
 	cr_expect_gt(inforce(one).limits.hold_until_ns, world.now);
 	cr_expect_eq(inforce(one).hold_by, BY_CONTROL);
 	cr_expect_eq(inforce(two).limits.hold_until_ns, 0);
-	cr_expect_eq(atomic_load(&world.segment->limits[one].hold_until_ns), inforce(one).limits.hold_until_ns,
-		     "what is worked out is what is published");
+	cr_expect_eq(atomic_load(&world.segment->limits[one].hold_until_ns),
+		     inforce(one).limits.hold_until_ns, "what is worked out is what is published");
 }
 
 Test(engine, touches_only_the_memory_of_what_is_known)
@@ -171,7 +186,8 @@ Test(engine, a_rule_acts_at_its_threshold_and_says_so)
 	reply(one, LISTED);
 	cr_expect_eq(inforce(one).hold_by, BY_RULE);
 	cr_expect_eq(inforce(one).limits.hold_until_ns, world.now + 1800 * SECOND);
-	cr_expect_str_eq(engine_flow_of(world.engine, one)->effects[inforce(one).hold_effect].name, "shut");
+	cr_expect_str_eq(engine_flow_of(world.engine, one)->effects[inforce(one).hold_effect].name,
+			 "shut");
 	cr_expect_eq(world.alerts, 1);
 	cr_expect_eq(engine_release(world.engine, one, world.now), 0);
 	cr_expect_leq(inforce(one).limits.hold_until_ns, world.now);
@@ -199,7 +215,8 @@ Test(engine, most_of_a_pool_in_trouble_does_not_move_the_flood_to_the_last_healt
 		flows[i] = flow(i + 1);
 	for (unsigned minute = 0; minute < 3; minute++) {
 		for (unsigned i = 0; i < 4; i++)
-			atomic_fetch_add(&world.segment->view.counters_more[flows[i]].delivered, 30);
+			atomic_fetch_add(&world.segment->view.counters_more[flows[i]].delivered,
+					 30);
 		pass(60);
 	}
 	cr_expect_neq(inforce(flows[3]).rate_by, BY_RULE);
@@ -210,7 +227,9 @@ Test(engine, most_of_a_pool_in_trouble_does_not_move_the_flood_to_the_last_healt
 		pass(1);
 	}
 	cr_expect_eq(inforce(flows[3]).rate_by, BY_RULE);
-	cr_expect_str_eq(engine_flow_of(world.engine, flows[3])->effects[inforce(flows[3]).rate_effect].name, "pool-trouble");
+	cr_expect_str_eq(
+		engine_flow_of(world.engine, flows[3])->effects[inforce(flows[3]).rate_effect].name,
+		"pool-trouble");
 	/* Thirty a minute before, a tenth more now, less what has faded since. */
 	cr_expect_geq(inforce(flows[3]).limits.interval_ns, 60 * SECOND / 33);
 	cr_expect_leq(inforce(flows[3]).limits.interval_ns, 60 * SECOND / 20);
@@ -230,8 +249,9 @@ Test(engine, what_was_learned_survives_the_engine)
 	engine_free(world.engine);
 	cr_assert_eq(engine_create(world.segment, &world.engine), 0);
 	engine_wall_offset(world.engine, 0);
-	cr_assert_eq(engine_configure(world.engine, world.generation.config, world.generation.classifier,
-				      world.generation.rules, world.now),
+	cr_assert_eq(engine_configure(world.engine, world.generation.config,
+				      world.generation.classifier, world.generation.rules,
+				      world.now),
 		     0);
 	while (engine_work(world.engine, world.now) <= world.now)
 		;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rate arithmetic: what passes, when, and never more than burst + w / T in a window of length w.
+ * The rate arithmetic: what passes, when, and never more than burst + w / T in a window of length
+ * w.
  */
 #include <criterion/criterion.h>
 
@@ -10,7 +11,8 @@
 /* One limiter over plain numbers: what a worker does, without the compare-and-swap. */
 static bool gcra_try(uint64_t *tat, uint64_t rate, uint32_t n, uint64_t now)
 {
-	if (n > gcra_burst(rate) || gcra_earliest(*tat, gcra_interval(rate), gcra_burst(rate), n) > now)
+	if (n > gcra_burst(rate) ||
+	    gcra_earliest(*tat, gcra_interval(rate), gcra_burst(rate), n) > now)
 		return false;
 	*tat = gcra_charge(*tat, now, gcra_interval(rate), n);
 	return true;
@@ -50,7 +52,8 @@ Test(gcra, packs_an_interval_rounded_up_and_never_by_much)
 	uint64_t seed = 1;
 
 	for (int i = 0; i < 200000; i++) {
-		uint64_t wanted = (fixture_draw(&seed) >> (fixture_draw(&seed) % 60)) % GCRA_SPAN_MAX + 1;
+		uint64_t wanted =
+			(fixture_draw(&seed) >> (fixture_draw(&seed) % 60)) % GCRA_SPAN_MAX + 1;
 		uint32_t burst = (uint32_t)(fixture_draw(&seed) >> (32 + fixture_draw(&seed) % 32));
 		uint64_t rate = gcra_rate(wanted, burst);
 		uint64_t got = gcra_interval(rate);
@@ -58,7 +61,8 @@ Test(gcra, packs_an_interval_rounded_up_and_never_by_much)
 		cr_assert(got >= wanted && got - wanted <= wanted >> 25, "%lu as %lu", wanted, got);
 		cr_assert(gcra_burst(rate) <= burst);
 		cr_assert((unsigned __int128)gcra_burst(rate) * got <= GCRA_SPAN_MAX);
-		cr_assert(gcra_burst(rate) == burst || (unsigned __int128)burst * got > GCRA_SPAN_MAX);
+		cr_assert(gcra_burst(rate) == burst ||
+			  (unsigned __int128)burst * got > GCRA_SPAN_MAX);
 	}
 }
 
@@ -77,7 +81,8 @@ Test(gcra, packs_the_edges)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		cr_expect_eq(gcra_interval(gcra_rate(rows[i].interval, 1)), rows[i].expect, "row %zu", i);
+		cr_expect_eq(gcra_interval(gcra_rate(rows[i].interval, 1)), rows[i].expect,
+			     "row %zu", i);
 	cr_expect_eq(gcra_interval(gcra_rate(0, 7)), 0);
 	cr_expect_neq(gcra_rate(0, 7), 0, "unlimited is not \"never set\"");
 	cr_expect_neq(gcra_rate(GCRA_SPAN_MAX, 0), 0);
@@ -157,7 +162,8 @@ Test(gcra, a_clock_that_goes_backwards_grants_nothing)
 
 Test(gcra, survives_the_largest_states)
 {
-	static const uint64_t states[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_C(1) << 63, (UINT64_C(1) << 62) + GCRA_SPAN_MAX};
+	static const uint64_t states[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_C(1) << 63,
+					  (UINT64_C(1) << 62) + GCRA_SPAN_MAX};
 	uint64_t rate = gcra_rate(GCRA_SPAN_MAX, 1);
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
@@ -167,7 +173,8 @@ Test(gcra, survives_the_largest_states)
 		cr_expect_eq(gcra_clamp(states[i], FIXTURE_NOW, MINUTE), FIXTURE_NOW + MINUTE);
 	}
 	/* The largest sum that can be: a clock of 146 years, the longest debt. */
-	cr_expect_eq(gcra_charge(UINT64_C(1) << 62, 0, GCRA_SPAN_MAX, 1), (UINT64_C(1) << 62) + GCRA_SPAN_MAX);
+	cr_expect_eq(gcra_charge(UINT64_C(1) << 62, 0, GCRA_SPAN_MAX, 1),
+		     (UINT64_C(1) << 62) + GCRA_SPAN_MAX);
 	cr_expect_eq(gcra_clamp(FIXTURE_NOW - 5, FIXTURE_NOW, MINUTE), FIXTURE_NOW - 5);
 	cr_expect_eq(gcra_clamp(FIXTURE_NOW + MINUTE, FIXTURE_NOW, MINUTE), FIXTURE_NOW + MINUTE);
 }
@@ -185,10 +192,14 @@ Test(gcra, rescaling_keeps_the_debt_in_messages_and_rounds_up)
 		cr_assert_eq(next, FIXTURE_NOW + messages * to);
 		tat += fixture_draw(&seed) % from;
 		next = gcra_rescale(tat, FIXTURE_NOW, from, to);
-		cr_assert((unsigned __int128)(next - FIXTURE_NOW) * from >= (unsigned __int128)(tat - FIXTURE_NOW) * to);
+		cr_assert((unsigned __int128)(next - FIXTURE_NOW) * from >=
+			  (unsigned __int128)(tat - FIXTURE_NOW) * to);
 		cr_assert(next - FIXTURE_NOW <= (messages + 1) * to);
 	}
-	cr_expect_eq(gcra_rescale(FIXTURE_NOW - 1, FIXTURE_NOW, 1, 1000), FIXTURE_NOW - 1, "an idle state stays idle");
-	cr_expect_eq(gcra_rescale(FIXTURE_NOW + MINUTE, FIXTURE_NOW, SECOND, 0), FIXTURE_NOW, "unlimited owes nothing");
-	cr_expect_eq(gcra_rescale(UINT64_MAX, FIXTURE_NOW, 1, GCRA_SPAN_MAX), FIXTURE_NOW + GCRA_SPAN_MAX);
+	cr_expect_eq(gcra_rescale(FIXTURE_NOW - 1, FIXTURE_NOW, 1, 1000), FIXTURE_NOW - 1,
+		     "an idle state stays idle");
+	cr_expect_eq(gcra_rescale(FIXTURE_NOW + MINUTE, FIXTURE_NOW, SECOND, 0), FIXTURE_NOW,
+		     "unlimited owes nothing");
+	cr_expect_eq(gcra_rescale(UINT64_MAX, FIXTURE_NOW, 1, GCRA_SPAN_MAX),
+		     FIXTURE_NOW + GCRA_SPAN_MAX);
 }

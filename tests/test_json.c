@@ -53,9 +53,9 @@ Test(json_writer, writes_numbers_without_noise)
 		int digits;
 		const char *text;
 	} rows[] = {
-		{0, 3, "0"},	    {-0.0001, 3, "0"},	   {1.5, 3, "1.5"},   {100, 0, "100"}, {100, 3, "100"},
-		{0.0004, 3, "0"},   {0.0006, 3, "0.001"},  {-2.25, 1, "-2.2"}, {NAN, 3, "null"}, {INFINITY, 3, "null"},
-		{1e300, -1, NULL},
+		{0, 3, "0"},	  {-0.0001, 3, "0"},	 {1.5, 3, "1.5"},      {100, 0, "100"},
+		{100, 3, "100"},  {0.0004, 3, "0"},	 {0.0006, 3, "0.001"}, {-2.25, 1, "-2.2"},
+		{NAN, 3, "null"}, {INFINITY, 3, "null"}, {1e300, -1, NULL},
 	};
 
 	for (size_t i = 0; i < N(rows); i++) {
@@ -80,8 +80,8 @@ Test(json_writer, escapes_whatever_a_receiver_wrote)
 		{"a\"b\\c\n\r\t\b\f", 10, "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\""},
 		{"\0\x1f\x7f\v", 4, "\"\\u0000\\u001f\\u007f\\u000b\""},
 		{"h\xc3\xa9", 3, "\"h\xc3\xa9\""},
-		{"\xc3", 1, "\"\xef\xbf\xbd\""},			     /* cut in the middle */
-		{"\xc0\x80", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},	     /* overlong */
+		{"\xc3", 1, "\"\xef\xbf\xbd\""},		 /* cut in the middle */
+		{"\xc0\x80", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""}, /* overlong */
 		{"\xed\xa0\x80x", 4, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx\""}, /* a surrogate */
 		{"\xf4\x90\x80\x80", 4, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
 		{"\xf0\x9f\x9a\xaa", 4, "\"\xf0\x9f\x9a\xaa\""},
@@ -115,7 +115,8 @@ Test(json_writer, survives_any_bytes_read_back)
 		json_put_object(&w, NULL);
 		json_put_bytes(&w, "text", bytes, sizeof(bytes));
 		json_put_end(&w);
-		cr_assert_eq(json_read(w.text, w.length, &json, reason), 0, "%s: %.*s", reason, (int)w.length, w.text);
+		cr_assert_eq(json_read(w.text, w.length, &json, reason), 0, "%s: %.*s", reason,
+			     (int)w.length, w.text);
 		cr_assert_not_null(json_get_text(json, "text", NULL));
 		json_release(json);
 		json_writer_free(&w);
@@ -154,11 +155,13 @@ Test(json_writer, keeps_a_line_apart_from_the_next)
 
 Test(json_read, takes_members_by_kind_and_falls_back)
 {
-	static const char text[] = "{\"s\": \"x\", \"n\": 7, \"m\": -1, \"d\": 0.5, \"b\": true, \"a\": [1, 2], \"z\": null}";
+	static const char text[] =
+		"{\"s\": \"x\", \"n\": 7, \"m\": -1, \"d\": 0.5, \"b\": true, \"a\": [1, 2], \"z\": null}";
 	char reason[JSON_REASON];
 	struct json *json;
 
-	cr_assert_eq(json_read(guard_copy(text, sizeof(text) - 1), sizeof(text) - 1, &json, reason), 0, "%s", reason);
+	cr_assert_eq(json_read(guard_copy(text, sizeof(text) - 1), sizeof(text) - 1, &json, reason),
+		     0, "%s", reason);
 	cr_expect_str_eq(json_get_text(json, "s", "-"), "x");
 	cr_expect_str_eq(json_get_text(json, "n", "-"), "-");
 	cr_expect_str_eq(json_get_text(json, "none", "-"), "-");
@@ -205,17 +208,21 @@ Test(json_read, refuses_what_is_not_json_with_a_reason)
 		const char *text;
 		size_t length;
 	} rows[] = {
-		{"", 0},	      {"{", 1},		       {"{\"a\":1}x", 8}, {"{\"a\":1,\"a\":2}", 13},
-		{"\"\xff\"", 3},      {"\"\\u0000\"", 8},      {"nul", 3},	  {"\"\\ud800\"", 8},
-		{"{'a':1}", 7},	      {"[1,]", 4},	       {"\0", 1},	  {"[99999999999999999999999]", 25},
+		{"", 0},	   {"{", 1},
+		{"{\"a\":1}x", 8}, {"{\"a\":1,\"a\":2}", 13},
+		{"\"\xff\"", 3},   {"\"\\u0000\"", 8},
+		{"nul", 3},	   {"\"\\ud800\"", 8},
+		{"{'a':1}", 7},	   {"[1,]", 4},
+		{"\0", 1},	   {"[99999999999999999999999]", 25},
 	};
 
 	for (size_t i = 0; i < N(rows); i++) {
 		struct json *json = (struct json *)&rows;
 		char reason[JSON_REASON] = "";
 
-		cr_expect_eq(json_read(guard_copy(rows[i].text, rows[i].length), rows[i].length, &json, reason), -EINVAL,
-			     "%zu", i);
+		cr_expect_eq(json_read(guard_copy(rows[i].text, rows[i].length), rows[i].length,
+				       &json, reason),
+			     -EINVAL, "%zu", i);
 		cr_expect_eq((void *)json, (void *)&rows, "%zu: touched", i);
 		cr_expect_neq(*reason, '\0', "%zu", i);
 	}

@@ -14,9 +14,11 @@ static uint32_t gauge(const struct segment *s, uint32_t slot)
 	return lease_count(atomic_load(&s->view.counters_more[slot].gauge));
 }
 
-static int take(struct segment *s, uint32_t worker, uint32_t entry, uint32_t cap, uint32_t *ret_sequence)
+static int take(struct segment *s, uint32_t worker, uint32_t entry, uint32_t cap,
+		uint32_t *ret_sequence)
 {
-	return lease_take(&s->view, s->leases, &s->header.sizes, worker, entry, FLOW, cap, ret_sequence);
+	return lease_take(&s->view, s->leases, &s->header.sizes, worker, entry, FLOW, cap,
+			  ret_sequence);
 }
 
 static int give(struct segment *s, uint32_t worker, uint32_t entry, uint32_t sequence)
@@ -70,8 +72,8 @@ Test(lease, is_returned_once_and_by_its_own_sequence)
 	cr_expect_eq(gauge(s, FLOW), 1);
 }
 
-/* A worker that dies in the middle of taking: before and after the gauge was changed, with and without
- * others coming by since. */
+/* A worker that dies in the middle of taking: before and after the gauge was changed, with and
+ * without others coming by since. */
 Test(lease, a_half_taken_lease_is_reclaimed_whether_it_was_counted_or_not)
 {
 	for (int counted = 0; counted < 2; counted++)
@@ -92,9 +94,11 @@ Test(lease, a_half_taken_lease_is_reclaimed_whether_it_was_counted_or_not)
 				cr_assert_eq(take(s, 2, 2, 9, &other), 0);
 			if (others == 2)
 				cr_assert_eq(give(s, 2, 2, other), 0);
-			cr_expect_eq(reclaim(s, 0, 0), counted, "counted %d, others %d", counted, others);
+			cr_expect_eq(reclaim(s, 0, 0), counted, "counted %d, others %d", counted,
+				     others);
 			cr_expect_eq(lease_state(atomic_load(entry_of(s, 0, 0))), LEASE_FREE);
-			cr_expect_eq(gauge(s, FLOW), others == 1 ? 2 : 1, "counted %d, others %d", counted, others);
+			cr_expect_eq(gauge(s, FLOW), others == 1 ? 2 : 1, "counted %d, others %d",
+				     counted, others);
 			cr_expect(!reclaim(s, 0, 0), "once");
 			cr_expect_eq(gauge(s, FLOW), others == 1 ? 2 : 1);
 		}
@@ -122,7 +126,8 @@ Test(lease, a_half_returned_lease_is_reclaimed_whether_it_was_counted_or_not)
 				cr_assert_eq(give(s, 2, 2, other), 0);
 			reclaim(s, 0, 0);
 			cr_expect_eq(lease_state(atomic_load(entry_of(s, 0, 0))), LEASE_FREE);
-			cr_expect_eq(gauge(s, FLOW), others == 1 ? 2 : 1, "lowered %d, others %d", lowered, others);
+			cr_expect_eq(gauge(s, FLOW), others == 1 ? 2 : 1, "lowered %d, others %d",
+				     lowered, others);
 			reclaim(s, 0, 0);
 			cr_expect_eq(gauge(s, FLOW), others == 1 ? 2 : 1);
 		}
@@ -138,7 +143,8 @@ Test(lease, reclaiming_may_be_repeated_from_any_point)
 		uint32_t sequence = 0;
 
 		cr_assert_eq(take(s, 0, 0, 9, &sequence), 0);
-		atomic_store(entry_of(s, 0, 0), with_state(atomic_load(entry_of(s, 0, 0)), states[i]));
+		atomic_store(entry_of(s, 0, 0),
+			     with_state(atomic_load(entry_of(s, 0, 0)), states[i]));
 		for (int again = 0; again < 3; again++)
 			reclaim(s, 0, 0);
 		cr_expect_eq(gauge(s, FLOW), 0, "state %d", states[i]);
@@ -155,7 +161,9 @@ Test(lease, sequences_wrap_without_confusion)
 	for (uint32_t i = 0; i < 70000; i++) {
 		uint32_t flow = i % 3 ? FLOW : FLOW + 1;
 
-		cr_assert_eq(lease_take(&s->view, s->leases, &s->header.sizes, 0, 0, flow, 9, &sequence), 0);
+		cr_assert_eq(
+			lease_take(&s->view, s->leases, &s->header.sizes, 0, 0, flow, 9, &sequence),
+			0);
 		cr_assert_eq(gauge(s, flow), 1);
 		cr_assert_eq(give(s, 0, 0, sequence), 0);
 		cr_assert_eq(gauge(s, flow), 0);
@@ -182,8 +190,8 @@ Test(lease, damaged_words_do_no_harm_elsewhere)
 		reclaim(s, 3, 3);
 		cr_assert_eq(lease_state(atomic_load(entry_of(s, 3, 3))), LEASE_FREE);
 	}
-	/* Neighbours of the last entry and the last slot are not touched: the arrays end at a guard page or
-	 * hold zeros. */
+	/* Neighbours of the last entry and the last slot are not touched: the arrays end at a guard
+	 * page or hold zeros. */
 	for (uint32_t entry = 0; entry < s->header.sizes.leases; entry++)
 		cr_assert_eq(atomic_load(entry_of(s, 15, entry)), 0);
 }
@@ -205,7 +213,7 @@ Test(lease, a_closed_gauge_takes_and_returns_nothing)
 	cr_expect_eq(atomic_load(&s->view.counters_more[FLOW].gauge), LAYOUT_POISON);
 }
 
-/* ---- connections of the library ---- */
+/* ---- connections of the library -------------------------------------------------------------- */
 
 Test(connect, gives_leases_up_to_the_cap_of_the_class_with_the_advice)
 {
@@ -232,7 +240,8 @@ Test(connect, gives_leases_up_to_the_cap_of_the_class_with_the_advice)
 	cr_expect_eq(verdict.reason, TG_REFUSED_CONNECTIONS);
 	cr_expect(verdict.flags & TG_ESTIMATE);
 	cr_expect_eq(tg_connect(tg, &flow, TG_TRANSACTIONAL, &lease[2]).reason, TG_ADMITTED);
-	cr_expect_eq(tg_connect(tg, &flow, TG_TRANSACTIONAL, &lease[3]).reason, TG_REFUSED_CONNECTIONS);
+	cr_expect_eq(tg_connect(tg, &flow, TG_TRANSACTIONAL, &lease[3]).reason,
+		     TG_REFUSED_CONNECTIONS);
 	for (int i = 0; i < 3; i++)
 		cr_expect_eq(tg_disconnect(tg, &lease[i]), 0);
 	cr_expect_eq(tg_disconnect(tg, &lease[1]), -EINVAL);

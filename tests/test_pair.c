@@ -14,11 +14,12 @@ struct crowd {
 	struct tg *tg;
 	struct tg_source sources[SIDE];
 	struct tg_destination destinations[SIDE];
-	uint32_t burst[FLOWS]; /* 0: the flow is not known to the sidecar; its defaults are unlimited */
+	uint32_t burst[FLOWS]; /* 0: the flow is not known to the sidecar; its defaults are
+				  unlimited */
 };
 
-/* The processor's counter as the clock, so that what is quick is what is tried: one tick a nanosecond is
- * near enough. */
+/* The processor's counter as the clock, so that what is quick is what is tried: one tick a
+ * nanosecond is near enough. */
 static void clock_publish(struct segment *segment)
 {
 	struct layout_scale *scale = &segment->live->scale[0];
@@ -61,19 +62,22 @@ static void crowd_end(struct crowd *crowd)
 	fixture_end(&crowd->f);
 }
 
-/* Each flow is asked six times; exactly its burst passes, and what is refused is refused as tg_admit
- * does it. */
-static void crowd_check(struct crowd *crowd, const uint32_t *admitted, const struct tg_verdict *last)
+/* Each flow is asked six times; exactly its burst passes, and what is refused is refused as
+ * tg_admit does it. */
+static void crowd_check(struct crowd *crowd, const uint32_t *admitted,
+			const struct tg_verdict *last)
 {
 	for (int i = 0; i < FLOWS; i++) {
 		struct tg_flow flow;
 		struct tg_verdict verdict;
 
-		cr_assert_eq(admitted[i], crowd->burst[i] ? crowd->burst[i] : 6, "flow %d: %u of %u", i,
-			     admitted[i], crowd->burst[i]);
+		cr_assert_eq(admitted[i], crowd->burst[i] ? crowd->burst[i] : 6,
+			     "flow %d: %u of %u", i, admitted[i], crowd->burst[i]);
 		if (!crowd->burst[i])
 			continue;
-		cr_assert_eq(tg_flow(crowd->tg, &crowd->sources[i % SIDE], &crowd->destinations[i / SIDE], &flow), 0);
+		cr_assert_eq(tg_flow(crowd->tg, &crowd->sources[i % SIDE],
+				     &crowd->destinations[i / SIDE], &flow),
+			     0);
 		verdict = tg_admit(crowd->tg, &flow, TG_BULK, 1);
 		cr_assert_eq(last[i].reason, TG_REFUSED_RATE);
 		cr_assert_eq(last[i].reason, verdict.reason);
@@ -118,8 +122,9 @@ Test(pair, batches_admit_the_same)
 
 	crowd_begin(&crowd, true);
 	for (int i = 0; i < FLOWS; i++)
-		requests[i] = (struct tg_request){&crowd.sources[i % SIDE], &crowd.destinations[i / SIDE],
-						  i % 2 ? TG_BULK : TG_TRANSACTIONAL, 1};
+		requests[i] =
+			(struct tg_request){&crowd.sources[i % SIDE], &crowd.destinations[i / SIDE],
+					    i % 2 ? TG_BULK : TG_TRANSACTIONAL, 1};
 	for (int round = 0; round < 6; round++) {
 		tg_admit_batch(crowd.tg, requests, last, FLOWS);
 		for (int i = 0; i < FLOWS; i++)
@@ -165,12 +170,12 @@ Test(pair, refuses_what_cannot_be)
 	crowd_begin(&crowd, true);
 	while (crowd.burst[flow] != 3)
 		flow++;
-	cr_expect_eq(tg_admit_pair(crowd.tg, &crowd.sources[flow % SIDE], &crowd.destinations[flow / SIDE],
-				   TG_BULK, 4)
+	cr_expect_eq(tg_admit_pair(crowd.tg, &crowd.sources[flow % SIDE],
+				   &crowd.destinations[flow / SIDE], TG_BULK, 4)
 			     .reason,
 		     TG_REFUSED_NEVER);
-	cr_expect_neq(tg_admit_pair(crowd.tg, &crowd.sources[flow % SIDE], &crowd.destinations[flow / SIDE],
-				    (enum tg_class)77, 1)
+	cr_expect_neq(tg_admit_pair(crowd.tg, &crowd.sources[flow % SIDE],
+				    &crowd.destinations[flow / SIDE], (enum tg_class)77, 1)
 			      .reason,
 		      TG_ADMITTED);
 	crowd_end(&crowd);

@@ -120,7 +120,8 @@ Test(pick, writes_nothing_that_decides)
 	for (int i = 0; i < 100; i++)
 		pick(&rig, &at);
 	for (int i = 1; i <= SOURCES; i++)
-		cr_expect_eq(atomic_load(&rig.f.segment->view.counters[rig.flow[i].slot].tat), before[i]);
+		cr_expect_eq(atomic_load(&rig.f.segment->view.counters[rig.flow[i].slot].tat),
+			     before[i]);
 	rig_close(&rig);
 }
 
@@ -133,7 +134,8 @@ Test(pick, answers_what_it_does_not_know)
 	rig_open(&rig);
 	cr_expect_eq(tg_pick(rig.tg, "nobody", &rig.destination, TG_BULK, &source, &at), -ENOENT);
 	cr_expect_eq(tg_pick(rig.tg, NULL, &rig.destination, TG_BULK, &source, &at), -EINVAL);
-	cr_expect_eq(tg_pick(rig.tg, "pool", &rig.destination, (enum tg_class)9, &source, &at), -EINVAL);
+	cr_expect_eq(tg_pick(rig.tg, "pool", &rig.destination, (enum tg_class)9, &source, &at),
+		     -EINVAL);
 	cr_expect(source.slot == 77 && at == 55);
 	rig_close(&rig);
 }

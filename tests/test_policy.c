@@ -54,17 +54,17 @@ Test(interval, is_rounded_up_and_longer_under_strict)
 		const char *limits;
 		uint64_t interval_ns;
 	} rows[] = {
-		{"rate: 10/min",						      6 * S     },
-		{"rate: 7/s",							 142857143 },
-		{"rate: 1_000/hr",						    3600000000},
-		{"rate: 5/30s",						       6 * S     },
-		{"rate: 3/min, strict: true",					      20 * S    },
-		{"rate: 10/min, strict: true, burst: 1",				 6 * S     },
-		{"rate: 10/min, strict: true, burst: 5",				 10 * S    },
-		{"rate: 10/min, strict: true, burst: 10",				  60 * S	},
+		{"rate: 10/min", 6 * S},
+		{"rate: 7/s", 142857143},
+		{"rate: 1_000/hr", 3600000000},
+		{"rate: 5/30s", 6 * S},
+		{"rate: 3/min, strict: true", 20 * S},
+		{"rate: 10/min, strict: true, burst: 1", 6 * S},
+		{"rate: 10/min, strict: true, burst: 5", 10 * S},
+		{"rate: 10/min, strict: true, burst: 10", 60 * S},
 		{"rate: 10/min, strict: true, burst: 4, reserve: {transactional: 2}", 8571428572},
-		{"rate: unlimited",						   0	     },
-		{"hour: 5",							   0	     },
+		{"rate: unlimited", 0},
+		{"hour: 5", 0},
 	};
 
 	for (size_t i = 0; i < N(rows); i++) {
@@ -234,13 +234,13 @@ Test(text, says_value_and_origin)
 		const char *value;
 		const char *origin;
 	} rows[] = {
-		{LIMIT_RATE,    "20/min",		       "destinations.google.limits.rate, t.yaml line 8"},
-		{LIMIT_BURST,   "1",			   "default"					    },
-		{LIMIT_HOUR,    "900 (engaged 810, bulk 765)", "limits.hour, t.yaml line 1"			},
-		{LIMIT_DAY,	    "unlimited",			 "default"					  },
-		{LIMIT_CEILING, "20/min",			  "default"					   },
-		{LIMIT_FLOOR,   "1/hr",			      "default"				       },
-		{LIMIT_COUNT,   "messages",			  "default"					   },
+		{LIMIT_RATE, "20/min", "destinations.google.limits.rate, t.yaml line 8"},
+		{LIMIT_BURST, "1", "default"},
+		{LIMIT_HOUR, "900 (engaged 810, bulk 765)", "limits.hour, t.yaml line 1"},
+		{LIMIT_DAY, "unlimited", "default"},
+		{LIMIT_CEILING, "20/min", "default"},
+		{LIMIT_FLOOR, "1/hr", "default"},
+		{LIMIT_COUNT, "messages", "default"},
 	};
 	char text[256];
 

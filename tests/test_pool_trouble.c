@@ -22,7 +22,8 @@ Test(pool_trouble, begins_at_two_thirds_and_ends_below_one)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct pool_counts counts = {rows[i].active, rows[i].troubled};
 
-		cr_expect_eq(pool_trouble_judge(&state, &counts, i * SECOND), rows[i].wanted, "row %zu", i);
+		cr_expect_eq(pool_trouble_judge(&state, &counts, i * SECOND), rows[i].wanted,
+			     "row %zu", i);
 	}
 }
 
@@ -41,7 +42,8 @@ Test(pool_trouble, a_pace_is_the_highest_minute_of_late)
 	cr_expect_lt(pace.peak, 120);
 	pool_pace_count(&pace, 0, now + 400 * MINUTE);
 	cr_expect_eq(pace.peak, 0);
-	cr_expect_eq(pool_pace_interval(&pace, 3 * SECOND), 3 * SECOND, "nothing of late: as a new flow");
+	cr_expect_eq(pool_pace_interval(&pace, 3 * SECOND), 3 * SECOND,
+		     "nothing of late: as a new flow");
 	cr_expect_eq(pool_pace_interval(&pace, 0), SECOND);
 }
 

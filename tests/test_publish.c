@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Publishing: what was used stays used when limits change, and at no step is more allowed than the old
- * or the new ones allow, though the sidecar dies there.
+ * Publishing: what was used stays used when limits change, and at no step is more allowed than the
+ * old or the new ones allow, though the sidecar dies there.
  */
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -13,7 +13,8 @@
 
 static struct tg_flow plain = {0, 1, 2, LAYOUT_NONE};
 
-static uint32_t admitted(const struct segment *s, enum tg_class traffic, uint64_t now_ns, int attempts)
+static uint32_t admitted(const struct segment *s, enum tg_class traffic, uint64_t now_ns,
+			 int attempts)
 {
 	uint32_t count = 0;
 
@@ -25,7 +26,8 @@ static uint32_t admitted(const struct segment *s, enum tg_class traffic, uint64_
 Test(publish, a_cut_grants_no_fresh_burst)
 {
 	struct segment *s = fixture_memory(4);
-	struct publish_limits fast = fixture_rate(SHORT, 10, 10, 10), slow = fixture_rate(8 * SHORT, 10, 10, 10);
+	struct publish_limits fast = fixture_rate(SHORT, 10, 10, 10),
+			      slow = fixture_rate(8 * SHORT, 10, 10, 10);
 
 	publish_slot(s, 0, &fast, NOW);
 	cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 10);
@@ -39,7 +41,8 @@ Test(publish, a_cut_grants_no_fresh_burst)
 Test(publish, a_raise_does_not_leave_the_flow_blocked)
 {
 	struct segment *s = fixture_memory(4);
-	struct publish_limits fast = fixture_rate(SHORT, 10, 10, 10), slow = fixture_rate(1000 * SHORT, 10, 10, 10);
+	struct publish_limits fast = fixture_rate(SHORT, 10, 10, 10),
+			      slow = fixture_rate(1000 * SHORT, 10, 10, 10);
 
 	publish_slot(s, 0, &slow, NOW);
 	cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 10);
@@ -51,7 +54,8 @@ Test(publish, a_raise_does_not_leave_the_flow_blocked)
 Test(publish, changes_there_and_back_give_nothing_away)
 {
 	struct segment *s = fixture_memory(4);
-	struct publish_limits limits[2] = {fixture_rate(SHORT, 10, 10, 10), fixture_rate(7 * SHORT, 10, 10, 10)};
+	struct publish_limits limits[2] = {fixture_rate(SHORT, 10, 10, 10),
+					   fixture_rate(7 * SHORT, 10, 10, 10)};
 	uint32_t sum = 0;
 
 	publish_slot(s, 0, &limits[0], NOW);
@@ -79,7 +83,8 @@ Test(publish, unlimited_is_no_way_round)
 Test(publish, a_hold_lets_one_probe_go_and_grants_no_burst)
 {
 	struct segment *s = fixture_memory(4);
-	struct publish_limits limits = fixture_rate(SHORT, 10, 10, 10), probing = fixture_rate(1000 * SHORT, 10, 10, 10);
+	struct publish_limits limits = fixture_rate(SHORT, 10, 10, 10),
+			      probing = fixture_rate(1000 * SHORT, 10, 10, 10);
 
 	publish_slot(s, 0, &limits, NOW);
 	admitted(s, TG_BULK, NOW, 10);
@@ -140,7 +145,8 @@ Test(publish, a_zone_that_changes_grants_no_window_anew)
 Test(publish, what_defaults_allowed_counts_when_the_flow_gets_its_own)
 {
 	struct segment *s = fixture_memory(4);
-	struct publish_limits general = fixture_rate(10 * SHORT, 10, 10, 10), own = fixture_rate(SHORT, 10, 10, 10);
+	struct publish_limits general = fixture_rate(10 * SHORT, 10, 10, 10),
+			      own = fixture_rate(SHORT, 10, 10, 10);
 
 	general.connection_interval_ns = 10 * SHORT;
 	general.connection_burst = own.connection_burst = 5;
@@ -148,12 +154,15 @@ Test(publish, what_defaults_allowed_counts_when_the_flow_gets_its_own)
 	publish_default(s, LAYOUT_DEFAULT_FLOW, &general);
 	cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 10);
 	for (int i = 0; i < 5; i++)
-		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason, TG_ADMITTED);
+		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason,
+			     TG_ADMITTED);
 	publish_slot(s, 0, &own, NOW);
 	cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 0);
 	cr_expect_eq(admitted(s, TG_BULK, NOW + SHORT, 100), 1, "its debt is in messages");
-	cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason, TG_REFUSED_CONNECTIONS);
-	cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW + SHORT).reason, TG_ADMITTED);
+	cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason,
+		     TG_REFUSED_CONNECTIONS);
+	cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW + SHORT).reason,
+		     TG_ADMITTED);
 }
 
 Test(publish, caps_of_connections_pack_and_unpack)
@@ -177,14 +186,14 @@ Test(publish, caps_of_connections_pack_and_unpack)
 	}
 }
 
-/* ---- property: limits that change while mail goes ---- */
+/* ---- property: limits that change while mail goes -------------------------------------------- */
 
 #define TIMES 60000
 
 static uint64_t times[TIMES];
 
-/* Under any sequence of intervals no window holds more than the burst and what the fastest rate that was
- * in force in it allows. */
+/* Under any sequence of intervals no window holds more than the burst and what the fastest rate
+ * that was in force in it allows. */
 Test(publish, no_window_holds_more_than_the_rates_in_force_allow)
 {
 	uint64_t seed = 17;
@@ -195,13 +204,16 @@ Test(publish, no_window_holds_more_than_the_rates_in_force_allow)
 		uint64_t now = NOW, fastest = UINT64_MAX;
 
 		for (int change = 0; change < 60; change++) {
-			uint64_t interval = gcra_interval(gcra_rate((fixture_draw(&seed) % 30 + 1) * SECOND, 1));
+			uint64_t interval = gcra_interval(
+				gcra_rate((fixture_draw(&seed) % 30 + 1) * SECOND, 1));
 			struct publish_limits limits = fixture_rate(interval, burst, burst, burst);
 
 			fastest = interval < fastest ? interval : fastest;
 			publish_slot(s, 0, &limits, now);
 			for (int i = 0; i < 40; i++) {
-				while (count < TIMES && decide_admit(&s->view, &plain, TG_BULK, 1, now).reason == TG_ADMITTED)
+				while (count < TIMES &&
+				       decide_admit(&s->view, &plain, TG_BULK, 1, now).reason ==
+					       TG_ADMITTED)
 					times[count++] = now;
 				now += fixture_draw(&seed) % (3 * interval);
 			}
@@ -210,7 +222,8 @@ Test(publish, no_window_holds_more_than_the_rates_in_force_allow)
 			for (uint32_t to = from; to < count && to < from + 100; to++) {
 				uint64_t window = times[to] - times[from] + 1;
 
-				cr_assert(to - from + 1 <= burst + (window + fastest - 1) / fastest - 1);
+				cr_assert(to - from + 1 <=
+					  burst + (window + fastest - 1) / fastest - 1);
 			}
 		cr_assert(count > burst);
 	}
@@ -228,7 +241,8 @@ Test(publish, the_whole_run_holds_no_more_than_one_burst_and_each_stretch_s_rate
 		long double allowed = burst;
 
 		for (uint32_t change = 0; change < changes; change++) {
-			uint64_t interval = gcra_interval(gcra_rate((fixture_draw(&seed) % 30 + 1) * SECOND, 1));
+			uint64_t interval = gcra_interval(
+				gcra_rate((fixture_draw(&seed) % 30 + 1) * SECOND, 1));
 			struct publish_limits limits = fixture_rate(interval, burst, burst, burst);
 			uint64_t end = now + fixture_draw(&seed) % (20 * interval);
 
@@ -239,11 +253,12 @@ Test(publish, the_whole_run_holds_no_more_than_one_burst_and_each_stretch_s_rate
 			now = end;
 		}
 		cr_assert((long double)count <= allowed, "%u of %Lf", count, allowed);
-		cr_assert((long double)count >= (allowed - burst) * 0.6L - changes, "%u of %Lf: much was lost", count, allowed);
+		cr_assert((long double)count >= (allowed - burst) * 0.6L - changes,
+			  "%u of %Lf: much was lost", count, allowed);
 	}
 }
 
-/* ---- a sidecar that dies before each store ---- */
+/* ---- a sidecar that dies before each store --------------------------------------------------- */
 
 /* Runs publish_slot in a child that is killed before its step-th store. False: it ended before. */
 static bool crash_at(struct segment *s, const struct publish_limits *limits, long step)
@@ -265,14 +280,16 @@ Test(publish, a_first_publication_that_stops_anywhere_lets_nothing_pass_unlimite
 {
 	for (long step = 0;; step++) {
 		struct segment *s = fixture_memory(4);
-		struct publish_limits general = fixture_rate(HOUR, 3, 3, 3), own = fixture_rate(HOUR, 5, 4, 2);
+		struct publish_limits general = fixture_rate(HOUR, 3, 3, 3),
+				      own = fixture_rate(HOUR, 5, 4, 2);
 		bool stopped;
 
 		own.hour_cap[0] = own.hour_cap[1] = own.hour_cap[2] = 4;
 		own.connections[0] = 7;
 		publish_default(s, LAYOUT_DEFAULT_FLOW, &general);
 		stopped = crash_at(s, &own, step);
-		uint32_t bulk = admitted(s, TG_BULK, NOW, 100), all = bulk + admitted(s, TG_TRANSACTIONAL, NOW, 100);
+		uint32_t bulk = admitted(s, TG_BULK, NOW, 100),
+			 all = bulk + admitted(s, TG_TRANSACTIONAL, NOW, 100);
 
 		cr_expect_leq(bulk, 3, "step %ld: %u", step, bulk);
 		cr_expect_leq(all, 5, "step %ld: %u", step, all);
@@ -303,7 +320,9 @@ Test(publish, a_change_that_stops_anywhere_allows_no_more_than_the_old_or_the_ne
 	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++)
 		for (long step = 0;; step++) {
 			struct segment *s = fixture_memory(4);
-			uint32_t burst = rows[row][0].burst > rows[row][1].burst ? rows[row][0].burst : rows[row][1].burst;
+			uint32_t burst = rows[row][0].burst > rows[row][1].burst
+						 ? rows[row][0].burst
+						 : rows[row][1].burst;
 			struct publish_limits limits[2];
 			uint32_t used, after;
 			bool stopped;
@@ -312,26 +331,30 @@ Test(publish, a_change_that_stops_anywhere_allows_no_more_than_the_old_or_the_ne
 				uint32_t b = rows[row][i].burst;
 
 				limits[i] = fixture_rate(rows[row][i].interval, b, b, b);
-				limits[i].hour_cap[0] = limits[i].hour_cap[1] = limits[i].hour_cap[2] = rows[row][i].cap;
+				limits[i].hour_cap[0] = limits[i].hour_cap[1] =
+					limits[i].hour_cap[2] = rows[row][i].cap;
 				limits[i].per_connection = (uint32_t)i + 5;
 			}
 			publish_slot(s, 0, &limits[0], NOW);
 			used = admitted(s, TG_TRANSACTIONAL, NOW, 100);
 			stopped = crash_at(s, &limits[1], step);
 			after = admitted(s, TG_TRANSACTIONAL, NOW, 100);
-			cr_expect_leq(used + after, burst, "row %zu, step %ld: %u + %u", row, step, used, after);
+			cr_expect_leq(used + after, burst, "row %zu, step %ld: %u + %u", row, step,
+				      used, after);
 			publish_slot(s, 0, &limits[1], NOW);
 			after += admitted(s, TG_TRANSACTIONAL, NOW, 100);
-			cr_expect_leq(used + after, burst, "row %zu, step %ld: %u + %u", row, step, used, after);
+			cr_expect_leq(used + after, burst, "row %zu, step %ld: %u + %u", row, step,
+				      used, after);
 			/* And it is not stuck: within the longest debt everything passes again. */
 			after = admitted(s, TG_TRANSACTIONAL, NOW + HOUR, 100);
-			cr_expect_eq(after, rows[row][1].burst, "row %zu, step %ld: %u", row, step, after);
+			cr_expect_eq(after, rows[row][1].burst, "row %zu, step %ld: %u", row, step,
+				     after);
 			if (!stopped)
 				break;
 		}
 }
 
-/* ---- the sweep ---- */
+/* ---- the sweep ------------------------------------------------------------------------------- */
 
 Test(sweep, leaves_what_is_sound_alone)
 {
@@ -381,15 +404,19 @@ Test(sweep, mends_whatever_is_scribbled_on_a_known_slot)
 		limits.day_cap[0] = limits.day_cap[1] = limits.day_cap[2] = 1000;
 		publish_slot(s, 0, &limits, NOW);
 		for (int i = 0; i < 8; i++)
-			words[i] = fixture_draw(&seed) % 8 ? fixture_draw(&seed) >> (fixture_draw(&seed) % 64) : UINT64_MAX;
+			words[i] = fixture_draw(&seed) % 8
+					   ? fixture_draw(&seed) >> (fixture_draw(&seed) % 64)
+					   : UINT64_MAX;
 		memcpy((void *)&s->view.counters[0], words, sizeof(words));
 		segment_sweep(s, 0, 4, NOW);
 		cr_assert_eq(segment_sweep(s, 0, 4, NOW), 0, "once is enough");
-		cr_assert(atomic_load(&s->view.counters[0].key[0]) == 7 && atomic_load(&s->view.counters[0].key[1]) == 7);
+		cr_assert(atomic_load(&s->view.counters[0].key[0]) == 7 &&
+			  atomic_load(&s->view.counters[0].key[1]) == 7);
 		/* Never wider open than its burst; and open again within the longest debt. */
 		cr_assert(admitted(s, TG_TRANSACTIONAL, NOW, 100) <= 30);
 		segment_sweep(s, 0, 4, NOW + 2 * HOUR);
-		cr_assert_eq(admitted(s, TG_TRANSACTIONAL, NOW + 50 * HOUR, 100), 30, "run %d", run);
+		cr_assert_eq(admitted(s, TG_TRANSACTIONAL, NOW + 50 * HOUR, 100), 30, "run %d",
+			     run);
 		munmap((void *)s->view.counters, 4 * sizeof(*s->view.counters));
 		munmap((void *)s->defaults, LAYOUT_DEFAULTS * sizeof(*s->defaults));
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reservations: slots that follow one another, what may overtake them, and that no window ever holds
- * more than the rate allows, shown by replaying the departures.
+ * Reservations: slots that follow one another, what may overtake them, and that no window ever
+ * holds more than the rate allows, shown by replaying the departures.
  */
 #include <criterion/criterion.h>
 
@@ -13,8 +13,8 @@
 
 static struct tg_flow plain = {0, 1, 2, LAYOUT_NONE};
 
-static struct tg_verdict reserve(const struct segment *s, enum tg_class traffic, uint32_t n, uint64_t now, uint64_t wait,
-				 uint64_t *ret_left)
+static struct tg_verdict reserve(const struct segment *s, enum tg_class traffic, uint32_t n,
+				 uint64_t now, uint64_t wait, uint64_t *ret_left)
 {
 	return decide_reserve(&s->view, &plain, traffic, n, now, now + wait, ret_left);
 }
@@ -52,7 +52,8 @@ Test(reserve, a_slot_beyond_the_wait_is_not_taken)
 	for (int i = 0; i < 100; i++)
 		verdict = reserve(s, TG_BULK, 1, NOW, UINT64_MAX - NOW, &left);
 	cr_expect_eq(verdict.reason, TG_REFUSED_RATE);
-	cr_expect(atomic_load(&s->view.counters[0].tat) <= NOW + s->header.reserve_longest_ns + SHORT);
+	cr_expect(atomic_load(&s->view.counters[0].tat) <=
+		  NOW + s->header.reserve_longest_ns + SHORT);
 	cr_expect_eq(reserve(s, TG_BULK, 2, NOW, MINUTE, &left).reason, TG_REFUSED_NEVER);
 }
 
@@ -76,7 +77,8 @@ Test(reserve, a_slot_is_not_taken_beyond_the_window)
 Test(reserve, a_hold_refuses_and_parents_are_asked_at_departure)
 {
 	struct segment *s = fixture_memory(8);
-	struct publish_limits limits = fixture_rate(SHORT, 1, 1, 1), source = fixture_rate(SHORT, 1, 1, 1);
+	struct publish_limits limits = fixture_rate(SHORT, 1, 1, 1),
+			      source = fixture_rate(SHORT, 1, 1, 1);
 	struct tg_verdict verdict;
 	uint64_t left;
 
@@ -92,7 +94,8 @@ Test(reserve, a_hold_refuses_and_parents_are_asked_at_departure)
 	limits.hold_until_ns = NOW + HOUR;
 	publish_slot(s, 0, &limits, NOW);
 	cr_expect_eq(reserve(s, TG_BULK, 1, NOW, MINUTE, &left).reason, TG_REFUSED_HOLD);
-	cr_expect_eq(decide_redeem(&s->view, &plain, TG_BULK, 1, NOW + 2 * SHORT).reason, TG_REFUSED_HOLD);
+	cr_expect_eq(decide_redeem(&s->view, &plain, TG_BULK, 1, NOW + 2 * SHORT).reason,
+		     TG_REFUSED_HOLD);
 }
 
 Test(reserve, the_last_slot_can_be_given_back_and_others_are_forfeited)
@@ -111,9 +114,12 @@ Test(reserve, the_last_slot_can_be_given_back_and_others_are_forfeited)
 	cr_expect_eq(atomic_load(&s->view.counters[0].reserved_until), first.at_ns);
 	second = reserve(s, TG_BULK, 1, NOW, MINUTE, &left[1]);
 	cr_expect_eq(second.at_ns, first.at_ns + SHORT);
-	cr_expect_eq(decide_cancel(&s->view, &plain, TG_BULK, 1, first.at_ns, NOW, left[0]), -EAGAIN);
-	cr_expect_eq(reserve(s, TG_BULK, 1, NOW, MINUTE, &left[0]).at_ns, second.at_ns + SHORT, "forfeited");
-	cr_expect_eq((uint32_t)atomic_load(&s->view.counters[0].hour), 4, "what windows count is always given back");
+	cr_expect_eq(decide_cancel(&s->view, &plain, TG_BULK, 1, first.at_ns, NOW, left[0]),
+		     -EAGAIN);
+	cr_expect_eq(reserve(s, TG_BULK, 1, NOW, MINUTE, &left[0]).at_ns, second.at_ns + SHORT,
+		     "forfeited");
+	cr_expect_eq((uint32_t)atomic_load(&s->view.counters[0].hour), 4,
+		     "what windows count is always given back");
 }
 
 Test(reserve, giving_back_what_was_taken_when_nothing_was_charged_changes_nothing)
@@ -131,7 +137,7 @@ Test(reserve, giving_back_what_was_taken_when_nothing_was_charged_changes_nothin
 	cr_expect_eq(atomic_load(&s->view.counters[0].tat), 0);
 }
 
-/* ---- the reserve ---- */
+/* ---- the reserve ----------------------------------------------------------------------------- */
 
 Test(express, a_whole_reserve_passes_at_once_and_again_after_its_period)
 {
@@ -158,11 +164,14 @@ Test(express, no_window_holds_more_than_the_reserve)
 
 	for (int run = 0; run < 200; run++) {
 		static uint64_t times[4000];
-		uint64_t period = fixture_draw(&seed) % HOUR + SECOND, now = NOW, word = 0, next, at;
-		uint32_t reserve_messages = (uint32_t)(fixture_draw(&seed) % 30 + 1), count = 0, from = 0;
+		uint64_t period = fixture_draw(&seed) % HOUR + SECOND, now = NOW, word = 0, next,
+			 at;
+		uint32_t reserve_messages = (uint32_t)(fixture_draw(&seed) % 30 + 1), count = 0,
+			 from = 0;
 
 		for (int i = 0; i < 2000; i++) {
-			now += fixture_draw(&seed) % (i % 40 ? period / reserve_messages + 1 : 3 * period);
+			now += fixture_draw(&seed) %
+			       (i % 40 ? period / reserve_messages + 1 : 3 * period);
 			if (!express_charge(word, now, period, reserve_messages, 1, &next, &at))
 				continue;
 			word = next;
@@ -177,13 +186,15 @@ Test(express, no_window_holds_more_than_the_reserve)
 
 Test(express, a_damaged_word_is_a_reserve_just_used_up)
 {
-	static const uint64_t words[] = {UINT64_MAX - 1, UINT64_C(1) << 63, (NOW + HOUR) >> 22 << 24};
+	static const uint64_t words[] = {UINT64_MAX - 1, UINT64_C(1) << 63,
+					 (NOW + HOUR) >> 22 << 24};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		uint64_t word = express_sound(words[i], NOW), next, at = 0;
 
 		cr_expect(!express_charge(word, NOW, MINUTE, 5, 1, &next, &at));
-		cr_expect(express_charge(word, NOW + 2 * MINUTE + SECOND, MINUTE, 5, 1, &next, &at));
+		cr_expect(
+			express_charge(word, NOW + 2 * MINUTE + SECOND, MINUTE, 5, 1, &next, &at));
 	}
 	cr_expect_eq(express_sound(NOW >> 22 << 24, NOW), NOW >> 22 << 24);
 	cr_expect_eq(express_sound(0, NOW), 0);
@@ -194,7 +205,8 @@ static void bulk_fill(const struct segment *s, uint64_t now)
 {
 	uint64_t left;
 
-	while (reserve(s, TG_BULK, 1, now, s->header.reserve_longest_ns, &left).reason == TG_ADMITTED)
+	while (reserve(s, TG_BULK, 1, now, s->header.reserve_longest_ns, &left).reason ==
+	       TG_ADMITTED)
 		;
 }
 
@@ -203,14 +215,21 @@ Test(reserve, a_continuous_bulk_load_does_not_delay_what_fits_the_reserve)
 	static const struct {
 		uint32_t transactional, engaged, bulk;
 		uint64_t interval;
-	} rows[] = {{10, 5, 5, SHORT}, {10, 5, 2, SHORT}, {2, 1, 1, 10 * SHORT}, {100, 80, 50, SHORT / 8}, {6, 5, 5, SECOND}};
+	} rows[] = {{10, 5, 5, SHORT},
+		    {10, 5, 2, SHORT},
+		    {2, 1, 1, 10 * SHORT},
+		    {100, 80, 50, SHORT / 8},
+		    {6, 5, 5, SECOND}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct segment *s = fixture_memory(8);
-		struct publish_limits limits = fixture_rate(rows[i].interval, rows[i].transactional, rows[i].engaged, rows[i].bulk);
+		struct publish_limits limits = fixture_rate(rows[i].interval, rows[i].transactional,
+							    rows[i].engaged, rows[i].bulk);
 		uint32_t reserve_messages = rows[i].transactional - rows[i].engaged;
-		uint64_t span = reserve_messages * rows[i].interval, longest = s->header.reserve_longest_ns;
-		uint64_t period = 2 * (span + (span > longest ? span : longest)) + SECOND, now = NOW, left;
+		uint64_t span = reserve_messages * rows[i].interval,
+			 longest = s->header.reserve_longest_ns;
+		uint64_t period = 2 * (span + (span > longest ? span : longest)) + SECOND,
+			 now = NOW, left;
 
 		publish_slot(s, 0, &limits, NOW);
 		for (int round = 0; round < 20; round++, now += period) {
@@ -219,17 +238,22 @@ Test(reserve, a_continuous_bulk_load_does_not_delay_what_fits_the_reserve)
 			bulk_fill(s, now + period);
 			/* Half by asking, half by reserving. */
 			for (uint32_t m = 0; m < reserve_messages; m++) {
-				struct tg_verdict verdict = m % 2 ? decide_admit(&s->view, &plain, TG_TRANSACTIONAL, 1, now + period) :
-								    reserve(s, TG_TRANSACTIONAL, 1, now + period, 0, &left);
+				struct tg_verdict verdict =
+					m % 2 ? decide_admit(&s->view, &plain, TG_TRANSACTIONAL, 1,
+							     now + period)
+					      : reserve(s, TG_TRANSACTIONAL, 1, now + period, 0,
+							&left);
 
-				cr_assert(verdict.reason == TG_ADMITTED && verdict.at_ns == now + period,
-					  "row %zu, round %d, message %u: %u", i, round, m, verdict.reason);
+				cr_assert(verdict.reason == TG_ADMITTED &&
+						  verdict.at_ns == now + period,
+					  "row %zu, round %d, message %u: %u", i, round, m,
+					  verdict.reason);
 			}
 		}
 	}
 }
 
-/* ---- replay ---- */
+/* ---- replay ---------------------------------------------------------------------------------- */
 
 #define EVENTS 6000
 
@@ -247,7 +271,8 @@ static int by_time(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void replay_check(struct departure *list, uint32_t count, uint64_t interval, uint32_t burst, int run)
+static void replay_check(struct departure *list, uint32_t count, uint64_t interval, uint32_t burst,
+			 int run)
 {
 	qsort(list, count, sizeof(*list), by_time);
 	for (uint32_t from = 0; from < count; from++) {
@@ -258,13 +283,14 @@ static void replay_check(struct departure *list, uint32_t count, uint64_t interv
 
 			sum += list[to].cancelled ? 0 : list[to].n;
 			cr_assert(sum <= burst + (window + interval - 1) / interval - 1,
-				  "run %d: %lu messages in a window of %.1f intervals, burst %u", run, sum,
-				  (double)window / (double)interval, burst);
+				  "run %d: %lu messages in a window of %.1f intervals, burst %u",
+				  run, sum, (double)window / (double)interval, burst);
 		}
 	}
 }
 
-static uint32_t drive(const struct segment *s, const struct publish_limits *limits, uint64_t *seed, struct departure *list)
+static uint32_t drive(const struct segment *s, const struct publish_limits *limits, uint64_t *seed,
+		      struct departure *list)
 {
 	uint64_t now = NOW, interval = gcra_interval(gcra_rate(limits->interval_ns, 1));
 	uint64_t bias = fixture_draw(seed) % 4;
@@ -281,23 +307,30 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 		if (fixture_draw(seed) % 3 == 0)
 			verdict = decide_admit(&s->view, &plain, traffic, n, now);
 		else
-			verdict = reserve(s, traffic, n, now, fixture_draw(seed) % (s->header.reserve_longest_ns + 1), &made.left);
+			verdict = reserve(s, traffic, n, now,
+					  fixture_draw(seed) % (s->header.reserve_longest_ns + 1),
+					  &made.left);
 		made.at = verdict.at_ns;
 		if (verdict.reason == TG_ADMITTED) {
-			cr_assert(verdict.at_ns >= now && verdict.at_ns <= now + s->header.reserve_longest_ns);
+			cr_assert(verdict.at_ns >= now &&
+				  verdict.at_ns <= now + s->header.reserve_longest_ns);
 			list[count++] = made;
 		} else
 			cr_assert(verdict.at_ns > now);
 		if (count > 0 && fixture_draw(seed) % 16 == 0) {
-			struct departure *last = &list[count - 1 - fixture_draw(seed) % (count < 4 ? count : 4)];
+			struct departure *last =
+				&list[count - 1 - fixture_draw(seed) % (count < 4 ? count : 4)];
 
 			if (last->left && last->at > now && !last->cancelled) {
-				decide_cancel(&s->view, &plain, last->traffic, last->n, last->at, last->taken, last->left);
+				decide_cancel(&s->view, &plain, last->traffic, last->n, last->at,
+					      last->taken, last->left);
 				last->cancelled = true;
 			}
 		}
 		if (fixture_draw(seed) % 3 == 0)
-			now += fixture_draw(seed) % (fixture_draw(seed) % 40 ? interval * 2 : s->header.reserve_longest_ns * 2);
+			now += fixture_draw(seed) % (fixture_draw(seed) % 40
+							     ? interval * 2
+							     : s->header.reserve_longest_ns * 2);
 	}
 	return count;
 }
@@ -312,12 +345,14 @@ Test(reserve, no_window_ever_holds_more_than_the_rate_allows)
 		uint32_t bulk = (uint32_t)(fixture_draw(&seed) % 6 + 1);
 		uint32_t engaged = bulk + (uint32_t)(fixture_draw(&seed) % 4);
 		uint32_t transactional = engaged + (uint32_t)(fixture_draw(&seed) % 8);
-		struct publish_limits limits = fixture_rate(fixture_draw(&seed) % (20 * SECOND) + SECOND, transactional, engaged, bulk);
+		struct publish_limits limits = fixture_rate(
+			fixture_draw(&seed) % (20 * SECOND) + SECOND, transactional, engaged, bulk);
 		uint32_t count;
 
 		publish_slot(s, 0, &limits, NOW);
 		count = drive(s, &limits, &seed, list);
 		cr_assert(count > 300, "%u", count);
-		replay_check(list, count, gcra_interval(gcra_rate(limits.interval_ns, 1)), transactional, run);
+		replay_check(list, count, gcra_interval(gcra_rate(limits.interval_ns, 1)),
+			     transactional, run);
 	}
 }

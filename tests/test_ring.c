@@ -65,9 +65,14 @@ Test(ring, a_plain_delivery_is_counted_and_not_told)
 
 Test(ring, a_record_holds_all_of_the_report)
 {
-	static const char text[] = "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited";
+	static const char text[] =
+		"451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited";
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
-	struct tg_reply reply = {.stage = TG_STAGE_GREETING, .place = 7, .traffic = TG_ENGAGED, .n = 3, .admitted_ns = 123456};
+	struct tg_reply reply = {.stage = TG_STAGE_GREETING,
+				 .place = 7,
+				 .traffic = TG_ENGAGED,
+				 .n = 3,
+				 .admitted_ns = 123456};
 	const struct layout_record *record;
 	struct tg_lease lease;
 	struct rig rig;
@@ -78,10 +83,14 @@ Test(ring, a_record_holds_all_of_the_report)
 	tg_report(rig.tg, &rig.flow, &reply);
 	record = &rig.records[0];
 	cr_expect_eq(atomic_load(&rig.worker->head), 1);
-	cr_expect(record->kind == LAYOUT_RECORD_REPLY && record->slot == rig.flow.slot && record->source == rig.flow.source);
-	cr_expect(record->code == 451 && record->enhanced[0] == 4 && record->enhanced[1] == 7 && record->enhanced[2] == 650);
-	cr_expect(record->stage == TG_STAGE_GREETING && record->place == 7 && record->traffic == TG_ENGAGED && record->n == 3);
-	cr_expect(record->admitted_ns == 123456 && record->replied_ns != 0 && record->open == 1 && record->sequence == 0);
+	cr_expect(record->kind == LAYOUT_RECORD_REPLY && record->slot == rig.flow.slot &&
+		  record->source == rig.flow.source);
+	cr_expect(record->code == 451 && record->enhanced[0] == 4 && record->enhanced[1] == 7 &&
+		  record->enhanced[2] == 650);
+	cr_expect(record->stage == TG_STAGE_GREETING && record->place == 7 &&
+		  record->traffic == TG_ENGAGED && record->n == 3);
+	cr_expect(record->admitted_ns == 123456 && record->replied_ns != 0 && record->open == 1 &&
+		  record->sequence == 0);
 	cr_expect(record->length == sizeof(text) - 1 && record->whole == sizeof(text) - 1);
 	cr_expect_arr_eq(record->text, text, sizeof(text) - 1);
 	cr_expect_eq(atomic_load(&rig.f.segment->view.counters_more[rig.flow.slot].deferred), 3);
@@ -93,7 +102,8 @@ Test(ring, totals_and_minutes_are_by_outcome)
 	static const struct {
 		uint16_t code;
 		int outcome; /* 0 delivered, 1 deferred, 2 bounced */
-	} rows[] = {{250, 0}, {200, 0}, {299, 0}, {451, 1}, {421, 1}, {0, 1}, {354, 1}, {550, 2}, {599, 2}, {600, 1}};
+	} rows[] = {{250, 0}, {200, 0}, {299, 0}, {451, 1}, {421, 1},
+		    {0, 1},   {354, 1}, {550, 2}, {599, 2}, {600, 1}};
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	uint64_t sums[3] = {0}, minutes[3] = {0};
 	struct rig rig;
@@ -107,10 +117,12 @@ Test(ring, totals_and_minutes_are_by_outcome)
 	}
 	struct layout_counters_more *totals = &rig.f.segment->view.counters_more[rig.flow.slot];
 
-	cr_expect(atomic_load(&totals->delivered) == sums[0] && atomic_load(&totals->deferred) == sums[1] &&
+	cr_expect(atomic_load(&totals->delivered) == sums[0] &&
+		  atomic_load(&totals->deferred) == sums[1] &&
 		  atomic_load(&totals->bounced) == sums[2]);
 	for (uint32_t m = 0; m < 60; m++) {
-		struct layout_minute *minute = &rig.f.segment->view.minutes[(uint64_t)rig.flow.slot * 60 + m];
+		struct layout_minute *minute =
+			&rig.f.segment->view.minutes[(uint64_t)rig.flow.slot * 60 + m];
 
 		minutes[0] += (uint32_t)atomic_load(&minute->delivered);
 		minutes[1] += (uint32_t)atomic_load(&minute->deferred);
@@ -156,7 +168,8 @@ Test(ring, a_full_ring_loses_texts_and_says_how_many)
 	cr_expect_eq(atomic_load(&rig.worker->lost), 36);
 	cr_expect_eq(atomic_load(&rig.f.segment->view.counters_more[rig.flow.slot].deferred), 100);
 	for (uint16_t i = 0; i < 64; i++)
-		cr_expect(rig.records[i].place == i && rig.records[i].sequence == i, "what was there is not overwritten");
+		cr_expect(rig.records[i].place == i && rig.records[i].sequence == i,
+			  "what was there is not overwritten");
 	/* Some room, and the ring goes round. */
 	atomic_store(&rig.worker->tail, 10);
 	for (int i = 0; i < 20; i++)
@@ -201,7 +214,8 @@ Test(ring, texts_are_cut_at_the_bound_and_read_no_further)
 		tg_report(rig.tg, &rig.flow, &reply);
 		cr_expect_eq(rig.records[i].length, kept);
 		cr_expect_eq(rig.records[i].whole, lengths[i] < 65535 ? lengths[i] : 65535);
-		cr_expect(kept == 0 || (rig.records[i].text[0] == 'x' && rig.records[i].text[kept - 1] == 'x'));
+		cr_expect(kept == 0 ||
+			  (rig.records[i].text[0] == 'x' && rig.records[i].text[kept - 1] == 'x'));
 		guard_free(guarded, lengths[i]);
 		free(text);
 	}
@@ -266,7 +280,8 @@ Test(ring, a_new_flow_is_announced_until_it_is_filled)
 	cr_expect(rig.records[0].kind == LAYOUT_RECORD_SOURCE && rig.records[0].length == 16);
 	cr_expect(rig.records[1].kind == LAYOUT_RECORD_DESTINATION && rig.records[1].length == 8 &&
 		  memcmp(rig.records[1].text, "provider", 8) == 0);
-	cr_expect(rig.records[2].kind == LAYOUT_RECORD_FLOW && rig.records[2].destination == destination.slot);
+	cr_expect(rig.records[2].kind == LAYOUT_RECORD_FLOW &&
+		  rig.records[2].destination == destination.slot);
 	tg_flow(rig.tg, &source, &destination, &flow);
 	cr_expect_eq(atomic_load(&rig.worker->head), 4, "the ring may have been full");
 	for (uint32_t i = 0; i < 3; i++)
@@ -312,13 +327,16 @@ Test(reply, is_parsed_as_it_was_received)
 		size_t length = strlen(rows[i].line);
 		char *guarded = guard_copy(rows[i].line, length);
 
-		cr_expect_eq(tg_reply_parse(guarded, length, &reply), rows[i].error, "%s", rows[i].line);
+		cr_expect_eq(tg_reply_parse(guarded, length, &reply), rows[i].error, "%s",
+			     rows[i].line);
 		if (rows[i].error) {
-			cr_expect(reply.code == 999 && reply.enhanced[0] == 9 && reply.text == NULL, "%s", rows[i].line);
+			cr_expect(reply.code == 999 && reply.enhanced[0] == 9 && reply.text == NULL,
+				  "%s", rows[i].line);
 			continue;
 		}
 		cr_expect_eq(reply.code, rows[i].code, "%s", rows[i].line);
-		cr_expect_arr_eq(reply.enhanced, rows[i].enhanced, sizeof(reply.enhanced), "%s", rows[i].line);
+		cr_expect_arr_eq(reply.enhanced, rows[i].enhanced, sizeof(reply.enhanced), "%s",
+				 rows[i].line);
 		cr_expect(reply.text == guarded && reply.length == length);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The control socket: who is let in, what is answered, and that no client can do harm. The server runs
- * in a child with a loop of its own; the test is its client.
+ * The control socket: who is let in, what is answered, and that no client can do harm. The server
+ * runs in a child with a loop of its own; the test is its client.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -28,7 +28,7 @@ static char folder[64];
 static pid_t child;
 static char reason[CLIENT_REASON];
 
-/* ---- the server's commands ------------------------------------------------------------------------ */
+/* ---- the server's commands ------------------------------------------------------------------- */
 
 static int run_echo(void *arg, struct server_call *call)
 {
@@ -98,7 +98,8 @@ static int serve(int ready)
 	char why[LOOP_REASON];
 	int at = open(folder, O_RDONLY | O_DIRECTORY);
 
-	if (loop_create(&loop, why) != 0 || server_create(loop, at, geteuid() == 0 ? GROUP : -1, &server, why) != 0) {
+	if (loop_create(&loop, why) != 0 ||
+	    server_create(loop, at, geteuid() == 0 ? GROUP : -1, &server, why) != 0) {
 		fprintf(stderr, "%s\n", why);
 		return 1;
 	}
@@ -151,7 +152,7 @@ static void end(void)
 
 TestSuite(server, .init = begin, .fini = end, .timeout = 60);
 
-/* ---- the client's side ---------------------------------------------------------------------------- */
+/* ---- the client's side ----------------------------------------------------------------------- */
 
 static struct client *meet(void)
 {
@@ -222,7 +223,8 @@ Test(server, answers_one_request_after_the_other)
 
 Test(server, answers_requests_that_came_in_one_piece_and_before_a_shutdown)
 {
-	static const char requests[] = "{\"command\": \"echo\", \"say\": \"a\"}\n{\"command\": \"echo\", \"say\": \"b\"}\n";
+	static const char requests[] =
+		"{\"command\": \"echo\", \"say\": \"a\"}\n{\"command\": \"echo\", \"say\": \"b\"}\n";
 	char text[1024];
 	int fd = raw();
 
@@ -282,7 +284,8 @@ Test(server, says_what_is_wrong)
 		cr_expect_eq(ask(client, rows[i].request, NULL, NULL), rows[i].error, "%zu", i);
 		if (rows[i].reason)
 			cr_expect_str_eq(reason, rows[i].reason, "%zu: %s", i, reason);
-		cr_expect_eq(ask(client, "{\"command\": \"echo\"}", keep_text, said), 0, "%zu: not usable after", i);
+		cr_expect_eq(ask(client, "{\"command\": \"echo\"}", keep_text, said), 0,
+			     "%zu: not usable after", i);
 	}
 	client_close(client);
 }
@@ -324,7 +327,9 @@ Test(server, survives_any_bytes_and_clients_that_leave)
 		}
 		if (round % 3 == 0)
 			snprintf(bytes, sizeof(bytes), "{\"command\": \"many\"}\n");
-		cr_expect_gt(send(fd, bytes, round % 3 ? sizeof(bytes) : strlen(bytes), MSG_NOSIGNAL), 0);
+		cr_expect_gt(
+			send(fd, bytes, round % 3 ? sizeof(bytes) : strlen(bytes), MSG_NOSIGNAL),
+			0);
 		close(fd);
 	}
 }
@@ -349,9 +354,11 @@ Test(server, drops_who_neither_asks_nor_takes)
 	cr_expect_eq(ask(client, "{\"command\": \"expire\"}", NULL, NULL), 0);
 	client_close(client);
 	for (;;) {
-		/* The time of expiry has come once the loop has turned: this client is then alone. */
+		/* The time of expiry has come once the loop has turned: this client is then alone.
+		 */
 		client = meet();
-		if (ask(client, "{\"command\": \"count\"}", keep_number, &clients) == 0 && clients <= 2)
+		if (ask(client, "{\"command\": \"count\"}", keep_number, &clients) == 0 &&
+		    clients <= 2)
 			break;
 		client_close(client);
 	}
@@ -380,7 +387,8 @@ static int as_other(gid_t group, int (*run)(void))
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (setgroups(0, NULL) != 0 || setresgid(group, group, group) != 0 || setresuid(60002, 60002, 60002) != 0)
+		if (setgroups(0, NULL) != 0 || setresgid(group, group, group) != 0 ||
+		    setresuid(60002, 60002, 60002) != 0)
 			_exit(99);
 		_exit(run());
 	}
@@ -447,14 +455,16 @@ Test(server, keeps_places_for_root)
 	}
 	pid = fork();
 	if (pid == 0) {
-		if (setgroups(0, NULL) != 0 || setresgid(GROUP, GROUP, GROUP) != 0 || setresuid(60002, 60002, 60002) != 0)
+		if (setgroups(0, NULL) != 0 || setresgid(GROUP, GROUP, GROUP) != 0 ||
+		    setresuid(60002, 60002, 60002) != 0)
 			_exit(99);
 		_exit(other_floods());
 	}
 	waitpid(pid, &status, WUNTRACED);
 	cr_expect(WIFSTOPPED(status));
 	client = meet();
-	cr_expect_eq(ask(client, "{\"command\": \"change\", \"say\": \"x\"}", NULL, NULL), 0, "%s", reason);
+	cr_expect_eq(ask(client, "{\"command\": \"change\", \"say\": \"x\"}", NULL, NULL), 0, "%s",
+		     reason);
 	client_close(client);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);

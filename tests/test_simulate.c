@@ -188,7 +188,7 @@ Test(simulate, changes_with_the_seed)
 	scenario_free(scenario);
 }
 
-/* ---- what a policy gets to see ------------------------------------------------------------ */
+/* ---- what a policy gets to see --------------------------------------------------------------- */
 
 /* A policy that writes down what it is told, and sends one message a second. */
 static struct {
@@ -469,7 +469,7 @@ Test(simulate, reckons_the_score_as_documented)
 	cr_expect_float_eq(simulate_share(&result, &oracle), 1, 0, "nothing could be delivered");
 }
 
-/* ---- the peers ------------------------------------------------------------------------------ */
+/* ---- the peers ------------------------------------------------------------------------------- */
 
 static struct policy_world one_flow(struct simulate_config *config)
 {
@@ -560,7 +560,7 @@ Test(simulate_policy, backoff_ends_with_a_success_or_after_an_hour)
 	simulate_config_free(config);
 }
 
-/* ---- parts ---------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 Test(simulate_event, takes_events_in_the_order_of_time_and_then_of_adding)
 {

@@ -2,8 +2,8 @@
  *
  * Hours and days of flows: zones, clocks that change, phases, and a sidecar that is gone for years.
  *
- * The calendar is filled here from the zone database by the C library, the windows are then compared
- * with what localtime says.
+ * The calendar is filled here from the zone database by the C library, the windows are then
+ * compared with what localtime says.
  */
 #include <criterion/criterion.h>
 #include <time.h>
@@ -36,8 +36,10 @@ static int64_t day_begin(int64_t wall, int days_on)
 	return mktime(&local);
 }
 
-/* As the sidecar publishes it at that time: offsets of now, the starts of yesterday and the days on. */
-static void calendar_fill(struct layout_calendar *calendar, const char *zone, int64_t wall, int days)
+/* As the sidecar publishes it at that time: offsets of now, the starts of yesterday and the days
+ * on. */
+static void calendar_fill(struct layout_calendar *calendar, const char *zone, int64_t wall,
+			  int days)
 {
 	int64_t offset;
 
@@ -63,8 +65,9 @@ static uint64_t mono(int64_t wall)
 
 Test(window, days_begin_where_the_zone_has_them_begin)
 {
-	static const char *const zones[] = {"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe",
-					    "Asia/Kolkata", "Antarctica/Troll", "Pacific/Kiritimati", "America/St_Johns"};
+	static const char *const zones[] = {
+		"UTC",		"Europe/Berlin",    "America/New_York",	  "Australia/Lord_Howe",
+		"Asia/Kolkata", "Antarctica/Troll", "Pacific/Kiritimati", "America/St_Johns"};
 
 	for (size_t z = 0; z < sizeof(zones) / sizeof(zones[0]); z++) {
 		struct layout_calendar calendar;
@@ -76,7 +79,8 @@ Test(window, days_begin_where_the_zone_has_them_begin)
 			uint32_t number = window_day(&calendar, 0, mono(wall));
 			uint64_t end = window_day_end(&calendar, 0, number);
 
-			cr_assert(number == before || number == before + 1, "%s: %u after %u", zones[z], number, before);
+			cr_assert(number == before || number == before + 1, "%s: %u after %u",
+				  zones[z], number, before);
 			cr_assert_eq(end, mono(day_begin(wall, 1)), "%s at %ld", zones[z], wall);
 			cr_assert_eq(window_day(&calendar, 0, end - 1), number);
 			cr_assert_eq(window_day(&calendar, 0, end), number + 1);
@@ -92,10 +96,10 @@ Test(window, days_of_23_and_25_hours_are_one_window_each)
 		int64_t noon;
 		int hours;
 	} rows[] = {
-		{"Europe/Berlin", 1774778400 - 3600 * 2, 23},	  /* 29 March 2026 */
-		{"America/New_York", 1772985600, 23},		  /* 8 March 2026 */
-		{"Europe/Berlin", 1792926000, 25},		  /* 25 October 2026 */
-		{"Antarctica/Troll", 1774778400 - 3600 * 2, 22},  /* two hours at once */
+		{"Europe/Berlin", 1774778400 - 3600 * 2, 23},	 /* 29 March 2026 */
+		{"America/New_York", 1772985600, 23},		 /* 8 March 2026 */
+		{"Europe/Berlin", 1792926000, 25},		 /* 25 October 2026 */
+		{"Antarctica/Troll", 1774778400 - 3600 * 2, 22}, /* two hours at once */
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -107,10 +111,14 @@ Test(window, days_of_23_and_25_hours_are_one_window_each)
 		begin = day_begin(rows[i].noon, 0);
 		uint32_t number = window_day(&calendar, 0, mono(begin));
 
-		cr_expect_eq(day_begin(rows[i].noon, 1) - begin, rows[i].hours * 3600, "row %zu is not that day", i);
+		cr_expect_eq(day_begin(rows[i].noon, 1) - begin, rows[i].hours * 3600,
+			     "row %zu is not that day", i);
 		cr_expect_eq(window_day(&calendar, 0, mono(begin) - 1), number - 1);
-		cr_expect_eq(window_day(&calendar, 0, mono(begin) + (uint64_t)rows[i].hours * HOUR - 1), number);
-		cr_expect_eq(window_day(&calendar, 0, mono(begin) + (uint64_t)rows[i].hours * HOUR), number + 1);
+		cr_expect_eq(
+			window_day(&calendar, 0, mono(begin) + (uint64_t)rows[i].hours * HOUR - 1),
+			number);
+		cr_expect_eq(window_day(&calendar, 0, mono(begin) + (uint64_t)rows[i].hours * HOUR),
+			     number + 1);
 	}
 }
 
@@ -121,14 +129,17 @@ Test(window, numbers_never_go_back_and_never_jump)
 	/* Published once, asked for ten years: the sidecar is gone. */
 	calendar_fill(&calendar, "Europe/Berlin", BOOT, 60);
 	for (uint32_t phase = 0; phase < 1440; phase += 477) {
-		uint64_t flags = (uint64_t)phase << LAYOUT_DAY_PHASE_SHIFT | (uint64_t)(phase * 2) << LAYOUT_HOUR_PHASE_SHIFT;
-		uint32_t day = window_day(&calendar, flags, 0), hour = window_hour(&calendar, flags, 0);
+		uint64_t flags = (uint64_t)phase << LAYOUT_DAY_PHASE_SHIFT |
+				 (uint64_t)(phase * 2) << LAYOUT_HOUR_PHASE_SHIFT;
+		uint32_t day = window_day(&calendar, flags, 0),
+			 hour = window_hour(&calendar, flags, 0);
 
 		for (uint64_t now = 0; now < 3653 * DAY; now += 17 * MINUTE) {
 			uint32_t next_day = window_day(&calendar, flags, now);
 			uint32_t next_hour = window_hour(&calendar, flags, now);
 
-			cr_assert(next_day == day || next_day == day + 1, "%u after %u", next_day, day);
+			cr_assert(next_day == day || next_day == day + 1, "%u after %u", next_day,
+				  day);
 			cr_assert(next_hour == hour || next_hour == hour + 1);
 			cr_assert(window_day_end(&calendar, flags, next_day) > now);
 			cr_assert(window_day_end(&calendar, flags, next_day) - now <= 27 * HOUR);
@@ -142,7 +153,8 @@ Test(window, numbers_never_go_back_and_never_jump)
 
 Test(window, an_empty_table_means_days_of_24_hours)
 {
-	struct layout_calendar calendar = {.hour_offset_ns = 5 * HOUR, .day_offset_ns = 20454 * DAY + HOUR};
+	struct layout_calendar calendar = {.hour_offset_ns = 5 * HOUR,
+					   .day_offset_ns = 20454 * DAY + HOUR};
 
 	/* Within hours of boot an entry of 0 must not pass for a day that begins at boot. */
 	for (uint64_t now = 0; now < 100 * DAY; now += 7 * MINUTE)
@@ -157,16 +169,20 @@ Test(window, phases_move_both_ends)
 
 	calendar_fill(&calendar, "America/New_York", BOOT, 60);
 	for (uint64_t now = 2 * DAY; now < 20 * DAY; now += 11 * MINUTE) {
-		cr_assert_eq(window_hour(&calendar, hour_phase, now), window_hour(&calendar, 0, now - 1500 * SECOND));
-		cr_assert_eq(window_day(&calendar, day_phase, now), window_day(&calendar, 0, now - 390 * MINUTE));
-		cr_assert_eq(window_day_end(&calendar, day_phase, 20534), window_day_end(&calendar, 0, 20534) + 390 * MINUTE);
+		cr_assert_eq(window_hour(&calendar, hour_phase, now),
+			     window_hour(&calendar, 0, now - 1500 * SECOND));
+		cr_assert_eq(window_day(&calendar, day_phase, now),
+			     window_day(&calendar, 0, now - 390 * MINUTE));
+		cr_assert_eq(window_day_end(&calendar, day_phase, 20534),
+			     window_day_end(&calendar, 0, 20534) + 390 * MINUTE);
 	}
 }
 
 Test(window, a_machine_that_just_booted_is_in_a_window_that_began_before)
 {
 	struct layout_calendar calendar;
-	uint64_t late = UINT64_C(1439) << LAYOUT_DAY_PHASE_SHIFT | UINT64_C(3599) << LAYOUT_HOUR_PHASE_SHIFT;
+	uint64_t late = UINT64_C(1439) << LAYOUT_DAY_PHASE_SHIFT |
+			UINT64_C(3599) << LAYOUT_HOUR_PHASE_SHIFT;
 
 	calendar_fill(&calendar, "Asia/Kolkata", BOOT, 60);
 	cr_expect_eq(window_day(&calendar, late, 0) + 1, window_day(&calendar, 0, 0));

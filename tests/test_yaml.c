@@ -27,10 +27,7 @@ struct file {
 
 static const cyaml_schema_value_t text_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
-static const cyaml_strval_t modes[] = {
-	{"keep", 1},
-	     {"open", 2}
-};
+static const cyaml_strval_t modes[] = {{"keep", 1}, {"open", 2}};
 static const cyaml_schema_field_t part_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct part, name, 1, 10),
 	CYAML_FIELD_STRING_PTR("rate", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct part, rate,
@@ -99,33 +96,33 @@ Test(error, says_line_column_and_reason)
 		uint32_t line, column;
 		const char *reason;
 	} rows[] = {
-		{"user: root\nfoo: bar\n",			   2, 1,	 "unknown key: foo"			   },
-		{"parts:\n  - name: a\n    rat: 1\n",		      3, 5,  "unknown key: rat"		      },
-		{"parts:\n  - name: a\n  - name: b\n    one: {}\n", 4, 5,  "unknown key: one"			    },
-		{"parts:\n  - name: a\n    mode: shut\n",		  3, 11, "not one of the words"		       },
-		{"parts:\n  - name: a\n  - rate: b\n",	       3, 5,  "a key is missing: name"		     },
-		{"one: {name: a, rate: 5,000}\n",			  1, 24, "unknown key: 000 (within braces"	  },
-		{"usr: a\n",					1, 1,  "unknown key: usr (did you mean user?)"},
-		{"zzz: a\n",					1, 1,  "unknown key: zzz"		     },
-		{"user: [1]\n",				     1, 7,  "must be a single value"		      },
-		{"user:\n",					 1, 6,  "too short"			     },
-		{"one: x\n",					1, 6,  "must be a mapping"		      },
-		{"user: aaaaaaaaaaaaaaaa\n",			     1, 7,  "too long"			     },
-		{"parts: x\n",				      1, 8,  "must be a list"			     },
-		{"parts:\n- name: x\n  list: [a, {b: c}]\n",	     3, 13, "must be a single value"		    },
-		{"one: {name: x, name: y}\n",			      1, 16, "twice, first on line 1"		     },
-		{"user: a\n\nuser: b\n",				 3, 1,  "twice, first on line 1"	       },
-		{"user: a\n---\nuser: b\n",			    2, 1,  "second document"			   },
-		{"user: &a b\n",				    1, 7,  "anchors"				},
-		{"user: *a\n",				      1, 7,  "aliases"			      },
-		{"user: \"a\\0b\"\n",				      1, 7,  "NUL"					 },
-		{"[a]: b\n",					1, 1,  "a key must be a plain word"	       },
-		{"user: [a\n",				      2, 1,  ""				       },
-		{"user: 'a\n",				      2, 1,  ""				       },
-		{"\tuser: a\n",				     1, 1,  ""					},
-		{"user: \x01\n",				    1, 1,  "control characters"		   },
-		{"[]\n",					    1, 1,  "must be a mapping"			  },
-		{"text\n",					  1, 1,	 "must be a mapping"		    },
+		{"user: root\nfoo: bar\n", 2, 1, "unknown key: foo"},
+		{"parts:\n  - name: a\n    rat: 1\n", 3, 5, "unknown key: rat"},
+		{"parts:\n  - name: a\n  - name: b\n    one: {}\n", 4, 5, "unknown key: one"},
+		{"parts:\n  - name: a\n    mode: shut\n", 3, 11, "not one of the words"},
+		{"parts:\n  - name: a\n  - rate: b\n", 3, 5, "a key is missing: name"},
+		{"one: {name: a, rate: 5,000}\n", 1, 24, "unknown key: 000 (within braces"},
+		{"usr: a\n", 1, 1, "unknown key: usr (did you mean user?)"},
+		{"zzz: a\n", 1, 1, "unknown key: zzz"},
+		{"user: [1]\n", 1, 7, "must be a single value"},
+		{"user:\n", 1, 6, "too short"},
+		{"one: x\n", 1, 6, "must be a mapping"},
+		{"user: aaaaaaaaaaaaaaaa\n", 1, 7, "too long"},
+		{"parts: x\n", 1, 8, "must be a list"},
+		{"parts:\n- name: x\n  list: [a, {b: c}]\n", 3, 13, "must be a single value"},
+		{"one: {name: x, name: y}\n", 1, 16, "twice, first on line 1"},
+		{"user: a\n\nuser: b\n", 3, 1, "twice, first on line 1"},
+		{"user: a\n---\nuser: b\n", 2, 1, "second document"},
+		{"user: &a b\n", 1, 7, "anchors"},
+		{"user: *a\n", 1, 7, "aliases"},
+		{"user: \"a\\0b\"\n", 1, 7, "NUL"},
+		{"[a]: b\n", 1, 1, "a key must be a plain word"},
+		{"user: [a\n", 2, 1, ""},
+		{"user: 'a\n", 2, 1, ""},
+		{"\tuser: a\n", 1, 1, ""},
+		{"user: \x01\n", 1, 1, "control characters"},
+		{"[]\n", 1, 1, "must be a mapping"},
+		{"text\n", 1, 1, "must be a mapping"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A worker that does what it is told, for tests that run real programs: it reads a command a line and
- * answers each with a line. tests/worker.py compiles it and talks to it.
+ * A worker that does what it is told, for tests that run real programs: it reads a command a line
+ * and answers each with a line. tests/worker.py compiles it and talks to it.
  *
  *   attach                          ok | error ERRNO
  *   flow SOURCE DESTINATION         flow SLOT | error ERRNO
@@ -27,7 +27,8 @@ static void answer_verdict(struct tg_verdict verdict)
 {
 	uint64_t now_ns = tg_now(tg);
 
-	printf("%s %llu\n", verdict.reason == TG_ADMITTED ? "admitted" : tg_reason_name(verdict.reason),
+	printf("%s %llu\n",
+	       verdict.reason == TG_ADMITTED ? "admitted" : tg_reason_name(verdict.reason),
 	       (unsigned long long)(verdict.at_ns > now_ns ? verdict.at_ns - now_ns : 0));
 }
 

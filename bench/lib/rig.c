@@ -86,17 +86,15 @@ int rig_open_ring(struct rig *rig, uint32_t flows, enum tg_clock clock, uint32_t
 {
 	struct tg_options attach = {
 		.size = sizeof(attach), .segment = rig->path, .owner = -1, .clock = clock};
-	struct segment_options options = {
-		.path = rig->path,
-		.group = -1,
-		.engine_bytes = 8,
-		.reserve_longest_ns = 60 * SECOND_NS,
-		.sizes = {.workers = 64,
-			  .ring_records = ring_records,
-			  .minutes = 60,
-			  .leases = 256,
-			  .names_bytes = 65536}
-	       };
+	struct segment_options options = {.path = rig->path,
+					  .group = -1,
+					  .engine_bytes = 8,
+					  .reserve_longest_ns = 60 * SECOND_NS,
+					  .sizes = {.workers = 64,
+						    .ring_records = ring_records,
+						    .minutes = 60,
+						    .leases = 256,
+						    .names_bytes = 65536}};
 	char reason[SEGMENT_REASON] = "";
 	int error;
 

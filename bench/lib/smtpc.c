@@ -177,8 +177,8 @@ static int message_data(struct smtpc *smtp, const struct smtpc_message *message)
 {
 	struct iovec parts[] = {
 		{(void *)message->header, strlen(message->header)},
-		{(void *)message->body,	message->body_length   },
-		{(void *)".\r\n",	  3			   },
+		{(void *)message->body, message->body_length},
+		{(void *)".\r\n", 3},
 	};
 
 	all_write(smtp, parts, 3);

@@ -262,15 +262,9 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"EHLO", command_ehlo},
-	{"HELO", command_helo},
-	{"MAIL", command_mail},
-	{"RCPT", command_rcpt},
-	{"DATA", command_data},
-	{"RSET", command_rset},
-	{"NOOP", command_noop},
-	{"VRFY", command_vrfy},
-	{"HELP", command_help},
+	{"EHLO", command_ehlo}, {"HELO", command_helo}, {"MAIL", command_mail},
+	{"RCPT", command_rcpt}, {"DATA", command_data}, {"RSET", command_rset},
+	{"NOOP", command_noop}, {"VRFY", command_vrfy}, {"HELP", command_help},
 	{"QUIT", command_quit},
 };
 

@@ -10,7 +10,14 @@
 
 #include "sidecar/units.h"
 
-enum { OPTION_SEGMENT = 256, OPTION_JSON, OPTION_SOURCE, OPTION_DESTINATION, OPTION_FOR, OPTION_REASON };
+enum {
+	OPTION_SEGMENT = 256,
+	OPTION_JSON,
+	OPTION_SOURCE,
+	OPTION_DESTINATION,
+	OPTION_FOR,
+	OPTION_REASON
+};
 
 static const struct option longs[] = {
 	{"segment", required_argument, NULL, OPTION_SEGMENT},
@@ -78,7 +85,8 @@ void ask_begin(const struct ask *ask, struct json_writer *request)
 		json_put_text(request, "reason", ask->reason);
 }
 
-int ask_run(const struct ask *ask, struct json_writer *request, client_line *line, void *arg, bool quiet, char *reason)
+int ask_run(const struct ask *ask, struct json_writer *request, client_line *line, void *arg,
+	    bool quiet, char *reason)
 {
 	struct client *client;
 	int status = client_open(ask->segment, &client, reason);

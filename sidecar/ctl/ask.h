@@ -22,18 +22,19 @@ struct ask {
 
 enum ask_option { ASK_JSON = 1, ASK_FLOWS = 2, ASK_LASTS = 4 };
 
-/* Reads the options: --segment and --help always; by `options` --json; --source and --destination; --for
- * and --reason. -1: go on; else the exit status, the message or help being printed. */
+/* Reads the options: --segment and --help always; by `options` --json; --source and --destination;
+ * --for and --reason. -1: go on; else the exit status, the message or help being printed. */
 int ask_options(int argc, char **argv, int options, struct ask *ret);
 
-/* Begins a request: {"command": ..., then what was given; the caller may add members, and ends it. */
+/* Begins a request: {"command": ..., then what was given; the caller may add members, and ends it.
+ */
 void ask_begin(const struct ask *ask, struct json_writer *request);
 
-/* Ends the request, asks, hands each line to `line`. 0; -errno with a message printed; with `quiet` the
- * errors that mean that no sidecar lives (-ENOENT, -ECONNREFUSED) are left to the caller, in reason
- * (CLIENT_REASON bytes). */
-int ask_run(const struct ask *ask, struct json_writer *request, client_line *line, void *arg, bool quiet,
-	    char *reason);
+/* Ends the request, asks, hands each line to `line`. 0; -errno with a message printed; with `quiet`
+ * the errors that mean that no sidecar lives (-ENOENT, -ECONNREFUSED) are left to the caller, in
+ * reason (CLIENT_REASON bytes). */
+int ask_run(const struct ask *ask, struct json_writer *request, client_line *line, void *arg,
+	    bool quiet, char *reason);
 
 /* A client_line that prints lines as they came. */
 int ask_print_line(void *arg, const struct json *json, const char *text, size_t length);
@@ -41,7 +42,8 @@ int ask_print_line(void *arg, const struct json *json, const char *text, size_t 
 /* Prints usage to standard error and returns 2. */
 int ask_misused(const struct ask *ask, const char *why);
 
-/* "3 min 20 s" of seconds; "-" where the value is not a number. For one line at a time: returns text. */
+/* "3 min 20 s" of seconds; "-" where the value is not a number. For one line at a time: returns
+ * text. */
 const char *ask_seconds(const struct json *seconds, char *text, size_t size);
 
 /* "1.5 MiB" of bytes. Returns text. */

@@ -51,10 +51,7 @@ static void print_windows(const struct policy *policy)
 		const char *name;
 		uint64_t ns;
 	} windows[] = {
-		{"a minute", UNITS_MINUTE_NS},
-		       {"an hour",  UNITS_HOUR_NS	},
-		   {"a day",    UNITS_DAY_NS	 }
-	  };
+		{"a minute", UNITS_MINUTE_NS}, {"an hour", UNITS_HOUR_NS}, {"a day", UNITS_DAY_NS}};
 	char text[128] = "";
 	char count[32];
 	size_t used = 0;
@@ -218,12 +215,10 @@ static int check_file(const char *path, bool all)
 
 int ctl_check(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"builtin", no_argument, NULL, 'b'},
-		{"all",	no_argument, NULL, 'a'},
-		{"help",	 no_argument, NULL, 'h'},
-		{NULL,      0,		  NULL, 0	 }
-	  };
+	static const struct option options[] = {{"builtin", no_argument, NULL, 'b'},
+						{"all", no_argument, NULL, 'a'},
+						{"help", no_argument, NULL, 'h'},
+						{NULL, 0, NULL, 0}};
 	bool builtin = false;
 	bool all = false;
 	int option;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * See client.h. A line of an answer may be long (a flow with its last replies): the buffer grows to a
- * bound that no sidecar reaches.
+ * See client.h. A line of an answer may be long (a flow with its last replies): the buffer grows to
+ * a bound that no sidecar reaches.
  */
 #include "sidecar/ctl/client.h"
 
@@ -17,7 +17,7 @@
 #include "shm/tollgate.h"
 #include "sidecar/server.h"
 
-#define WAIT_S	 30
+#define WAIT_S	       30
 #define LINE_MAX_BYTES (16u << 20)
 
 struct client {
@@ -40,7 +40,8 @@ static int explain(int error, const char *segment, char *reason)
 	else if (error == -ENOENT)
 		snprintf(reason, CLIENT_REASON, "%s: no segment is there", segment);
 	else if (error == -EACCES)
-		snprintf(reason, CLIENT_REASON, "%s: permission denied: you are not in the segment's group", segment);
+		snprintf(reason, CLIENT_REASON,
+			 "%s: permission denied: you are not in the segment's group", segment);
 	else
 		snprintf(reason, CLIENT_REASON, "%s: %s", segment, strerror(-error));
 	return error;
@@ -58,7 +59,8 @@ static int reach(const char *segment, int *ret)
 		error = -errno;
 		goto out;
 	}
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" SERVER_SOCKET, folder);
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" SERVER_SOCKET,
+		 folder);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
@@ -171,13 +173,14 @@ static int told(const struct json *json, char *reason)
 {
 	uint64_t number = json_get_u64(json, "errno", EIO);
 
-	snprintf(reason, CLIENT_REASON, "%s", json_get_text(json, "error", "the sidecar refused without a reason"));
+	snprintf(reason, CLIENT_REASON, "%s",
+		 json_get_text(json, "error", "the sidecar refused without a reason"));
 	return number > 0 && number < 4096 ? -(int)number : -EIO;
 }
 
 /* Takes one line of the answer. 1: the last one was it; 2 + x: the caller said x. */
-static int line_take(bool first, const struct json *json, const char *text, size_t length, client_line *line, void *arg,
-		     int *ret_said, char *reason)
+static int line_take(bool first, const struct json *json, const char *text, size_t length,
+		     client_line *line, void *arg, int *ret_said, char *reason)
 {
 	if (first)
 		return json_get_bool(json, "ok", false) ? 0 : told(json, reason);
@@ -187,9 +190,12 @@ static int line_take(bool first, const struct json *json, const char *text, size
 	return *ret_said != 0;
 }
 
-int client_ask(struct client *client, const struct json_writer *request, client_line *line, void *arg, char *reason)
+int client_ask(struct client *client, const struct json_writer *request, client_line *line,
+	       void *arg, char *reason)
 {
-	int said = 0, status = json_failed(request) ? -ENOMEM : send_all(client->fd, request->text, request->length);
+	int said = 0, status = json_failed(request)
+				       ? -ENOMEM
+				       : send_all(client->fd, request->text, request->length);
 
 	*reason = '\0';
 	if (status == 0)
@@ -204,11 +210,13 @@ int client_ask(struct client *client, const struct json_writer *request, client_
 
 		status = line_read(client, &text, &length);
 		if (status) {
-			snprintf(reason, CLIENT_REASON, "the sidecar's answer broke off: %s", strerror(-status));
+			snprintf(reason, CLIENT_REASON, "the sidecar's answer broke off: %s",
+				 strerror(-status));
 			return status;
 		}
 		if (json_read(text, length, &json, why) != 0) {
-			snprintf(reason, CLIENT_REASON, "the sidecar's answer cannot be read: %s", why);
+			snprintf(reason, CLIENT_REASON, "the sidecar's answer cannot be read: %s",
+				 why);
 			return -EPROTO;
 		}
 		status = line_take(first, json, text, length, line, arg, &said, reason);

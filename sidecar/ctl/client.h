@@ -23,11 +23,12 @@ const char *client_segment(const char *given);
 int client_open(const char *segment, struct client **ret, char *reason);
 void client_close(struct client *client); /* NULL is fine */
 
-/* Sends a request, an object written into `request`, and calls line for each line of the answer between
- * its first and its last, until it returns other than 0, which is returned (the connection is then not
- * to be used again). json: the line read; text: as it came, not terminated. Negative: -errno, with what
- * the sidecar said in reason. */
+/* Sends a request, an object written into `request`, and calls line for each line of the answer
+ * between its first and its last, until it returns other than 0, which is returned (the connection
+ * is then not to be used again). json: the line read; text: as it came, not terminated. Negative:
+ * -errno, with what the sidecar said in reason. */
 typedef int client_line(void *arg, const struct json *json, const char *text, size_t length);
-int client_ask(struct client *client, const struct json_writer *request, client_line *line, void *arg, char *reason);
+int client_ask(struct client *client, const struct json_writer *request, client_line *line,
+	       void *arg, char *reason);
 
 #endif

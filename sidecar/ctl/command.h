@@ -5,8 +5,8 @@
 #ifndef SIDECAR_CTL_COMMAND_H
 #define SIDECAR_CTL_COMMAND_H
 
-/* Runs the command that argv[1] names; argv[0] is the program. The exit status: 0, 1 on failure, 2 on
- * wrong usage. */
+/* Runs the command that argv[1] names; argv[0] is the program. The exit status: 0, 1 on failure, 2
+ * on wrong usage. */
 int command_run(int argc, char **argv);
 
 /* Each is called with its own name as argv[0], and returns the exit status. */

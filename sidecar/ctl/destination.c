@@ -189,12 +189,10 @@ static struct config *config_open(const char *path)
 
 int ctl_destination(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json",	 no_argument,	      NULL, 'j'},
-		{"config", required_argument, NULL, 'c'},
-		{"help",	 no_argument,	      NULL, 'h'},
-		{NULL,     0,		  NULL, 0	 }
-	  };
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+						{"config", required_argument, NULL, 'c'},
+						{"help", no_argument, NULL, 'h'},
+						{NULL, 0, NULL, 0}};
 	struct config *config;
 	const char *path = NULL;
 	bool json = false;

@@ -29,8 +29,8 @@ static void print_in_force(const struct json *list)
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *one = json_at(list, i);
 
-		printf("  %-26s %-34s by %s\n", json_get_text(one, "limit", "?"), json_get_text(one, "value", "?"),
-		       json_get_text(one, "by", "?"));
+		printf("  %-26s %-34s by %s\n", json_get_text(one, "limit", "?"),
+		       json_get_text(one, "value", "?"), json_get_text(one, "by", "?"));
 	}
 }
 
@@ -42,8 +42,8 @@ static void print_configured(const char *title, const struct json *list)
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *one = json_at(list, i);
 
-		printf("  %-26s %-34s %s\n", json_get_text(one, "limit", "?"), json_get_text(one, "value", "?"),
-		       json_get_text(one, "origin", "?"));
+		printf("  %-26s %-34s %s\n", json_get_text(one, "limit", "?"),
+		       json_get_text(one, "value", "?"), json_get_text(one, "origin", "?"));
 	}
 }
 
@@ -57,7 +57,8 @@ static void print_set(const struct json *list)
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *one = json_at(list, i), *left = json_get(one, "ends_s");
 
-		printf("  %s, by %s, %s ago, ", json_get_text(one, "what", "?"), json_get_text(one, "by", "?"),
+		printf("  %s, by %s, %s ago, ", json_get_text(one, "what", "?"),
+		       json_get_text(one, "by", "?"),
 		       ask_seconds(json_get(one, "since_s"), since, sizeof(since)));
 		if (json_kind(left) == JSON_KIND_NULL)
 			printf("until it is taken away");
@@ -74,13 +75,15 @@ static void print_set(const struct json *list)
 
 static void print_reply(const struct json *reply)
 {
-	const char *limit = json_get_text(reply, "limit", "none"), *text = json_get_text(reply, "text", "");
+	const char *limit = json_get_text(reply, "limit", "none"),
+		   *text = json_get_text(reply, "text", "");
 	unsigned long long code = json_get_u64(reply, "code", 0);
 	char ago[64], number[24];
 
 	printf("  %s ago, %s, stage %s: %s%s%s, rule %s\n    ",
-	       ask_seconds(json_get(reply, "ago_s"), ago, sizeof(ago)), json_get_text(reply, "traffic", "?"),
-	       json_get_text(reply, "stage", "?"), json_get_text(reply, "class", "?"), strcmp(limit, "none") ? " of " : "",
+	       ask_seconds(json_get(reply, "ago_s"), ago, sizeof(ago)),
+	       json_get_text(reply, "traffic", "?"), json_get_text(reply, "stage", "?"),
+	       json_get_text(reply, "class", "?"), strcmp(limit, "none") ? " of " : "",
 	       strcmp(limit, "none") ? limit : "", json_get_text(reply, "rule", "-"));
 	snprintf(number, sizeof(number), "%llu", code);
 	if (code == 0)
@@ -106,14 +109,16 @@ static void print_use(const char *name, const struct json *use, const char *used
 	if (json_kind(json_get(use, "cap")) == JSON_KIND_NUMBER)
 		printf(" of %llu", (unsigned long long)json_get_u64(use, "cap", 0));
 	if (json_get(use, "ends_s"))
-		printf("; begins anew in %s", ask_seconds(json_get(use, "ends_s"), ends, sizeof(ends)));
+		printf("; begins anew in %s",
+		       ask_seconds(json_get(use, "ends_s"), ends, sizeof(ends)));
 	putchar('\n');
 }
 
 static void print_outcomes(const char *name, const struct json *one)
 {
 	printf("  %-26s %llu delivered, %llu deferred, %llu bounced\n", name,
-	       (unsigned long long)json_get_u64(one, "delivered", 0), (unsigned long long)json_get_u64(one, "deferred", 0),
+	       (unsigned long long)json_get_u64(one, "delivered", 0),
+	       (unsigned long long)json_get_u64(one, "deferred", 0),
 	       (unsigned long long)json_get_u64(one, "bounced", 0));
 }
 
@@ -125,7 +130,8 @@ static void print_next(const struct json *flow)
 	if (json_kind(next) == JSON_KIND_NULL)
 		printf("\nnothing changes until a reply comes, or an hour or a day begins\n");
 	else
-		printf("\nlimits are looked at again in %s, or when a reply comes\n", ask_seconds(next, text, sizeof(text)));
+		printf("\nlimits are looked at again in %s, or when a reply comes\n",
+		       ask_seconds(next, text, sizeof(text)));
 	if (json_get(flow, "step_back_ago_s"))
 		printf("a rule asked warm-up to step back %s ago\n",
 		       ask_seconds(json_get(flow, "step_back_ago_s"), text, sizeof(text)));
@@ -150,8 +156,9 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 
 	if (*(const bool *)arg)
 		return ask_print_line(NULL, flow, text, length);
-	printf("%s at %s%s%s: %s\n", json_get_text(flow, "source", "?"), json_get_text(flow, "destination", "?"),
-	       pool ? ", pool " : "", pool ? pool : "", json_get_text(flow, "state", "?"));
+	printf("%s at %s%s%s: %s\n", json_get_text(flow, "source", "?"),
+	       json_get_text(flow, "destination", "?"), pool ? ", pool " : "", pool ? pool : "",
+	       json_get_text(flow, "state", "?"));
 	if (json_get_bool(flow, "adapts", false))
 		printf("  %s\n", json_get_text(flow, "words", ""));
 	else
@@ -168,8 +175,10 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 	print_outcomes("ever", json_get(flow, "total"));
 	print_replies(json_get(flow, "replies"));
 	print_configured("configured", json_get(flow, "configured"));
-	print_configured("configured for the source over all destinations", json_get(flow, "source_total"));
-	print_configured("configured for the destination over all sources", json_get(flow, "destination_total"));
+	print_configured("configured for the source over all destinations",
+			 json_get(flow, "source_total"));
+	print_configured("configured for the destination over all sources",
+			 json_get(flow, "destination_total"));
 	print_next(flow);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * tollgate flows: what each flow may do, and what it did. Where no sidecar lives, what the segment's
- * files tell.
+ * tollgate flows: what each flow may do, and what it did. Where no sidecar lives, what the
+ * segment's files tell.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,7 +35,8 @@ static const char *use_text(const struct json *use, const char *used, char *text
 	unsigned long long count = json_get_u64(use, used, 0);
 
 	if (json_kind(json_get(use, "cap")) == JSON_KIND_NUMBER)
-		snprintf(text, size, "%llu/%llu", count, (unsigned long long)json_get_u64(use, "cap", 0));
+		snprintf(text, size, "%llu/%llu", count,
+			 (unsigned long long)json_get_u64(use, "cap", 0));
 	else
 		snprintf(text, size, "%llu", count);
 	return text;
@@ -62,7 +63,10 @@ static const char *rate_text(const struct json *flow, const char *key)
 {
 	const struct json *rate = json_get(flow, key);
 
-	return rate == NULL ? "-" : json_get_text(rate, "text", json_get_bool(flow, "filled", true) ? "unlimited" : "default");
+	return rate == NULL ? "-"
+			    : json_get_text(rate, "text",
+					    json_get_bool(flow, "filled", true) ? "unlimited"
+										: "default");
 }
 
 static int print_flow(void *arg, const struct json *flow, const char *line, size_t length)
@@ -75,13 +79,17 @@ static int print_flow(void *arg, const struct json *flow, const char *line, size
 	if (table->json)
 		return ask_print_line(NULL, flow, line, length);
 	if (!table->began)
-		printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n", "SOURCE", "DESTINATION", "STATE", "RATE",
-		       "CONFIGURED", "HOLD", "HOUR", "DAY", "OPEN", "LAST HOUR: DELIVERED DEFERRED BOUNCED");
+		printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n", "SOURCE",
+		       "DESTINATION", "STATE", "RATE", "CONFIGURED", "HOLD", "HOUR", "DAY", "OPEN",
+		       "LAST HOUR: DELIVERED DEFERRED BOUNCED");
 	table->began = true;
-	snprintf(outcome, sizeof(outcome), "%llu %llu %llu", (unsigned long long)json_get_u64(last, "delivered", 0),
-		 (unsigned long long)json_get_u64(last, "deferred", 0), (unsigned long long)json_get_u64(last, "bounced", 0));
-	printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n", json_get_text(flow, "source", "?"),
-	       json_get_text(flow, "destination", "?"), json_get_text(flow, "state", "-"), rate_text(flow, "rate"),
+	snprintf(outcome, sizeof(outcome), "%llu %llu %llu",
+		 (unsigned long long)json_get_u64(last, "delivered", 0),
+		 (unsigned long long)json_get_u64(last, "deferred", 0),
+		 (unsigned long long)json_get_u64(last, "bounced", 0));
+	printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n",
+	       json_get_text(flow, "source", "?"), json_get_text(flow, "destination", "?"),
+	       json_get_text(flow, "state", "-"), rate_text(flow, "rate"),
 	       rate_text(flow, "configured_rate"), hold_text(flow, hold, sizeof(hold)),
 	       use_text(json_get(flow, "hour"), "used", hour, sizeof(hour)),
 	       use_text(json_get(flow, "day"), "used", day, sizeof(day)),
@@ -89,9 +97,10 @@ static int print_flow(void *arg, const struct json *flow, const char *line, size
 	return 0;
 }
 
-/* ---- without a sidecar ---------------------------------------------------------------------------- */
+/* ---- without a sidecar ----------------------------------------------------------------------- */
 
-/* Where names cannot be read a flow is told from a source by nothing: a slot that has totals is one. */
+/* Where names cannot be read a flow is told from a source by nothing: a slot that has totals is
+ * one. */
 static bool slot_wanted(const struct segment *s, uint32_t slot, const struct report_filter *filter)
 {
 	const struct layout_counters_more *more = &s->view.counters_more[slot];
@@ -99,7 +108,8 @@ static bool slot_wanted(const struct segment *s, uint32_t slot, const struct rep
 	if (s->slots)
 		return report_flow_wanted(s, slot, filter);
 	return !filter->by_source && !filter->destination &&
-	       (atomic_load(&more->delivered) | atomic_load(&more->deferred) | atomic_load(&more->bounced)) != 0;
+	       (atomic_load(&more->delivered) | atomic_load(&more->deferred) |
+		atomic_load(&more->bounced)) != 0;
 }
 
 static int print_slot(const struct segment *s, uint32_t slot, struct table *table)
@@ -159,7 +169,8 @@ int ctl_flows(int argc, char **argv)
 	ask_begin(&ask, &request);
 	status = ask_run(&ask, &request, print_flow, &table, true, reason);
 	if (status == -ENOENT || status == -ECONNREFUSED) {
-		fprintf(stderr, "tollgate flows: %s: this is what the segment's files say\n", reason);
+		fprintf(stderr, "tollgate flows: %s: this is what the segment's files say\n",
+			reason);
 		ask_begin(&ask, &again);
 		json_put_end(&again);
 		status = look(&ask, &again, &table);

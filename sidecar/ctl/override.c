@@ -8,8 +8,8 @@
 #include "sidecar/ctl/ask.h"
 #include "sidecar/ctl/command.h"
 
-#define NAMING                                                                                                         \
-	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n"       \
+#define NAMING                                                                                                   \
+	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n" \
 	"belongs to it. \"*\" stands for all that are known by now. Only root and the sidecar's user may do this.\n"
 
 static const char hold_usage[] =
@@ -50,7 +50,8 @@ static int print(void *arg, const struct json *json, const char *text, size_t le
 /* "rate=10/min" into a member of the request. */
 static bool put_limit(struct json_writer *request, const char *argument)
 {
-	static const char *const names[] = {"rate", "connections", "messages_per_connection", "hour", "day"};
+	static const char *const names[] = {"rate", "connections", "messages_per_connection",
+					    "hour", "day"};
 	const char *equals = strchr(argument, '=');
 
 	for (size_t i = 0; equals && i < sizeof(names) / sizeof(names[0]); i++)

@@ -155,19 +155,13 @@ static int usage(FILE *out, int status)
 static int question_read(struct question *q, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"sources",	    1, NULL, 's'},
-		   {"destinations",   1, NULL, 'd'},
-		{"workers",	    1, NULL, 'w'},
-		   {"messages",	1, NULL, 'm'},
-		{"flows",	  1, NULL, 'f'},
-		   {"deferred",	1, NULL, 'p'},
-		{"asks",		 1, NULL, 'a'},
-		   {"per-connection", 1, NULL, 'c'},
-		{"minutes",	    1, NULL, 'M'},
-		   {"outage",	      1, NULL, 'o'},
-		{"report",	   1, NULL, 'r'},
-		   {"json",	    0, NULL, 'j'},
-		{NULL,	       0, NULL, 0	 },
+		{"sources", 1, NULL, 's'}, {"destinations", 1, NULL, 'd'},
+		{"workers", 1, NULL, 'w'}, {"messages", 1, NULL, 'm'},
+		{"flows", 1, NULL, 'f'},   {"deferred", 1, NULL, 'p'},
+		{"asks", 1, NULL, 'a'},	   {"per-connection", 1, NULL, 'c'},
+		{"minutes", 1, NULL, 'M'}, {"outage", 1, NULL, 'o'},
+		{"report", 1, NULL, 'r'},  {"json", 0, NULL, 'j'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -227,13 +221,11 @@ static void flows_choose(const struct json *report, uint64_t flows, struct measu
 	static const struct {
 		const char *name;
 		uint64_t flows;
-	} cases[] = {
-		{"flows_1k",   1000	 },
-		{"flows_10k",  10000   },
-		{"flows_100k", 100000  },
-		{"flows_1m",   1000000 },
-		{"flows_10m",  10000000}
-	       };
+	} cases[] = {{"flows_1k", 1000},
+		     {"flows_10k", 10000},
+		     {"flows_100k", 100000},
+		     {"flows_1m", 1000000},
+		     {"flows_10m", 10000000}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		double ns = case_ns(report, "scale", cases[i].name);

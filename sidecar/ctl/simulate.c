@@ -58,7 +58,7 @@ static const char usage[] =
 	"\n"
 	"tollgate-simulate(5) describes scenarios and what is printed.\n";
 
-/* ---- options ------------------------------------------------------------------------------ */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static int add_policies(struct options *options, char *names)
 {
@@ -163,7 +163,7 @@ static int take_options(struct options *options, int argc, char **argv)
 	return 0;
 }
 
-/* ---- running ------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------------------- */
 
 struct runs {
 	struct simulate_config *config;
@@ -295,7 +295,7 @@ static int run_all(const struct options *options, struct runs *runs)
 	return rc;
 }
 
-/* ---- printing ----------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 /* By the score of the first policy that was asked for. */
 static int worst_first(const void *a, const void *b)

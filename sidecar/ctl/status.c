@@ -32,46 +32,55 @@ static void print_sidecar(const struct json *status)
 		printf("sidecar    none runs\n");
 		return;
 	}
-	printf("sidecar    tollgated %s, pid %llu, up %s, configuration %s\n", json_get_text(status, "version", "?"),
-	       number(status, "pid"), ask_seconds(json_get(status, "uptime_s"), up, sizeof(up)),
+	printf("sidecar    tollgated %s, pid %llu, up %s, configuration %s\n",
+	       json_get_text(status, "version", "?"), number(status, "pid"),
+	       ask_seconds(json_get(status, "uptime_s"), up, sizeof(up)),
 	       json_get_text(status, "config", "built in"));
 }
 
 static void print_segment(const struct json *status)
 {
-	const struct json *segment = json_get(status, "segment"), *sizes = json_get(segment, "sizes");
+	const struct json *segment = json_get(status, "segment"),
+			  *sizes = json_get(segment, "sizes");
 	const struct json *bytes = json_get(segment, "bytes"), *known = json_get(status, "known");
 	const char *start = json_get_text(status, "start", NULL);
 	char all[32], used[32];
 
-	printf("segment    %s, %s%s%s, %s of which %s are in memory\n", json_get_text(segment, "path", "?"),
-	       json_get_text(segment, "state", "?"), start ? ", " : "", start ? start : "",
+	printf("segment    %s, %s%s%s, %s of which %s are in memory\n",
+	       json_get_text(segment, "path", "?"), json_get_text(segment, "state", "?"),
+	       start ? ", " : "", start ? start : "",
 	       ask_bytes(json_get_u64(bytes, "all", 0), all, sizeof(all)),
 	       ask_bytes(json_get_u64(bytes, "in_memory", 0), used, sizeof(used)));
 	if (known)
 		printf("known      %llu flows, %llu sources, %llu destinations, %llu streams; room for %llu\n",
-		       number(known, "flows"), number(known, "sources"), number(known, "destinations"),
-		       number(known, "streams"), number(known, "capacity"));
+		       number(known, "flows"), number(known, "sources"),
+		       number(known, "destinations"), number(known, "streams"),
+		       number(known, "capacity"));
 	else
-		printf("room       %llu flows, %llu workers\n", number(sizes, "flows"), number(sizes, "workers"));
+		printf("room       %llu flows, %llu workers\n", number(sizes, "flows"),
+		       number(sizes, "workers"));
 }
 
 static void print_workers(const struct json *status)
 {
-	const struct json *workers = json_get(status, "workers"), *rings = json_get(status, "rings");
-	const struct json *decisions = json_get(status, "decisions"), *refused = json_get(decisions, "refused");
+	const struct json *workers = json_get(status, "workers"),
+			  *rings = json_get(status, "rings");
+	const struct json *decisions = json_get(status, "decisions"),
+			  *refused = json_get(decisions, "refused");
 
-	printf("workers    %llu attached of %llu\n", number(workers, "attached"), number(workers, "capacity"));
+	printf("workers    %llu attached of %llu\n", number(workers, "attached"),
+	       number(workers, "capacity"));
 	printf("decisions  %llu admitted; refused: hold %llu, rate %llu, window %llu, parent %llu, connections %llu, "
 	       "directory %llu, other %llu\n",
-	       number(decisions, "admitted"), number(refused, "hold"), number(refused, "rate"), number(refused, "window"),
-	       number(refused, "parent"), number(refused, "connections"), number(refused, "directory"),
-	       number(refused, "other"));
+	       number(decisions, "admitted"), number(refused, "hold"), number(refused, "rate"),
+	       number(refused, "window"), number(refused, "parent"), number(refused, "connections"),
+	       number(refused, "directory"), number(refused, "other"));
 	printf("rings      %llu records written, %llu texts lost", number(workers, "records"),
 	       number(workers, "texts_lost"));
 	if (rings)
-		printf("; %llu taken by this sidecar (%.3g/s), %llu damaged", number(rings, "records"),
-		       json_get_double(rings, "records_per_s", 0), number(rings, "damaged"));
+		printf("; %llu taken by this sidecar (%.3g/s), %llu damaged",
+		       number(rings, "records"), json_get_double(rings, "records_per_s", 0),
+		       number(rings, "damaged"));
 	putchar('\n');
 }
 
@@ -80,7 +89,8 @@ static int print_class(void *arg, const char *class, const struct json *count)
 	bool *first = arg;
 
 	if (json_u64(count, 0)) {
-		printf("%s %s %llu", *first ? ":" : ",", class, (unsigned long long)json_u64(count, 0));
+		printf("%s %s %llu", *first ? ":" : ",", class,
+		       (unsigned long long)json_u64(count, 0));
 		*first = false;
 	}
 	return 0;
@@ -96,7 +106,8 @@ static void print_engine(const struct json *status)
 	printf("replies    %llu", number(engine, "replies"));
 	json_each(json_get(engine, "by_class"), print_class, &first);
 	printf("\nchanges    %llu of limits, %llu times by a rule; %llu damaged words put right, %llu announcements unfit\n",
-	       number(engine, "limits_changed"), number(engine, "rules_fired"), number(engine, "words_repaired"), number(engine, "names_unfit"));
+	       number(engine, "limits_changed"), number(engine, "rules_fired"),
+	       number(engine, "words_repaired"), number(engine, "names_unfit"));
 }
 
 static void print_clock(const struct json *status)
@@ -104,8 +115,11 @@ static void print_clock(const struct json *status)
 	char age[64], lost[64];
 
 	printf("clock      %s; heartbeat %s ago; configuration generation %llu; without a sidecar for %s: %s\n",
-	       strcmp(json_get_text(status, "clock", ""), "counter") == 0 ? "the processor's counter" : "vDSO",
-	       ask_seconds(json_get(status, "heartbeat_age_s"), age, sizeof(age)), number(status, "generation"),
+	       strcmp(json_get_text(status, "clock", ""), "counter") == 0
+		       ? "the processor's counter"
+		       : "vDSO",
+	       ask_seconds(json_get(status, "heartbeat_age_s"), age, sizeof(age)),
+	       number(status, "generation"),
 	       ask_seconds(json_get(status, "sidecar_lost_after_s"), lost, sizeof(lost)),
 	       json_get_text(status, "on_sidecar_loss", "?"));
 }
@@ -117,10 +131,12 @@ static void print_memory(const struct json *status)
 
 	if (memory == NULL)
 		return;
-	printf("memory     %s: %s allocated, %s resident; configuration %s\n", json_get_text(memory, "allocator", "?"),
+	printf("memory     %s: %s allocated, %s resident; configuration %s\n",
+	       json_get_text(memory, "allocator", "?"),
 	       ask_bytes(json_get_u64(memory, "allocated", 0), allocated, sizeof(allocated)),
 	       ask_bytes(json_get_u64(memory, "resident", 0), resident, sizeof(resident)),
-	       ask_bytes(json_get_u64(memory, "configuration", 0), configuration, sizeof(configuration)));
+	       ask_bytes(json_get_u64(memory, "configuration", 0), configuration,
+			 sizeof(configuration)));
 	printf("io_uring   %s\n", json_get_text(status, "io_uring", "?"));
 	printf("ebpf       %s\n", json_get_text(json_get(status, "ebpf"), "state", "?"));
 }
@@ -138,7 +154,7 @@ static int print_status(void *arg, const struct json *status, const char *text, 
 	return 0;
 }
 
-/* ---- without a sidecar ---------------------------------------------------------------------------- */
+/* ---- without a sidecar ----------------------------------------------------------------------- */
 
 static int look(const struct ask *ask)
 {
