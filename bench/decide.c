@@ -6,19 +6,17 @@
  *
  * Prints a line a case: {"case", "ns", "floor_ns", "bare_ns", "ratio", "mps", "p999_ns"}. ns: a
  * decision, median of repeats that alternate with the floor. mps: millions of decisions a second,
- * all processes together. ratio: the figure that the case's target is about:
+ * all processes together. p999_ns: of single decisions. ratio: what the case's target is about:
  *
- *   hot refused hot_windows three_levels hot_vdso keyed_*   ns / floor_ns, the floor being one
- * uncontended lock cmpxchg and a read of the clock that is used (hot_vdso: the vDSO's) batch16_* ns
- * / bare_ns, bare being sixteen fetched random lines' load and CAS two_distinct         decisions a
- * second of two processes / those of one (floor_ns: one process) two_same             decisions a
- * second / bare contended CAS of two processes (floor_ns: that)
+ * - hot, refused, hot_windows, three_levels, hot_vdso, keyed_*: ns / floor_ns. The floor is one
+ *   uncontended lock cmpxchg and a read of the clock that is used (hot_vdso: the vDSO's).
+ * - batch16_*: ns / bare_ns, bare being sixteen random lines fetched, loaded and swapped.
+ * - two_distinct: decisions a second of two processes / those of one (floor_ns: one process).
+ * - two_same: decisions a second / bare contended swaps of two processes (floor_ns: that).
  *
- * bare_ns of the keyed cases: a random line's load and compare-and-swap. p999_ns: of single
- * decisions.
- * --scale adds what capacity planning asks: flows_1k … flows_10m (one process, random keys), and
- * workers_N on flows of their own (workers_N_distinct), on one (…_same), and on 1,000 by Zipf's law
- * (…_zipf).
+ * bare_ns of the keyed cases: a random line's load and compare-and-swap. --scale adds what capacity
+ * planning asks: flows_1k to flows_10m (one process, random keys), and workers_N_distinct (each its
+ * own flow), workers_N_same (all one flow) and workers_N_zipf (1,000 flows by Zipf's law).
  */
 #include <errno.h>
 #include <fnmatch.h>

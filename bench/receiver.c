@@ -4,18 +4,26 @@
  *
  *   receiver [limits] --listen ADDRESS:PORT… [--destination NAME [limits] --listen ADDRESS:PORT…]…
  *
- * Limits (of each source, hidden from it): --rate 60/min --burst 30 --hour 3000 --day 40000
- *   --connections 5 --per-connection 50 --penalty "20 in 10m, hold 2h, repeat 2" --greylist 5m
- *   --noise 0.005 --family microsoft|yahoo|google|apple|comcast|orange --text ANSWER=REPLY
+ * Limits, of each source and hidden from it:
+ *
+ *   --rate 60/min --burst 30 --hour 3000 --day 40000 --connections 5 --per-connection 50
+ *   --penalty "20 in 10m, hold 2h, repeat 2" --greylist 5m --noise 0.005
+ *   --family microsoft|yahoo|google|apple|comcast|orange --text ANSWER=REPLY
+ *
  * All listeners of one --destination share its limits, as the MX hosts of a provider do; a
- * destination begins with the limits given before the first one. Of the whole: --latency 20ms
- * --idle 5m --size 10000000 --duration 60s --seed 1 --json FILE
- *   --log FILE (a JSON line an event) --control (commands on standard input, below)
+ * destination begins with the limits given before the first one.
+ *
+ * Of the whole:
+ *
+ *   --latency 20ms --idle 5m --size 10000000 --duration 60s --seed 1 --json FILE
+ *   --log FILE   a JSON line an event
+ *   --control    commands on standard input
  *
  * Prints "listen NAME ADDRESS PORT" for each listener (port 0 asks for any), then "ready". At the
- * end (SIGTERM, SIGINT, --duration, "quit") the statistics go to --json FILE, or to standard
- * output. Commands: "stats" prints them now; "set NAME rate=… burst=… connections=…
- * per-connection=… hour=… day=…" changes limits; "quit", or the end of the input, ends.
+ * end (SIGTERM, SIGINT, --duration, "quit") the statistics go to --json FILE, or to standard output.
+ *
+ * Commands: "stats" prints them now; "set NAME KEY=VALUE…" changes limits (rate, burst, connections,
+ * per-connection, hour, day …); "quit", or the end of the input, ends.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -4,19 +4,20 @@
  *
  *   ring [--json] [--quick] [CASE…]
  *
- * Prints a line a case, {"case", "ns", "p50_us", "p99_us"}, each figure the median of 5 runs:
+ * Prints a line a case, {"case", "ns", "p50_us", "p99_us"}, each figure the median of 5 runs; a
+ * figure that a case does not have is null.
  *
- *   one_producer    ns an event: tg_report of a deferral with its text, into the hands of a
- * consumer in three_producers another process that empties the rings every 200 us, as the sidecar
- * does in the steady state; from the first report to the last record taken. "wakes" counts
- * doorbells rung. wake            from tg_report to the record taken by a real tollgated that slept
- *   react           from tg_report of a deferral to a worker in another process being refused by
- * what the real tollgated made of it
+ * one_producer, three_producers: ns an event. tg_report of a deferral with its text, into the hands
+ * of a consumer in another process that empties the rings every 200 us, as the sidecar does in the
+ * steady state; from the first report to the last record taken. "wakes" counts doorbells rung;
+ * "producer_ns" and "consumer_ns" are processor time, which a busy machine disturbs less.
  *
- *   sidecar_event   ns of the real tollgated's processor time for one deferral, with its built-in
- * rules
+ * wake: from tg_report to the record taken by a real tollgated that slept.
  *
- * A figure that a case does not have is null.
+ * react: from tg_report of a deferral to a worker in another process being refused by what the
+ * real tollgated made of it.
+ *
+ * sidecar_event: ns of the real tollgated's processor time for one deferral, with built-in rules.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,7 @@
 
 #define RUNS	     5
 #define PRODUCERS    3
-#define RING_RECORDS 65536
+#define RING_RECORDS 16384
 #define DRAIN_US     200
 #define REPLY                                                                                  \
 	"451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP " \
@@ -63,13 +64,15 @@ struct bench {
 };
 
 struct figures {
-	double ns, p50_us, p99_us, wakes; /* below 0: none */
+	double ns, p50_us, p99_us; /* below 0: none */
+	double wakes, producer_ns, consumer_ns;
 };
 
 /* What the processes of a measurement share. */
 struct shared {
 	_Atomic uint32_t ready, go, done, finished;
 	_Atomic uint64_t begin_ns[PRODUCERS], refused_ns;
+	_Atomic uint64_t producer_cpu_ns;
 	_Atomic uint32_t sample;
 	_Atomic uint32_t answered;
 };
@@ -98,11 +101,17 @@ static void figures_print(const struct bench *bench, const char *name, const str
 		figure_print("ns", f->ns, "%.1f");
 		figure_print("p50_us", f->p50_us, "%.1f");
 		figure_print("p99_us", f->p99_us, "%.1f");
-		if (f->wakes >= 0)
+		if (f->wakes >= 0) {
 			figure_print("wakes", f->wakes, "%.0f");
+			figure_print("producer_ns", f->producer_ns, "%.1f");
+			figure_print("consumer_ns", f->consumer_ns, "%.1f");
+		}
 		printf("}\n");
 	} else if (f->ns >= 0) {
-		printf("%-18s %8.1f ns an event\n", name, f->ns);
+		printf("%-18s %8.1f ns an event", name, f->ns);
+		if (f->producer_ns >= 0)
+			printf(", processor time %.1f and %.1f", f->producer_ns, f->consumer_ns);
+		printf("\n");
 	} else {
 		printf("%-18s p50 %8.1f us  p99 %8.1f us\n", name, f->p50_us, f->p99_us);
 	}
@@ -133,6 +142,7 @@ static void producer_run(struct rig *rig, struct shared *shared, uint32_t i, uin
 	struct tg_reply reply = reply_make();
 	struct layout_worker *worker;
 	struct tg_flow flow;
+	uint64_t cpu;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	measure_pin(i);
@@ -142,11 +152,13 @@ static void producer_run(struct rig *rig, struct shared *shared, uint32_t i, uin
 	while (!atomic_load(&shared->go))
 		usleep(100);
 	atomic_store(&shared->begin_ns[i], now_monotonic());
+	cpu = measure_cpu_ns();
 	for (uint64_t done = 0; done < events; done++) {
 		if (done % 4096 == 0)
 			producer_wait(worker);
 		tg_report(rig->tg, &flow, &reply);
 	}
+	atomic_fetch_add(&shared->producer_cpu_ns, measure_cpu_ns() - cpu);
 	atomic_fetch_add(&shared->done, 1);
 	while (!atomic_load(&shared->finished))
 		usleep(100); /* its ring is freed when it ends */
@@ -206,15 +218,20 @@ static uint64_t wakes_count(const struct rig *rig)
 	return count;
 }
 
+struct once {
+	double ns, producer_ns, consumer_ns;
+};
+
 /* ns an event; below 0: a text was lost or a process failed. */
-static double producers_once(struct rig *rig, uint32_t producers, uint64_t events)
+static struct once producers_once(struct rig *rig, uint32_t producers, uint64_t events)
 {
 	struct shared *shared = shared_new();
-	uint64_t begin = UINT64_MAX, taken, end;
+	uint64_t begin = UINT64_MAX, taken, end, cpu;
+	struct once once = {-1, -1, -1};
 	pid_t pids[PRODUCERS];
 
 	if (!shared)
-		return -1;
+		return once;
 	for (uint32_t i = 0; i < producers; i++) {
 		pids[i] = fork();
 		if (pids[i] == 0)
@@ -224,24 +241,30 @@ static double producers_once(struct rig *rig, uint32_t producers, uint64_t event
 	while (atomic_load(&shared->ready) < producers)
 		usleep(100);
 	atomic_store(&shared->go, 1);
+	cpu = measure_cpu_ns();
 	taken = consumer_run(rig, shared, producers, events * producers);
 	end = now_monotonic();
+	cpu = measure_cpu_ns() - cpu;
 	atomic_store(&shared->finished, 1);
 	for (uint32_t i = 0; i < producers; i++) {
 		waitpid(pids[i], NULL, 0);
 		if (shared->begin_ns[i] < begin)
 			begin = shared->begin_ns[i];
 	}
+	if (taken == events * producers)
+		once = (struct once){(double)(end - begin) / (double)taken,
+				     (double)shared->producer_cpu_ns / (double)taken,
+				     (double)cpu / (double)taken};
 	munmap(shared, sizeof(*shared));
-	return taken == events * producers ? (double)(end - begin) / (double)taken : -1;
+	return once;
 }
 
 static void producers_measure(struct bench *bench, const char *name, uint32_t producers)
 {
 	struct rig_limits open = {.rate = gcra_rate(1, UINT32_MAX)};
 	uint64_t events = (bench->quick ? 200000 : 1000000) / producers;
-	struct figures f = {-1, -1, -1, -1};
-	double values[RUNS];
+	struct figures f = {-1, -1, -1, -1, -1, -1};
+	double values[RUNS], producer[RUNS], consumer[RUNS];
 	struct rig rig;
 
 	if (rig_open_ring(&rig, 1000, TG_CLOCK_AUTO, RING_RECORDS) < 0 ||
@@ -251,10 +274,16 @@ static void producers_measure(struct bench *bench, const char *name, uint32_t pr
 	}
 	wakes_count(&rig);
 	for (int i = 0; i < RUNS; i++) {
-		values[i] = producers_once(&rig, producers, events);
-		bench->failed |= values[i] < 0;
+		struct once once = producers_once(&rig, producers, events);
+
+		values[i] = once.ns;
+		producer[i] = once.producer_ns;
+		consumer[i] = once.consumer_ns;
+		bench->failed |= once.ns < 0;
 	}
 	f.ns = measure_median(values, RUNS);
+	f.producer_ns = measure_median(producer, RUNS);
+	f.consumer_ns = measure_median(consumer, RUNS);
 	f.wakes = (double)wakes_count(&rig);
 	figures_print(bench, name, &f);
 	rig_close(&rig);
@@ -412,7 +441,7 @@ static void sidecar_measure(struct bench *bench, const char *name,
 	uint32_t count = bench->quick ? 200 : 1000;
 	uint32_t *samples = calloc(count, sizeof(*samples));
 	double p50[RUNS], p99[RUNS];
-	struct figures f = {-1, -1, -1, -1};
+	struct figures f = {-1, -1, -1, -1, -1, -1};
 	struct daemon daemon;
 
 	if (!samples || daemon_sidecar(&daemon, CONFIGURATION) < 0) {
@@ -477,7 +506,7 @@ static double events_once(const struct daemon *daemon, struct tg *tg, const stru
 
 static void events_measure(struct bench *bench)
 {
-	struct figures f = {-1, -1, -1, -1};
+	struct figures f = {-1, -1, -1, -1, -1, -1};
 	struct tg_flow flows[1000];
 	struct daemon daemon;
 	double values[RUNS];
@@ -513,10 +542,7 @@ static bool wanted(const struct bench *bench, const char *name)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"json",	 0, NULL, 'j'},
-		{"quick", 0, NULL, 'q'},
-		 {NULL,	0, NULL, 0  }
-	   };
+		{"json", 0, NULL, 'j'}, {"quick", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
 	struct bench bench = {0};
 	int option;
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sender: a fleet of worker processes that deliver real messages over real SMTP sessions on
- * loopback.
+ * sender: a fleet of worker processes that deliver real messages over SMTP sessions on loopback.
  *
  *   sender --source ADDRESS… --route NAME=ADDRESS:PORT… [options]
  *
@@ -12,11 +11,11 @@
  *   --transactional 400  messages that come evenly while --arrive lasts, over the whole fleet
  *   --seconds 40         the run ends then, whatever still waits; sooner if nothing does
  *   --arrive 32          seconds; by default four fifths of --seconds
- *   --retry 2s --retry-max 15s   the first wait of a deferred message (doubled each time), the
- * longest
- *   --gate FOLDER        ask the gate whose segment is there; without it workers go as fast as they
- * can
- *   --seed 1 --json FILE --live LABEL (a line on the terminal that shows progress)
+ *   --retry 2s           the first wait of a deferred message; doubled each time
+ *   --retry-max 15s      the longest
+ *   --gate FOLDER        ask the gate whose segment is there; else as fast as they can
+ *   --live LABEL         a line on the terminal that shows progress
+ *   --seed 1 --json FILE
  *
  * Ends with 1 if a worker failed or any message went missing in the count.
  */
