@@ -20,10 +20,11 @@
  *   --control    commands on standard input
  *
  * Prints "listen NAME ADDRESS PORT" for each listener (port 0 asks for any), then "ready". At the
- * end (SIGTERM, SIGINT, --duration, "quit") the statistics go to --json FILE, or to standard output.
+ * end (SIGTERM, SIGINT, --duration, "quit") the statistics go to --json FILE, or to standard
+ * output.
  *
- * Commands: "stats" prints them now; "set NAME KEY=VALUE…" changes limits (rate, burst, connections,
- * per-connection, hour, day …); "quit", or the end of the input, ends.
+ * Commands: "stats" prints them now; "set NAME KEY=VALUE…" changes limits (rate, burst,
+ * connections, per-connection, hour, day …); "quit", or the end of the input, ends.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -89,7 +89,8 @@ struct tg_verdict tg_special(enum tg_reason special, uint64_t now_ns)
 
 struct tg_verdict tg_settle(struct tg *tg, struct layout_worker *worker, struct tg_verdict verdict)
 {
-	/* A retired segment's states are poisoned, so every straggler comes here by being refused. */
+	/* A retired segment's states are poisoned, so every straggler comes here by being refused.
+	 */
 	if (verdict.reason != TG_ADMITTED &&
 	    atomic_load_explicit(&tg->live->state, memory_order_acquire) == LAYOUT_RETIRED)
 		verdict = (struct tg_verdict){.at_ns = verdict.at_ns, .reason = TG_RETIRED};
@@ -104,15 +105,17 @@ static __attribute__((noinline, cold)) struct tg_verdict admit_count(struct layo
 	return verdict;
 }
 
-static inline struct tg_verdict admit_counted(struct layout_worker *worker, struct tg_verdict verdict)
+static inline struct tg_verdict admit_counted(struct layout_worker *worker,
+					      struct tg_verdict verdict)
 {
-	return __builtin_expect(count_own(worker, FIELD(admitted), 1), 1) ? verdict :
-									    admit_count(worker, verdict);
+	return __builtin_expect(count_own(worker, FIELD(admitted), 1), 1)
+		       ? verdict
+		       : admit_count(worker, verdict);
 }
 
 /* What does not go straight through: no worker slot yet, the slow clock, a sidecar that is gone. */
-static __attribute__((noinline)) struct tg_verdict admit_slow(struct tg *tg, const struct tg_flow *flow,
-							      enum tg_class traffic, uint32_t n)
+static __attribute__((noinline)) struct tg_verdict
+admit_slow(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n)
 {
 	struct layout_worker *worker = tg_worker(tg);
 	enum tg_reason special = TG_ADMITTED;
@@ -127,30 +130,31 @@ static __attribute__((noinline)) struct tg_verdict admit_slow(struct tg *tg, con
 	return tg_settle(tg, worker, verdict);
 }
 
-static __attribute__((noinline)) struct tg_verdict admit_all(struct tg *tg, const struct tg_flow *flow,
-							     enum tg_class traffic, uint32_t n,
-							     uint64_t now_ns, struct layout_worker *worker)
+static __attribute__((noinline)) struct tg_verdict
+admit_all(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
+	  uint64_t now_ns, struct layout_worker *worker)
 {
 	return tg_settle(tg, worker, decide_all(&tg->view, flow, traffic, n, now_ns));
 }
 
-static __attribute__((noinline)) struct tg_verdict admit_windows(struct tg *tg, const struct tg_flow *flow,
-								 enum tg_class traffic, uint32_t n,
-								 uint64_t now_ns, struct layout_worker *worker)
+static __attribute__((noinline)) struct tg_verdict
+admit_windows(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
+	      uint64_t now_ns, struct layout_worker *worker)
 {
 	uint64_t flags = plain_load(&tg->view.limits[flow->slot].flags);
 
-	enum plain_outcome outcome = plain_windows_admit(&tg->view, flow, flags, traffic, n, now_ns);
+	enum plain_outcome outcome =
+		plain_windows_admit(&tg->view, flow, flags, traffic, n, now_ns);
 
 	if (__builtin_expect(outcome == PLAIN_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
-	return outcome == PLAIN_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker) :
-				       tg_settle(tg, worker, decide_forfeited(now_ns));
+	return outcome == PLAIN_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
+				     : tg_settle(tg, worker, decide_forfeited(now_ns));
 }
 
-static __attribute__((noinline)) struct tg_verdict admit_levels(struct tg *tg, const struct tg_flow *flow,
-								enum tg_class traffic, uint32_t n,
-								uint64_t now_ns, struct layout_worker *worker)
+static __attribute__((noinline)) struct tg_verdict
+admit_levels(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
+	     uint64_t now_ns, struct layout_worker *worker)
 {
 	uint64_t flags = plain_load(&tg->view.limits[flow->slot].flags);
 
@@ -158,16 +162,18 @@ static __attribute__((noinline)) struct tg_verdict admit_levels(struct tg *tg, c
 
 	if (__builtin_expect(outcome == PLAIN_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
-	return outcome == PLAIN_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker) :
-				       tg_settle(tg, worker, decide_forfeited(now_ns));
+	return outcome == PLAIN_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
+				     : tg_settle(tg, worker, decide_forfeited(now_ns));
 }
 
-/* Every way that is not the commonest is a call in tail position, so that the commonest saves no register:
- * fewer instructions are more decisions that the processor has under way at once. */
-struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n)
+/* Every way that is not the commonest is a call in tail position, so that the commonest saves no
+ * register: fewer instructions are more decisions that the processor has under way at once. */
+struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+			   uint32_t n)
 {
 	/* Acquire: pairs with the release in worker_claim; the slot was made ready before. */
-	struct layout_worker *worker = atomic_load_explicit(&tg->local->worker, memory_order_acquire);
+	struct layout_worker *worker =
+		atomic_load_explicit(&tg->local->worker, memory_order_acquire);
 	uint64_t now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
 	struct tg_verdict verdict;
 	uint64_t flags;
@@ -189,9 +195,9 @@ struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_cl
 	return admit_all(tg, flow, traffic, n, now_ns, worker);
 }
 
-static __attribute__((noinline)) struct tg_verdict pair_slow(struct tg *tg, const struct tg_source *source,
-							     const struct tg_destination *destination,
-							     enum tg_class traffic, uint32_t n)
+static __attribute__((noinline)) struct tg_verdict
+pair_slow(struct tg *tg, const struct tg_source *source, const struct tg_destination *destination,
+	  enum tg_class traffic, uint32_t n)
 {
 	struct tg_flow flow;
 
@@ -199,9 +205,10 @@ static __attribute__((noinline)) struct tg_verdict pair_slow(struct tg *tg, cons
 	return tg_admit(tg, &flow, traffic, n);
 }
 
-/* The slot of a key, where a search from `slot` on comes to it before a free slot and the end of the table;
- * else LAYOUT_NONE: directory_find has to look, or the key is not there. */
-static inline uint32_t quick_search(const struct view *view, const struct hash_key *key, uint32_t slot)
+/* The slot of a key, where a search from `slot` on comes to it before a free slot and the end of
+ * the table; else LAYOUT_NONE: directory_find has to look, or the key is not there. */
+static inline uint32_t quick_search(const struct view *view, const struct hash_key *key,
+				    uint32_t slot)
 {
 	const struct layout_counters *at = &view->counters[slot];
 
@@ -213,10 +220,10 @@ static inline uint32_t quick_search(const struct view *view, const struct hash_k
 	return slot;
 }
 
-/* The commonest case alone: a filled flow with a rate and nothing else, which admits, for any class but
- * the one that has reserves. False: nothing was taken. */
-static inline bool quick_admit(const struct view *view, uint32_t slot, enum tg_class traffic, uint32_t n,
-			       uint64_t now_ns)
+/* The commonest case alone: a filled flow with a rate and nothing else, which admits, for any class
+ * but the one that has reserves. False: nothing was taken. */
+static inline bool quick_admit(const struct view *view, uint32_t slot, enum tg_class traffic,
+			       uint32_t n, uint64_t now_ns)
 {
 	struct layout_counters *counters = &view->counters[slot];
 	const struct layout_limits *limits = &view->limits[slot];
@@ -227,18 +234,20 @@ static inline bool quick_admit(const struct view *view, uint32_t slot, enum tg_c
 	rate = plain_load(&limits->rate[traffic]);
 	interval = gcra_interval(rate);
 	seen = plain_load(&counters->tat);
-	return __builtin_expect(!(plain_load(&limits->flags) & DECIDE_SINGLE_MASK) && interval != 0 &&
-					n <= gcra_burst(rate) && plain_load(&limits->hold_until_ns) <= now_ns &&
-					gcra_earliest(seen, interval, gcra_burst(rate), n) <= now_ns &&
-					plain_swap(&counters->tat, seen, gcra_charge(seen, now_ns, interval, n)),
-				1);
+	return __builtin_expect(
+		!(plain_load(&limits->flags) & DECIDE_SINGLE_MASK) && interval != 0 &&
+			n <= gcra_burst(rate) && plain_load(&limits->hold_until_ns) <= now_ns &&
+			gcra_earliest(seen, interval, gcra_burst(rate), n) <= now_ns &&
+			plain_swap(&counters->tat, seen, gcra_charge(seen, now_ns, interval, n)),
+		1);
 }
 
 /* What costs here is how few lookups the processor has under way at once, and that is the number of
- * instructions of each. So only the commonest case stands here, and every other one is tg_flow's and
- * tg_admit's: nothing has been taken then. */
+ * instructions of each. So only the commonest case stands here, and every other one is tg_flow's
+ * and tg_admit's: nothing has been taken then. */
 struct tg_verdict tg_admit_pair(struct tg *tg, const struct tg_source *source,
-				const struct tg_destination *destination, enum tg_class traffic, uint32_t n)
+				const struct tg_destination *destination, enum tg_class traffic,
+				uint32_t n)
 {
 	struct hash_key key = hash_pair(source->key, destination->key);
 	uint32_t slot = hash_slot(&key, tg->view.slots);
@@ -252,16 +261,18 @@ struct tg_verdict tg_admit_pair(struct tg *tg, const struct tg_source *source,
 	if (__builtin_expect(worker == NULL || now_ns == 0 || tg->vdso, 0))
 		return pair_slow(tg, source, destination, traffic, n);
 	slot = quick_search(&tg->view, &key, slot);
-	if (__builtin_expect(slot == LAYOUT_NONE || !quick_admit(&tg->view, slot, traffic, n, now_ns), 0))
+	if (__builtin_expect(
+		    slot == LAYOUT_NONE || !quick_admit(&tg->view, slot, traffic, n, now_ns), 0))
 		return pair_slow(tg, source, destination, traffic, n);
 	return admit_counted(worker, decide_admitted(now_ns));
 }
 
 #define BATCH 16
 
-/* Where each request's search begins; the lines there, and the next one, are on their way after this. */
-static inline void batch_fetch(struct tg *tg, const struct tg_request *requests, struct hash_key *keys,
-			       uint32_t *slots, size_t count)
+/* Where each request's search begins; the lines there, and the next one, are on their way after
+ * this. */
+static inline void batch_fetch(struct tg *tg, const struct tg_request *requests,
+			       struct hash_key *keys, uint32_t *slots, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		keys[i] = hash_pair(requests[i].source->key, requests[i].destination->key);
@@ -272,8 +283,8 @@ static inline void batch_fetch(struct tg *tg, const struct tg_request *requests,
 	}
 }
 
-static void batch_decide(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts,
-			 size_t count)
+static void batch_decide(struct tg *tg, const struct tg_request *requests,
+			 struct tg_verdict *verdicts, size_t count)
 {
 	struct layout_worker *worker = tg_worker(tg);
 	uint64_t now_ns, admitted = 0;
@@ -290,7 +301,8 @@ static void batch_decide(struct tg *tg, const struct tg_request *requests, struc
 		const struct tg_request *request = &requests[i];
 
 		if (__builtin_expect(now_ns != 0 && slots[i] != LAYOUT_NONE &&
-					     quick_admit(&tg->view, slots[i], (enum tg_class)request->traffic,
+					     quick_admit(&tg->view, slots[i],
+							 (enum tg_class)request->traffic,
 							 request->n, now_ns),
 				     1)) {
 			verdicts[i] = decide_admitted(now_ns);
@@ -304,19 +316,22 @@ static void batch_decide(struct tg *tg, const struct tg_request *requests, struc
 		count_some(worker, FIELD(admitted), admitted);
 }
 
-void tg_admit_batch(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts, size_t count)
+void tg_admit_batch(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts,
+		    size_t count)
 {
 	for (size_t done = 0; done < count; done += BATCH)
-		batch_decide(tg, requests + done, verdicts + done, count - done < BATCH ? count - done : BATCH);
+		batch_decide(tg, requests + done, verdicts + done,
+			     count - done < BATCH ? count - done : BATCH);
 }
 
-struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
-			     uint64_t max_wait_ns, struct tg_reservation *ret)
+struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+			     uint32_t n, uint64_t max_wait_ns, struct tg_reservation *ret)
 {
 	struct layout_worker *worker = tg_worker(tg);
 	enum tg_reason special = TG_ADMITTED;
 	uint64_t now_ns = clock_now(tg, &special);
-	struct tg_reservation taken = {.flow = *flow, .taken_ns = now_ns, .traffic = traffic, .n = n};
+	struct tg_reservation taken = {
+		.flow = *flow, .taken_ns = now_ns, .traffic = traffic, .n = n};
 	struct tg_verdict verdict;
 
 	if (special != TG_ADMITTED) {
@@ -324,7 +339,8 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 		taken.n = 0; /* nothing was charged: nothing is to be given back */
 	} else
 		verdict = decide_reserve(&tg->view, flow, traffic, n, now_ns,
-					 max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + max_wait_ns,
+					 max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX
+									   : now_ns + max_wait_ns,
 					 &taken.left);
 	verdict = tg_settle(tg, worker, verdict);
 	taken.at_ns = verdict.at_ns;
@@ -342,14 +358,16 @@ struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservat
 	if (special != TG_ADMITTED)
 		return tg_settle(tg, worker, tg_special(special, now_ns));
 	return tg_settle(tg, worker,
-			 decide_redeem(&tg->view, &reservation->flow, (enum tg_class)reservation->traffic,
-				       reservation->n, now_ns));
+			 decide_redeem(&tg->view, &reservation->flow,
+				       (enum tg_class)reservation->traffic, reservation->n,
+				       now_ns));
 }
 
 int tg_cancel(struct tg *tg, const struct tg_reservation *reservation)
 {
 	return decide_cancel(&tg->view, &reservation->flow, (enum tg_class)reservation->traffic,
-			     reservation->n, reservation->at_ns, reservation->taken_ns, reservation->left);
+			     reservation->n, reservation->at_ns, reservation->taken_ns,
+			     reservation->left);
 }
 
 uint64_t tg_now(const struct tg *tg)

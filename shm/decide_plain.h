@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Decisions over the limits that most flows have, where all of them admit and nobody interferes: rate,
- * hour and day of a flow, or the rates of flow, source and destination.
+ * Decisions over the limits that most flows have, where all of them admit and nobody interferes:
+ * rate, hour and day of a flow, or the rates of flow, source and destination.
  *
- * One pass without lists: each limit is looked at, then each is taken. Whatever is not plain (a refusal,
- * a hold, an unlimited or unfilled slot, a new period, a race) is left to decide_all, with nothing taken.
- * Where something could not be given back it is forfeited, and the call ends there, as in decide_all, so
- * that it forfeits no more. So nothing here refuses for a limit, and only what decide_all would have
- * admitted is admitted. In line, because what they cost above the locked operations
- * is the number of their instructions. The caller has seen that flow->slot and traffic are in range.
+ * One pass without lists: each limit is looked at, then each is taken. Whatever is not plain (a
+ * refusal, a hold, an unlimited or unfilled slot, a new period, a race) is left to decide_all, with
+ * nothing taken. Where something could not be given back it is forfeited, and the call ends there,
+ * as in decide_all, so that it forfeits no more. So nothing here refuses for a limit, and only what
+ * decide_all would have admitted is admitted. In line, because what they cost above the locked
+ * operations is the number of their instructions. The caller has seen that flow->slot and traffic
+ * are in range.
  */
 #ifndef TG_DECIDE_PLAIN_H
 #define TG_DECIDE_PLAIN_H
@@ -23,7 +24,8 @@ enum plain_outcome { PLAIN_LEFT, PLAIN_ADMITTED, PLAIN_FORFEITED };
 /* Which flows are of which kind. */
 static inline bool plain_windows(const struct tg_flow *flow, uint64_t flags)
 {
-	return !(flags & DECIDE_SINGLE_MASK & ~(LAYOUT_HOUR | LAYOUT_DAY)) && flow->stream == LAYOUT_NONE;
+	return !(flags & DECIDE_SINGLE_MASK & ~(LAYOUT_HOUR | LAYOUT_DAY)) &&
+	       flow->stream == LAYOUT_NONE;
 }
 
 static inline bool plain_levels(const struct tg_flow *flow, uint64_t flags)
@@ -56,21 +58,23 @@ static inline bool plain_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t ne
 }
 
 /* Gives a charge back, unless somebody has come since. */
-static __attribute__((noinline, cold, unused)) enum plain_outcome plain_give_back(_Atomic uint64_t *word, uint64_t left,
-										 uint64_t before)
+static __attribute__((noinline, cold, unused)) enum plain_outcome
+plain_give_back(_Atomic uint64_t *word, uint64_t left, uint64_t before)
 {
 	return plain_swap(word, left, before) ? PLAIN_LEFT : PLAIN_FORFEITED;
 }
 
-/* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute. */
-static __attribute__((noinline, cold, unused)) bool plain_window_give_back(_Atomic uint64_t *word, uint32_t period,
-									   uint32_t n)
+/* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute.
+ */
+static __attribute__((noinline, cold, unused)) bool
+plain_window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
 {
 	uint64_t seen = plain_load(word);
 
-	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n && (uint32_t)seen != UINT32_MAX) {
-		if (atomic_compare_exchange_weak_explicit(word, &seen, seen - n, memory_order_relaxed,
-							  memory_order_relaxed))
+	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n &&
+	       (uint32_t)seen != UINT32_MAX) {
+		if (atomic_compare_exchange_weak_explicit(
+			    word, &seen, seen - n, memory_order_relaxed, memory_order_relaxed))
 			return true;
 		pause_briefly();
 	}
@@ -79,8 +83,9 @@ static __attribute__((noinline, cold, unused)) bool plain_window_give_back(_Atom
 
 /* False: it refuses, or is not plain. */
 static inline bool plain_burst_step(struct plain_step *ret, const struct layout_limits *limits,
-			     struct layout_counters *counters, const _Atomic uint64_t *rate_word, uint64_t rate,
-			     uint32_t burst, uint32_t n, uint64_t now_ns)
+				    struct layout_counters *counters,
+				    const _Atomic uint64_t *rate_word, uint64_t rate,
+				    uint32_t burst, uint32_t n, uint64_t now_ns)
 {
 	uint64_t interval = gcra_interval(rate);
 	uint64_t seen = plain_load(&counters->tat);
@@ -96,8 +101,8 @@ static inline bool plain_burst_step(struct plain_step *ret, const struct layout_
 
 /* Of a flow, outside its reserve. */
 static inline bool plain_rate_step(struct plain_step *ret, const struct layout_limits *limits,
-			     struct layout_counters *counters, enum tg_class traffic, uint32_t n,
-			     uint64_t now_ns)
+				   struct layout_counters *counters, enum tg_class traffic,
+				   uint32_t n, uint64_t now_ns)
 {
 	uint64_t rate = plain_load(&limits->rate[traffic]);
 
@@ -106,27 +111,28 @@ static inline bool plain_rate_step(struct plain_step *ret, const struct layout_l
 }
 
 static inline bool plain_parent_step(struct plain_step *ret, const struct view *view, uint32_t slot,
-			       enum tg_class traffic, uint32_t n, uint64_t now_ns)
+				     enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
 	uint64_t rate;
 
 	if (slot >= view->slots || (plain_load(&view->limits[slot].flags) & PLAIN_PARENT_MASK) != 0)
 		return false;
 	rate = plain_load(&view->limits[slot].rate[traffic]);
-	return plain_burst_step(ret, &view->limits[slot], &view->counters[slot], &view->limits[slot].rate[traffic],
-				rate, gcra_burst(rate), n, now_ns);
+	return plain_burst_step(ret, &view->limits[slot], &view->counters[slot],
+				&view->limits[slot].rate[traffic], rate, gcra_burst(rate), n,
+				now_ns);
 }
 
-/* Does the period that a word names hold now, and is there room in it? Starting from the word, not from
- * the time, all but the comparison is done while the clock is still being read. The charge is then
- * `seen + n`. */
+/* Does the period that a word names hold now, and is there room in it? Starting from the word, not
+ * from the time, all but the comparison is done while the clock is still being read. The charge is
+ * then `seen + n`. */
 static inline bool plain_window_room(uint64_t seen, bool same_period, uint32_t cap, uint32_t n)
 {
 	return same_period && (uint64_t)(uint32_t)seen + n <= cap;
 }
 
-static inline bool plain_same_hour(const struct layout_calendar *calendar, uint64_t flags, uint64_t seen,
-			     uint64_t now_ns)
+static inline bool plain_same_hour(const struct layout_calendar *calendar, uint64_t flags,
+				   uint64_t seen, uint64_t now_ns)
 {
 	uint64_t begin = (seen >> 32) * WINDOW_HOUR_NS + window_hour_phase(flags) -
 			 plain_load(&calendar->hour_offset_ns);
@@ -134,8 +140,8 @@ static inline bool plain_same_hour(const struct layout_calendar *calendar, uint6
 	return now_ns - begin < WINDOW_HOUR_NS;
 }
 
-static inline bool plain_same_day(const struct layout_calendar *calendar, uint64_t flags, uint64_t seen,
-			    uint64_t now_ns)
+static inline bool plain_same_day(const struct layout_calendar *calendar, uint64_t flags,
+				  uint64_t seen, uint64_t now_ns)
 {
 	uint64_t time = now_ns - window_day_phase(flags);
 	uint64_t passed = time - (uint64_t)window_day_start(calendar, seen >> 32);
@@ -146,18 +152,19 @@ static inline bool plain_same_day(const struct layout_calendar *calendar, uint64
 		(int64_t)time < window_day_start(calendar, (seen >> 32) + 1));
 }
 
-static inline enum plain_outcome plain_charged(enum plain_outcome outcome, const struct plain_step *step, uint32_t n)
+static inline enum plain_outcome plain_charged(enum plain_outcome outcome,
+					       const struct plain_step *step, uint32_t n)
 {
 	if (__builtin_expect(outcome == PLAIN_ADMITTED, 1))
 		decide_recharge(step->rate_word, step->rate, step->word, n);
 	return outcome;
 }
 
-/* Where somebody was faster at a limit that is not the first, it is worked out again, so that what was taken
- * of the first is given up only if the limit refuses. `word` is NULL then. */
-static __attribute__((noinline, cold, unused)) struct plain_step plain_parent_again(const struct view *view, uint32_t slot,
-										   enum tg_class traffic, uint32_t n,
-										   uint64_t now_ns)
+/* Where somebody was faster at a limit that is not the first, it is worked out again, so that what
+ * was taken of the first is given up only if the limit refuses. `word` is NULL then. */
+static __attribute__((noinline, cold, unused)) struct plain_step
+plain_parent_again(const struct view *view, uint32_t slot, enum tg_class traffic, uint32_t n,
+		   uint64_t now_ns)
 {
 	struct plain_step step;
 
@@ -169,8 +176,8 @@ static __attribute__((noinline, cold, unused)) struct plain_step plain_parent_ag
 	return (struct plain_step){0};
 }
 
-static __attribute__((noinline, cold, unused)) bool plain_window_again(_Atomic uint64_t *word, uint32_t period, uint32_t cap,
-								      uint32_t n)
+static __attribute__((noinline, cold, unused)) bool
+plain_window_again(_Atomic uint64_t *word, uint32_t period, uint32_t cap, uint32_t n)
 {
 	uint64_t seen = plain_load(word);
 
@@ -183,30 +190,35 @@ static __attribute__((noinline, cold, unused)) bool plain_window_again(_Atomic u
 	return false;
 }
 
-/* ---- rate, hour and day -------------------------------------------------------------------------- */
+/* ---- rate, hour and day
+ * -------------------------------------------------------------------------- */
 
-/* The rate's state and the hour's count stand side by side: where the processor can swap both at once,
- * that is one locked operation instead of two, and nothing to give back between them. */
-#if defined(__x86_64__) && defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16) && !defined(__SANITIZE_THREAD__)
+/* The rate's state and the hour's count stand side by side: where the processor can swap both at
+ * once, that is one locked operation instead of two, and nothing to give back between them. */
+#if defined(__x86_64__) && defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16) && \
+	!defined(__SANITIZE_THREAD__)
 _Static_assert(offsetof(struct layout_counters, tat) % 16 == 0 &&
-		       offsetof(struct layout_counters, hour) == offsetof(struct layout_counters, tat) + 8,
+		       offsetof(struct layout_counters, hour) ==
+			       offsetof(struct layout_counters, tat) + 8,
 	       "a pair");
 
-static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *counters, const struct plain_step *rate,
-				  uint64_t hour, uint32_t n)
+static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *counters,
+						      const struct plain_step *rate, uint64_t hour,
+						      uint32_t n)
 {
 	unsigned __int128 seen = (unsigned __int128)hour << 64 | rate->seen;
 	unsigned __int128 next = (unsigned __int128)(hour + n) << 64 | rate->next;
 
 	return __builtin_expect(__sync_bool_compare_and_swap(
 					(unsigned __int128 *)(void *)&counters->tat, seen, next),
-				1) ?
-		       PLAIN_ADMITTED :
-		       PLAIN_LEFT;
+				1)
+		       ? PLAIN_ADMITTED
+		       : PLAIN_LEFT;
 }
 #else
-static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *counters, const struct plain_step *rate,
-				  uint64_t hour, uint32_t n)
+static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *counters,
+						      const struct plain_step *rate, uint64_t hour,
+						      uint32_t n)
 {
 	if (!plain_swap(&counters->tat, rate->seen, rate->next))
 		return PLAIN_LEFT;
@@ -217,23 +229,30 @@ static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *co
 #endif
 
 /* Takes the rate, and the windows that the flow has. */
-static inline enum plain_outcome plain_windows_take(struct layout_counters *counters, uint64_t flags, uint32_t n,
-				const struct plain_step *rate, uint64_t hour, uint64_t day, uint32_t day_cap)
+static inline enum plain_outcome plain_windows_take(struct layout_counters *counters,
+						    uint64_t flags, uint32_t n,
+						    const struct plain_step *rate, uint64_t hour,
+						    uint64_t day, uint32_t day_cap)
 {
 	/* A flow without an hour's cap has 0 there: the swap then leaves it as it is. */
 	uint32_t hourly = flags & LAYOUT_HOUR ? n : 0;
 
 	enum plain_outcome outcome = plain_swap_rate_hour(counters, rate, hour, hourly);
 
-	if (outcome != PLAIN_ADMITTED || !(flags & LAYOUT_DAY) || plain_swap(&counters->day, day, day + n) ||
+	if (outcome != PLAIN_ADMITTED || !(flags & LAYOUT_DAY) ||
+	    plain_swap(&counters->day, day, day + n) ||
 	    plain_window_again(&counters->day, (uint32_t)(day >> 32), day_cap, n))
 		return outcome;
 	outcome = plain_give_back(&counters->tat, rate->next, rate->seen);
-	return hourly && !plain_window_give_back(&counters->hour, (uint32_t)(hour >> 32), n) ? PLAIN_FORFEITED : outcome;
+	return hourly && !plain_window_give_back(&counters->hour, (uint32_t)(hour >> 32), n)
+		       ? PLAIN_FORFEITED
+		       : outcome;
 }
 
-static inline enum plain_outcome plain_windows_admit(const struct view *view, const struct tg_flow *flow, uint64_t flags,
-				 enum tg_class traffic, uint32_t n, uint64_t now_ns)
+static inline enum plain_outcome plain_windows_admit(const struct view *view,
+						     const struct tg_flow *flow, uint64_t flags,
+						     enum tg_class traffic, uint32_t n,
+						     uint64_t now_ns)
 {
 	const struct layout_limits *limits = &view->limits[flow->slot];
 	struct layout_counters *counters = &view->counters[flow->slot];
@@ -245,26 +264,35 @@ static inline enum plain_outcome plain_windows_admit(const struct view *view, co
 	struct plain_step rate;
 
 	if ((flags & LAYOUT_HOUR) &&
-	    !plain_window_room(hour, plain_same_hour(calendar, flags, hour, now_ns),
-			 atomic_load_explicit(&limits->hour_cap[traffic], memory_order_relaxed), n))
+	    !plain_window_room(
+		    hour, plain_same_hour(calendar, flags, hour, now_ns),
+		    atomic_load_explicit(&limits->hour_cap[traffic], memory_order_relaxed), n))
 		return PLAIN_LEFT;
-	if ((flags & LAYOUT_DAY) && !plain_window_room(day, plain_same_day(calendar, flags, day, now_ns), day_cap, n))
+	if ((flags & LAYOUT_DAY) &&
+	    !plain_window_room(day, plain_same_day(calendar, flags, day, now_ns), day_cap, n))
 		return PLAIN_LEFT;
-	return plain_rate_step(&rate, limits, counters, traffic, n, now_ns) ?
-		       plain_charged(plain_windows_take(counters, flags, n, &rate, hour, day, day_cap), &rate, n) :
-		       PLAIN_LEFT;
+	return plain_rate_step(&rate, limits, counters, traffic, n, now_ns)
+		       ? plain_charged(
+				 plain_windows_take(counters, flags, n, &rate, hour, day, day_cap),
+				 &rate, n)
+		       : PLAIN_LEFT;
 }
 
-/* ---- rates of flow, source and destination ------------------------------------------------------- */
+/* ---- rates of flow, source and destination
+ * ------------------------------------------------------- */
 
-static inline enum plain_outcome plain_levels_admit(const struct view *view, const struct tg_flow *flow, uint64_t flags,
-				enum tg_class traffic, uint32_t n, uint64_t now_ns)
+static inline enum plain_outcome plain_levels_admit(const struct view *view,
+						    const struct tg_flow *flow, uint64_t flags,
+						    enum tg_class traffic, uint32_t n,
+						    uint64_t now_ns)
 {
 	struct plain_step own, source = {0}, destination = {0};
 	enum plain_outcome outcome = PLAIN_LEFT;
 
-	if (!plain_rate_step(&own, &view->limits[flow->slot], &view->counters[flow->slot], traffic, n, now_ns) ||
-	    ((flags & LAYOUT_SOURCE) && !plain_parent_step(&source, view, flow->source, traffic, n, now_ns)) ||
+	if (!plain_rate_step(&own, &view->limits[flow->slot], &view->counters[flow->slot], traffic,
+			     n, now_ns) ||
+	    ((flags & LAYOUT_SOURCE) &&
+	     !plain_parent_step(&source, view, flow->source, traffic, n, now_ns)) ||
 	    ((flags & LAYOUT_DESTINATION) &&
 	     !plain_parent_step(&destination, view, flow->destination, traffic, n, now_ns)))
 		return PLAIN_LEFT;
@@ -275,7 +303,8 @@ static inline enum plain_outcome plain_levels_admit(const struct view *view, con
 		if (source.word == NULL)
 			goto give_own;
 	}
-	if (flags & LAYOUT_DESTINATION && !plain_swap(destination.word, destination.seen, destination.next))
+	if (flags & LAYOUT_DESTINATION &&
+	    !plain_swap(destination.word, destination.seen, destination.next))
 		destination = plain_parent_again(view, flow->destination, traffic, n, now_ns);
 	if (!(flags & LAYOUT_DESTINATION) || destination.word) {
 		if (flags & LAYOUT_SOURCE)
@@ -287,7 +316,8 @@ static inline enum plain_outcome plain_levels_admit(const struct view *view, con
 	if (flags & LAYOUT_SOURCE)
 		outcome = plain_give_back(source.word, source.next, source.seen);
 give_own:
-	return plain_give_back(own.word, own.next, own.seen) == PLAIN_FORFEITED ? PLAIN_FORFEITED : outcome;
+	return plain_give_back(own.word, own.next, own.seen) == PLAIN_FORFEITED ? PLAIN_FORFEITED
+										: outcome;
 }
 
 #endif

@@ -32,8 +32,8 @@ void ring_bell(struct tg *tg)
 		;
 }
 
-/* The lines of a record that is written soon were last read by the sidecar's processor: they are asked for,
- * to be written, while nobody waits. */
+/* The lines of a record that is written soon were last read by the sidecar's processor: they are
+ * asked for, to be written, while nobody waits. */
 static inline void record_fetch(const struct layout_record *record)
 {
 #if defined(__x86_64__)
@@ -70,7 +70,8 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 		if (record->length)
 			memcpy(record->text, text, record->length);
 		atomic_store_explicit(&worker->head, at + 1, memory_order_release); /* R0 */
-		record_fetch(&tg->records[(uint64_t)tg->local->index * records + ((at + 2) & (records - 1))]);
+		record_fetch(&tg->records[(uint64_t)tg->local->index * records +
+					  ((at + 2) & (records - 1))]);
 	}
 	pthread_mutex_unlock(&tg->local->ring);
 	atomic_thread_fence(memory_order_seq_cst); /* B0 */

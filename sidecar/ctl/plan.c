@@ -147,7 +147,8 @@ static int usage(FILE *out, int status)
 	fputs("usage: tollgate plan --sources N --destinations N --workers N --messages RATE\n"
 	      "                     [--flows N] [--deferred 5%] [--asks 2] [--per-connection 20]\n"
 	      "                     [--minutes 60] [--outage 2s] [--report FILE] [--json]\n\n"
-	      "Memory, ring sizes and cores that an installation takes, with the arithmetic; tollgate(1).\n",
+	      "Memory, ring sizes and cores that an installation takes, with the arithmetic; "
+	      "tollgate(1).\n",
 	      out);
 	return status;
 }
