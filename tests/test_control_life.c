@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every transition of a flow's life, against receivers small enough to be reckoned by hand.
+ */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "sidecar/control.h"
+
+#define SECOND UINT64_C(1000000000)
+#define HOUR   (3600 * SECOND)
+#define START  (1000 * HOUR)
+#define DELAY  (SECOND / 2) /* from admission to reply */
+
+/* A receiver: a bucket, an hour's cap, texts about limits by chance. */
+struct receiver {
+	double rate, burst, tokens;
+	uint64_t at_ns;
+	uint32_t hour_cap, accepted, connections, per_connection;
+	uint64_t hour, phase_ns;
+	uint32_t chance_every, attempts;
+	enum reply_limit text;
+};
+
+struct flow {
+	struct control_state state;
+	struct control_bounds bounds;
+	struct control_limits limits;
+	struct receiver *receiver;
+	uint64_t now_ns, next_ns;
+	uint32_t delivered, refused;
+	double fastest;
+};
+
+static const struct control_bounds plain = {.rate_start = 1, .burst = {5, 5, 5}};
+
+static struct flow flow_new(struct receiver *receiver)
+{
+	struct flow flow = {
+		.bounds = plain, .receiver = receiver, .now_ns = START, .next_ns = START};
+
+	receiver->tokens = receiver->burst;
+	receiver->at_ns = START;
+	receiver->hour = (START - receiver->phase_ns) / HOUR;
+	control_init(&flow.state, &flow.bounds, START);
+	control_limits(&flow.state, &flow.bounds, START, &flow.limits);
+	return flow;
+}
+
+/* True: accepted. Else text says which limit refused. */
+static bool receiver_takes(struct receiver *r, uint64_t now_ns)
+{
+	uint64_t hour = (now_ns - r->phase_ns) / HOUR;
+
+	r->tokens += r->rate * (double)(now_ns - r->at_ns) / 1e9;
+	r->tokens = r->tokens < r->burst ? r->tokens : r->burst;
+	r->at_ns = now_ns;
+	if (hour != r->hour)
+		r->accepted = 0;
+	r->hour = hour;
+	r->attempts++;
+	r->text =
+		r->hour_cap && r->accepted >= r->hour_cap ? REPLY_LIMIT_HOUR : REPLY_LIMIT_MESSAGES;
+	if (r->tokens < 1 || r->text == REPLY_LIMIT_HOUR)
+		return false;
+	r->tokens -= 1;
+	r->accepted++;
+	return !(r->chance_every && r->attempts % r->chance_every == 0);
+}
+
+static void flow_see(struct flow *flow, const struct control_observation *seen)
+{
+	control_observe(&flow->state, &flow->bounds, seen, flow->now_ns);
+	control_limits(&flow->state, &flow->bounds, flow->now_ns, &flow->limits);
+}
+
+/* Bulk mail without end, one message at a time, until a time. */
+static void flow_run(struct flow *flow, uint64_t until_ns)
+{
+	while (flow->now_ns < until_ns) {
+		struct control_observation seen = {.traffic = TG_BULK, .stage = TG_STAGE_MESSAGE};
+		uint64_t hold_ns = flow->limits.hold_until_ns[TG_BULK];
+		uint64_t at = hold_ns > flow->next_ns ? hold_ns : flow->next_ns;
+
+		at = at > flow->now_ns ? at : flow->now_ns;
+		seen.admitted_ns = at;
+		seen.class = receiver_takes(flow->receiver, at) ? REPLY_DELIVERED : REPLY_RATE;
+		seen.limit = seen.class == REPLY_RATE ? flow->receiver->text : REPLY_LIMIT_NONE;
+		flow->delivered += seen.class == REPLY_DELIVERED;
+		flow->refused += seen.class != REPLY_DELIVERED;
+		flow->now_ns = at + DELAY;
+		flow_see(flow, &seen);
+		flow->next_ns = at + flow->limits.interval_ns;
+		if (flow->limits.phase == CONTROL_HELD || hold_ns)
+			flow->next_ns = flow->now_ns + (hold_ns ? flow->limits.interval_ns : 0);
+	}
+}
+
+static void flow_reply(struct flow *flow, enum reply_class class, enum reply_limit limit,
+		       uint32_t place, uint32_t open)
+{
+	struct control_observation seen = {.class = class,
+					   .limit = limit,
+					   .traffic = TG_BULK,
+					   .place = place,
+					   .stage = TG_STAGE_MESSAGE,
+					   .open_connections = open};
+	uint64_t hold_ns = flow->limits.hold_until_ns[TG_BULK];
+
+	flow->now_ns = hold_ns > flow->now_ns ? hold_ns : flow->now_ns + SECOND;
+	seen.admitted_ns = flow->now_ns;
+	flow->now_ns += DELAY;
+	flow_see(flow, &seen);
+}
+
+static double per_minute(const struct flow *flow)
+{
+	return flow->limits.interval_ns ? 60e9 / (double)flow->limits.interval_ns : 1e9;
+}
+
+Test(control_life, finds_the_rate_of_a_bucket_whatever_its_burst)
+{
+	static const double rates[] = {10, 30, 60, 100};
+	static const double bursts[] = {5, 30, 100};
+
+	for (unsigned r = 0; r < 4; r++) {
+		for (unsigned b = 0; b < 3; b++) {
+			struct receiver receiver = {.rate = rates[r] / 60, .burst = bursts[b]};
+			struct flow flow = flow_new(&receiver);
+			uint32_t before;
+			double share;
+
+			flow_run(&flow, START + HOUR);
+			before = flow.delivered;
+			flow_run(&flow, START + 3 * HOUR);
+			share = (flow.delivered - before) / (120 * rates[r]);
+			cr_expect(share > 0.9 && share < 1.02, "%g/min, burst %g: share %.3f",
+				  rates[r], bursts[b], share);
+			cr_expect_lt(flow.refused, flow.delivered / 80,
+				     "%g/min, burst %g: %u refused", rates[r], bursts[b],
+				     flow.refused);
+		}
+	}
+}
+
+Test(control_life, follows_a_limit_that_falls_at_once_and_one_that_rises_within_the_hour)
+{
+	struct receiver receiver = {.rate = 1, .burst = 30};
+	struct flow flow = flow_new(&receiver);
+
+	flow_run(&flow, START + HOUR);
+	receiver.rate = 20 / 60.0;
+	flow_run(&flow, START + HOUR + HOUR / 6);
+	cr_expect_lt(per_minute(&flow), 24, "%.1f", per_minute(&flow));
+	receiver.rate = 90 / 60.0;
+	flow_run(&flow, START + 2 * HOUR + HOUR / 2);
+	cr_expect_gt(per_minute(&flow), 60, "%.1f", per_minute(&flow));
+}
+
+Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)
+{
+	static const uint64_t phases[] = {0, 23 * 60 * SECOND, 41 * 60 * SECOND};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct receiver receiver = {
+			.rate = 1, .burst = 30, .hour_cap = 1500, .phase_ns = phases[i]};
+		struct flow flow = flow_new(&receiver);
+		uint32_t before, refused;
+
+		flow_run(&flow, START + 6 * HOUR);
+		before = flow.delivered;
+		refused = flow.refused;
+		flow_run(&flow, START + 12 * HOUR);
+		cr_expect_gt(flow.delivered - before, 6 * 1350, "phase %u: %u delivered", i,
+			     flow.delivered - before);
+		cr_expect_lt(flow.refused - refused, 6 * 12, "phase %u: %u refused", i,
+			     flow.refused - refused);
+	}
+}
+
+Test(control_life, tells_texts_by_chance_from_a_limit)
+{
+	struct receiver receiver = {.rate = 1, .burst = 30, .chance_every = 101};
+	struct flow flow = flow_new(&receiver);
+	uint32_t before;
+
+	flow_run(&flow, START + HOUR);
+	before = flow.delivered;
+	flow_run(&flow, START + 3 * HOUR);
+	cr_expect_gt(flow.delivered - before, 7200 * 0.9, "%u", flow.delivered - before);
+}
+
+Test(control_life, doubles_the_wait_with_each_probe_that_fails_and_ends_by_one_that_succeeds)
+{
+	struct receiver none = {.rate = 1, .burst = 1};
+	struct flow flow = flow_new(&none);
+	uint64_t began, wait, last = 0;
+
+	flow_reply(&flow, REPLY_REPUTATION, REPLY_LIMIT_NONE, 0, 0);
+	cr_assert_eq(flow.limits.phase, CONTROL_HELD);
+	began = flow.now_ns;
+	for (int i = 0; i < 5; i++) {
+		flow_reply(&flow, REPLY_REPUTATION, REPLY_LIMIT_NONE, 0, 0);
+		cr_expect_eq(flow.limits.phase, CONTROL_HELD);
+		wait = flow.limits.hold_until_ns[TG_TRANSACTIONAL] - flow.now_ns;
+		cr_expect_geq(wait, last, "probe %d", i);
+		last = wait;
+	}
+	cr_expect_lt(flow.now_ns - began, HOUR);
+	cr_expect_leq(flow.limits.hold_until_ns[TG_TRANSACTIONAL],
+		      flow.limits.hold_until_ns[TG_BULK], "transactional mail probes first");
+	control_tick(&flow.state, &flow.bounds, 0, 0, flow.limits.hold_until_ns[TG_BULK]);
+	control_limits(&flow.state, &flow.bounds, flow.limits.hold_until_ns[TG_BULK], &flow.limits);
+	cr_expect_eq(flow.limits.phase, CONTROL_PROBING, "time alone does not end it");
+	flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+	cr_expect_eq(flow.limits.phase, CONTROL_RECOVERING);
+}
+
+Test(control_life, counts_the_replies_of_one_flight_once)
+{
+	struct receiver none = {.rate = 1, .burst = 1};
+	struct flow flow = flow_new(&none);
+	struct control_observation seen = {
+		.class = REPLY_RATE, .limit = REPLY_LIMIT_MESSAGES, .stage = TG_STAGE_MESSAGE};
+	uint64_t until;
+
+	for (int i = 0; i < 40; i++)
+		flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+	seen.admitted_ns = flow.now_ns;
+	flow.now_ns += SECOND;
+	flow_see(&flow, &seen);
+	until = flow.limits.hold_until_ns[TG_BULK];
+	for (int i = 0; i < 10; i++) {
+		seen.admitted_ns += SECOND / 20;
+		flow_see(&flow, &seen);
+	}
+	cr_expect_eq(flow.limits.hold_until_ns[TG_BULK], until);
+}
+
+Test(control_life, changes_the_limit_that_was_hit_and_no_other)
+{
+	static const struct {
+		enum reply_limit limit;
+		uint32_t place, open, connections, per_connection;
+	} rows[] = {
+		{REPLY_LIMIT_CONNECTIONS, 1, 3, 3, 20},
+		{REPLY_LIMIT_PER_CONNECTION, 6, 0, 4, 5},
+	};
+
+	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct receiver none = {.rate = 1, .burst = 1};
+		struct flow flow = flow_new(&none);
+		double before = per_minute(&flow);
+
+		flow_reply(&flow, REPLY_RATE, rows[i].limit, rows[i].place, rows[i].open);
+		cr_expect_eq(flow.limits.connections, rows[i].connections, "row %u: %u", i,
+			     flow.limits.connections);
+		cr_expect_eq(flow.limits.per_connection, rows[i].per_connection, "row %u: %u", i,
+			     flow.limits.per_connection);
+		cr_expect_float_eq(per_minute(&flow), before, 1e-3);
+		cr_expect_eq(flow.limits.phase, CONTROL_OPEN);
+	}
+}
+
+Test(control_life, sits_out_an_outage_and_goes_on_at_the_same_rate)
+{
+	struct receiver none = {.rate = 1, .burst = 1};
+	struct flow flow = flow_new(&none);
+	double before;
+
+	flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+	before = per_minute(&flow);
+	for (int i = 0; i < 4; i++) {
+		flow_reply(&flow, REPLY_INFRASTRUCTURE, REPLY_LIMIT_NONE, 0, 0);
+		cr_expect_eq(flow.limits.phase, CONTROL_OPEN, "reply %d", i);
+	}
+	flow_reply(&flow, REPLY_INFRASTRUCTURE, REPLY_LIMIT_NONE, 0, 0);
+	cr_expect_eq(flow.limits.phase, CONTROL_HELD);
+	flow_reply(&flow, REPLY_INFRASTRUCTURE, REPLY_LIMIT_NONE, 0, 0);
+	cr_expect_eq(flow.limits.phase, CONTROL_HELD);
+	flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+	cr_expect_eq(flow.limits.phase, CONTROL_OPEN);
+	cr_expect_geq(per_minute(&flow), before);
+}
+
+/* Bytes that pass control_valid may be anything: they must do no harm, and lead back to mail. */
+Test(control_life, lives_with_any_bytes_that_can_be_a_state)
+{
+	uint64_t seed = 7;
+	unsigned tried = 0;
+
+	for (int run = 0; run < 20000; run++) {
+		struct receiver receiver = {.rate = 1, .burst = 10};
+		struct flow flow = flow_new(&receiver);
+		uint8_t *bytes = (uint8_t *)&flow.state;
+
+		for (int i = 0; i < 1 + run % 12; i++) {
+			seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+			bytes[(seed >> 40) % sizeof flow.state] = (uint8_t)(seed >> 33);
+		}
+		if (!control_valid(&flow.state))
+			continue;
+		tried++;
+		control_limits(&flow.state, &flow.bounds, flow.now_ns, &flow.limits);
+		for (int i = 0; i < 20; i++) {
+			cr_assert_leq(flow.limits.burst[TG_BULK], 5);
+			flow_reply(&flow, i % 7 == 3 ? REPLY_RATE : REPLY_DELIVERED,
+				   REPLY_LIMIT_NONE, 1, 0);
+		}
+		cr_assert(control_valid(&flow.state), "run %d", run);
+	}
+	cr_expect_gt(tried, 1000);
+}
