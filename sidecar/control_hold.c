@@ -27,7 +27,7 @@ static double penance(const struct turn *turn)
 {
 	double over = pressure_now(turn->life, turn->now) - 3.5;
 
-	return over > 0 ? fmin(30 * over * over, PENANCE_MOST) : 0;
+	return over > 0 ? fmin(15 * over * over, PENANCE_MOST) : 0;
 }
 
 void hold_begin(struct turn *turn, double seconds)
