@@ -118,7 +118,7 @@ static uint64_t kernel_time(const struct gate *gate, uint64_t now_ns)
 	return now_ns + (uint64_t)gate->table.clock_offset_ns;
 }
 
-/* ---- cgroups --------------------------------------------------------------------- */
+/* ---- cgroups --------------------------------------------------------------------------------- */
 
 static int cgroup_attach(struct gate *gate, size_t i)
 {
@@ -223,7 +223,7 @@ static int cgroups_attach(struct gate *gate, char *why, size_t size)
 	return 0;
 }
 
-/* ---- open and close -------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static int folders_init(struct gate *gate, const struct gate_options *options, char *why,
 			size_t size)
@@ -332,7 +332,7 @@ void gate_close(struct gate *gate, int unpin)
 	free(gate);
 }
 
-/* ---- running --------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 int gate_fds(const struct gate *gate, int fds[2])
 {
@@ -393,7 +393,7 @@ static int limits_begin(struct gate *gate, const struct gate_limits *limits)
 	return error;
 }
 
-/* ---- limits ---------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static struct gate_limits limits_in_kernel_time(const struct gate *gate,
 						const struct gate_limits *limits)

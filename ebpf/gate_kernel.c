@@ -113,7 +113,7 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list list
 	return 0;
 }
 
-/* ---- pins ------------------------------------------------------------------------ */
+/* ---- pins ------------------------------------------------------------------------------------ */
 
 static int pin_path(const struct gate_kernel *kernel, char *path, const char *name)
 {
@@ -257,7 +257,7 @@ static void pins_remove(struct gate_kernel *kernel)
 	rmdir(kernel->pin);
 }
 
-/* ---- loading --------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static uint32_t power_of_two(uint32_t n, uint32_t otherwise)
 {
@@ -493,7 +493,7 @@ int kernel_maps_reused(const struct gate_kernel *kernel)
 	return kernel->reused;
 }
 
-/* ---- attaching ------------------------------------------------------------------- */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
 /* Puts the new program in place of the one in a pinned link. */
 static int link_take_over(struct gate_kernel *kernel, size_t i, int which, uint64_t id)
@@ -648,7 +648,7 @@ void kernel_second(struct gate_kernel *kernel, uint64_t now_ns)
 	}
 }
 
-/* ---- events, prefixes, the clock ------------------------------------------------- */
+/* ---- events, prefixes, the clock ------------------------------------------------------------- */
 
 int kernel_ring_fd(const struct gate_kernel *kernel)
 {

@@ -2,9 +2,9 @@
  *
  * Decisions over several limits: see decide.h for what they promise.
  *
- * A level is a slot whose limits count: the flow, then its source, destination and stream. Each has a
- * hold, a rate, an hour and a day. Checking a level adds what would have to be taken to a list; taking
- * goes through the list.
+ * A level is a slot whose limits count: the flow, then its source, destination and stream. Each has
+ * a hold, a rate, an hour and a day. Checking a level adds what would have to be taken to a list;
+ * taking goes through the list.
  */
 #include "shm/decide.h"
 
@@ -25,7 +25,8 @@ struct level {
 	const struct layout_limits *limits;
 	const struct layout_limits_more *more;
 	struct layout_counters *counters;
-	enum tg_reason refusal; /* what a refusal here is called, TG_REFUSED_RATE: by its limit's own name */
+	enum tg_reason refusal; /* what a refusal here is called, TG_REFUSED_RATE: by its limit's
+				   own name */
 };
 
 /* What one limit would take: a word, what was seen there, and what it would become. */
@@ -33,8 +34,9 @@ struct charge {
 	_Atomic uint64_t *word;
 	uint64_t seen;
 	uint64_t next;
-	uint64_t rate;	    /* of a rate; 0: an overtaker, which has been counted before */
-	const _Atomic uint64_t *rate_word; /* where that came from, and as it was, for decide_recharge */
+	uint64_t rate; /* of a rate; 0: an overtaker, which has been counted before */
+	const _Atomic uint64_t
+		*rate_word; /* where that came from, and as it was, for decide_recharge */
 	uint64_t rate_seen;
 	uint64_t period_ns; /* of a reserve; of an overtaker what it adds */
 	uint32_t cap;	    /* of a window or reserve */
@@ -78,15 +80,19 @@ static enum tg_reason level_reason(const struct level *level, enum tg_reason own
 static struct level level_of(const struct view *view, uint32_t slot, enum layout_default kind,
 			     uint32_t destination, enum tg_reason refusal, struct question *q)
 {
-	struct level level = {&view->limits[slot], &view->more[slot], &view->counters[slot], refusal};
+	struct level level = {&view->limits[slot], &view->more[slot], &view->counters[slot],
+			      refusal};
 	uint32_t index = kind;
 
-	/* P1 pairs with rates_store in sidecar/publish.c: the transactional rate comes last, so where it is
-	 * there the others are. */
-	if (__builtin_expect(atomic_load_explicit(&level.limits->rate[TG_TRANSACTIONAL], memory_order_acquire) != 0, 1))
+	/* P1 pairs with rates_store in sidecar/publish.c: the transactional rate comes last, so
+	 * where it is there the others are. */
+	if (__builtin_expect(atomic_load_explicit(&level.limits->rate[TG_TRANSACTIONAL],
+						  memory_order_acquire) != 0,
+			     1))
 		return level;
 	if (kind == LAYOUT_DEFAULT_FLOW && destination < view->slots) {
-		uint32_t own = atomic_load_explicit(&view->more[destination].default_index, memory_order_relaxed);
+		uint32_t own = atomic_load_explicit(&view->more[destination].default_index,
+						    memory_order_relaxed);
 
 		if (own >= LAYOUT_DEFAULT_FIRST && own < LAYOUT_DEFAULTS)
 			index = own;
@@ -111,7 +117,8 @@ static void check_hold(struct question *q, const struct level *level, uint64_t f
 }
 
 /* The reserve of a flow, for what may use it; 0: there is none. */
-static uint32_t reserve_of(const struct question *q, const struct level *level, uint64_t rate, uint64_t *ret_period_ns)
+static uint32_t reserve_of(const struct question *q, const struct level *level, uint64_t rate,
+			   uint64_t *ret_period_ns)
 {
 	uint32_t engaged = gcra_burst(load(&level->limits->rate[TG_ENGAGED]));
 	uint32_t reserve = gcra_burst(rate) > engaged ? gcra_burst(rate) - engaged : 0;
@@ -122,7 +129,8 @@ static uint32_t reserve_of(const struct question *q, const struct level *level, 
 		return 0;
 	reserve = reserve < EXPRESS_COUNT_MAX ? reserve : EXPRESS_COUNT_MAX;
 	span = reserve * gcra_interval(rate);
-	*ret_period_ns = span + (span > q->view->reserve_longest_ns ? span : q->view->reserve_longest_ns);
+	*ret_period_ns =
+		span + (span > q->view->reserve_longest_ns ? span : q->view->reserve_longest_ns);
 	return reserve;
 }
 
@@ -135,15 +143,16 @@ static uint64_t express_seen(const struct question *q, const struct level *level
 }
 
 /* May it overtake what was reserved ahead of now? Adds both charges, or says when. */
-static bool check_express(struct question *q, const struct level *level, uint64_t rate, uint64_t tat,
-			  uint64_t *at_ns)
+static bool check_express(struct question *q, const struct level *level, uint64_t rate,
+			  uint64_t tat, uint64_t *at_ns)
 {
 	uint64_t reserved = load(&level->counters->reserved_until);
 	uint64_t interval = gcra_interval(rate);
 	uint64_t period, earliest, next = 0, express;
 	uint32_t reserve;
 
-	if (reserved <= q->now_ns || tat == LAYOUT_POISON || gcra_earliest(tat, interval, gcra_burst(rate), q->n) > reserved)
+	if (reserved <= q->now_ns || tat == LAYOUT_POISON ||
+	    gcra_earliest(tat, interval, gcra_burst(rate), q->n) > reserved)
 		return false;
 	reserve = reserve_of(q, level, rate, &period);
 	express = express_seen(q, level);
@@ -153,43 +162,64 @@ static bool check_express(struct question *q, const struct level *level, uint64_
 		*at_ns = earliest < *at_ns ? earliest : *at_ns;
 		return false;
 	}
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->express, .seen = express, .next = next,
-		.period_ns = period, .cap = reserve, .kind = CHARGE_EXPRESS};
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
-		.next = tat + q->n * interval, .period_ns = q->n * interval,
-		.rate_word = &level->limits->rate[q->traffic], .rate_seen = rate, .kind = CHARGE_RATE};
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->express,
+						  .seen = express,
+						  .next = next,
+						  .period_ns = period,
+						  .cap = reserve,
+						  .kind = CHARGE_EXPRESS};
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat,
+						  .seen = tat,
+						  .next = tat + q->n * interval,
+						  .period_ns = q->n * interval,
+						  .rate_word = &level->limits->rate[q->traffic],
+						  .rate_seen = rate,
+						  .kind = CHARGE_RATE};
 	return true;
 }
 
-/* The charge of a rate at `slot_ns`. Where engaged mail would have had to wait it uses the reserve, and
- * that is counted; where it would not, the charge says so: should somebody be faster, it is worked out
- * anew before the reserve is touched. */
-static void charge_rate(struct question *q, const struct level *level, uint64_t rate, uint64_t tat, uint64_t slot_ns)
+/* The charge of a rate at `slot_ns`. Where engaged mail would have had to wait it uses the reserve,
+ * and that is counted; where it would not, the charge says so: should somebody be faster, it is
+ * worked out anew before the reserve is touched. */
+static void charge_rate(struct question *q, const struct level *level, uint64_t rate, uint64_t tat,
+			uint64_t slot_ns)
 {
 	uint64_t interval = gcra_interval(rate), period = 0, next = 0, never;
 	uint32_t reserve = reserve_of(q, level, rate, &period);
 	uint32_t engaged = gcra_burst(load(&level->limits->rate[TG_ENGAGED]));
 	uint64_t under = rate;
 
-	if (reserve > 0 && q->n <= engaged && gcra_earliest(tat, interval, engaged, q->n) <= slot_ns)
+	if (reserve > 0 && q->n <= engaged &&
+	    gcra_earliest(tat, interval, engaged, q->n) <= slot_ns)
 		under = (uint64_t)engaged << 32 | (uint32_t)rate;
 	else if (reserve > 0) {
 		uint64_t express = express_seen(q, level);
 
 		express_charge(express, q->now_ns, period, EXPRESS_ANY, q->n, &next, &never);
-		q->charge[q->charges++] = (struct charge){.word = &level->counters->express, .seen = express,
-			.next = next, .period_ns = period, .cap = EXPRESS_ANY, .kind = CHARGE_EXPRESS};
+		q->charge[q->charges++] = (struct charge){.word = &level->counters->express,
+							  .seen = express,
+							  .next = next,
+							  .period_ns = period,
+							  .cap = EXPRESS_ANY,
+							  .kind = CHARGE_EXPRESS};
 	}
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat, .seen = tat,
-		.next = gcra_charge(tat, q->now_ns, interval, q->n), .rate = under,
-		.rate_word = &level->limits->rate[q->traffic], .rate_seen = rate, .kind = CHARGE_RATE};
+	q->charge[q->charges++] =
+		(struct charge){.word = &level->counters->tat,
+				.seen = tat,
+				.next = gcra_charge(tat, q->now_ns, interval, q->n),
+				.rate = under,
+				.rate_word = &level->limits->rate[q->traffic],
+				.rate_seen = rate,
+				.kind = CHARGE_RATE};
 }
 
-/* Does a state lie further ahead than any charge can have brought it? `ahead_ns` is what honest writers may
- * add to a full bucket. Then it refuses, until the sidecar has looked at it. */
-static bool state_damaged(struct question *q, uint64_t state, uint64_t most, uint64_t ahead_ns, enum tg_reason reason)
+/* Does a state lie further ahead than any charge can have brought it? `ahead_ns` is what honest
+ * writers may add to a full bucket. Then it refuses, until the sidecar has looked at it. */
+static bool state_damaged(struct question *q, uint64_t state, uint64_t most, uint64_t ahead_ns,
+			  enum tg_reason reason)
 {
-	if (state == LAYOUT_POISON || gcra_clamp(state, q->now_ns, most + most / 8 + ahead_ns + WINDOW_SECOND_NS) == state)
+	if (state == LAYOUT_POISON ||
+	    gcra_clamp(state, q->now_ns, most + most / 8 + ahead_ns + WINDOW_SECOND_NS) == state)
 		return false;
 	question_refuse(q, reason, q->now_ns + WINDOW_SECOND_NS);
 	q->flags |= TG_ESTIMATE;
@@ -198,7 +228,9 @@ static bool state_damaged(struct question *q, uint64_t state, uint64_t most, uin
 
 static bool tat_damaged(struct question *q, const struct level *level, uint64_t rate, uint64_t tat)
 {
-	return state_damaged(q, tat, gcra_burst(load(&level->limits->rate[TG_TRANSACTIONAL])) * gcra_interval(rate),
+	return state_damaged(q, tat,
+			     gcra_burst(load(&level->limits->rate[TG_TRANSACTIONAL])) *
+				     gcra_interval(rate),
 			     q->view->reserve_longest_ns, level_reason(level, TG_REFUSED_RATE));
 }
 
@@ -224,29 +256,33 @@ static void check_rate(struct question *q, const struct level *level)
 			question_refuse(q, level_reason(level, TG_REFUSED_RATE), earliest);
 		return;
 	}
-	uint64_t room = tat > q->now_ns ? burst - (tat - q->now_ns + interval - 1) / interval : burst;
+	uint64_t room =
+		tat > q->now_ns ? burst - (tat - q->now_ns + interval - 1) / interval : burst;
 
 	q->room = room < q->room ? (uint32_t)room : q->room;
 	charge_rate(q, level, rate, tat, q->now_ns);
 }
 
-static uint32_t period_at(const struct question *q, uint64_t flags, enum charge_kind kind, uint64_t now_ns)
+static uint32_t period_at(const struct question *q, uint64_t flags, enum charge_kind kind,
+			  uint64_t now_ns)
 {
 	const struct layout_calendar *calendar =
 		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 
-	return kind == CHARGE_HOUR ? window_hour(calendar, flags, now_ns) : window_day(calendar, flags, now_ns);
+	return kind == CHARGE_HOUR ? window_hour(calendar, flags, now_ns)
+				   : window_day(calendar, flags, now_ns);
 }
 
-static void check_window(struct question *q, const struct level *level, uint64_t flags, enum charge_kind kind)
+static void check_window(struct question *q, const struct level *level, uint64_t flags,
+			 enum charge_kind kind)
 {
 	const struct layout_calendar *calendar =
 		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	bool hour = kind == CHARGE_HOUR;
 	struct charge charge = {
 		.word = hour ? &level->counters->hour : &level->counters->day,
-		.cap = atomic_load_explicit(hour ? &level->limits->hour_cap[q->traffic] :
-						   &level->limits->day_cap[q->traffic],
+		.cap = atomic_load_explicit(hour ? &level->limits->hour_cap[q->traffic]
+						 : &level->limits->day_cap[q->traffic],
 					    memory_order_relaxed),
 		.period = period_at(q, flags, kind, q->now_ns),
 		.kind = kind,
@@ -258,19 +294,22 @@ static void check_window(struct question *q, const struct level *level, uint64_t
 	if ((uint32_t)(charge.seen >> 32) >= now_period)
 		charge.period = (uint32_t)(charge.seen >> 32);
 	if (charge.period - now_period > 1 && charge.seen != LAYOUT_POISON) {
-		question_refuse(q, level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY), q->now_ns + WINDOW_SECOND_NS);
+		question_refuse(q, level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY),
+				q->now_ns + WINDOW_SECOND_NS);
 		q->flags |= TG_ESTIMATE;
 		return;
 	}
 	count = (uint32_t)(charge.seen >> 32) < charge.period ? 0 : (uint32_t)charge.seen;
 	if ((uint64_t)count + q->n > charge.cap) {
-		uint64_t end = hour ? window_hour_end(calendar, flags, charge.period) :
-				      window_day_end(calendar, flags, charge.period);
+		uint64_t end = hour ? window_hour_end(calendar, flags, charge.period)
+				    : window_day_end(calendar, flags, charge.period);
 
 		if (q->n > charge.cap && charge.cap > 0)
 			question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		else
-			question_refuse(q, level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY), end);
+			question_refuse(
+				q, level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY),
+				end);
 		return;
 	}
 	q->room = charge.cap - count < q->room ? charge.cap - count : q->room;
@@ -306,13 +345,16 @@ static bool charge_again(struct charge *c, const struct question *q)
 			return true;
 		}
 		c->next = gcra_charge(c->seen, q->now_ns, gcra_interval(c->rate), q->n);
-		return gcra_earliest(c->seen, gcra_interval(c->rate), gcra_burst(c->rate), q->n) <= q->now_ns;
+		return gcra_earliest(c->seen, gcra_interval(c->rate), gcra_burst(c->rate), q->n) <=
+		       q->now_ns;
 	case CHARGE_EXPRESS:
-		return express_charge(c->seen, q->now_ns, c->period_ns, c->cap, q->n, &c->next, &never);
+		return express_charge(c->seen, q->now_ns, c->period_ns, c->cap, q->n, &c->next,
+				      &never);
 	default:
 		period = (uint32_t)(c->seen >> 32);
 		count = period < c->period ? 0 : (uint32_t)c->seen;
-		c->next = (uint64_t)(period > c->period ? period : c->period) << 32 | (count + q->n);
+		c->next =
+			(uint64_t)(period > c->period ? period : c->period) << 32 | (count + q->n);
 		return (uint64_t)count + q->n <= c->cap;
 	}
 }
@@ -320,8 +362,8 @@ static bool charge_again(struct charge *c, const struct question *q)
 /* Takes one charge. */
 static bool charge_take(struct charge *c, const struct question *q)
 {
-	while (!atomic_compare_exchange_strong_explicit(c->word, &c->seen, c->next, memory_order_relaxed,
-							memory_order_relaxed)) {
+	while (!atomic_compare_exchange_strong_explicit(
+		c->word, &c->seen, c->next, memory_order_relaxed, memory_order_relaxed)) {
 		pause_briefly();
 		if (!charge_again(c, q))
 			return false;
@@ -336,8 +378,8 @@ static bool charge_give_back(struct charge *c, uint32_t n)
 
 	if (c->kind == CHARGE_HOUR || c->kind == CHARGE_DAY)
 		return plain_window_give_back(c->word, (uint32_t)(c->next >> 32), n);
-	return atomic_compare_exchange_strong_explicit(c->word, &left, c->seen, memory_order_relaxed,
-						       memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(c->word, &left, c->seen,
+						       memory_order_relaxed, memory_order_relaxed);
 }
 
 static void question_give_back(struct question *q, uint32_t taken)
@@ -352,7 +394,8 @@ static void question_recharge(const struct question *q)
 	atomic_thread_fence(memory_order_seq_cst);
 	for (uint32_t i = 0; i < q->charges; i++)
 		if (q->charge[i].kind == CHARGE_RATE)
-			decide_recharge(q->charge[i].rate_word, q->charge[i].rate_seen, q->charge[i].word, q->n);
+			decide_recharge(q->charge[i].rate_word, q->charge[i].rate_seen,
+					q->charge[i].word, q->n);
 }
 
 static bool question_take(struct question *q)
@@ -370,11 +413,12 @@ static bool question_take(struct question *q)
 static struct tg_verdict question_verdict(const struct question *q)
 {
 	return (struct tg_verdict){.at_ns = q->reason == TG_ADMITTED ? q->now_ns : q->at_ns,
-				   .reason = q->reason, .flags = q->flags};
+				   .reason = q->reason,
+				   .flags = q->flags};
 }
 
-static void question_begin(struct question *q, const struct view *view, enum tg_class traffic, uint32_t n,
-			   uint64_t now_ns)
+static void question_begin(struct question *q, const struct view *view, enum tg_class traffic,
+			   uint32_t n, uint64_t now_ns)
 {
 	q->view = view;
 	q->traffic = traffic;
@@ -390,7 +434,8 @@ static void question_begin(struct question *q, const struct view *view, enum tg_
 
 static struct tg_verdict verdict_no_slot(uint64_t now_ns)
 {
-	return (struct tg_verdict){.at_ns = now_ns + WINDOW_SECOND_NS, .reason = TG_REFUSED_DIRECTORY,
+	return (struct tg_verdict){.at_ns = now_ns + WINDOW_SECOND_NS,
+				   .reason = TG_REFUSED_DIRECTORY,
 				   .flags = TG_ESTIMATE};
 }
 
@@ -398,8 +443,9 @@ void decide_recharge_slow(_Atomic uint64_t *tat, uint64_t lacking_ns)
 {
 	uint64_t seen = load(tat);
 
-	while (seen != LAYOUT_POISON && !atomic_compare_exchange_weak_explicit(tat, &seen, seen + lacking_ns, memory_order_relaxed,
-									      memory_order_relaxed))
+	while (seen != LAYOUT_POISON &&
+	       !atomic_compare_exchange_weak_explicit(tat, &seen, seen + lacking_ns,
+						      memory_order_relaxed, memory_order_relaxed))
 		pause_briefly();
 }
 
@@ -413,8 +459,10 @@ static void check_parents(struct question *q, const struct tg_flow *flow, uint64
 		enum tg_reason refusal;
 	} parents[] = {
 		{flags & LAYOUT_SOURCE, flow->source, LAYOUT_DEFAULT_SOURCE, TG_REFUSED_SOURCE},
-		{flags & LAYOUT_DESTINATION, flow->destination, LAYOUT_DEFAULT_DESTINATION, TG_REFUSED_DESTINATION},
-		{flow->stream != LAYOUT_NONE, flow->stream, LAYOUT_DEFAULT_STREAM, TG_REFUSED_STREAM},
+		{flags & LAYOUT_DESTINATION, flow->destination, LAYOUT_DEFAULT_DESTINATION,
+		 TG_REFUSED_DESTINATION},
+		{flow->stream != LAYOUT_NONE, flow->stream, LAYOUT_DEFAULT_STREAM,
+		 TG_REFUSED_STREAM},
 	};
 
 	for (unsigned i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
@@ -425,19 +473,20 @@ static void check_parents(struct question *q, const struct tg_flow *flow, uint64
 			q->flags |= TG_ESTIMATE;
 			continue;
 		}
-		struct level level = level_of(q->view, parents[i].slot, parents[i].kind, LAYOUT_NONE,
-					      parents[i].refusal, q);
+		struct level level = level_of(q->view, parents[i].slot, parents[i].kind,
+					      LAYOUT_NONE, parents[i].refusal, q);
 		check_level(q, &level);
 	}
 }
 
 static struct level flow_level(struct question *q, const struct tg_flow *flow)
 {
-	return level_of(q->view, flow->slot, LAYOUT_DEFAULT_FLOW, flow->destination, TG_REFUSED_RATE, q);
+	return level_of(q->view, flow->slot, LAYOUT_DEFAULT_FLOW, flow->destination,
+			TG_REFUSED_RATE, q);
 }
 
-struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-			     uint32_t n, uint64_t now_ns)
+struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow,
+			     enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
 	struct question q;
 
@@ -461,16 +510,18 @@ struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow
 	return question_verdict(&q);
 }
 
-struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 uint32_t n, uint64_t now_ns)
+struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow,
+				 enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
 	if (flow->slot < view->slots && (unsigned)traffic < TG_CLASSES) {
 		uint64_t flags = load(&view->limits[flow->slot].flags);
 
 		enum plain_outcome outcome =
-			plain_windows(flow, flags) ? plain_windows_admit(view, flow, flags, traffic, n, now_ns) :
-			plain_levels(flow, flags)  ? plain_levels_admit(view, flow, flags, traffic, n, now_ns) :
-						     PLAIN_LEFT;
+			plain_windows(flow, flags)
+				? plain_windows_admit(view, flow, flags, traffic, n, now_ns)
+			: plain_levels(flow, flags)
+				? plain_levels_admit(view, flow, flags, traffic, n, now_ns)
+				: PLAIN_LEFT;
 
 		if (outcome == PLAIN_ADMITTED)
 			return decide_admitted(now_ns);
@@ -480,8 +531,8 @@ struct tg_verdict decide_several(const struct view *view, const struct tg_flow *
 	return decide_all(view, flow, traffic, n, now_ns);
 }
 
-struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-			     uint32_t n, uint64_t now_ns, uint32_t *ret_room)
+struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow,
+			     enum tg_class traffic, uint32_t n, uint64_t now_ns, uint32_t *ret_room)
 {
 	struct question q;
 	struct level level;
@@ -499,19 +550,22 @@ struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow
 }
 
 /* Refuses where the slot lies beyond the window that is now: its count is not there yet. */
-static void check_same_window(struct question *q, const struct level *level, uint64_t flags, uint64_t slot_ns)
+static void check_same_window(struct question *q, const struct level *level, uint64_t flags,
+			      uint64_t slot_ns)
 {
 	const struct layout_calendar *calendar =
 		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 
 	if (flags & LAYOUT_HOUR) {
-		uint64_t end = window_hour_end(calendar, flags, window_hour(calendar, flags, q->now_ns));
+		uint64_t end =
+			window_hour_end(calendar, flags, window_hour(calendar, flags, q->now_ns));
 
 		if (slot_ns >= end)
 			question_refuse(q, level_reason(level, TG_REFUSED_HOUR), end);
 	}
 	if (flags & LAYOUT_DAY) {
-		uint64_t end = window_day_end(calendar, flags, window_day(calendar, flags, q->now_ns));
+		uint64_t end =
+			window_day_end(calendar, flags, window_day(calendar, flags, q->now_ns));
 
 		if (slot_ns >= end)
 			question_refuse(q, level_reason(level, TG_REFUSED_DAY), end);
@@ -545,15 +599,16 @@ static uint64_t next_slot(struct question *q, const struct level *level, uint64_
 	return slot;
 }
 
-/* Takes what is on the list as it was seen, or nothing: a slot is only good for the state it was worked
- * out from. */
+/* Takes what is on the list as it was seen, or nothing: a slot is only good for the state it was
+ * worked out from. */
 static bool question_take_as_seen(struct question *q)
 {
 	for (uint32_t i = 0; i < q->charges; i++) {
 		uint64_t seen = q->charge[i].seen;
 
-		if (atomic_compare_exchange_strong_explicit(q->charge[i].word, &seen, q->charge[i].next,
-							    memory_order_relaxed, memory_order_relaxed))
+		if (atomic_compare_exchange_strong_explicit(q->charge[i].word, &seen,
+							    q->charge[i].next, memory_order_relaxed,
+							    memory_order_relaxed))
 			continue;
 		question_give_back(q, i);
 		return false;
@@ -572,8 +627,9 @@ static void raise_to(_Atomic uint64_t *word, uint64_t value)
 		pause_briefly();
 }
 
-struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 uint32_t n, uint64_t now_ns, uint64_t until_ns, uint64_t *ret_left)
+struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *flow,
+				 enum tg_class traffic, uint32_t n, uint64_t now_ns,
+				 uint64_t until_ns, uint64_t *ret_left)
 {
 	struct question q;
 
@@ -616,8 +672,8 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 	return decide_forfeited(now_ns);
 }
 
-struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				uint32_t n, uint64_t now_ns)
+struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow,
+				enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
 	struct question q;
 
@@ -640,8 +696,8 @@ struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *f
 	return decide_forfeited(now_ns);
 }
 
-int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
-		  uint64_t at_ns, uint64_t taken_ns, uint64_t left)
+int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+		  uint32_t n, uint64_t at_ns, uint64_t taken_ns, uint64_t left)
 {
 	const struct layout_calendar *calendar;
 	struct question q;
@@ -655,20 +711,24 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	flags = load(&level.limits->flags);
 	calendar = &view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	if (flags & LAYOUT_HOUR)
-		plain_window_give_back(&level.counters->hour, window_hour(calendar, flags, taken_ns), n);
+		plain_window_give_back(&level.counters->hour,
+				       window_hour(calendar, flags, taken_ns), n);
 	if (flags & LAYOUT_DAY)
-		plain_window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns), n);
+		plain_window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns),
+				       n);
 	interval = gcra_interval(load(&level.limits->rate[traffic]));
 	/* Nothing was charged to a rate that was unlimited then, or is now. */
 	if (interval == 0 || left == 0)
 		return 0;
 	/* First the mark, then the state: in between, less may overtake than could, never more. */
-	atomic_compare_exchange_strong_explicit(&level.counters->reserved_until, &until, at_ns - n * interval,
-						memory_order_relaxed, memory_order_relaxed);
-	return atomic_compare_exchange_strong_explicit(&level.counters->tat, &left, left - n * interval,
-						       memory_order_relaxed, memory_order_relaxed) ?
-		       0 :
-		       -EAGAIN;
+	atomic_compare_exchange_strong_explicit(&level.counters->reserved_until, &until,
+						at_ns - n * interval, memory_order_relaxed,
+						memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&level.counters->tat, &left,
+						       left - n * interval, memory_order_relaxed,
+						       memory_order_relaxed)
+		       ? 0
+		       : -EAGAIN;
 }
 
 static void check_connection_rate(struct question *q, const struct level *level)
@@ -689,13 +749,17 @@ static void check_connection_rate(struct question *q, const struct level *level)
 	earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
 	if (earliest > q->now_ns)
 		question_refuse(q, TG_REFUSED_CONNECTIONS, earliest);
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->connection_tat, .seen = tat,
-		.next = gcra_charge(tat, q->now_ns, interval, 1), .rate = rate,
-		.rate_word = &level->more->connection_rate, .rate_seen = rate, .kind = CHARGE_RATE};
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->connection_tat,
+						  .seen = tat,
+						  .next = gcra_charge(tat, q->now_ns, interval, 1),
+						  .rate = rate,
+						  .rate_word = &level->more->connection_rate,
+						  .rate_seen = rate,
+						  .kind = CHARGE_RATE};
 }
 
-struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 bool full, uint64_t now_ns)
+struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow,
+				 enum tg_class traffic, bool full, uint64_t now_ns)
 {
 	struct question q;
 

@@ -2,33 +2,33 @@
  *
  * Whether n messages of a flow may go at now_ns: the decision itself, with time as an argument.
  *
- * The library calls it with its clock, the simulator and the tests with theirs. It reads limits, and
- * writes counters by compare-and-swap alone; it neither blocks nor allocates.
+ * The library calls it with its clock, the simulator and the tests with theirs. It reads limits,
+ * and writes counters by compare-and-swap alone; it neither blocks nor allocates.
  *
- * All limits are checked first, read-only, and then taken in the same order. When one refuses in the
- * race, what was taken before is given back by compare-and-swap from the value that was left there, else
- * it is forfeited: a blind refund would erase somebody else's charge. So never more than any limit
- * allows; at most n less per limit and call.
+ * All limits are checked first, read-only, and then taken in the same order. When one refuses in
+ * the race, what was taken before is given back by compare-and-swap from the value that was left
+ * there, else it is forfeited: a blind refund would erase somebody else's charge. So never more
+ * than any limit allows; at most n less per limit and call.
  *
  * Reservations and the reserve. tg_reserve moves a flow's TAT ahead of time by up to the longest
- * reservation L, and transactional mail must not wait behind what bulk reserved. `reserved_until` tells
- * how far ahead TAT is for that reason; so far transactional mail may overtake, as long as it keeps
- * inside the reserve R = burst(transactional) - burst(engaged). `express` counts what it used of the
- * reserve, by overtaking or because engaged mail would have had to wait: at most R in any window of
- * max(L, R * T) + R * T (shm/express.h). What overtook is charged to TAT as well, so later reservations
- * yield.
+ * reservation L, and transactional mail must not wait behind what bulk reserved. `reserved_until`
+ * tells how far ahead TAT is for that reason; so far transactional mail may overtake, as long as it
+ * keeps inside the reserve R = burst(transactional) - burst(engaged). `express` counts what it used
+ * of the reserve, by overtaking or because engaged mail would have had to wait: at most R in any
+ * window of max(L, R * T) + R * T (shm/express.h). What overtook is charged to TAT as well, so
+ * later reservations yield.
  *
- * Why no window of w then holds more than burst(transactional) + w / T: let j be the last charged of the
- * messages in it that left the reserve alone. Those charged up to j are burst(engaged) + (d - a) / T at
- * most, where a is the window's start and d when j leaves, since TAT covers them all; those charged after
- * j used the reserve, and leave within L of j's charge and the rest of the window: R + (a + w - d) / T
- * at most. What used the reserve by TAT alone is bounded by TAT, and counted, so that the next to
- * overtake finds it used.
+ * Why no window of w then holds more than burst(transactional) + w / T: let j be the last charged
+ * of the messages in it that left the reserve alone. Those charged up to j are burst(engaged) + (d
+ * - a) / T at most, where a is the window's start and d when j leaves, since TAT covers them all;
+ * those charged after j used the reserve, and leave within L of j's charge and the rest of the
+ * window: R + (a + w - d) / T at most. What used the reserve by TAT alone is bounded by TAT, and
+ * counted, so that the next to overtake finds it used.
  *
  * Damage. A word that no honest writer can have left (a state beyond a full bucket and the longest
- * reservation, a period to come) refuses, as an estimate, and is left alone: it is the sidecar's to mend
- * (sidecar/segment_sweep.c), within a second. A worker cannot tell damage from a state that is being
- * rescaled to a new limit, or from what others left while it was stopped itself.
+ * reservation, a period to come) refuses, as an estimate, and is left alone: it is the sidecar's to
+ * mend (sidecar/segment_sweep.c), within a second. A worker cannot tell damage from a state that is
+ * being rescaled to a new limit, or from what others left while it was stopped itself.
  */
 #ifndef TG_DECIDE_H
 #define TG_DECIDE_H
@@ -54,65 +54,73 @@ struct view {
 };
 
 /* Where several limits count: tries the plain cases at once, leaves the others to decide_all. */
-struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 uint32_t n, uint64_t now_ns);
+struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow,
+				 enum tg_class traffic, uint32_t n, uint64_t now_ns);
 
 /* All of it: several limits, defaults, refusals. */
-struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-			     uint32_t n, uint64_t now_ns);
+struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow,
+			     enum tg_class traffic, uint32_t n, uint64_t now_ns);
 
-/* Takes a slot at or after now_ns and not after until_ns. The flow's own rate and windows are charged;
- * parents are not, since their rates hold for the time of departure: decide_redeem asks them then (the
- * verdict says so by TG_REDEEM). ret_left: the state as this call left it, for decide_cancel. */
-struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 uint32_t n, uint64_t now_ns, uint64_t until_ns, uint64_t *ret_left);
+/* Takes a slot at or after now_ns and not after until_ns. The flow's own rate and windows are
+ * charged; parents are not, since their rates hold for the time of departure: decide_redeem asks
+ * them then (the verdict says so by TG_REDEEM). ret_left: the state as this call left it, for
+ * decide_cancel. */
+struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *flow,
+				 enum tg_class traffic, uint32_t n, uint64_t now_ns,
+				 uint64_t until_ns, uint64_t *ret_left);
 
 /* At the slot's time: what the parents say. */
-struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				uint32_t n, uint64_t now_ns);
+struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow,
+				enum tg_class traffic, uint32_t n, uint64_t now_ns);
 
 /* Gives a reservation back as far as possible. 0, or -EAGAIN: some was forfeited. */
-int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
-		  uint64_t at_ns, uint64_t taken_ns, uint64_t left);
+int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+		  uint32_t n, uint64_t at_ns, uint64_t taken_ns, uint64_t left);
 
-/* When could n messages go, without taking anything? at_ns and reason as a verdict. ret_room: how many
- * of this class could go at once at now_ns (0 where none could). */
-struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-			     uint32_t n, uint64_t now_ns, uint32_t *ret_room);
+/* When could n messages go, without taking anything? at_ns and reason as a verdict. ret_room: how
+ * many of this class could go at once at now_ns (0 where none could). */
+struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow,
+			     enum tg_class traffic, uint32_t n, uint64_t now_ns,
+			     uint32_t *ret_room);
 
 /* A guess of when to ask again where nobody can know. */
 #define DECIDE_ESTIMATE_NS UINT64_C(100000000)
 
-/* The rate of new connections (lease.c counts the concurrent ones). full: as many are open as may be, so
- * nothing is taken from the rate: who asks again and again must not use it up. */
-struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 bool full, uint64_t now_ns);
+/* The rate of new connections (lease.c counts the concurrent ones). full: as many are open as may
+ * be, so nothing is taken from the rate: who asks again and again must not use it up. */
+struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow,
+				 enum tg_class traffic, bool full, uint64_t now_ns);
 
 /* The limits in force for connections of a flow: its own, or its destination's defaults. */
 const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow);
 uint64_t decide_flags(const struct view *view, const struct tg_flow *flow);
 
-#define DECIDE_SINGLE_MASK (LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER)
+#define DECIDE_SINGLE_MASK \
+	(LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER)
 
 static inline struct tg_verdict decide_admitted(uint64_t now_ns)
 {
 	return (struct tg_verdict){.at_ns = now_ns, .reason = TG_ADMITTED};
 }
 
-/* Others were faster, and what this call took it could not give back: that is enough for one call. */
+/* Others were faster, and what this call took it could not give back: that is enough for one call.
+ */
 static inline struct tg_verdict decide_forfeited(uint64_t now_ns)
 {
-	return (struct tg_verdict){.at_ns = now_ns + DECIDE_ESTIMATE_NS, .reason = TG_REFUSED_RATE, .flags = TG_ESTIMATE};
+	return (struct tg_verdict){.at_ns = now_ns + DECIDE_ESTIMATE_NS,
+				   .reason = TG_REFUSED_RATE,
+				   .flags = TG_ESTIMATE};
 }
 
 /* Adds what a charge lacks whose interval was lengthened while it was made. */
 void decide_recharge_slow(_Atomic uint64_t *tat, uint64_t lacking_ns);
 
-/* R2 pairs with R3 in sidecar/publish.c, which stores a longer interval and then looks for what was charged
- * under the old one: here the charge comes first (sequentially consistent), and then the look at the
- * interval. So one of the two sees the other, and a cut lets nothing pass at the old price; where both do
- * it is charged twice, in doubt towards less. */
-static inline void decide_recharge(const _Atomic uint64_t *rate, uint64_t charged, _Atomic uint64_t *tat, uint32_t n)
+/* R2 pairs with R3 in sidecar/publish.c, which stores a longer interval and then looks for what was
+ * charged under the old one: here the charge comes first (sequentially consistent), and then the
+ * look at the interval. So one of the two sees the other, and a cut lets nothing pass at the old
+ * price; where both do it is charged twice, in doubt towards less. */
+static inline void decide_recharge(const _Atomic uint64_t *rate, uint64_t charged,
+				   _Atomic uint64_t *tat, uint32_t n)
 {
 	uint64_t now = atomic_load_explicit(rate, memory_order_seq_cst);
 
@@ -121,7 +129,8 @@ static inline void decide_recharge(const _Atomic uint64_t *rate, uint64_t charge
 }
 
 /* How much of a burst a class may use without touching the flow's reserve, whose use is counted. */
-static inline uint32_t decide_burst_outside(const struct layout_limits *limits, enum tg_class traffic, uint64_t rate)
+static inline uint32_t decide_burst_outside(const struct layout_limits *limits,
+					    enum tg_class traffic, uint64_t rate)
 {
 	uint32_t burst = gcra_burst(rate), engaged;
 
@@ -131,10 +140,11 @@ static inline uint32_t decide_burst_outside(const struct layout_limits *limits, 
 	return engaged < burst ? engaged : burst;
 }
 
-/* The common case in line: one filled flow with a rate and nothing else. False: decide_several has to say;
- * nothing was taken. */
-static inline __attribute__((always_inline)) bool decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-				 uint32_t n, uint64_t now_ns, struct tg_verdict *ret)
+/* The common case in line: one filled flow with a rate and nothing else. False: decide_several has
+ * to say; nothing was taken. */
+static inline __attribute__((always_inline)) bool
+decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+	      uint32_t n, uint64_t now_ns, struct tg_verdict *ret)
 {
 	const struct layout_limits *limits;
 	_Atomic uint64_t *tat;
@@ -145,13 +155,16 @@ static inline __attribute__((always_inline)) bool decide_single(const struct vie
 		return false;
 	limits = &view->limits[flow->slot];
 	tat = &view->counters[flow->slot].tat;
-	/* Relaxed throughout: each word is valid by itself, and a charge publishes nothing but itself. */
+	/* Relaxed throughout: each word is valid by itself, and a charge publishes nothing but
+	 * itself. */
 	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_relaxed);
 	interval = gcra_interval(rate);
 	burst = decide_burst_outside(limits, traffic, rate);
-	if (__builtin_expect((atomic_load_explicit(&limits->flags, memory_order_relaxed) & DECIDE_SINGLE_MASK) ||
+	if (__builtin_expect((atomic_load_explicit(&limits->flags, memory_order_relaxed) &
+			      DECIDE_SINGLE_MASK) ||
 				     flow->stream != LAYOUT_NONE || interval == 0 || n > burst ||
-				     atomic_load_explicit(&limits->hold_until_ns, memory_order_relaxed) > now_ns,
+				     atomic_load_explicit(&limits->hold_until_ns,
+							  memory_order_relaxed) > now_ns,
 			     0))
 		return false;
 	seen = atomic_load_explicit(tat, memory_order_relaxed);
@@ -168,7 +181,8 @@ static inline __attribute__((always_inline)) bool decide_single(const struct vie
 	}
 	/* A state that no honest writer left, one that reservations moved ahead, or a reserve. */
 	if (burst != gcra_burst(rate) || seen - now_ns > (uint64_t)burst * interval ||
-	    atomic_load_explicit(&view->counters[flow->slot].reserved_until, memory_order_relaxed) > now_ns)
+	    atomic_load_explicit(&view->counters[flow->slot].reserved_until, memory_order_relaxed) >
+		    now_ns)
 		return false;
 	*ret = (struct tg_verdict){.at_ns = earliest, .reason = TG_REFUSED_RATE};
 	return true;

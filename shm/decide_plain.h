@@ -190,8 +190,7 @@ plain_window_again(_Atomic uint64_t *word, uint32_t period, uint32_t cap, uint32
 	return false;
 }
 
-/* ---- rate, hour and day
- * -------------------------------------------------------------------------- */
+/* ---- rate, hour and day ---------------------------------------------------------------------- */
 
 /* The rate's state and the hour's count stand side by side: where the processor can swap both at
  * once, that is one locked operation instead of two, and nothing to give back between them. */
@@ -278,8 +277,7 @@ static inline enum plain_outcome plain_windows_admit(const struct view *view,
 		       : PLAIN_LEFT;
 }
 
-/* ---- rates of flow, source and destination
- * ------------------------------------------------------- */
+/* ---- rates of flow, source and destination --------------------------------------------------- */
 
 static inline enum plain_outcome plain_levels_admit(const struct view *view,
 						    const struct tg_flow *flow, uint64_t flags,

@@ -56,7 +56,7 @@ struct ebpf_bridge {
 	char missing[256];
 };
 
-/* ---- one flow -------------------------------------------------------------------- */
+/* ---- one flow -------------------------------------------------------------------------------- */
 
 static const char *flow_name(const struct ebpf_bridge *b, const struct gate_key *key, char *text,
 			     size_t size)
@@ -254,7 +254,7 @@ static void defaults_set(struct ebpf_bridge *b, uint32_t id, const char *name, u
 	gate_destination_set(b->gate, id, &gate, now_ns);
 }
 
-/* ---- events ---------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
 {
@@ -334,7 +334,7 @@ static void beat(void *arg, uint64_t now_ns)
 	ebpf_names_expire(&b->names, now_ns);
 }
 
-/* ---- addresses from DNS ---------------------------------------------------------- */
+/* ---- addresses from DNS ---------------------------------------------------------------------- */
 
 /* An address of an MX host: it belongs to the destination that the host's name belongs to. */
 static void resolved(void *arg, const char *host, const uint8_t address[16], uint64_t until_ns)
@@ -365,7 +365,7 @@ static void resolve_configure(struct ebpf_bridge *b)
 	}
 }
 
-/* ---- the configuration ----------------------------------------------------------- */
+/* ---- the configuration ----------------------------------------------------------------------- */
 
 void ebpf_bridge_configure(struct ebpf_bridge *b, const struct config *config)
 {
@@ -388,7 +388,7 @@ void ebpf_bridge_configure(struct ebpf_bridge *b, const struct config *config)
 	gate_counts(b->gate, flow_look, b);
 }
 
-/* ---- opening --------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* What proves to the kernel that a worker is attached to the segment, which only its group can
  * read. */
@@ -488,7 +488,7 @@ int ebpf_bridge_privileges(const struct ebpf_bridge *b, bool user_changed)
 	return user_changed ? gate_capabilities_drop(b->gate) : gate_capabilities_trim();
 }
 
-/* ---- what is said ---------------------------------------------------------------- */
+/* ---- what is said ---------------------------------------------------------------------------- */
 
 bool ebpf_bridge_on(const struct ebpf_bridge *b)
 {
@@ -615,7 +615,7 @@ static int answer_connections(void *arg, struct server_call *call)
 	return call->cursor < b->flows_max ? SERVER_MORE : SERVER_DONE;
 }
 
-/* ---- life ------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
 		       struct server *server, const struct config *config, struct ebpf_bridge **ret)

@@ -51,12 +51,13 @@ static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
 	       (uint64_t)(l->calendar % LAYOUT_CALENDARS) << LAYOUT_CALENDAR_SHIFT;
 }
 
-/* The debt in messages stays; of a held flow so much is forgiven that one message can go when the hold
- * ends, its probe, and no more: `until_ns` is what its state may then be at most (0: no hold). What
- * was charged since the state was `before` is at the new interval already (UINT64_MAX: nothing is).
- * Returns the state as it was left. */
-static uint64_t state_rescale(const struct segment *s, _Atomic uint64_t *tat, uint64_t before, uint64_t old_ns,
-			      uint64_t new_ns, uint64_t bound_ns, uint64_t until_ns, uint64_t now_ns)
+/* The debt in messages stays; of a held flow so much is forgiven that one message can go when the
+ * hold ends, its probe, and no more: `until_ns` is what its state may then be at most (0: no hold).
+ * What was charged since the state was `before` is at the new interval already (UINT64_MAX: nothing
+ * is). Returns the state as it was left. */
+static uint64_t state_rescale(const struct segment *s, _Atomic uint64_t *tat, uint64_t before,
+			      uint64_t old_ns, uint64_t new_ns, uint64_t bound_ns,
+			      uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
 	uint64_t next;
@@ -81,23 +82,26 @@ static uint64_t state_rescale(const struct segment *s, _Atomic uint64_t *tat, ui
 }
 
 /* Where workers went on charging the old interval between the rescaling and the new limit, the
- * difference is charged after: what was admitted under the old limit counts as much as under the new. */
-static void state_catch_up(_Atomic uint64_t *tat, uint64_t rescaled, uint64_t old_ns, uint64_t new_ns)
+ * difference is charged after: what was admitted under the old limit counts as much as under the
+ * new. */
+static void state_catch_up(_Atomic uint64_t *tat, uint64_t rescaled, uint64_t old_ns,
+			   uint64_t new_ns)
 {
 	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
 
 	while (seen != LAYOUT_POISON && seen > rescaled && old_ns != 0) {
-		unsigned __int128 more = (unsigned __int128)(seen - rescaled) * (new_ns - old_ns) / old_ns;
+		unsigned __int128 more =
+			(unsigned __int128)(seen - rescaled) * (new_ns - old_ns) / old_ns;
 
-		if (more > GCRA_SPAN_MAX ||
-		    atomic_compare_exchange_weak_explicit(tat, &seen, seen + (uint64_t)more,
-							  memory_order_relaxed, memory_order_relaxed))
+		if (more > GCRA_SPAN_MAX || atomic_compare_exchange_weak_explicit(
+						    tat, &seen, seen + (uint64_t)more,
+						    memory_order_relaxed, memory_order_relaxed))
 			return;
 	}
 }
 
-/* The last first: the first one says that a slot is filled (LAYOUT_DEFAULT_FLOW and its like hold until
- * then), so that no reader takes a word that is not there yet for "unlimited". */
+/* The last first: the first one says that a slot is filled (LAYOUT_DEFAULT_FLOW and its like hold
+ * until then), so that no reader takes a word that is not there yet for "unlimited". */
 static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int count)
 {
 	bool changed = false;
@@ -108,8 +112,9 @@ static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int coun
 }
 
 /* Puts rates in force over the one state that they share. */
-static bool rates_publish(const struct segment *s, _Atomic uint64_t *words, const uint64_t *rates, int count, uint64_t old_rate,
-			  _Atomic uint64_t *tat, uint64_t reserve_ns, uint64_t until_ns, uint64_t now_ns)
+static bool rates_publish(const struct segment *s, _Atomic uint64_t *words, const uint64_t *rates,
+			  int count, uint64_t old_rate, _Atomic uint64_t *tat, uint64_t reserve_ns,
+			  uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t old_ns = gcra_interval(old_rate), new_ns = gcra_interval(rates[0]);
 	uint64_t bound = gcra_burst(rates[0]) * new_ns + reserve_ns;
@@ -117,7 +122,8 @@ static bool rates_publish(const struct segment *s, _Atomic uint64_t *words, cons
 	bool changed;
 
 	if (new_ns > old_ns) {
-		uint64_t left = state_rescale(s, tat, UINT64_MAX, old_ns, new_ns, bound, until_ns, now_ns);
+		uint64_t left =
+			state_rescale(s, tat, UINT64_MAX, old_ns, new_ns, bound, until_ns, now_ns);
 
 		changed = rates_store(words, rates, count);
 		/* R3 pairs with R2 in shm/decide.h. */
@@ -134,16 +140,17 @@ static bool rates_publish(const struct segment *s, _Atomic uint64_t *words, cons
 struct publish_in_force publish_in_force(const struct segment *s, uint32_t slot)
 {
 	const struct segment_slot *known = &s->slots[slot];
-	uint32_t index = known->kind == SEGMENT_SOURCE	    ? LAYOUT_DEFAULT_SOURCE :
-			 known->kind == SEGMENT_DESTINATION ? LAYOUT_DEFAULT_DESTINATION :
-			 known->kind == SEGMENT_STREAM	    ? LAYOUT_DEFAULT_STREAM :
-							      LAYOUT_DEFAULT_FLOW;
+	uint32_t index = known->kind == SEGMENT_SOURCE	      ? LAYOUT_DEFAULT_SOURCE
+			 : known->kind == SEGMENT_DESTINATION ? LAYOUT_DEFAULT_DESTINATION
+			 : known->kind == SEGMENT_STREAM      ? LAYOUT_DEFAULT_STREAM
+							      : LAYOUT_DEFAULT_FLOW;
 	uint32_t of_destination;
 
 	if (atomic_load_explicit(&s->limits[slot].rate[TG_TRANSACTIONAL], memory_order_relaxed))
 		return (struct publish_in_force){&s->limits[slot], &s->more[slot]};
 	if (known->kind == SEGMENT_FLOW && known->destination < s->view.slots) {
-		of_destination = atomic_load_explicit(&s->more[known->destination].default_index, memory_order_relaxed);
+		of_destination = atomic_load_explicit(&s->more[known->destination].default_index,
+						      memory_order_relaxed);
 		if (of_destination >= LAYOUT_DEFAULT_FIRST && of_destination < LAYOUT_DEFAULTS)
 			index = of_destination;
 	}
@@ -155,18 +162,22 @@ static const struct layout_calendar *calendar_of(const struct segment *s, uint64
 	return &s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 }
 
-/* A phase that moves back makes the next window begin earlier: its number is put in force first, with
- * the count of this one, so that no window is granted anew. */
-static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, uint64_t new_flags, uint64_t now_ns)
+/* A phase that moves back makes the next window begin earlier: its number is put in force first,
+ * with the count of this one, so that no window is granted anew. */
+static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, uint64_t new_flags,
+			  uint64_t now_ns)
 {
-	const struct layout_calendar *from = calendar_of(s, old_flags), *to = calendar_of(s, new_flags);
+	const struct layout_calendar *from = calendar_of(s, old_flags),
+				     *to = calendar_of(s, new_flags);
 	struct {
 		_Atomic uint64_t *word;
 		uint64_t *remembered;
 		uint32_t before, after;
 	} windows[] = {
-		{&s->view.counters[slot].hour, &s->slots[slot].hour, window_hour(from, old_flags, now_ns), window_hour(to, new_flags, now_ns)},
-		{&s->view.counters[slot].day, &s->slots[slot].day, window_day(from, old_flags, now_ns), window_day(to, new_flags, now_ns)},
+		{&s->view.counters[slot].hour, &s->slots[slot].hour,
+		 window_hour(from, old_flags, now_ns), window_hour(to, new_flags, now_ns)},
+		{&s->view.counters[slot].day, &s->slots[slot].day,
+		 window_day(from, old_flags, now_ns), window_day(to, new_flags, now_ns)},
 	};
 
 	for (int i = 0; i < 2; i++) {
@@ -175,9 +186,11 @@ static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, 
 		/* A zone far to the west: the old number cannot be there, and is mended to this. */
 		if (windows[i].after < windows[i].before)
 			*windows[i].remembered = (uint64_t)windows[i].after << 32 | (uint32_t)seen;
-		while (windows[i].after > windows[i].before && (uint32_t)(seen >> 32) == windows[i].before &&
+		while (windows[i].after > windows[i].before &&
+		       (uint32_t)(seen >> 32) == windows[i].before &&
 		       !atomic_compare_exchange_weak_explicit(
-			       windows[i].word, &seen, (uint64_t)windows[i].after << 32 | (uint32_t)seen,
+			       windows[i].word, &seen,
+			       (uint64_t)windows[i].after << 32 | (uint32_t)seen,
 			       memory_order_relaxed, memory_order_relaxed))
 			;
 	}
@@ -216,7 +229,8 @@ static void rates_pack(const struct publish_limits *l, uint64_t rates[TG_CLASSES
 	}
 }
 
-/* The state with which one message of the lowest class passes when the hold ends; 0: there is no hold. */
+/* The state with which one message of the lowest class passes when the hold ends; 0: there is no
+ * hold. */
 static uint64_t probe_state(const struct publish_limits *l, uint64_t now_ns)
 {
 	uint64_t until = l->hold_until_ns > now_ns ? l->hold_until_ns : l->hold_lower_ns;
@@ -234,8 +248,10 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	struct layout_limits_more *more = &s->more[slot];
 	struct layout_counters *counters = &s->view.counters[slot];
 	struct publish_in_force before = publish_in_force(s, slot);
-	uint64_t old_rate = atomic_load_explicit(&before.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed);
-	uint64_t old_connections = atomic_load_explicit(&before.more->connection_rate, memory_order_relaxed);
+	uint64_t old_rate =
+		atomic_load_explicit(&before.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed);
+	uint64_t old_connections =
+		atomic_load_explicit(&before.more->connection_rate, memory_order_relaxed);
 	uint64_t flags = flags_word(l, now_ns);
 	uint64_t old_flags = atomic_load_explicit(&before.limits->flags, memory_order_relaxed);
 	uint64_t rates[TG_CLASSES];
@@ -254,7 +270,8 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= rates_publish(s, limits->rate, rates, TG_CLASSES, old_rate, &counters->tat,
 				 s->header.reserve_longest_ns, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
-	changed |= rates_publish(s, &more->connection_rate, &connection_rate, 1, old_connections, &counters->connection_tat, 0, 0, now_ns);
+	changed |= rates_publish(s, &more->connection_rate, &connection_rate, 1, old_connections,
+				 &counters->connection_tat, 0, 0, now_ns);
 	changed |= store32(&more->generation, 1);
 	return changed;
 }
@@ -270,7 +287,8 @@ void publish_default(struct segment *s, uint32_t index, const struct publish_lim
 	store64(&at->limits.flags, flags_word(l, 0));
 	rates_store(at->limits.rate, rates, TG_CLASSES);
 	store64(&at->more.connections, connections_word(l));
-	store64(&at->more.connection_rate, gcra_rate(l->connection_interval_ns, l->connection_burst));
+	store64(&at->more.connection_rate,
+		gcra_rate(l->connection_interval_ns, l->connection_burst));
 }
 
 void publish_default_index(struct segment *s, uint32_t slot, uint32_t index)

@@ -2,9 +2,10 @@
  *
  * Writing limits so that no reader ever sees a state that allows more than the old or the new ones.
  *
- * Each word is valid by itself; what this file adds is the order, and that what has been used stays used:
- * when an interval changes, the state in `counters` is rescaled by compare-and-swap, so that the debt in
- * messages is kept. On a cut the state goes first (a moment of too little), on a raise the limit does.
+ * Each word is valid by itself; what this file adds is the order, and that what has been used stays
+ * used: when an interval changes, the state in `counters` is rescaled by compare-and-swap, so that
+ * the debt in messages is kept. On a cut the state goes first (a moment of too little), on a raise
+ * the limit does.
  */
 #ifndef SIDECAR_PUBLISH_H
 #define SIDECAR_PUBLISH_H
@@ -13,18 +14,19 @@
 
 #define PUBLISH_NO_CAP UINT32_MAX
 
-/* A slot's limits in plain numbers. A zeroed struct lets nothing pass; publish_unlimited lets all. */
+/* A slot's limits in plain numbers. A zeroed struct lets nothing pass; publish_unlimited lets all.
+ */
 struct publish_limits {
-	uint64_t interval_ns; /* a message; 0: unlimited */
-	uint32_t burst[TG_CLASSES]; /* transactional >= engaged >= bulk: the rest is reserve */
-	uint64_t hold_until_ns;	      /* for all; 0: none */
-	uint64_t hold_lower_ns;	      /* for engaged and bulk, if later */
+	uint64_t interval_ns;	       /* a message; 0: unlimited */
+	uint32_t burst[TG_CLASSES];    /* transactional >= engaged >= bulk: the rest is reserve */
+	uint64_t hold_until_ns;	       /* for all; 0: none */
+	uint64_t hold_lower_ns;	       /* for engaged and bulk, if later */
 	uint32_t hour_cap[TG_CLASSES]; /* PUBLISH_NO_CAP: none */
 	uint32_t day_cap[TG_CLASSES];
 	uint32_t hour_phase_s;	/* < 3600 */
 	uint32_t day_phase_min; /* < 1440 */
 	uint32_t calendar;	/* < LAYOUT_CALENDARS */
-	uint32_t flags;		/* LAYOUT_SOURCE, _DESTINATION, _REPORT_DELIVERED, _COUNT_RECIPIENTS */
+	uint32_t flags; /* LAYOUT_SOURCE, _DESTINATION, _REPORT_DELIVERED, _COUNT_RECIPIENTS */
 	uint64_t connection_interval_ns; /* 0: unlimited */
 	uint32_t connection_burst;
 	uint32_t connections[TG_CLASSES]; /* at once; 0: unlimited; at most 65534 */
@@ -41,8 +43,9 @@ struct publish_in_force {
 
 struct publish_in_force publish_in_force(const struct segment *segment, uint32_t slot);
 
-/* Puts limits in force for a slot. A decision under way meanwhile is charged at the longer interval of the
- * two; only one that spans a cut and a raise keeps the price in between. Returns true if anything changed. */
+/* Puts limits in force for a slot. A decision under way meanwhile is charged at the longer interval
+ * of the two; only one that spans a cut and a raise keeps the price in between. Returns true if
+ * anything changed. */
 bool publish_slot(struct segment *segment, uint32_t slot, const struct publish_limits *limits,
 		  uint64_t now_ns);
 

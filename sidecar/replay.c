@@ -252,8 +252,9 @@ static int places_find(struct replay *replay, const struct event *event,
 	return 0;
 }
 
-static void action_tell(struct replay *replay, const struct event *event, const struct classification *found,
-			enum rule_action_kind kind, const struct rule_effect *effect, struct replay_total *total,
+static void action_tell(struct replay *replay, const struct event *event,
+			const struct classification *found, enum rule_action_kind kind,
+			const struct rule_effect *effect, struct replay_total *total,
 			uint64_t *held_until_ns)
 {
 	total->actions[kind]++;
@@ -262,31 +263,36 @@ static void action_tell(struct replay *replay, const struct event *event, const 
 		total->first_ns = event->time_ns;
 	if (kind == RULE_HOLD && effect->until_ns > *held_until_ns) {
 		total->held_ns +=
-			effect->until_ns - (*held_until_ns > event->time_ns ? *held_until_ns : event->time_ns);
+			effect->until_ns -
+			(*held_until_ns > event->time_ns ? *held_until_ns : event->time_ns);
 		*held_until_ns = effect->until_ns;
 	}
-	replay->act(replay->context, &(struct replay_action){event->time_ns, replay->line, event->source,
-							     event->destination, kind, effect, found,
-							     event->text, strlen(event->text)});
+	replay->act(replay->context,
+		    &(struct replay_action){event->time_ns, replay->line, event->source,
+					    event->destination, kind, effect, found, event->text,
+					    strlen(event->text)});
 }
 
-static void actions_tell(struct replay *replay, const struct event *event, const struct classification *found,
-			 const struct rule_verdict *verdict, struct replay_total *total, uint64_t *held_until_ns)
+static void actions_tell(struct replay *replay, const struct event *event,
+			 const struct classification *found, const struct rule_verdict *verdict,
+			 struct replay_total *total, uint64_t *held_until_ns)
 {
 	for (int kind = 0; kind < RULE_ACTIONS; kind++)
 		if (verdict->effect[kind].rule != NULL)
-			action_tell(replay, event, found, (enum rule_action_kind)kind, &verdict->effect[kind], total,
-				    held_until_ns);
+			action_tell(replay, event, found, (enum rule_action_kind)kind,
+				    &verdict->effect[kind], total, held_until_ns);
 }
 
-static void control_tell(struct replay *replay, const struct event *event, const struct classification *found,
-			 struct replay_total *total, struct replay_flow *flow)
+static void control_tell(struct replay *replay, const struct event *event,
+			 const struct classification *found, struct replay_total *total,
+			 struct replay_flow *flow)
 {
 	enum rule_action_kind kind;
 	struct rule_effect effect;
 
-	if (replay->config != NULL && replay_control_take(&flow->control, replay->config, event->source,
-							  event->destination, found, event->time_ns, &effect, &kind))
+	if (replay->config != NULL &&
+	    replay_control_take(&flow->control, replay->config, event->source, event->destination,
+				found, event->time_ns, &effect, &kind))
 		action_tell(replay, event, found, kind, &effect, total, &flow->held_until_ns);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A log through classes, rules and (with a configuration) the controller, under its own timestamps: what would have been done, when, and
- * why. Nothing is touched; no clock is read.
+ * A log through classes, rules and (with a configuration) the controller, under its own timestamps:
+ * what would have been done, when, and why. Nothing is touched; no clock is read.
  *
  * The log is one JSON object a line (tollgate-rules(5)):
  *   time         seconds since 1970, or RFC 3339 ("2026-02-25T11:12:39.245Z", "... +01:00")
@@ -21,7 +21,8 @@
 
 struct replay;
 
-/* Something that the rules, or the controller (a rule of that name), would have done. Pointers are good during the call. */
+/* Something that the rules, or the controller (a rule of that name), would have done. Pointers are
+ * good during the call. */
 struct replay_action {
 	uint64_t time_ns; /* since 1970 */
 	uint64_t line;

@@ -13,7 +13,8 @@ static void begin(struct replay_control *c, const struct config *config, const c
 	uint8_t address[16];
 	struct policy policy;
 
-	policy_flow(config, destination_address(source, address) == 0 ? address : NULL, destination, &policy);
+	policy_flow(config, destination_address(source, address) == 0 ? address : NULL, destination,
+		    &policy);
 	c->begun = true;
 	c->adapts = policy.limits.flags & FLOW_ADAPT;
 	effective_bounds(&policy.limits, 0, &c->bounds);
@@ -23,16 +24,19 @@ static void begin(struct replay_control *c, const struct config *config, const c
 
 static uint64_t held_until(const struct control_limits *limits)
 {
-	uint64_t all = limits->hold_until_ns[TG_TRANSACTIONAL], bulk = limits->hold_until_ns[TG_BULK];
+	uint64_t all = limits->hold_until_ns[TG_TRANSACTIONAL],
+		 bulk = limits->hold_until_ns[TG_BULK];
 
 	return bulk > all ? bulk : all;
 }
 
 bool replay_control_take(struct replay_control *c, const struct config *config, const char *source,
-			 const char *destination, const struct classification *found, uint64_t time_ns,
-			 struct rule_effect *ret, enum rule_action_kind *ret_kind)
+			 const char *destination, const struct classification *found,
+			 uint64_t time_ns, struct rule_effect *ret, enum rule_action_kind *ret_kind)
 {
-	struct control_observation seen = {.class = found->class, .limit = found->limit, .traffic = TG_BULK,
+	struct control_observation seen = {.class = found->class,
+					   .limit = found->limit,
+					   .traffic = TG_BULK,
 					   .admitted_ns = time_ns};
 	struct control_limits before;
 	uint64_t next_ns;
@@ -41,17 +45,20 @@ bool replay_control_take(struct replay_control *c, const struct config *config, 
 		begin(c, config, source, destination, time_ns);
 	if (!c->adapts)
 		return false;
-	control_tick(&c->state, &c->bounds, found->class == REPLY_DELIVERED, found->class != REPLY_DELIVERED, time_ns);
+	control_tick(&c->state, &c->bounds, found->class == REPLY_DELIVERED,
+		     found->class != REPLY_DELIVERED, time_ns);
 	before = c->limits;
 	control_observe(&c->state, &c->bounds, &seen, time_ns);
 	next_ns = control_limits(&c->state, &c->bounds, time_ns, &c->limits);
 	if (held_until(&c->limits) > time_ns && held_until(&c->limits) > held_until(&before)) {
 		*ret_kind = RULE_HOLD;
-		*ret = (struct rule_effect){&controller, (double)(held_until(&c->limits) - time_ns), held_until(&c->limits)};
+		*ret = (struct rule_effect){&controller, (double)(held_until(&c->limits) - time_ns),
+					    held_until(&c->limits)};
 		return true;
 	}
 	if (c->limits.phase == CONTROL_HELD || c->limits.phase == CONTROL_PROBING ||
-	    c->limits.interval_ns <= before.interval_ns || before.phase == CONTROL_HELD || before.phase == CONTROL_PROBING)
+	    c->limits.interval_ns <= before.interval_ns || before.phase == CONTROL_HELD ||
+	    before.phase == CONTROL_PROBING)
 		return false;
 	*ret_kind = RULE_RATE;
 	*ret = (struct rule_effect){&controller, 1e9 / (double)c->limits.interval_ns, next_ns};

@@ -2,13 +2,13 @@
  *
  * The segment as its owner sees it: made, adopted, repaired, replaced.
  *
- * One sidecar owns a segment at a time (a lock on its folder). What a former one left is adopted as it
- * stands, whatever the instruction it died at; a segment of other sizes or another version is retired
- * and replaced: its states are poisoned one by one, each carried over first, so no worker sends more
- * than the limits in between, and one that straggles finds nothing to charge.
+ * One sidecar owns a segment at a time (a lock on its folder). What a former one left is adopted as
+ * it stands, whatever the instruction it died at; a segment of other sizes or another version is
+ * retired and replaced: its states are poisoned one by one, each carried over first, so no worker
+ * sends more than the limits in between, and one that straggles finds nothing to charge.
  *
- * Nothing that is read from `counters` and `rings` is trusted; limits are kept in `limits` and `control`
- * alone. Not thread-safe: the sidecar has one thread.
+ * Nothing that is read from `counters` and `rings` is trusted; limits are kept in `limits` and
+ * `control` alone. Not thread-safe: the sidecar has one thread.
  */
 #ifndef SIDECAR_SEGMENT_H
 #define SIDECAR_SEGMENT_H
@@ -21,28 +21,34 @@
 #include "shm/layout.h"
 
 struct segment_options {
-	const char *path;	  /* the folder; made if it is not there (its parent must be) */
+	const char *path;	   /* the folder; made if it is not there (its parent must be) */
 	struct layout_sizes sizes; /* slots and reserved are filled in */
 	uint64_t reserve_longest_ns;
-	int64_t owner;		  /* uid that the files are given to, where root makes them; -1: the maker */
-	int64_t group;		  /* gid that may attach; -1: the owner's group */
-	uint32_t engine_bytes;	  /* of the sidecar's own state, a slot; a multiple of 8 */
+	int64_t owner; /* uid that the files are given to, where root makes them; -1: the maker */
+	int64_t group; /* gid that may attach; -1: the owner's group */
+	uint32_t engine_bytes; /* of the sidecar's own state, a slot; a multiple of 8 */
 };
 
-enum segment_kind { SEGMENT_UNKNOWN, SEGMENT_FLOW, SEGMENT_SOURCE, SEGMENT_DESTINATION, SEGMENT_STREAM };
+enum segment_kind {
+	SEGMENT_UNKNOWN,
+	SEGMENT_FLOW,
+	SEGMENT_SOURCE,
+	SEGMENT_DESTINATION,
+	SEGMENT_STREAM
+};
 
-/* What the sidecar knows of a slot, in `control`: filled from the worker's announcement, checked against
- * the slot's key. */
+/* What the sidecar knows of a slot, in `control`: filled from the worker's announcement, checked
+ * against the slot's key. */
 struct segment_slot {
-	uint32_t kind;	      /* enum segment_kind; written last */
-	uint32_t source;      /* of a flow: slots of its parents */
+	uint32_t kind;	 /* enum segment_kind; written last */
+	uint32_t source; /* of a flow: slots of its parents */
 	uint32_t destination;
-	uint32_t name;	      /* of a destination or stream: offset in the heap of names */
+	uint32_t name; /* of a destination or stream: offset in the heap of names */
 	uint32_t length;
 	uint32_t reserved;
-	uint8_t address[16];  /* of a flow and of a source */
-	uint64_t key[2];      /* as it stands in counters: to repair what somebody scribbled there */
-	uint64_t hour, day;   /* as they were last seen sound, for the same */
+	uint8_t address[16]; /* of a flow and of a source */
+	uint64_t key[2];     /* as it stands in counters: to repair what somebody scribbled there */
+	uint64_t hour, day;  /* as they were last seen sound, for the same */
 };
 
 struct segment_heap {
@@ -52,8 +58,9 @@ struct segment_heap {
 
 struct segment {
 	struct view view;
-	/* What seems damaged is judged by a time read after it: the time of a call is older than what workers
-	 * have honestly left since, if this process was stopped meanwhile. NULL: the time given stands still. */
+	/* What seems damaged is judged by a time read after it: the time of a call is older than
+	 * what workers have honestly left since, if this process was stopped meanwhile. NULL: the
+	 * time given stands still. */
 	uint64_t (*clock)(void);
 	struct layout_header header;
 	struct layout_offsets offsets;
@@ -79,8 +86,8 @@ struct segment {
 	void *maps[LAYOUT_FILES];
 	uint64_t bytes[LAYOUT_FILES];
 	uint64_t *gauge_doubts; /* of the last sweep, a slot: its gauge where it did not agree */
-	bool adopted;  /* an earlier sidecar's segment, as it stood */
-	bool replaced; /* an earlier one was retired, its usage carried over */
+	bool adopted;		/* an earlier sidecar's segment, as it stood */
+	bool replaced;		/* an earlier one was retired, its usage carried over */
 	char path[256];
 };
 
@@ -98,11 +105,12 @@ static inline uint64_t segment_judge_ns(const struct segment *segment, uint64_t 
  * failure `reason` (SEGMENT_REASON bytes) says in words why. */
 int segment_open(const struct segment_options *options, struct segment **ret, char *reason);
 
-/* Opens a segment that was made anew for workers, once defaults, calendars and names are published. */
+/* Opens a segment that was made anew for workers, once defaults, calendars and names are published.
+ */
 void segment_live(struct segment *segment);
 
-/* Lets go of it: the next sidecar adopts it. remove: takes the files away; workers are told by its mark.
- * NULL is fine. */
+/* Lets go of it: the next sidecar adopts it. remove: takes the files away; workers are told by its
+ * mark. NULL is fine. */
 void segment_close(struct segment *segment, bool remove);
 
 /* The slot of a key, claimed if need be; LAYOUT_NONE: full. */
@@ -113,9 +121,9 @@ uint32_t segment_source(struct segment *segment, const uint8_t address[16]);
 uint32_t segment_destination(struct segment *segment, const char *name);
 uint32_t segment_flow(struct segment *segment, const uint8_t address[16], const char *destination);
 
-/* Takes a worker's announcement in: checked against the slot's key, named if it fits. 0; -EBADMSG: it
- * does not fit the slot; -EALREADY: known; -EAGAIN: its destination is not known yet; -ENOSPC: the heap
- * of names is full. */
+/* Takes a worker's announcement in: checked against the slot's key, named if it fits. 0; -EBADMSG:
+ * it does not fit the slot; -EALREADY: known; -EAGAIN: its destination is not known yet; -ENOSPC:
+ * the heap of names is full. */
 int segment_learn(struct segment *segment, const struct layout_record *record);
 
 /* The name of a destination or stream slot, terminated; "" where unknown. Returns text. */
@@ -127,32 +135,34 @@ static inline void *segment_engine(const struct segment *segment, uint32_t slot)
 	return segment->engine + (uint64_t)slot * segment->engine_bytes;
 }
 
-/* Publishes a destination table: into the copy that is not read, then the index. -EMSGSIZE: too long. */
+/* Publishes a destination table: into the copy that is not read, then the index. -EMSGSIZE: too
+ * long. */
 int segment_publish_names(struct segment *segment, const void *table, size_t length);
 
-/* What is wrong in the counters of known slots is put right: keys, times beyond any bound, periods that
- * cannot be. Returns how many words were mended. Looks at slots first..first+count. */
+/* What is wrong in the counters of known slots is put right: keys, times beyond any bound, periods
+ * that cannot be. Returns how many words were mended. Looks at slots first..first+count. */
 uint32_t segment_sweep(struct segment *segment, uint32_t first, uint32_t count, uint64_t now_ns);
 
-/* Gauges of these slots that do not agree with the leases twice in a row, unchanged in between, are counted
- * anew. Returns how many. */
+/* Gauges of these slots that do not agree with the leases twice in a row, unchanged in between, are
+ * counted anew. Returns how many. */
 uint32_t segment_sweep_gauges(struct segment *segment, const uint32_t *slots, uint32_t count);
 
-/* The next run of slots, at or after `from`, of whose records in an array of a file any memory was ever
- * touched: to look at those alone, since looking at the others would allocate theirs. False: no more. */
-bool segment_touched(const struct segment *segment, enum layout_file file, const void *array, size_t size,
-		     uint32_t from, uint32_t *ret_first, uint32_t *ret_end);
+/* The next run of slots, at or after `from`, of whose records in an array of a file any memory was
+ * ever touched: to look at those alone, since looking at the others would allocate theirs. False:
+ * no more. */
+bool segment_touched(const struct segment *segment, enum layout_file file, const void *array,
+		     size_t size, uint32_t from, uint32_t *ret_first, uint32_t *ret_end);
 
-/* Makes files that a worker cut short, or whose header it wrote over, whole again, so that others can
- * attach: nobody else might touch what is missing. Returns how many. */
+/* Makes files that a worker cut short, or whose header it wrote over, whole again, so that others
+ * can attach: nobody else might touch what is missing. Returns how many. */
 uint32_t segment_mend_files(struct segment *segment);
 
-/* Puts back what a hostile worker truncated; to be called from the SIGBUS handler with the address that
- * faulted. True: it lay in the segment and is there again. Async-signal-safe. */
+/* Puts back what a hostile worker truncated; to be called from the SIGBUS handler with the address
+ * that faulted. True: it lay in the segment and is there again. Async-signal-safe. */
 bool segment_restore(struct segment *segment, void *address);
 
-/* For the tests that stop the sidecar before each store: counts down at each step of making, adopting,
- * publishing and replacing, and kills this process at 0. Negative: never. */
+/* For the tests that stop the sidecar before each store: counts down at each step of making,
+ * adopting, publishing and replacing, and kills this process at 0. Negative: never. */
 extern long segment_crash_after;
 void segment_step(void);
 

@@ -3,7 +3,8 @@
  * Making, checking and mapping the files of a segment.
  *
  * A file is made under another name, given its size (holes: memory is touched when it is used), its
- * header, its mode; then it gets its name. `limits` gets its name last, since attaching begins with it.
+ * header, its mode; then it gets its name. `limits` gets its name last, since attaching begins with
+ * it.
  */
 #include "sidecar/segment_file.h"
 
@@ -37,8 +38,8 @@ static const mode_t file_modes[LAYOUT_FILES] = {
 #define SEGMENT_ENGINE_MAX 65536
 
 /* In which the files get their names; a worker opens limits first. */
-static const enum layout_file naming_order[LAYOUT_FILES] = {LAYOUT_CONTROL, LAYOUT_RINGS, LAYOUT_COUNTERS,
-							    LAYOUT_LIMITS};
+static const enum layout_file naming_order[LAYOUT_FILES] = {LAYOUT_CONTROL, LAYOUT_RINGS,
+							    LAYOUT_COUNTERS, LAYOUT_LIMITS};
 
 long segment_crash_after = -1;
 
@@ -48,7 +49,8 @@ void segment_step(void)
 		raise(SIGKILL);
 }
 
-struct segment_control_offsets segment_control_offsets(const struct layout_sizes *sizes, uint32_t engine_bytes)
+struct segment_control_offsets segment_control_offsets(const struct layout_sizes *sizes,
+						       uint32_t engine_bytes)
 {
 	struct segment_control_offsets o;
 	uint64_t at = LAYOUT_PAGE;
@@ -66,7 +68,8 @@ struct segment_control_offsets segment_control_offsets(const struct layout_sizes
 	return o;
 }
 
-static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file file, uint32_t engine_bytes)
+static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file file,
+			   uint32_t engine_bytes)
 {
 	struct layout_offsets o = layout_offsets(sizes);
 
@@ -81,7 +84,8 @@ static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file fi
 static void pointers_set(struct segment *s)
 {
 	struct layout_offsets *o = &s->offsets;
-	struct segment_control_offsets c = segment_control_offsets(&s->header.sizes, s->engine_bytes);
+	struct segment_control_offsets c =
+		segment_control_offsets(&s->header.sizes, s->engine_bytes);
 	char *limits = s->maps[LAYOUT_LIMITS], *counters = s->maps[LAYOUT_COUNTERS];
 	char *rings = s->maps[LAYOUT_RINGS], *control = s->maps[LAYOUT_CONTROL];
 
@@ -118,7 +122,8 @@ static void pointers_set(struct segment *s)
 
 static int file_map(struct segment *s, enum layout_file file)
 {
-	void *base = mmap(NULL, s->bytes[file], PROT_READ | PROT_WRITE, MAP_SHARED, s->fds[file], 0);
+	void *base =
+		mmap(NULL, s->bytes[file], PROT_READ | PROT_WRITE, MAP_SHARED, s->fds[file], 0);
 
 	if (base == MAP_FAILED)
 		return -errno;
@@ -173,10 +178,13 @@ static int file_open(struct segment *s, const char *suffix, enum layout_file fil
 		}
 		s->engine_bytes = found.engine_bytes;
 	}
-	/* Somebody in the group may have cut a file of theirs short: it is made whole, its lost words are 0. */
-	if ((file == LAYOUT_COUNTERS || file == LAYOUT_RINGS) && (uint64_t)st.st_size < found.header.bytes &&
+	/* Somebody in the group may have cut a file of theirs short: it is made whole, its lost
+	 * words are 0. */
+	if ((file == LAYOUT_COUNTERS || file == LAYOUT_RINGS) &&
+	    (uint64_t)st.st_size < found.header.bytes &&
 	    found.header.bytes == file_bytes(&found.header.sizes, file, s->engine_bytes) &&
-	    layout_sizes_valid(&found.header.sizes) && ftruncate(s->fds[file], (off_t)found.header.bytes) == 0)
+	    layout_sizes_valid(&found.header.sizes) &&
+	    ftruncate(s->fds[file], (off_t)found.header.bytes) == 0)
 		st.st_size = (off_t)found.header.bytes;
 	error = header_unfit(&found.header, file, (uint64_t)st.st_size, s->engine_bytes, reason);
 	if (error)
@@ -247,9 +255,11 @@ static void made_remove(int folder, enum layout_file file)
 	unlinkat(folder, name, 0);
 }
 
-static int file_make(struct segment *s, enum layout_file file, const struct segment_options *options)
+static int file_make(struct segment *s, enum layout_file file,
+		     const struct segment_options *options)
 {
-	struct segment_control_header head = {.header = s->header, .engine_bytes = options->engine_bytes};
+	struct segment_control_header head = {.header = s->header,
+					      .engine_bytes = options->engine_bytes};
 	uint64_t bytes = file_bytes(&s->header.sizes, file, options->engine_bytes);
 	char name[32];
 	int fd;
@@ -277,7 +287,8 @@ static int file_make(struct segment *s, enum layout_file file, const struct segm
 	return file_map(s, file);
 }
 
-int segment_make(struct segment *s, const struct segment_options *options, const uint64_t seed[4], char *reason)
+int segment_make(struct segment *s, const struct segment_options *options, const uint64_t seed[4],
+		 char *reason)
 {
 	int error = 0;
 
@@ -295,14 +306,16 @@ int segment_make(struct segment *s, const struct segment_options *options, const
 		snprintf(reason, SEGMENT_REASON, "sizes out of range");
 		return -EINVAL;
 	}
-	if (getrandom(&s->header.segment, sizeof(s->header.segment), 0) != sizeof(s->header.segment))
+	if (getrandom(&s->header.segment, sizeof(s->header.segment), 0) !=
+	    sizeof(s->header.segment))
 		return -EIO;
 	memcpy(s->header.seed, seed, sizeof(s->header.seed));
 	for (int file = 0; file < LAYOUT_FILES; file++) {
 		s->fds[file] = -1;
 		s->maps[file] = NULL;
 	}
-	/* limits last: where it is there, the others are. So what an earlier attempt left goes the other way. */
+	/* limits last: where it is there, the others are. So what an earlier attempt left goes the
+	 * other way. */
 	for (int i = LAYOUT_FILES - 1; i >= 0; i--)
 		made_remove(s->folder, naming_order[i]);
 	for (int i = 0; i < LAYOUT_FILES && !error; i++)
@@ -332,8 +345,8 @@ int segment_name_files(int folder)
 	return 0;
 }
 
-bool segment_touched(const struct segment *s, enum layout_file file, const void *array, size_t size, uint32_t from,
-		     uint32_t *ret_first, uint32_t *ret_end)
+bool segment_touched(const struct segment *s, enum layout_file file, const void *array, size_t size,
+		     uint32_t from, uint32_t *ret_first, uint32_t *ret_end)
 {
 	off_t base = (const char *)array - (const char *)s->maps[file];
 	off_t at = base + (off_t)from * (off_t)size;

@@ -20,28 +20,30 @@ static uint32_t key_mend(struct segment *s, uint32_t slot)
 	for (int half = 0; half < 2; half++)
 		if (atomic_load_explicit(&s->view.counters[slot].key[half], memory_order_relaxed) !=
 		    s->slots[slot].key[half]) {
-			atomic_store_explicit(&s->view.counters[slot].key[half], s->slots[slot].key[half],
-					      memory_order_relaxed);
+			atomic_store_explicit(&s->view.counters[slot].key[half],
+					      s->slots[slot].key[half], memory_order_relaxed);
 			mended++;
 		}
 	return mended;
 }
 
 /* A state beyond any bound becomes a full bucket. */
-static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate, uint64_t longest_ns, uint64_t now_ns)
+static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate,
+			 uint64_t longest_ns, uint64_t now_ns)
 {
 	uint64_t most = gcra_burst(rate) * gcra_interval(rate);
 	uint64_t bound = most + most / 8 + longest_ns + WINDOW_SECOND_NS;
 	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
 
-	/* Without an interval nobody reads it, and what was used before the limit went must not be forgotten. */
+	/* Without an interval nobody reads it, and what was used before the limit went must not be
+	 * forgotten. */
 	if (gcra_interval(rate) == 0 || gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
 	now_ns = segment_judge_ns(s, now_ns);
 	if (gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
-	return atomic_compare_exchange_strong_explicit(tat, &seen, now_ns + most, memory_order_relaxed,
-						       memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(tat, &seen, now_ns + most,
+						       memory_order_relaxed, memory_order_relaxed);
 }
 
 static bool window_sound(uint64_t word, uint32_t period)
@@ -50,20 +52,22 @@ static bool window_sound(uint64_t word, uint32_t period)
 }
 
 /* A period that cannot be is set back to what was last seen there; sound ones are remembered. */
-static uint32_t window_mend(const struct segment *s, struct layout_counters *counters, bool hour, uint64_t flags,
-			    uint64_t *remembered, uint64_t now_ns)
+static uint32_t window_mend(const struct segment *s, struct layout_counters *counters, bool hour,
+			    uint64_t flags, uint64_t *remembered, uint64_t now_ns)
 {
-	const struct layout_calendar *calendar = &s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	const struct layout_calendar *calendar =
+		&s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	_Atomic uint64_t *word = hour ? &counters->hour : &counters->day;
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
 
 	now_ns = segment_judge_ns(s, now_ns);
-	if (window_sound(seen, hour ? window_hour(calendar, flags, now_ns) : window_day(calendar, flags, now_ns))) {
+	if (window_sound(seen, hour ? window_hour(calendar, flags, now_ns)
+				    : window_day(calendar, flags, now_ns))) {
 		*remembered = seen;
 		return 0;
 	}
-	return atomic_compare_exchange_strong_explicit(word, &seen, *remembered, memory_order_relaxed,
-						       memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(word, &seen, *remembered,
+						       memory_order_relaxed, memory_order_relaxed);
 }
 
 static uint32_t express_mend(const struct segment *s, _Atomic uint64_t *word, uint64_t now_ns)
@@ -71,8 +75,9 @@ static uint32_t express_mend(const struct segment *s, _Atomic uint64_t *word, ui
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
 	uint64_t sound = express_sound(seen, segment_judge_ns(s, now_ns));
 
-	return sound != seen && atomic_compare_exchange_strong_explicit(word, &seen, sound, memory_order_relaxed,
-									memory_order_relaxed);
+	return sound != seen &&
+	       atomic_compare_exchange_strong_explicit(word, &seen, sound, memory_order_relaxed,
+						       memory_order_relaxed);
 }
 
 static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
@@ -81,17 +86,21 @@ static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 	struct segment_slot *known = &s->slots[slot];
 	struct publish_in_force in_force = publish_in_force(s, slot);
 	uint64_t flags = atomic_load_explicit(&in_force.limits->flags, memory_order_relaxed);
-	uint64_t rate = atomic_load_explicit(&in_force.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed);
+	uint64_t rate = atomic_load_explicit(&in_force.limits->rate[TG_TRANSACTIONAL],
+					     memory_order_relaxed);
 	uint64_t longest = s->header.reserve_longest_ns;
 	uint64_t reserved = atomic_load_explicit(&counters->reserved_until, memory_order_relaxed);
 	uint32_t mended = key_mend(s, slot);
 
 	mended += tat_mend(s, &counters->tat, rate, longest, now_ns);
-	mended += tat_mend(s, &counters->connection_tat,
-			   atomic_load_explicit(&in_force.more->connection_rate, memory_order_relaxed), 0, now_ns);
+	mended += tat_mend(
+		s, &counters->connection_tat,
+		atomic_load_explicit(&in_force.more->connection_rate, memory_order_relaxed), 0,
+		now_ns);
 	if (reserved > segment_judge_ns(s, now_ns) + longest + WINDOW_SECOND_NS)
-		mended += atomic_compare_exchange_strong_explicit(&counters->reserved_until, &reserved, 0, memory_order_relaxed,
-								  memory_order_relaxed);
+		mended += atomic_compare_exchange_strong_explicit(
+			&counters->reserved_until, &reserved, 0, memory_order_relaxed,
+			memory_order_relaxed);
 	mended += express_mend(s, &counters->express, now_ns);
 	mended += window_mend(s, counters, true, flags, &known->hour, now_ns);
 	mended += window_mend(s, counters, false, flags, &known->day, now_ns);
@@ -119,7 +128,8 @@ uint32_t segment_mend_files(struct segment *s)
 		header.file = (uint32_t)file;
 		header.bytes = s->bytes[file];
 		if (fstat(s->fds[file], &st) != 0 ||
-		    ((uint64_t)st.st_size == header.bytes && memcmp(s->maps[file], &header, sizeof(header)) == 0))
+		    ((uint64_t)st.st_size == header.bytes &&
+		     memcmp(s->maps[file], &header, sizeof(header)) == 0))
 			continue;
 		if (ftruncate(s->fds[file], (off_t)header.bytes) == 0 &&
 		    pwrite(s->fds[file], &header, sizeof(header), 0) == (ssize_t)sizeof(header))
@@ -139,7 +149,8 @@ static void leases_count(const struct segment *s, uint16_t *counts)
 		if (atomic_load_explicit(&s->workers[w].owner, memory_order_relaxed) == 0)
 			continue;
 		for (uint32_t i = 0; i < sizes->leases; i++) {
-			uint64_t entry = atomic_load_explicit(&s->leases[(uint64_t)w * sizes->leases + i], memory_order_relaxed);
+			uint64_t entry = atomic_load_explicit(
+				&s->leases[(uint64_t)w * sizes->leases + i], memory_order_relaxed);
 			uint32_t slot = lease_slot(entry);
 
 			if (lease_state(entry) == LEASE_FREE || slot >= s->view.slots)
@@ -176,8 +187,9 @@ uint32_t segment_sweep_gauges(struct segment *s, const uint32_t *slots, uint32_t
 		else if (s->gauge_doubts[slot] != seen + 1)
 			s->gauge_doubts[slot] = seen + 1;
 		else
-			mended += atomic_compare_exchange_strong_explicit(gauge, &seen, (uint64_t)counts[slot] << 48,
-									  memory_order_relaxed, memory_order_relaxed);
+			mended += atomic_compare_exchange_strong_explicit(
+				gauge, &seen, (uint64_t)counts[slot] << 48, memory_order_relaxed,
+				memory_order_relaxed);
 	}
 	free(counts);
 	return mended;

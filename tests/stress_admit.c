@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Eight workers race for N under a frozen clock, with ten times as many attempts: exactly N pass, by rate,
- * hour, day, at a parent, by batch; and where two limits count at once, N less what was forfeited.
+ * Eight workers race for N under a frozen clock, with ten times as many attempts: exactly N pass,
+ * by rate, hour, day, at a parent, by batch; and where two limits count at once, N less what was
+ * forfeited.
  */
 #include "tests/stress_crew.h"
 
@@ -17,7 +18,8 @@ struct race {
 	uint32_t traffic_classes; /* by worker, in turn */
 	uint32_t most;		  /* messages a request, drawn from 1 */
 	_Atomic uint64_t admitted;
-	_Atomic uint64_t estimates; /* refusals that say that others were faster: each may have forfeited */
+	_Atomic uint64_t
+		estimates; /* refusals that say that others were faster: each may have forfeited */
 };
 
 static void ask(uint32_t index, void *arg)
@@ -28,7 +30,8 @@ static void ask(uint32_t index, void *arg)
 
 	for (uint32_t i = 0; i < 10 * N / WORKERS; i++) {
 		uint32_t n = race->most > 1 ? (uint32_t)(fixture_draw(&seed) % race->most) + 1 : 1;
-		struct tg_verdict verdict = decide_admit(&race->segment->view, &race->flow[index], traffic, n, NOW);
+		struct tg_verdict verdict =
+			decide_admit(&race->segment->view, &race->flow[index], traffic, n, NOW);
 
 		admitted += verdict.reason == TG_ADMITTED ? n : 0;
 		estimates += verdict.reason != TG_ADMITTED && (verdict.flags & TG_ESTIMATE) ? n : 0;
@@ -50,7 +53,8 @@ static struct race *race_new(bool one_flow)
 	return race;
 }
 
-static void limits_set(struct race *race, uint32_t slot, uint32_t rate, uint32_t hour, uint32_t day, uint32_t flags)
+static void limits_set(struct race *race, uint32_t slot, uint32_t rate, uint32_t hour, uint32_t day,
+		       uint32_t flags)
 {
 	struct publish_limits limits;
 
@@ -65,7 +69,8 @@ static void limits_set(struct race *race, uint32_t slot, uint32_t rate, uint32_t
 	publish_slot(race->segment, slot, &limits, NOW);
 }
 
-/* `exact`: one limit closes, or the one that closes is taken last, so nothing of it is forfeited. */
+/* `exact`: one limit closes, or the one that closes is taken last, so nothing of it is forfeited.
+ */
 static void race_run(struct race *race, bool processes, const char *what, bool exact)
 {
 	uint64_t admitted, estimates;
@@ -74,13 +79,16 @@ static void race_run(struct race *race, bool processes, const char *what, bool e
 	admitted = atomic_load(&race->admitted);
 	estimates = atomic_load(&race->estimates);
 	crew_expect(admitted <= N, "%s: %lu of %u", what, admitted, N);
-	crew_expect(admitted + (exact ? race->most - 1 : race->most - 1 + estimates) >= N, "%s: %lu of %u, %lu estimates", what,
-		    admitted, N, estimates);
+	crew_expect(admitted + (exact ? race->most - 1 : race->most - 1 + estimates) >= N,
+		    "%s: %lu of %u, %lu estimates", what, admitted, N, estimates);
 	/* Now that nobody races, what is left can be had to the last one, and no more. */
 	for (uint32_t i = 0; i < N; i++)
-		admitted += decide_admit(&race->segment->view, &race->flow[0], TG_BULK, 1, NOW).reason == TG_ADMITTED;
-	crew_expect(admitted <= N && admitted + (exact ? 0 : estimates) >= N, "%s: %lu in the end", what, admitted);
-	printf("  %-9s %-36s %lu of %u, %lu estimates\n", processes ? "processes" : "threads", what, admitted, N, estimates);
+		admitted += decide_admit(&race->segment->view, &race->flow[0], TG_BULK, 1, NOW)
+				    .reason == TG_ADMITTED;
+	crew_expect(admitted <= N && admitted + (exact ? 0 : estimates) >= N, "%s: %lu in the end",
+		    what, admitted);
+	printf("  %-9s %-36s %lu of %u, %lu estimates\n", processes ? "processes" : "threads", what,
+	       admitted, N, estimates);
 }
 
 static void one_limit(bool processes)
@@ -140,7 +148,7 @@ static void two_limits(bool processes)
 	race_run(race, processes, "8 flows of a quarter at one source", false);
 }
 
-/* ---- by batch, under the real clock: the interval is so long that no more comes in ---- */
+/* ---- by batch, under the real clock: the interval is so long that no more comes in ----------- */
 
 static void ask_batch(uint32_t index, void *arg)
 {
@@ -152,7 +160,8 @@ static void ask_batch(uint32_t index, void *arg)
 	struct tg_source source;
 	uint64_t admitted = 0;
 
-	fixture_need(tg_source(tg, "192.0.2.1", &source) == 0 && tg_destination(tg, "provider", &destination) == 0);
+	fixture_need(tg_source(tg, "192.0.2.1", &source) == 0 &&
+		     tg_destination(tg, "provider", &destination) == 0);
 	for (int i = 0; i < 40; i++)
 		requests[i] = (struct tg_request){&source, &destination, TG_BULK, 1};
 	for (uint32_t done = 0; done < 10 * N / WORKERS;) {
@@ -177,7 +186,8 @@ static void batches(bool processes)
 	race->fixture = &f;
 	fixture_flow(f.segment, "192.0.2.1", "provider", &limits, 0);
 	crew_run(processes, WORKERS, ask_batch, race);
-	crew_expect(atomic_load(&race->admitted) == N, "%lu by batches", atomic_load(&race->admitted));
+	crew_expect(atomic_load(&race->admitted) == N, "%lu by batches",
+		    atomic_load(&race->admitted));
 	fixture_end(&f);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Limits that change while workers race: a cut grants no fresh burst, a raise does not leave the flow
- * blocked, no window holds more than the burst and the fastest rate in force, strict never more than N.
+ * Limits that change while workers race: a cut grants no fresh burst, a raise does not leave the
+ * flow blocked, no window holds more than the burst and the fastest rate in force, strict never
+ * more than N.
  */
 #include "tests/stress_crew.h"
 
@@ -32,7 +33,8 @@ static uint64_t fresh(void)
 
 static void change(struct run *run, uint32_t which)
 {
-	struct publish_limits limits = fixture_rate(run->interval[which], run->burst, run->burst, run->burst);
+	struct publish_limits limits =
+		fixture_rate(run->interval[which], run->burst, run->burst, run->burst);
 
 	publish_slot(run->segment, 0, &limits, atomic_load(&run->clock));
 }
@@ -51,7 +53,8 @@ static void work(uint32_t index, void *arg)
 			while (atomic_load(&run->attempts) < before + 5)
 				sched_yield();
 			if (!run->frozen)
-				atomic_fetch_add(&run->clock, fixture_draw(&seed) % (run->interval[1] / 2));
+				atomic_fetch_add(&run->clock,
+						 fixture_draw(&seed) % (run->interval[1] / 2));
 		}
 		atomic_store(&run->stop, 1);
 		return;
@@ -59,7 +62,8 @@ static void work(uint32_t index, void *arg)
 	while (!atomic_load(&run->stop)) {
 		uint64_t now = atomic_load(&run->clock);
 
-		if (decide_admit(&run->segment->view, &flow, TG_BULK, 1, now).reason == TG_ADMITTED) {
+		if (decide_admit(&run->segment->view, &flow, TG_BULK, 1, now).reason ==
+		    TG_ADMITTED) {
 			uint32_t noted = atomic_fetch_add(&run->count, 1);
 
 			fixture_need(noted < MOST);
@@ -71,7 +75,8 @@ static void work(uint32_t index, void *arg)
 	}
 }
 
-static struct run *run_new(uint64_t slow, uint64_t fast, uint32_t burst, uint32_t changes, bool frozen)
+static struct run *run_new(uint64_t slow, uint64_t fast, uint32_t burst, uint32_t changes,
+			   bool frozen)
 {
 	struct run *run = fixture_shared(sizeof(*run));
 
@@ -89,29 +94,36 @@ static struct run *run_new(uint64_t slow, uint64_t fast, uint32_t burst, uint32_
 	return run;
 }
 
-/* The clock stands still: whatever changes, one burst passes, and once it went on all of it is there. */
+/* The clock stands still: whatever changes, one burst passes, and once it went on all of it is
+ * there. */
 static void no_fresh_burst(bool processes)
 {
-	static const uint64_t pairs[][2] = {{UINT64_C(8) << 30, UINT64_C(1) << 30}, {HOUR, SECOND}, {MINUTE, MINUTE / 7}};
+	static const uint64_t pairs[][2] = {
+		{UINT64_C(8) << 30, UINT64_C(1) << 30}, {HOUR, SECOND}, {MINUTE, MINUTE / 7}};
 
 	for (int i = 0; i < 3; i++) {
 		struct run *run = run_new(pairs[i][0], pairs[i][1], 1000, 3000, true);
 		uint32_t after = 0;
 
 		crew_run(processes, WORKERS + 1, work, run);
-		/* A worker that is stopped between its charge and its second look at the interval, while the
-		 * limits are cut and raised again, has charged the lower price: here, where they change without
-		 * a pause, that happens a few times in a million decisions. */
-		crew_expect(run->count <= 1000 + run->changes / 500, "pair %d: %u of a burst of 1000", i, run->count);
-		/* In doubt a race charges twice, so some may be missing, but nothing for longer than a full bucket:
-		 * what is beyond it the sidecar mends. */
+		/* A worker that is stopped between its charge and its second look at the interval,
+		 * while the limits are cut and raised again, has charged the lower price: here,
+		 * where they change without a pause, that happens a few times in a million
+		 * decisions. */
+		crew_expect(run->count <= 1000 + run->changes / 500,
+			    "pair %d: %u of a burst of 1000", i, run->count);
+		/* In doubt a race charges twice, so some may be missing, but nothing for longer
+		 * than a full bucket: what is beyond it the sidecar mends. */
 		change(run, 1);
 		segment_sweep(run->segment, 0, 1, fresh());
-		atomic_fetch_add(&run->clock, 1126 * gcra_interval(gcra_rate(pairs[i][1], 1000)) + 62 * SECOND);
-		while (decide_admit(&run->segment->view, &flow, TG_BULK, 1, fresh()).reason == TG_ADMITTED)
+		atomic_fetch_add(&run->clock,
+				 1126 * gcra_interval(gcra_rate(pairs[i][1], 1000)) + 62 * SECOND);
+		while (decide_admit(&run->segment->view, &flow, TG_BULK, 1, fresh()).reason ==
+		       TG_ADMITTED)
 			after++;
 		crew_expect(after == 1000, "pair %d: after the raise %u", i, after);
-		printf("  %s: %u of 1000 under %u changes\n", processes ? "processes" : "threads", run->count, run->changes);
+		printf("  %s: %u of 1000 under %u changes\n", processes ? "processes" : "threads",
+		       run->count, run->changes);
 		munmap(run, sizeof(*run));
 	}
 }
@@ -132,8 +144,9 @@ static void windows_check(struct run *run, uint64_t fastest, uint32_t burst, con
 		for (uint32_t to = from + burst; to < count && to < from + burst + 300; to++) {
 			uint64_t window = run->at[to] - run->at[from] + 1;
 
-			crew_expect(to - from + 1 <= burst + (window + fastest - 1) / fastest - 1, "%s: %u in %.2f intervals, burst %u", what,
-				    to - from + 1, (double)window / (double)fastest, burst);
+			crew_expect(to - from + 1 <= burst + (window + fastest - 1) / fastest - 1,
+				    "%s: %u in %.2f intervals, burst %u", what, to - from + 1,
+				    (double)window / (double)fastest, burst);
 		}
 }
 
@@ -149,7 +162,8 @@ static void windows(bool processes)
 	munmap(run, sizeof(*run));
 }
 
-/* N a minute, strict: burst b means the interval minute / (N - b + 1). The burst of two settings is one. */
+/* N a minute, strict: burst b means the interval minute / (N - b + 1). The burst of two settings is
+ * one. */
 static void strict(bool processes)
 {
 	uint64_t fast = (MINUTE + 50) / 51, slow = (MINUTE + 20) / 21;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Waiters leave one by one: racing reservations have slots of their own, evenly apart; and with all classes
- * reserving, asking and cancelling while time goes on, no window ever holds more than the rate allows.
+ * Waiters leave one by one: racing reservations have slots of their own, evenly apart; and with all
+ * classes reserving, asking and cancelling while time goes on, no window ever holds more than the
+ * rate allows.
  */
 #include "tests/stress_crew.h"
 
@@ -41,7 +42,8 @@ static void reserve_all(uint32_t index, void *arg)
 	uint64_t left;
 
 	for (;;) {
-		struct tg_verdict verdict = decide_reserve(&run->segment->view, &flow, TG_BULK, 1, NOW, NOW + MINUTE, &left);
+		struct tg_verdict verdict = decide_reserve(&run->segment->view, &flow, TG_BULK, 1,
+							   NOW, NOW + MINUTE, &left);
 
 		if (verdict.reason == TG_ADMITTED)
 			note(run, verdict.at_ns);
@@ -77,7 +79,8 @@ static void one_by_one(bool processes)
 	crew_expect(atomic_load(&run->count) == expected, "%u slots, not %u", run->count, expected);
 	qsort(run->list, expected, sizeof(run->list[0]), by_time);
 	for (uint32_t i = 0; i < expected; i++)
-		crew_expect(run->list[i].at == (i < BURST ? NOW : NOW + (i - BURST + 1) * T), "slot %u at %lu", i, run->list[i].at - NOW);
+		crew_expect(run->list[i].at == (i < BURST ? NOW : NOW + (i - BURST + 1) * T),
+			    "slot %u at %lu", i, run->list[i].at - NOW);
 }
 
 static void mix(uint32_t index, void *arg)
@@ -90,15 +93,17 @@ static void mix(uint32_t index, void *arg)
 		enum tg_class traffic = (enum tg_class)(fixture_draw(&seed) % TG_CLASSES);
 		bool ask = fixture_draw(&seed) % 2;
 		struct tg_verdict verdict =
-			ask ? decide_admit(&run->segment->view, &flow, traffic, 1, now) :
-			      decide_reserve(&run->segment->view, &flow, traffic, 1, now, now + fixture_draw(&seed) % MINUTE, &left);
+			ask ? decide_admit(&run->segment->view, &flow, traffic, 1, now)
+			    : decide_reserve(&run->segment->view, &flow, traffic, 1, now,
+					     now + fixture_draw(&seed) % MINUTE, &left);
 
 		if (verdict.reason == TG_ADMITTED) {
 			uint32_t noted = note(run, verdict.at_ns);
 
 			if (!ask && verdict.at_ns > now && fixture_draw(&seed) % 8 == 0) {
 				atomic_store(&run->list[noted].cancelled, 1);
-				decide_cancel(&run->segment->view, &flow, traffic, 1, verdict.at_ns, now, left);
+				decide_cancel(&run->segment->view, &flow, traffic, 1, verdict.at_ns,
+					      now, left);
 			}
 		} else
 			atomic_fetch_add(&run->refused, 1);
@@ -121,7 +126,8 @@ static void windows_check(struct run *run, uint32_t burst)
 		for (uint32_t to = from + burst; to < kept && to < from + 600; to++) {
 			uint64_t window = run->list[to].at - run->list[from].at + 1;
 
-			crew_expect(to - from + 1 <= burst + (window + T - 1) / T - 1, "%u in %.1f intervals, burst %u", to - from + 1,
+			crew_expect(to - from + 1 <= burst + (window + T - 1) / T - 1,
+				    "%u in %.1f intervals, burst %u", to - from + 1,
 				    (double)window / (double)T, burst);
 		}
 	printf("  %u left, %u refused\n", kept, run->refused);

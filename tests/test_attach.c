@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Attaching: what is refused, and with which error; fork, exec and unloading; what workers cannot do.
+ * Attaching: what is refused, and with which error; fork, exec and unloading; what workers cannot
+ * do.
  */
 #include <criterion/criterion.h>
 #include <dlfcn.h>
@@ -11,7 +12,8 @@
 #include "shm/lease.h"
 #include "tests/segment_fixture.h"
 
-static void patch(const struct fixture *f, const char *file, size_t offset, const void *bytes, size_t length)
+static void patch(const struct fixture *f, const char *file, size_t offset, const void *bytes,
+		  size_t length)
 {
 	char path[96];
 	int fd;
@@ -52,9 +54,11 @@ Test(attach, refuses_each_unfit_header_with_an_error_of_its_own)
 		{"another owner", FIELD(owner), 4711, -EPERM},
 		{"bytes", FIELD(bytes), 12345, -EMSGSIZE},
 		{"no flows", offsetof(struct layout_header, sizes.flows), 4, 0, -EPROTO},
-		{"slots that do not follow", offsetof(struct layout_header, sizes.slots), 4, 123456, -EPROTO},
+		{"slots that do not follow", offsetof(struct layout_header, sizes.slots), 4, 123456,
+		 -EPROTO},
 		{"a ring of 3", offsetof(struct layout_header, sizes.ring_records), 4, 3, -EPROTO},
-		{"too many workers", offsetof(struct layout_header, sizes.workers), 4, 70000, -EPROTO},
+		{"too many workers", offsetof(struct layout_header, sizes.workers), 4, 70000,
+		 -EPROTO},
 	};
 
 	for (size_t file = 0; file < 3; file++)
@@ -64,7 +68,8 @@ Test(attach, refuses_each_unfit_header_with_an_error_of_its_own)
 
 			fixture_open(&f);
 			patch(&f, files[file], rows[i].offset, &rows[i].value, rows[i].size);
-			cr_expect_eq(fixture_try(&f, &tg), rows[i].error, "%s: %s", files[file], rows[i].what);
+			cr_expect_eq(fixture_try(&f, &tg), rows[i].error, "%s: %s", files[file],
+				     rows[i].what);
 			cr_expect_null(tg);
 			fixture_end(&f);
 		}
@@ -72,7 +77,8 @@ Test(attach, refuses_each_unfit_header_with_an_error_of_its_own)
 
 Test(attach, refuses_what_is_not_there_or_not_whole)
 {
-	struct tg_options options = {.size = sizeof(options), .segment = "/dev/shm/tg-test-none", .owner = -1};
+	struct tg_options options = {
+		.size = sizeof(options), .segment = "/dev/shm/tg-test-none", .owner = -1};
 	struct tg *tg = NULL;
 
 	cr_expect_eq(tg_attach(&options, &tg), -ENOENT);
@@ -136,8 +142,13 @@ Test(attach, refuses_files_of_different_segments)
 
 Test(attach, refuses_files_that_say_they_have_other_sizes_than_limits)
 {
-	struct layout_sizes sizes = {.flows = 16, .slots = layout_slots(16), .workers = 1, .ring_records = 2, .minutes = 1,
-				     .leases = 1, .names_bytes = 65536};
+	struct layout_sizes sizes = {.flows = 16,
+				     .slots = layout_slots(16),
+				     .workers = 1,
+				     .ring_records = 2,
+				     .minutes = 1,
+				     .leases = 1,
+				     .names_bytes = 65536};
 	struct layout_offsets offsets = layout_offsets(&sizes);
 	struct fixture f;
 	struct tg *tg = NULL;
@@ -207,7 +218,10 @@ Test(attach, refuses_the_caller_that_is_not_in_the_group)
 	if (child == 0) {
 		struct tg *tg = NULL;
 
-		_exit(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0 && fixture_try(&f, &tg) == -EACCES ? 0 : 1);
+		_exit(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0 &&
+				      fixture_try(&f, &tg) == -EACCES
+			      ? 0
+			      : 1);
 	}
 	waitpid(child, &status, 0);
 	cr_expect_eq(status, 0);
@@ -247,7 +261,8 @@ Test(attach, a_worker_that_writes_limits_dies_and_nothing_has_changed)
 		struct tg *tg = fixture_attach(&f);
 
 		signal(SIGSEGV, SIG_DFL);
-		*(volatile uint64_t *)(uintptr_t)&tg->view.limits[flow.slot].rate[TG_BULK] = GCRA_UNLIMITED;
+		*(volatile uint64_t *)(uintptr_t)&tg->view.limits[flow.slot].rate[TG_BULK] =
+			GCRA_UNLIMITED;
 		_exit(0);
 	}
 	waitpid(child, &status, 0);
@@ -263,7 +278,8 @@ Test(attach, what_is_mapped_read_only_cannot_be_made_writable)
 
 	fixture_open(&f);
 	tg = fixture_attach(&f);
-	cr_expect_eq(mprotect(tg->files[LAYOUT_LIMITS].base, LAYOUT_PAGE, PROT_READ | PROT_WRITE), -1);
+	cr_expect_eq(mprotect(tg->files[LAYOUT_LIMITS].base, LAYOUT_PAGE, PROT_READ | PROT_WRITE),
+		     -1);
 	cr_expect_eq(errno, EACCES);
 	tg_detach(tg);
 	fixture_end(&f);
@@ -288,11 +304,15 @@ Test(attach, a_forked_child_has_a_slot_and_leases_of_its_own)
 		struct tg_lease mine;
 		int bad = 0;
 
-		/* The first lease of the child has the entry and the sequence of the parent's first. */
+		/* The first lease of the child has the entry and the sequence of the parent's
+		 * first. */
 		bad |= tg_connect(tg, &flow, TG_BULK, &mine).reason != TG_ADMITTED;
 		bad |= (tg_disconnect(tg, &lease) != -EINVAL) << 1;
-		bad |= (lease_count(atomic_load(&tg->view.counters_more[flow.slot].gauge)) != 2) << 2;
-		bad |= (atomic_load(&tg_worker(tg)->owner) >> LAYOUT_START_BITS != (uint64_t)getpid()) << 3;
+		bad |= (lease_count(atomic_load(&tg->view.counters_more[flow.slot].gauge)) != 2)
+		       << 2;
+		bad |= (atomic_load(&tg_worker(tg)->owner) >> LAYOUT_START_BITS !=
+			(uint64_t)getpid())
+		       << 3;
 		bad |= (tg_disconnect(tg, &mine) != 0) << 4;
 		tg_detach(tg);
 		_exit(bad);
@@ -457,11 +477,15 @@ Test(attach, exports_tg_and_nothing_else)
 	char path[256], command[600];
 
 	library(path);
-	snprintf(command, sizeof(command),
-		 "nm -D --defined-only %s | awk '$3 !~ /^tg_[a-z_]+@@TOLLGATE_0$/ && $3 != \"TOLLGATE_0\" {print; bad = 1} END {exit bad}'", path);
+	snprintf(
+		command, sizeof(command),
+		"nm -D --defined-only %s | awk '$3 !~ /^tg_[a-z_]+@@TOLLGATE_0$/ && $3 != \"TOLLGATE_0\" {print; bad = 1} END {exit bad}'",
+		path);
 	cr_expect_eq(system(command), 0);
-	snprintf(command, sizeof(command),
-		 "for s in $(grep -o '\\btg_[a-z_]*(' shm/tollgate.h | tr -d '(' | sort -u); do nm -D %s | grep -q \" $s@@\" || exit 1; done", path);
+	snprintf(
+		command, sizeof(command),
+		"for s in $(grep -o '\\btg_[a-z_]*(' shm/tollgate.h | tr -d '(' | sort -u); do nm -D %s | grep -q \" $s@@\" || exit 1; done",
+		path);
 	cr_expect_eq(system(command), 0, "every function of the header is there");
 }
 
@@ -470,19 +494,28 @@ Test(attach, needs_libc_alone)
 	char path[256], command[400];
 
 	library(path);
-	snprintf(command, sizeof(command), "! readelf -d %s | grep NEEDED | grep -vE 'libc\\.so|libpthread|ld-linux|libasan|libubsan|libtsan'", path);
+	snprintf(
+		command, sizeof(command),
+		"! readelf -d %s | grep NEEDED | grep -vE 'libc\\.so|libpthread|ld-linux|libasan|libubsan|libtsan'",
+		path);
 	cr_expect_eq(system(command), 0);
 }
 
 Test(attach, the_header_pleases_a_cxx_compiler)
 {
-	static const char source[] = "#include \"shm/tollgate.h\"\\nint main() { tg_options o{}; o.size = sizeof o; "
-				     "struct tg *t = nullptr; return tg_attach(&o, &t); }\\n";
+	static const char source[] =
+		"#include \"shm/tollgate.h\"\\nint main() { tg_options o{}; o.size = sizeof o; "
+		"struct tg *t = nullptr; return tg_attach(&o, &t); }\\n";
 	char command[600], path[256];
 
 	library(path);
-	snprintf(command, sizeof(command), "printf '%s' | g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -I. -x c++ -fsyntax-only -", source);
+	snprintf(
+		command, sizeof(command),
+		"printf '%s' | g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -I. -x c++ -fsyntax-only -",
+		source);
 	cr_expect_eq(system(command), 0);
-	snprintf(command, sizeof(command), "printf '#include \"shm/tollgate.h\"\\n' | gcc -std=c99 -Wall -Wextra -Wpedantic -Werror -I. -x c -fsyntax-only -");
+	snprintf(
+		command, sizeof(command),
+		"printf '#include \"shm/tollgate.h\"\\n' | gcc -std=c99 -Wall -Wextra -Wpedantic -Werror -I. -x c -fsyntax-only -");
 	cr_expect_eq(system(command), 0);
 }

@@ -14,8 +14,8 @@
 
 static struct tg_flow plain = {0, 1, 2, LAYOUT_NONE};
 
-static uint32_t admitted(const struct segment *s, const struct tg_flow *flow, enum tg_class traffic, uint64_t now_ns,
-			 int attempts)
+static uint32_t admitted(const struct segment *s, const struct tg_flow *flow, enum tg_class traffic,
+			 uint64_t now_ns, int attempts)
 {
 	uint32_t count = 0;
 
@@ -33,7 +33,8 @@ Test(decide, a_class_leaves_its_reserve_to_the_better_ones)
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 100), 5);
 	cr_expect_eq(admitted(s, &plain, TG_ENGAGED, NOW, 100), 3);
 	cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, NOW, 100), 2);
-	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW + 3 * LONG, 100), 0, "what is used of the reserve comes back first");
+	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW + 3 * LONG, 100), 0,
+		     "what is used of the reserve comes back first");
 	cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, NOW + 3 * LONG, 100), 3);
 }
 
@@ -56,7 +57,8 @@ Test(decide, a_refusal_writes_nothing)
 Test(decide, a_parent_that_refuses_leaves_the_flow_uncharged)
 {
 	struct segment *s = fixture_memory(8);
-	struct publish_limits flow = fixture_rate(SECOND, 100, 100, 100), source = fixture_rate(HOUR, 3, 3, 3);
+	struct publish_limits flow = fixture_rate(SECOND, 100, 100, 100),
+			      source = fixture_rate(HOUR, 3, 3, 3);
 
 	flow.flags = LAYOUT_SOURCE;
 	publish_slot(s, 0, &flow, NOW);
@@ -68,11 +70,26 @@ Test(decide, a_parent_that_refuses_leaves_the_flow_uncharged)
 /* Everything unlimited, then one limit closed: by row. */
 enum place { AT_FLOW, AT_SOURCE, AT_DESTINATION, AT_STREAM };
 
-static void close_rate(struct publish_limits *l) { *l = fixture_rate(7 * LONG, 1, 1, 1); }
-static void close_hold(struct publish_limits *l) { l->hold_until_ns = NOW + 5 * MINUTE; }
-static void close_lower(struct publish_limits *l) { l->hold_lower_ns = NOW + 6 * MINUTE; }
-static void close_hour(struct publish_limits *l) { l->hour_cap[0] = l->hour_cap[1] = l->hour_cap[2] = 1; }
-static void close_day(struct publish_limits *l) { l->day_cap[0] = l->day_cap[1] = l->day_cap[2] = 1; }
+static void close_rate(struct publish_limits *l)
+{
+	*l = fixture_rate(7 * LONG, 1, 1, 1);
+}
+static void close_hold(struct publish_limits *l)
+{
+	l->hold_until_ns = NOW + 5 * MINUTE;
+}
+static void close_lower(struct publish_limits *l)
+{
+	l->hold_lower_ns = NOW + 6 * MINUTE;
+}
+static void close_hour(struct publish_limits *l)
+{
+	l->hour_cap[0] = l->hour_cap[1] = l->hour_cap[2] = 1;
+}
+static void close_day(struct publish_limits *l)
+{
+	l->day_cap[0] = l->day_cap[1] = l->day_cap[2] = 1;
+}
 
 Test(decide, says_which_limit_refuses_and_until_when)
 {
@@ -118,15 +135,18 @@ Test(decide, says_which_limit_refuses_and_until_when)
 		cr_expect_eq(verdict.reason, rows[i].reason, "row %zu: %u", i, verdict.reason);
 		cr_expect_eq(verdict.at_ns, rows[i].at_ns, "row %zu: %lu", i, verdict.at_ns);
 		cr_expect_eq(verdict.flags, 0, "row %zu", i);
-		cr_expect_neq(decide_admit(&s->view, &flow, TG_BULK, 1, verdict.at_ns - 1).reason, TG_ADMITTED, "row %zu", i);
-		cr_expect_eq(decide_admit(&s->view, &flow, TG_BULK, 1, verdict.at_ns).reason, TG_ADMITTED, "row %zu", i);
+		cr_expect_neq(decide_admit(&s->view, &flow, TG_BULK, 1, verdict.at_ns - 1).reason,
+			      TG_ADMITTED, "row %zu", i);
+		cr_expect_eq(decide_admit(&s->view, &flow, TG_BULK, 1, verdict.at_ns).reason,
+			     TG_ADMITTED, "row %zu", i);
 	}
 }
 
 Test(decide, of_several_that_refuse_the_latest_is_named)
 {
 	struct segment *s = fixture_memory(8);
-	struct publish_limits flow = fixture_rate(LONG, 1, 1, 1), source = fixture_rate(3 * LONG, 1, 1, 1);
+	struct publish_limits flow = fixture_rate(LONG, 1, 1, 1),
+			      source = fixture_rate(3 * LONG, 1, 1, 1);
 	struct tg_verdict verdict;
 
 	flow.flags = LAYOUT_SOURCE;
@@ -151,7 +171,8 @@ Test(decide, more_than_the_burst_or_a_cap_never_passes)
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 4;
 	publish_slot(s, 0, &limits, NOW);
 	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 5, NOW).reason, TG_REFUSED_NEVER);
-	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, UINT32_MAX, NOW).reason, TG_REFUSED_NEVER);
+	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, UINT32_MAX, NOW).reason,
+		     TG_REFUSED_NEVER);
 	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 4, NOW).reason, TG_ADMITTED);
 	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, NOW).reason, TG_REFUSED_HOUR);
 }
@@ -183,8 +204,10 @@ Test(decide, caps_hold_exactly_and_classes_have_reserves_there_too)
 	cr_expect_eq(admitted(s, &plain, TG_BULK, hour, 100), 10);
 	cr_expect_eq(admitted(s, &plain, TG_ENGAGED, hour, 100), 10);
 	cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, hour + HOUR - 1, 100), 10);
-	cr_expect_eq(admitted(s, &plain, TG_BULK, hour + HOUR, 100), 0, "the day's cap for bulk is reached");
-	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, hour + HOUR).reason, TG_REFUSED_DAY);
+	cr_expect_eq(admitted(s, &plain, TG_BULK, hour + HOUR, 100), 0,
+		     "the day's cap for bulk is reached");
+	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, hour + HOUR).reason,
+		     TG_REFUSED_DAY);
 	cr_expect_eq(admitted(s, &plain, TG_ENGAGED, hour + HOUR, 100), 10);
 	cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, hour + HOUR, 100), 10);
 	cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, hour + 2 * HOUR, 100), 0);
@@ -217,7 +240,8 @@ Test(decide, period_numbers_may_wrap)
 	for (uint64_t offset = UINT32_MAX - 2; offset < (UINT64_C(1) << 32) - 1; offset++) {
 		atomic_store(&s->calendars[0].hour_offset_ns, offset * HOUR - NOW / HOUR * HOUR);
 		if (offset * (unsigned __int128)HOUR > UINT64_MAX)
-			break; /* 2^32 hours do not fit into 64 bits of nanoseconds: no number can wrap */
+			break; /* 2^32 hours do not fit into 64 bits of nanoseconds: no number can
+				  wrap */
 		cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 100), 10);
 	}
 	cr_expect_gt((unsigned __int128)UINT32_MAX * HOUR, (unsigned __int128)UINT64_MAX / 2);
@@ -226,7 +250,8 @@ Test(decide, period_numbers_may_wrap)
 Test(decide, a_new_flow_has_the_defaults_of_its_destination_and_its_parents)
 {
 	struct segment *s = fixture_memory(8);
-	struct publish_limits general = fixture_rate(HOUR, 2, 2, 2), own = fixture_rate(HOUR, 3, 3, 3);
+	struct publish_limits general = fixture_rate(HOUR, 2, 2, 2),
+			      own = fixture_rate(HOUR, 3, 3, 3);
 	struct publish_limits source = fixture_rate(HOUR, 1, 1, 1);
 	struct tg_verdict verdict;
 
@@ -242,27 +267,34 @@ Test(decide, a_new_flow_has_the_defaults_of_its_destination_and_its_parents)
 	publish_default(s, LAYOUT_DEFAULT_FIRST + 5, &own);
 	publish_default(s, LAYOUT_DEFAULT_SOURCE, &source);
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW + 10 * HOUR, 10), 1);
-	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, NOW + 10 * HOUR).reason, TG_REFUSED_SOURCE);
+	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, NOW + 10 * HOUR).reason,
+		     TG_REFUSED_SOURCE);
 	/* Filled, it has its own, and owes what it used. */
 	publish_slot(s, 0, &general, NOW);
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 10), 0);
 	publish_default_index(s, 2, UINT32_MAX);
-	cr_expect_eq(decide_admit(&s->view, &(struct tg_flow){5, 1, 2, LAYOUT_NONE}, TG_BULK, 1, NOW).reason, TG_ADMITTED);
+	cr_expect_eq(
+		decide_admit(&s->view, &(struct tg_flow){5, 1, 2, LAYOUT_NONE}, TG_BULK, 1, NOW)
+			.reason,
+		TG_ADMITTED);
 }
 
 Test(decide, damaged_handles_are_answered)
 {
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits = fixture_rate(SECOND, 1, 1, 1);
-	struct tg_flow none = {LAYOUT_NONE, 1, 2, LAYOUT_NONE}, source = {0, 8, 2, LAYOUT_NONE}, stream = {0, 1, 2, 9};
+	struct tg_flow none = {LAYOUT_NONE, 1, 2, LAYOUT_NONE}, source = {0, 8, 2, LAYOUT_NONE},
+		       stream = {0, 1, 2, 9};
 
 	limits.flags = LAYOUT_SOURCE;
 	publish_slot(s, 0, &limits, NOW);
 	cr_expect_eq(decide_admit(&s->view, &none, TG_BULK, 1, NOW).reason, TG_REFUSED_DIRECTORY);
 	cr_expect_eq(decide_admit(&s->view, &source, TG_BULK, 1, NOW).reason, TG_REFUSED_DIRECTORY);
 	cr_expect_eq(decide_admit(&s->view, &stream, TG_BULK, 1, NOW).reason, TG_REFUSED_DIRECTORY);
-	cr_expect_eq(decide_admit(&s->view, &plain, (enum tg_class)3, 1, NOW).reason, TG_REFUSED_DIRECTORY);
-	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, NOW).reason, TG_ADMITTED, "none of them was charged");
+	cr_expect_eq(decide_admit(&s->view, &plain, (enum tg_class)3, 1, NOW).reason,
+		     TG_REFUSED_DIRECTORY);
+	cr_expect_eq(decide_admit(&s->view, &plain, TG_BULK, 1, NOW).reason, TG_ADMITTED,
+		     "none of them was charged");
 }
 
 Test(decide, a_damaged_state_refuses_until_the_sidecar_has_mended_it)
@@ -291,8 +323,11 @@ Test(decide, a_damaged_state_refuses_until_the_sidecar_has_mended_it)
 		cr_expect_eq(segment_sweep(s, 0, 8, NOW), 2);
 		cr_expect_eq(atomic_load(&s->view.counters[0].tat), NOW + 10 * SHORT);
 		cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, NOW + 10 * SHORT, 100), 10);
-		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason, TG_REFUSED_CONNECTIONS);
-		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW + 4 * SHORT).reason, TG_ADMITTED);
+		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason,
+			     TG_REFUSED_CONNECTIONS);
+		cr_expect_eq(
+			decide_connect(&s->view, &plain, TG_BULK, false, NOW + 4 * SHORT).reason,
+			TG_ADMITTED);
 	}
 }
 
@@ -310,13 +345,15 @@ Test(decide, a_damaged_window_refuses_until_the_sidecar_has_mended_it)
 	segment_sweep(s, 0, 8, NOW);
 	atomic_store(&s->view.counters[0].hour, UINT64_C(0xfffffff0) << 32 | 3);
 	verdict = decide_admit(&s->view, &plain, TG_BULK, 1, NOW);
-	cr_expect(verdict.reason == TG_REFUSED_HOUR && verdict.at_ns == NOW + SECOND && verdict.flags == TG_ESTIMATE);
+	cr_expect(verdict.reason == TG_REFUSED_HOUR && verdict.at_ns == NOW + SECOND &&
+		  verdict.flags == TG_ESTIMATE);
 	cr_expect_eq(segment_sweep(s, 0, 8, NOW), 1);
-	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 100), 6, "what was last seen sound is still used");
+	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 100), 6,
+		     "what was last seen sound is still used");
 }
 
-/* A worker that was stopped between reading the clock and deciding must not take what others left for
- * damage. */
+/* A worker that was stopped between reading the clock and deciding must not take what others left
+ * for damage. */
 Test(decide, an_old_time_erases_nothing)
 {
 	struct segment *s = fixture_memory(8);
@@ -326,11 +363,13 @@ Test(decide, an_old_time_erases_nothing)
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 100;
 	publish_slot(s, 0, &limits, NOW);
 	for (int i = 0; i < 30; i++)
-		decide_reserve(&s->view, &plain, (enum tg_class)(i % 3), 1, later, later + MINUTE, &left);
+		decide_reserve(&s->view, &plain, (enum tg_class)(i % 3), 1, later, later + MINUTE,
+			       &left);
 	memcpy(before, (void *)&s->view.counters[0], sizeof(before));
 	for (int traffic = 0; traffic < TG_CLASSES; traffic++) {
 		cr_expect_eq(admitted(s, &plain, (enum tg_class)traffic, NOW, 10), 0);
-		decide_reserve(&s->view, &plain, (enum tg_class)traffic, 1, NOW, NOW + MINUTE, &left);
+		decide_reserve(&s->view, &plain, (enum tg_class)traffic, 1, NOW, NOW + MINUTE,
+			       &left);
 	}
 	cr_expect_eq(memcmp(before, (void *)&s->view.counters[0], sizeof(before)), 0);
 }
@@ -350,9 +389,13 @@ Test(decide, a_retired_state_admits_nothing)
 	for (int i = 0; i < 2; i++) {
 		for (int traffic = 0; traffic < TG_CLASSES; traffic++) {
 			cr_expect_eq(admitted(s, &plain, (enum tg_class)traffic, NOW, 10), 0);
-			cr_expect_neq(decide_reserve(&s->view, &plain, (enum tg_class)traffic, 1, NOW, NOW + MINUTE, &left).reason, TG_ADMITTED);
+			cr_expect_neq(decide_reserve(&s->view, &plain, (enum tg_class)traffic, 1,
+						     NOW, NOW + MINUTE, &left)
+					      .reason,
+				      TG_ADMITTED);
 		}
-		/* The mark of the reservations may be poisoned before or after what overtook them. */
+		/* The mark of the reservations may be poisoned before or after what overtook them.
+		 */
 		atomic_store(&s->view.counters[0].reserved_until, LAYOUT_POISON);
 	}
 	cr_expect_eq(atomic_load(&s->view.counters[0].tat), LAYOUT_POISON);
@@ -366,7 +409,8 @@ Test(decide, asking_takes_nothing_and_counts_the_room)
 
 	publish_slot(s, 0, &limits, NOW);
 	for (uint32_t i = 0; i < 5; i++) {
-		cr_expect_eq(decide_ask(&s->view, &plain, TG_BULK, 1, NOW, &room).reason, TG_ADMITTED);
+		cr_expect_eq(decide_ask(&s->view, &plain, TG_BULK, 1, NOW, &room).reason,
+			     TG_ADMITTED);
 		cr_expect_eq(room, 5 - i);
 		decide_admit(&s->view, &plain, TG_BULK, 1, NOW);
 	}
@@ -381,8 +425,11 @@ Test(decide, the_short_way_decides_as_the_long_one)
 	uint64_t seed = 11, now = NOW;
 
 	for (int run = 0; run < 200; run++) {
-		uint32_t bulk = (uint32_t)(fixture_draw(&seed) % 5 + 1), engaged = bulk + (uint32_t)(fixture_draw(&seed) % 3);
-		struct publish_limits limits = fixture_rate(fixture_draw(&seed) % MINUTE + 1, engaged + (uint32_t)(fixture_draw(&seed) % 3), engaged, bulk);
+		uint32_t bulk = (uint32_t)(fixture_draw(&seed) % 5 + 1),
+			 engaged = bulk + (uint32_t)(fixture_draw(&seed) % 3);
+		struct publish_limits limits =
+			fixture_rate(fixture_draw(&seed) % MINUTE + 1,
+				     engaged + (uint32_t)(fixture_draw(&seed) % 3), engaged, bulk);
 
 		publish_slot(a, 0, &limits, now);
 		publish_slot(b, 0, &limits, now);
@@ -393,13 +440,14 @@ Test(decide, the_short_way_decides_as_the_long_one)
 			struct tg_verdict y = decide_all(&b->view, &plain, traffic, n, now);
 
 			cr_assert(x.reason == y.reason && x.at_ns == y.at_ns && x.flags == y.flags);
-			cr_assert_eq(atomic_load(&a->view.counters[0].tat), atomic_load(&b->view.counters[0].tat));
+			cr_assert_eq(atomic_load(&a->view.counters[0].tat),
+				     atomic_load(&b->view.counters[0].tat));
 			now += fixture_draw(&seed) % (limits.interval_ns + 1);
 		}
 	}
 }
 
-/* ---- connections ---- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 Test(decide, connections_have_a_rate_of_their_own)
 {
@@ -411,7 +459,8 @@ Test(decide, connections_have_a_rate_of_their_own)
 	limits.connection_burst = 3;
 	publish_slot(s, 0, &limits, NOW);
 	for (int i = 0; i < 3; i++)
-		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason, TG_ADMITTED);
+		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason,
+			     TG_ADMITTED);
 	verdict = decide_connect(&s->view, &plain, TG_BULK, false, NOW);
 	cr_expect_eq(verdict.reason, TG_REFUSED_CONNECTIONS);
 	cr_expect_eq(verdict.at_ns, NOW + 10 * SECOND);
@@ -436,5 +485,6 @@ Test(decide, a_full_flow_asks_nothing_of_its_connection_rate)
 	cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason, TG_ADMITTED);
 	limits.hold_until_ns = NOW + HOUR;
 	publish_slot(s, 0, &limits, NOW);
-	cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, true, NOW).reason, TG_REFUSED_HOLD, "the later one is named");
+	cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, true, NOW).reason, TG_REFUSED_HOLD,
+		     "the later one is named");
 }

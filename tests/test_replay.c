@@ -85,7 +85,9 @@ static void lines_replay(const char *config_text, const char *const *lines, size
 	cr_assert_eq(rule_file_load(rules_text, strlen(rules_text), "t", &file, NULL, &error), 0,
 		     "%s", error.reason);
 	cr_assert_eq(classifier_create(file, NULL, &classifier, &fault), 0, "%s", fault.reason);
-	cr_assert_eq(config_load(config_text, strlen(config_text), "t", NULL, NULL, &config, &report), 0);
+	cr_assert_eq(
+		config_load(config_text, strlen(config_text), "t", NULL, NULL, &config, &report),
+		0);
 	cr_assert_eq(replay_create(classifier, config, tell, NULL, &replay), 0);
 	for (size_t i = 0; i < count; i++)
 		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])),

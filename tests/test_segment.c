@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The life of a segment: made, adopted, completed, replaced, removed, with the sidecar killed before each
- * step; workers go on, nobody sends more, and the next sidecar puts it right.
+ * The life of a segment: made, adopted, completed, replaced, removed, with the sidecar killed
+ * before each step; workers go on, nobody sends more, and the next sidecar puts it right.
  */
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -37,7 +37,8 @@ static bool opened_until(struct fixture *f, long step)
 		_exit(0);
 	}
 	waitpid(child, &status, 0);
-	cr_assert(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0, "%x", status);
+	cr_assert(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0,
+		  "%x", status);
 	return WIFSIGNALED(status);
 }
 
@@ -67,13 +68,18 @@ Test(segment, is_made_for_its_owner_and_group)
 	static const struct {
 		const char *name;
 		mode_t mode;
-	} rows[] = {{"limits", 0640}, {"counters", 0660}, {"rings", 0660}, {"control", 0600}, {"wake", 0660}};
+	} rows[] = {{"limits", 0640},
+		    {"counters", 0660},
+		    {"rings", 0660},
+		    {"control", 0600},
+		    {"wake", 0660}};
 	struct fixture f;
 	struct stat st;
 
 	fixture_open(&f);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		cr_assert_eq(fstatat(f.segment->folder, rows[i].name, &st, 0), 0, "%s", rows[i].name);
+		cr_assert_eq(fstatat(f.segment->folder, rows[i].name, &st, 0), 0, "%s",
+			     rows[i].name);
 		cr_expect_eq(st.st_mode & 0777, rows[i].mode, "%s", rows[i].name);
 	}
 	cr_expect_eq(stat(f.path, &st), 0);
@@ -95,8 +101,10 @@ Test(segment, is_given_to_the_owner_and_group_of_each_start)
 	fixture_reopen(&f);
 	cr_expect(f.segment->adopted);
 	for (int file = 0; file < LAYOUT_FILES; file++)
-		cr_expect(fstat(f.segment->fds[file], &st) == 0 && st.st_gid == 1, "%s", segment_file_names[file]);
-	cr_expect(stat(f.path, &st) == 0 && st.st_gid == 1 && (st.st_mode & 0777) == 0750, "workers can come in");
+		cr_expect(fstat(f.segment->fds[file], &st) == 0 && st.st_gid == 1, "%s",
+			  segment_file_names[file]);
+	cr_expect(stat(f.path, &st) == 0 && st.st_gid == 1 && (st.st_mode & 0777) == 0750,
+		  "workers can come in");
 	segment_close(f.segment, false);
 	f.options.owner = 1;
 	fixture_reopen(&f);
@@ -212,7 +220,8 @@ Test(segment, is_adopted_as_it_stands)
 	fixture_reopen(&f);
 	cr_expect(f.segment->adopted && !f.segment->replaced);
 	cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW);
-	cr_expect_str_eq(segment_name(f.segment, flow.destination, text, sizeof(text)), "example.org");
+	cr_expect_str_eq(segment_name(f.segment, flow.destination, text, sizeof(text)),
+			 "example.org");
 	cr_expect_eq(*(unsigned char *)segment_engine(f.segment, flow.slot), 0xab);
 	cr_expect_eq(admitted(tg, &flow, 100), 2);
 	cr_expect_eq(tg_disconnect(tg, &lease), 0);
@@ -297,7 +306,8 @@ Test(segment, replaced_by_a_sidecar_that_dies_anywhere_nobody_sends_more)
 		segment_close(f.segment, false);
 		f.options.sizes.flows = 700;
 		stopped = opened_until(&f, steps);
-		/* The worker that was there goes on under the old limits or is told; a new one likewise. */
+		/* The worker that was there goes on under the old limits or is told; a new one
+		 * likewise. */
 		sum += admitted(tg, &flow, 3);
 		if (fixture_try(&f, &other) == 0) {
 			struct tg_flow found = resolve(other, "192.0.2.1", "provider");
@@ -315,7 +325,9 @@ Test(segment, replaced_by_a_sidecar_that_dies_anywhere_nobody_sends_more)
 		cr_expect_eq(sum, BURST, "step %ld: %u", steps, sum);
 		cr_expect_eq(f.segment->header.sizes.flows, 700);
 		cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW, "step %ld", steps);
-		cr_expect_eq(lease_count(atomic_load(&f.segment->view.counters_more[flow.slot].gauge)), 1, "step %ld", steps);
+		cr_expect_eq(
+			lease_count(atomic_load(&f.segment->view.counters_more[flow.slot].gauge)),
+			1, "step %ld", steps);
 		cr_expect_eq(tg_disconnect(tg, &lease), 0, "step %ld", steps);
 		tg_detach(tg);
 		fixture_end(&f);
@@ -334,7 +346,9 @@ Test(segment, of_another_version_is_retired_and_made_anew)
 	fixture_open(&f);
 	flow = fixture_flow(f.segment, "192.0.2.1", "provider", &limits, 0);
 	tg = fixture_attach(&f);
-	cr_assert_eq(pwrite(f.segment->fds[LAYOUT_LIMITS], &version, sizeof(version), offsetof(struct layout_header, version)), sizeof(version));
+	cr_assert_eq(pwrite(f.segment->fds[LAYOUT_LIMITS], &version, sizeof(version),
+			    offsetof(struct layout_header, version)),
+		     sizeof(version));
 	segment_close(f.segment, false);
 	fixture_reopen(&f);
 	cr_expect(!f.segment->adopted && !f.segment->replaced);
@@ -393,7 +407,8 @@ Test(segment, cut_short_while_it_runs_is_put_back)
 	cr_expect_eq(segment_sweep(f.segment, 0, UINT32_MAX, FIXTURE_NOW), 0);
 	cr_expect_eq(atomic_load(&f.segment->view.counters[f.segment->view.slots - 1].tat), 0);
 	cr_expect_eq(faults, 1);
-	cr_expect(!segment_restore(f.segment, f.segment->maps[LAYOUT_LIMITS]), "limits are nobody's to cut");
+	cr_expect(!segment_restore(f.segment, f.segment->maps[LAYOUT_LIMITS]),
+		  "limits are nobody's to cut");
 	cr_expect(!segment_restore(f.segment, NULL));
 	fixture_end(&f);
 }
@@ -473,7 +488,8 @@ Test(segment, learns_only_what_fits_its_slot)
 		int error;
 	} rows[] = {
 		{"no such kind", 77, destination.slot, 8, 8, -EBADMSG},
-		{"a slot out of range", LAYOUT_RECORD_DESTINATION, f.segment->view.slots, 8, 8, -EBADMSG},
+		{"a slot out of range", LAYOUT_RECORD_DESTINATION, f.segment->view.slots, 8, 8,
+		 -EBADMSG},
 		{"another slot", LAYOUT_RECORD_DESTINATION, flow.slot, 8, 8, -EBADMSG},
 		{"a name cut", LAYOUT_RECORD_DESTINATION, destination.slot, 8, 300, -EBADMSG},
 		{"too long", LAYOUT_RECORD_DESTINATION, destination.slot, 60000, 60000, -EBADMSG},
@@ -492,8 +508,12 @@ Test(segment, learns_only_what_fits_its_slot)
 		cr_expect_eq(segment_learn(f.segment, &record), rows[i].error, "%s", rows[i].what);
 	}
 	/* A flow that names parents that are not its own. */
-	record = (struct layout_record){.kind = LAYOUT_RECORD_FLOW, .slot = flow.slot, .length = 16, .whole = 16,
-					.source = source.slot, .destination = source.slot};
+	record = (struct layout_record){.kind = LAYOUT_RECORD_FLOW,
+					.slot = flow.slot,
+					.length = 16,
+					.whole = 16,
+					.source = source.slot,
+					.destination = source.slot};
 	memcpy(record.text, source.address, 16);
 	cr_expect_eq(segment_learn(f.segment, &record), -EAGAIN);
 	record.destination = UINT32_MAX;
@@ -522,7 +542,8 @@ Test(segment, gauges_that_disagree_twice_are_counted_anew)
 	gauge = &f.segment->view.counters_more[flow.slot].gauge;
 	cr_assert_eq(tg_connect(tg, &flow, TG_BULK, &lease).reason, TG_ADMITTED);
 	for (int i = 0; i < 3; i++)
-		cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 0, "agreeing ones are left alone");
+		cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 0,
+			     "agreeing ones are left alone");
 	atomic_store(gauge, UINT64_C(77) << 48 | 12345);
 	cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 0);
 	cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 1);
@@ -545,7 +566,8 @@ Test(segment, names_are_replaced_while_workers_read_them)
 		fixture_names(f.segment, (uint32_t)i % 4 + 1);
 		cr_expect_eq(tg_destination(tg, "mx.provider.test", &destination), 0);
 	}
-	cr_expect_eq(segment_publish_names(f.segment, "", (size_t)f.options.sizes.names_bytes + 1), -EMSGSIZE);
+	cr_expect_eq(segment_publish_names(f.segment, "", (size_t)f.options.sizes.names_bytes + 1),
+		     -EMSGSIZE);
 	tg_detach(tg);
 	fixture_end(&f);
 }
