@@ -51,13 +51,21 @@ struct fixture {
 	struct segment *segment;
 };
 
+/* Removes a folder, and the segment's folder in it. */
 static inline void fixture_clear(const char *path)
 {
 	DIR *folder = opendir(path);
 	struct dirent *entry;
+	char *below;
 
-	while (folder && (entry = readdir(folder)) != NULL)
-		unlinkat(dirfd(folder), entry->d_name, 0);
+	while (folder && (entry = readdir(folder)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		fixture_need(asprintf(&below, "%s/%s", path, entry->d_name) > 0);
+		if (unlink(below) != 0 && errno == EISDIR)
+			fixture_clear(below);
+		free(below);
+	}
 	if (folder)
 		closedir(folder);
 	rmdir(path);

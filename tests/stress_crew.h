@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "tests/segment_fixture.h"
@@ -67,14 +68,24 @@ static inline void crew_threads(struct crew *crew)
 		pthread_join(threads[i], NULL);
 }
 
+/* A child that ends with this process, however that ends. */
+static inline pid_t crew_fork(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	fixture_need(pid >= 0);
+	if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
+		_exit(125);
+	return pid;
+}
+
 static inline void crew_processes(struct crew *crew)
 {
 	pid_t pids[CREW_MAX];
 	int status;
 
 	for (uint32_t i = 0; i < crew->count; i++) {
-		pids[i] = fork();
-		fixture_need(pids[i] >= 0);
+		pids[i] = crew_fork();
 		if (pids[i] == 0) {
 			crew_begin(crew);
 			crew->work(i, crew->arg);

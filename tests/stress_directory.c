@@ -78,9 +78,8 @@ static void killed(uint64_t seed)
 
 	for (uint32_t w = 0; w < WORKERS / 2; w++) {
 		uint64_t wait = fixture_draw(&seed) % KEYS;
-		pid_t child = fork();
+		pid_t child = crew_fork();
 
-		fixture_need(child >= 0);
 		if (child == 0) {
 			claim(w, claims);
 			for (;;)

@@ -48,9 +48,8 @@ static void live(struct shared *shared, uint64_t seed)
 
 static pid_t start(struct shared *shared, uint64_t seed)
 {
-	pid_t child = fork();
+	pid_t child = crew_fork();
 
-	fixture_need(child >= 0);
 	if (child == 0)
 		live(shared, seed);
 	return child;

@@ -117,8 +117,7 @@ static void run(uint32_t rounds)
 	}
 	mine = shared->f.segment;
 	for (uint32_t i = 0; i < WORKERS; i++) {
-		pids[i] = fork();
-		fixture_need(pids[i] >= 0);
+		pids[i] = crew_fork();
 		if (pids[i] == 0) {
 			/* The lock is the parent's. */
 			segment_close(mine, false);

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker that scribbles random bytes over all that it may write, and cuts the files short, while the
+ * sidecar runs: it lives, limits are as they were, flows whose words were left alone decide as before,
+ * and those that were hit are bounded and mended within moments.
+ */
+#include "tests/stress_sidecar.h"
+
+#define BURST 40
+#define T     (2 * MINUTE)
+
+static bool zero(const void *bytes, size_t length)
+{
+	const unsigned char *at = bytes;
+
+	for (size_t i = 0; i < length; i++)
+		if (at[i])
+			return false;
+	return true;
+}
+
+/* Everything in counters and rings but the lines of one slot and one worker. */
+static void scribble(struct tg *tg, uint32_t spared_slot, uint32_t spared_worker, uint64_t *seed, int words)
+{
+	char *counters = tg->files[LAYOUT_COUNTERS].base, *rings = tg->files[LAYOUT_RINGS].base;
+	const char *slot = (char *)&tg->view.counters[spared_slot], *more = (char *)&tg->view.counters_more[spared_slot];
+	const char *worker = (char *)&tg->workers[spared_worker];
+	const char *leases = (char *)&tg->leases[(uint64_t)spared_worker * tg->header.sizes.leases];
+
+	for (int i = 0; i < words; i++) {
+		bool ring = fixture_draw(seed) % 2;
+		uint64_t bytes = tg->files[ring ? LAYOUT_RINGS : LAYOUT_COUNTERS].bytes;
+		char *at = (ring ? rings : counters) + fixture_draw(seed) % (bytes / 8) * 8;
+
+		/* Half of them where something is, so that damage is not lost in empty pages. */
+		if (fixture_draw(seed) % 2 && zero(at, 8))
+			continue;
+		if ((at >= slot && at < slot + sizeof(struct layout_counters)) ||
+		    (at >= more && at < more + sizeof(struct layout_counters_more)) ||
+		    (at >= worker && at < worker + sizeof(struct layout_worker)) ||
+		    (at >= leases && at < leases + tg->header.sizes.leases * 8))
+			continue;
+		atomic_store((_Atomic uint64_t *)(void *)at, fixture_draw(seed) % 4 ? fixture_draw(seed) : UINT64_MAX);
+	}
+}
+
+struct shared {
+	struct sidecar sidecar;
+};
+
+static void hostile(struct shared *shared, struct tg_flow spared, uint32_t spared_worker)
+{
+	struct tg *tg = sidecar_attach(&shared->sidecar);
+	uint64_t seed = 99, end = clock_vdso() + crew_times(3, 60) * SECOND;
+
+	while (clock_vdso() < end) {
+		scribble(tg, spared.slot, spared_worker, &seed, 20000);
+		ring_bell(tg);
+		crew_nap(SECOND / 1000);
+	}
+	_exit(0);
+}
+
+static void file_cut(const struct shared *shared, const char *name, off_t length)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/%s", shared->sidecar.segment, name);
+	fixture_need(truncate(path, length) == 0);
+}
+
+static uint32_t admitted(struct tg *tg, const struct tg_flow *flow)
+{
+	uint32_t count = 0;
+
+	for (int i = 0; i < 3 * BURST; i++)
+		count += tg_admit(tg, flow, TG_BULK, 1).reason == TG_ADMITTED;
+	return count;
+}
+
+static bool logged(const struct shared *shared, const char *word)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "grep -q %s %s", word, shared->sidecar.log);
+	return system(command) == 0;
+}
+
+/* Scribbling: `calm` is left alone, `hit` is not. */
+static void scribbled(struct shared *shared)
+{
+	struct tg *tg = sidecar_attach(&shared->sidecar);
+	struct tg_flow calm, hit;
+	struct layout_limits limits[2];
+	uint32_t first = 0, most = 0, mine = tg->local->index;
+	int status;
+	pid_t child;
+
+	fixture_need(sidecar_flow(tg, "192.0.2.1", &calm) && sidecar_flow(tg, "192.0.2.2", &hit));
+	/* Until the sidecar has given both their own limits. */
+	for (int i = 0; i < 30000 && !(atomic_load(&tg->view.limits[calm.slot].rate[0]) && atomic_load(&tg->view.limits[hit.slot].rate[0])); i++)
+		crew_nap(SECOND / 500);
+	memcpy(&limits[0], (const void *)&tg->view.limits[calm.slot], sizeof(limits[0]));
+	memcpy(&limits[1], (const void *)&tg->view.limits[hit.slot], sizeof(limits[1]));
+	crew_expect(atomic_load(&limits[0].rate[0]) != 0, "the flow was never filled");
+	for (int i = 0; i < BURST / 2; i++)
+		first += tg_admit(tg, &calm, TG_BULK, 1).reason == TG_ADMITTED;
+	crew_expect(first == BURST / 2, "%u", first);
+	child = crew_fork();
+	if (child == 0)
+		hostile(shared, calm, mine);
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		crew_expect(sidecar_lives(&shared->sidecar), "the sidecar died");
+		crew_expect(memcmp(&limits[0], (const void *)&tg->view.limits[calm.slot], sizeof(limits[0])) == 0, "limits changed");
+		crew_expect(memcmp(&limits[1], (const void *)&tg->view.limits[hit.slot], sizeof(limits[1])) == 0, "limits changed");
+		first += tg_admit(tg, &calm, TG_BULK, 1).reason == TG_ADMITTED;
+		crew_nap(SECOND / 50);
+	}
+	first += admitted(tg, &calm);
+	crew_expect(first == BURST || first == BURST + 1, "the calm flow admitted %u", first);
+	/* The one that was hit: mended, and then never more than a burst at once. */
+	for (int i = 0; i < 100 && most != BURST; i++) {
+		uint64_t tat = atomic_load(&tg->view.counters[hit.slot].tat), now = tg_now(tg);
+		struct tg_flow again;
+
+		/* Where nobody decides the sidecar need not look. */
+		tg_admit(tg, &calm, TG_BULK, 1);
+		crew_nap(SECOND / 20);
+		if (sidecar_flow(tg, "192.0.2.2", &again) && again.slot == hit.slot && (tat < now || tat - now < 2 * BURST * T))
+			most = BURST;
+	}
+	crew_expect(most == BURST, "the flow that was hit was not mended");
+	crew_expect(admitted(tg, &hit) <= BURST, "the flow that was hit passes more than its burst");
+	crew_expect(logged(shared, "damage"), "the damage was not reported");
+	tg_detach(tg);
+}
+
+static void cut(struct shared *shared)
+{
+	uint64_t seed = 3;
+
+	for (uint32_t i = 0; i < crew_times(15, 200); i++) {
+		file_cut(shared, i % 2 ? "counters" : "rings", (off_t)(fixture_draw(&seed) % 3 ? fixture_draw(&seed) % 100000 : 0));
+		crew_nap(fixture_draw(&seed) % (SECOND / 5));
+		crew_expect(sidecar_lives(&shared->sidecar), "the sidecar died, round %u", i);
+	}
+	crew_nap(3 * SECOND / 2);
+	struct tg *tg = sidecar_attach(&shared->sidecar);
+	struct tg_flow flow;
+
+	fixture_need(sidecar_flow(tg, "192.0.2.1", &flow));
+	crew_expect(admitted(tg, &flow) <= BURST, "more than a burst after the files were cut");
+	tg_detach(tg);
+}
+
+int main(void)
+{
+	struct shared *shared = fixture_shared(sizeof(*shared));
+	int status;
+
+	if (crew_modes() == 1) {
+		printf("SKIP: ThreadSanitizer does not see across processes\n");
+		return 77;
+	}
+	sidecar_configure(&shared->sidecar, "{rate: 30/hr, burst: 40, adapt: false, reserve: {transactional: 0%, engaged: 0%}}");
+	sidecar_start(&shared->sidecar);
+	scribbled(shared);
+	cut(shared);
+	status = sidecar_end(&shared->sidecar, SIGTERM);
+	crew_expect(status == 0, "the sidecar ended with %x", status);
+	sidecar_clear(&shared->sidecar);
+	return 0;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A real tollgated for stress programs, on a segment of its own in /dev/shm.
+ */
+#ifndef TESTS_STRESS_SIDECAR_H
+#define TESTS_STRESS_SIDECAR_H
+
+#include "tests/stress_crew.h"
+
+struct sidecar {
+	struct fixture f; /* the folder that holds segment and configuration, with its guardian */
+	char segment[96];
+	char config[96];
+	char log[96];
+	pid_t pid;
+};
+
+static inline void sidecar_configure(struct sidecar *s, const char *limits)
+{
+	FILE *file;
+
+	fixture_begin(&s->f);
+	snprintf(s->segment, sizeof(s->segment), "%s/segment", s->f.path);
+	snprintf(s->config, sizeof(s->config), "%s/tollgate.yaml", s->f.path);
+	snprintf(s->log, sizeof(s->log), "%s/log", s->f.path);
+	file = fopen(s->config, "w");
+	fixture_need(file != NULL);
+	fprintf(file, "segment: {path: %s, flows: 500, workers: 16, ring: 256}\nlog: {level: info}\nlimits: %s\n", s->segment, limits);
+	fclose(file);
+}
+
+static inline void sidecar_start(struct sidecar *s)
+{
+	const char *build = getenv("TG_BUILD");
+	char program[256];
+
+	pid_t pid = crew_fork();
+	int fd;
+
+	/* Not by the child: the struct may be shared with it. */
+	if (pid != 0) {
+		s->pid = pid;
+		return;
+	}
+	fd = open(s->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+	dup2(fd, 1);
+	dup2(fd, 2);
+	snprintf(program, sizeof(program), "%s/tollgated", build ? build : "build");
+	execl(program, "tollgated", "-c", s->config, (char *)NULL);
+	_exit(127);
+}
+
+/* Ends it by a signal and returns how it ended. */
+static inline int sidecar_end(struct sidecar *s, int number)
+{
+	int status = 0;
+
+	fixture_need(s->pid > 0 && kill(s->pid, number) == 0);
+	waitpid(s->pid, &status, 0);
+	return status;
+}
+
+static inline bool sidecar_lives(const struct sidecar *s)
+{
+	return waitpid(s->pid, NULL, WNOHANG) == 0;
+}
+
+/* Waits up to a minute for a segment that can be attached to. */
+static inline struct tg *sidecar_attach(const struct sidecar *s)
+{
+	struct tg_options options = {.size = sizeof(options), .segment = s->segment, .owner = -1};
+	struct tg *tg = NULL;
+	int error = -ENOENT;
+
+	for (int i = 0; i < 30000 && (error = tg_attach(&options, &tg)) != 0; i++)
+		crew_nap(SECOND / 500);
+	crew_expect(error == 0, "cannot attach: %d", error);
+	return tg;
+}
+
+static inline void sidecar_clear(struct sidecar *s)
+{
+	fixture_clear(s->f.path);
+}
+
+static inline bool sidecar_flow(struct tg *tg, const char *address, struct tg_flow *ret)
+{
+	struct tg_destination destination;
+	struct tg_source source;
+
+	return tg_source(tg, address, &source) == 0 && tg_destination(tg, "mx.example.org", &destination) == 0 &&
+	       tg_flow(tg, &source, &destination, ret) == 0;
+}
+
+#endif
