@@ -87,10 +87,13 @@ static int segment_make(const struct config *config, uint32_t flows, struct segm
 		if (!mkdtemp(path))
 			continue;
 		rc = segment_open(&options, ret, reason);
-		if (!rc)
+		if (!rc) {
+			/* The run's time is the only one: debts are not measured by the machine's. */
+			(*ret)->clock = NULL;
 			folder_vanish(*ret);
-		else
+		} else {
 			rmdir(path);
+		}
 		break;
 	}
 	if (rc)
