@@ -101,7 +101,7 @@ static void append_string(struct json_writer *writer, const char *text, size_t l
 	append(writer, "\"", 1);
 	while (at < end) {
 		size_t one = utf8_length(at, (size_t)(end - at));
-		char escaped[8];
+		char escaped[8] = "";
 
 		if (one == 0)
 			append(writer, "\xef\xbf\xbd", 3);

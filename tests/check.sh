@@ -102,12 +102,14 @@ check_format() {
 
 # ---- clang-tidy, cppcheck ----------------------------------------------------------------------------
 
-flags="-std=gnu17 -I. -Ibuild -D_GNU_SOURCE -DTG_VERSION=\"0\" -Wno-unknown-warning-option"
+# What is generated (build/) is not ours to put right.
+flags="-std=gnu17 -I. -isystem build -D_GNU_SOURCE -DTG_VERSION=\"0\" -Wno-unknown-warning-option"
 [ "$(uname -m)" != x86_64 ] || flags="$flags -march=x86-64-v2"
 
 check_tidy() {
 	part "clang-tidy (some minutes)"
-	sources 'shm/*.c' 'sidecar/*.c' 'ebpf/*.c' 'bench/*.c' | grep -v '\.bpf\.c$' |
+	# What runs in production; the suite and the tests are held by the compiler's warnings.
+	sources 'shm/*.c' 'sidecar/*.c' 'ebpf/*.c' | grep -v '\.bpf\.c$' |
 		FLAGS=$flags xargs -P "$(nproc)" -n 1 sh -c 'clang-tidy --quiet "$1" -- $FLAGS 2>/dev/null' sh |
 		grep -vE '^[0-9]+ warnings? generated' | found "clang-tidy:"
 }
