@@ -2,8 +2,8 @@
  *
  * A crew of workers for stress programs: the same work by threads, and again by processes.
  *
- * Under ThreadSanitizer threads alone, since it does not see across processes. All start at once. Work
- * gets its number and an argument in shared memory (fixture_shared).
+ * Under ThreadSanitizer threads alone, since it does not see across processes. All start at once.
+ * Work gets its number and an argument in shared memory (fixture_shared).
  */
 #ifndef TESTS_STRESS_CREW_H
 #define TESTS_STRESS_CREW_H
@@ -99,7 +99,8 @@ static inline void crew_processes(struct crew *crew)
 	}
 }
 
-static inline void crew_run(bool processes, uint32_t count, void (*work)(uint32_t, void *), void *arg)
+static inline void crew_run(bool processes, uint32_t count, void (*work)(uint32_t, void *),
+			    void *arg)
 {
 	struct crew *crew = fixture_shared(sizeof(*crew));
 
@@ -141,15 +142,15 @@ static inline void crew_nap(uint64_t ns)
 }
 
 /* A failed expectation ends the program. */
-#define crew_expect(condition, ...)                                                       \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);    \
-			fprintf(stderr, __VA_ARGS__);                                      \
-			fputc('\n', stderr);                                               \
-			fflush(stdout);                                                    \
-			_exit(1);                                                          \
-		}                                                                          \
+#define crew_expect(condition, ...)                                                     \
+	do {                                                                            \
+		if (!(condition)) {                                                     \
+			fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+			fprintf(stderr, __VA_ARGS__);                                   \
+			fputc('\n', stderr);                                            \
+			fflush(stdout);                                                 \
+			_exit(1);                                                       \
+		}                                                                       \
 	} while (0)
 
 #endif

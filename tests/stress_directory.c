@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Racing claims: a key has one slot, whoever claims it first and however many do at once, and a slot one
- * key, though claimers are killed half-way.
+ * Racing claims: a key has one slot, whoever claims it first and however many do at once, and a
+ * slot one key, though claimers are killed half-way.
  */
 #include "tests/stress_crew.h"
 
@@ -19,8 +19,10 @@ struct claims {
 static void keys_draw(struct claims *claims, uint64_t seed)
 {
 	for (uint32_t i = 0; i < KEYS; i++) {
-		claims->keys[i] = (struct hash_key){{fixture_draw(&seed) | 1, fixture_draw(&seed) | 1}};
-		/* Crowds: many keys that begin their search at the same few slots, at the end of the table too. */
+		claims->keys[i] =
+			(struct hash_key){{fixture_draw(&seed) | 1, fixture_draw(&seed) | 1}};
+		/* Crowds: many keys that begin their search at the same few slots, at the end of
+		 * the table too. */
 		if (i % 16 == 0)
 			claims->keys[i].half[0] = UINT64_MAX - (fixture_draw(&seed) >> 56);
 		if (i % 16 == 1)
@@ -39,7 +41,8 @@ static void claim(uint32_t index, void *arg)
 		step += 2;
 	for (uint32_t i = 0; i < KEYS; i++) {
 		at = (at + step) % KEYS;
-		claims->slots[index][at] = directory_find(&claims->segment->view, &claims->keys[at], true);
+		claims->slots[index][at] =
+			directory_find(&claims->segment->view, &claims->keys[at], true);
 		atomic_fetch_add(&claims->made, 1);
 	}
 }
@@ -53,11 +56,14 @@ static void check(struct claims *claims)
 		uint32_t slot = directory_find(&claims->segment->view, &claims->keys[i], true);
 
 		crew_expect(slot < SLOTS, "key %u has no slot", i);
-		crew_expect(owner[slot] == UINT32_MAX, "keys %u and %u share slot %u", owner[slot], i, slot);
+		crew_expect(owner[slot] == UINT32_MAX, "keys %u and %u share slot %u", owner[slot],
+			    i, slot);
 		owner[slot] = i;
 		for (uint32_t w = 0; w < WORKERS; w++)
-			crew_expect(claims->slots[w][i] == slot || claims->slots[w][i] == UINT32_MAX,
-				    "worker %u has slot %u for key %u, not %u", w, claims->slots[w][i], i, slot);
+			crew_expect(claims->slots[w][i] == slot ||
+					    claims->slots[w][i] == UINT32_MAX,
+				    "worker %u has slot %u for key %u, not %u", w,
+				    claims->slots[w][i], i, slot);
 	}
 }
 

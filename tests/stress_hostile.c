@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A worker that scribbles random bytes over all that it may write, and cuts the files short, while the
- * sidecar runs: it lives, limits are as they were, flows whose words were left alone decide as before,
- * and those that were hit are bounded and mended within moments.
+ * A worker that scribbles random bytes over all that it may write, and cuts the files short, while
+ * the sidecar runs: it lives, limits are as they were, flows whose words were left alone decide as
+ * before, and those that were hit are bounded and mended within moments.
  */
 #include "tests/stress_sidecar.h"
 
@@ -20,10 +20,12 @@ static bool zero(const void *bytes, size_t length)
 }
 
 /* Everything in counters and rings but the lines of one slot and one worker. */
-static void scribble(struct tg *tg, uint32_t spared_slot, uint32_t spared_worker, uint64_t *seed, int words)
+static void scribble(struct tg *tg, uint32_t spared_slot, uint32_t spared_worker, uint64_t *seed,
+		     int words)
 {
 	char *counters = tg->files[LAYOUT_COUNTERS].base, *rings = tg->files[LAYOUT_RINGS].base;
-	const char *slot = (char *)&tg->view.counters[spared_slot], *more = (char *)&tg->view.counters_more[spared_slot];
+	const char *slot = (char *)&tg->view.counters[spared_slot],
+		   *more = (char *)&tg->view.counters_more[spared_slot];
 	const char *worker = (char *)&tg->workers[spared_worker];
 	const char *leases = (char *)&tg->leases[(uint64_t)spared_worker * tg->header.sizes.leases];
 
@@ -40,7 +42,8 @@ static void scribble(struct tg *tg, uint32_t spared_slot, uint32_t spared_worker
 		    (at >= worker && at < worker + sizeof(struct layout_worker)) ||
 		    (at >= leases && at < leases + tg->header.sizes.leases * 8))
 			continue;
-		atomic_store((_Atomic uint64_t *)(void *)at, fixture_draw(seed) % 4 ? fixture_draw(seed) : UINT64_MAX);
+		atomic_store((_Atomic uint64_t *)(void *)at,
+			     fixture_draw(seed) % 4 ? fixture_draw(seed) : UINT64_MAX);
 	}
 }
 
@@ -98,7 +101,9 @@ static void scribbled(struct shared *shared)
 
 	fixture_need(sidecar_flow(tg, "192.0.2.1", &calm) && sidecar_flow(tg, "192.0.2.2", &hit));
 	/* Until the sidecar has given both their own limits. */
-	for (int i = 0; i < 30000 && !(atomic_load(&tg->view.limits[calm.slot].rate[0]) && atomic_load(&tg->view.limits[hit.slot].rate[0])); i++)
+	for (int i = 0; i < 30000 && !(atomic_load(&tg->view.limits[calm.slot].rate[0]) &&
+				       atomic_load(&tg->view.limits[hit.slot].rate[0]));
+	     i++)
 		crew_nap(SECOND / 500);
 	memcpy(&limits[0], (const void *)&tg->view.limits[calm.slot], sizeof(limits[0]));
 	memcpy(&limits[1], (const void *)&tg->view.limits[hit.slot], sizeof(limits[1]));
@@ -111,8 +116,12 @@ static void scribbled(struct shared *shared)
 		hostile(shared, calm, mine);
 	while (waitpid(child, &status, WNOHANG) == 0) {
 		crew_expect(sidecar_lives(&shared->sidecar), "the sidecar died");
-		crew_expect(memcmp(&limits[0], (const void *)&tg->view.limits[calm.slot], sizeof(limits[0])) == 0, "limits changed");
-		crew_expect(memcmp(&limits[1], (const void *)&tg->view.limits[hit.slot], sizeof(limits[1])) == 0, "limits changed");
+		crew_expect(memcmp(&limits[0], (const void *)&tg->view.limits[calm.slot],
+				   sizeof(limits[0])) == 0,
+			    "limits changed");
+		crew_expect(memcmp(&limits[1], (const void *)&tg->view.limits[hit.slot],
+				   sizeof(limits[1])) == 0,
+			    "limits changed");
 		first += tg_admit(tg, &calm, TG_BULK, 1).reason == TG_ADMITTED;
 		crew_nap(SECOND / 50);
 	}
@@ -126,11 +135,13 @@ static void scribbled(struct shared *shared)
 		/* Where nobody decides the sidecar need not look. */
 		tg_admit(tg, &calm, TG_BULK, 1);
 		crew_nap(SECOND / 20);
-		if (sidecar_flow(tg, "192.0.2.2", &again) && again.slot == hit.slot && (tat < now || tat - now < 2 * BURST * T))
+		if (sidecar_flow(tg, "192.0.2.2", &again) && again.slot == hit.slot &&
+		    (tat < now || tat - now < 2 * BURST * T))
 			most = BURST;
 	}
 	crew_expect(most == BURST, "the flow that was hit was not mended");
-	crew_expect(admitted(tg, &hit) <= BURST, "the flow that was hit passes more than its burst");
+	crew_expect(admitted(tg, &hit) <= BURST,
+		    "the flow that was hit passes more than its burst");
 	crew_expect(logged(shared, "damage"), "the damage was not reported");
 	tg_detach(tg);
 }
@@ -140,7 +151,8 @@ static void cut(struct shared *shared)
 	uint64_t seed = 3;
 
 	for (uint32_t i = 0; i < crew_times(15, 200); i++) {
-		file_cut(shared, i % 2 ? "counters" : "rings", (off_t)(fixture_draw(&seed) % 3 ? fixture_draw(&seed) % 100000 : 0));
+		file_cut(shared, i % 2 ? "counters" : "rings",
+			 (off_t)(fixture_draw(&seed) % 3 ? fixture_draw(&seed) % 100000 : 0));
 		crew_nap(fixture_draw(&seed) % (SECOND / 5));
 		crew_expect(sidecar_lives(&shared->sidecar), "the sidecar died, round %u", i);
 	}
@@ -162,7 +174,9 @@ int main(void)
 		printf("SKIP: ThreadSanitizer does not see across processes\n");
 		return 77;
 	}
-	sidecar_configure(&shared->sidecar, "{rate: 30/hr, burst: 40, adapt: false, reserve: {transactional: 0%, engaged: 0%}}");
+	sidecar_configure(
+		&shared->sidecar,
+		"{rate: 30/hr, burst: 40, adapt: false, reserve: {transactional: 0%, engaged: 0%}}");
 	sidecar_start(&shared->sidecar);
 	scribbled(shared);
 	cut(shared);

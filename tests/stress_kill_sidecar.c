@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sidecar killed with SIGKILL at random points, starting up too, while workers go on: the segment is
- * adopted each time, over the whole run no flow sends more than its rate and burst allow, and nothing
- * that was counted is lost.
+ * The sidecar killed with SIGKILL at random points, starting up too, while workers go on: the
+ * segment is adopted each time, over the whole run no flow sends more than its rate and burst
+ * allow, and nothing that was counted is lost.
  */
 #include "tests/stress_sidecar.h"
 
@@ -41,7 +41,8 @@ static void work(struct shared *shared, uint64_t seed)
 			atomic_fetch_add(&shared->reported[which], 1);
 			tg_report(tg, &flows[which], &reply);
 		}
-		if (fixture_draw(&seed) % 64 == 0 && tg_connect(tg, &flows[which], TG_BULK, &lease).reason == TG_ADMITTED)
+		if (fixture_draw(&seed) % 64 == 0 &&
+		    tg_connect(tg, &flows[which], TG_BULK, &lease).reason == TG_ADMITTED)
 			fixture_need(tg_disconnect(tg, &lease) == 0);
 		if (fixture_draw(&seed) % 8 == 0)
 			crew_nap(SECOND / 10000);
@@ -62,7 +63,8 @@ int main(void)
 		printf("SKIP: ThreadSanitizer does not see across processes\n");
 		return 77;
 	}
-	sidecar_configure(&shared->sidecar, "{rate: 200/s, burst: 50, adapt: false, connections: 5}");
+	sidecar_configure(&shared->sidecar,
+			  "{rate: 200/s, burst: 50, adapt: false, connections: 5}");
 	sidecar_start(&shared->sidecar);
 	tg_detach(sidecar_attach(&shared->sidecar));
 	begin = clock_vdso();
@@ -80,7 +82,8 @@ int main(void)
 	}
 	tg = sidecar_attach(&shared->sidecar);
 	/* The last one has it in hand: its heart beats. */
-	for (uint64_t heart = atomic_load(&tg->live->heartbeat_ns); atomic_load(&tg->live->heartbeat_ns) == heart; naps++) {
+	for (uint64_t heart = atomic_load(&tg->live->heartbeat_ns);
+	     atomic_load(&tg->live->heartbeat_ns) == heart; naps++) {
 		crew_expect(naps < 30000, "no heartbeat");
 		crew_nap(SECOND / 500);
 	}
@@ -91,18 +94,24 @@ int main(void)
 	}
 	end = clock_vdso();
 	for (int i = 0; i < FLOWS; i++) {
-		uint64_t most = BURST + (end - begin) / T + 1, admitted = atomic_load(&shared->admitted[i]);
+		uint64_t most = BURST + (end - begin) / T + 1,
+			 admitted = atomic_load(&shared->admitted[i]);
 		struct tg_flow flow;
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%d", i + 1);
 		fixture_need(sidecar_flow(tg, address, &flow));
-		crew_expect(admitted <= most, "flow %d: %lu admitted, %lu allowed", i, admitted, most);
-		crew_expect(admitted >= most / 2, "flow %d: %lu admitted of %lu: it was stuck", i, admitted, most);
-		crew_expect(atomic_load(&tg->view.counters_more[flow.slot].delivered) == atomic_load(&shared->reported[i]),
-			    "flow %d: %lu counted, %lu reported", i, atomic_load(&tg->view.counters_more[flow.slot].delivered),
+		crew_expect(admitted <= most, "flow %d: %lu admitted, %lu allowed", i, admitted,
+			    most);
+		crew_expect(admitted >= most / 2, "flow %d: %lu admitted of %lu: it was stuck", i,
+			    admitted, most);
+		crew_expect(atomic_load(&tg->view.counters_more[flow.slot].delivered) ==
+				    atomic_load(&shared->reported[i]),
+			    "flow %d: %lu counted, %lu reported", i,
+			    atomic_load(&tg->view.counters_more[flow.slot].delivered),
 			    atomic_load(&shared->reported[i]));
-		printf("  flow %d: %lu admitted of %lu allowed, %u kills\n", i, admitted, most, rounds);
+		printf("  flow %d: %lu admitted of %lu allowed, %u kills\n", i, admitted, most,
+		       rounds);
 	}
 	tg_detach(tg);
 	status = sidecar_end(&shared->sidecar, SIGTERM);

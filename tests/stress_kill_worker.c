@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Workers killed with SIGKILL at random points, while they claim flows, connect, ask, reserve and report:
- * no lease and no slot stays behind, and a day's count loses no more than the last call of each.
+ * Workers killed with SIGKILL at random points, while they claim flows, connect, ask, reserve and
+ * report: no lease and no slot stays behind, and a day's count loses no more than the last call of
+ * each.
  *
  * The taking back is what the sidecar does (sidecar/watch.c), by the same calls.
  */
@@ -31,7 +32,8 @@ static void live(struct shared *shared, uint64_t seed)
 		struct tg_flow flow;
 		char address[32];
 
-		snprintf(address, sizeof(address), "192.0.2.%u", (unsigned)(fixture_draw(&seed) % FLOWS) + 1);
+		snprintf(address, sizeof(address), "192.0.2.%u",
+			 (unsigned)(fixture_draw(&seed) % FLOWS) + 1);
 		fixture_need(tg_source(tg, address, &source) == 0);
 		fixture_need(tg_destination(tg, "mx.provider.test", &destination) == 0);
 		fixture_need(tg_flow(tg, &source, &destination, &flow) == 0);
@@ -86,18 +88,25 @@ static void check(struct shared *shared, const struct tg_flow *flows, uint64_t k
 	for (uint32_t w = 0; w < s->header.sizes.workers; w++)
 		crew_expect(atomic_load(&s->workers[w].owner) == 0, "worker slot %u is taken", w);
 	for (uint64_t i = 0; i < (uint64_t)s->header.sizes.workers * s->header.sizes.leases; i++)
-		crew_expect(lease_state(atomic_load(&s->leases[i])) == LEASE_FREE, "lease %lu is not free", i);
+		crew_expect(lease_state(atomic_load(&s->leases[i])) == LEASE_FREE,
+			    "lease %lu is not free", i);
 	for (uint32_t slot = 0; slot < s->view.slots; slot++)
-		crew_expect(lease_count(atomic_load(&s->view.counters_more[slot].gauge)) == 0, "slot %u: %u connections", slot,
+		crew_expect(lease_count(atomic_load(&s->view.counters_more[slot].gauge)) == 0,
+			    "slot %u: %u connections", slot,
 			    lease_count(atomic_load(&s->view.counters_more[slot].gauge)));
 	for (int i = 0; i < FLOWS; i++)
 		counted += (uint32_t)atomic_load(&s->view.counters[flows[i].slot].day);
-	crew_expect(counted >= admitted && counted - admitted <= kills, "%lu counted, %lu admitted, %lu killed", counted, admitted, kills);
+	crew_expect(counted >= admitted && counted - admitted <= kills,
+		    "%lu counted, %lu admitted, %lu killed", counted, admitted, kills);
 	tg = fixture_attach(&shared->f);
 	for (int i = 0; i < FLOWS; i++) {
 		for (int c = 0; c < CAP; c++)
-			crew_expect(tg_connect(tg, &flows[i], TG_BULK, &lease[c]).reason == TG_ADMITTED, "flow %d, connection %d", i, c);
-		crew_expect(tg_connect(tg, &flows[i], TG_BULK, &lease[CAP]).reason == TG_REFUSED_CONNECTIONS, "flow %d is not full", i);
+			crew_expect(tg_connect(tg, &flows[i], TG_BULK, &lease[c]).reason ==
+					    TG_ADMITTED,
+				    "flow %d, connection %d", i, c);
+		crew_expect(tg_connect(tg, &flows[i], TG_BULK, &lease[CAP]).reason ==
+				    TG_REFUSED_CONNECTIONS,
+			    "flow %d is not full", i);
 		for (int c = 0; c < CAP; c++)
 			fixture_need(tg_disconnect(tg, &lease[c]) == 0);
 	}
@@ -126,7 +135,8 @@ int main(void)
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%d", i + 1);
-		flows[i] = fixture_flow(shared->f.segment, address, "provider", &limits, clock_vdso());
+		flows[i] =
+			fixture_flow(shared->f.segment, address, "provider", &limits, clock_vdso());
 	}
 	for (int i = 0; i < WORKERS; i++)
 		pids[i] = start(shared, fixture_draw(&seed));
@@ -154,7 +164,8 @@ int main(void)
 	for (int i = 0; i < WORKERS; i++)
 		gone(shared, pids[i]);
 	check(shared, flows, kills + WORKERS);
-	printf("  %lu killed, %lu calls, %lu admitted\n", kills + WORKERS, atomic_load(&shared->calls), atomic_load(&shared->admitted));
+	printf("  %lu killed, %lu calls, %lu admitted\n", kills + WORKERS,
+	       atomic_load(&shared->calls), atomic_load(&shared->admitted));
 	fixture_end(&shared->f);
 	return 0;
 }

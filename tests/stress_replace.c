@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A segment that is replaced under load, again and again: over the whole run no flow sends more than it
- * may, none is stuck afterwards, and connections that are open stay counted.
+ * A segment that is replaced under load, again and again: over the whole run no flow sends more
+ * than it may, none is stuck afterwards, and connections that are open stay counted.
  */
 #include "shm/lease.h"
 #include "tests/stress_crew.h"
@@ -144,11 +144,16 @@ static void run(uint32_t rounds)
 
 		for (int k = 0; k < 2 * N; k++)
 			sum += tg_admit(tg, &flows[i], TG_BULK, 1).reason == TG_ADMITTED;
-		crew_expect(sum == N, "flow %d: %u of %u, %u of them after the run", i, sum, N, sum - before);
-		crew_expect(lease_count(atomic_load(&tg->view.counters_more[flows[i].slot].gauge)) == 0, "flow %d has connections", i);
-		printf("  flow %d: %u during %u replacements, %u after\n", i, before, rounds, sum - before);
+		crew_expect(sum == N, "flow %d: %u of %u, %u of them after the run", i, sum, N,
+			    sum - before);
+		crew_expect(
+			lease_count(atomic_load(&tg->view.counters_more[flows[i].slot].gauge)) == 0,
+			"flow %d has connections", i);
+		printf("  flow %d: %u during %u replacements, %u after\n", i, before, rounds,
+		       sum - before);
 	}
-	crew_expect(atomic_load(&shared->renewed) > rounds, "renewed %u times only", atomic_load(&shared->renewed));
+	crew_expect(atomic_load(&shared->renewed) > rounds, "renewed %u times only",
+		    atomic_load(&shared->renewed));
 	tg_detach(tg);
 	fixture_end(&shared->f);
 }

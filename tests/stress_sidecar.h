@@ -25,7 +25,9 @@ static inline void sidecar_configure(struct sidecar *s, const char *limits)
 	snprintf(s->log, sizeof(s->log), "%s/log", s->f.path);
 	file = fopen(s->config, "w");
 	fixture_need(file != NULL);
-	fprintf(file, "segment: {path: %s, flows: 500, workers: 16, ring: 256}\nlog: {level: info}\nlimits: %s\n", s->segment, limits);
+	fprintf(file,
+		"segment: {path: %s, flows: 500, workers: 16, ring: 256}\nlog: {level: info}\nlimits: %s\n",
+		s->segment, limits);
 	fclose(file);
 }
 
@@ -89,7 +91,8 @@ static inline bool sidecar_flow(struct tg *tg, const char *address, struct tg_fl
 	struct tg_destination destination;
 	struct tg_source source;
 
-	return tg_source(tg, address, &source) == 0 && tg_destination(tg, "mx.example.org", &destination) == 0 &&
+	return tg_source(tg, address, &source) == 0 &&
+	       tg_destination(tg, "mx.example.org", &destination) == 0 &&
 	       tg_flow(tg, &source, &destination, ret) == 0;
 }
 
