@@ -88,7 +88,8 @@ static int segment_make(const struct config *config, uint32_t flows, struct segm
 			continue;
 		rc = segment_open(&options, ret, reason);
 		if (!rc) {
-			/* The run's time is the only one: debts are not measured by the machine's. */
+			/* The run's time is the only one: debts are not measured by the machine's.
+			 */
 			(*ret)->clock = NULL;
 			folder_vanish(*ret);
 		} else {
