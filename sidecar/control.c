@@ -11,8 +11,29 @@
  * flight.
  *
  * The limit hit is the limit changed: connections and messages per connection have limits of their
- * own (control_connection.c), hours and days close the window (control_window.c). Everything is
- * O(1).
+ * own (control_connection.c), hours and days close the window (control_window.c). Texts about
+ * limits that come by chance are told by their ratio (control_noise.c). Everything is O(1).
+ *
+ * What each rule is worth: the twenty scenarios of tests/scenarios at their own seeds, without it.
+ * Share of the oracle's deliveries, avoidable deferrals per 1,000 delivered.
+ *
+ *                                         share median  worst  deferrals median  worst  score mean
+ *   as it is                                    0.996   0.927        2.4           8.5     0.958
+ *   no measurement: cuts by a quarter           0.959   0.832        3.6          22       0.899
+ *   each deferral of a flight cuts              0.996   0.256        2.4          31       0.906
+ *   no filter for chance                        0.996   0.308        2.2           8.5     0.925
+ *   no windows                                  0.996   0.724        2.6           8.5     0.948
+ *   a probe every 60 messages                   0.997   0.975        3.4          17       0.949
+ *   no trial of a limit that may have risen     0.996   0.827        2.3           9.9     0.950
+ *   no penance after many deferrals             0.996   0.865        2.4           8.5     0.954
+ *   transactional mail has no reserve           0.996   0.810        2.4           8.5     0.953
+ *   no regard to pressure between probes        0.996   0.952        3.8           8.5     0.955
+ *   one strike cuts, not two                    0.995   0.935        2.4           8.5     0.957
+ *
+ * BUGS: a receiver without a burst refuses what a new connection's round trip has pushed together;
+ * flows to it run at 0.7 to 0.9 of its limit. Texts by chance in 2 % of the replies of a receiver
+ * that takes 600/min hold the flow down for hours; up to 1 % there cost
+ * an eighth, at 60/min and below up to 2 % cost little.
  */
 #include "sidecar/control_state.h"
 
