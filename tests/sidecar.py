@@ -115,8 +115,8 @@ class Sidecar:
         self.workers.append(Worker(self.program, self.segment))
         return self.workers[-1]
 
-    def run(self, *arguments, **options):
-        return subprocess.run([BUILD / "tollgate", *arguments], capture_output=True, text=True, timeout=PATIENCE,
+    def run(self, *arguments, program=BUILD / "tollgate", **options):
+        return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=PATIENCE,
                               env=dict(os.environ, TOLLGATE_SEGMENT=str(self.segment)), **options)
 
     def tollgate(self, *arguments):
