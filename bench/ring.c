@@ -12,7 +12,8 @@
  * steady state; from the first report to the last record taken. "wakes" counts doorbells rung;
  * "producer_ns" and "consumer_ns" are processor time, which a busy machine disturbs less.
  *
- * wake: from tg_report to the record taken by a real tollgated that slept.
+ * wake: from tg_report to the record taken by a real tollgated that slept; the worker goes on
+ * computing meanwhile, where it may be on the processor that the kernel wakes the sidecar on.
  *
  * react: from tg_report of a deferral to a worker in another process being refused by what the
  * real tollgated made of it.
