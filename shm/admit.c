@@ -354,20 +354,29 @@ struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservat
 	struct layout_worker *worker = tg_worker(tg);
 	enum tg_reason special = TG_ADMITTED;
 	uint64_t now_ns = clock_now(tg, &special);
+	uint32_t traffic = __atomic_load_n(&reservation->traffic, __ATOMIC_RELAXED);
 
+	if (traffic >= TG_CLASSES)
+		return tg_settle(
+			tg, worker,
+			(struct tg_verdict){.at_ns = UINT64_MAX, .reason = TG_REFUSED_NEVER});
 	if (special != TG_ADMITTED)
 		return tg_settle(tg, worker, tg_special(special, now_ns));
 	return tg_settle(tg, worker,
-			 decide_redeem(&tg->view, &reservation->flow,
-				       (enum tg_class)reservation->traffic, reservation->n,
-				       now_ns));
+			 decide_redeem(&tg->view, &reservation->flow, (enum tg_class)traffic,
+				       reservation->n, now_ns));
 }
 
-int tg_cancel(struct tg *tg, const struct tg_reservation *reservation)
+int tg_cancel(struct tg *tg, struct tg_reservation *reservation)
 {
-	return decide_cancel(&tg->view, &reservation->flow, (enum tg_class)reservation->traffic,
-			     reservation->n, reservation->at_ns, reservation->taken_ns,
-			     reservation->left);
+	/* Exchanged: given back a second time, or by a second thread, it would take from the counts
+	 * what others have charged. Relaxed: nothing else is published. */
+	uint32_t traffic = __atomic_exchange_n(&reservation->traffic, TG_CLASSES, __ATOMIC_RELAXED);
+
+	if (traffic >= TG_CLASSES)
+		return -EINVAL;
+	return decide_cancel(&tg->view, &reservation->flow, (enum tg_class)traffic, reservation->n,
+			     reservation->at_ns, reservation->taken_ns, reservation->left);
 }
 
 uint64_t tg_now(const struct tg *tg)

@@ -190,7 +190,7 @@ struct tg_reservation {
 	uint64_t at_ns;	   /* when the messages may go */
 	uint64_t taken_ns; /* when the slot was taken */
 	uint64_t left;	   /* the state that was left, for tg_cancel */
-	uint32_t traffic;
+	uint32_t traffic;  /* enum tg_class; TG_CLASSES: given back */
 	uint32_t n;
 };
 
@@ -205,12 +205,15 @@ TG_API struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow,
 /* At a reservation's time, where its verdict had TG_REDEEM: asks the limits that hold for the time
  * of departure (a hold since then, and those of source, destination and stream). Refused: the slot
  * stays taken; ask again at at_ns. Without TG_REDEEM only a hold that began after the slot was
- * taken can refuse: who does not ask sends into it. */
+ * taken can refuse: who does not ask sends into it. Each call that admits charges source,
+ * destination and stream. TG_REFUSED_NEVER: the slot was given back. */
 TG_API struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservation);
 
-/* Gives a slot back, as far as nobody has taken a later one: what cannot be given back is
- * forfeited. Returns 0 if all of it was given back, -EAGAIN if some was forfeited. */
-TG_API int tg_cancel(struct tg *tg, const struct tg_reservation *reservation);
+/* Gives a slot back that nothing was sent in, as far as nobody has taken a later one: what cannot
+ * be given back is forfeited, and so is what tg_redeem charged. The reservation then says so, and
+ * is good for nothing else (a copy of it does not know). Returns 0 if all of it was given back,
+ * -EAGAIN if some was forfeited, -EINVAL and changes nothing if it had been given back before. */
+TG_API int tg_cancel(struct tg *tg, struct tg_reservation *reservation);
 
 /* The source of a pool that can send to destination soonest, spread by room so that workers do not
  * all choose the same. Writes nothing shared: tg_admit decides. Returns when that source can send,

@@ -137,6 +137,45 @@ Test(reserve, giving_back_what_was_taken_when_nothing_was_charged_changes_nothin
 	cr_expect_eq(atomic_load(&s->view.counters[0].tat), 0);
 }
 
+Test(reserve, is_given_back_once_and_is_then_good_for_nothing)
+{
+	struct publish_limits limits = fixture_rate(SHORT, 1, 1, 1);
+	struct tg_reservation first, second, other;
+	struct layout_counters *counters;
+	struct tg_verdict verdict;
+	struct tg_flow flow;
+	struct fixture f;
+	struct tg *tg;
+	uint64_t tat;
+
+	fixture_open(&f);
+	tg = fixture_attach(&f);
+	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
+	flow = fixture_flow(f.segment, "192.0.2.1", "a.example", &limits, clock_vdso());
+	counters = &f.segment->view.counters[flow.slot];
+	tg_reserve(tg, &flow, TG_BULK, 1, MINUTE, &first);
+	tg_reserve(tg, &flow, TG_BULK, 1, MINUTE, &second);
+	cr_assert_eq(tg_redeem(tg, &second).reason, TG_ADMITTED);
+	cr_assert_eq(tg_cancel(tg, &second), 0, "redeemed, and not sent");
+	/* Somebody has its slot now: the state is what the second one left. */
+	verdict = tg_reserve(tg, &flow, TG_BULK, 1, MINUTE, &other);
+	cr_assert_eq(verdict.at_ns, second.at_ns);
+	tat = atomic_load(&counters->tat);
+	cr_assert_eq(tat, second.left);
+	cr_expect_eq(tg_cancel(tg, &second), -EINVAL);
+	cr_expect_eq(atomic_load(&counters->tat), tat);
+	cr_expect_eq((uint32_t)atomic_load(&counters->hour), 2);
+	verdict = tg_redeem(tg, &second);
+	cr_expect_eq(verdict.reason, TG_REFUSED_NEVER);
+	cr_expect_eq(verdict.at_ns, UINT64_MAX);
+	/* What is forfeited in part is given back once as well. */
+	cr_expect_eq(tg_cancel(tg, &first), -EAGAIN);
+	cr_expect_eq(tg_cancel(tg, &first), -EINVAL);
+	cr_expect_eq((uint32_t)atomic_load(&counters->hour), 1);
+	tg_detach(tg);
+	fixture_end(&f);
+}
+
 /* ---- the reserve ----------------------------------------------------------------------------- */
 
 Test(express, a_whole_reserve_passes_at_once_and_again_after_its_period)
