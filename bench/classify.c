@@ -55,13 +55,17 @@ static int samples_read(const char *path)
 		return -1;
 	while (getline(&text, &room, in) > 0) {
 		char *rest = text, *column[4] = {NULL};
+		struct sample *more;
 
 		text[strcspn(text, "\n")] = '\0';
 		for (int i = 0; i < 4 && rest != NULL; i++)
 			column[i] = strsep(&rest, "\t");
 		if (text[0] == '#' || column[3] == NULL)
 			continue;
-		samples = realloc(samples, (sample_count + 1) * sizeof(*samples));
+		more = realloc(samples, (sample_count + 1) * sizeof(*samples));
+		if (more == NULL)
+			break;
+		samples = more;
 		samples[sample_count].destination = strdup(column[0]);
 		reply_line_parse(strdup(column[3]), strlen(column[3]), &samples[sample_count].line);
 		sample_count++;

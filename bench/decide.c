@@ -19,7 +19,6 @@
  * own flow), workers_N_same (all one flow) and workers_N_zipf (1,000 flows by Zipf's law).
  */
 #include <errno.h>
-#include <fnmatch.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,6 +27,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bench/lib/cases.h"
 #include "bench/lib/measure.h"
 #include "bench/lib/rig.h"
 #include "shm/gcra.h"
@@ -41,12 +41,10 @@
 #define RATE_CLOSED gcra_rate(UINT64_C(3600000000000), 1)
 
 struct bench {
-	bool json, quick, scale;
+	struct cases cases;
+	bool scale, failed;
 	unsigned repeats;
 	uint64_t count; /* executions a repeat */
-	char **only;
-	int only_count;
-	bool failed;
 };
 
 /* What a run of decisions works on. */
@@ -66,7 +64,7 @@ struct result {
 
 static void result_print(const struct bench *bench, const struct result *r)
 {
-	if (!bench->json) {
+	if (!bench->cases.json) {
 		printf("%-24s %8.2f ns  floor %7.2f  ", r->name, r->ns, r->floor_ns);
 		if (r->bare_ns > 0)
 			printf("bare %7.2f  ", r->bare_ns);
@@ -82,14 +80,6 @@ static void result_print(const struct bench *bench, const struct result *r)
 		       r->p999_ns);
 	}
 	fflush(stdout);
-}
-
-static bool wanted(const struct bench *bench, const char *name)
-{
-	for (int i = 0; i < bench->only_count; i++)
-		if (fnmatch(bench->only[i], name, 0) == 0)
-			return true;
-	return bench->only_count == 0;
 }
 
 /* ---- what is measured ---------------------------------------------------------------------------
@@ -439,7 +429,7 @@ static void scale_workers(struct bench *bench)
 	for (unsigned workers = 1; workers <= 16; workers *= 2)
 		for (int contention = DISTINCT; contention <= ZIPF; contention++) {
 			snprintf(name, sizeof(name), "workers_%u_%s", workers, names[contention]);
-			if (wanted(bench, name))
+			if (cases_wanted(&bench->cases, name))
 				together_measure(bench, name, workers, contention);
 		}
 }
@@ -463,8 +453,8 @@ static void memory_measure(struct bench *bench)
 	if (rig_fill_all(&rig, &limits) < 0)
 		bench->failed = true;
 	else
-		printf(bench->json ? "{\"case\": \"memory\", \"bytes_per_flow\": %.1f}\n"
-				   : "memory %.1f bytes a flow\n",
+		printf(bench->cases.json ? "{\"case\": \"memory\", \"bytes_per_flow\": %.1f}\n"
+					 : "memory %.1f bytes a flow\n",
 		       (double)(rig_bytes(&rig) - before) / flows);
 	rig_close(&rig);
 }
@@ -480,18 +470,18 @@ static void options_read(struct bench *bench, int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
-		case 'j': bench->json = true; break;
-		case 'q': bench->quick = true; break;
+		case 'j': bench->cases.json = true; break;
+		case 'q': bench->cases.quick = true; break;
 		case 's': bench->scale = true; break;
 		case 'r': bench->repeats = (unsigned)atoi(optarg); break;
 		default: exit(2);
 		}
 	}
-	bench->only = argv + optind;
-	bench->only_count = argc - optind;
-	bench->count = bench->quick ? 100000 : 400000;
+	bench->cases.names = argv + optind;
+	bench->cases.count = argc - optind;
+	bench->count = bench->cases.quick ? 100000 : 400000;
 	if (bench->repeats == 0)
-		bench->repeats = bench->quick ? 9 : 21;
+		bench->repeats = bench->cases.quick ? 9 : 21;
 }
 
 int main(int argc, char **argv)
@@ -503,19 +493,19 @@ int main(int argc, char **argv)
 	const struct hot_case *hot = hot_cases(&count);
 
 	for (size_t i = 0; i < count; i++)
-		if (wanted(&bench, hot[i].name))
+		if (cases_wanted(&bench.cases, hot[i].name))
 			hot_measure(&bench, &hot[i]);
 	for (size_t i = 0; i < sizeof(keyed_cases) / sizeof(keyed_cases[0]); i++)
-		if (wanted(&bench, keyed_cases[i].name) &&
-		    (bench.scale || bench.only_count || !keyed_cases[i].scale))
+		if (cases_wanted(&bench.cases, keyed_cases[i].name) &&
+		    (bench.scale || bench.cases.count || !keyed_cases[i].scale))
 			keyed_measure(&bench, &keyed_cases[i]);
-	if (wanted(&bench, "two_distinct"))
+	if (cases_wanted(&bench.cases, "two_distinct"))
 		together_measure(&bench, "two_distinct", 2, DISTINCT);
-	if (wanted(&bench, "two_same"))
+	if (cases_wanted(&bench.cases, "two_same"))
 		together_measure(&bench, "two_same", 2, SAME);
-	if (bench.scale || bench.only_count)
+	if (bench.scale || bench.cases.count)
 		scale_workers(&bench);
-	if (wanted(&bench, "memory"))
+	if (cases_wanted(&bench.cases, "memory"))
 		memory_measure(&bench);
 	return bench.failed;
 }

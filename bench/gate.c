@@ -193,9 +193,9 @@ static int listen_any(uint16_t *ret_port)
 	socklen_t size = sizeof at;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	bind(fd, (struct sockaddr *)&at, sizeof at);
-	listen(fd, 4096);
-	getsockname(fd, (struct sockaddr *)&at, &size);
+	if (bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, 4096) ||
+	    getsockname(fd, (struct sockaddr *)&at, &size))
+		perror("gate: listen");
 	*ret_port = ntohs(at.sin_port);
 	return fd;
 }
@@ -213,7 +213,8 @@ static void sockets_make(const char *cgroup, int fds[CONNECTS])
 		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		setsockopt(fds[i], IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
 		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-		bind(fds[i], (struct sockaddr *)&from, sizeof from);
+		if (bind(fds[i], (struct sockaddr *)&from, sizeof from))
+			perror("gate: bind");
 	}
 }
 

@@ -11,7 +11,6 @@
  * wall time, the median of the runs. A peer that is not installed is skipped, with the reason.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "bench/lib/cases.h"
 #include "bench/lib/measure.h"
 #include "bench/lib/now.h"
 #include "bench/lib/redis.h"
@@ -27,22 +27,13 @@
 #define FLOWS 10000
 
 struct bench {
-	bool json, quick, failed;
-	char **only;
-	int only_count;
+	struct cases cases;
+	bool failed;
 };
-
-static bool wanted(const struct bench *bench, const char *name)
-{
-	for (int i = 0; i < bench->only_count; i++)
-		if (strcmp(bench->only[i], name) == 0)
-			return true;
-	return bench->only_count == 0;
-}
 
 static void result_print(const struct bench *bench, const char *name, double ns, double share)
 {
-	if (bench->json)
+	if (bench->cases.json)
 		printf("{\"case\": \"%s\", \"ns\": %.1f, \"per_second\": %.0f, "
 		       "\"admitted_share\": %.4f}\n",
 		       name, ns, 1e9 / ns, share);
@@ -72,7 +63,7 @@ static int redis_once(struct redis_client *client, uint32_t depth, uint32_t roun
 static void redis_measure(struct bench *bench, const struct redis_server *server, const char *name,
 			  enum redis_limiter limiter, uint32_t depth)
 {
-	uint32_t rounds = (bench->quick ? 5000 : 30000) / depth * (depth > 1 ? 4 : 1);
+	uint32_t rounds = (bench->cases.quick ? 5000 : 30000) / depth * (depth > 1 ? 4 : 1);
 	struct redis_client *client;
 	double values[RUNS];
 	uint64_t admitted = 0;
@@ -109,7 +100,7 @@ static void redis_all(struct bench *bench)
 	int error = 1;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (!wanted(bench, cases[i].name))
+		if (!cases_wanted(&bench->cases, cases[i].name))
 			continue;
 		if (error > 0)
 			error = redis_start(&server);
@@ -167,29 +158,19 @@ static void mutex_measure(struct bench *bench)
 	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
 	pthread_mutex_init(&bucket->mutex, &attributes);
 	bucket->at_ns = now_monotonic();
-	measure_alternate(&pair, 1, bench->quick ? 200000 : 1000000, RUNS);
+	measure_alternate(&pair, 1, bench->cases.quick ? 200000 : 1000000, RUNS);
 	result_print(bench, "mutex", pair.ns, 1);
 	munmap(bucket, sizeof(*bucket));
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json", 0, NULL, 'j'}, {"quick", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
 	struct bench bench = {0};
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'j': bench.json = true; break;
-		case 'q': bench.quick = true; break;
-		default: return 2;
-		}
-	}
-	bench.only = argv + optind;
-	bench.only_count = argc - optind;
+	if (!cases_read(&bench.cases, argc, argv))
+		return 2;
 	redis_all(&bench);
-	if (wanted(&bench, "mutex"))
+	if (cases_wanted(&bench.cases, "mutex"))
 		mutex_measure(&bench);
 	return bench.failed;
 }

@@ -22,7 +22,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -34,6 +33,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/lib/cases.h"
 #include "bench/lib/daemon.h"
 #include "bench/lib/measure.h"
 #include "bench/lib/now.h"
@@ -59,9 +59,8 @@
 	"{hold: 1h}}\n"
 
 struct bench {
-	bool json, quick, failed;
-	char **only;
-	int only_count;
+	struct cases cases;
+	bool failed;
 };
 
 struct figures {
@@ -97,7 +96,7 @@ static void figure_print(const char *name, double value, const char *form)
 
 static void figures_print(const struct bench *bench, const char *name, const struct figures *f)
 {
-	if (bench->json) {
+	if (bench->cases.json) {
 		printf("{\"case\": \"%s\"", name);
 		figure_print("ns", f->ns, "%.1f");
 		figure_print("p50_us", f->p50_us, "%.1f");
@@ -263,7 +262,7 @@ static struct once producers_once(struct rig *rig, uint32_t producers, uint64_t 
 static void producers_measure(struct bench *bench, const char *name, uint32_t producers)
 {
 	struct rig_limits open = {.rate = gcra_rate(1, UINT32_MAX)};
-	uint64_t events = (bench->quick ? 200000 : 1000000) / producers;
+	uint64_t events = (bench->cases.quick ? 200000 : 1000000) / producers;
 	struct figures f = {-1, -1, -1, -1, -1, -1};
 	double values[RUNS], producer[RUNS], consumer[RUNS];
 	struct rig rig;
@@ -351,7 +350,7 @@ static bool wake_samples(struct daemon *daemon, uint32_t *samples, uint32_t coun
 
 	if (worker_attach(daemon, &tg) < 0)
 		return false;
-	if (flow_of(tg, 1, &flow) < 0)
+	if (flow_of(tg, 1, &flow) != 0)
 		whole = false;
 	for (uint32_t i = 0; i < count && whole; i++) {
 		samples[i] = (uint32_t)wake_once(tg, &flow);
@@ -372,7 +371,7 @@ static void watcher_run(struct daemon *daemon, struct shared *shared, uint32_t f
 	if (worker_attach(daemon, &tg) < 0)
 		_exit(1);
 	for (uint32_t i = 0; i < count; i++) {
-		if (flow_of(tg, first + i, &flow) < 0)
+		if (flow_of(tg, first + i, &flow) != 0)
 			_exit(1);
 		/* Its limits are filled before the sample begins. */
 		while (!(atomic_load(&tg->view.more[flow.slot].generation)))
@@ -396,7 +395,7 @@ static uint64_t react_once(struct tg *tg, struct shared *shared, uint32_t number
 	while (atomic_load(&shared->sample) < sample)
 		if (now_monotonic() > until)
 			return 0;
-	if (flow_of(tg, number, &flow) < 0)
+	if (flow_of(tg, number, &flow) != 0)
 		return 0;
 	usleep(3000);
 	begin = now_monotonic();
@@ -439,7 +438,7 @@ static bool react_samples(struct daemon *daemon, uint32_t *samples, uint32_t cou
 static void sidecar_measure(struct bench *bench, const char *name,
 			    bool (*take)(struct daemon *, uint32_t *, uint32_t, uint32_t))
 {
-	uint32_t count = bench->quick ? 200 : 1000;
+	uint32_t count = bench->cases.quick ? 200 : 1000;
 	uint32_t *samples = calloc(count, sizeof(*samples));
 	double p50[RUNS], p99[RUNS];
 	struct figures f = {-1, -1, -1, -1, -1, -1};
@@ -518,10 +517,10 @@ static void events_measure(struct bench *bench)
 		return;
 	}
 	for (uint32_t i = 0; i < 1000; i++)
-		if (flow_of(tg, i, &flows[i]) < 0)
+		if (flow_of(tg, i, &flows[i]) != 0)
 			bench->failed = true;
 	for (int i = 0; i < RUNS && !bench->failed; i++) {
-		values[i] = events_once(&daemon, tg, flows, bench->quick ? 20000 : 100000);
+		values[i] = events_once(&daemon, tg, flows, bench->cases.quick ? 20000 : 100000);
 		bench->failed |= values[i] < 0;
 	}
 	if (!bench->failed) {
@@ -532,39 +531,21 @@ static void events_measure(struct bench *bench)
 	daemon_stop(&daemon);
 }
 
-static bool wanted(const struct bench *bench, const char *name)
-{
-	for (int i = 0; i < bench->only_count; i++)
-		if (strcmp(bench->only[i], name) == 0)
-			return true;
-	return bench->only_count == 0;
-}
-
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json", 0, NULL, 'j'}, {"quick", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
 	struct bench bench = {0};
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'j': bench.json = true; break;
-		case 'q': bench.quick = true; break;
-		default: return 2;
-		}
-	}
-	bench.only = argv + optind;
-	bench.only_count = argc - optind;
-	if (wanted(&bench, "one_producer"))
+	if (!cases_read(&bench.cases, argc, argv))
+		return 2;
+	if (cases_wanted(&bench.cases, "one_producer"))
 		producers_measure(&bench, "one_producer", 1);
-	if (wanted(&bench, "three_producers"))
+	if (cases_wanted(&bench.cases, "three_producers"))
 		producers_measure(&bench, "three_producers", PRODUCERS);
-	if (wanted(&bench, "wake"))
+	if (cases_wanted(&bench.cases, "wake"))
 		sidecar_measure(&bench, "wake", wake_samples);
-	if (wanted(&bench, "react"))
+	if (cases_wanted(&bench.cases, "react"))
 		sidecar_measure(&bench, "react", react_samples);
-	if (wanted(&bench, "sidecar_event"))
+	if (cases_wanted(&bench.cases, "sidecar_event"))
 		events_measure(&bench);
 	return bench.failed;
 }

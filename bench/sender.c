@@ -199,8 +199,11 @@ static uint32_t share(uint64_t whole, uint32_t count, uint32_t i)
 
 static int fleet_prepare(struct fleet *fleet)
 {
-	uint32_t room = share(fleet->transactional, fleet->count, 0);
+	uint32_t room;
 
+	if (fleet->count == 0)
+		return -EINVAL;
+	room = share(fleet->transactional, fleet->count, 0);
 	fleet->tally_size = (sizeof(struct worker_tally) + room * sizeof(uint32_t) + 127) & ~63ul;
 	fleet->tallies = mmap(NULL, fleet->tally_size * fleet->count, PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -82,10 +82,8 @@ int rig_open(struct rig *rig, uint32_t flows, enum tg_clock clock)
 	return rig_open_ring(rig, flows, clock, 1024);
 }
 
-int rig_open_ring(struct rig *rig, uint32_t flows, enum tg_clock clock, uint32_t ring_records)
+static int rig_segment(struct rig *rig, uint32_t ring_records, char *reason)
 {
-	struct tg_options attach = {
-		.size = sizeof(attach), .segment = rig->path, .owner = -1, .clock = clock};
 	struct segment_options options = {.path = rig->path,
 					  .group = -1,
 					  .engine_bytes = 8,
@@ -95,6 +93,22 @@ int rig_open_ring(struct rig *rig, uint32_t flows, enum tg_clock clock, uint32_t
 						    .minutes = 60,
 						    .leases = 256,
 						    .names_bytes = 65536}};
+
+	options.sizes.flows = rig->source_count * rig->destination_count + rig->source_count +
+			      rig->destination_count;
+	return segment_open(&options, &rig->segment, reason);
+}
+
+static int rig_attach(struct rig *rig, enum tg_clock clock)
+{
+	struct tg_options options = {
+		.size = sizeof(options), .segment = rig->path, .owner = -1, .clock = clock};
+
+	return tg_attach(&options, &rig->tg);
+}
+
+int rig_open_ring(struct rig *rig, uint32_t flows, enum tg_clock clock, uint32_t ring_records)
+{
 	char reason[SEGMENT_REASON] = "";
 	int error;
 
@@ -102,15 +116,13 @@ int rig_open_ring(struct rig *rig, uint32_t flows, enum tg_clock clock, uint32_t
 	snprintf(rig->path, sizeof(rig->path), "/dev/shm/tollgate-bench-%d", (int)getpid());
 	rig->source_count = (uint32_t)ceil(sqrt(flows));
 	rig->destination_count = (flows + rig->source_count - 1) / rig->source_count;
-	options.sizes.flows = rig->source_count * rig->destination_count + rig->source_count +
-			      rig->destination_count;
-	error = segment_open(&options, &rig->segment, reason);
+	error = rig_segment(rig, ring_records, reason);
 	if (error == 0)
 		error = rig_names(rig);
 	if (error == 0) {
 		rig_clock(rig);
 		segment_live(rig->segment);
-		error = tg_attach(&attach, &rig->tg);
+		error = rig_attach(rig, clock);
 	}
 	if (error == 0)
 		error = rig_parents(rig);

@@ -274,7 +274,7 @@ static void listener_ready(struct server *server, struct watched *watched, uint3
 	struct listener *listener = (struct listener *)watched;
 
 	for (int i = 0; i < ACCEPT_ONCE; i++) {
-		struct sockaddr_storage peer;
+		struct sockaddr_storage peer = {0};
 		socklen_t length = sizeof(peer);
 		int fd = accept4(watched->fd, (struct sockaddr *)&peer, &length,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -327,7 +327,7 @@ static int address_parse(const char *text, struct sockaddr_storage *ret)
 
 static int listen_at(const struct sockaddr_storage *address, int length, uint16_t *ret_port)
 {
-	struct sockaddr_storage bound;
+	struct sockaddr_in6 bound = {0}; /* sin_port stands at the same offset */
 	socklen_t bound_length = sizeof(bound);
 	int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
@@ -342,8 +342,7 @@ static int listen_at(const struct sockaddr_storage *address, int length, uint16_
 		close(fd);
 		return error;
 	}
-	/* sin_port and sin6_port stand at the same offset. */
-	*ret_port = ntohs(((struct sockaddr_in *)&bound)->sin_port);
+	*ret_port = ntohs(bound.sin6_port);
 	return fd;
 }
 
