@@ -44,12 +44,12 @@ static void put_counts(const struct sidecar *s, const struct counts *counts,
 static void put_engine(const struct sidecar *s, uint64_t now_ns, struct json_writer *out)
 {
 	const struct engine_totals *totals = engine_totals(s->engine);
-	double up_s = (double)(now_ns - s->started_ns) / 1e9;
 
 	json_put_object(out, "rings");
 	json_put_u64(out, "records", s->drained.records);
 	json_put_u64(out, "damaged", s->drained.damaged);
-	json_put_number(out, "records_per_s", up_s > 0 ? (double)s->drained.records / up_s : 0, 3);
+	json_put_number(out, "records_per_s", recent_per_s(&s->recent, s->drained.records, now_ns),
+			3);
 	json_put_end(out);
 	json_put_object(out, "engine");
 	json_put_u64(out, "replies", totals->replies);

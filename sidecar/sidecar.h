@@ -12,6 +12,7 @@
 #include "sidecar/generation.h"
 #include "sidecar/heartbeat.h"
 #include "sidecar/loop.h"
+#include "sidecar/recent.h"
 #include "sidecar/server.h"
 #include "sidecar/watch.h"
 
@@ -31,6 +32,7 @@ struct sidecar {
 	uint64_t records;   /* of all rings, the same */
 	uint64_t mended;    /* words, as last told */
 	struct drain_totals drained;
+	struct recent recent; /* records drained */
 	int wake; /* FIFO */
 	int signals;
 	int nap_timer, beat_timer, work_timer;

@@ -78,7 +78,7 @@ static void print_workers(const struct json *status)
 	printf("rings      %llu records written, %llu texts lost", number(workers, "records"),
 	       number(workers, "texts_lost"));
 	if (rings)
-		printf("; %llu taken by this sidecar (%.3g/s), %llu damaged",
+		printf("; %llu taken by this sidecar (lately %.3g/s), %llu damaged",
 		       number(rings, "records"), json_get_double(rings, "records_per_s", 0),
 		       number(rings, "damaged"));
 	putchar('\n');

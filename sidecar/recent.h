@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How fast a count has grown lately: noted at every heartbeat, told over the last ten seconds.
+ */
+#ifndef SIDECAR_RECENT_H
+#define SIDECAR_RECENT_H
+
+#include <stdint.h>
+
+#include "sidecar/heartbeat.h"
+
+#define RECENT_NS    UINT64_C(10000000000)
+#define RECENT_NOTES (RECENT_NS / HEARTBEAT_INTERVAL_NS + 2)
+
+/* Zeroed, it knows nothing. */
+struct recent {
+	struct {
+		uint64_t at_ns, count;
+	} notes[RECENT_NOTES];
+	uint32_t noted; /* in all; the last RECENT_NOTES are kept */
+};
+
+void recent_note(struct recent *recent, uint64_t count, uint64_t now_ns);
+
+/* A second, since the earliest note of the last RECENT_NS; 0 where there is none. `count` is the
+ * count now. */
+double recent_per_s(const struct recent *recent, uint64_t count, uint64_t now_ns);
+
+#endif
