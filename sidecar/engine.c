@@ -152,7 +152,9 @@ static void default_publish(struct engine *e, uint32_t index, const struct polic
 }
 
 /* As a flow begins: one that adapts has what its controller gives it at first, so that a new one
- * takes no burst that it has to be forbidden a moment later. */
+ * takes no burst that it has to be forbidden a moment later. Who is still under these limits tells
+ * all replies, since its announcement may have been lost: the first reply that arrives makes it
+ * known. */
 static void default_publish_flow(struct engine *e, uint32_t index, const struct policy *policy,
 				 uint32_t parents, uint64_t now_ns)
 {
@@ -167,6 +169,7 @@ static void default_publish_flow(struct engine *e, uint32_t index, const struct 
 	control_limits(&fresh, &bounds, now_ns, &limits);
 	effective_merge(&policy->limits, adapts ? &limits : NULL, NULL, parents, now_ns,
 			&effective);
+	effective.limits.flags |= LAYOUT_REPORT_DELIVERED;
 	publish_default(e->segment, index, &effective.limits);
 }
 
@@ -382,6 +385,21 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 	change_log(e, slot, before.phase, &after, c);
 }
 
+static void learn(struct engine *e, const struct layout_record *r, uint64_t now_ns)
+{
+	int error = segment_learn(e->segment, r);
+
+	if (error == 0) {
+		slot_know(e, r->slot);
+		slot_fill(e, r->slot, now_ns);
+	} else if (error == -EBADMSG)
+		e->totals.unfit++;
+	else if (error == -ENOSPC)
+		log_warning(
+			"directory",
+			"no room for more names of destinations and streams: raise segment.flows");
+}
+
 static void reply_take(struct engine *e, const struct layout_record *r, uint64_t now_ns)
 {
 	char destination[DESTINATION_NAME_MAX + 1];
@@ -389,6 +407,8 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 	unsigned enhanced = (unsigned)r->enhanced[0] << 20 |
 			    (unsigned)(r->enhanced[1] & 0x3ff) << 10 | (r->enhanced[2] & 0x3ff);
 
+	if (e->segment->slots[r->slot].kind == SEGMENT_UNKNOWN)
+		learn(e, r, now_ns);
 	if (!is_flow(e, r->slot))
 		return;
 	if (r->code == 0 || r->code >= 300) {
@@ -406,21 +426,6 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 	e->totals.by_class[c.class]++;
 	if (e->configured[r->slot].flags & FLOW_ADAPT)
 		reply_control(e, r->slot, r, &c, now_ns);
-}
-
-static void learn(struct engine *e, const struct layout_record *r, uint64_t now_ns)
-{
-	int error = segment_learn(e->segment, r);
-
-	if (error == 0) {
-		slot_know(e, r->slot);
-		slot_fill(e, r->slot, now_ns);
-	} else if (error == -EBADMSG)
-		e->totals.unfit++;
-	else if (error == -ENOSPC)
-		log_warning(
-			"directory",
-			"no room for more names of destinations and streams: raise segment.flows");
 }
 
 void engine_record(struct engine *e, const struct layout_record *r, uint64_t now_ns)

@@ -121,9 +121,10 @@ uint32_t segment_source(struct segment *segment, const uint8_t address[16]);
 uint32_t segment_destination(struct segment *segment, const char *name);
 uint32_t segment_flow(struct segment *segment, const uint8_t address[16], const char *destination);
 
-/* Takes a worker's announcement in: checked against the slot's key, named if it fits. 0; -EBADMSG:
- * it does not fit the slot; -EALREADY: known; -EAGAIN: its destination is not known yet; -ENOSPC:
- * the heap of names is full. */
+/* Takes a worker's announcement in: checked against the slot's key, named if it fits. A reply
+ * announces its flow, too, whose own announcement may have found the ring full. 0; -EBADMSG: it
+ * does not fit the slot; -EALREADY: known; -EAGAIN: its destination is not known yet, nor, by a
+ * reply, its source; -ENOSPC: the heap of names is full. */
 int segment_learn(struct segment *segment, const struct layout_record *record);
 
 /* The name of a destination or stream slot, terminated; "" where unknown. Returns text. */

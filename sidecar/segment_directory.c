@@ -124,11 +124,24 @@ static bool name_plain(const char *text, size_t length)
 	return length > 0;
 }
 
+/* A flow by one of its replies: what its source is called tells its address. */
+static int learn_by_reply(struct segment *s, const struct layout_record *record)
+{
+	if (record->source >= s->view.slots || s->slots[record->source].kind != SEGMENT_SOURCE)
+		return -EAGAIN;
+	return learn_flow(s, record->slot, s->slots[record->source].address, record->source,
+			  record->destination);
+}
+
 int segment_learn(struct segment *s, const struct layout_record *record)
 {
 	size_t length = record->length;
 
-	if (record->slot >= s->view.slots || length > LAYOUT_TEXT || length != record->whole)
+	if (record->slot >= s->view.slots || length > LAYOUT_TEXT)
+		return -EBADMSG;
+	if (record->kind == LAYOUT_RECORD_REPLY)
+		return learn_by_reply(s, record);
+	if (length != record->whole)
 		return -EBADMSG;
 	switch (record->kind) {
 	case LAYOUT_RECORD_SOURCE:

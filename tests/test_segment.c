@@ -522,7 +522,20 @@ Test(segment, learns_only_what_fits_its_slot)
 	record.source = destination.slot;
 	cr_expect_eq(segment_learn(f.segment, &record), -EBADMSG);
 	record.source = source.slot;
+	/* By a reply it is known as far as its parents are. */
+	record.kind = LAYOUT_RECORD_REPLY;
+	cr_expect_eq(segment_learn(f.segment, &record), -EAGAIN);
+	cr_expect_eq(segment_source(f.segment, source.address), source.slot);
+	record.destination = source.slot;
+	cr_expect_eq(segment_learn(f.segment, &record), -EAGAIN);
+	record.destination = destination.slot;
+	record.slot = destination.slot;
+	cr_expect_eq(segment_learn(f.segment, &record), -EBADMSG);
+	record.slot = flow.slot;
 	cr_expect_eq(segment_learn(f.segment, &record), 0);
+	cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW);
+	record.kind = LAYOUT_RECORD_FLOW;
+	cr_expect_eq(segment_learn(f.segment, &record), -EALREADY);
 	tg_detach(tg);
 	fixture_end(&f);
 }
