@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which slot is due next: a heap of times, each slot in it once at its latest word.
+ * Which slot is due next: a heap of times, each slot in it at most once, at its latest word.
  */
 #ifndef SIDECAR_DUE_H
 #define SIDECAR_DUE_H
@@ -16,7 +16,7 @@ void due_free(struct due *due);
 int due_set(struct due *due, uint32_t slot, uint64_t at_ns);
 
 /* When the next one is due; UINT64_MAX: none. */
-uint64_t due_next(struct due *due);
+uint64_t due_next(const struct due *due);
 
 /* Takes the next slot that is due at now_ns, or UINT32_MAX. */
 uint32_t due_take(struct due *due, uint64_t now_ns);
