@@ -103,6 +103,7 @@ static uint32_t parents_of(const struct engine *e, const uint8_t *source, const 
 static void flow_begin(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct engine_flow *flow = engine_flow_of(e, slot);
+	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
 	struct control_bounds bounds;
 
 	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
@@ -112,6 +113,9 @@ static void flow_begin(struct engine *e, uint32_t slot, uint64_t now_ns)
 		return;
 	}
 	memset(flow, 0, sizeof(*flow));
+	/* What came before is not news of the next tick. */
+	flow->delivered = atomic_load_explicit(&totals->delivered, memory_order_relaxed);
+	flow->deferred = atomic_load_explicit(&totals->deferred, memory_order_relaxed);
 	control_init(&flow->control, &bounds, now_ns);
 	flow->begun = 1;
 }

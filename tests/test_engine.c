@@ -259,3 +259,16 @@ Test(engine, what_was_learned_survives_the_engine)
 	cr_expect_eq(engine_reset(world.engine, one, world.now), 0);
 	cr_expect_eq(inforce(one).limits.hold_until_ns, 0);
 }
+
+Test(engine, what_was_delivered_before_a_reset_is_not_delivered_again)
+{
+	uint32_t one = flow(1);
+
+	atomic_fetch_add(&world.segment->view.counters_more[one].delivered, 5000);
+	pass(1);
+	cr_expect_eq(engine_flow_of(world.engine, one)->pace.count, 5000);
+	cr_expect_eq(engine_reset(world.engine, one, world.now), 0);
+	atomic_fetch_add(&world.segment->view.counters_more[one].delivered, 7);
+	pass(1);
+	cr_expect_eq(engine_flow_of(world.engine, one)->pace.count, 7);
+}
