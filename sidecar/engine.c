@@ -389,19 +389,32 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 	change_log(e, slot, before.phase, &after, c);
 }
 
+/* Said once: workers announce a name until it is known, so with each decision. */
+static void names_full(struct engine *e)
+{
+	if (!e->names_full)
+		log_warning(
+			"directory",
+			"no room for more names of destinations and streams: raise segment.flows");
+	e->names_full = true;
+}
+
 static void learn(struct engine *e, const struct layout_record *r, uint64_t now_ns)
 {
+	uint32_t first = e->count;
 	int error = segment_learn(e->segment, r);
 
 	if (error == 0) {
 		slot_know(e, r->slot);
-		slot_fill(e, r->slot, now_ns);
+		/* Its source's own announcement may have been lost. */
+		if (r->kind == LAYOUT_RECORD_FLOW)
+			source_claim(e, e->segment->slots[r->slot].address);
+		while (first < e->count)
+			slot_fill(e, e->slots[first++], now_ns);
 	} else if (error == -EBADMSG)
 		e->totals.unfit++;
 	else if (error == -ENOSPC)
-		log_warning(
-			"directory",
-			"no room for more names of destinations and streams: raise segment.flows");
+		names_full(e);
 }
 
 static void reply_take(struct engine *e, const struct layout_record *r, uint64_t now_ns)

@@ -28,6 +28,7 @@ struct engine {
 	struct pool_watch *pools; /* engine_pool.c's */
 	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
+	bool names_full; /* and that has been said */
 	struct engine_totals totals;
 };
 

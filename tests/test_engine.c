@@ -101,11 +101,13 @@ static uint32_t flow(unsigned last)
 	return slot;
 }
 
-static void reply(uint32_t slot, const char *text)
+static void reply_of(uint32_t slot, uint32_t source, uint32_t destination, const char *text)
 {
 	struct tg_reply parsed = {0};
 	struct layout_record record = {.kind = LAYOUT_RECORD_REPLY,
 				       .slot = slot,
+				       .source = source,
+				       .destination = destination,
 				       .n = 1,
 				       .traffic = TG_BULK,
 				       .replied_ns = world.now,
@@ -120,6 +122,13 @@ static void reply(uint32_t slot, const char *text)
 	if (parsed.code >= 300)
 		atomic_fetch_add(&world.segment->view.counters_more[slot].deferred, 1);
 	engine_record(world.engine, &record, world.now);
+}
+
+static void reply(uint32_t slot, const char *text)
+{
+	const struct segment_slot *known = &world.segment->slots[slot];
+
+	reply_of(slot, known->source, known->destination, text);
 }
 
 static void pass(unsigned seconds)
@@ -271,4 +280,58 @@ Test(engine, what_was_delivered_before_a_reset_is_not_delivered_again)
 	atomic_fetch_add(&world.segment->view.counters_more[one].delivered, 7);
 	pass(1);
 	cr_expect_eq(engine_flow_of(world.engine, one)->pace.count, 7);
+}
+
+/* As a worker claims a flow whose announcement finds the ring full. */
+static uint32_t unannounced(const uint8_t address[16], uint32_t destination)
+{
+	struct hash_key key = hash_flow(address, world.segment->slots[destination].key,
+					world.segment->header.seed);
+
+	return segment_find(world.segment, &key, true);
+}
+
+Test(engine, a_reply_tells_of_a_flow_that_was_never_announced)
+{
+	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 2};
+	const struct segment_slot *other = &world.segment->slots[flow(1)];
+	uint32_t source = segment_source(world.segment, address);
+	uint32_t slot = unannounced(address, other->destination);
+
+	cr_assert_eq(world.segment->slots[slot].kind, SEGMENT_UNKNOWN);
+	reply_of(slot, other->source, other->destination, REFUSED);
+	cr_expect_eq(world.segment->slots[slot].kind, SEGMENT_UNKNOWN, "that is another's source");
+	reply_of(slot, LAYOUT_NONE, other->destination, REFUSED);
+	cr_expect_eq(world.segment->slots[slot].kind, SEGMENT_UNKNOWN);
+	reply_of(slot, source, other->destination, REFUSED);
+	cr_assert_eq(world.segment->slots[slot].kind, SEGMENT_FLOW);
+	cr_expect_gt(inforce(slot).limits.hold_until_ns, world.now, "and the reply counts");
+}
+
+Test(engine, deliveries_of_flows_that_are_not_known_are_asked_for)
+{
+	for (uint32_t i = 0; i < world.generation.config->effective_count; i++)
+		cr_expect(atomic_load(&world.segment->defaults[LAYOUT_DEFAULT_FIRST + i]
+					       .limits.flags) &
+			  LAYOUT_REPORT_DELIVERED);
+	cr_expect(atomic_load(&world.segment->defaults[LAYOUT_DEFAULT_FLOW].limits.flags) &
+		  LAYOUT_REPORT_DELIVERED);
+}
+
+Test(engine, the_source_of_an_announced_flow_is_known_though_its_own_announcement_was_lost)
+{
+	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 198, 51, 100, 7};
+	uint32_t destination = world.segment->slots[flow(1)].destination;
+	struct hash_key key = hash_bytes(HASH_SOURCE, address, 16, world.segment->header.seed);
+	struct layout_record record = {.kind = LAYOUT_RECORD_FLOW,
+				       .slot = unannounced(address, destination),
+				       .source = segment_find(world.segment, &key, true),
+				       .destination = destination,
+				       .length = 16,
+				       .whole = 16};
+
+	memcpy(record.text, address, 16);
+	engine_record(world.engine, &record, world.now);
+	cr_expect_eq(world.segment->slots[record.slot].kind, SEGMENT_FLOW);
+	cr_expect_eq(world.segment->slots[record.source].kind, SEGMENT_SOURCE);
 }
