@@ -638,6 +638,8 @@ void engine_on_alert(struct engine *e, engine_alert *alert, void *arg)
 void engine_wall_offset(struct engine *e, int64_t offset_ns)
 {
 	e->wall_offset_ns = offset_ns;
+	if (e->windows)
+		rule_engine_wall_offset(e->windows, offset_ns);
 }
 
 const struct engine_totals *engine_totals(const struct engine *e)

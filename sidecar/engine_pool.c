@@ -139,11 +139,12 @@ static void pool_count(struct engine *e, const struct pool_watch *watch,
 		if (slot == LAYOUT_NONE)
 			continue;
 		flow = engine_flow_of(e, slot);
-		if (flow->seen_ns == 0 || now_ns - flow->seen_ns > ACTIVE_NS)
+		/* A reply may have been taken a moment after now_ns was read. */
+		if (flow->seen_ns == 0 || now_ns > flow->seen_ns + ACTIVE_NS)
 			continue;
 		ret->active++;
 		ret->troubled += flow->trouble_ns &&
-				 now_ns - flow->trouble_ns >= POOL_TROUBLE_LASTS_NS &&
+				 now_ns >= flow->trouble_ns + POOL_TROUBLE_LASTS_NS &&
 				 in_trouble(phase_of(e, slot, now_ns));
 	}
 }
@@ -190,7 +191,7 @@ void engine_pools_look(struct engine *e, uint64_t now_ns)
 			watch->look_ns = now_ns + LOOK_NS;
 			watch_look(e, watch, now_ns);
 		}
-		if (now_ns - watch->quiet_ns > FORGET_NS)
+		if (now_ns > watch->quiet_ns + FORGET_NS)
 			*watch = e->pools[--e->pool_count];
 		else
 			i++;

@@ -43,6 +43,11 @@ int rule_engine_create(int64_t wall_offset_ns, struct rule_engine **ret_engine)
 	return 0;
 }
 
+void rule_engine_wall_offset(struct rule_engine *engine, int64_t wall_offset_ns)
+{
+	engine->wall_offset_ns = wall_offset_ns;
+}
+
 void rule_engine_free(struct rule_engine *engine)
 {
 	if (engine == NULL)

@@ -31,9 +31,10 @@ unsigned rule_set_count(const struct rule_set *set);
 const struct rule *rule_set_rule(const struct rule_set *set, unsigned rule);
 const struct rule_plan *rule_set_plan(const struct rule_set *set, unsigned rule);
 
-/* Windows; for one thread. wall_offset_ns is wall clock minus the clock of now_ns, for days.
- * -ENOMEM. */
+/* Windows; for one thread. wall_offset_ns is wall clock minus the clock of now_ns, for days; it may
+ * be said anew when it has changed. -ENOMEM. */
 int rule_engine_create(int64_t wall_offset_ns, struct rule_engine **ret_engine);
+void rule_engine_wall_offset(struct rule_engine *engine, int64_t wall_offset_ns);
 void rule_engine_free(struct rule_engine *engine);
 size_t rule_engine_windows(const struct rule_engine *engine);
 

@@ -427,6 +427,20 @@ Test(rule, says_in_words_what_it_remembers)
 	unload();
 }
 
+Test(rule, days_are_those_of_a_wall_clock_that_was_set_since)
+{
+	load(CLASSES "rules:\n"
+		     "  - {name: more, match: {class: [rate]}, trigger: growth 50% of 2, "
+		     "action: {hold: 1h}}\n");
+	answer("a", "250 x", D);
+	answer("a", "250 x", D);
+	cr_expect_eq(answer("a", "451 slow", D + M).fired_count, 0, "nothing to compare with");
+	rule_engine_wall_offset(engine, (int64_t)D);
+	answer("a", "250 x", D + 2 * M);
+	cr_expect_eq(answer("a", "451 slow", D + 3 * M).fired_count, 1);
+	unload();
+}
+
 Test(rule, of_ours_hold_a_listed_address)
 {
 	struct yaml_error error = {.reason = ""};
