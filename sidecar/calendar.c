@@ -6,7 +6,9 @@
  */
 #include "sidecar/calendar.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "shm/window.h"
@@ -33,10 +35,20 @@ static void store(_Atomic uint64_t *word, int64_t value)
 	atomic_store_explicit(word, (uint64_t)value, memory_order_relaxed);
 }
 
+/* The system's zone is what TZ said before a configuration did; where it said nothing that is
+ * /etc/localtime. */
 static void zone_set(const char *zone)
 {
-	if (zone)
-		setenv("TZ", zone, 1);
+	static char *systems;
+	static bool known;
+
+	if (!known && getenv("TZ"))
+		systems = strdup(getenv("TZ"));
+	known = true;
+	if (zone || systems)
+		setenv("TZ", zone ? zone : systems, 1);
+	else
+		unsetenv("TZ");
 	tzset();
 }
 
