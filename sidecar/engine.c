@@ -205,6 +205,8 @@ static void defaults_publish(struct engine *e, uint64_t now_ns)
 
 static void slot_know(struct engine *e, uint32_t slot)
 {
+	uint32_t flows = e->segment->header.sizes.flows;
+
 	if (e->count == e->room) {
 		uint32_t room = e->room ? e->room * 2 : 1024;
 		uint32_t *more = realloc(e->slots, room * sizeof(*more));
@@ -216,6 +218,11 @@ static void slot_know(struct engine *e, uint32_t slot)
 	}
 	e->slots[e->count++] = slot;
 	e->totals.learned++;
+	if (e->count == flows - flows / 10)
+		log_warning("directory",
+			    "%u of %u flows, sources, destinations and streams are known, and none is "
+			    "forgotten: raise segment.flows before new ones are refused",
+			    e->count, flows);
 }
 
 /* Claims what the configuration names, so that it is there before the first worker asks. */

@@ -20,6 +20,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "sidecar/segment_file.h"
@@ -288,9 +289,36 @@ bool segment_restore(struct segment *s, void *address)
 {
 	for (int file = LAYOUT_COUNTERS; file <= LAYOUT_RINGS; file++) {
 		char *base = s->maps[file];
+		off_t at = (char *)address - base;
 
-		if (base && (char *)address >= base && (char *)address < base + s->bytes[file])
-			return ftruncate(s->fds[file], (off_t)s->bytes[file]) == 0;
+		if (base == NULL || (char *)address < base ||
+		    (char *)address >= base + s->bytes[file])
+			continue;
+		/* Asking for the page tells a file that was cut from one that is whole, and a file
+		 * system that is full; and it is there when the access is repeated. */
+		return ftruncate(s->fds[file], (off_t)s->bytes[file]) == 0 &&
+		       fallocate(s->fds[file], FALLOC_FL_KEEP_SIZE,
+				 at / LAYOUT_PAGE * LAYOUT_PAGE, LAYOUT_PAGE) == 0;
 	}
 	return false;
+}
+
+int segment_room(const struct segment *s, uint64_t *ret_growth, uint64_t *ret_left)
+{
+	struct statvfs system;
+	uint64_t growth = 0, used;
+	struct stat st;
+
+	if (fstatvfs(s->folder, &system) != 0)
+		return -errno;
+	for (int file = 0; file < LAYOUT_FILES; file++) {
+		if (fstat(s->fds[file], &st) != 0)
+			return -errno;
+		used = (uint64_t)st.st_blocks * 512;
+		growth += used < s->bytes[file] ? s->bytes[file] - used : 0;
+	}
+	*ret_growth = growth;
+	/* A file system without a bound says 0 of 0 blocks. */
+	*ret_left = system.f_blocks ? (uint64_t)system.f_bavail * system.f_frsize : UINT64_MAX;
+	return 0;
 }

@@ -159,8 +159,12 @@ bool segment_touched(const struct segment *segment, enum layout_file file, const
 uint32_t segment_mend_files(struct segment *segment);
 
 /* Puts back what a hostile worker truncated; to be called from the SIGBUS handler with the address
- * that faulted. True: it lay in the segment and is there again. Async-signal-safe. */
+ * that faulted. True: it lay in the segment and is there again. False: it did not, or its file is
+ * whole and the file system has no memory left for that page. Async-signal-safe. */
 bool segment_restore(struct segment *segment, void *address);
+
+/* How many bytes its files may still grow into memory, and how many their file system has left. */
+int segment_room(const struct segment *segment, uint64_t *ret_growth, uint64_t *ret_left);
 
 /* For the tests that stop the sidecar before each store: counts down at each step of making,
  * adopting, publishing and replacing, and kills this process at 0. Negative: never. */

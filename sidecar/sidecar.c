@@ -106,21 +106,37 @@ static int segment_begin(struct sidecar *s, char *reason)
 static struct segment *restorable; /* for the signal handler */
 
 /* A file that a worker truncated raises SIGBUS where it is touched: it is made long again and the
- * access repeated. Anything else is a fault of ours. */
+ * access repeated. Otherwise there is no memory for a page that is touched for the first time, and
+ * no going on: to repeat the access would be to repeat it for ever. (The access is one of ours in
+ * the segment, never in the middle of the C library, so the log may be used.) */
 static void bus_error(int number, siginfo_t *info, void *context)
 {
 	if (restorable && segment_restore(restorable, info->si_addr))
 		return;
-	signal(number, SIG_DFL);
-	raise(number);
+	log_error("memory",
+		  "no memory is left for the segment: its file system (/dev/shm, unless configured) is "
+		  "full; make that larger, or the segment smaller");
+	_exit(1);
 }
 
-static void bus_catch(struct segment *segment)
+static void bus_catch(void)
 {
 	struct sigaction action = {.sa_sigaction = bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER};
 
-	restorable = segment;
 	sigaction(SIGBUS, &action, NULL);
+}
+
+/* Memory is taken as it is used; where there is none left workers are killed by SIGBUS. */
+static void room_warn(const struct segment *segment)
+{
+	uint64_t growth, left;
+
+	if (segment_room(segment, &growth, &left) == 0 && growth > left)
+		log_warning("memory",
+			    "the segment may come to take %llu MiB more as it fills, its file system has "
+			    "%llu MiB left: whoever touches what is not there, worker or sidecar, is killed "
+			    "by SIGBUS; make it larger, or the segment smaller",
+			    (unsigned long long)(growth >> 20), (unsigned long long)(left >> 20));
 }
 
 /* ---- rings ----------------------------------------------------------------------------------- */
@@ -448,10 +464,12 @@ static int parts_make(struct sidecar *s, char *reason)
 {
 	int error = loop_create(&s->loop, reason);
 
+	bus_catch();
 	if (!error)
 		error = segment_begin(s, reason);
 	if (!error) {
-		bus_catch(s->segment);
+		restorable = s->segment;
+		room_warn(s->segment);
 		error = engine_create(s->segment, &s->engine);
 	}
 	if (!error)
