@@ -230,7 +230,8 @@ struct layout_worker {
 	_Atomic uint64_t owner; /* pid << 42 | start time in clock ticks since boot; 0: free */
 	_Atomic uint64_t attached_ns;
 	_Atomic uint64_t repairs; /* damaged words that this worker met */
-	uint64_t pad0[5];
+	_Atomic uint64_t left; /* 1: the last owner gave it back; an owner of 0 without is damage */
+	uint64_t pad0[4];
 	/* line 1: the producer's */
 	_Atomic uint64_t head; /* records ever written */
 	_Atomic uint64_t lost; /* texts that found the ring full */

@@ -72,6 +72,7 @@ static struct layout_worker *slot_take(struct tg *tg, uint64_t identity)
 
 		if (!atomic_compare_exchange_strong(&worker->owner, &nobody, identity))
 			continue;
+		atomic_store_explicit(&worker->left, 0, memory_order_relaxed);
 		atomic_store_explicit(&worker->attached_ns, clock_vdso(), memory_order_relaxed);
 		tg->local->index = index;
 		return worker;
@@ -113,6 +114,8 @@ void worker_release(struct tg *tg)
 	for (uint32_t i = 0; i < tg->header.sizes.leases; i++)
 		lease_reclaim(&tg->view, tg->leases, &tg->header.sizes, tg->local->index, i);
 	atomic_store_explicit(&tg->local->worker, NULL, memory_order_relaxed);
+	/* Before the owner goes: see sidecar/watch.c. */
+	atomic_store_explicit(&worker->left, 1, memory_order_relaxed);
 	/* What is still on the ring is drained all the same: the head only ever grows. */
 	atomic_store_explicit(&worker->owner, 0, memory_order_release);
 }

@@ -254,11 +254,15 @@ static uint64_t decisions_count(const struct sidecar *s)
 	return sum;
 }
 
+uint64_t sidecar_mended(const struct sidecar *s)
+{
+	return engine_totals(s->engine)->mended + watch_mended(s->workers);
+}
+
 static void beat(void *arg, uint64_t now_ns)
 {
 	struct sidecar *s = arg;
-	uint64_t mended = engine_totals(s->engine)->mended;
-	uint64_t decisions;
+	uint64_t mended = sidecar_mended(s), decisions;
 
 	loop_timer_set(s->loop, s->beat_timer, now_ns + HEARTBEAT_INTERVAL_NS);
 	heartbeat_beat(&s->heartbeat, s->segment);
@@ -281,7 +285,7 @@ static void beat(void *arg, uint64_t now_ns)
 	s->decisions = decisions;
 	s->records = s->drained.records;
 	if (mended != s->mended)
-		log_warning("damage", "%llu damaged words in counters were put right",
+		log_warning("damage", "%llu damaged words that workers may write were put right",
 			    (unsigned long long)(mended - s->mended));
 	s->mended = mended;
 	work(s);

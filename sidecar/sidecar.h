@@ -33,7 +33,7 @@ struct sidecar {
 	uint64_t mended;    /* words, as last told */
 	struct drain_totals drained;
 	struct recent recent; /* records drained */
-	int wake; /* FIFO */
+	int wake;	      /* FIFO */
 	int signals;
 	int nap_timer, beat_timer, work_timer;
 	uint64_t awake_until_ns; /* it does not ask to be woken before */
@@ -47,6 +47,9 @@ struct sidecar {
 /* Makes all of it: loop, segment, engine; publishes; opens the segment to workers. */
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason);
 void sidecar_free(struct sidecar *sidecar);
+
+/* Damaged words that were put right since it began. */
+uint64_t sidecar_mended(const struct sidecar *sidecar);
 
 /* Runs until SIGTERM or SIGINT. */
 int sidecar_run(struct sidecar *sidecar);

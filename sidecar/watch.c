@@ -3,6 +3,10 @@
  * A slot's owner word is a worker's to write, so it is checked: a process that cannot be found, or
  * whose start time is another, is not there. The pidfd is opened first and the start time read
  * after, so a pid that was taken over in between is noticed.
+ *
+ * A word that no worker can have left there, while the process that was seen there lives, was
+ * written over: it is put back, so that the worker keeps its leases, and nobody takes its ring.
+ * What somebody forges with care (another process's own word) is taken for that process.
  */
 #include "sidecar/watch.h"
 
@@ -10,6 +14,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shm/lease.h"
@@ -31,6 +36,7 @@ struct watch_list {
 	void *arg;
 	uint32_t *active;
 	uint32_t count;
+	uint64_t mended; /* owner words put back */
 	struct watched slots[];
 };
 
@@ -140,6 +146,34 @@ static bool slot_watch(struct watch_list *list, uint32_t worker, uint64_t owner)
 	return true;
 }
 
+/* Words name processes that have started; one that is still to come is none. */
+static bool owner_sound(uint64_t owner)
+{
+	uint64_t started = owner & ((UINT64_C(1) << LAYOUT_START_BITS) - 1);
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return owner >> LAYOUT_START_BITS != 0 &&
+	       started <= (uint64_t)(now.tv_sec + 1) * (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* Puts a worker's word back where something else stands that it cannot have left. */
+static bool owner_mend(struct watch_list *list, struct watched *watched, struct layout_worker *slot,
+		       uint64_t seen)
+{
+	struct pollfd process = {.fd = watched->pidfd, .events = POLLIN};
+	/* 0 is what leaving in order leaves, and says so; the owner was read first (acquire). */
+	bool left = seen == 0 && atomic_load_explicit(&slot->left, memory_order_relaxed) != 0;
+
+	if (watched->owner == 0 || left || (seen != 0 && owner_sound(seen)) ||
+	    poll(&process, 1, 0) != 0 ||
+	    !atomic_compare_exchange_strong(&slot->owner, &seen, watched->owner))
+		return false;
+	atomic_store_explicit(&slot->left, 0, memory_order_relaxed);
+	list->mended++;
+	return true;
+}
+
 uint32_t watch_scan(struct watch_list *list)
 {
 	struct segment *s = list->segment;
@@ -149,6 +183,8 @@ uint32_t watch_scan(struct watch_list *list)
 		struct watched *watched = &list->slots[i];
 		uint64_t owner = atomic_load_explicit(&s->workers[i].owner, memory_order_acquire);
 
+		if (owner != watched->owner && owner_mend(list, watched, &s->workers[i], owner))
+			owner = watched->owner;
 		if (owner == watched->owner) {
 			if (owner)
 				list->active[list->count++] = i;
@@ -171,6 +207,11 @@ uint32_t watch_scan(struct watch_list *list)
 			slot_clear(list, i, owner);
 	}
 	return list->count;
+}
+
+uint64_t watch_mended(const struct watch_list *list)
+{
+	return list->mended;
 }
 
 const uint32_t *watch_workers(const struct watch_list *list, uint32_t *ret_count)

@@ -22,6 +22,9 @@ void watch_free(struct watch_list *list);
  * that left before they were seen drained. Returns how many workers there are. */
 uint32_t watch_scan(struct watch_list *list);
 
+/* How many owner words of living workers were written over and put back. */
+uint64_t watch_mended(const struct watch_list *list);
+
 /* The slots in use, as of the last scan. */
 const uint32_t *watch_workers(const struct watch_list *list, uint32_t *ret_count);
 
