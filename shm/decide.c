@@ -485,8 +485,14 @@ static struct level flow_level(struct question *q, const struct tg_flow *flow)
 			TG_REFUSED_RATE, q);
 }
 
-struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow,
-			     enum tg_class traffic, uint32_t n, uint64_t now_ns)
+typedef void question_check(struct question *q, const struct tg_flow *flow,
+			    const struct level *level);
+
+/* Looks, then takes, until nobody was faster in between. In line: the checks are known where it
+ * stands. `busy` is what it is called where others were faster each time: they made progress. */
+static inline __attribute__((always_inline)) struct tg_verdict
+question_answer(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+		uint32_t n, uint64_t now_ns, question_check *check, enum tg_reason busy)
 {
 	struct question q;
 
@@ -497,17 +503,27 @@ struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow
 
 		question_begin(&q, view, traffic, n, now_ns);
 		level = flow_level(&q, flow);
-		check_level(&q, &level);
-		check_parents(&q, flow, load(&level.limits->flags));
+		check(&q, flow, &level);
 		if (q.reason != TG_ADMITTED || question_take(&q))
 			return question_verdict(&q);
 		if (q.forfeited)
 			break;
 	}
-	/* Others were faster each time: progress was made, if not ours. */
 	q.flags |= TG_ESTIMATE;
-	question_refuse(&q, TG_REFUSED_RATE, now_ns + DECIDE_ESTIMATE_NS);
+	question_refuse(&q, busy, now_ns + DECIDE_ESTIMATE_NS);
 	return question_verdict(&q);
+}
+
+static void check_all(struct question *q, const struct tg_flow *flow, const struct level *level)
+{
+	check_level(q, level);
+	check_parents(q, flow, load(&level->limits->flags));
+}
+
+struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow,
+			     enum tg_class traffic, uint32_t n, uint64_t now_ns)
+{
+	return question_answer(view, flow, traffic, n, now_ns, check_all, TG_REFUSED_RATE);
 }
 
 struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow,
@@ -672,28 +688,20 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 	return decide_forfeited(now_ns);
 }
 
+/* The flow's own rate and windows were charged when the slot was taken. */
+static void check_departure(struct question *q, const struct tg_flow *flow,
+			    const struct level *level)
+{
+	uint64_t flags = load(&level->limits->flags);
+
+	check_hold(q, level, flags);
+	check_parents(q, flow, flags);
+}
+
 struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow,
 				enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
-	struct question q;
-
-	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
-		return verdict_no_slot(now_ns);
-	for (int i = 0; i < RETRIES; i++) {
-		struct level level;
-		uint64_t flags;
-
-		question_begin(&q, view, traffic, n, now_ns);
-		level = flow_level(&q, flow);
-		flags = load(&level.limits->flags);
-		check_hold(&q, &level, flags);
-		check_parents(&q, flow, flags);
-		if (q.reason != TG_ADMITTED || question_take(&q))
-			return question_verdict(&q);
-		if (q.forfeited)
-			break;
-	}
-	return decide_forfeited(now_ns);
+	return question_answer(view, flow, traffic, n, now_ns, check_departure, TG_REFUSED_RATE);
 }
 
 int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
@@ -758,30 +766,29 @@ static void check_connection_rate(struct question *q, const struct level *level)
 						  .kind = CHARGE_RATE};
 }
 
+static void check_connection(struct question *q, const struct tg_flow *flow,
+			     const struct level *level)
+{
+	check_hold(q, level, load(&level->limits->flags));
+	check_connection_rate(q, level);
+}
+
+static void check_connection_full(struct question *q, const struct tg_flow *flow,
+				  const struct level *level)
+{
+	check_connection(q, flow, level);
+	question_refuse(q, TG_REFUSED_CONNECTIONS, q->now_ns + DECIDE_ESTIMATE_NS);
+	q->flags |= TG_ESTIMATE;
+}
+
 struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow,
 				 enum tg_class traffic, bool full, uint64_t now_ns)
 {
-	struct question q;
-
-	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
-		return verdict_no_slot(now_ns);
-	for (int i = 0; i < RETRIES; i++) {
-		struct level level;
-
-		question_begin(&q, view, traffic, 1, now_ns);
-		level = flow_level(&q, flow);
-		check_hold(&q, &level, load(&level.limits->flags));
-		check_connection_rate(&q, &level);
-		if (full) {
-			question_refuse(&q, TG_REFUSED_CONNECTIONS, now_ns + DECIDE_ESTIMATE_NS);
-			q.flags |= TG_ESTIMATE;
-		}
-		if (q.reason != TG_ADMITTED || question_take(&q))
-			return question_verdict(&q);
-	}
-	question_refuse(&q, TG_REFUSED_CONNECTIONS, now_ns + DECIDE_ESTIMATE_NS);
-	q.flags |= TG_ESTIMATE;
-	return question_verdict(&q);
+	if (full)
+		return question_answer(view, flow, traffic, 1, now_ns, check_connection_full,
+				       TG_REFUSED_CONNECTIONS);
+	return question_answer(view, flow, traffic, 1, now_ns, check_connection,
+			       TG_REFUSED_CONNECTIONS);
 }
 
 const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow)
