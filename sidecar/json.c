@@ -62,8 +62,7 @@ static void append(struct json_writer *writer, const char *text, size_t length)
 	writer->length += length;
 }
 
-/* The length of the UTF-8 character at text, 0 if the bytes there are none (RFC 3629). */
-static size_t utf8_length(const unsigned char *text, size_t left)
+size_t json_utf8_length(const unsigned char *text, size_t left)
 {
 	size_t length = text[0] < 0x80	 ? 1
 			: text[0] < 0xc2 ? 0
@@ -100,7 +99,7 @@ static void append_string(struct json_writer *writer, const char *text, size_t l
 
 	append(writer, "\"", 1);
 	while (at < end) {
-		size_t one = utf8_length(at, (size_t)(end - at));
+		size_t one = json_utf8_length(at, (size_t)(end - at));
 		char escaped[8] = "";
 
 		if (one == 0)

@@ -4,42 +4,75 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "sidecar/json.h"
 
 #define LINE 2048
 
 static struct {
+	enum log_format given;
 	bool json;
 	enum log_level most;
-} settings = {false, LOG_LEVEL_INFO};
+} settings = {LOG_FORMAT_TEXT, false, LOG_LEVEL_INFO};
 
 static const char *const level_names[] = {"error", "warning", "notice", "info", "debug"};
 static const int priorities[] = {3, 4, 5, 6, 7}; /* sd-daemon(3) */
 
-void log_configure(bool json, enum log_level most)
+void log_given(enum log_format format)
 {
-	settings.json = json;
+	settings.given = format;
+	settings.json = format == LOG_FORMAT_JSON;
+}
+
+void log_configure(enum log_format format, enum log_level most)
+{
+	format = format == LOG_FORMAT_GIVEN ? settings.given : format;
+	settings.json = format == LOG_FORMAT_JSON;
 	settings.most = most;
 }
 
-/* Control characters, and in JSON quotes and backslashes, are escaped; bytes above 0x7f stay. */
+/* Control characters, what is not UTF-8 and, in JSON, quotes and backslashes are escaped. */
 static void escape(const char *from, char *to, size_t size, bool json)
 {
-	size_t at = 0;
+	size_t at = 0, left = strlen(from);
 
-	for (; *from && at + 8 < size; from++) {
-		unsigned char c = (unsigned char)*from;
+	while (left > 0 && at + 8 < size) {
+		const unsigned char *c = (const unsigned char *)from;
+		size_t one = json_utf8_length(c, left);
+		bool control = *c < 0x20 || *c == 0x7f || (*c == 0xc2 && one == 2 && c[1] < 0xa0);
 
-		if (json && (c == '"' || c == '\\')) {
-			to[at++] = '\\';
-			to[at++] = (char)c;
-		} else if (c < 0x20 || c == 0x7f)
-			at += (size_t)snprintf(to + at, size - at, json ? "\\u%04x" : "\\x%02x", c);
-		else
-			to[at++] = (char)c;
+		if (one == 0 && json)
+			at += (size_t)snprintf(to + at, size - at, "\xef\xbf\xbd");
+		else if (one == 0 || (control && !json))
+			at += (size_t)snprintf(to + at, size - at, "\\x%02x", c[one == 2]);
+		else if (control)
+			at += (size_t)snprintf(to + at, size - at, "\\u%04x", c[one == 2]);
+		else {
+			if (json && (*c == '"' || *c == '\\'))
+				to[at++] = '\\';
+			memcpy(to + at, c, one);
+			at += one;
+		}
+		from += one ? one : 1;
+		left -= one ? one : 1;
 	}
 	to[at] = '\0';
+}
+
+/* Whether what reads standard error is journald: the variable goes on to children whose standard
+ * error is something else. */
+static bool journal_reads(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
 static void time_write(char *text, size_t size)
@@ -72,7 +105,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 			line, sizeof(line),
 			"{\"time\": \"%s\", \"level\": \"%s\", \"event\": \"%s\", \"text\": \"%s\"}\n",
 			when, level_names[level], event, clean);
-	else if (getenv("JOURNAL_STREAM"))
+	else if (journal_reads())
 		length = snprintf(line, sizeof(line), "<%d>%s: %s\n", priorities[level], event,
 				  clean);
 	else

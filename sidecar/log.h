@@ -17,8 +17,15 @@ enum log_level {
 	LOG_LEVEL_DEBUG
 };
 
-/* Text lines by default; below journald they carry its priority prefix ("<4>"). */
-void log_configure(bool json, enum log_level most);
+enum log_format {
+	LOG_FORMAT_GIVEN, /* as log_given said */
+	LOG_FORMAT_TEXT,  /* where journald reads it, with its priority prefix ("<4>") */
+	LOG_FORMAT_JSON,
+};
+
+/* What the command line asked for: in force until a configuration says otherwise. At first text. */
+void log_given(enum log_format format);
+void log_configure(enum log_format format, enum log_level most);
 
 /* An event: a word for it ("hold", "worker-gone"), then a sentence. */
 void log_event(enum log_level level, const char *event, const char *format, ...)

@@ -61,7 +61,7 @@ static int tollgated(int argc, char **argv)
 		case 'l':
 			if (strcmp(optarg, "json") != 0 && strcmp(optarg, "text") != 0)
 				return usage(stderr, 2);
-			log_configure(strcmp(optarg, "json") == 0, LOG_LEVEL_INFO);
+			log_given(strcmp(optarg, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
 			break;
 		case 'r': remove = true; break;
 		case 'h': return usage(stdout, 0);

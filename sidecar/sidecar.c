@@ -41,7 +41,10 @@ static void log_settings(const struct config *config)
 						[CONFIG_LOG_INFO] = LOG_LEVEL_INFO,
 						[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG};
 
-	log_configure(config->log.format.value == CONFIG_LOG_JSON, levels[config->log.level.value]);
+	log_configure(config->log.format.text == NULL		       ? LOG_FORMAT_GIVEN
+		      : config->log.format.value == CONFIG_LOG_JSON ? LOG_FORMAT_JSON
+								       : LOG_FORMAT_TEXT,
+		      levels[config->log.level.value]);
 }
 
 static void loss_publish(struct sidecar *s)

@@ -347,7 +347,7 @@ int ctl_simulate(int argc, char **argv)
 	int rc = take_options(&options, argc, argv);
 
 	/* What the engine would log happens in a world that is not there. */
-	log_configure(false, LOG_LEVEL_ERROR);
+	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	if (rc) {
 		fputs(usage, rc > 0 ? stdout : stderr);
 		return rc > 0 ? 0 : 2;
