@@ -67,11 +67,9 @@ static void put_in_force(struct json_writer *out, const char *limit, const char 
 	json_put_end(out);
 }
 
-static const char *cap_text(uint32_t cap, bool none, char text[32])
+static const char *cap_text(const uint32_t cap[TG_CLASSES], uint32_t none, char text[96])
 {
-	if (none)
-		return "unlimited";
-	return units_count_text(cap, text, 32);
+	return cap[0] == none ? "unlimited" : policy_classes_text(cap, text, 96);
 }
 
 /* As exact as somebody who reads it can use. */
@@ -105,20 +103,24 @@ static void put_effective(struct json_writer *out, const struct engine_flow *flo
 			  const struct effective *e, uint64_t now_ns)
 {
 	const struct publish_limits *l = &e->limits;
-	char text[64], count[32];
+	char text[64], count[96];
 
 	json_put_array(out, "in_force");
 	put_hold(out, flow, e, now_ns);
 	put_in_force(out, "rate", report_rate_text(l->interval_ns, text, sizeof(text)),
 		     api_by(flow, e->rate_by, e->rate_effect));
-	put_in_force(out, "hour", cap_text(l->hour_cap[0], l->hour_cap[0] == PUBLISH_NO_CAP, count),
+	if (l->interval_ns)
+		put_in_force(out, "burst", policy_classes_text(l->burst, count, sizeof(count)),
+			     api_by(flow, e->rate_by, e->rate_effect));
+	put_in_force(out, "hour", cap_text(l->hour_cap, PUBLISH_NO_CAP, count),
 		     api_by(flow, e->hour_by, e->hour_effect));
-	put_in_force(out, "day", cap_text(l->day_cap[0], l->day_cap[0] == PUBLISH_NO_CAP, count),
+	put_in_force(out, "day", cap_text(l->day_cap, PUBLISH_NO_CAP, count),
 		     api_by(flow, e->day_by, e->day_effect));
-	put_in_force(out, "connections", cap_text(l->connections[0], l->connections[0] == 0, count),
+	put_in_force(out, "connections", cap_text(l->connections, 0, count),
 		     api_by(flow, e->connections_by, e->connections_effect));
 	put_in_force(out, "messages_per_connection",
-		     cap_text(l->per_connection, l->per_connection == 0, count),
+		     l->per_connection ? units_count_text(l->per_connection, count, sizeof(count))
+				       : "unlimited",
 		     api_by(flow, e->per_connection_by, e->per_connection_effect));
 	json_put_end(out);
 }

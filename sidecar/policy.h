@@ -87,10 +87,14 @@ bool policy_limits_any(const struct policy *policy);
 const char *policy_origin_text(const struct policy *policy, enum config_limit limit, char *text,
 			       size_t size);
 
-/* The limit's value as a person would write it: "10/min", "20 (bulk 14, engaged 18)", "unlimited";
+/* The limit's value as a person would write it: "10/min", "20 (engaged 18, bulk 14)", "unlimited";
  * "-" where it has no meaning for this policy. Returns text. */
 const char *policy_value_text(const struct policy *policy, enum config_limit limit, char *text,
 			      size_t size);
+
+/* What each class may use: "20", or "20 (engaged 18, bulk 14)" where there are reserves; "unlimited"
+ * where the first is 0. Returns text. */
+const char *policy_classes_text(const uint32_t value[TG_CLASSES], char *text, size_t size);
 
 /* How many messages any half-open window of that length can at most hold by the rate (UINT64_MAX:
  * no bound): burst + ceil(window / interval) - 1. */

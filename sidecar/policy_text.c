@@ -21,8 +21,7 @@ const char *policy_origin_text(const struct policy *policy, enum config_limit li
 	return text;
 }
 
-/* "20", or "20 (engaged 18, bulk 14)" where there are reserves. */
-static void put_classes(const uint32_t value[TG_CLASSES], char *text, size_t size)
+const char *policy_classes_text(const uint32_t value[TG_CLASSES], char *text, size_t size)
 {
 	char all[32];
 	char engaged[32];
@@ -37,6 +36,7 @@ static void put_classes(const uint32_t value[TG_CLASSES], char *text, size_t siz
 		snprintf(text, size, "%s", all);
 	else
 		snprintf(text, size, "%s (engaged %s, bulk %s)", all, engaged, bulk);
+	return text;
 }
 
 /* A rate given by its interval: exact where a whole number fits a usual period. */
@@ -91,20 +91,20 @@ const char *policy_value_text(const struct policy *policy, enum config_limit lim
 	case LIMIT_RATE: put_rate(policy, text, size); break;
 	case LIMIT_BURST:
 		if (limits->burst[TG_TRANSACTIONAL])
-			put_classes(limits->burst, text, size);
+			policy_classes_text(limits->burst, text, size);
 		break;
 	case LIMIT_STRICT:
 		snprintf(text, size, "%s", limits->flags & FLOW_STRICT ? "true" : "false");
 		break;
-	case LIMIT_HOUR: put_classes(limits->hour_cap, text, size); break;
-	case LIMIT_DAY: put_classes(limits->day_cap, text, size); break;
+	case LIMIT_HOUR: policy_classes_text(limits->hour_cap, text, size); break;
+	case LIMIT_DAY: policy_classes_text(limits->day_cap, text, size); break;
 	case LIMIT_HOUR_STARTS:
 		units_duration_text(limits->hour_phase_s * UNITS_SECOND_NS, text, size);
 		break;
 	case LIMIT_DAY_STARTS:
 		units_duration_text(limits->day_phase_min * UNITS_MINUTE_NS, text, size);
 		break;
-	case LIMIT_CONNECTIONS: put_classes(limits->connections, text, size); break;
+	case LIMIT_CONNECTIONS: policy_classes_text(limits->connections, text, size); break;
 	case LIMIT_CONNECTION_RATE: units_rate_text(&policy->connection_rate, text, size); break;
 	case LIMIT_CONNECTION_BURST:
 		if (limits->connection_interval_ns)

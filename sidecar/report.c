@@ -133,11 +133,14 @@ static void put_window(struct json_writer *out, const char *key, uint64_t word, 
 		       uint32_t cap, bool capped, uint64_t end_ns, uint64_t now_ns)
 {
 	json_put_object(out, key);
-	json_put_u64(out, "used", (uint32_t)(word >> 32) >= now ? (uint32_t)word : 0);
-	if (capped)
+	/* Without a cap nobody counts. */
+	if (capped) {
+		json_put_u64(out, "used", (uint32_t)(word >> 32) >= now ? (uint32_t)word : 0);
 		json_put_u64(out, "cap", cap);
-	else
+	} else {
+		json_put_null(out, "used");
 		json_put_null(out, "cap");
+	}
 	report_in(out, "ends_s", end_ns, now_ns);
 	json_put_end(out);
 }

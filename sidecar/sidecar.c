@@ -80,6 +80,7 @@ static int segment_begin(struct sidecar *s, char *reason)
 {
 	const struct config *config = s->generation.config;
 	const struct config_segment *wanted = &config->segment;
+	const char *owner = wanted->owner ? wanted->owner : config->user;
 	struct segment_options options = {
 		.path = wanted->path,
 		.engine_bytes = sizeof(struct engine_flow),
@@ -98,9 +99,13 @@ static int segment_begin(struct sidecar *s, char *reason)
 	/* Room to grow on reload; the pages are touched when they are used. */
 	while (options.sizes.names_bytes < config->table_length * 2)
 		options.sizes.names_bytes *= 2;
-	if (id_of_user(wanted->owner ? wanted->owner : config->user, &options.owner) != 0 ||
-	    id_of_group(wanted->group, &options.group) != 0) {
-		snprintf(reason, SIDECAR_REASON, "segment: no such user or group");
+	if (id_of_user(owner, &options.owner) != 0) {
+		snprintf(reason, SIDECAR_REASON, "segment: this system knows no user \"%.64s\"", owner);
+		return -ENOENT;
+	}
+	if (id_of_group(wanted->group, &options.group) != 0) {
+		snprintf(reason, SIDECAR_REASON, "segment: this system knows no group \"%.64s\"",
+			 wanted->group);
 		return -ENOENT;
 	}
 	return segment_open(&options, &s->segment, reason);

@@ -105,6 +105,10 @@ static void print_use(const char *name, const struct json *use, const char *used
 {
 	char ends[64];
 
+	if (json_kind(json_get(use, used)) != JSON_KIND_NUMBER) {
+		printf("  %-26s not counted, there is no cap\n", name);
+		return;
+	}
 	printf("  %-26s %llu used", name, (unsigned long long)json_get_u64(use, used, 0));
 	if (json_kind(json_get(use, "cap")) == JSON_KIND_NUMBER)
 		printf(" of %llu", (unsigned long long)json_get_u64(use, "cap", 0));

@@ -29,12 +29,14 @@ struct table {
 	unsigned long long flows;
 };
 
-/* "12/100", "12" where there is no cap. */
+/* "12/100"; "12" where there is no cap, "-" where nobody counts. */
 static const char *use_text(const struct json *use, const char *used, char *text, size_t size)
 {
 	unsigned long long count = json_get_u64(use, used, 0);
 
-	if (json_kind(json_get(use, "cap")) == JSON_KIND_NUMBER)
+	if (json_kind(json_get(use, used)) != JSON_KIND_NUMBER)
+		snprintf(text, size, "-");
+	else if (json_kind(json_get(use, "cap")) == JSON_KIND_NUMBER)
 		snprintf(text, size, "%llu/%llu", count,
 			 (unsigned long long)json_get_u64(use, "cap", 0));
 	else
@@ -168,7 +170,9 @@ int ctl_flows(int argc, char **argv)
 	table.json = ask.json;
 	ask_begin(&ask, &request);
 	status = ask_run(&ask, &request, print_flow, &table, true, reason);
-	if (status == -ENOENT || status == -ECONNREFUSED) {
+	if (status == -ENOENT)
+		fprintf(stderr, "tollgate flows: %s\n", reason);
+	if (status == -ECONNREFUSED) {
 		fprintf(stderr, "tollgate flows: %s: this is what the segment's files say\n",
 			reason);
 		ask_begin(&ask, &again);

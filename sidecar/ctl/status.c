@@ -196,9 +196,9 @@ int ctl_status(int argc, char **argv)
 		return ask_misused(&ask, "it takes no argument");
 	ask_begin(&ask, &request);
 	status = ask_run(&ask, &request, print_status, &ask.json, true, reason);
-	if (status == -ENOENT || status == -ECONNREFUSED) {
+	if (status == -ENOENT || status == -ECONNREFUSED)
 		fprintf(stderr, "tollgate status: %s\n", reason);
+	if (status == -ECONNREFUSED)
 		look(&ask);
-	}
 	return status == 0 ? 0 : 1;
 }
