@@ -15,6 +15,8 @@
 #include "sidecar/replay_control.h"
 #include "sidecar/units.h"
 
+#define SECONDS_MAX 4000000000 /* in 2096; nanoseconds reach further, the arithmetic on them less */
+
 struct replay_flow {
 	uint64_t held_until_ns;
 	struct replay_control control;
@@ -77,7 +79,7 @@ int replay_time(const char *text, uint64_t *ret_ns)
 	if (zone_parse(rest, &zone) != 0)
 		return -EINVAL;
 	seconds = timegm(&tm);
-	if (seconds - zone < 0)
+	if (seconds - zone < 0 || seconds - zone > SECONDS_MAX)
 		return -EINVAL;
 	*ret_ns = (uint64_t)(seconds - zone) * UNITS_SECOND_NS + fraction;
 	return 0;
@@ -159,7 +161,7 @@ static int event_time(const struct json *json, uint64_t *ret_ns)
 
 	if (json_kind(time) == JSON_KIND_TEXT)
 		return replay_time(json_text(time, ""), ret_ns);
-	if (!(seconds >= 0) || seconds > 4e9)
+	if (!(seconds >= 0) || seconds > SECONDS_MAX)
 		return -EINVAL;
 	*ret_ns = (uint64_t)(seconds * 1e3 + 0.5) * 1000000;
 	return 0;
@@ -172,24 +174,24 @@ static int event_destination(const struct replay *replay, const char *name, stru
 
 	if (name == NULL || strlen(name) > DESTINATION_NAME_MAX)
 		return -EINVAL;
-	strcpy(event->destination, name);
-	if (replay->config != NULL &&
-	    destination_match(replay->config->table, replay->config->table_length, name, &match) ==
-		    0)
+	if (replay->config == NULL)
+		strcpy(event->destination, name);
+	else if (destination_match(replay->config->table, replay->config->table_length, name,
+				   &match) != 0)
+		return -EINVAL;
+	else
 		strcpy(event->destination, match.name);
 	return 0;
 }
 
 static const char *event_pool(const struct replay *replay, const struct json *json,
-			      const char *source)
+			      const uint8_t source[16])
 {
 	const struct config_pool *pool;
-	uint8_t address[16];
 
-	if (json_get_text(json, "pool", NULL) != NULL || replay->config == NULL ||
-	    destination_address(source, address) != 0)
+	if (json_get_text(json, "pool", NULL) != NULL || replay->config == NULL)
 		return json_get_text(json, "pool", NULL);
-	pool = config_pool_of(replay->config, address);
+	pool = config_pool_of(replay->config, source);
 	return pool != NULL ? pool->name : NULL;
 }
 
@@ -197,6 +199,7 @@ static int event_read(const struct replay *replay, const struct json *json, stru
 		      const char **ret_reason)
 {
 	const char *reply = json_get_text(json, "reply", "");
+	uint8_t address[16];
 
 	event->text = reply;
 	if (json_kind(json) != JSON_KIND_OBJECT)
@@ -204,11 +207,12 @@ static int event_read(const struct replay *replay, const struct json *json, stru
 	if (event_time(json, &event->time_ns) != 0)
 		return refuse(ret_reason, "\"time\" is neither seconds since 1970 nor RFC 3339");
 	event->source = json_get_text(json, "source", NULL);
-	if (event->source == NULL)
-		return refuse(ret_reason, "no \"source\"");
+	if (event->source == NULL || destination_address(event->source, address) != 0)
+		return refuse(ret_reason, "\"source\" is no address");
 	if (event_destination(replay, json_get_text(json, "destination", NULL), event) != 0)
-		return refuse(ret_reason, "no \"destination\", or one that is too long");
-	event->pool = event_pool(replay, json, event->source);
+		return refuse(ret_reason, "\"destination\" is neither a destination's name nor a "
+					  "host's, a domain or an address");
+	event->pool = event_pool(replay, json, address);
 	reply_line_parse(reply, strlen(reply), &event->reply);
 	if (event->reply.code == 0)
 		event->reply.code = (unsigned)json_get_u64(json, "code", 0) % 1000;

@@ -175,15 +175,23 @@ Test(replay, refuses_lines_that_are_none)
 		"{\"time\": -1, \"source\": \"a\"}",
 		"{\"time\": 1, \"source\": \"a\", \"destination\": \"b\"}",
 		"{\"time\": 1, \"source\": 5, \"destination\": \"b\", \"reply\": \"451\"}",
-		"{\"time\": 1e300, \"source\": \"a\", \"destination\": \"b\", \"reply\": \"451\"}",
+		"{\"time\": 1, \"source\": \"mta1\", \"destination\": \"b\", \"reply\": \"451\"}",
+		LINE("1e300", "b", "451"),
+		LINE("\"9999-01-01T00:00:00Z\"", "b", "451"),
+		LINE("1", "b\\u001b[31m", "451"),
+		LINE("1", "", "451"),
+		LINE("1", "a..b", "451"),
 	};
+	struct config_report report = {.count = 0};
 	struct classify_error fault;
 	struct yaml_error error;
 	const char *reason;
 
 	cr_assert_eq(rule_file_load(rules_text, strlen(rules_text), "t", &file, NULL, &error), 0);
 	cr_assert_eq(classifier_create(file, NULL, &classifier, &fault), 0);
-	cr_assert_eq(replay_create(classifier, NULL, tell, NULL, &replay), 0);
+	cr_assert_eq(config_builtin(NULL, &config, &report), 0);
+	config_report_free(&report);
+	cr_assert_eq(replay_create(classifier, config, tell, NULL, &replay), 0);
 	for (size_t i = 0; i < N(lines); i++)
 		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])),
 					 strlen(lines[i]), &reason),

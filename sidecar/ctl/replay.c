@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "sidecar/ctl/command.h"
 #include "sidecar/ctl/rules_load.h"
@@ -68,6 +69,14 @@ static void act_json(void *context, const struct replay_action *action)
 	fwrite(writer->text, 1, writer->length, stdout);
 }
 
+/* As exact as somebody who reads it can use. */
+static uint64_t rounded(uint64_t ns)
+{
+	uint64_t step = ns < 10 * UNITS_SECOND_NS ? UNITS_SECOND_NS / 10 : UNITS_SECOND_NS;
+
+	return (ns + step / 2) / step * step;
+}
+
 static void act_text(void *context, const struct replay_action *action)
 {
 	char time[40], value[64] = "", hold[64];
@@ -76,7 +85,8 @@ static void act_text(void *context, const struct replay_action *action)
 	switch (action->kind) {
 	case RULE_HOLD:
 		snprintf(value, sizeof(value), " for %s",
-			 units_duration_text((uint64_t)action->effect->value, hold, sizeof(hold)));
+			 units_duration_text(rounded((uint64_t)action->effect->value), hold,
+					     sizeof(hold)));
 		break;
 	case RULE_RATE:
 		rate.count = (uint64_t)(action->effect->value * 3600 + 0.5),
@@ -151,7 +161,11 @@ static int replay_run(const struct loaded_rules *rules, const struct config *con
 	struct json_writer writer = {0};
 	struct replay *replay = NULL;
 	uint64_t bad = 0;
+	struct stat st;
 	int err = in == NULL ? -errno : 0;
+
+	if (err == 0 && fstat(fileno(in), &st) == 0 && S_ISDIR(st.st_mode))
+		err = -EISDIR;
 
 	if (err == 0)
 		err = replay_create(rules->classifier, config, json ? act_json : act_text, &writer,
@@ -163,7 +177,8 @@ static int replay_run(const struct loaded_rules *rules, const struct config *con
 	if (err != 0)
 		fprintf(stderr, "%s: %s\n", path, strerror(-err));
 	if (bad > 0)
-		fprintf(stderr, "%s: %" PRIu64 " lines could not be read\n", path, bad);
+		fprintf(stderr, "%s: %" PRIu64 " line%s could not be read\n", path, bad,
+			bad == 1 ? "" : "s");
 	replay_free(replay);
 	json_writer_free(&writer);
 	if (in != NULL && in != stdin)
