@@ -210,21 +210,27 @@ void effective_merge(const struct flow_limits *configured, const struct control_
 	}
 }
 
+/* How much is lost with an effect: nothing with one that has ended; the operator's, of which there
+ * is one a kind at most, are not for rules to push out. */
+static uint64_t worth(const struct effect *effect, uint64_t now_ns)
+{
+	if (effect->kind == EFFECT_NONE || effect->until_ns <= now_ns)
+		return 0;
+	return effect->by_hand ? UINT64_MAX : effect->until_ns;
+}
+
 void effect_add(struct effect effects[EFFECTS], const struct effect *effect, uint64_t now_ns)
 {
 	int place = 0;
 
 	for (int i = 0; i < EFFECTS; i++) {
-		uint64_t ends = effects[i].kind == EFFECT_NONE ? 0 : effects[i].until_ns;
-		uint64_t best = effects[place].kind == EFFECT_NONE ? 0 : effects[place].until_ns;
-
 		if (effects[i].kind == effect->kind && effects[i].by_hand == effect->by_hand &&
 		    strncmp(effects[i].name, effect->name, EFFECT_NAME) == 0 &&
 		    effects[i].until_ns > now_ns) {
 			place = i;
 			break;
 		}
-		if (ends < best)
+		if (worth(&effects[i], now_ns) < worth(&effects[place], now_ns))
 			place = i;
 	}
 	effects[place] = *effect;

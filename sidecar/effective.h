@@ -24,7 +24,7 @@ enum effect_kind {
 	EFFECT_KINDS
 };
 
-#define EFFECT_NAME 32
+#define EFFECT_NAME 72 /* the longest name of a rule, 64, and its end */
 #define EFFECT_WHY  64
 
 struct effect {
@@ -38,6 +38,7 @@ struct effect {
 };
 
 #define EFFECTS 8
+_Static_assert(EFFECTS > EFFECT_KINDS - 1, "the operator's, one a kind, leave room for rules'");
 
 /* Who decided a value, for `explain`. */
 enum effective_by { BY_CONFIGURATION, BY_CONTROL, BY_RULE, BY_HAND };
@@ -64,7 +65,7 @@ void effective_bounds(const struct flow_limits *configured, int64_t wall_offset_
 		      struct control_bounds *ret);
 
 /* Adds an effect: the same kind by the same name is replaced; else a free or ended place is taken,
- * else the one that ends first. Names and reasons are cut. */
+ * else that of the rule's effect that ends first. Names and reasons are cut. */
 void effect_add(struct effect effects[EFFECTS], const struct effect *effect, uint64_t now_ns);
 
 /* Takes away what the operator set, of one kind or (EFFECT_NONE) of all. Returns how many. */

@@ -36,7 +36,9 @@ struct engine_said {
 	char text[ENGINE_SAID_TEXT];
 };
 
-/* What is kept of a flow in `control`: fixed width, no pointers, checked when adopted. */
+/* What is kept of a flow in `control`: fixed width, no pointers, checked when adopted. A sidecar of
+ * another version finds it by its size alone: a new field goes to the end, and any other change
+ * counts LAYOUT_VERSION up once there has been a release. */
 struct engine_flow {
 	uint32_t begun;	    /* 1: the rest is filled */
 	uint32_t said_next; /* where the next reply goes */

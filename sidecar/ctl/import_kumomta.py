@@ -86,7 +86,25 @@ def quote(text):
 
 
 def plain(text):
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-") or "unnamed"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")[:200] or "unnamed"
+
+
+def unique(base, taken):
+    name = base
+    for i in range(2, len(taken) + 3):
+        if name.lower() not in taken:
+            break
+        name = f"{base}-{i}"
+    taken.add(name.lower())
+    return name
+
+
+def name_of(text, taken, where, report):
+    """A name of ours for a section of theirs, which may have any characters in it."""
+    name = unique(plain(text), taken)
+    if name != text:
+        report.say("note", where, f"it is called {name} here")
+    return name
 
 
 # ---- limits --------------------------------------------------------------------------------------------
@@ -202,14 +220,15 @@ def rule_text(rule, name, destination, where, report):
     return out
 
 
-def rules_of(section, prefix, destination, where, report, dead_section):
+def rules_of(section, prefix, destination, where, report, dead_section, taken):
     out = []
     for i, rule in enumerate(section.get("automation", []), 1):
         place = f"{where}, automation {i}"
         if dead_section:
             report.say("dead", place, dead_section)
             continue
-        text = rule_text(rule, f"kumomta-{plain(prefix)}-{i}", destination, place, report)
+        # A rule's name has at most 64 characters.
+        text = rule_text(rule, unique(f"kumomta-{prefix[:44]}-{i}", taken), destination, place, report)
         if text:
             out.append(text)
     return out
@@ -255,11 +274,12 @@ def sources_report(section, where, report):
 
 
 def convert(data, report):
-    destinations, rules, default = [], [], {}
-    for name, section in data.items():
-        if name == "provider":
+    destinations, rules, default, taken, rules_taken = [], [], {}, {"default"}, set()
+    for domain, section in data.items():
+        if domain == "provider":
             continue
-        where = f'["{name}"]'
+        where = f'["{domain}"]'
+        name = domain if domain == "default" else name_of(domain, taken, where, report)
         sources_report(section, where, report)
         limits = limits_of(section, where, report)
         if name == "default":
@@ -267,10 +287,11 @@ def convert(data, report):
         else:
             if section.get("mx_rollup", True):
                 report.say("note", where, "the peer means all domains with the MX of this one; here it is this domain")
-            destinations.append(destination_text(name, [], [name], limits))
-        rules += rules_of(section, name, None if name == "default" else name, where, report, None)
-    for name, section in data.get("provider", {}).items():
-        where = f'provider "{name}"'
+            destinations.append(destination_text(name, [], [domain], limits))
+        rules += rules_of(section, name, None if name == "default" else name, where, report, None, rules_taken)
+    for title, section in data.get("provider", {}).items():
+        where = f'provider "{title}"'
+        name = name_of(title, taken, where, report)
         mx, domains = provider_names(section, where, report)
         sources_report(section, where, report)
         limits = limits_of(section, where, report)
@@ -279,7 +300,7 @@ def convert(data, report):
             report.say("dead", where, dead)
         else:
             destinations.append(destination_text(name, mx, domains, limits))
-        rules += rules_of(section, name, name, where, report, dead)
+        rules += rules_of(section, name, name, where, report, dead, rules_taken)
     return default, destinations, rules
 
 
@@ -292,7 +313,7 @@ def main():
         with open(sys.argv[1], "rb") as source:
             data = tomllib.load(source)
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
-        print(f"{sys.argv[1]}: {why}", file=sys.stderr)
+        print(f"{sys.argv[1]}: {getattr(why, 'strerror', None) or why}", file=sys.stderr)
         return 1
     bad = [name for name, section in data.items() if not isinstance(section, dict)]
     if bad:
