@@ -7,9 +7,8 @@
  *                 [--outage 2s] [--report FILE] [--json]
  *
  * Memory and rings follow from the layout (shm/layout.h), cores from the last report of `make
- * bench` on this machine: BUILD/bench/report.json beside this program, or --report. Defaults are on
- * the safe side;
- * --flows says how many pairs really send (all of them by default), --asks how often a message asks
+ * bench` on this machine: BUILD/bench/report.json beside this program, or --report; without one
+ * they are not known. Defaults are on the safe side; --flows says how many pairs really send (all of them by default), --asks how often a message asks
  * on average (once refused, once admitted), --outage how long rings must hold what workers report
  * while no sidecar takes it.
  */
@@ -256,6 +255,7 @@ static bool same_machine(const struct json *machine)
 	       json_get_u64(machine, "cores", 0) == (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/* 0, also where no report was asked for and none is there: then nothing is measured. */
 static int report_read(const struct question *q, struct measured *ret)
 {
 	char path[600], reason[JSON_REASON], *text = NULL;
@@ -267,6 +267,8 @@ static int report_read(const struct question *q, struct measured *ret)
 	if (q->report)
 		snprintf(path, sizeof(path), "%s", q->report);
 	error = text_read(path, &text, &length);
+	if (error == -ENOENT && q->report == NULL)
+		return 0;
 	if (error < 0)
 		snprintf(reason, sizeof(reason), "%s", strerror(-error));
 	else
@@ -357,8 +359,7 @@ static void answer_print_memory(const struct question *q, const struct answer *a
 	printf("  %-44s %.1f MiB\n\n", "together, at most", total / MIB);
 }
 
-static void answer_print_cores(const struct question *q, const struct measured *m,
-			       const struct answer *a)
+static void answer_print_rings(const struct question *q, const struct answer *a)
 {
 	printf("Rings\n");
 	printf("  %-44s %.0f/s x %.4g = %.0f/s\n", "deferrals", q->messages, q->deferred,
@@ -367,6 +368,15 @@ static void answer_print_cores(const struct question *q, const struct measured *
 	       "records a worker, in an outage", a->events, (unsigned long long)q->workers,
 	       (double)q->outage_ns / 1e9,
 	       a->events / (double)q->workers * (double)q->outage_ns / 1e9, a->sizes.ring_records);
+}
+
+static void answer_print_cores(const struct question *q, const struct measured *m,
+			       const struct answer *a)
+{
+	if (m->flow_ns == 0) {
+		printf("Cores\n  not known: `make bench` measures this machine, --report names its report\n");
+		return;
+	}
 	printf("Cores, by the report of %s (%s%s)\n", m->when, m->cpu,
 	       m->quick ? ", measured with --quick" : "");
 	if (m->other_machine)
@@ -391,6 +401,7 @@ static void answer_print_json(const struct question *q, const struct measured *m
 			      const struct answer *a)
 {
 	struct json_writer w = {0};
+	double known = m->flow_ns > 0;
 
 	json_put_object(&w, NULL);
 	json_put_u64(&w, "flows", q->flows);
@@ -403,13 +414,14 @@ static void answer_print_json(const struct question *q, const struct measured *m
 	json_put_u64(&w, "ring_records", a->sizes.ring_records);
 	json_put_number(&w, "decisions_per_second", a->decisions, 1);
 	json_put_number(&w, "deferrals_per_second", a->events, 1);
-	json_put_number(&w, "decision_ns", m->flow_ns, 2);
-	json_put_number(&w, "report_ns", m->report_ns, 2);
-	json_put_number(&w, "sidecar_event_ns", m->event_ns, 1);
-	json_put_number(&w, "worker_cores", a->worker_cores, 6);
-	json_put_number(&w, "sidecar_cores", a->sidecar_cores, 6);
-	json_put_text(&w, "measured", m->when);
-	json_put_bool(&w, "this_machine", !m->other_machine);
+	/* What is not finite is null: nothing was measured. */
+	json_put_number(&w, "decision_ns", m->flow_ns / known, 2);
+	json_put_number(&w, "report_ns", m->report_ns / known, 2);
+	json_put_number(&w, "sidecar_event_ns", m->event_ns / known, 1);
+	json_put_number(&w, "worker_cores", a->worker_cores / known, 6);
+	json_put_number(&w, "sidecar_cores", a->sidecar_cores / known, 6);
+	json_put_text(&w, "measured", known > 0 ? m->when : NULL);
+	json_put_bool(&w, "this_machine", known > 0 && !m->other_machine);
 	json_put_end(&w);
 	json_put_newline(&w);
 	if (!json_failed(&w))
@@ -441,6 +453,7 @@ int ctl_plan(int argc, char **argv)
 		return 0;
 	}
 	answer_print_memory(&q, &answer);
+	answer_print_rings(&q, &answer);
 	answer_print_cores(&q, &measured, &answer);
 	return 0;
 }
