@@ -41,9 +41,10 @@ static void zone_set(const char *zone)
 {
 	static char *systems;
 	static bool known;
+	const char *now = getenv("TZ");
 
-	if (!known && getenv("TZ"))
-		systems = strdup(getenv("TZ"));
+	if (!known && now)
+		systems = strdup(now);
 	known = true;
 	if (zone || systems)
 		setenv("TZ", zone ? zone : systems, 1);

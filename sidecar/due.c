@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A binary heap that knows each slot's place in it: a slot that is set anew moves, so the heap never
- * holds more than the slots that are due, however often they are set.
+ * A binary heap that knows each slot's place in it: a slot that is set anew moves, so the heap
+ * never holds more than the slots that are due, however often they are set.
  */
 #include "sidecar/due.h"
 

@@ -219,10 +219,11 @@ static void slot_know(struct engine *e, uint32_t slot)
 	e->slots[e->count++] = slot;
 	e->totals.learned++;
 	if (e->count == flows - flows / 10)
-		log_warning("directory",
-			    "%u of %u flows, sources, destinations and streams are known, and none is "
-			    "forgotten: raise segment.flows before new ones are refused",
-			    e->count, flows);
+		log_warning(
+			"directory",
+			"%u of %u flows, sources, destinations and streams are known, and none is "
+			"forgotten: raise segment.flows before new ones are refused",
+			e->count, flows);
 }
 
 /* Claims what the configuration names, so that it is there before the first worker asks. */

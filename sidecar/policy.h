@@ -92,8 +92,8 @@ const char *policy_origin_text(const struct policy *policy, enum config_limit li
 const char *policy_value_text(const struct policy *policy, enum config_limit limit, char *text,
 			      size_t size);
 
-/* What each class may use: "20", or "20 (engaged 18, bulk 14)" where there are reserves; "unlimited"
- * where the first is 0. Returns text. */
+/* What each class may use: "20", or "20 (engaged 18, bulk 14)" where there are reserves;
+ * "unlimited" where the first is 0. Returns text. */
 const char *policy_classes_text(const uint32_t value[TG_CLASSES], char *text, size_t size);
 
 /* How many messages any half-open window of that length can at most hold by the rate (UINT64_MAX:

@@ -297,8 +297,8 @@ bool segment_restore(struct segment *s, void *address)
 		/* Asking for the page tells a file that was cut from one that is whole, and a file
 		 * system that is full; and it is there when the access is repeated. */
 		return ftruncate(s->fds[file], (off_t)s->bytes[file]) == 0 &&
-		       fallocate(s->fds[file], FALLOC_FL_KEEP_SIZE,
-				 at / LAYOUT_PAGE * LAYOUT_PAGE, LAYOUT_PAGE) == 0;
+		       fallocate(s->fds[file], FALLOC_FL_KEEP_SIZE, at / LAYOUT_PAGE * LAYOUT_PAGE,
+				 LAYOUT_PAGE) == 0;
 	}
 	return false;
 }

@@ -41,9 +41,9 @@ static void log_settings(const struct config *config)
 						[CONFIG_LOG_INFO] = LOG_LEVEL_INFO,
 						[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG};
 
-	log_configure(config->log.format.text == NULL		       ? LOG_FORMAT_GIVEN
+	log_configure(config->log.format.text == NULL		    ? LOG_FORMAT_GIVEN
 		      : config->log.format.value == CONFIG_LOG_JSON ? LOG_FORMAT_JSON
-								       : LOG_FORMAT_TEXT,
+								    : LOG_FORMAT_TEXT,
 		      levels[config->log.level.value]);
 }
 
@@ -100,7 +100,8 @@ static int segment_begin(struct sidecar *s, char *reason)
 	while (options.sizes.names_bytes < config->table_length * 2)
 		options.sizes.names_bytes *= 2;
 	if (id_of_user(owner, &options.owner) != 0) {
-		snprintf(reason, SIDECAR_REASON, "segment: this system knows no user \"%.64s\"", owner);
+		snprintf(reason, SIDECAR_REASON, "segment: this system knows no user \"%.64s\"",
+			 owner);
 		return -ENOENT;
 	}
 	if (id_of_group(wanted->group, &options.group) != 0) {
@@ -121,9 +122,10 @@ static void bus_error(int number, siginfo_t *info, void *context)
 {
 	if (restorable && segment_restore(restorable, info->si_addr))
 		return;
-	log_error("memory",
-		  "no memory is left for the segment: its file system (/dev/shm, unless configured) is "
-		  "full; make that larger, or the segment smaller");
+	log_error(
+		"memory",
+		"no memory is left for the segment: its file system (/dev/shm, unless configured) is "
+		"full; make that larger, or the segment smaller");
 	_exit(1);
 }
 
@@ -140,11 +142,12 @@ static void room_warn(const struct segment *segment)
 	uint64_t growth, left;
 
 	if (segment_room(segment, &growth, &left) == 0 && growth > left)
-		log_warning("memory",
-			    "the segment may come to take %llu MiB more as it fills, its file system has "
-			    "%llu MiB left: whoever touches what is not there, worker or sidecar, is killed "
-			    "by SIGBUS; make it larger, or the segment smaller",
-			    (unsigned long long)(growth >> 20), (unsigned long long)(left >> 20));
+		log_warning(
+			"memory",
+			"the segment may come to take %llu MiB more as it fills, its file system has "
+			"%llu MiB left: whoever touches what is not there, worker or sidecar, is killed "
+			"by SIGBUS; make it larger, or the segment smaller",
+			(unsigned long long)(growth >> 20), (unsigned long long)(left >> 20));
 }
 
 /* ---- rings ----------------------------------------------------------------------------------- */

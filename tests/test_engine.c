@@ -311,8 +311,8 @@ Test(engine, a_reply_tells_of_a_flow_that_was_never_announced)
 Test(engine, deliveries_of_flows_that_are_not_known_are_asked_for)
 {
 	for (uint32_t i = 0; i < world.generation.config->effective_count; i++)
-		cr_expect(atomic_load(&world.segment->defaults[LAYOUT_DEFAULT_FIRST + i]
-					       .limits.flags) &
+		cr_expect(atomic_load(
+				  &world.segment->defaults[LAYOUT_DEFAULT_FIRST + i].limits.flags) &
 			  LAYOUT_REPORT_DELIVERED);
 	cr_expect(atomic_load(&world.segment->defaults[LAYOUT_DEFAULT_FLOW].limits.flags) &
 		  LAYOUT_REPORT_DELIVERED);

@@ -53,7 +53,8 @@ Test(log, of_json_is_json_whatever_a_receiver_wrote)
 	snprintf(back, sizeof(back), "%.127s", bytes);
 	cr_expect_eq(strncmp(json_get_text(json, "text", ""), back, 127), 0, "ASCII comes back");
 	json_release(json);
-	said("\xc3\xa9 \xc2\x9b" "1m");
+	said("\xc3\xa9 \xc2\x9b"
+	     "1m");
 	cr_expect(strstr(line, "\"\xc3\xa9 \\u009b1m\""), "%s", line);
 }
 
@@ -61,7 +62,8 @@ Test(log, of_text_does_nothing_to_a_terminal)
 {
 	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
 	said("\xc3\xa9 \x1b[31m \xc2\x9b \x9b \n \\ \"");
-	cr_expect(strstr(line, "info test: \xc3\xa9 \\x1b[31m \\x9b \\x9b \\x0a \\ \"\n"), "%s", line);
+	cr_expect(strstr(line, "info test: \xc3\xa9 \\x1b[31m \\x9b \\x9b \\x0a \\ \"\n"), "%s",
+		  line);
 }
 
 Test(log, a_configuration_that_says_nothing_leaves_what_the_command_line_gave)

@@ -8,9 +8,9 @@
  *
  * Memory and rings follow from the layout (shm/layout.h), cores from the last report of `make
  * bench` on this machine: BUILD/bench/report.json beside this program, or --report; without one
- * they are not known. Defaults are on the safe side; --flows says how many pairs really send (all of them by default), --asks how often a message asks
- * on average (once refused, once admitted), --outage how long rings must hold what workers report
- * while no sidecar takes it.
+ * they are not known. Defaults are on the safe side; --flows says how many pairs really send (all
+ * of them by default), --asks how often a message asks on average (once refused, once admitted),
+ * --outage how long rings must hold what workers report while no sidecar takes it.
  */
 #include <errno.h>
 #include <getopt.h>
