@@ -157,7 +157,8 @@ static bool owner_sound(uint64_t owner)
 	       started <= (uint64_t)(now.tv_sec + 1) * (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-/* Puts a worker's word back where something else stands that it cannot have left. */
+/* Does something stand there that the worker cannot have left? Then its word is put back; where
+ * somebody writes at the same time, at the next look. */
 static bool owner_mend(struct watch_list *list, struct watched *watched, struct layout_worker *slot,
 		       uint64_t seen)
 {
@@ -166,11 +167,9 @@ static bool owner_mend(struct watch_list *list, struct watched *watched, struct 
 	bool left = seen == 0 && atomic_load_explicit(&slot->left, memory_order_relaxed) != 0;
 
 	if (watched->owner == 0 || left || (seen != 0 && owner_sound(seen)) ||
-	    poll(&process, 1, 0) != 0 ||
-	    !atomic_compare_exchange_strong(&slot->owner, &seen, watched->owner))
+	    poll(&process, 1, 0) != 0)
 		return false;
-	atomic_store_explicit(&slot->left, 0, memory_order_relaxed);
-	list->mended++;
+	list->mended += atomic_compare_exchange_strong(&slot->owner, &seen, watched->owner);
 	return true;
 }
 

@@ -2,7 +2,8 @@
  *
  * A worker that scribbles random bytes over all that it may write, and cuts the files short, while
  * the sidecar runs: it lives, limits are as they were, flows whose words were left alone decide as
- * before, and those that were hit are bounded and mended within moments.
+ * before, those that were hit are bounded and mended within moments, and a worker whose place in
+ * the registry was hit keeps it.
  */
 #include "tests/stress_sidecar.h"
 
@@ -58,6 +59,8 @@ static void hostile(struct shared *shared, struct tg_flow spared, uint32_t spare
 
 	while (clock_vdso() < end) {
 		scribble(tg, spared.slot, spared_worker, &seed, 20000);
+		/* Of the worker that is spared only whose it is. */
+		atomic_store(&tg->workers[spared_worker].owner, fixture_draw(&seed));
 		ring_bell(tg);
 		crew_nap(SECOND / 1000);
 	}
@@ -96,6 +99,7 @@ static void scribbled(struct shared *shared)
 	struct tg_flow calm, hit;
 	struct layout_limits limits[2];
 	uint32_t first = 0, most = 0, mine = tg->local->index;
+	uint64_t own = worker_identity(getpid());
 	int status;
 	pid_t child;
 
@@ -127,6 +131,10 @@ static void scribbled(struct shared *shared)
 	}
 	first += admitted(tg, &calm);
 	crew_expect(first == BURST || first == BURST + 1, "the calm flow admitted %u", first);
+	for (int i = 0; i < 100 && atomic_load(&tg->workers[mine].owner) != own; i++)
+		crew_nap(SECOND / 20);
+	crew_expect(atomic_load(&tg->workers[mine].owner) == own,
+		    "the worker is no longer known by its slot");
 	/* The one that was hit: mended, and then never more than a burst at once. */
 	for (int i = 0; i < 100 && most != BURST; i++) {
 		uint64_t tat = atomic_load(&tg->view.counters[hit.slot].tat), now = tg_now(tg);
