@@ -32,6 +32,8 @@
 #define PROGRAMS 6
 #define MAPS	 9
 #define PIN_MAX	 256
+/* A process beats ten times a second. */
+#define PIN_ALIVE_NS (2 * NS_PER_S)
 
 /* In the order of attaching: what follows a connection stands before connect() is gated. */
 enum program { SETSOCKOPT, SOCK_OPS, EGRESS, RELEASE, CONNECT4, CONNECT6 };
@@ -255,6 +257,58 @@ static void pins_remove(struct gate_kernel *kernel)
 		if (!pin_path(kernel, path, bpf_map__name(maps[i])))
 			unlink(path);
 	rmdir(kernel->pin);
+}
+
+/* Has its process beaten lately? A moment before or after, since clocks are read one after the
+ * other. */
+static int pin_alive(const char *pin, uint64_t now_ns)
+{
+	struct gate_control control;
+	char path[PIN_MAX + 16];
+	uint32_t zero = 0;
+	int fd, alive;
+
+	snprintf(path, sizeof path, "%s/control", pin);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	alive = !bpf_map_lookup_elem(fd, &zero, &control) &&
+		control.heartbeat_ns + PIN_ALIVE_NS > now_ns &&
+		control.heartbeat_ns < now_ns + PIN_ALIVE_NS;
+	close(fd);
+	return alive;
+}
+
+int gate_pins_remove(const char *pin, uint64_t now_ns)
+{
+	struct dirent *entry;
+	struct statfs at;
+	int removed = 0, error = 0;
+	DIR *d;
+
+	if (strlen(pin) >= PIN_MAX || statfs(pin, &at) || (unsigned long)at.f_type != BPF_FS_MAGIC)
+		return 0;
+	libbpf_set_print(quiet);
+	if (pin_alive(pin, now_ns))
+		return -EBUSY;
+	d = opendir(pin);
+	if (!d)
+		return -errno;
+	while ((entry = readdir(d))) {
+		char path[PIN_MAX + 256];
+
+		snprintf(path, sizeof path, "%s/%s", pin, entry->d_name);
+		if (entry->d_name[0] == '.')
+			continue;
+		if (unlink(path))
+			error = -errno;
+		else
+			removed = 1;
+	}
+	closedir(d);
+	if (!error && rmdir(pin))
+		error = -errno;
+	return error ? error : removed;
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */

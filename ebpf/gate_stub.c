@@ -87,6 +87,11 @@ int gate_destination_set(struct gate *gate, uint32_t destination, const struct g
 	return -EOPNOTSUPP;
 }
 
+int gate_pins_remove(const char *pin, uint64_t now_ns)
+{
+	return 0;
+}
+
 int gate_cgroup_mode(struct gate *gate, size_t cgroup, uint32_t mode)
 {
 	return -EOPNOTSUPP;

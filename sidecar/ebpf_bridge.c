@@ -50,6 +50,7 @@ struct ebpf_bridge {
 	struct resolve *resolve;
 	struct bridge_flow *flows;
 	uint64_t flows_max;
+	uint64_t look; /* the next of them to be looked at */
 	uint64_t second_ns;
 	int watches[2];
 	int timer;
@@ -320,6 +321,17 @@ static void readable(void *arg, int revents)
 	gate_consume(b->gate);
 }
 
+/* A part at each beat, each flow once a second: all of them at once would keep the loop. */
+static void flows_look(struct ebpf_bridge *b)
+{
+	uint64_t part = b->flows_max * BEAT_NS / SECOND_NS + 1;
+	struct gate_count count;
+
+	for (; part > 0; part--, b->look = b->look + 1 < b->flows_max ? b->look + 1 : 0)
+		if (gate_count_of(b->gate, (uint32_t)b->look, &count) == 0)
+			flow_look(b, &count);
+}
+
 static void beat(void *arg, uint64_t now_ns)
 {
 	struct ebpf_bridge *b = arg;
@@ -327,10 +339,10 @@ static void beat(void *arg, uint64_t now_ns)
 	loop_timer_set(b->loop, b->timer, now_ns + BEAT_NS);
 	gate_consume(b->gate);
 	gate_tick(b->gate, now_ns);
+	flows_look(b);
 	if (now_ns - b->second_ns < SECOND_NS)
 		return;
 	b->second_ns = now_ns;
-	gate_counts(b->gate, flow_look, b);
 	ebpf_names_expire(&b->names, now_ns);
 }
 
@@ -341,12 +353,14 @@ static void resolved(void *arg, const char *host, const uint8_t address[16], uin
 {
 	struct ebpf_bridge *b = arg;
 	struct destination_match match;
-	uint32_t id;
+	uint32_t known = b->names.count, id;
 
 	if (destination_match(b->config->table, b->config->table_length, host, &match) != 0)
 		return;
 	id = ebpf_names_id(&b->names, match.name);
-	if (id && ebpf_names_add(&b->names, address, 128, id, EBPF_RESOLVED, until_ns) == 0)
+	/* Those of a name that was known are set: it takes a walk through all flows. */
+	if (id && ebpf_names_add(&b->names, address, 128, id, EBPF_RESOLVED, until_ns) == 0 &&
+	    id > known)
 		defaults_set(b, id, match.name, loop_now());
 }
 
@@ -617,6 +631,22 @@ static int answer_connections(void *arg, struct server_call *call)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+/* What was pinned before would go on without us where it is not to be taken over. */
+static void pins_forget(void)
+{
+	int got = gate_pins_remove(PIN_PATH, loop_now());
+
+	if (got == 1)
+		log_notice("gate",
+			   "what an earlier tollgated had pinned in the kernel is taken away");
+	else if (got < 0 && got != -EBUSY)
+		log_warning(
+			"gate",
+			"an earlier tollgated has pinned programs in the kernel, which go on by "
+			"on_stale; " PIN_PATH " cannot be removed: %s",
+			strerror(-got));
+}
+
 int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
 		       struct server *server, const struct config *config, struct ebpf_bridge **ret)
 {
@@ -630,6 +660,8 @@ int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine
 	b->engine = engine;
 	b->config = config;
 	b->watches[0] = b->watches[1] = -1;
+	if (config->ebpf.cgroups_count == 0 || !config->ebpf.pin.value)
+		pins_forget();
 	if (config->ebpf.cgroups_count > 0)
 		error = bridge_begin(b);
 	if (!error)

@@ -75,8 +75,11 @@ static void socket_ready(void *arg, int revents)
 	struct resolve *r = watch->resolve;
 	ares_socket_t fd = watch->fd;
 
-	ares_process_fd(r->channel, revents & POLLOUT ? ARES_SOCKET_BAD : fd,
-			revents & POLLOUT ? fd : ARES_SOCKET_BAD);
+	/* The loop has dropped it: its number may be another's soon. */
+	if (revents < 0)
+		watch->id = -1;
+	ares_process_fd(r->channel, revents > 0 && revents & POLLOUT ? ARES_SOCKET_BAD : fd,
+			revents > 0 && revents & POLLOUT ? fd : ARES_SOCKET_BAD);
 	timer_arm(r);
 }
 
