@@ -101,6 +101,43 @@ static const struct settable {
 	{"day", EFFECT_DAY, number_read},
 };
 
+struct members {
+	struct server_call *call;
+	bool limits; /* of which those that can be set are allowed */
+};
+
+static int member_check(void *arg, const char *key, const struct json *value)
+{
+	static const char *const known[] = {"command", "source", "destination", "for", "reason"};
+	const struct members *members = arg;
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		found |= strcmp(key, known[i]) == 0;
+	for (size_t i = 0; members->limits && i < sizeof(settables) / sizeof(settables[0]); i++)
+		found |= strcmp(key, settables[i].name) == 0;
+	if (!found)
+		return refuse(members->call, key, "no such member of this command");
+	if (json_kind(value) != JSON_KIND_TEXT)
+		return refuse(members->call, key, "must be a string");
+	return 0;
+}
+
+/* What is misspelt or of another type must not become "all of them" or "for ever". */
+static int members_check(struct server_call *call, bool limits)
+{
+	struct members members = {call, limits};
+	int error = json_each(call->request, member_check, &members);
+
+	if (error)
+		return error;
+	if (json_get(call->request, "source") == NULL ||
+	    json_get(call->request, "destination") == NULL)
+		return refuse(call, json_get_text(call->request, "command", ""),
+			      "name a source and a destination, or \"*\" for all that are known");
+	return 0;
+}
+
 static int change_read(struct server_call *call, struct change *ret, uint64_t now_ns)
 {
 	struct change change = {0};
@@ -210,37 +247,52 @@ static void log_change(const struct server_call *call, const char *what)
 	const char *lasts = json_get_text(call->request, "for", NULL),
 		   *why = json_get_text(call->request, "reason", NULL);
 
-	/* Once a request. */
-	if (call->cursor == 0)
-		log_notice("operator", "uid %u: %s %.64s at %.255s%s%.40s%s%.64s",
-			   (unsigned)call->uid, what, json_get_text(call->request, "source", "*"),
-			   json_get_text(call->request, "destination", "*"), lasts ? " for " : "",
-			   lasts ? lasts : "", why ? ": " : "", why ? why : "");
+	log_notice("operator", "uid %u: %s %.64s at %.255s%s%.40s%s%.64s", (unsigned)call->uid,
+		   what, json_get_text(call->request, "source", "*"),
+		   json_get_text(call->request, "destination", "*"), lasts ? " for " : "",
+		   lasts ? lasts : "", why ? ": " : "", why ? why : "");
+}
+
+/* Told once a request, and only if it was done. */
+static int told_run(struct sidecar *s, struct server_call *call, const char *what,
+		    const struct change *change, change_flow *run)
+{
+	bool first = call->cursor == 0;
+	int status = flows_run(s, call, change, run);
+
+	if (first && status >= 0)
+		log_change(call, what);
+	return status;
 }
 
 int api_set(void *arg, struct server_call *call)
 {
 	struct change change;
+	int error = members_check(call, true);
 
+	if (error)
+		return error;
 	/* The end of what is set is the same for all flows of a request, however long it takes. */
 	if (call->data == NULL) {
-		int error = change_read(call, &change, loop_now());
-
+		error = change_read(call, &change, loop_now());
 		call->data = error ? NULL : malloc(sizeof(change));
 		if (error || call->data == NULL)
 			return error ? error : -ENOMEM;
 		memcpy(call->data, &change, sizeof(change));
 	}
-	log_change(call, "set");
-	return flows_run(arg, call, call->data, set_flow);
+	return told_run(arg, call, "set", call->data, set_flow);
 }
 
 int api_hold(void *arg, struct server_call *call)
 {
+	int error = members_check(call, false);
+
+	if (error)
+		return error;
 	if (call->data == NULL) {
 		struct change *change = calloc(1, sizeof(*change));
-		int error = change ? common_read(call, &change->effects[0], loop_now()) : -ENOMEM;
 
+		error = change ? common_read(call, &change->effects[0], loop_now()) : -ENOMEM;
 		if (error) {
 			free(change);
 			return error;
@@ -249,18 +301,23 @@ int api_hold(void *arg, struct server_call *call)
 		change->count = 1;
 		call->data = change;
 	}
-	log_change(call, "hold");
-	return flows_run(arg, call, call->data, set_flow);
+	return told_run(arg, call, "hold", call->data, set_flow);
 }
 
 int api_release(void *arg, struct server_call *call)
 {
-	log_change(call, "release");
-	return flows_run(arg, call, NULL, release_flow);
+	int error = members_check(call, false);
+
+	if (error)
+		return error;
+	return told_run(arg, call, "release", NULL, release_flow);
 }
 
 int api_reset(void *arg, struct server_call *call)
 {
-	log_change(call, "reset");
-	return flows_run(arg, call, NULL, reset_flow);
+	int error = members_check(call, false);
+
+	if (error)
+		return error;
+	return told_run(arg, call, "reset", NULL, reset_flow);
 }

@@ -93,6 +93,12 @@ int report_filter_read(const struct segment *s, const struct json *request, char
 	const char *destination = json_get_text(request, "destination", "*");
 	struct report_filter filter = {0};
 
+	if ((json_get(request, "source") && !json_text(json_get(request, "source"), NULL)) ||
+	    (json_get(request, "destination") &&
+	     !json_text(json_get(request, "destination"), NULL))) {
+		snprintf(reason, size, "source and destination must be strings");
+		return -EINVAL;
+	}
 	if (strcmp(source, "*") != 0) {
 		filter.by_source = true;
 		if (destination_address(source, filter.source) != 0) {
