@@ -86,14 +86,14 @@ enum config_limit {
 	LIMIT_DAY_TRANSACTIONAL,
 	LIMIT_DAY_ENGAGED,
 	LIMIT_DAY_STARTS,
-	LIMIT_CONNECTIONS,
+	LIMIT_TOTAL_KEYS, /* the keys above stand in totals and streams too; those below in flows
+			     alone */
+	LIMIT_CONNECTIONS = LIMIT_TOTAL_KEYS,
 	LIMIT_CONNECTIONS_TRANSACTIONAL,
 	LIMIT_CONNECTIONS_ENGAGED,
 	LIMIT_CONNECTION_RATE,
 	LIMIT_CONNECTION_BURST,
-	LIMIT_TOTAL_KEYS, /* the keys above stand in totals and streams too; those below in flows
-			     alone */
-	LIMIT_MESSAGES_PER_CONNECTION = LIMIT_TOTAL_KEYS,
+	LIMIT_MESSAGES_PER_CONNECTION,
 	LIMIT_COUNT, /* enum config_count */
 	LIMIT_ADAPT,
 	LIMIT_FLOOR,

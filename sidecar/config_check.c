@@ -94,11 +94,6 @@ static void check_shadow(const struct config_checking *checking, const struct po
 		{LIMIT_RATE, f->interval_ns && t->interval_ns > f->interval_ns},
 		{LIMIT_HOUR, f->hour_cap[0] && less(t->hour_cap[0], f->hour_cap[0])},
 		{LIMIT_DAY, f->day_cap[0] && less(t->day_cap[0], f->day_cap[0])},
-		{LIMIT_CONNECTIONS,
-		 f->connections[0] && less(t->connections[0], f->connections[0])},
-		{LIMIT_CONNECTION_RATE,
-		 f->connection_interval_ns &&
-			 t->connection_interval_ns > f->connection_interval_ns},
 	};
 
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

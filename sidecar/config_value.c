@@ -203,19 +203,32 @@ static void read_limits(const struct config_checking *checking, struct config_li
 		    "minutes");
 }
 
+/* Connections are counted by flow alone: of a total nobody would keep them. */
+static void read_total(const struct config_checking *checking, struct config_limits *limits,
+		       const char *section, unsigned i, const char *part)
+{
+	read_limits(checking, limits, section, i, part);
+	for (int key = LIMIT_TOTAL_KEYS; key < LIMIT_KEYS; key++)
+		if (limits->key[key].text)
+			config_error(checking, limits->key[key].mark,
+				     "%s: is limited for each flow alone, not for all of them "
+				     "together: write it under limits",
+				     config_limit_name((enum config_limit)key));
+}
+
 static void read_lists(const struct config_checking *checking)
 {
 	struct config *config = checking->config;
 
 	for (unsigned i = 0; i < config->pools_count; i++)
-		read_limits(checking, &config->pools[i].total, "pools", i, "total");
+		read_total(checking, &config->pools[i].total, "pools", i, "total");
 	for (unsigned i = 0; i < config->sources_count; i++)
-		read_limits(checking, &config->sources[i].total, "sources", i, "total");
+		read_total(checking, &config->sources[i].total, "sources", i, "total");
 	for (unsigned i = 0; i < config->streams_count; i++)
-		read_limits(checking, &config->streams[i].limits, "streams", i, "limits");
+		read_total(checking, &config->streams[i].limits, "streams", i, "limits");
 	for (unsigned i = 0; i < config->destinations_count; i++) {
 		read_limits(checking, &config->destinations[i].limits, "destinations", i, "limits");
-		read_limits(checking, &config->destinations[i].total, "destinations", i, "total");
+		read_total(checking, &config->destinations[i].total, "destinations", i, "total");
 	}
 	for (unsigned i = 0; i < config->overrides_count; i++)
 		read_limits(checking, &config->overrides[i].limits, "overrides", i, "limits");
@@ -230,8 +243,8 @@ void config_read_values(const struct config_checking *checking)
 	read_section(checking, config_segment_keys, &config->segment, "segment");
 	read_section(checking, config_ebpf_keys, &config->ebpf, "ebpf");
 	read_limits(checking, &config->limits, "limits", 0, NULL);
-	read_limits(checking, &config->source_total, "source_total", 0, NULL);
-	read_limits(checking, &config->stream_limits, "stream_limits", 0, NULL);
+	read_total(checking, &config->source_total, "source_total", 0, NULL);
+	read_total(checking, &config->stream_limits, "stream_limits", 0, NULL);
 	read_lists(checking);
 	for (unsigned i = 0; i < config->ebpf.rules_count; i++) {
 		char path[64];

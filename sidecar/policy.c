@@ -328,9 +328,8 @@ bool policy_limits_any(const struct policy *policy)
 {
 	const struct flow_limits *limits = &policy->limits;
 
-	return limits->interval_ns || limits->connection_interval_ns ||
-	       limits->hour_cap[TG_TRANSACTIONAL] || limits->day_cap[TG_TRANSACTIONAL] ||
-	       limits->connections[TG_TRANSACTIONAL] || limits->per_connection;
+	return limits->interval_ns || limits->hour_cap[TG_TRANSACTIONAL] ||
+	       limits->day_cap[TG_TRANSACTIONAL];
 }
 
 uint64_t policy_window_most(const struct flow_limits *limits, uint64_t window_ns)

@@ -135,7 +135,7 @@ static const char whole[] =
 	"destinations:\n"
 	"  - name: Google\n"
 	"    limits: {rate: 10/min}\n"
-	"    total: {connections: 50}\n"
+	"    total: {hour: 5_000}\n"
 	"  - name: corp\n"
 	"    domains: [corp.example, corp.*]\n"
 	"    mx: [.mx.corp.example.net]\n"
@@ -242,6 +242,14 @@ Test(file, that_is_wrong_is_refused_with_line_column_and_reason)
 		{"limits: {hour_starts: 1h}\n",
 		 "t.yaml:1:23: error: hour_starts: '1h': must be from 0 to less than 1h"},
 		{"limits: {reserve: {bulk: 1}}\n", "t.yaml:1:20: error: unknown key: bulk"},
+		{"source_total: {connections: 5}\n",
+		 "t.yaml:1:29: error: connections: is limited for each flow alone"},
+		{"stream_limits: {connection_rate: 5/s}\n",
+		 "t.yaml:1:34: error: connection_rate: is limited for each flow alone"},
+		{"destinations: [{name: google, total: {connection_burst: 2}}]\n",
+		 "t.yaml:1:57: error: connection_burst: is limited for each flow alone"},
+		{"pools: [{name: p, sources: [10.0.0.1], total: {connection_reserve: {engaged: 1}}}]\n",
+		 "t.yaml:1:78: error: connection_reserve.engaged: is limited for each flow alone"},
 		{"limit: {}\n", "t.yaml:1:1: error: unknown key: limit"},
 		{"destinations:\n  google: {}\n", "t.yaml:2:3: error: must be a list"},
 		{"limits: {adapt: maybe}\n",

@@ -140,7 +140,7 @@ static const char levels_file[] =
 	"sources: [{address: 10.0.0.9, total: {rate: 10/min}}]\n"		     /* 5 */
 	"streams: [{name: t, limits: {rate: 1/s}}]\n"				     /* 6 */
 	"destinations:\n"							     /* 7 */
-	"- {name: google, limits: {rate: 20/min}, total: {connections: 99}}\n"	     /* 8 */
+	"- {name: google, limits: {rate: 20/min}, total: {day: 99_000}}\n"	     /* 8 */
 	"- {name: x.org, limits: {hour: 100}}\n"				     /* 9 */
 	"overrides:\n"								     /* 10 */
 	"- {pool: p, destination: google, limits: {rate: 10/min, connections: 3}}\n" /* 11 */
@@ -215,8 +215,8 @@ Test(levels, of_totals_and_streams)
 	policy_source(config, NULL, &policy);
 	cr_expect_eq(policy.limits.day_cap[0], 0);
 	policy_destination(config, "google", &policy);
-	cr_expect_eq(policy.limits.connections[TG_BULK], 99);
-	expect_key(LIMIT_CONNECTIONS, "t.yaml", 8);
+	cr_expect_eq(policy.limits.day_cap[TG_BULK], 99000);
+	expect_key(LIMIT_DAY, "t.yaml", 8);
 	policy_destination(config, "yahoo", &policy);
 	cr_expect_eq(policy_limits_any(&policy), false, "unlimited unless set");
 	policy_destination(config, "unknown.org", &policy);

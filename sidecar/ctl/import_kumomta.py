@@ -124,6 +124,8 @@ def limits_of(section, where, report):
             elif key in COUNTS:
                 count = number(value.get("limit") if isinstance(value, dict) else str(value).removeprefix("local:"))
                 out[COUNTS[key]] = min(count, out.get(COUNTS[key], count))
+                if key == "provider_connection_limit":
+                    report.say("note", where, f"{key}: the peer means all sources together; here it holds for each")
             elif key.startswith("additional_") or key.endswith("_rate") or key.endswith("_limits"):
                 report.say("not taken over", where, f"{key}: there is no such limit here")
             elif key not in STRUCTURE:
