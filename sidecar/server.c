@@ -140,6 +140,7 @@ static void address_of(int folder, struct sockaddr_un *ret)
 static int socket_open(int folder, int64_t group, int *ret)
 {
 	struct sockaddr_un address;
+	struct stat st;
 	int error, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
@@ -150,8 +151,10 @@ static int socket_open(int folder, int64_t group, int *ret)
 		goto out;
 	if (fchmod(fd, 0600) != 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
 		goto out;
-	if (group >= 0 &&
-	    fchownat(folder, SERVER_SOCKET, (uid_t)-1, (gid_t)group, AT_SYMLINK_NOFOLLOW) != 0)
+	/* The folder's owner is whom we become, and may command us. */
+	if (fstat(folder, &st) != 0 ||
+	    fchownat(folder, SERVER_SOCKET, geteuid() == 0 ? st.st_uid : (uid_t)-1,
+		     group >= 0 ? (gid_t)group : (gid_t)-1, AT_SYMLINK_NOFOLLOW) != 0)
 		goto out;
 	if (fchmodat(folder, SERVER_SOCKET, 0660, 0) != 0 || listen(fd, BACKLOG) != 0)
 		goto out;

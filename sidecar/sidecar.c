@@ -406,8 +406,8 @@ static void signalled(void *arg, int revents)
 			if (sidecar_reload(s, reason) != 0)
 				log_error("reload", "%s", reason);
 		} else {
-			log_notice("stop", "signal %u: the segment stays for the next sidecar%s",
-				   info.ssi_signo, s->remove ? ", no: it is removed" : "");
+			log_notice("stop", "signal %u: the segment %s", info.ssi_signo,
+				   s->remove ? "is removed" : "stays for the next sidecar");
 			loop_stop(s->loop);
 		}
 	}
