@@ -15,8 +15,8 @@
 #include "sidecar/replay_control.h"
 #include "sidecar/units.h"
 
-#define SECONDS_MAX 4000000000 /* in 2096; nanoseconds reach further, the arithmetic on them less \
-				*/
+/* In 2096: nanoseconds reach further, the arithmetic on them less. */
+#define SECONDS_MAX 4000000000
 
 struct replay_flow {
 	uint64_t held_until_ns;
