@@ -116,6 +116,15 @@ class Gate:
         assert len(all_) == 1, f"{source} {destination}: {all_}"
         return all_[0]
 
+    def closed(self, source=None):
+        """The count once nothing is open, or after ten seconds: a socket is open until both sides have closed."""
+        until = time.monotonic() + 10
+        while True:
+            c = self.count(source)
+            if not (c["open"] or c["paid_open"]) or time.monotonic() > until:
+                return c
+            time.sleep(0.02)
+
     def status(self):
         return json.loads(self.ask("status"))
 

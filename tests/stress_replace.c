@@ -12,7 +12,7 @@
 
 struct shared {
 	struct fixture f;
-	_Atomic uint32_t stop;
+	_Atomic uint32_t begun, stop;
 	_Atomic uint32_t renewed;
 	_Atomic uint32_t estimates;
 	_Atomic uint32_t admitted[FLOWS];
@@ -121,10 +121,13 @@ static void run(uint32_t rounds)
 		if (pids[i] == 0) {
 			/* The lock is the parent's. */
 			segment_close(mine, false);
+			atomic_fetch_add(&shared->begun, 1);
 			work(i, shared);
 			_exit(0);
 		}
 	}
+	while (atomic_load(&shared->begun) < WORKERS)
+		crew_nap(SECOND / 1000);
 	for (uint32_t round = 1; round <= rounds; round++) {
 		crew_nap(SECOND / 100);
 		replace(shared, round, &limits);
