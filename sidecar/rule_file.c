@@ -52,9 +52,9 @@ _Static_assert(CYAML_ARRAY_LEN(limit_names) == REPLY_LIMITS, "each limit has a n
 static const cyaml_schema_value_t string_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
 static const cyaml_schema_value_t class_name_schema = {
-	CYAML_VALUE_ENUM(CYAML_FLAG_DEFAULT, enum reply_class, class_names, REPLY_CLASSES)};
+	CYAML_VALUE_ENUM(CYAML_FLAG_STRICT, enum reply_class, class_names, REPLY_CLASSES)};
 static const cyaml_schema_value_t limit_name_schema = {
-	CYAML_VALUE_ENUM(CYAML_FLAG_DEFAULT, enum reply_limit, limit_names, REPLY_LIMITS)};
+	CYAML_VALUE_ENUM(CYAML_FLAG_STRICT, enum reply_limit, limit_names, REPLY_LIMITS)};
 
 #define OPTIONAL CYAML_FLAG_OPTIONAL
 #define LIST(structure, key, member, schema)                                                   \
@@ -79,11 +79,12 @@ static const cyaml_schema_field_t match_fields[] = {
 /* A class is told from the reply alone: no class, source or pool to ask for. */
 static const cyaml_schema_field_t class_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct rule_class, name, 1, 64),
-	CYAML_FIELD_ENUM("class", CYAML_FLAG_DEFAULT, struct rule_class, class, class_names,
+	CYAML_FIELD_ENUM("class", CYAML_FLAG_STRICT, struct rule_class, class, class_names,
 			 REPLY_CLASSES),
-	CYAML_FIELD_ENUM("limit", OPTIONAL, struct rule_class, limit, limit_names, REPLY_LIMITS),
-	CYAML_FIELD_ENUM("lowers_cap", OPTIONAL, struct rule_class, lowers_cap, rule_choices,
-			 RULE_CHOICES),
+	CYAML_FIELD_ENUM("limit", OPTIONAL | CYAML_FLAG_STRICT, struct rule_class, limit,
+			 limit_names, REPLY_LIMITS),
+	CYAML_FIELD_ENUM("lowers_cap", OPTIONAL | CYAML_FLAG_STRICT, struct rule_class, lowers_cap,
+			 rule_choices, RULE_CHOICES),
 	LIST(struct rule_class, "code", match.code, &string_schema),
 	LIST(struct rule_class, "enhanced", match.enhanced, &string_schema),
 	LIST(struct rule_class, "text", match.text, &string_schema),

@@ -91,8 +91,7 @@ static void reason_put(const struct log *log, cyaml_err_t err, struct yaml_error
 
 /* ---- what may have been meant ---------------------------------------------------------------- */
 
-/* The schema of the mapping that the log's trace leads to, but for its innermost steps; NULL: none.
- */
+/* The schema of what the log's trace leads to, but for its innermost steps; NULL: none. */
 static const cyaml_schema_value_t *schema_at(const cyaml_schema_value_t *schema,
 					     const struct log *log, unsigned skip)
 {
@@ -111,7 +110,7 @@ static const cyaml_schema_value_t *schema_at(const cyaml_schema_value_t *schema,
 				break;
 		schema = field->key ? &field->value : NULL;
 	}
-	return schema && schema->type == CYAML_MAPPING ? schema : NULL;
+	return schema;
 }
 
 /* How many characters must be put in, taken out or changed to make one word the other; words longer
@@ -155,8 +154,9 @@ static void hint_put(const struct log *log, const cyaml_schema_value_t *schema,
 		return;
 	}
 	schema = schema_at(schema, log, 1);
-	for (const cyaml_schema_field_t *f = schema ? schema->mapping.fields : NULL; f && f->key;
-	     f++) {
+	if (!schema || schema->type != CYAML_MAPPING)
+		return;
+	for (const cyaml_schema_field_t *f = schema->mapping.fields; f->key; f++) {
 		unsigned d = distance(key, f->key);
 
 		if (d >= least || d >= strlen(f->key))
@@ -167,6 +167,30 @@ static void hint_put(const struct log *log, const cyaml_schema_value_t *schema,
 	if (near)
 		snprintf(error->reason + used, sizeof(error->reason) - used, " (did you mean %s?)",
 			 near);
+}
+
+/* Where a word of a list was asked for (libcyaml, which takes a number for one, speaks of that):
+ * "class: 'rat' is none of delivered, rate, ...". */
+static void words_put(const struct log *log, const cyaml_schema_value_t *schema,
+		      struct yaml_error *error)
+{
+	const cyaml_schema_value_t *value = schema_at(schema, log, 0);
+	const char *got = strstr(log->reason, "value: "), *key = "";
+	const size_t room = sizeof(error->reason);
+	size_t used;
+
+	if (!value || value->type != CYAML_ENUM || !got)
+		return;
+	for (unsigned i = 0; i < log->count && !key[0]; i++)
+		if (log->trace[i][0] == '.')
+			key = log->trace[i] + 1;
+	got += strlen("value: ");
+	got += *got == '\'';
+	used = (size_t)snprintf(error->reason, room, "%.40s: '%.*s' is none of", key,
+				(int)(strcspn(got, "'") < 40 ? strcspn(got, "'") : 40), got);
+	for (uint32_t i = 0; i < value->enumeration.count && used < room; i++)
+		used += (size_t)snprintf(error->reason + used, room - used, "%s %s", i ? "," : "",
+					 value->enumeration.strings[i].str);
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -250,6 +274,8 @@ int yaml_load_marked(const char *text, size_t len, const char *name,
 	error->mark = place(&log, err, marks);
 	if (err == CYAML_ERR_INVALID_KEY)
 		hint_put(&log, schema, error);
+	else if (err == CYAML_ERR_INVALID_VALUE)
+		words_put(&log, schema, error);
 	yaml_marks_free(marks);
 	return err == CYAML_ERR_OOM ? -ENOMEM : -EINVAL;
 }

@@ -363,7 +363,14 @@ Test(user_rules, are_refused_with_place_and_reason)
 		unsigned line;
 		const char *reason;
 	} rows[] = {
-		{"classes:\n  - {name: a, class: rat}\n", 2, ""},
+		{"classes:\n  - {name: a, class: rat}\n", 2,
+		 "class: 'rat' is none of delivered, rate,"},
+		{"classes:\n  - {name: a, class: rat}\n", 2, " unknown-user, other"},
+		{"classes:\n  - {name: a, class: 3}\n", 2, "class: '3' is none of delivered,"},
+		{"classes:\n  - {name: a, class: rate, limit: week}\n", 2,
+		 "limit: 'week' is none of none, messages,"},
+		{"rules:\n  - {name: a, match: {class: [rate, rat]}, action: {hold: 5m}}\n", 2,
+		 "class: 'rat' is none of delivered,"},
 		{"classes:\n  - {name: a, class: rate, code: ['9xx']}\n", 2, "reply code"},
 		{"classes:\n  - {name: a, class: rate, enhanced: [3.1.1]}\n", 2,
 		 "class of an enhanced"},
