@@ -483,30 +483,35 @@ static void candidates_find(const struct classifier *classifier, struct classify
 	}
 }
 
-/* The first of the candidates that matches, below `end`. */
+/* The first of the candidates that matches, of the entries first to end. */
 static const struct entry *entry_first(const struct classifier *classifier,
 				       const uint64_t *candidates, const uint64_t *found,
-				       unsigned end, int destination, unsigned slot,
+				       struct span span, int destination, unsigned slot,
 				       unsigned enhanced)
 {
-	for (unsigned word = 0; word * 64 < end; word++) {
-		for (uint64_t left = candidates[word]; left != 0; left &= left - 1) {
+	uint64_t mask = UINT64_MAX << span.first % 64;
+
+	for (unsigned word = span.first / 64; word * 64 < span.end; word++, mask = UINT64_MAX) {
+		for (uint64_t left = candidates[word] & mask; left != 0; left &= left - 1) {
 			unsigned i = word * 64 + (unsigned)__builtin_ctzll(left);
 
-			if (i < end && entry_matches(&classifier->entries[i], found, destination,
-						     slot, enhanced))
+			if (i < span.end && entry_matches(&classifier->entries[i], found,
+							  destination, slot, enhanced))
 				return &classifier->entries[i];
 		}
 	}
 	return NULL;
 }
 
+/* The entries below `asked` are known not to match. */
 static const struct entry *entry_by_text(const struct classifier *classifier,
 					 struct classify_scratch *scratch, int destination,
-					 unsigned slot, unsigned enhanced, size_t folded)
+					 unsigned slot, unsigned enhanced, unsigned asked,
+					 size_t folded)
 {
 	const struct entry *entry = NULL;
 	bool permanent = slot >= 300 && slot < CODES;
+	struct span span = {asked, 0};
 
 	memset(scratch->found, 0, pattern_set_words(classifier->patterns[0]) * sizeof(uint64_t));
 	for (unsigned half = 0; half < HALVES && entry == NULL; half++) {
@@ -515,8 +520,10 @@ static const struct entry *entry_by_text(const struct classifier *classifier,
 				     scratch->found) != 0)
 			return NULL;
 		candidates_find(classifier, scratch, slot);
-		entry = entry_first(classifier, scratch->candidates, scratch->found,
-				    classifier->half_end[half], destination, slot, enhanced);
+		span.end = classifier->half_end[half];
+		entry = entry_first(classifier, scratch->candidates, scratch->found, span,
+				    destination, slot, enhanced);
+		span.first = span.end;
 	}
 	return entry;
 }
@@ -527,16 +534,15 @@ void classify(const struct classifier *classifier, struct classify_scratch *scra
 {
 	unsigned slot = code >= 200 && code < 200 + CODES ? code - 200 : CODES;
 	int id = destination != NULL ? name_table_find(classifier->destinations, destination) : -1;
-	const struct entry *entry = NULL;
+	struct span codes = {0, classifier->rules_ask_text ? 0 : classifier->first_text};
+	const struct entry *entry;
 
 	*ret_classification = (struct classification){REPLY_OTHER, REPLY_LIMIT_NONE, false, "-"};
 	/* What codes in front of every text decide needs no look at the text. */
-	if (!classifier->rules_ask_text)
-		entry = entry_first(classifier,
-				    &classifier->by_code[slot * classifier->entry_words],
-				    scratch->found, classifier->first_text, id, slot, enhanced);
+	entry = entry_first(classifier, &classifier->by_code[slot * classifier->entry_words],
+			    scratch->found, codes, id, slot, enhanced);
 	if (entry == NULL)
-		entry = entry_by_text(classifier, scratch, id, slot, enhanced,
+		entry = entry_by_text(classifier, scratch, id, slot, enhanced, codes.end,
 				      reply_line_fold(code, enhanced, text, len, scratch->folded));
 	if (entry != NULL)
 		*ret_classification =
