@@ -247,8 +247,8 @@ TG_API struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow,
 				    enum tg_class traffic, struct tg_lease *ret);
 
 /* Returns a lease. -EINVAL: not a lease of this process, returned before, or forgotten where the
- * segment was replaced by one with fewer leases a worker. -ESTALE: the segment was replaced; tg_renew,
- * then return it again. */
+ * segment was replaced by one with fewer leases a worker. -ESTALE: the segment was replaced;
+ * tg_renew, then return it again. */
 TG_API int tg_disconnect(struct tg *tg, const struct tg_lease *lease);
 
 /* Tells the gate in the kernel (tollgate-ebpf(7)), where this process is under one, that the
