@@ -4,6 +4,10 @@
  *
  * Each pattern is one of three: exact (Vectorscan alone), rough (Vectorscan's prefilter, then
  * PCRE2) and foreign (Vectorscan cannot even approximate it: PCRE2 runs on every text).
+ *
+ * BUGS: Vectorscan 5.4.9 loses matches of some patterns when certain others stand in the same set;
+ * those that we met have optional words or a gap before alternatives. What we ship is checked
+ * against PCRE2 (tests/test_pattern_set.c); what a user adds is not.
  */
 #include "sidecar/pattern_set.h"
 
