@@ -11,26 +11,26 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
-#define NOISE_APART   4	   /* messages accepted between two of them, at the least */
-#define NOISE_MOST    0.05 /* of the messages: more than that is a limit */
-#define NOISE_LEAST   0.001
-#define NOISE_OF      1200		/* messages remembered */
-#define CREDIT_INCOME 2			/* times the share of chance that is known */
-#define CREDIT_MOST   (4 * CREDIT_UNIT) /* deferrals that may be passed over in a row */
+#define NOISE_MOST  0.05 /* of the messages: more than that is a limit */
+#define NOISE_LEAST 0.001
+#define NOISE_OF    6000 /* messages remembered */
+#define LIMIT_SHARE 0.06 /* of the messages that a limit refuses besides, at the least */
+#define FALSE_ALARMS 1	 /* an hour */
+#define SUSPICION_UNIT 1024.0
 
 bool noise_known(const struct life *life)
 {
 	return life->flags & FLAG_NOISE;
 }
 
-static double noise_share(const struct life *life)
+double noise_share(const struct life *life)
 {
-	return life->noise / fmax(life->noise_of, 1);
+	return noise_known(life) ? between(life->noise / fmax(life->noise_of, 1), NOISE_LEAST, NOISE_MOST) : 0;
 }
 
 static void noise_judge(struct life *life)
 {
-	double share = noise_share(life);
+	double share = life->noise / fmax(life->noise_of, 1);
 
 	if (life->noise >= NOISE_SEEN && share <= NOISE_MOST)
 		life->flags |= FLAG_NOISE;
@@ -38,23 +38,10 @@ static void noise_judge(struct life *life)
 		life->flags &= (uint16_t)~FLAG_NOISE;
 }
 
-/* A message was accepted; on the ground: where the rate is below the trouble rate. */
-void noise_accepted(struct life *life, bool ground)
+static void noise_count(struct life *life, unsigned messages, unsigned refused)
 {
-	double share = noise_share(life);
-
-	if (life->doubt && --life->doubt == 0)
-		noise_refused(life);
-	if (noise_known(life)) {
-		life->credit = (uint16_t)fmin(life->credit + CREDIT_INCOME * share * CREDIT_UNIT,
-					      CREDIT_MOST);
-		/* Not all that is chance is recognised as such: so much pressure comes of it. */
-		life->pressure = (float)fmax(life->pressure - share / 12, 0);
-	}
-	/* Once it is known, it is counted everywhere. */
-	if (!ground && !noise_known(life))
-		return;
-	life->noise_of += 1;
+	life->noise += (float)refused;
+	life->noise_of += (float)messages;
 	if (life->noise_of >= NOISE_OF) {
 		life->noise /= 2;
 		life->noise_of /= 2;
@@ -62,32 +49,57 @@ void noise_accepted(struct life *life, bool ground)
 	noise_judge(life);
 }
 
+/* Wald's sequential test of a limit against chance: each reply adds the logarithm of how much
+ * likelier it is under a limit. */
+static void suspect(struct life *life, double nats)
+{
+	life->suspicion = (uint16_t)between(life->suspicion + nats * SUSPICION_UNIT, 0, UINT16_MAX);
+}
+
+bool noise_suspected(const struct life *life)
+{
+	return life->suspects > 0;
+}
+
+/* A message was accepted; on the ground: where the rate is below the trouble rate. */
+void noise_accepted(struct life *life, bool ground)
+{
+	if (life->suspects) {
+		suspect(life, log1p(-LIMIT_SHARE / (1 - noise_share(life))));
+		if (life->suspicion == 0) {
+			noise_count(life, life->suspects, life->suspects);
+			life->suspects = 0;
+		}
+	}
+	/* Once it is known, it is counted everywhere. */
+	if (ground || noise_known(life))
+		noise_count(life, 1, 0);
+}
+
 /* A message was refused where it might be chance, and the next one was accepted. */
 void noise_refused(struct life *life)
 {
 	bool known = noise_known(life);
 
-	life->noise += 1;
-	life->noise_of += 1;
-	noise_judge(life);
-	if (known || !noise_known(life))
-		return;
-	life->credit = CREDIT_MOST;
-	life->pressure = 0;
+	noise_count(life, 1, 1);
+	if (!known && noise_known(life))
+		life->pressure = 0;
 }
 
-/* Whether chance explains this deferral. Chance does not refuse one message after the other. If it
- * is not chance it is trouble, after which the next may be chance again. */
+/* Whether chance explains this deferral, so far. */
 bool noise_explains(struct life *life)
 {
-	bool explained = life->credit >= CREDIT_UNIT && !life->doubt;
+	double share = noise_share(life);
+	double an_hour = share * life->rate * 3600;
 
 	if (!noise_known(life))
 		return false;
-	life->doubt = explained ? NOISE_APART : 0;
-	if (explained)
-		life->credit -= CREDIT_UNIT;
-	else if (life->credit < CREDIT_UNIT)
-		life->credit = CREDIT_UNIT;
-	return explained;
+	suspect(life, log1p(LIMIT_SHARE / share));
+	if (life->suspicion < log(fmax(an_hour / FALSE_ALARMS, 10)) * SUSPICION_UNIT && life->suspects < UINT8_MAX) {
+		life->suspects++;
+		return true;
+	}
+	life->suspicion = 0;
+	life->suspects = 0;
+	return false;
 }

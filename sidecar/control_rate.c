@@ -93,7 +93,8 @@ static struct measure measure(const struct turn *turn)
 	if (life->flags & FLAG_MEASURED)
 		seen.seconds = since(stamp_of(turn->admitted_ns), life->mark);
 	seen.exact = life->flags & FLAG_MEASURED && life->idle < 0.1 * seen.seconds + 1;
-	seen.rate = (seen.count + (seen.count < 4 ? 0.5 : 0)) / fmax(seen.seconds, 1);
+	seen.rate = (seen.count + (noise_known(life) ? -1 : seen.count < 4 ? 0.5 : 0)) / fmax(seen.seconds, 1);
+	seen.rate = fmax(seen.rate, 0.1 / fmax(seen.seconds, 1));
 	return seen;
 }
 
@@ -149,8 +150,8 @@ static void cut_search(struct turn *turn)
 /* The trial of an alarm has failed early, or measured what was known. */
 static bool alarm_false(const struct life *life, const struct measure *seen)
 {
-	return life->flags & FLAG_ALARM && life->trouble < 1.5 * life->trouble_before &&
-	       (seen->count < 8 || (seen->exact && seen->rate < 1.1 * life->trouble_before));
+	return life->flags & FLAG_ALARM &&
+	       (seen->count < 4 || seen->rate < 1.1 * life->trouble_before);
 }
 
 static void cut_recovering(struct turn *turn, const struct measure *seen)
@@ -202,14 +203,11 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 		settle(turn, life->trouble);
 		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH, spacing_most(life));
 	} else if (risen && (!(life->flags & FLAG_WEAK) || life->rate > 1.5 * life->trouble)) {
-		double met = life->trouble + (excess - life->excess_known) / climbed;
-
-		met = fmin(life->rate, fmax(seen->rate, met));
 		life->excess = (float)excess;
 		life->flags |= FLAG_ALARM;
-		remeasure(turn, met, met);
+		remeasure(turn, life->rate, BACK_OFF * life->rate);
 	} else if (life->flags & FLAG_WEAK && seen->exact) {
-		settle(turn, fmin(seen->rate, life->rate));
+		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
 		life->spacing = spacing_least(life);
 	} else if (seen->rate > 1.015 * life->trouble + 2 / fmax(seen->seconds, 1)) {
 		double met = fmax(seen->rate, 0.8 * life->rate);
@@ -233,10 +231,13 @@ static void cut_ground(struct turn *turn, const struct measure *seen)
 	life->reserve /= 2;
 	/* A limit that has fallen refuses again soon; chance, where it is known, may refuse later.
 	 */
-	if (noise_known(life) && seen->count >= 40)
+	if (noise_known(life) && seen->count >= 60)
 		life->strikes = 0;
-	if (life->strikes++ == 0)
+	if (life->strikes++ == 0) {
+		if (noise_known(life) && seen->seconds < 600)
+			settle(turn, BACK_OFF * life->trouble);
 		return;
+	}
 	life->strikes = 0;
 	life->spacing = spacing_least(life);
 	if (seen->count >= 4 && seen->exact) {
@@ -388,7 +389,7 @@ void rate_accepted(struct turn *turn)
 	double raised;
 
 	noise_accepted(life, on_ground(life));
-	if (life->unused >= UNUSED_MOST) {
+	if (life->unused >= UNUSED_MOST || noise_suspected(life)) {
 		life->raised = turn->now;
 		return;
 	}

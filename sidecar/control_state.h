@@ -16,7 +16,6 @@
 
 #include "sidecar/control.h"
 
-#define CREDIT_UNIT 4096
 #define GAP_MOST    7200 /* seconds between two probes */
 #define HOUR_SURE   2	 /* equal hours in a row before the cap is acted upon */
 
@@ -47,8 +46,7 @@ enum control_flag {
 	FLAG_FRESH = 4096,  /* the hour's cap or phase was learned within this hour: count from the
 			       next */
 	FLAG_CHANCE = 8192, /* the hold began by a deferral that may have been chance */
-	FLAG_DOUBT = 16384, /* the last deferral was passed over as chance */
-	FLAGS = 32767
+	FLAGS = 16383
 };
 
 struct life {
@@ -84,7 +82,7 @@ struct life {
 	uint16_t last_place;	 /* in its connection of the last message that was deferred */
 	uint16_t phase;		 /* seconds after the clock's hour at which the receiver's begins */
 	uint16_t phase_gap;	 /* seconds by which it may begin earlier than that */
-	uint16_t credit;	 /* deferrals that may be passed over as chance, in 1/CREDIT_UNIT */
+	uint16_t suspicion;	 /* that the deferrals of late are not chance, in 1/SUSPICION_UNIT */
 	uint16_t flags;
 	uint8_t fails;	    /* of probes in this hold, the trouble that began it included */
 	uint8_t unused;	    /* share of the allowance that is not used, in sixty-fourths */
@@ -99,7 +97,7 @@ struct life {
 	uint8_t outages : 3; /* infrastructure replies in a row */
 	uint8_t strikes : 2; /* troubles where there should be none */
 	uint8_t places : 2;  /* deferrals at last_place */
-	uint8_t doubt : 3; /* messages to be accepted until the last deferral is taken for chance */
+	uint8_t suspects;  /* deferrals that were passed over, and not yet found to be chance */
 };
 _Static_assert(sizeof(struct life) <= sizeof(struct control_state), "128 bytes a flow");
 
@@ -182,6 +180,8 @@ uint32_t window_day_phase(const struct life *life, const struct control_bounds *
 
 /* control_noise.c */
 bool noise_known(const struct life *life);
+double noise_share(const struct life *life);
+bool noise_suspected(const struct life *life);
 void noise_accepted(struct life *life, bool ground);
 void noise_refused(struct life *life);
 bool noise_explains(struct life *life);
