@@ -92,7 +92,7 @@ struct life {
 	uint8_t care : 2;      /* how much further probes are spaced than usual */
 	uint8_t hour_seen : 2; /* hours that have agreed on the cap */
 	uint8_t day_seen : 1;
-	uint8_t hour_test : 2; /* windows since the cap was last overrun to see whether it grew */
+	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew */
 	uint8_t day_test : 2;
 	uint8_t outages : 3; /* infrastructure replies in a row */
 	uint8_t strikes : 2; /* troubles where there should be none */
@@ -173,6 +173,7 @@ void window_count(struct turn *turn, uint32_t messages);
 void window_missed(struct turn *turn);
 bool window_hit(struct turn *turn, enum reply_limit limit);
 bool window_released(struct turn *turn);
+double window_rate(const struct life *life);
 uint32_t window_hour_cap(const struct life *life);
 uint32_t window_day_cap(const struct life *life);
 uint32_t window_day_phase(const struct life *life, const struct control_bounds *bounds,

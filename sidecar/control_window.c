@@ -17,7 +17,8 @@
 #define TURNED_SECONDS	120	/* a hold that ends this long after a window turned, ended by it */
 #define DAY_SECONDS	5400	/* a hold that lasted longer was not for the hour */
 #define PHASE_SURE	60	/* seconds: what is known better is known */
-#define HOUR_TEST_EVERY 4
+#define HOUR_TEST_EVERY 6
+#define EVEN		0.98 /* of the cap: messages that are spread evenly over the hour */
 #define DAY_TEST_EVERY	3
 
 static double wall_seconds(const struct turn *turn)
@@ -56,6 +57,8 @@ void window_roll(struct turn *turn)
 
 	if (hour != life->hour_index) {
 		life->hour_index = hour;
+		if (life->hour_cap && life->hour_count > 1.1 * life->hour_cap)
+			life->hour_cap = life->hour_count;
 		life->flags &= (uint16_t)~FLAG_FRESH;
 		life->hour_count = 0;
 		life->hour_test = (uint8_t)((life->hour_test + 1) % HOUR_TEST_EVERY);
@@ -73,6 +76,13 @@ void window_count(struct turn *turn, uint32_t messages)
 	turn->life->day_count += messages;
 }
 
+/* Much too early for a window that has just turned over. */
+static void slides(struct life *life)
+{
+	life->flags = (uint16_t)((life->flags | FLAG_SLIDING) & ~FLAG_NAMED);
+	life->hour_seen = 0;
+}
+
 static bool near_cap(const struct life *life, double count, double share, double slack)
 {
 	return life->hour_seen && life->hour_cap &&
@@ -88,10 +98,7 @@ static bool hour_named(struct life *life)
 	if (!life->hour_seen)
 		return false;
 	if (life->hour_cap && life->hour_count < 0.7 * life->hour_cap) {
-		/* Much too early for a window that has just turned over. */
-		life->flags = (uint16_t)((life->flags | FLAG_SLIDING) & ~FLAG_NAMED);
-		life->hour_seen = 0;
-		life->hour_cap = 0;
+		slides(life);
 		return false;
 	}
 	life->hour_cap = life->hour_count;
@@ -112,7 +119,11 @@ bool window_hit(struct turn *turn, enum reply_limit limit)
 		return true;
 	if (life->flags & FLAG_PATTERN && life->hour_seen)
 		return true;
-	return life->hour_seen >= HOUR_SURE && near_cap(life, life->hour_count, 0.02, 2);
+	if (life->hour_seen >= HOUR_SURE && near_cap(life, life->hour_count, 0.02, 2))
+		return true;
+	/* No window that has just begun is full: it slides, or begins at another minute. */
+	life->hour_test = 0;
+	return false;
 }
 
 static void learn_day(struct turn *turn)
@@ -148,13 +159,15 @@ static void learn_hour(struct turn *turn, double phase, double gap)
 	struct life *life = turn->life;
 	bool same = fmod(phase - life->phase + HOUR, HOUR) < 1 || life->hour_seen;
 
-	if (same && near_cap(life, life->began_count, 0.15, 0))
+	if (same && near_cap(life, life->began_count, 0.15, 0)) {
 		life->hour_seen = life->hour_seen < 3 ? life->hour_seen + 1 : 3;
-	else
+		life->hour_cap = life->began_count;
+	} else {
 		life->hour_seen = 1;
-	/* Of an hour that began at another minute than was thought, nobody has counted the
-	 * beginning. */
-	life->hour_cap = same && !(life->flags & FLAG_PATTERN) ? life->began_count : 0;
+		/* Of an hour that began at another minute than was thought, nobody has counted the
+		 * beginning. */
+		life->hour_cap = same && !(life->flags & FLAG_PATTERN) ? life->began_count : 0;
+	}
 	life->phase_gap = (uint16_t)gap;
 	if (phase != life->phase) {
 		life->phase = (uint16_t)phase;
@@ -196,6 +209,13 @@ bool window_released(struct turn *turn)
 	double age = since(turn->now, life->began);
 	struct turned turned = window_turned(turn);
 
+	if (life->flags & FLAG_SLIDING)
+		return false;
+	if (life->fails >= 2 && life->hour_seen && life->hour_cap &&
+	    life->began_count < 0.5 * life->hour_cap) {
+		slides(life);
+		return false;
+	}
 	/* A hold that no probe has tested proves nothing about its end. */
 	if (age < TURNED_SECONDS || (life->fails < 2 && !(life->flags & FLAG_WINDOW)))
 		return false;
@@ -215,12 +235,26 @@ static bool lateness_harmless(const struct life *life)
 	       life->hour_cap / life->trouble + life->phase_gap < 0.9 * HOUR;
 }
 
+static double with_test(const struct life *life)
+{
+	return life->hour_cap * (life->hour_test == HOUR_TEST_EVERY - 1 ? 1.25 : 1);
+}
+
+/* Messages a second that fill the hour evenly: then it never shuts, whether it slides or not, and
+ * urgent mail never waits for its end. */
+double window_rate(const struct life *life)
+{
+	if (!(life->flags & FLAG_SLIDING) || !life->hour_cap)
+		return RATE_TOP;
+	return EVEN * with_test(life) / HOUR;
+}
+
 /* What the receiver is believed to take in an hour and a day; 0: not known. */
 uint32_t window_hour_cap(const struct life *life)
 {
 	if (life->hour_seen < HOUR_SURE || life->flags & FLAG_FRESH || !lateness_harmless(life))
 		return 0;
-	return life->hour_cap + (life->hour_test == HOUR_TEST_EVERY - 1 ? life->hour_cap / 4 : 0);
+	return (uint32_t)with_test(life);
 }
 
 uint32_t window_day_cap(const struct life *life)
