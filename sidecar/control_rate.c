@@ -89,12 +89,21 @@ static struct measure measure(const struct turn *turn)
 {
 	const struct life *life = turn->life;
 	struct measure seen = {.count = life->count};
+	uint32_t end = stamp_of(turn->admitted_ns);
+	double sure = seen.count + (noise_known(life) ? -1 : seen.count < 4 ? 0.5 : 0);
+	double held;
 
-	if (life->flags & FLAG_MEASURED)
-		seen.seconds = since(stamp_of(turn->admitted_ns), life->mark);
-	seen.exact = life->flags & FLAG_MEASURED && life->idle < 0.1 * seen.seconds + 1;
-	seen.rate = (seen.count + (noise_known(life) ? -1 : seen.count < 4 ? 0.5 : 0)) / fmax(seen.seconds, 1);
-	seen.rate = fmax(seen.rate, 0.1 / fmax(seen.seconds, 1));
+	if (!(life->flags & FLAG_MEASURED)) {
+		seen.rate = fmax(sure, 0.1);
+		return seen;
+	}
+	seen.seconds = since(end, life->mark);
+	seen.exact = life->idle < 0.1 * seen.seconds + 1;
+	seen.rate = fmax(sure, 0.1) / fmax(seen.seconds, 1);
+	/* A small bucket overflows while the flow is held. */
+	held = since(stamp_of(life->hold_until_ns), life->mark);
+	if (life->excess_known > 0 && held < seen.seconds)
+		seen.rate = fmax(seen.rate, (sure - life->excess_known - 1) / fmax(seen.seconds - held, 1));
 	return seen;
 }
 
@@ -203,9 +212,12 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 		settle(turn, life->trouble);
 		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH, spacing_most(life));
 	} else if (risen && (!(life->flags & FLAG_WEAK) || life->rate > 1.5 * life->trouble)) {
+		double met = life->trouble + (excess - life->excess_known) / climbed;
+
+		met = life->rate > 1.5 * life->trouble ? fmin(life->rate, fmax(seen->rate, met)) : life->rate;
 		life->excess = (float)excess;
 		life->flags |= FLAG_ALARM;
-		remeasure(turn, life->rate, BACK_OFF * life->rate);
+		remeasure(turn, met, BACK_OFF * met);
 	} else if (life->flags & FLAG_WEAK && seen->exact) {
 		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
 		life->spacing = spacing_least(life);
