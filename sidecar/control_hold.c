@@ -91,7 +91,7 @@ void hold_released(struct turn *turn)
 	life->raised = turn->now;
 	if (!outage && window_released(turn))
 		rate_resume(turn);
-	else if (!outage && (life->fails >= 2 || life->flags & FLAG_PATTERN))
+	else if (!outage && (life->fails >= (noise_known(life) ? 3 : 2) || life->flags & FLAG_PATTERN))
 		rate_restart(turn, age);
 	life->fails = 0;
 	life->began_count = 0;

@@ -116,6 +116,7 @@ static void measure_begin(struct turn *turn)
 	life->flags |= FLAG_MEASURED;
 	life->count = 0;
 	life->idle = 0;
+	noise_learn(life);
 }
 
 static void trouble_at(struct turn *turn, double trouble)
@@ -174,6 +175,8 @@ static void cut_recovering(struct turn *turn, const struct measure *seen)
 		settle(turn, seen->exact && seen->count >= 30 ? seen->rate : life->trouble_before);
 		life->excess_known = fmaxf(life->excess_known, fmaxf(life->excess, 0.5f));
 		life->spacing = (float)spacing_most(life);
+	} else if (noise_known(life) && seen->count < 20) {
+		rate_set(turn, 0.75 * life->rate);
 	} else if (seen->count >= 4 && seen->exact) {
 		settle(turn, fmin(seen->rate, life->rate));
 		flag_set(life, FLAG_WEAK, seen->count < 20);
@@ -198,7 +201,7 @@ static void remeasure(struct turn *turn, double trouble, double rate)
 
 /* A probe past the trouble rate has failed, as it should: it says whether the limit is where it
  * was. */
-static void cut_probe(struct turn *turn, const struct measure *seen)
+static void cut_probe(struct turn *turn, struct measure *seen)
 {
 	struct life *life = turn->life;
 	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->began), 1);
@@ -208,9 +211,18 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 		     pressure_now(life, turn->now) <= PRESSURE_TRIAL;
 
 	life->strikes = 0;
-	if (!seen->exact && !risen) {
+	if (!seen->exact && (!risen || noise_known(life))) {
 		settle(turn, life->trouble);
 		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH, spacing_most(life));
+	} else if (noise_known(life)) {
+		double bucket = fmax(life->excess_known, 3 + 30 * life->trouble);
+		double climb = life->began_count ? (life->count - life->began_count - bucket) / climbed : 0;
+
+		seen->rate = fmax(seen->rate, climb);
+		life->spacing = (float)(seen->rate > 1.05 * life->trouble
+						? spacing_least(life)
+						: fmin(life->spacing * SPACING_GROWTH, 2 * spacing_most(life)));
+		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
 	} else if (risen && (!(life->flags & FLAG_WEAK) || life->rate > 1.5 * life->trouble)) {
 		double met = life->trouble + (excess - life->excess_known) / climbed;
 
@@ -333,8 +345,11 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 		return;
 	}
 	flag_set(life, FLAG_CHANCE, noise_possible(life));
-	if (life->flags & FLAG_CHANCE && noise_explains(life))
+	if (life->flags & FLAG_CHANCE && noise_explains(life)) {
+		if (noise_grew(life) && on_ground(life))
+			settle(turn, BACK_OFF * life->trouble);
 		return;
+	}
 	pressure_add(turn);
 	flag_set(life, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
 	cut(turn);

@@ -61,8 +61,7 @@ struct life {
 	float excess;	      /* messages past the trouble rate that the last probe took */
 	float excess_known;   /* that probes usually take: the receiver's bucket */
 	float pressure;	      /* deferrals of late, leaking: what a penalty would count */
-	float noise;	      /* deferrals on safe ground … */
-	float noise_of;	      /* … among so many messages there, both halved now and then */
+	float noise;	      /* deferrals on safe ground, among noise_of messages there */
 	uint32_t mark;	      /* when the bucket was last known to be empty */
 	uint32_t raised;      /* last change upwards */
 	uint32_t pressure_at;
@@ -82,11 +81,14 @@ struct life {
 	uint16_t last_place;	 /* in its connection of the last message that was deferred */
 	uint16_t phase;		 /* seconds after the clock's hour at which the receiver's begins */
 	uint16_t phase_gap;	 /* seconds by which it may begin earlier than that */
+	uint16_t noise_of;	 /* both are halved now and then */
+	uint16_t refused_of;	 /* messages since the share of chance was last measured */
 	uint16_t suspicion;	 /* that the deferrals of late are not chance, in 1/SUSPICION_UNIT */
 	uint16_t flags;
 	uint8_t fails;	    /* of probes in this hold, the trouble that began it included */
 	uint8_t unused;	    /* share of the allowance that is not used, in sixty-fourths */
 	uint8_t reserve;    /* messages that transactional mail may run ahead, in sixteenths */
+	uint8_t refused;    /* passed over as chance, of the last refused_of messages */
 	uint8_t hour_index; /* the hour that hour_count counts, modulo 256 */
 	uint8_t mode : 2;
 	uint8_t care : 2;      /* how much further probes are spaced than usual */
@@ -97,7 +99,7 @@ struct life {
 	uint8_t outages : 3; /* infrastructure replies in a row */
 	uint8_t strikes : 2; /* troubles where there should be none */
 	uint8_t places : 2;  /* deferrals at last_place */
-	uint8_t suspects;  /* deferrals that were passed over, and not yet found to be chance */
+	uint8_t suspects : 4; /* deferrals passed over, and not yet found to be chance */
 };
 _Static_assert(sizeof(struct life) <= sizeof(struct control_state), "128 bytes a flow");
 
@@ -183,6 +185,8 @@ uint32_t window_day_phase(const struct life *life, const struct control_bounds *
 bool noise_known(const struct life *life);
 double noise_share(const struct life *life);
 bool noise_suspected(const struct life *life);
+bool noise_grew(struct life *life);
+void noise_learn(struct life *life);
 void noise_accepted(struct life *life, bool ground);
 void noise_refused(struct life *life);
 bool noise_explains(struct life *life);
