@@ -11,7 +11,7 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
-#define NOISE_MOST  0.05 /* of the messages: more than that is a limit */
+#define NOISE_MOST  0.03 /* of the messages: more than that is a limit */
 #define NOISE_LEAST 0.001
 #define NOISE_OF    1200 /* messages remembered */
 #define PERIOD	    1000 /* messages, over which the share is measured once it is known */

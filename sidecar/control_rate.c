@@ -207,7 +207,7 @@ static void cut_probe(struct turn *turn, struct measure *seen)
 	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->began), 1);
 	double excess =
 		life->began_count ? life->count - life->began_count - life->trouble * climbed : 0;
-	bool risen = excess > 1.5 * life->excess_known + 0.5 && life->rate > 1.06 * life->trouble &&
+	bool risen = (excess > 1.5 * life->excess_known + 0.5 || life->excess_known == 0) && life->rate > 1.06 * life->trouble &&
 		     pressure_now(life, turn->now) <= PRESSURE_TRIAL;
 
 	life->strikes = 0;
@@ -243,8 +243,23 @@ static void cut_probe(struct turn *turn, struct measure *seen)
 					    spacing_most(life) * (1 + life->care));
 		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
 		if (life->excess_known > 0)
-			life->excess_known = (float)fmax(0.97 * life->excess_known, 0.8 * excess);
+			life->excess_known = (float)fmax(0.97 * life->excess_known, 0.6 * excess);
 	}
+}
+
+/* Messages that the rate has let go since the measurement began, less what chance takes. */
+static double sent(const struct turn *turn, const struct measure *seen)
+{
+	const struct life *life = turn->life;
+	double held = since(stamp_of(life->hold_until_ns), life->mark);
+
+	return life->rate * fmax(seen->seconds - held, 0) * (1 - noise_share(life));
+}
+
+/* Whether over many messages less was accepted than the rate would have let go. */
+static bool overran(const struct turn *turn, const struct measure *seen)
+{
+	return seen->exact && seen->count >= 40 && seen->count < 0.975 * sent(turn, seen);
 }
 
 /* Trouble where there should be none: once is chance, twice is a limit that has fallen. */
@@ -257,8 +272,12 @@ static void cut_ground(struct turn *turn, const struct measure *seen)
 	 */
 	if (noise_known(life) && seen->count >= 60)
 		life->strikes = 0;
+	if (overran(turn, seen)) {
+		settle(turn, 0.99 * seen->rate);
+		return;
+	}
 	if (life->strikes++ == 0) {
-		if (noise_known(life) && seen->seconds < 600)
+		if (noise_known(life) && (seen->seconds < 600 || seen->count < 200))
 			settle(turn, BACK_OFF * life->trouble);
 		return;
 	}
@@ -292,19 +311,28 @@ static bool on_ground(const struct life *life)
 	return life->mode == MODE_KNOWN && life->rate <= life->trouble;
 }
 
-/* Could it be chance? Where a limit is being looked for, one deferral tells nothing. */
-static bool noise_possible(const struct life *life)
+/* Is there room up to where a flow runs between two probes? (A float is never quite equal.) */
+static bool below(const struct life *life)
 {
+	return life->rate < 0.999 * BACK_OFF * life->trouble;
+}
+
+/* Could it be chance? Where a limit is being looked for, one deferral tells nothing; where less was
+ * accepted than the rate would have let go, it was the limit that let them go. */
+static bool noise_possible(const struct turn *turn, const struct measure *seen)
+{
+	const struct life *life = turn->life;
+
 	if (noise_known(life))
 		return true;
 	return !(life->flags & FLAG_ALARM) &&
-	       (on_ground(life) || (life->mode == MODE_RECOVER && life->count >= 20));
+	       (on_ground(life) || (life->mode == MODE_RECOVER && life->count >= 20)) &&
+	       (!seen->exact || below(life) || seen->count >= 0.97 * sent(turn, seen) - 1);
 }
 
-static void cut(struct turn *turn)
+static void cut(struct turn *turn, struct measure *seen)
 {
 	struct life *life = turn->life;
-	struct measure seen = measure(turn);
 
 	/* While an alarm is looked into, what was before it is what to go back to. */
 	if (!(life->flags & FLAG_ALARM))
@@ -312,11 +340,11 @@ static void cut(struct turn *turn)
 	if (life->mode == MODE_SEARCH)
 		cut_search(turn);
 	else if (life->mode == MODE_RECOVER || (life->flags & FLAG_ALARM && on_ground(life)))
-		cut_recovering(turn, &seen);
+		cut_recovering(turn, seen);
 	else if (on_ground(life))
-		cut_ground(turn, &seen);
+		cut_ground(turn, seen);
 	else
-		cut_probe(turn, &seen);
+		cut_probe(turn, seen);
 	if (life->mode != MODE_KNOWN)
 		life->strikes = 0;
 }
@@ -324,6 +352,7 @@ static void cut(struct turn *turn)
 void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit limit)
 {
 	struct life *life = turn->life;
+	struct measure seen;
 
 	if (turn->admitted_ns < life->hold_until_ns) {
 		/* Of the same flight as the last trouble: nothing new, but the bucket was still
@@ -338,13 +367,14 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 		return;
 	}
 	life->outages = 0;
+	seen = measure(turn);
 	if (life->flags & FLAG_HELD) {
 		pressure_add(turn);
 		measure_begin(turn);
 		hold_again(turn);
 		return;
 	}
-	flag_set(life, FLAG_CHANCE, noise_possible(life));
+	flag_set(life, FLAG_CHANCE, noise_possible(turn, &seen));
 	if (life->flags & FLAG_CHANCE && noise_explains(life)) {
 		if (noise_grew(life) && on_ground(life))
 			settle(turn, BACK_OFF * life->trouble);
@@ -352,19 +382,13 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 	}
 	pressure_add(turn);
 	flag_set(life, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
-	cut(turn);
+	cut(turn, &seen);
 	measure_begin(turn);
 	life->fails = 1;
 	life->began = turn->now;
 	life->began_count = life->hour_count;
 	flag_set(life, FLAG_WINDOW, window_hit(turn, limit));
 	hold_begin(turn, life->flags & FLAG_WINDOW ? window_wait(turn) : first_hold(turn, class));
-}
-
-/* Is there room up to where a flow runs between two probes? (A float is never quite equal.) */
-static bool below(const struct life *life)
-{
-	return life->rate < 0.999 * BACK_OFF * life->trouble;
 }
 
 /* How fast the rate may double now: seconds, 0 for not at all. */
@@ -427,7 +451,7 @@ void rate_accepted(struct turn *turn)
 	if (twice == 0)
 		return;
 	passed = fmin(passed, fmax(RAISE_SECONDS, 2 / life->rate));
-	raised = life->rate * fmin(exp2(passed / twice), 1.3);
+	raised = life->rate * fmin(exp2(passed / twice), twice == DOUBLE_PROBE ? 1.1 : 1.3);
 	rate_set(turn, fmax(life->rate, fmin(raised, ceiling(life))));
 }
 
