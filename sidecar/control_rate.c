@@ -16,7 +16,7 @@
 #define SPACING_SLOW                                                                   \
 	1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
 	      */
-#define SPACING_SLOWEST 250 /* … but not at any price */
+#define SPACING_SLOWEST 350
 #define SPACING_GROWTH	1.6
 #define SPACING_SECONDS \
 	300 /* at high rates probes are this far apart, for penalties count in minutes */
