@@ -17,7 +17,7 @@
 	1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
 	      */
 #define SPACING_SLOWEST 350
-#define SPACING_GROWTH	1.6
+#define SPACING_GROWTH 2.2
 #define SPACING_SECONDS \
 	300 /* at high rates probes are this far apart, for penalties count in minutes */
 #define DOUBLE_SEARCH  60  /* seconds in which the rate doubles: from nothing known … */
@@ -59,7 +59,7 @@ double rate_probe_after(const struct life *life)
 /* Where chance explains the first deferrals, a probe costs more of them. */
 static float spacing_least(const struct life *life)
 {
-	double least = between(SPACING_LEAST_SLOW * life->trouble, 20, SPACING_LEAST);
+	double least = between(SPACING_LEAST_SLOW * life->trouble, 40, SPACING_LEAST);
 
 	return (float)(noise_known(life) ? fmax(3 * least, SPACING_SECONDS * life->trouble)
 					 : least);
