@@ -12,7 +12,7 @@
 #define GAP_QUARTER  1800 /* … in the first six, … */
 #define PENANCE_MOST 300
 #define GAP_OUTAGE   120 /* … while the receiver has trouble of its own */
-#define PROBES_CLOSE 3	 /* after so many it is not the rate, and the waits grow faster */
+#define PROBES_CLOSE 2	 /* after so many it is not the rate, and the waits grow faster */
 
 static double longest_gap(const struct turn *turn)
 {
