@@ -10,7 +10,9 @@
 
 #define GAP_HOUR     1200 /* seconds between two probes, at the most: in the first hour, … */
 #define GAP_QUARTER  1800 /* … in the first six, … */
-#define PENANCE_MOST 300
+#define PENANCE_FREE 4.2 /* deferrals of late: receivers are known to count to eight in ten minutes */
+#define PENANCE      200 /* seconds for each more */
+#define PENANCE_MOST 600
 #define GAP_OUTAGE   120 /* … while the receiver has trouble of its own */
 #define PROBES_CLOSE 2	 /* after so many it is not the rate, and the waits grow faster */
 
@@ -25,9 +27,9 @@ static double longest_gap(const struct turn *turn)
  * the longer the wait for the next. */
 static double penance(const struct turn *turn)
 {
-	double over = pressure_now(turn->life, turn->now) - 3.5;
+	double over = pressure_now(turn->life, turn->now) - PENANCE_FREE;
 
-	return over > 0 ? fmin(15 * over * over, PENANCE_MOST) : 0;
+	return over > 0 ? fmin(PENANCE * over, PENANCE_MOST) : 0;
 }
 
 void hold_begin(struct turn *turn, double seconds)
