@@ -95,6 +95,8 @@ void hold_released(struct turn *turn)
 		rate_resume(turn);
 	else if (!outage && (life->fails >= (noise_known(life) ? 3 : 2) || life->flags & FLAG_PATTERN))
 		rate_restart(turn, age);
+	else if (!outage)
+		rate_calm(turn);
 	life->fails = 0;
 	life->began_count = 0;
 }

@@ -24,6 +24,7 @@
 #define DOUBLE_RECOVER 30  /* … back to what was … */
 #define DOUBLE_PROBE   120 /* … past it … */
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
+#define FLIGHT	       3.5 /* deferrals of late, from which on a flight was refused and not a message */
 #define RAISE_SECONDS  1   /* between two raises, at the least */
 #define PRESSURE_TRIAL 2.2 /* deferrals of late, up to which one more may be risked */
 #define UNUSED_MOST    16  /* sixty-fourths: a rate that is not in use is not raised */
@@ -472,11 +473,24 @@ void rate_resume(struct turn *turn)
 {
 	struct life *life = turn->life;
 
-	settle(turn, life->trouble_before);
+	settle(turn, fmin(life->trouble_before, 2 * life->trouble));
 	life->flags &= (uint16_t)~FLAG_MEASURED;
 	life->count = 0;
 	life->idle = 0;
 	life->strikes = 0;
+}
+
+/* A short hold has ended. A whole flight was refused: the rate was far above what is taken, and another
+ * such flight would be one too many. */
+void rate_calm(struct turn *turn)
+{
+	struct life *life = turn->life;
+	double pressure = pressure_now(life, turn->now);
+
+	if (life->mode != MODE_RECOVER || life->flags & FLAG_ALARM || pressure <= FLIGHT)
+		return;
+	trouble_at(turn, life->trouble * FLIGHT / pressure);
+	rate_set(turn, life->rate * FLIGHT / pressure);
 }
 
 /* A long hold has ended: carefully back to what was. */

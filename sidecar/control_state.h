@@ -157,6 +157,7 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 void rate_accepted(struct turn *turn);
 void rate_used(struct turn *turn, uint32_t delivered);
 void rate_resume(struct turn *turn);
+void rate_calm(struct turn *turn);
 void rate_restart(struct turn *turn, double held_seconds);
 double rate_probe_after(const struct life *life);
 void pressure_add(struct turn *turn);
