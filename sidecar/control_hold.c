@@ -13,6 +13,7 @@
 #define PENANCE_FREE 4.2 /* deferrals of late: receivers are known to count to eight in ten minutes */
 #define PENANCE      200 /* seconds for each more */
 #define PENANCE_MOST 600
+#define PENANCE_FLIGHT 8 /* what the flight of the trouble itself may bring */
 #define GAP_OUTAGE   120 /* … while the receiver has trouble of its own */
 #define PROBES_CLOSE 2	 /* after so many it is not the rate, and the waits grow faster */
 
@@ -30,6 +31,18 @@ static double penance(const struct turn *turn)
 	double over = pressure_now(turn->life, turn->now) - PENANCE_FREE;
 
 	return over > 0 ? fmin(PENANCE * over, PENANCE_MOST) : 0;
+}
+
+/* More of the flight that met trouble has been refused: the probe waits until a second flight would not
+ * be one too many. */
+void hold_extend(struct turn *turn)
+{
+	struct life *life = turn->life;
+	double over = pressure_now(life, turn->now) - PENANCE_FLIGHT;
+	uint64_t until_ns = turn->now_ns + seconds_ns(between(PENANCE * over, 0, PENANCE_MOST));
+
+	if (over > 0 && until_ns > life->hold_until_ns)
+		life->hold_until_ns = life->due_ns = until_ns;
 }
 
 void hold_begin(struct turn *turn, double seconds)

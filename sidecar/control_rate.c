@@ -359,6 +359,8 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 		/* Of the same flight as the last trouble: nothing new, but the bucket was still
 		 * empty. */
 		pressure_add(turn);
+		if (life->flags & FLAG_HELD)
+			hold_extend(turn);
 		if (stamp_of(turn->admitted_ns) > life->mark) {
 			measure_begin(turn);
 			/* A climb under way was counted from the mark before. */

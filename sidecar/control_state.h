@@ -166,6 +166,7 @@ double pressure_now(const struct life *life, uint32_t now);
 /* control_hold.c */
 void hold_begin(struct turn *turn, double seconds);
 void hold_again(struct turn *turn);
+void hold_extend(struct turn *turn);
 void hold_outage(struct turn *turn);
 void hold_released(struct turn *turn);
 
