@@ -188,7 +188,7 @@ static void limits_open(const struct life *life, const struct control_bounds *bo
 	 * minute's, nor where the receiver has no bucket for it. */
 	uint32_t overtaking = ahead ? ahead : life->rate >= OVERTAKING_RATE && life->reserve >= 16;
 
-	double rate = fmin(life->rate, window_rate(life));
+	double rate = fmax(fmin(life->rate, window_rate(life)), rate_low(bounds));
 
 	limits->interval_ns = rate >= RATE_TOP ? 0 : (uint64_t)(1e9 / rate);
 	for (int class = 0; class < TG_CLASSES; class ++) {
