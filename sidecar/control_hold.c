@@ -8,14 +8,15 @@
  */
 #include "sidecar/control_state.h"
 
-#define GAP_HOUR     1200 /* seconds between two probes, at the most: in the first hour, … */
-#define GAP_QUARTER  1800 /* … in the first six, … */
-#define PENANCE_FREE 4.2 /* deferrals of late: receivers are known to count to eight in ten minutes */
-#define PENANCE      200 /* seconds for each more */
-#define PENANCE_MOST 600
-#define PENANCE_FLIGHT 8 /* what the flight of the trouble itself may bring */
-#define GAP_OUTAGE   120 /* … while the receiver has trouble of its own */
-#define PROBES_CLOSE 2	 /* after so many it is not the rate, and the waits grow faster */
+#define GAP_HOUR    1200 /* seconds between two probes, at the most: in the first hour, … */
+#define GAP_QUARTER 1800 /* … in the first six, … */
+#define PENANCE_FREE \
+	4.2 /* deferrals of late: receivers are known to count to eight in ten minutes */
+#define PENANCE	       200 /* seconds for each more */
+#define PENANCE_MOST   600
+#define PENANCE_FLIGHT 8   /* what the flight of the trouble itself may bring */
+#define GAP_OUTAGE     120 /* … while the receiver has trouble of its own */
+#define PROBES_CLOSE   2   /* after so many it is not the rate, and the waits grow faster */
 
 static double longest_gap(const struct turn *turn)
 {
@@ -33,8 +34,8 @@ static double penance(const struct turn *turn)
 	return over > 0 ? fmin(PENANCE * over, PENANCE_MOST) : 0;
 }
 
-/* More of the flight that met trouble has been refused: the probe waits until a second flight would not
- * be one too many. */
+/* More of the flight that met trouble has been refused: the probe waits until a second flight would
+ * not be one too many. */
 void hold_extend(struct turn *turn)
 {
 	struct life *life = turn->life;
@@ -106,7 +107,8 @@ void hold_released(struct turn *turn)
 	life->raised = turn->now;
 	if (!outage && window_released(turn))
 		rate_resume(turn);
-	else if (!outage && (life->fails >= (noise_known(life) ? 3 : 2) || life->flags & FLAG_PATTERN))
+	else if (!outage &&
+		 (life->fails >= (noise_known(life) ? 3 : 2) || life->flags & FLAG_PATTERN))
 		rate_restart(turn, age);
 	else if (!outage)
 		rate_calm(turn);

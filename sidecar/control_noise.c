@@ -11,14 +11,14 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
-#define NOISE_MOST  0.03 /* of the messages: more than that is a limit */
-#define NOISE_LEAST 0.001
-#define NOISE_OF    1200 /* messages remembered */
-#define PERIOD	    1000 /* messages, over which the share is measured once it is known */
-#define PERIOD_LEAST 200
-#define SUSPECTS_MOST 15
-#define LIMIT_SHARE 0.06 /* of the messages that a limit refuses besides, at the least */
-#define FALSE_ALARMS 0.3 /* an hour */
+#define NOISE_MOST     0.03 /* of the messages: more than that is a limit */
+#define NOISE_LEAST    0.001
+#define NOISE_OF       1200 /* messages remembered */
+#define PERIOD	       1000 /* messages, over which the share is measured once it is known */
+#define PERIOD_LEAST   200
+#define SUSPECTS_MOST  15
+#define LIMIT_SHARE    0.06 /* of the messages that a limit refuses besides, at the least */
+#define FALSE_ALARMS   0.3  /* an hour */
 #define SUSPICION_UNIT 1024.0
 
 bool noise_known(const struct life *life)
@@ -28,7 +28,9 @@ bool noise_known(const struct life *life)
 
 double noise_share(const struct life *life)
 {
-	return noise_known(life) ? between(life->noise / fmax(life->noise_of, 1), NOISE_LEAST, NOISE_MOST) : 0;
+	return noise_known(life)
+		       ? between(life->noise / fmax(life->noise_of, 1), NOISE_LEAST, NOISE_MOST)
+		       : 0;
 }
 
 static void noise_judge(struct life *life)
@@ -64,8 +66,8 @@ bool noise_suspected(const struct life *life)
 	return life->suspects > 0;
 }
 
-/* Ends a period. What the share was at its lowest is chance; whatever else was refused may have been a
- * limit that is only just exceeded, so the share is believed to grow slowly only. */
+/* Ends a period. What the share was at its lowest is chance; whatever else was refused may have
+ * been a limit that is only just exceeded, so the share is believed to grow slowly only. */
 void noise_learn(struct life *life)
 {
 	double known = noise_share(life);
@@ -73,7 +75,8 @@ void noise_learn(struct life *life)
 
 	if (noise_known(life) && life->refused_of >= PERIOD_LEAST) {
 		life->noise_of = NOISE_OF / 2;
-		life->noise = (float)(life->noise_of * (known + (share < known ? 0.3 : 0.1) * (share - known)));
+		life->noise = (float)(life->noise_of *
+				      (known + (share < known ? 0.3 : 0.1) * (share - known)));
 		noise_judge(life);
 	}
 	life->refused = life->refused_of = 0;
@@ -123,7 +126,8 @@ bool noise_explains(struct life *life)
 	if (!noise_known(life))
 		return false;
 	suspect(life, log1p(LIMIT_SHARE / share));
-	if (life->suspicion < log(fmax(an_hour / FALSE_ALARMS * fmin(1, life->rate), 10)) * SUSPICION_UNIT &&
+	if (life->suspicion <
+		    log(fmax(an_hour / FALSE_ALARMS * fmin(1, life->rate), 10)) * SUSPICION_UNIT &&
 	    life->suspects < SUSPECTS_MOST) {
 		life->suspects++;
 		life->refused += life->refused < UINT8_MAX;

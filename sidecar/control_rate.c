@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rate of a flow: cut to what was measured, climb, probe.
- *
- * A measurement runs from one rate deferral to the next, in times of admission, so that the round
- * trip does not enter: at both ends the receiver's bucket is empty, so accepted / elapsed is its
- * rate, to one message, whatever its burst. Where the bucket has overflowed meanwhile (the
- * allowance was not used, or the hold was long) it is a lower bound only.
+ * The rate of a flow: how fast it climbs, how far apart it probes, what trouble with it begins.
  */
 #include "sidecar/control_state.h"
 
-#define BACK_OFF	   0.97 /* of the trouble rate: where a flow runs between two probes */
-#define SPACING_LEAST	   60	/* messages between two probes: after a surprise … */
-#define SPACING_LEAST_SLOW 360	/* … at low rates, seconds */
-#define SPACING_MOST	   400	/* … and when all is as expected, at the least */
+#define SPACING_LEAST	   60  /* messages between two probes: after a surprise … */
+#define SPACING_LEAST_SLOW 360 /* … at low rates, seconds */
+#define SPACING_MOST	   400 /* … and when all is as expected, at the least */
 #define SPACING_SLOW                                                                   \
 	1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
 	      */
 #define SPACING_SLOWEST 350
-#define SPACING_GROWTH 2.2
 #define SPACING_SECONDS \
 	300 /* at high rates probes are this far apart, for penalties count in minutes */
 #define DOUBLE_SEARCH  60  /* seconds in which the rate doubles: from nothing known … */
@@ -25,16 +18,8 @@
 #define DOUBLE_PROBE   120 /* … past it … */
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
 #define FLIGHT	       3.5 /* deferrals of late, from which on a flight was refused and not a message */
-#define RAISE_SECONDS  1   /* between two raises, at the least */
-#define PRESSURE_TRIAL 2.2 /* deferrals of late, up to which one more may be risked */
-#define UNUSED_MOST    16  /* sixty-fourths: a rate that is not in use is not raised */
-
-struct measure {
-	double count;
-	double seconds;
-	double rate;
-	bool exact; /* the bucket did not overflow meanwhile */
-};
+#define RAISE_SECONDS  1  /* between two raises, at the least */
+#define UNUSED_MOST    16 /* sixty-fourths: a rate that is not in use is not raised */
 
 void rate_set(struct turn *turn, double rate)
 {
@@ -58,7 +43,7 @@ double rate_probe_after(const struct life *life)
 }
 
 /* Where chance explains the first deferrals, a probe costs more of them. */
-static float spacing_least(const struct life *life)
+float rate_spacing_least(const struct life *life)
 {
 	double least = between(SPACING_LEAST_SLOW * life->trouble, 40, SPACING_LEAST);
 
@@ -66,7 +51,7 @@ static float spacing_least(const struct life *life)
 					 : least);
 }
 
-static double spacing_most(const struct life *life)
+double rate_spacing_most(const struct life *life)
 {
 	return fmax(between(SPACING_SLOW * life->trouble, SPACING_SLOWEST, SPACING_MOST),
 		    SPACING_SECONDS * life->trouble);
@@ -86,211 +71,18 @@ void pressure_add(struct turn *turn)
 	life->pressure_at = turn->now;
 }
 
-static struct measure measure(const struct turn *turn)
-{
-	const struct life *life = turn->life;
-	struct measure seen = {.count = life->count};
-	uint32_t end = stamp_of(turn->admitted_ns);
-	double sure = seen.count + (noise_known(life) ? -1 : seen.count < 4 ? 0.5 : 0);
-	double held;
-
-	if (!(life->flags & FLAG_MEASURED)) {
-		seen.rate = fmax(sure, 0.1);
-		return seen;
-	}
-	seen.seconds = since(end, life->mark);
-	seen.exact = life->idle < 0.1 * seen.seconds + 1;
-	seen.rate = fmax(sure, 0.1) / fmax(seen.seconds, 1);
-	/* A small bucket overflows while the flow is held. */
-	held = since(stamp_of(life->hold_until_ns), life->mark);
-	if (life->excess_known > 0 && held < seen.seconds)
-		seen.rate = fmax(seen.rate, (sure - life->excess_known - 1) / fmax(seen.seconds - held, 1));
-	return seen;
-}
-
-/* From now on the next trouble measures: the bucket is empty. */
-static void measure_begin(struct turn *turn)
-{
-	struct life *life = turn->life;
-
-	life->mark = stamp_of(turn->admitted_ns);
-	life->flags |= FLAG_MEASURED;
-	life->count = 0;
-	life->idle = 0;
-	noise_learn(life);
-}
-
-static void trouble_at(struct turn *turn, double trouble)
+void rate_trouble_at(struct turn *turn, double trouble)
 {
 	turn->life->trouble = (float)between(trouble, rate_low(turn->bounds), RATE_TOP);
 }
 
 /* Runs just below the trouble rate. */
-static void settle(struct turn *turn, double trouble)
+void rate_settle(struct turn *turn, double trouble)
 {
-	trouble_at(turn, trouble);
+	rate_trouble_at(turn, trouble);
 	rate_set(turn, BACK_OFF * turn->life->trouble);
 	turn->life->mode = MODE_KNOWN;
 	turn->life->flags &= (uint16_t) ~(FLAG_WEAK | FLAG_ALARM);
-}
-
-/* No measurement: a cut that is meant to be too deep rather than not deep enough. */
-static void cut_blindly(struct turn *turn, const struct measure *seen)
-{
-	double rate = turn->life->rate;
-
-	rate_set(turn, seen->exact ? between(seen->rate, 0.4 * rate, 0.75 * rate) : 0.75 * rate);
-	trouble_at(turn, turn->life->rate / BACK_OFF);
-	turn->life->mode = MODE_RECOVER;
-}
-
-/* The bucket was full when the search began, so nothing is measured yet. Where nothing was paced
- * the rate says nothing, what went of late does. */
-static void cut_search(struct turn *turn)
-{
-	struct life *life = turn->life;
-	double rate = life->trouble > 0 ? fmin(life->rate, life->trouble) : life->rate;
-
-	trouble_at(turn, 0.8 * rate);
-	rate_set(turn, 0.7 * rate);
-	life->mode = MODE_RECOVER;
-	life->spacing = spacing_least(life);
-	life->flags |= FLAG_WEAK;
-}
-
-/* The trial of an alarm has failed early, or measured what was known. */
-static bool alarm_false(const struct life *life, const struct measure *seen)
-{
-	return life->flags & FLAG_ALARM &&
-	       (seen->count < 4 || seen->rate < 1.1 * life->trouble_before);
-}
-
-static void cut_recovering(struct turn *turn, const struct measure *seen)
-{
-	struct life *life = turn->life;
-
-	if (seen->count < 8)
-		life->reserve /= 2;
-	if (alarm_false(life, seen)) {
-		/* Nothing has risen, the bucket is larger than thought. */
-		settle(turn, seen->exact && seen->count >= 30 ? seen->rate : life->trouble_before);
-		life->excess_known = fmaxf(life->excess_known, fmaxf(life->excess, 0.5f));
-		life->spacing = (float)spacing_most(life);
-	} else if (noise_known(life) && seen->count < 20) {
-		rate_set(turn, 0.75 * life->rate);
-	} else if (seen->count >= 4 && seen->exact) {
-		settle(turn, fmin(seen->rate, life->rate));
-		flag_set(life, FLAG_WEAK, seen->count < 20);
-	} else {
-		cut_blindly(turn, seen);
-		life->flags |= FLAG_WEAK;
-	}
-}
-
-/* The limit has risen: measures anew from an empty bucket, at a rate that will meet it. */
-static void remeasure(struct turn *turn, double trouble, double rate)
-{
-	struct life *life = turn->life;
-
-	life->trouble_before = life->trouble;
-	trouble_at(turn, trouble);
-	rate_set(turn, rate);
-	life->mode = MODE_RECOVER;
-	life->spacing = spacing_least(life);
-	life->flags |= FLAG_WEAK;
-}
-
-/* A probe past the trouble rate has failed, as it should: it says whether the limit is where it
- * was. */
-static void cut_probe(struct turn *turn, struct measure *seen)
-{
-	struct life *life = turn->life;
-	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->began), 1);
-	double excess =
-		life->began_count ? life->count - life->began_count - life->trouble * climbed : 0;
-	bool risen = (excess > 1.5 * life->excess_known + 0.5 || life->excess_known == 0) && life->rate > 1.06 * life->trouble &&
-		     pressure_now(life, turn->now) <= PRESSURE_TRIAL;
-
-	life->strikes = 0;
-	if (!seen->exact && (!risen || noise_known(life))) {
-		settle(turn, life->trouble);
-		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH, spacing_most(life));
-	} else if (noise_known(life)) {
-		double bucket = fmax(life->excess_known, 3 + 30 * life->trouble);
-		double climb = life->began_count ? (life->count - life->began_count - bucket) / climbed : 0;
-
-		seen->rate = fmax(seen->rate, climb);
-		life->spacing = (float)(seen->rate > 1.05 * life->trouble
-						? spacing_least(life)
-						: fmin(life->spacing * SPACING_GROWTH, 2 * spacing_most(life)));
-		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
-	} else if (risen && (!(life->flags & FLAG_WEAK) || life->rate > 1.5 * life->trouble)) {
-		double met = life->trouble + (excess - life->excess_known) / climbed;
-
-		met = life->rate > 1.5 * life->trouble ? fmin(life->rate, fmax(seen->rate, met)) : life->rate;
-		life->excess = (float)excess;
-		life->flags |= FLAG_ALARM;
-		remeasure(turn, met, BACK_OFF * met);
-	} else if (life->flags & FLAG_WEAK && seen->exact) {
-		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
-		life->spacing = spacing_least(life);
-	} else if (seen->rate > 1.015 * life->trouble + 2 / fmax(seen->seconds, 1)) {
-		double met = fmax(seen->rate, 0.8 * life->rate);
-
-		life->excess = (float)excess;
-		remeasure(turn, met, 0.9 * met);
-	} else {
-		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH,
-					    spacing_most(life) * (1 + life->care));
-		settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
-		if (life->excess_known > 0)
-			life->excess_known = (float)fmax(0.97 * life->excess_known, 0.6 * excess);
-	}
-}
-
-/* Messages that the rate has let go since the measurement began, less what chance takes. */
-static double sent(const struct turn *turn, const struct measure *seen)
-{
-	const struct life *life = turn->life;
-	double held = since(stamp_of(life->hold_until_ns), life->mark);
-
-	return life->rate * fmax(seen->seconds - held, 0) * (1 - noise_share(life));
-}
-
-/* Whether over many messages less was accepted than the rate would have let go. */
-static bool overran(const struct turn *turn, const struct measure *seen)
-{
-	return seen->exact && seen->count >= 40 && seen->count < 0.975 * sent(turn, seen);
-}
-
-/* Trouble where there should be none: once is chance, twice is a limit that has fallen. */
-static void cut_ground(struct turn *turn, const struct measure *seen)
-{
-	struct life *life = turn->life;
-
-	life->reserve /= 2;
-	/* A limit that has fallen refuses again soon; chance, where it is known, may refuse later.
-	 */
-	if (noise_known(life) && seen->count >= 60)
-		life->strikes = 0;
-	if (overran(turn, seen)) {
-		settle(turn, 0.99 * seen->rate);
-		return;
-	}
-	if (life->strikes++ == 0) {
-		if (noise_known(life) && (seen->seconds < 600 || seen->count < 200))
-			settle(turn, BACK_OFF * life->trouble);
-		return;
-	}
-	life->strikes = 0;
-	life->spacing = spacing_least(life);
-	if (seen->count >= 4 && seen->exact) {
-		settle(turn, 0.99 * fmin(seen->rate, life->trouble));
-		if (seen->count < 30)
-			life->mode = MODE_RECOVER;
-	} else {
-		cut_blindly(turn, seen);
-	}
 }
 
 static double first_hold(const struct turn *turn, enum reply_class class)
@@ -307,13 +99,13 @@ static double first_hold(const struct turn *turn, enum reply_class class)
 }
 
 /* Below the trouble rate: here nothing should be refused. */
-static bool on_ground(const struct life *life)
+bool rate_on_ground(const struct life *life)
 {
 	return life->mode == MODE_KNOWN && life->rate <= life->trouble;
 }
 
 /* Is there room up to where a flow runs between two probes? (A float is never quite equal.) */
-static bool below(const struct life *life)
+bool rate_below(const struct life *life)
 {
 	return life->rate < 0.999 * BACK_OFF * life->trouble;
 }
@@ -327,27 +119,9 @@ static bool noise_possible(const struct turn *turn, const struct measure *seen)
 	if (noise_known(life))
 		return true;
 	return !(life->flags & FLAG_ALARM) &&
-	       (on_ground(life) || (life->mode == MODE_RECOVER && life->count >= 20)) &&
-	       (!seen->exact || below(life) || seen->count >= 0.97 * sent(turn, seen) - 1);
-}
-
-static void cut(struct turn *turn, struct measure *seen)
-{
-	struct life *life = turn->life;
-
-	/* While an alarm is looked into, what was before it is what to go back to. */
-	if (!(life->flags & FLAG_ALARM))
-		life->trouble_before = life->trouble > 0 ? life->trouble : life->rate;
-	if (life->mode == MODE_SEARCH)
-		cut_search(turn);
-	else if (life->mode == MODE_RECOVER || (life->flags & FLAG_ALARM && on_ground(life)))
-		cut_recovering(turn, seen);
-	else if (on_ground(life))
-		cut_ground(turn, seen);
-	else
-		cut_probe(turn, seen);
-	if (life->mode != MODE_KNOWN)
-		life->strikes = 0;
+	       (rate_on_ground(life) || (life->mode == MODE_RECOVER && life->count >= 20)) &&
+	       (!seen->exact || rate_below(life) ||
+		seen->count >= 0.97 * measure_sent(turn, seen) - 1);
 }
 
 void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit limit)
@@ -370,7 +144,7 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 		return;
 	}
 	life->outages = 0;
-	seen = measure(turn);
+	seen = measure_end(turn);
 	if (life->flags & FLAG_HELD) {
 		pressure_add(turn);
 		measure_begin(turn);
@@ -379,13 +153,13 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 	}
 	flag_set(life, FLAG_CHANCE, noise_possible(turn, &seen));
 	if (life->flags & FLAG_CHANCE && noise_explains(life)) {
-		if (noise_grew(life) && on_ground(life))
-			settle(turn, BACK_OFF * life->trouble);
+		if (noise_grew(life) && rate_on_ground(life))
+			rate_settle(turn, BACK_OFF * life->trouble);
 		return;
 	}
 	pressure_add(turn);
 	flag_set(life, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
-	cut(turn, &seen);
+	cut_at_trouble(turn, &seen);
 	measure_begin(turn);
 	life->fails = 1;
 	life->began = turn->now;
@@ -402,7 +176,7 @@ static double doubling(struct turn *turn)
 	switch (life->mode) {
 	case MODE_SEARCH: return DOUBLE_SEARCH;
 	case MODE_RECOVER:
-		if (below(life))
+		if (rate_below(life))
 			return DOUBLE_RECOVER;
 		if (life->count >= rate_probe_after(life)) {
 			life->mode = MODE_KNOWN;
@@ -417,7 +191,7 @@ static double doubling(struct turn *turn)
 			}
 			return life->rate > 1.5 * life->trouble ? DOUBLE_FAR : DOUBLE_PROBE;
 		}
-		return below(life) ? DOUBLE_RECOVER : 0;
+		return rate_below(life) ? DOUBLE_RECOVER : 0;
 	}
 }
 
@@ -442,7 +216,7 @@ void rate_accepted(struct turn *turn)
 	double twice;
 	double raised;
 
-	noise_accepted(life, on_ground(life));
+	noise_accepted(life, rate_on_ground(life));
 	if (life->unused >= UNUSED_MOST || noise_suspected(life)) {
 		life->raised = turn->now;
 		return;
@@ -475,15 +249,15 @@ void rate_resume(struct turn *turn)
 {
 	struct life *life = turn->life;
 
-	settle(turn, fmin(life->trouble_before, 2 * life->trouble));
+	rate_settle(turn, fmin(life->trouble_before, 2 * life->trouble));
 	life->flags &= (uint16_t)~FLAG_MEASURED;
 	life->count = 0;
 	life->idle = 0;
 	life->strikes = 0;
 }
 
-/* A short hold has ended. A whole flight was refused: the rate was far above what is taken, and another
- * such flight would be one too many. */
+/* A short hold has ended. A whole flight was refused: the rate was far above what is taken, and
+ * another such flight would be one too many. */
 void rate_calm(struct turn *turn)
 {
 	struct life *life = turn->life;
@@ -491,7 +265,7 @@ void rate_calm(struct turn *turn)
 
 	if (life->mode != MODE_RECOVER || life->flags & FLAG_ALARM || pressure <= FLIGHT)
 		return;
-	trouble_at(turn, life->trouble * FLIGHT / pressure);
+	rate_trouble_at(turn, life->trouble * FLIGHT / pressure);
 	rate_set(turn, life->rate * FLIGHT / pressure);
 }
 

@@ -16,8 +16,8 @@
 
 #include "sidecar/control.h"
 
-#define GAP_MOST    7200 /* seconds between two probes */
-#define HOUR_SURE   2	 /* equal hours in a row before the cap is acted upon */
+#define GAP_MOST  7200 /* seconds between two probes */
+#define HOUR_SURE 2    /* equal hours in a row before the cap is acted upon */
 
 #define RATE_TOP    5000.0f	 /* as fast as this is unlimited */
 #define RATE_BOTTOM (1 / 600.0f) /* where the configuration names no lower bound */
@@ -83,7 +83,7 @@ struct life {
 	uint16_t phase_gap;	 /* seconds by which it may begin earlier than that */
 	uint16_t noise_of;	 /* both are halved now and then */
 	uint16_t refused_of;	 /* messages since the share of chance was last measured */
-	uint16_t suspicion;	 /* that the deferrals of late are not chance, in 1/SUSPICION_UNIT */
+	uint16_t suspicion; /* that the deferrals of late are not chance, in 1/SUSPICION_UNIT */
 	uint16_t flags;
 	uint8_t fails;	    /* of probes in this hold, the trouble that began it included */
 	uint8_t unused;	    /* share of the allowance that is not used, in sixty-fourths */
@@ -96,9 +96,9 @@ struct life {
 	uint8_t day_seen : 1;
 	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew */
 	uint8_t day_test : 2;
-	uint8_t outages : 3; /* infrastructure replies in a row */
-	uint8_t strikes : 2; /* troubles where there should be none */
-	uint8_t places : 2;  /* deferrals at last_place */
+	uint8_t outages : 3;  /* infrastructure replies in a row */
+	uint8_t strikes : 2;  /* troubles where there should be none */
+	uint8_t places : 2;   /* deferrals at last_place */
 	uint8_t suspects : 4; /* deferrals passed over, and not yet found to be chance */
 };
 _Static_assert(sizeof(struct life) <= sizeof(struct control_state), "128 bytes a flow");
@@ -150,7 +150,28 @@ static inline double rate_high(const struct control_bounds *bounds)
 	return bounds->rate_max > 0 ? bounds->rate_max : RATE_TOP;
 }
 
+#define BACK_OFF 0.97 /* of the trouble rate: where a flow runs between two probes */
+
+/* control_cut.c */
+struct measure {
+	double count;
+	double seconds;
+	double rate;
+	bool exact; /* the bucket did not overflow meanwhile */
+};
+
+void measure_begin(struct turn *turn);
+struct measure measure_end(const struct turn *turn);
+double measure_sent(const struct turn *turn, const struct measure *seen);
+void cut_at_trouble(struct turn *turn, const struct measure *seen);
+
 /* control_rate.c */
+void rate_settle(struct turn *turn, double trouble);
+void rate_trouble_at(struct turn *turn, double trouble);
+float rate_spacing_least(const struct life *life);
+double rate_spacing_most(const struct life *life);
+bool rate_on_ground(const struct life *life);
+bool rate_below(const struct life *life);
 void rate_init(struct life *life, const struct control_bounds *bounds);
 void rate_set(struct turn *turn, double rate);
 void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit limit);
