@@ -216,25 +216,77 @@ Test(control_life, doubles_the_wait_with_each_probe_that_fails_and_ends_by_one_t
 	cr_expect_eq(flow.limits.phase, CONTROL_RECOVERING);
 }
 
-Test(control_life, counts_the_replies_of_one_flight_once)
+/* A flow that has met trouble, with the message that met it in *ret_seen. */
+static struct flow flow_in_trouble(struct receiver *receiver, struct control_observation *ret_seen)
 {
-	struct receiver none = {.rate = 1, .burst = 1};
-	struct flow flow = flow_new(&none);
-	struct control_observation seen = {
-		.class = REPLY_RATE, .limit = REPLY_LIMIT_MESSAGES, .stage = TG_STAGE_MESSAGE};
-	uint64_t until;
+	struct flow flow = flow_new(receiver);
 
+	*ret_seen = (struct control_observation){
+		.class = REPLY_RATE, .limit = REPLY_LIMIT_MESSAGES, .stage = TG_STAGE_MESSAGE};
 	for (int i = 0; i < 40; i++)
 		flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
-	seen.admitted_ns = flow.now_ns;
+	ret_seen->admitted_ns = flow.now_ns;
 	flow.now_ns += SECOND;
-	flow_see(&flow, &seen);
-	until = flow.limits.hold_until_ns[TG_BULK];
-	for (int i = 0; i < 10; i++) {
+	flow_see(&flow, ret_seen);
+	return flow;
+}
+
+Test(control_life, cuts_once_for_the_replies_of_one_flight)
+{
+	struct receiver none = {.rate = 1, .burst = 1};
+	struct control_observation seen;
+	struct flow flow = flow_in_trouble(&none, &seen);
+	struct flow alone = flow;
+	uint64_t until = flow.limits.hold_until_ns[TG_BULK];
+
+	for (int i = 0; i < 4; i++) {
 		seen.admitted_ns += SECOND / 20;
 		flow_see(&flow, &seen);
 	}
 	cr_expect_eq(flow.limits.hold_until_ns[TG_BULK], until);
+	flow_reply(&alone, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+	flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+	cr_expect_gt(per_minute(&flow), 0.6 * per_minute(&alone), "%.1f of %.1f", per_minute(&flow),
+		     per_minute(&alone));
+}
+
+/* Receivers count refusals in ten minutes: after a large flight the probe waits for them to pass.
+ */
+Test(control_life, waits_longer_for_the_probe_the_more_of_a_flight_was_refused)
+{
+	struct receiver none = {.rate = 1, .burst = 1};
+	struct control_observation seen;
+	struct flow flow = flow_in_trouble(&none, &seen);
+	uint64_t last = flow.limits.hold_until_ns[TG_BULK];
+
+	for (int i = 0; i < 30; i++) {
+		uint64_t until;
+
+		seen.admitted_ns += SECOND / 100;
+		flow_see(&flow, &seen);
+		until = flow.limits.hold_until_ns[TG_BULK];
+		cr_expect_geq(until, last, "reply %d", i);
+		cr_expect_leq(until, flow.now_ns + 600 * SECOND, "reply %d", i);
+		last = until;
+	}
+	cr_expect_gt(last, flow.now_ns + 300 * SECOND);
+}
+
+/* Once chance is known, one deferral changes nothing, and a limit that falls is found all the same.
+ */
+Test(control_life, passes_over_chance_and_still_finds_a_limit_that_falls)
+{
+	struct receiver receiver = {.rate = 2, .burst = 60, .chance_every = 67};
+	struct flow flow = flow_new(&receiver);
+	uint32_t refused;
+
+	flow_run(&flow, START + 2 * HOUR);
+	receiver.rate = 0.5;
+	flow_run(&flow, START + 2 * HOUR + HOUR / 6);
+	refused = flow.refused;
+	flow_run(&flow, START + 3 * HOUR);
+	cr_expect_lt(per_minute(&flow), 60, "%.1f", per_minute(&flow));
+	cr_expect_lt(flow.refused - refused, 3000 * 0.04, "%u", flow.refused - refused);
 }
 
 Test(control_life, changes_the_limit_that_was_hit_and_no_other)
