@@ -2,21 +2,23 @@
  *
  * Embeds files by .incbin, which the assembler finds from the top of the tree, where make runs.
  * They are data of the program, so that it works from one binary, and are printed as they stand.
+ * What is made of several files stands there as one text, in the order named here.
  */
 #include "sidecar/builtin.h"
 
-#define BUILTIN_FILE(name, path)                  \
-	__asm__(".section .rodata\n"              \
-		".hidden builtin_" #name "\n"     \
-		".hidden builtin_" #name "_end\n" \
-		".global builtin_" #name "\n"     \
-		".global builtin_" #name "_end\n" \
-		"builtin_" #name ":\n"            \
-		".incbin \"" path "\"\n"          \
-		"builtin_" #name "_end:\n"        \
-		".byte 0\n"                       \
+#define INCLUDED(path) ".incbin \"" path "\"\n"
+
+#define BUILTIN(name, included)                                            \
+	__asm__(".section .rodata\n"                                       \
+		".hidden builtin_" #name "\n"                              \
+		".hidden builtin_" #name "_end\n"                          \
+		".global builtin_" #name "\n"                              \
+		".global builtin_" #name "_end\n"                          \
+		"builtin_" #name ":\n" included "builtin_" #name "_end:\n" \
+		".byte 0\n"                                                \
 		".previous\n")
 
-BUILTIN_FILE(config, "sidecar/builtin.yaml");
-BUILTIN_FILE(rules, "sidecar/rules.yaml");
-BUILTIN_FILE(import_kumomta, "sidecar/ctl/import_kumomta.py");
+BUILTIN(config, INCLUDED("sidecar/builtin.yaml"));
+BUILTIN(rules, INCLUDED("sidecar/rules.yaml") INCLUDED("sidecar/rules_receivers.yaml")
+		       INCLUDED("sidecar/rules_words.yaml"));
+BUILTIN(import_kumomta, INCLUDED("sidecar/ctl/import_kumomta.py"));
