@@ -66,17 +66,28 @@ struct classify_scratch {
 	char folded[REPLY_FOLDED_MAX];
 };
 
-bool rule_class_lowers_cap(const struct rule_class *class)
+static bool lowers_by_default(enum reply_class class, enum reply_limit limit)
 {
-	if (class->lowers_cap != RULE_DEFAULT)
-		return class->lowers_cap == RULE_YES;
-	switch (class->class) {
-	case REPLY_RATE: return class->limit != REPLY_LIMIT_PER_CONNECTION;
+	switch (class) {
+	case REPLY_RATE: return limit != REPLY_LIMIT_PER_CONNECTION;
 	case REPLY_REPUTATION:
 	case REPLY_PATTERN:
 	case REPLY_BLOCKLIST: return true;
 	default: return false;
 	}
+}
+
+bool rule_class_lowers_cap(const struct rule_class *class)
+{
+	if (class->lowers_cap != RULE_DEFAULT)
+		return class->lowers_cap == RULE_YES;
+	return lowers_by_default(class->class, class->limit);
+}
+
+enum reply_class classification_control(const struct classification *found)
+{
+	return !found->lowers_cap && lowers_by_default(found->class, found->limit) ? REPLY_POLICY
+										   : found->class;
 }
 
 /* ---- create -----------------------------------------------------------------------------------

@@ -66,4 +66,9 @@ bool classify_rule_text(const struct classifier *classifier, const struct classi
 /* The lowers_cap of an entry: as it says, else by its class and limit. */
 bool rule_class_lowers_cap(const struct rule_class *class);
 
+/* What a flow's controller is told of the reply: its class, but `policy` where the entry says
+ * `lowers_cap: no` of a class that would lower it. That is about the sender's domain or account,
+ * and the limits of the IP let the message pass. */
+enum reply_class classification_control(const struct classification *found);
+
 #endif

@@ -378,7 +378,7 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 	struct control_limits before, after;
 	struct control_bounds bounds;
 	struct control_observation seen = {
-		.class = c->class,
+		.class = classification_control(c),
 		.limit = c->limit,
 		.traffic = (enum tg_class)r->traffic,
 		.stage = (enum tg_stage)r->stage,

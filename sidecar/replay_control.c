@@ -34,7 +34,7 @@ bool replay_control_take(struct replay_control *c, const struct config *config, 
 			 const char *destination, const struct classification *found,
 			 uint64_t time_ns, struct rule_effect *ret, enum rule_action_kind *ret_kind)
 {
-	struct control_observation seen = {.class = found->class,
+	struct control_observation seen = {.class = classification_control(found),
 					   .limit = found->limit,
 					   .traffic = TG_BULK,
 					   .admitted_ns = time_ns};

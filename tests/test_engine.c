@@ -171,6 +171,28 @@ Test(engine, a_reputation_reply_holds_its_flow_alone)
 		     inforce(one).limits.hold_until_ns, "what is worked out is what is published");
 }
 
+Test(engine, what_is_said_of_a_senders_domain_leaves_the_limits_alone)
+{
+	static const char *const rows[] = {
+		"421-4.7.28 Gmail has detected an unusual rate of mail originating from your DKIM domain",
+		"550 Domain frequency limited",
+		"550 MAX RCPT TO DAILY LIMIT",
+	};
+	uint32_t one = flow(1);
+	struct effective before = inforce(one);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (int n = 0; n < 50; n++)
+			reply(one, rows[i]);
+		cr_expect_eq(inforce(one).limits.hold_until_ns, 0, "%s", rows[i]);
+		cr_expect_leq(inforce(one).limits.interval_ns, before.limits.interval_ns, "%s",
+			      rows[i]);
+	}
+	for (int n = 0; n < 50; n++)
+		reply(one, "550 Ip frequency limited");
+	cr_expect_gt(inforce(one).limits.interval_ns, before.limits.interval_ns);
+}
+
 Test(engine, touches_only_the_memory_of_what_is_known)
 {
 	uint64_t bytes = 0;
