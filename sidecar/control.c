@@ -18,22 +18,28 @@
  * Share of the oracle's deliveries, avoidable deferrals per 1,000 delivered.
  *
  *                                         share median  worst  deferrals median  worst  score mean
- *   as it is                                    0.996   0.927        2.4           8.5     0.958
- *   no measurement: cuts by a quarter           0.959   0.832        3.6          22       0.899
- *   each deferral of a flight cuts              0.996   0.256        2.4          31       0.906
- *   no filter for chance                        0.996   0.308        2.2           8.5     0.925
- *   no windows                                  0.996   0.724        2.6           8.5     0.948
- *   a probe every 60 messages                   0.997   0.975        3.4          17       0.949
- *   no trial of a limit that may have risen     0.996   0.827        2.3           9.9     0.950
- *   no penance after many deferrals             0.996   0.865        2.4           8.5     0.954
- *   transactional mail has no reserve           0.996   0.810        2.4           8.5     0.953
- *   no regard to pressure between probes        0.996   0.952        3.8           8.5     0.955
- *   one strike cuts, not two                    0.995   0.935        2.4           8.5     0.957
+ *   as it is                                    0.996   0.953        2.3           7.1     0.961
+ *   no measurement: cuts by a quarter           0.943   0.126        2.2           7.4     0.881
+ *   each deferral of a flight cuts              0.996   0.156        2.3          31.6     0.903
+ *   no filter for chance                        0.996   0.320        2.3           7.1     0.930
+ *   no windows                                  0.996   0.501        2.3           7.1     0.936
+ *   sliding hours are not filled evenly         0.996   0.932        2.5           7.1     0.957
+ *   a probe every 60 messages                   0.996   0.970        3.4          18.0     0.946
+ *   no trial of a limit that may have risen     0.996   0.926        2.1           7.7     0.960
+ *   transactional mail has no reserve           0.996   0.937        2.3           7.1     0.963
+ *   no regard to pressure between probes        0.980   0.451        2.9           8.0     0.916
+ *   one strike cuts, not two                    0.996   0.069        2.3           7.1     0.918
  *
- * BUGS: a receiver without a burst refuses what a new connection's round trip has pushed together;
- * flows to it run at 0.7 to 0.9 of its limit. Texts by chance in 2 % of the replies of a receiver
- * that takes 600/min hold the flow down for hours; up to 1 % there cost
- * an eighth, at 60/min and below up to 2 % cost little.
+ * Two rules show in random scenarios only (200 of them, --seed 1): blocked IPs in 1 of them as it
+ * is, in 6 without penance after many deferrals, in 2 without regard to the size of a flight, and
+ * there the worst share falls from 0.63 to 0.59.
+ *
+ * BUGS: flows to a receiver with room for one or two messages run at 0.73 to 0.95 of its limit: no
+ * measurement is exact where the bucket overflows all the time. Texts by chance in 2 % of the
+ * replies at 10/min and below cost up to a quarter: there are too few replies to tell them from a
+ * limit. What refuses on the ground may be taken for chance and then costs deferrals. At several
+ * hundred a minute and round trips of seconds one flight is refused whole, and two of them may be
+ * what a strict receiver punishes.
  */
 #include "sidecar/control_state.h"
 

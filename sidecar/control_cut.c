@@ -161,7 +161,7 @@ static void cut_probe(struct turn *turn, const struct measure *seen)
 		double met = life->trouble + (excess - life->excess_known) / climbed;
 
 		met = life->rate > 1.5 * life->trouble ? fmin(life->rate, fmax(seen->rate, met))
-						       : life->rate;
+						       : (life->rate + life->trouble) / 2;
 		life->excess = (float)excess;
 		life->flags |= FLAG_ALARM;
 		remeasure(turn, met, BACK_OFF * met);
