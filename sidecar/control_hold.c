@@ -12,7 +12,7 @@
 #define GAP_QUARTER 1800 /* … in the first six, … */
 #define PENANCE_FREE \
 	4.2 /* deferrals of late: receivers are known to count to eight in ten minutes */
-#define PENANCE	       200 /* seconds for each more */
+#define PENANCE	       150 /* seconds for each more */
 #define PENANCE_MOST   600
 #define PENANCE_FLIGHT 8   /* what the flight of the trouble itself may bring */
 #define GAP_OUTAGE     120 /* … while the receiver has trouble of its own */
