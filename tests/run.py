@@ -25,6 +25,7 @@ SANITIZERS = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
+running = set()
 
 
 class Result:
@@ -48,6 +49,20 @@ def alone(path):
     return "alone" in path.name or b"TEST-ALONE" in path.read_bytes()[:4096]
 
 
+def end(child):
+    """Ends a program and its group; it has ten seconds to clean up after itself."""
+    try:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait(10)
+    except (ProcessLookupError, subprocess.TimeoutExpired):
+        pass
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return child.wait()
+
+
 def run(path, build, soak, timeout):
     env = dict(os.environ, TG_BUILD=str(build), TG_TOP=str(TOP), **{k: os.environ.get(k, v) for k, v in SANITIZERS.items()})
     if soak:
@@ -59,12 +74,13 @@ def run(path, build, soak, timeout):
     with open(log, "wb") as out:
         child = subprocess.Popen(command, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=subprocess.STDOUT, start_new_session=True)
+        running.add(child)
         try:
             status = child.wait(timeout)
             late = ""
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            status, late = child.wait(), f"\nkilled after {timeout} s\n"
+            status, late = end(child), f"\nended after {timeout} s\n"
+        running.discard(child)
     output = log.read_text(errors="replace") + late
     skips = [line.split("SKIP:", 1)[1].strip() for line in output.splitlines() if "SKIP:" in line]
     found = SYNTHESIS.findall(output)
@@ -128,13 +144,21 @@ def main():
     together = [p for p in todo if not alone(p)]
     apart = [p for p in todo if alone(p)]
     results = []
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(args.jobs)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
         for done in concurrent.futures.as_completed([pool.submit(run, p, build, args.soak, timeout) for p in together]):
             results.append(done.result())
             report(results[-1])
-    for path in apart:
-        results.append(run(path, build, args.soak, timeout))
-        report(results[-1])
+        for path in apart:
+            results.append(run(path, build, args.soak, timeout))
+            report(results[-1])
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in list(running):
+            end(child)
+        print("interrupted")
+        return 130
     passed, failed = sum(r.passed for r in results), sum(r.failed for r in results)
     skipped = sum(len(r.skips) for r in results)
     print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
