@@ -57,8 +57,11 @@ void window_roll(struct turn *turn)
 
 	if (hour != life->hour_index) {
 		life->hour_index = hour;
-		if (life->hour_cap && life->hour_count > 1.1 * life->hour_cap)
+		if (life->hour_cap && life->hour_count > 1.1 * life->hour_cap) {
+			/* It has grown, and may have grown further. */
 			life->hour_cap = life->hour_count;
+			life->hour_test = HOUR_TEST_EVERY - 2;
+		}
 		life->flags &= (uint16_t)~FLAG_FRESH;
 		life->hour_count = 0;
 		life->hour_test = (uint8_t)((life->hour_test + 1) % HOUR_TEST_EVERY);
@@ -121,8 +124,9 @@ bool window_hit(struct turn *turn, enum reply_limit limit)
 		return true;
 	if (life->hour_seen >= HOUR_SURE && near_cap(life, life->hour_count, 0.02, 2))
 		return true;
-	/* No window that has just begun is full: it slides, or begins at another minute. */
-	life->hour_test = 0;
+	/* Where it slides, overrunning it is answered long before the hour ends. */
+	if (life->flags & FLAG_SLIDING)
+		life->hour_test = 0;
 	return false;
 }
 

@@ -178,6 +178,20 @@ Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)
 	}
 }
 
+Test(control_life, finds_that_the_hours_cap_has_grown)
+{
+	struct receiver receiver = {.rate = 1, .burst = 30, .hour_cap = 900};
+	struct flow flow = flow_new(&receiver);
+	uint32_t before;
+
+	flow_run(&flow, START + 6 * HOUR);
+	receiver.hour_cap = 1800;
+	flow_run(&flow, START + 18 * HOUR);
+	before = flow.delivered;
+	flow_run(&flow, START + 24 * HOUR);
+	cr_expect_gt(flow.delivered - before, 6 * 1500, "%u delivered", flow.delivered - before);
+}
+
 Test(control_life, tells_texts_by_chance_from_a_limit)
 {
 	struct receiver receiver = {.rate = 1, .burst = 30, .chance_every = 101};
