@@ -28,8 +28,8 @@ struct flow {
 	struct control_limits limits;
 	struct receiver *receiver;
 	uint64_t now_ns, next_ns;
-	uint32_t delivered, refused;
-	double fastest;
+	uint32_t delivered, refused, hour_sent;
+	uint64_t hour;
 };
 
 static const struct control_bounds plain = {.rate_start = 1, .burst = {5, 5, 5}};
@@ -74,6 +74,21 @@ static void flow_see(struct flow *flow, const struct control_observation *seen)
 	control_limits(&flow->state, &flow->bounds, flow->now_ns, &flow->limits);
 }
 
+/* The hour's cap, as the segment's counters keep it. */
+static uint64_t flow_within_hour(struct flow *flow, uint64_t at)
+{
+	uint64_t phase = flow->limits.hour_phase_s * SECOND;
+	uint64_t hour = (at - phase) / HOUR;
+
+	if (hour == flow->hour && flow->limits.hour_cap && flow->hour_sent >= flow->limits.hour_cap)
+		at = ++hour * HOUR + phase;
+	if (hour != flow->hour)
+		flow->hour_sent = 0;
+	flow->hour = hour;
+	flow->hour_sent++;
+	return at;
+}
+
 /* Bulk mail without end, one message at a time, until a time. */
 static void flow_run(struct flow *flow, uint64_t until_ns)
 {
@@ -82,7 +97,7 @@ static void flow_run(struct flow *flow, uint64_t until_ns)
 		uint64_t hold_ns = flow->limits.hold_until_ns[TG_BULK];
 		uint64_t at = hold_ns > flow->next_ns ? hold_ns : flow->next_ns;
 
-		at = at > flow->now_ns ? at : flow->now_ns;
+		at = flow_within_hour(flow, at > flow->now_ns ? at : flow->now_ns);
 		seen.admitted_ns = at;
 		seen.class = receiver_takes(flow->receiver, at) ? REPLY_DELIVERED : REPLY_RATE;
 		seen.limit = seen.class == REPLY_RATE ? flow->receiver->text : REPLY_LIMIT_NONE;
