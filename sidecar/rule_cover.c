@@ -86,7 +86,8 @@ bool rule_match_covers(const struct rule_match *wide, const struct rule_match *n
 			   narrow->destination_count) &&
 	       names_cover(wide->source, wide->source_count, narrow->source,
 			   narrow->source_count) &&
-	       names_cover(wide->pool, wide->pool_count, narrow->pool, narrow->pool_count);
+	       names_cover(wide->pool, wide->pool_count, narrow->pool, narrow->pool_count) &&
+	       (wide->lowers_cap == RULE_DEFAULT || wide->lowers_cap == narrow->lowers_cap);
 }
 
 /* Whether a fires no later than b, given that it counts at least what b counts. */

@@ -74,6 +74,8 @@ static const cyaml_schema_field_t match_fields[] = {
 	LIST(struct rule_match, "destination", destination, &string_schema),
 	LIST(struct rule_match, "source", source, &string_schema),
 	LIST(struct rule_match, "pool", pool, &string_schema),
+	CYAML_FIELD_ENUM("lowers_cap", OPTIONAL | CYAML_FLAG_STRICT, struct rule_match, lowers_cap,
+			 rule_choices, RULE_CHOICES),
 	CYAML_FIELD_END};
 
 /* A class is told from the reply alone: no class, source or pool to ask for. */

@@ -36,6 +36,7 @@ struct rule_match {
 	unsigned source_count;
 	char **pool;
 	unsigned pool_count;
+	int lowers_cap; /* RULE_DEFAULT: either, RULE_YES, RULE_NO */
 };
 
 /* A reply that matches is of this class. The first entry that matches decides. */

@@ -63,6 +63,9 @@ bool rule_matches_reply(const struct compiled_rule *rule, unsigned index,
 	    !ranges_have(rule->codes, match->code_count, reply->code) ||
 	    !ranges_have(rule->enhanced, match->enhanced_count, reply->enhanced))
 		return false;
+	if (match->lowers_cap != RULE_DEFAULT &&
+	    (match->lowers_cap == RULE_YES) != reply->classification->lowers_cap)
+		return false;
 	if (reply->scratch == NULL)
 		return match->text_count == 0;
 	return classify_rule_text(reply->classifier, reply->scratch, index);

@@ -243,10 +243,11 @@ static struct rule_verdict answer(const char *destination, const char *text, uin
 	return verdict;
 }
 
-#define CLASSES                                                      \
-	"classes:\n"                                                 \
-	"  - {name: slow, class: rate, limit: hour, text: [slow]}\n" \
-	"  - {name: listed, class: blocklist, text: [listed]}\n"     \
+#define CLASSES                                                                         \
+	"classes:\n"                                                                    \
+	"  - {name: slow, class: rate, limit: hour, text: [slow]}\n"                    \
+	"  - {name: domain, class: blocklist, text: [domain listed], lowers_cap: no}\n" \
+	"  - {name: listed, class: blocklist, text: [listed]}\n"                        \
 	"  - {name: fine, class: delivered, code: [2xx]}\n"
 
 Test(rule, matches_by_all_that_it_asks_for)
@@ -261,6 +262,10 @@ Test(rule, matches_by_all_that_it_asks_for)
 		{"{class: [rate]}", "a", "451 slow", true},
 		{"{class: [rate]}", "a", "451 x", false},
 		{"{class: [rate, other]}", "a", "451 x", true},
+		{"{class: [blocklist], lowers_cap: yes}", "a", "550 listed", true},
+		{"{class: [blocklist], lowers_cap: yes}", "a", "550 domain listed", false},
+		{"{lowers_cap: no}", "a", "550 domain listed", true},
+		{"{lowers_cap: no}", "a", "451 slow", false},
 		{"{limit: [hour]}", "a", "451 slow", true},
 		{"{limit: [day]}", "a", "451 slow", false},
 		{"{code: [45x]}", "a", "450 x", true},
@@ -458,6 +463,10 @@ Test(rule, of_ours_hold_a_listed_address)
 				 D + i * M);
 	cr_expect_str_eq(verdict.effect[RULE_HOLD].rule->name, "blocklisted");
 	cr_expect_eq(verdict.alert_count, 1);
+	for (unsigned i = 0; i < 9; i++)
+		verdict =
+			answer("b", "550 5.7.1 Sender domain example.com listed in DBL", D + i * M);
+	cr_expect_null(verdict.effect[RULE_HOLD].rule, "a domain is not the address");
 	unload();
 }
 
