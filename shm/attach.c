@@ -304,6 +304,12 @@ int tg_renew(struct tg *tg)
 	if (error)
 		return error;
 	error = maps_make(&next);
+	/* Another thread was faster: this one is attached to what is there already. */
+	if (!error && next.header.segment == tg->header.segment && worker != tg->spare) {
+		unmap_all(&next);
+		munmap(next.local, LAYOUT_PAGE);
+		return 0;
+	}
 	if (!error && worker_claim(&next) == next.spare) {
 		unmap_all(&next);
 		error = -EUSERS;

@@ -67,8 +67,9 @@ TG_API int tg_attach(const struct tg_options *options, struct tg **ret);
 TG_API void tg_detach(struct tg *tg);
 
 /* After a verdict TG_RETIRED: attaches to the segment that replaced the old one. Sources,
- * destinations and flows must be resolved again; leases were carried over. -ESTALE: not there yet,
- * try again. No other call on this attachment may be under way. */
+ * destinations and flows must be resolved again; leases were carried over. Where it is attached to
+ * that already, nothing changes. -ESTALE: not there yet, try again. No other call on this
+ * attachment may be under way. */
 TG_API int tg_renew(struct tg *tg);
 
 /* The library's clock, which all times here belong to. */

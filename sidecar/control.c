@@ -106,7 +106,8 @@ static void passed(struct turn *turn)
 	struct life *life = turn->life;
 
 	life->outages = 0;
-	if (stamp_of(turn->admitted_ns) >= life->mark)
+	if (!(life->flags & FLAG_MEASURED) ||
+	    (int32_t)(stamp_of(turn->admitted_ns) - life->mark) >= 0)
 		life->count++;
 	if (turn->admitted_ns < life->hold_until_ns)
 		return;

@@ -135,7 +135,7 @@ void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit li
 		pressure_add(turn);
 		if (life->flags & FLAG_HELD)
 			hold_extend(turn);
-		if (stamp_of(turn->admitted_ns) > life->mark) {
+		if ((int32_t)(stamp_of(turn->admitted_ns) - life->mark) > 0) {
 			measure_begin(turn);
 			/* A climb under way was counted from the mark before. */
 			if (!(life->flags & FLAG_HELD))

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@ struct watch_list {
 	uint32_t *active;
 	uint32_t count;
 	uint64_t mended; /* owner words put back */
+	bool blind;	 /* a worker could not be watched, which was said */
 	struct watched slots[];
 };
 
@@ -103,8 +105,12 @@ static void ended(void *arg, int revents)
 	uint32_t worker = (uint32_t)(watched - list->slots);
 	uint64_t owner = watched->owner;
 
-	if (revents < 0)
+	/* The watch failed, not the worker: the next look opens it again. */
+	if (revents < 0) {
 		watched->id = -1;
+		slot_forget(list, watched);
+		return;
+	}
 	slot_forget(list, watched);
 	/* It may have left in order a moment ago; then the slot is free, or somebody else's. */
 	if (atomic_load_explicit(&list->segment->workers[worker].owner, memory_order_acquire) ==
@@ -113,17 +119,20 @@ static void ended(void *arg, int revents)
 	watch_scan(list);
 }
 
+/* A pidfd; -ESRCH: there is no such process. Any other error tells nothing of it. */
 static int process_open(uint64_t owner)
 {
 	int pid = (int)(owner >> LAYOUT_START_BITS);
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	uint64_t found;
 
 	if (fd < 0)
-		return -errno;
-	if (worker_identity(pid) == owner)
+		return errno == EINVAL ? -ESRCH : -errno;
+	found = worker_identity(pid);
+	if (found == owner)
 		return fd;
 	close(fd);
-	return -ESRCH;
+	return found ? -ESRCH : -EAGAIN;
 }
 
 /* A new owner. False: there is no such process. */
@@ -132,17 +141,21 @@ static bool slot_watch(struct watch_list *list, uint32_t worker, uint64_t owner)
 	struct watched *watched = &list->slots[worker];
 	int fd = process_open(owner);
 
-	if (fd == -EMFILE || fd == -ENFILE) {
-		log_warning("worker",
-			    "cannot watch worker %u: no file descriptors left; raise LimitNOFILE",
-			    worker);
+	if (fd == -ESRCH)
+		return false;
+	if (fd < 0) {
+		if (!list->blind)
+			log_warning("worker", "cannot watch worker %u: %s%s", worker, strerror(-fd),
+				    fd == -EMFILE || fd == -ENFILE ? "; raise LimitNOFILE" : "");
+		list->blind = true;
 		return true;
 	}
-	if (fd < 0)
-		return false;
 	watched->owner = owner;
 	watched->pidfd = fd;
 	watched->id = loop_watch(list->loop, fd, POLLIN, ended, watched);
+	list->blind = watched->id < 0;
+	if (watched->id < 0)
+		slot_forget(list, watched);
 	return true;
 }
 

@@ -229,6 +229,27 @@ Test(segment, is_adopted_as_it_stands)
 	fixture_end(&f);
 }
 
+Test(segment, that_nothing_replaced_is_not_left_by_renewing)
+{
+	struct publish_limits limits = limited();
+	struct tg_lease lease;
+	struct tg_flow flow;
+	struct fixture f;
+	struct tg *tg;
+
+	fixture_open(&f);
+	limits.connections[0] = limits.connections[1] = limits.connections[2] = 4;
+	flow = fixture_flow(f.segment, "192.0.2.1", "provider", &limits, 0);
+	tg = fixture_attach(&f);
+	cr_assert_eq(tg_connect(tg, &flow, TG_BULK, &lease).reason, TG_ADMITTED);
+	cr_expect_eq(tg_renew(tg), 0);
+	cr_expect_neq(tg_worker(tg), tg->spare);
+	cr_expect_neq(atomic_load(&tg_worker(tg)->owner), 0, "it keeps its slot");
+	cr_expect_eq(tg_disconnect(tg, &lease), 0, "and its leases");
+	tg_detach(tg);
+	fixture_end(&f);
+}
+
 static struct tg *renewed(struct tg *tg)
 {
 	cr_assert_eq(tg_renew(tg), 0);
