@@ -75,6 +75,24 @@ void heartbeat_begin(struct heartbeat *h, struct segment *s)
 	heartbeat_beat(h, s);
 }
 
+/* The counter goes on while a machine sleeps or is paused, the monotonic clock does not: one beat
+ * that finds another frequency starts the measurement anew, and only a second one is believed. */
+static void mult_measure(struct heartbeat *h, uint64_t counter, uint64_t ns)
+{
+	uint64_t mult = (uint64_t)(((unsigned __int128)(ns - h->base_ns) << 32) /
+				   (counter - h->base_counter));
+	uint64_t apart = mult > h->mult ? mult - h->mult : h->mult - mult;
+
+	if (h->mult && !h->jumped && apart > h->mult / 100) {
+		h->base_counter = counter;
+		h->base_ns = ns;
+		h->jumped = true;
+		return;
+	}
+	h->mult = mult;
+	h->jumped = false;
+}
+
 void heartbeat_beat(struct heartbeat *h, struct segment *s)
 {
 	uint64_t counter = 0, ns = 0;
@@ -84,8 +102,7 @@ void heartbeat_beat(struct heartbeat *h, struct segment *s)
 	if (counter <= h->base_counter || ns <= h->base_ns)
 		h->counter = false;
 	else
-		h->mult = (uint64_t)(((unsigned __int128)(ns - h->base_ns) << 32) /
-				     (counter - h->base_counter));
+		mult_measure(h, counter, ns);
 	publish(h, s, counter, ns);
 	if (ns - h->base_ns > BASELINE_NS) {
 		/* Half of it goes: the next beat still has a long one. */

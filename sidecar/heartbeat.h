@@ -13,6 +13,7 @@ struct heartbeat {
 	bool counter; /* the kernel itself keeps time by the counter that workers can read */
 	uint64_t base_counter, base_ns; /* where the frequency is measured from */
 	uint64_t mult;
+	bool jumped; /* the last beat found another frequency, and measures anew */
 };
 
 /* Measures for 10 ms and publishes. sleeping is cleared. */
