@@ -9,11 +9,21 @@
 #include "sidecar/heartbeat.h"
 #include "tests/segment_fixture.h"
 
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* Late enough for a frequency to be measured. */
 static void beat_later(struct heartbeat *heartbeat, struct segment *segment)
 {
-	struct timespec pause = {.tv_nsec = 20000000};
+	uint64_t until = clock_ns() + 20000000;
 
-	nanosleep(&pause, NULL);
+	while (clock_ns() < until)
+		;
 	heartbeat_beat(heartbeat, segment);
 }
 
