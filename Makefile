@@ -18,7 +18,7 @@ B       := build$(if $(SAN),/$(SAN))
 PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
 	libcyaml-dev libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
 	libc-ares-dev libcap-ng-dev libjansson-dev clang llvm bpftool
-PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc python3-yaml
+PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
 PACKAGES_BENCH := redis-tools libhiredis-dev
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
 
@@ -81,6 +81,9 @@ tests: $(TESTS) $(STRESS)
 benches: $(BENCHES)
 
 # ---- packages: installed where missing -----------------------------------------------------------
+# One at a time, also of several checkouts: apt waits for nobody who has its lists locked.
+apt = flock /var/lib/apt sh -ec 'apt-get update -qq; \
+	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends "$$@"' apt
 build/.deps-%: Makefile
 	@mkdir -p build; missing=; \
 	for p in $(PACKAGES_$(shell echo $* | tr a-z A-Z)); do \
@@ -89,9 +92,7 @@ build/.deps-%: Makefile
 	if [ -n "$$missing" ]; then \
 		command -v apt-get >/dev/null || { echo "missing packages:$$missing" >&2; exit 1; }; \
 		printf '  %-8s%s\n' INSTALL "$$missing"; \
-		$(SUDO) apt-get update -qq && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >build/.deps.log 2>&1 \
-			|| { cat build/.deps.log >&2; exit 1; }; \
+		$(SUDO) $(apt) $$missing >$@.log 2>&1 || { cat $@.log >&2; exit 1; }; \
 	fi; touch $@
 
 # ---- compile -------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ start_receiver() { # FILE for the statistics
 	"$build/bench/receiver" "${limits[@]}" "${options[@]}" --json "$1" >"$1.listen" &
 	receiver=$!
 	until grep -qs "^ready\$" "$1.listen"; do
-		kill -0 $receiver
+		kill -0 $receiver 2>/dev/null || { echo "the receiver did not start" >&2; exit 1; }
 		sleep 0.05
 	done
 	routes=()
@@ -62,7 +62,7 @@ start_sidecar() {
 	"$build/tollgated" -c "$folder/tollgate.yaml" --remove >"$folder/sidecar.log" 2>&1 &
 	sidecar=$!
 	until grep -q ready "$folder/sidecar.log" 2>/dev/null; do
-		kill -0 $sidecar 2>/dev/null || { cat "$folder/sidecar.log" >&2; exit 1; }
+		kill -0 $sidecar 2>/dev/null || { echo "tollgated did not start:" >&2; cat "$folder/sidecar.log" >&2; exit 1; }
 		sleep 0.05
 	done
 }

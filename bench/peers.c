@@ -104,9 +104,15 @@ static void redis_all(struct bench *bench)
 			continue;
 		if (error > 0)
 			error = redis_start(&server);
+		if (error == -ENOENT) {
+			fprintf(stderr, "SKIP: %s: package redis-tools is not installed\n",
+				cases[i].name);
+			continue;
+		}
 		if (error < 0) {
-			fprintf(stderr, "SKIP: %s: %s (package redis-tools)\n", cases[i].name,
+			fprintf(stderr, "peers: %s: Redis did not start: %s\n", cases[i].name,
 				strerror(-error));
+			bench->failed = true;
 			continue;
 		}
 		redis_measure(bench, &server, cases[i].name, cases[i].limiter, cases[i].depth);

@@ -15,6 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
+
+import waiting
 
 TOP = pathlib.Path(os.environ.get("TG_TOP", pathlib.Path(__file__).resolve().parent.parent))
 BUILD = pathlib.Path(os.environ.get("TG_BUILD", TOP / "build"))
@@ -106,7 +109,8 @@ class Gate:
         Gate.all.append(self)
         self.first = self.process.stdout.readline().strip()
         if ok and self.first != "ready":
-            raise SystemExit(f"the gate did not start: {self.first}")
+            # Its other words stand above, where its standard error went.
+            raise AssertionError(f"the gate did not start: {self.first or f'status {self.process.wait()}'}")
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
@@ -207,10 +211,12 @@ def in_cgroup(cgroup, work):
             os.close(read)
             if cgroup is not None:
                 cgroup.join()
-            os.write(write, json.dumps(work()).encode())
+            answer = json.dumps(work()).encode()
+            while answer:
+                answer = answer[os.write(write, answer):]
             code = 0
-        except BaseException as error:  # the child must not go on with the parent's program
-            print(f"child: {error!r}", flush=True)
+        except BaseException:  # the child must not go on with the parent's program
+            os.write(write, traceback.format_exc().encode())
         os._exit(code)
     os.close(write)
     data = b""
@@ -218,7 +224,7 @@ def in_cgroup(cgroup, work):
         data += chunk
     os.close(read)
     _, status = os.waitpid(pid, 0)
-    assert status == 0, "the child failed"
+    assert status == 0, f"the child failed: status {os.waitstatus_to_exitcode(status)}\n{data.decode()}"
     return json.loads(data)
 
 
@@ -260,8 +266,8 @@ check.failed = 0
 
 def run(tests):
     """Runs each test function; prints its name as a sentence. Ended by SIGTERM, it cleans up first."""
-    only, owner = sys.argv[1:], os.getpid()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143) if os.getpid() == owner else os._exit(143))
+    only = sys.argv[1:]
+    waiting.clean_up_when_ended()
     try:
         for test in tests:
             if only and test.__name__ not in only:

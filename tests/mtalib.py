@@ -8,10 +8,12 @@ import socket
 import socketserver
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
 import gatelib as g
+import waiting
 
 STORE = g.TOP / "build" / "mta"
 LIBRARIES = ["libdb5.3", "libicu72", "libnsl2", "libsasl2-2", "libsasl2-modules-db", "libssl3", "libtirpc3",
@@ -194,28 +196,38 @@ postlog unix-dgram n - n - 1 postlogd
             subprocess.run(["chgrp", "postdrop", program], check=True)
             os.chmod(program, 0o2755)
         self.run("start")
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", 2500), 1).close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("Postfix does not listen: " + self.text()[-1500:])
+        waiting.wait_for(self.listens, "Postfix to listen", self.words)
+
+    def listens(self):
+        try:
+            socket.create_connection(("127.0.0.1", 2500)).close()
+            return True
+        except OSError:
+            assert self.lives(), f"Postfix ended\n{self.words()}"
+            return False
+
+    def lives(self):
+        return bool((self.cgroup.path / "cgroup.procs").read_text().split())
+
+    def words(self):
+        return waiting.tail(self.log)
 
     def run(self, command):
         """The postfix command, in the cgroup: its daemons stay there."""
         def work():
             done = subprocess.run(["postfix", command], capture_output=True, text=True)
-            return [done.returncode, done.stderr]
-        code, error = g.in_cgroup(self.cgroup, work)
-        assert code == 0 or command == "stop", f"postfix {command}: {error} {self.text()[-1500:]}"
+            return [done.returncode, done.stdout + done.stderr]
+        code, said = g.in_cgroup(self.cgroup, work)
+        assert code == 0 or command == "stop", f"postfix {command}: status {code}\n{said}\n{self.words()}"
 
     def text(self):
         return pathlib.Path(self.log).read_text() if os.path.exists(self.log) else ""
 
     def inject(self, n, domain="provider.test", sessions=5):
-        subprocess.run(["smtp-source", "-s", str(sessions), "-m", str(n), "-f", "a@sender.test",
-                        "-t", f"b@{domain}", "127.0.0.1:2500"], check=True, timeout=60)
+        try:
+            waiting.run("smtp-source", "-s", sessions, "-m", n, "-f", "a@sender.test", "-t", f"b@{domain}", "127.0.0.1:2500")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.words()}") from None
 
     def count(self, what):
         return sum(what in line for line in self.text().splitlines())
@@ -227,14 +239,12 @@ postlog unix-dgram n - n - 1 postlogd
 
     def stop(self):
         self.run("stop")
-        for _ in range(100):
-            if not (self.cgroup.path / "cgroup.procs").read_text().split():
-                break
-            time.sleep(0.1)
+        waiting.wait_for(lambda: not self.lives(), "Postfix to end", self.words)
 
 
 class Exim:
     log = "/var/log/exim4/mainlog"
+    logs = (log, "/var/log/exim4/paniclog")
 
     def __init__(self, cgroup, source, parallel=10):
         self.cgroup = cgroup
@@ -276,13 +286,17 @@ begin retry
         def work():
             children = []
             for i in range(n):
-                child = subprocess.Popen(["exim4", "-C", self.config, "-odf", "-f", "a@sender.test", f"b{i}@{domain}"],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-                child.stdin.write(b"Subject: x\n\nx\n")
-                child.stdin.close()
-                children.append(child)
-            return [c.wait() for c in children]
-        return g.in_cgroup(self.cgroup, work)
+                said = tempfile.TemporaryFile("w+", errors="replace")
+                children.append((said, subprocess.Popen(
+                    ["exim4", "-C", self.config, "-odf", "-f", "a@sender.test", f"b{i}@{domain}"],
+                    stdin=open(message), stdout=said, stderr=subprocess.STDOUT)))
+            return [[child.wait(), said.seek(0) or said.read()] for said, child in children]
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"Subject: x\n\nx\n")
+            file.flush()
+            message = file.name
+            bad = [f"status {status}: {said.strip()}" for status, said in g.in_cgroup(self.cgroup, work) if status]
+        assert not bad, f"exim4, {len(bad)} of {n}: " + "\n".join([bad[0], *map(waiting.tail, self.logs)])
 
     def text(self):
         return pathlib.Path(self.log).read_text() if os.path.exists(self.log) else ""

@@ -16,24 +16,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
+
+import waiting
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("TG_BUILD", TOP / "build"))
 SANITIZE = {"asan": ["-fsanitize=address,undefined"], "tsan": ["-fsanitize=thread"]}.get(BUILD.name, [])
-# A loaded machine starts slowly; a test that waits for something gives up after this.
-PATIENCE = 60
-
-
-def wait_for(what, why, patience=PATIENCE):
-    """Calls what() until it gives something true; returns that."""
-    until = time.monotonic() + patience
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < until, f"waited {patience} s for {why}"
-        time.sleep(0.01)
+waiting.clean_up_when_ended()
 
 
 class Worker:
@@ -43,7 +32,7 @@ class Worker:
         self.child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                       env=dict(os.environ, TOLLGATE_SEGMENT=str(segment)))
         answer = self.ask("attach")
-        assert answer == "ok", f"attach: {answer}"
+        assert answer == "ok", f"the worker did not attach: {answer or f'status {self.child.wait()}'}"
 
     def ask(self, command):
         self.child.stdin.write(command + "\n")
@@ -61,13 +50,13 @@ class Worker:
 
     def close(self):
         self.child.stdin.close()
-        status = self.child.wait(PATIENCE)
+        status = self.child.wait()
         self.child.stdout.close()
         assert status == 0, f"worker ended with {status}"
 
     def kill(self):
         self.child.kill()
-        self.child.wait(PATIENCE)
+        self.child.wait()
 
 
 class Sidecar:
@@ -91,11 +80,7 @@ class Sidecar:
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen([BUILD / "tollgated", "-c", self.file, *options], stderr=log,
                                           stdin=subprocess.DEVNULL)
-
-        def ready():
-            assert self.child.poll() is None, f"tollgated ended with {self.child.returncode}:\n{self.text()}"
-            return self.text().count(" ready: ") > before
-        wait_for(ready, "tollgated to be ready")
+        waiting.started(self.child, lambda: self.text().count(" ready: ") > before, "tollgated", self.text)
         return self
 
     def text(self):
@@ -103,20 +88,20 @@ class Sidecar:
 
     def stop(self, how=signal.SIGTERM):
         self.child.send_signal(how)
-        status = self.child.wait(PATIENCE)
+        status = self.child.wait()
         assert status == (0 if how == signal.SIGTERM else -how), f"status {status}:\n{self.text()}"
         self.child = None
 
     def worker(self):
         if self.program is None:
             self.program = self.folder / "worker"
-            subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", *SANITIZE, "-I", TOP, "-o", self.program,
-                            TOP / "tests" / "worker.c", BUILD / "libtollgate.a", "-lpthread"], check=True)
+            waiting.run("cc", "-std=gnu17", "-D_GNU_SOURCE", *SANITIZE, "-I", TOP, "-o", self.program,
+                        TOP / "tests" / "worker.c", BUILD / "libtollgate.a", "-lpthread")
         self.workers.append(Worker(self.program, self.segment))
         return self.workers[-1]
 
     def run(self, *arguments, program=BUILD / "tollgate", **options):
-        return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=PATIENCE,
+        return subprocess.run([program, *arguments], capture_output=True, text=True,
                               env=dict(os.environ, TOLLGATE_SEGMENT=str(self.segment)), **options)
 
     def tollgate(self, *arguments):
@@ -140,5 +125,5 @@ class Sidecar:
         for child in [worker.child for worker in self.workers] + ([self.child] if self.child else []):
             if child.poll() is None:
                 child.kill()
-                child.wait(PATIENCE)
+                child.wait()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -68,7 +68,20 @@ static inline bool sidecar_lives(const struct sidecar *s)
 	return waitpid(s->pid, NULL, WNOHANG) == 0;
 }
 
-/* Waits up to a minute for a segment that can be attached to. */
+/* What it said, for a failure. */
+static inline void sidecar_tell(const struct sidecar *s)
+{
+	FILE *file = fopen(s->log, "r");
+	char line[512];
+
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file))
+		fprintf(stderr, "%s", line);
+	fclose(file);
+}
+
+/* Waits for a segment that can be attached to. */
 static inline struct tg *sidecar_attach(const struct sidecar *s)
 {
 	struct tg_options options = {.size = sizeof(options), .segment = s->segment, .owner = -1};
@@ -77,6 +90,8 @@ static inline struct tg *sidecar_attach(const struct sidecar *s)
 
 	for (int i = 0; i < 30000 && (error = tg_attach(&options, &tg)) != 0; i++)
 		crew_nap(SECOND / 500);
+	if (error != 0)
+		sidecar_tell(s);
 	crew_expect(error == 0, "cannot attach: %d", error);
 	return tg;
 }

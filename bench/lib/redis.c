@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +41,49 @@ struct redis_client {
 	char version[32];
 };
 
+static void log_tell(const struct redis_server *server)
+{
+	char line[512];
+	FILE *file = fopen(server->log, "r");
+
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file))
+		fprintf(stderr, "redis: %s", line);
+	fclose(file);
+}
+
+/* The socket's name is there a moment before anybody listens. */
+static bool listens(const struct redis_server *server)
+{
+	redisContext *context = redisConnectUnix(server->socket);
+	bool good = context && !context->err;
+
+	if (context)
+		redisFree(context);
+	return good;
+}
+
+/* Until it listens or has ended: how long that takes is the machine's affair. */
+static int listen_wait(struct redis_server *server)
+{
+	while (!listens(server)) {
+		if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
+			server->pid = 0;
+			log_tell(server);
+			return -ECHILD;
+		}
+		usleep(10000);
+	}
+	return 0;
+}
+
 int redis_start(struct redis_server *server)
 {
 	/* Debian's redis-tools holds the server under this name; its first argument says what it
 	 * is. */
 	static const char program[] = "/usr/bin/redis-check-rdb";
+	int error;
 
 	memset(server, 0, sizeof(*server));
 	if (access(program, X_OK) != 0)
@@ -53,21 +92,19 @@ int redis_start(struct redis_server *server)
 	if (!mkdtemp(server->folder))
 		return -errno;
 	snprintf(server->socket, sizeof(server->socket), "%s/socket", server->folder);
+	snprintf(server->log, sizeof(server->log), "%s/log", server->folder);
 	server->pid = fork();
 	if (server->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execl(program, "redis-server", "--port", "0", "--unixsocket", server->socket,
 		      "--save", "", "--appendonly", "no", "--dir", server->folder, "--daemonize",
-		      "no", "--loglevel", "warning", "--logfile", "/dev/null", (char *)NULL);
+		      "no", "--loglevel", "warning", "--logfile", server->log, (char *)NULL);
 		_exit(127);
 	}
-	for (int i = 0; i < 500 && server->pid > 0; i++) {
-		if (access(server->socket, F_OK) == 0)
-			return 0;
-		usleep(10000);
-	}
-	redis_stop(server);
-	return -ETIMEDOUT;
+	error = server->pid < 0 ? -errno : listen_wait(server);
+	if (error < 0)
+		redis_stop(server);
+	return error;
 }
 
 void redis_stop(struct redis_server *server)
@@ -79,6 +116,7 @@ void redis_stop(struct redis_server *server)
 	server->pid = 0;
 	if (server->folder[0]) {
 		unlink(server->socket);
+		unlink(server->log);
 		rmdir(server->folder);
 	}
 }

@@ -15,9 +15,11 @@ struct redis_server {
 	pid_t pid;
 	char folder[64];
 	char socket[80];
+	char log[80];
 };
 
-/* Starts a server. -ENOENT: it is not installed (package redis-tools). Stop it with redis_stop. */
+/* Starts a server and waits until it listens. -ENOENT: it is not installed (package redis-tools).
+ * -ECHILD: it ended before; its log is told on standard error. Stop it with redis_stop. */
 int redis_start(struct redis_server *server);
 void redis_stop(struct redis_server *server);
 
