@@ -374,7 +374,7 @@ static void watcher_run(struct daemon *daemon, struct shared *shared, uint32_t f
 		if (flow_of(tg, first + i, &flow) != 0)
 			_exit(1);
 		/* Its limits are filled before the sample begins. */
-		while (!(atomic_load(&tg->view.more[flow.slot].generation)))
+		while (!(atomic_load(&tg->view.limits[flow.slot].rate[TG_TRANSACTIONAL])))
 			usleep(100);
 		atomic_store(&shared->sample, i + 1);
 		while (tg_admit(tg, &flow, TG_BULK, 1).reason == TG_ADMITTED)

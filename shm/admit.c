@@ -227,18 +227,21 @@ static inline bool quick_admit(const struct view *view, uint32_t slot, enum tg_c
 {
 	struct layout_counters *counters = &view->counters[slot];
 	const struct layout_limits *limits = &view->limits[slot];
-	uint64_t rate, interval, seen;
+	uint64_t rate, epoch, interval, word, seen;
 
 	if (__builtin_expect(traffic - 1u >= TG_CLASSES - 1u, 0))
 		return false;
 	rate = plain_load(&limits->rate[traffic]);
+	epoch = gcra_epoch(rate);
 	interval = gcra_interval(rate);
-	seen = plain_load(&counters->tat);
+	word = plain_load(&counters->tat);
+	seen = word ^ epoch;
 	return __builtin_expect(
 		!(plain_load(&limits->flags) & DECIDE_SINGLE_MASK) && interval != 0 &&
 			n <= gcra_burst(rate) && plain_load(&limits->hold_until_ns) <= now_ns &&
 			gcra_earliest(seen, interval, gcra_burst(rate), n) <= now_ns &&
-			plain_swap(&counters->tat, seen, gcra_charge(seen, now_ns, interval, n)),
+			plain_swap(&counters->tat, word,
+				   gcra_charge(seen, now_ns, interval, n) ^ epoch),
 		1);
 }
 

@@ -34,10 +34,7 @@ struct charge {
 	_Atomic uint64_t *word;
 	uint64_t seen;
 	uint64_t next;
-	uint64_t rate; /* of a rate; 0: an overtaker, which has been counted before */
-	const _Atomic uint64_t
-		*rate_word; /* where that came from, and as it was, for decide_recharge */
-	uint64_t rate_seen;
+	uint64_t rate;	    /* of a rate; 0: an overtaker, which has been counted before */
 	uint64_t period_ns; /* of a reserve; of an overtaker what it adds */
 	uint32_t cap;	    /* of a window or reserve */
 	uint32_t period;
@@ -55,6 +52,7 @@ struct question {
 	uint32_t charges;
 	uint32_t room;
 	bool forfeited; /* a charge could not be given back: enough for one call */
+	bool again;	/* limits were changed while they were read: look again */
 	struct charge charge[CHARGES_MAX];
 };
 
@@ -103,6 +101,44 @@ static struct level level_of(const struct view *view, uint32_t slot, enum layout
 	return level;
 }
 
+/* A state with the price that holds for it. */
+struct price {
+	uint64_t word; /* the state, as it stands there */
+	uint64_t tat;  /* … without its epoch */
+	uint64_t rate; /* of the state's epoch */
+};
+
+/* The price of a state's own epoch: the rate's interval or, while the sidecar is between storing
+ * another rate and converting the state to it (it may die there), that of the epoch before. False:
+ * neither, so the limits are being changed, or the state is damaged. */
+static bool price_of(const _Atomic uint64_t *rate_word, const _Atomic uint32_t *before,
+		     const _Atomic uint64_t *state, struct price *ret)
+{
+	for (int i = 0; i < 2; i++) {
+		/* E1 pairs with E0 in sidecar/publish.c: the rates of an epoch stand there before
+		 * the state is in it. */
+		uint64_t word = atomic_load_explicit(state, memory_order_acquire);
+		uint64_t rate = atomic_load_explicit(rate_word, memory_order_acquire);
+		uint64_t epoch = gcra_epoch(word);
+
+		*ret = (struct price){word, word, rate};
+		if (word == LAYOUT_POISON || gcra_interval(rate) == 0)
+			return true;
+		ret->tat = word ^ epoch;
+		if (epoch == gcra_epoch(rate))
+			return true;
+		if (epoch + GCRA_EPOCH_ONE == gcra_epoch(rate)) {
+			/* Should it be a later one by now, so is the state, and no swap succeeds.
+			 */
+			ret->rate = epoch | (uint64_t)gcra_burst(rate) << 32 |
+				    atomic_load_explicit(before, memory_order_relaxed);
+			if (gcra_interval(ret->rate) != 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void check_hold(struct question *q, const struct level *level, uint64_t flags)
 {
 	uint64_t until = load(&level->limits->hold_until_ns);
@@ -143,11 +179,11 @@ static uint64_t express_seen(const struct question *q, const struct level *level
 }
 
 /* May it overtake what was reserved ahead of now? Adds both charges, or says when. */
-static bool check_express(struct question *q, const struct level *level, uint64_t rate,
-			  uint64_t tat, uint64_t *at_ns)
+static bool check_express(struct question *q, const struct level *level, const struct price *price,
+			  uint64_t *at_ns)
 {
 	uint64_t reserved = load(&level->counters->reserved_until);
-	uint64_t interval = gcra_interval(rate);
+	uint64_t rate = price->rate, tat = price->tat, interval = gcra_interval(rate);
 	uint64_t period, earliest, next = 0, express;
 	uint32_t reserve;
 
@@ -169,11 +205,9 @@ static bool check_express(struct question *q, const struct level *level, uint64_
 						  .cap = reserve,
 						  .kind = CHARGE_EXPRESS};
 	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat,
-						  .seen = tat,
-						  .next = tat + q->n * interval,
+						  .seen = price->word,
+						  .next = price->word + q->n * interval,
 						  .period_ns = q->n * interval,
-						  .rate_word = &level->limits->rate[q->traffic],
-						  .rate_seen = rate,
 						  .kind = CHARGE_RATE};
 	return true;
 }
@@ -181,9 +215,10 @@ static bool check_express(struct question *q, const struct level *level, uint64_
 /* The charge of a rate at `slot_ns`. Where engaged mail would have had to wait it uses the reserve,
  * and that is counted; where it would not, the charge says so: should somebody be faster, it is
  * worked out anew before the reserve is touched. */
-static void charge_rate(struct question *q, const struct level *level, uint64_t rate, uint64_t tat,
+static void charge_rate(struct question *q, const struct level *level, const struct price *price,
 			uint64_t slot_ns)
 {
+	uint64_t rate = price->rate, tat = price->tat, epoch = gcra_epoch(rate);
 	uint64_t interval = gcra_interval(rate), period = 0, next = 0, never;
 	uint32_t reserve = reserve_of(q, level, rate, &period);
 	uint32_t engaged = gcra_burst(load(&level->limits->rate[TG_ENGAGED]));
@@ -191,7 +226,7 @@ static void charge_rate(struct question *q, const struct level *level, uint64_t 
 
 	if (reserve > 0 && q->n <= engaged &&
 	    gcra_earliest(tat, interval, engaged, q->n) <= slot_ns)
-		under = (uint64_t)engaged << 32 | (uint32_t)rate;
+		under = epoch | (uint64_t)engaged << 32 | (uint32_t)rate;
 	else if (reserve > 0) {
 		uint64_t express = express_seen(q, level);
 
@@ -205,11 +240,9 @@ static void charge_rate(struct question *q, const struct level *level, uint64_t 
 	}
 	q->charge[q->charges++] =
 		(struct charge){.word = &level->counters->tat,
-				.seen = tat,
-				.next = gcra_charge(tat, q->now_ns, interval, q->n),
+				.seen = price->word,
+				.next = gcra_charge(tat, q->now_ns, interval, q->n) ^ epoch,
 				.rate = under,
-				.rate_word = &level->limits->rate[q->traffic],
-				.rate_seen = rate,
 				.kind = CHARGE_RATE};
 }
 
@@ -234,25 +267,46 @@ static bool tat_damaged(struct question *q, const struct level *level, uint64_t 
 			     q->view->reserve_longest_ns, level_reason(level, TG_REFUSED_RATE));
 }
 
+/* Where the price is not known: again at once, or else as an estimate. */
+static void price_unknown(struct question *q, enum tg_reason reason)
+{
+	question_refuse(q, reason, q->now_ns + WINDOW_SECOND_NS);
+	q->flags |= TG_ESTIMATE;
+	q->again = true;
+}
+
+static bool level_price(struct question *q, const struct level *level, struct price *ret)
+{
+	if (price_of(&level->limits->rate[q->traffic], &level->more->before, &level->counters->tat,
+		     ret))
+		return true;
+	price_unknown(q, level_reason(level, TG_REFUSED_RATE));
+	return false;
+}
+
 static void check_rate(struct question *q, const struct level *level)
 {
-	uint64_t rate = load(&level->limits->rate[q->traffic]);
-	uint64_t interval = gcra_interval(rate);
-	uint32_t burst = gcra_burst(rate);
-	uint64_t tat, earliest;
+	struct price price;
+	uint64_t rate, interval, tat, earliest;
+	uint32_t burst;
 
+	if (!level_price(q, level, &price))
+		return;
+	rate = price.rate;
+	interval = gcra_interval(rate);
+	burst = gcra_burst(rate);
 	if (interval == 0)
 		return;
 	if (q->n > burst) {
 		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		return;
 	}
-	tat = load(&level->counters->tat);
+	tat = price.tat;
 	earliest = gcra_earliest(tat, interval, burst, q->n);
 	if (earliest > q->now_ns) {
 		if (tat_damaged(q, level, rate, tat))
 			return;
-		if (!check_express(q, level, rate, tat, &earliest))
+		if (!check_express(q, level, &price, &earliest))
 			question_refuse(q, level_reason(level, TG_REFUSED_RATE), earliest);
 		return;
 	}
@@ -260,7 +314,7 @@ static void check_rate(struct question *q, const struct level *level)
 		tat > q->now_ns ? burst - (tat - q->now_ns + interval - 1) / interval : burst;
 
 	q->room = room < q->room ? (uint32_t)room : q->room;
-	charge_rate(q, level, rate, tat, q->now_ns);
+	charge_rate(q, level, &price, q->now_ns);
 }
 
 static uint32_t period_at(const struct question *q, uint64_t flags, enum charge_kind kind,
@@ -332,7 +386,7 @@ static void check_level(struct question *q, const struct level *level)
 /* Works a charge out again after somebody was faster. False: the limit refuses now. */
 static bool charge_again(struct charge *c, const struct question *q)
 {
-	uint64_t never;
+	uint64_t never, tat;
 	uint32_t period, count;
 
 	/* A segment that was retired meanwhile: no charge there counts any more. */
@@ -340,12 +394,17 @@ static bool charge_again(struct charge *c, const struct question *q)
 		return false;
 	switch (c->kind) {
 	case CHARGE_RATE:
+		/* Another price holds by now. */
+		if (gcra_epoch(c->seen) != gcra_epoch(c->next))
+			return false;
 		if (c->rate == 0) {
 			c->next = c->seen + c->period_ns;
 			return true;
 		}
-		c->next = gcra_charge(c->seen, q->now_ns, gcra_interval(c->rate), q->n);
-		return gcra_earliest(c->seen, gcra_interval(c->rate), gcra_burst(c->rate), q->n) <=
+		tat = c->seen ^ gcra_epoch(c->seen);
+		c->next = gcra_charge(tat, q->now_ns, gcra_interval(c->rate), q->n) ^
+			  gcra_epoch(c->seen);
+		return gcra_earliest(tat, gcra_interval(c->rate), gcra_burst(c->rate), q->n) <=
 		       q->now_ns;
 	case CHARGE_EXPRESS:
 		return express_charge(c->seen, q->now_ns, c->period_ns, c->cap, q->n, &c->next,
@@ -388,16 +447,6 @@ static void question_give_back(struct question *q, uint32_t taken)
 		q->forfeited |= !charge_give_back(&q->charge[taken], q->n);
 }
 
-/* All is taken: see decide_recharge. */
-static void question_recharge(const struct question *q)
-{
-	atomic_thread_fence(memory_order_seq_cst);
-	for (uint32_t i = 0; i < q->charges; i++)
-		if (q->charge[i].kind == CHARGE_RATE)
-			decide_recharge(q->charge[i].rate_word, q->charge[i].rate_seen,
-					q->charge[i].word, q->n);
-}
-
 static bool question_take(struct question *q)
 {
 	for (uint32_t i = 0; i < q->charges; i++) {
@@ -406,7 +455,6 @@ static bool question_take(struct question *q)
 		question_give_back(q, i);
 		return false;
 	}
-	question_recharge(q);
 	return true;
 }
 
@@ -430,6 +478,7 @@ static void question_begin(struct question *q, const struct view *view, enum tg_
 	q->charges = 0;
 	q->room = UINT32_MAX;
 	q->forfeited = false;
+	q->again = false;
 }
 
 static struct tg_verdict verdict_no_slot(uint64_t now_ns)
@@ -437,16 +486,6 @@ static struct tg_verdict verdict_no_slot(uint64_t now_ns)
 	return (struct tg_verdict){.at_ns = now_ns + WINDOW_SECOND_NS,
 				   .reason = TG_REFUSED_DIRECTORY,
 				   .flags = TG_ESTIMATE};
-}
-
-void decide_recharge_slow(_Atomic uint64_t *tat, uint64_t lacking_ns)
-{
-	uint64_t seen = load(tat);
-
-	while (seen != LAYOUT_POISON &&
-	       !atomic_compare_exchange_weak_explicit(tat, &seen, seen + lacking_ns,
-						      memory_order_relaxed, memory_order_relaxed))
-		pause_briefly();
 }
 
 /* The parents that a flow has limits at; `flags` are the flow's. */
@@ -504,6 +543,8 @@ question_answer(const struct view *view, const struct tg_flow *flow, enum tg_cla
 		question_begin(&q, view, traffic, n, now_ns);
 		level = flow_level(&q, flow);
 		check(&q, flow, &level);
+		if (q.again && i + 1 < RETRIES)
+			continue;
 		if (q.reason != TG_ADMITTED || question_take(&q))
 			return question_verdict(&q);
 		if (q.forfeited)
@@ -591,27 +632,29 @@ static void check_same_window(struct question *q, const struct level *level, uin
 /* The slot that the flow's rate has next; the charge for it goes on the list. */
 static uint64_t next_slot(struct question *q, const struct level *level, uint64_t until_ns)
 {
-	uint64_t rate = load(&level->limits->rate[q->traffic]);
-	uint64_t interval = gcra_interval(rate);
-	uint64_t slot, tat;
+	struct price price;
+	uint64_t rate, interval, slot;
 
+	if (!level_price(q, level, &price))
+		return q->now_ns;
+	rate = price.rate;
+	interval = gcra_interval(rate);
 	if (interval == 0)
 		return q->now_ns;
 	if (q->n > gcra_burst(rate)) {
 		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		return q->now_ns;
 	}
-	tat = load(&level->counters->tat);
-	if (tat_damaged(q, level, rate, tat))
+	if (tat_damaged(q, level, rate, price.tat))
 		return q->now_ns;
-	slot = gcra_earliest(tat, interval, gcra_burst(rate), q->n);
-	if (slot > q->now_ns && check_express(q, level, rate, tat, &slot))
+	slot = gcra_earliest(price.tat, interval, gcra_burst(rate), q->n);
+	if (slot > q->now_ns && check_express(q, level, &price, &slot))
 		return q->now_ns;
 	if (slot <= q->now_ns)
 		slot = q->now_ns;
 	if (slot > until_ns)
 		question_refuse(q, level_reason(level, TG_REFUSED_RATE), slot);
-	charge_rate(q, level, rate, tat, slot);
+	charge_rate(q, level, &price, slot);
 	return slot;
 }
 
@@ -629,7 +672,6 @@ static bool question_take_as_seen(struct question *q)
 		question_give_back(q, i);
 		return false;
 	}
-	question_recharge(q);
 	return true;
 }
 
@@ -670,6 +712,8 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 		if (flags & LAYOUT_DAY)
 			check_window(&q, &level, flags, CHARGE_DAY);
 		verdict = question_verdict(&q);
+		if (q.again && i + 1 < RETRIES * RETRIES)
+			continue;
 		if (q.reason != TG_ADMITTED)
 			return verdict;
 		if (!question_take_as_seen(&q)) {
@@ -710,6 +754,7 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	const struct layout_calendar *calendar;
 	struct question q;
 	struct level level;
+	struct price price;
 	uint64_t flags, interval, until = at_ns;
 
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
@@ -724,9 +769,12 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	if (flags & LAYOUT_DAY)
 		plain_window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns),
 				       n);
-	interval = gcra_interval(load(&level.limits->rate[traffic]));
+	/* Charged at another price, or after: it is forfeited. */
+	if (left != 0 && (!level_price(&q, &level, &price) || price.word != left))
+		return -EAGAIN;
+	interval = left != 0 ? gcra_interval(price.rate) : 0;
 	/* Nothing was charged to a rate that was unlimited then, or is now. */
-	if (interval == 0 || left == 0)
+	if (interval == 0)
 		return 0;
 	/* First the mark, then the state: in between, less may overtake than could, never more. */
 	atomic_compare_exchange_strong_explicit(&level.counters->reserved_until, &until,
@@ -741,29 +789,35 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 
 static void check_connection_rate(struct question *q, const struct level *level)
 {
-	uint64_t rate = load(&level->more->connection_rate);
-	uint64_t interval = gcra_interval(rate), most = gcra_burst(rate) * interval;
-	uint64_t tat, earliest;
+	uint64_t rate, interval, most, tat, earliest;
+	struct price price;
 
+	if (!price_of(&level->more->connection_rate, &level->more->connection_before,
+		      &level->counters->connection_tat, &price)) {
+		price_unknown(q, TG_REFUSED_CONNECTIONS);
+		return;
+	}
+	rate = price.rate;
+	interval = gcra_interval(rate);
+	most = gcra_burst(rate) * interval;
 	if (interval == 0)
 		return;
 	if (gcra_burst(rate) == 0) {
 		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
 		return;
 	}
-	tat = load(&level->counters->connection_tat);
+	tat = price.tat;
 	if (state_damaged(q, tat, most, 0, TG_REFUSED_CONNECTIONS))
 		return;
 	earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
 	if (earliest > q->now_ns)
 		question_refuse(q, TG_REFUSED_CONNECTIONS, earliest);
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->connection_tat,
-						  .seen = tat,
-						  .next = gcra_charge(tat, q->now_ns, interval, 1),
-						  .rate = rate,
-						  .rate_word = &level->more->connection_rate,
-						  .rate_seen = rate,
-						  .kind = CHARGE_RATE};
+	q->charge[q->charges++] =
+		(struct charge){.word = &level->counters->connection_tat,
+				.seen = price.word,
+				.next = gcra_charge(tat, q->now_ns, interval, 1) ^ gcra_epoch(rate),
+				.rate = rate,
+				.kind = CHARGE_RATE};
 }
 
 static void check_connection(struct question *q, const struct tg_flow *flow,

@@ -112,22 +112,6 @@ static inline struct tg_verdict decide_forfeited(uint64_t now_ns)
 				   .flags = TG_ESTIMATE};
 }
 
-/* Adds what a charge lacks whose interval was lengthened while it was made. */
-void decide_recharge_slow(_Atomic uint64_t *tat, uint64_t lacking_ns);
-
-/* R2 pairs with R3 in sidecar/publish.c, which stores a longer interval and then looks for what was
- * charged under the old one: here the charge comes first (sequentially consistent), and then the
- * look at the interval. So one of the two sees the other, and a cut lets nothing pass at the old
- * price; where both do it is charged twice, in doubt towards less. */
-static inline void decide_recharge(const _Atomic uint64_t *rate, uint64_t charged,
-				   _Atomic uint64_t *tat, uint32_t n)
-{
-	uint64_t now = atomic_load_explicit(rate, memory_order_seq_cst);
-
-	if (__builtin_expect(now != charged, 0) && gcra_interval(now) > gcra_interval(charged))
-		decide_recharge_slow(tat, (gcra_interval(now) - gcra_interval(charged)) * n);
-}
-
 /* How much of a burst a class may use without touching the flow's reserve, whose use is counted. */
 static inline uint32_t decide_burst_outside(const struct layout_limits *limits,
 					    enum tg_class traffic, uint64_t rate)
@@ -148,7 +132,7 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 {
 	const struct layout_limits *limits;
 	_Atomic uint64_t *tat;
-	uint64_t rate, seen, interval, earliest;
+	uint64_t rate, epoch, word, seen, interval, earliest;
 	uint32_t burst;
 
 	if (__builtin_expect(flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES, 0))
@@ -158,6 +142,7 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 	/* Relaxed throughout: each word is valid by itself, and a charge publishes nothing but
 	 * itself. */
 	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_relaxed);
+	epoch = gcra_epoch(rate);
 	interval = gcra_interval(rate);
 	burst = decide_burst_outside(limits, traffic, rate);
 	if (__builtin_expect((atomic_load_explicit(&limits->flags, memory_order_relaxed) &
@@ -167,19 +152,21 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 							  memory_order_relaxed) > now_ns,
 			     0))
 		return false;
-	seen = atomic_load_explicit(tat, memory_order_relaxed);
-	while ((earliest = gcra_earliest(seen, interval, burst, n)) <= now_ns) {
+	word = atomic_load_explicit(tat, memory_order_relaxed);
+	/* A state of another epoch than the rate's lies far ahead of now: it leaves the loop. */
+	while ((earliest = gcra_earliest(seen = word ^ epoch, interval, burst, n)) <= now_ns) {
 		if (__builtin_expect(atomic_compare_exchange_strong_explicit(
-					     tat, &seen, gcra_charge(seen, now_ns, interval, n),
-					     memory_order_seq_cst, memory_order_relaxed),
+					     tat, &word,
+					     gcra_charge(seen, now_ns, interval, n) ^ epoch,
+					     memory_order_relaxed, memory_order_relaxed),
 				     1)) {
-			decide_recharge(&limits->rate[traffic], rate, tat, n);
 			*ret = decide_admitted(now_ns);
 			return true;
 		}
 		pause_briefly();
 	}
-	/* A state that no honest writer left, one that reservations moved ahead, or a reserve. */
+	/* A state that no honest writer left, one of another epoch, one that reservations moved
+	 * ahead, or a reserve. */
 	if (burst != gcra_burst(rate) || seen - now_ns > (uint64_t)burst * interval ||
 	    atomic_load_explicit(&view->counters[flow->slot].reserved_until, memory_order_relaxed) >
 		    now_ns)

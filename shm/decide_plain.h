@@ -38,12 +38,10 @@ static inline bool plain_levels(const struct tg_flow *flow, uint64_t flags)
 struct plain_step {
 	_Atomic uint64_t *word;
 	uint64_t seen, next;
-	const _Atomic uint64_t *rate_word;
-	uint64_t rate;
 };
 
-/* All words here are read relaxed: each is valid by itself, a charge publishes nothing. Swaps are
- * sequentially consistent for the sake of decide_recharge. */
+/* All words here are read relaxed: each is valid by itself, a charge publishes nothing.
+ */
 static inline uint64_t plain_load(const _Atomic uint64_t *word)
 {
 	return atomic_load_explicit(word, memory_order_relaxed);
@@ -52,7 +50,7 @@ static inline uint64_t plain_load(const _Atomic uint64_t *word)
 static inline bool plain_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t next)
 {
 	return __builtin_expect(atomic_compare_exchange_strong_explicit(word, &seen, next,
-									memory_order_seq_cst,
+									memory_order_relaxed,
 									memory_order_relaxed),
 				1);
 }
@@ -83,18 +81,16 @@ plain_window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
 
 /* False: it refuses, or is not plain. */
 static inline bool plain_burst_step(struct plain_step *ret, const struct layout_limits *limits,
-				    struct layout_counters *counters,
-				    const _Atomic uint64_t *rate_word, uint64_t rate,
-				    uint32_t burst, uint32_t n, uint64_t now_ns)
+				    struct layout_counters *counters, uint64_t rate, uint32_t burst,
+				    uint32_t n, uint64_t now_ns)
 {
-	uint64_t interval = gcra_interval(rate);
-	uint64_t seen = plain_load(&counters->tat);
+	uint64_t interval = gcra_interval(rate), epoch = gcra_epoch(rate);
+	uint64_t word = plain_load(&counters->tat), seen = word ^ epoch;
 
 	ret->word = &counters->tat;
-	ret->seen = seen;
-	ret->next = gcra_charge(seen, now_ns, interval, n);
-	ret->rate_word = rate_word;
-	ret->rate = rate;
+	ret->seen = word;
+	ret->next = gcra_charge(seen, now_ns, interval, n) ^ epoch;
+	/* A state of another epoch lies far ahead. */
 	return interval != 0 && n <= burst && plain_load(&limits->hold_until_ns) <= now_ns &&
 	       gcra_earliest(seen, interval, burst, n) <= now_ns;
 }
@@ -106,7 +102,7 @@ static inline bool plain_rate_step(struct plain_step *ret, const struct layout_l
 {
 	uint64_t rate = plain_load(&limits->rate[traffic]);
 
-	return plain_burst_step(ret, limits, counters, &limits->rate[traffic], rate,
+	return plain_burst_step(ret, limits, counters, rate,
 				decide_burst_outside(limits, traffic, rate), n, now_ns);
 }
 
@@ -118,9 +114,8 @@ static inline bool plain_parent_step(struct plain_step *ret, const struct view *
 	if (slot >= view->slots || (plain_load(&view->limits[slot].flags) & PLAIN_PARENT_MASK) != 0)
 		return false;
 	rate = plain_load(&view->limits[slot].rate[traffic]);
-	return plain_burst_step(ret, &view->limits[slot], &view->counters[slot],
-				&view->limits[slot].rate[traffic], rate, gcra_burst(rate), n,
-				now_ns);
+	return plain_burst_step(ret, &view->limits[slot], &view->counters[slot], rate,
+				gcra_burst(rate), n, now_ns);
 }
 
 /* Does the period that a word names hold now, and is there room in it? Starting from the word, not
@@ -150,14 +145,6 @@ static inline bool plain_same_day(const struct layout_calendar *calendar, uint64
 	return passed < WINDOW_DAY_NS - WINDOW_DST_MAX_NS ||
 	       ((int64_t)passed >= 0 &&
 		(int64_t)time < window_day_start(calendar, (seen >> 32) + 1));
-}
-
-static inline enum plain_outcome plain_charged(enum plain_outcome outcome,
-					       const struct plain_step *step, uint32_t n)
-{
-	if (__builtin_expect(outcome == PLAIN_ADMITTED, 1))
-		decide_recharge(step->rate_word, step->rate, step->word, n);
-	return outcome;
 }
 
 /* Where somebody was faster at a limit that is not the first, it is worked out again, so that what
@@ -271,9 +258,7 @@ static inline enum plain_outcome plain_windows_admit(const struct view *view,
 	    !plain_window_room(day, plain_same_day(calendar, flags, day, now_ns), day_cap, n))
 		return PLAIN_LEFT;
 	return plain_rate_step(&rate, limits, counters, traffic, n, now_ns)
-		       ? plain_charged(
-				 plain_windows_take(counters, flags, n, &rate, hour, day, day_cap),
-				 &rate, n)
+		       ? plain_windows_take(counters, flags, n, &rate, hour, day, day_cap)
 		       : PLAIN_LEFT;
 }
 
@@ -304,13 +289,8 @@ static inline enum plain_outcome plain_levels_admit(const struct view *view,
 	if (flags & LAYOUT_DESTINATION &&
 	    !plain_swap(destination.word, destination.seen, destination.next))
 		destination = plain_parent_again(view, flow->destination, traffic, n, now_ns);
-	if (!(flags & LAYOUT_DESTINATION) || destination.word) {
-		if (flags & LAYOUT_SOURCE)
-			plain_charged(PLAIN_ADMITTED, &source, n);
-		if (flags & LAYOUT_DESTINATION)
-			plain_charged(PLAIN_ADMITTED, &destination, n);
-		return plain_charged(PLAIN_ADMITTED, &own, n);
-	}
+	if (!(flags & LAYOUT_DESTINATION) || destination.word)
+		return PLAIN_ADMITTED;
 	if (flags & LAYOUT_SOURCE)
 		outcome = plain_give_back(source.word, source.next, source.seen);
 give_own:

@@ -13,10 +13,16 @@
  *
  * A rate is one u64 as well, so that a reader can never see half of a new one:
  *
- *     63        32 31    26 25         0
- *     +-----------+--------+------------+
- *     |   burst   |  exp   |  mantissa  |     T = mantissa << exp, in nanoseconds
- *     +-----------+--------+------------+
+ *     63    60 59        32 31    26 25         0
+ *     +-------+------------+--------+------------+
+ *     | epoch |   burst    |  exp   |  mantissa  |     T = mantissa << exp, in nanoseconds
+ *     +-------+------------+--------+------------+
+ *
+ * The epoch stands in a state's top bits too: it says at which price the state was charged. A price
+ * holds for one epoch, so a compare-and-swap of the state succeeds at the price that holds for it,
+ * or not at all (shm/decide.h, sidecar/publish.c). In arithmetic a state is without its epoch:
+ * `state ^ gcra_epoch(rate)` is the time where the two agree, and further ahead than any time where
+ * not.
  *
  * T is rounded up when it is packed (relative error < 2^-25), so a packed rate never allows more
  * than it was asked to. The word 0 means "never set"; an interval of 0 means unlimited.
@@ -27,9 +33,13 @@
 #include <stdint.h>
 
 #define GCRA_MANTISSA_BITS 26
-#define GCRA_UNLIMITED	   (UINT64_C(0xffffffff) << 32)
-/* Bound on burst * T: with it, and a clock below 2^62 ns (146 years), no sum here can overflow. */
-#define GCRA_SPAN_MAX (UINT64_C(1) << 61)
+#define GCRA_EPOCH_SHIFT   60
+#define GCRA_EPOCH_ONE	   (UINT64_C(1) << GCRA_EPOCH_SHIFT)
+#define GCRA_BURST_MAX	   UINT32_C(0x0fffffff)
+#define GCRA_UNLIMITED	   ((uint64_t)GCRA_BURST_MAX << 32)
+/* Bound on burst * T: with it, and a clock below 2^59 ns (18 years), no sum here reaches the epoch.
+ */
+#define GCRA_SPAN_MAX (UINT64_C(1) << 58)
 
 static inline uint64_t gcra_interval(uint64_t rate)
 {
@@ -39,7 +49,13 @@ static inline uint64_t gcra_interval(uint64_t rate)
 
 static inline uint32_t gcra_burst(uint64_t rate)
 {
-	return (uint32_t)(rate >> 32);
+	return (uint32_t)(rate >> 32) & GCRA_BURST_MAX;
+}
+
+/* In place, in the top bits. */
+static inline uint64_t gcra_epoch(uint64_t word)
+{
+	return word >> GCRA_EPOCH_SHIFT << GCRA_EPOCH_SHIFT;
 }
 
 /* The rate of one message every interval_ns, burst at once. interval_ns 0 is unlimited. A burst of
@@ -64,6 +80,8 @@ static inline uint64_t gcra_rate(uint64_t interval_ns, uint32_t burst)
 	most = GCRA_SPAN_MAX / interval_ns;
 	if (burst > most)
 		burst = (uint32_t)most;
+	if (burst > GCRA_BURST_MAX)
+		burst = GCRA_BURST_MAX;
 	return (uint64_t)burst << 32 | exp << GCRA_MANTISSA_BITS | interval_ns >> exp;
 }
 

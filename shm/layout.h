@@ -154,9 +154,13 @@ struct layout_limits_more {
 	_Atomic uint64_t connections;	  /* 16 bits each: cap by class (0xffff: none), messages a
 					     connection     (0: no limit) in the top ones */
 	_Atomic uint64_t hold_lower_ns;
-	_Atomic uint32_t generation; /* of the fill; 0: never filled */
-	_Atomic uint32_t
-		default_index; /* of a destination slot: its flows' defaults; 0: the general ones */
+	_Atomic uint32_t before; /* the interval (low half of a gcra_rate) of the epoch before
+				    rate's: holds while the state is still in that epoch */
+	union {
+		_Atomic uint32_t default_index; /* of a destination slot: its flows' defaults; 0:
+						   the general ones */
+		_Atomic uint32_t connection_before; /* of a flow: as before, for connection_rate */
+	};
 };
 
 /* The records that hold where a slot was never filled: general ones by kind, then each configured

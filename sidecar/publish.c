@@ -51,53 +51,33 @@ static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
 	       (uint64_t)(l->calendar % LAYOUT_CALENDARS) << LAYOUT_CALENDAR_SHIFT;
 }
 
-/* The debt in messages stays; of a held flow so much is forgiven that one message can go when the
- * hold ends, its probe, and no more: `until_ns` is what its state may then be at most (0: no hold).
- * What was charged since the state was `before` is at the new interval already (UINT64_MAX: nothing
- * is). Returns the state as it was left. */
-static uint64_t state_rescale(const struct segment *s, _Atomic uint64_t *tat, uint64_t before,
-			      uint64_t old_ns, uint64_t new_ns, uint64_t bound_ns,
-			      uint64_t until_ns, uint64_t now_ns)
+/* Moves a state on by compare-and-swap. The debt in messages stays, from the old interval to the
+ * new; of a held flow so much is forgiven that one message can go when the hold ends, its probe,
+ * and no more: `until_ns` is what its state may then be at most (0: no hold). The state is in
+ * `epoch` after that, from which moment on workers charge the price of that epoch. */
+static void state_move(const struct segment *s, _Atomic uint64_t *tat, uint64_t old_ns,
+		       uint64_t new_ns, uint64_t bound_ns, uint64_t until_ns, uint64_t epoch,
+		       uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
 	uint64_t next;
 
 	do {
-		uint64_t old_debt = seen < before ? seen : before;
-
 		if (seen == LAYOUT_POISON)
-			return seen;
+			return;
 		/* A debt is measured from a time that is no older than it. */
 		now_ns = segment_judge_ns(s, now_ns);
-		next = gcra_rescale(old_debt, now_ns, old_ns, new_ns) + (seen - old_debt);
+		next = gcra_rescale(seen ^ gcra_epoch(seen), now_ns, old_ns, new_ns);
 		next = gcra_clamp(next, now_ns, bound_ns);
 		if (until_ns != 0 && next > until_ns)
 			next = until_ns;
+		next |= epoch;
 		if (next == seen)
-			return seen;
-		segment_step();
-	} while (!atomic_compare_exchange_weak_explicit(tat, &seen, next, memory_order_relaxed,
-							memory_order_relaxed));
-	return next;
-}
-
-/* Where workers went on charging the old interval between the rescaling and the new limit, the
- * difference is charged after: what was admitted under the old limit counts as much as under the
- * new. */
-static void state_catch_up(_Atomic uint64_t *tat, uint64_t rescaled, uint64_t old_ns,
-			   uint64_t new_ns)
-{
-	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
-
-	while (seen != LAYOUT_POISON && seen > rescaled && old_ns != 0) {
-		unsigned __int128 more =
-			(unsigned __int128)(seen - rescaled) * (new_ns - old_ns) / old_ns;
-
-		if (more > GCRA_SPAN_MAX || atomic_compare_exchange_weak_explicit(
-						    tat, &seen, seen + (uint64_t)more,
-						    memory_order_relaxed, memory_order_relaxed))
 			return;
-	}
+		segment_step();
+		/* E0 pairs with E1 in shm/decide.c. */
+	} while (!atomic_compare_exchange_weak_explicit(tat, &seen, next, memory_order_release,
+							memory_order_relaxed));
 }
 
 /* The last first: the first one says that a slot is filled (LAYOUT_DEFAULT_FLOW and its like hold
@@ -111,29 +91,68 @@ static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int coun
 	return changed;
 }
 
-/* Puts rates in force over the one state that they share. */
-static bool rates_publish(const struct segment *s, _Atomic uint64_t *words, const uint64_t *rates,
-			  int count, uint64_t old_rate, _Atomic uint64_t *tat, uint64_t reserve_ns,
-			  uint64_t until_ns, uint64_t now_ns)
+/* The rates of a slot, and the state that they share. */
+struct rates {
+	_Atomic uint64_t *words;
+	int count;
+	_Atomic uint32_t *before;
+	_Atomic uint64_t *tat;
+	uint64_t reserve_ns;
+};
+
+/* What a sidecar that died left undone: rates of an epoch that the state is not in yet. */
+static void rates_finish(const struct segment *s, const struct rates *r, uint64_t now_ns)
+{
+	uint64_t rate = atomic_load_explicit(&r->words[0], memory_order_relaxed);
+	uint64_t seen = atomic_load_explicit(r->tat, memory_order_relaxed);
+	uint64_t new_ns = gcra_interval(rate), old_ns = new_ns;
+
+	if (gcra_epoch(seen) == gcra_epoch(rate) || rate == 0)
+		return;
+	if (gcra_epoch(seen) + GCRA_EPOCH_ONE == gcra_epoch(rate))
+		old_ns = gcra_interval(atomic_load_explicit(r->before, memory_order_relaxed));
+	state_move(s, r->tat, old_ns, new_ns, gcra_burst(rate) * new_ns + r->reserve_ns, 0,
+		   gcra_epoch(rate), now_ns);
+}
+
+/* A changed interval is an epoch of its own: first stands there what holds for the epoch before,
+ * then the rates of the new one, then the state is converted to it. A worker charges the price of
+ * the epoch that it finds the state in, so none is charged at another, however long either of both
+ * is stopped in between; and workers go on if this process dies here, at the old price. Bursts that
+ * grow do so last, so that none goes with the old price. */
+static bool rates_publish(const struct segment *s, const struct rates *r, const uint64_t *rates,
+			  uint64_t old_rate, uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t old_ns = gcra_interval(old_rate), new_ns = gcra_interval(rates[0]);
-	uint64_t bound = gcra_burst(rates[0]) * new_ns + reserve_ns;
-	uint64_t before = atomic_load_explicit(tat, memory_order_relaxed);
+	uint64_t bound = gcra_burst(rates[0]) * new_ns + r->reserve_ns;
+	uint64_t epoch, first[TG_CLASSES], last[TG_CLASSES];
 	bool changed;
 
-	if (new_ns > old_ns) {
-		uint64_t left =
-			state_rescale(s, tat, UINT64_MAX, old_ns, new_ns, bound, until_ns, now_ns);
+	rates_finish(s, r, now_ns);
+	epoch = gcra_epoch(atomic_load_explicit(&r->words[0], memory_order_relaxed));
+	/* From and to unlimited nothing is converted. But a charge of the limit before may be under
+	 * way when another begins. */
+	if (new_ns != old_ns && new_ns != 0 && old_rate != 0)
+		epoch += GCRA_EPOCH_ONE;
+	for (int i = 0; i < r->count; i++) {
+		uint64_t was = atomic_load_explicit(&r->words[i], memory_order_relaxed);
+		uint32_t burst = gcra_burst(was ? was : old_rate);
 
-		changed = rates_store(words, rates, count);
-		/* R3 pairs with R2 in shm/decide.h. */
-		atomic_thread_fence(memory_order_seq_cst);
-		state_catch_up(tat, left > now_ns ? left : now_ns, old_ns, new_ns);
+		last[i] = rates[i] | epoch;
+		first[i] = epoch | (uint32_t)rates[i] |
+			   (uint64_t)(burst < gcra_burst(rates[i]) ? burst : gcra_burst(rates[i]))
+				   << 32;
+	}
+	if (epoch == gcra_epoch(atomic_load_explicit(&r->words[0], memory_order_relaxed))) {
+		changed = rates_store(r->words, last, r->count);
+		if (until_ns != 0 || gcra_burst(rates[0]) < gcra_burst(old_rate))
+			state_move(s, r->tat, new_ns, new_ns, bound, until_ns, epoch, now_ns);
 		return changed;
 	}
-	changed = rates_store(words, rates, count);
-	if (new_ns < old_ns || until_ns != 0 || gcra_burst(rates[0]) < gcra_burst(old_rate))
-		state_rescale(s, tat, before, old_ns, new_ns, bound, until_ns, now_ns);
+	store32(r->before, (uint32_t)(old_ns ? old_rate : rates[0]));
+	changed = rates_store(r->words, first, r->count);
+	state_move(s, r->tat, old_ns, new_ns, bound, until_ns, epoch, now_ns);
+	changed |= rates_store(r->words, last, r->count);
 	return changed;
 }
 
@@ -267,12 +286,19 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= caps_store(limits->hour_cap, l->hour_cap);
 	changed |= caps_store(limits->day_cap, l->day_cap);
 	changed |= store64(&limits->flags, flags);
-	changed |= rates_publish(s, limits->rate, rates, TG_CLASSES, old_rate, &counters->tat,
-				 s->header.reserve_longest_ns, probe_state(l, now_ns), now_ns);
+	changed |= rates_publish(s,
+				 &(struct rates){limits->rate, TG_CLASSES, &more->before,
+						 &counters->tat, s->header.reserve_longest_ns},
+				 rates, old_rate, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
-	changed |= rates_publish(s, &more->connection_rate, &connection_rate, 1, old_connections,
-				 &counters->connection_tat, 0, 0, now_ns);
-	changed |= store32(&more->generation, 1);
+	if (s->slots[slot].kind != SEGMENT_DESTINATION)
+		changed |= rates_publish(s,
+					 &(struct rates){&more->connection_rate, 1,
+							 &more->connection_before,
+							 &counters->connection_tat, 0},
+					 &connection_rate, old_connections, 0, now_ns);
+	else
+		changed |= store64(&more->connection_rate, connection_rate);
 	return changed;
 }
 

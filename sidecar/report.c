@@ -177,7 +177,7 @@ static void put_connections(const struct segment *s, uint32_t slot, struct json_
 
 	json_put_object(out, "connections");
 	json_put_u64(out, "open", lease_count(load(&s->view.counters_more[slot].gauge)));
-	if (load(&s->more[slot].generation) == 0 || cap == 0xffff)
+	if (load(&s->view.limits[slot].rate[TG_TRANSACTIONAL]) == 0 || cap == 0xffff)
 		json_put_null(out, "cap");
 	else
 		json_put_u64(out, "cap", cap);

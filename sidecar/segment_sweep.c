@@ -33,7 +33,10 @@ static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_
 {
 	uint64_t most = gcra_burst(rate) * gcra_interval(rate);
 	uint64_t bound = most + most / 8 + longest_ns + WINDOW_SECOND_NS;
-	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
+	uint64_t word = atomic_load_explicit(tat, memory_order_relaxed), epoch = gcra_epoch(rate);
+	/* Between two publications a state is in its rate's epoch; in another it lies far ahead
+	 * here. */
+	uint64_t seen = word ^ epoch;
 
 	/* Without an interval nobody reads it, and what was used before the limit went must not be
 	 * forgotten. */
@@ -42,7 +45,7 @@ static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_
 	now_ns = segment_judge_ns(s, now_ns);
 	if (gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
-	return atomic_compare_exchange_strong_explicit(tat, &seen, now_ns + most,
+	return atomic_compare_exchange_strong_explicit(tat, &word, (now_ns + most) | epoch,
 						       memory_order_relaxed, memory_order_relaxed);
 }
 

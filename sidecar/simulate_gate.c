@@ -241,7 +241,7 @@ static uint64_t gate_connect(void *self, uint32_t index, enum tg_class traffic, 
 
 	if (open >= (words >> (16 * traffic) & 0xffff) || gcra_burst(rate) == 0)
 		return UINT64_MAX;
-	earliest = gcra_earliest(tat, gcra_interval(rate), gcra_burst(rate), 1);
+	earliest = gcra_earliest(tat ^ gcra_epoch(tat), gcra_interval(rate), gcra_burst(rate), 1);
 	return earliest > at_ns + EPOCH ? earliest - EPOCH : at_ns;
 }
 
@@ -267,9 +267,10 @@ static uint32_t gate_per_connection(void *self, uint32_t flow)
 static double gate_rank(void *self, uint32_t flow, uint64_t at_ns)
 {
 	const struct gate *gate = self;
-
-	return (double)atomic_load_explicit(
+	uint64_t tat = atomic_load_explicit(
 		&gate->segment->view.counters[gate->flows[flow].slot].tat, memory_order_relaxed);
+
+	return (double)(tat ^ gcra_epoch(tat));
 }
 
 static double gate_rate(void *self, uint32_t flow)

@@ -178,7 +178,7 @@ static void ask_batch(uint32_t index, void *arg)
 
 static void batches(bool processes)
 {
-	struct publish_limits limits = fixture_rate(100 * HOUR, N, N, N);
+	struct publish_limits limits = fixture_rate(10 * HOUR, N, N, N);
 	struct race *race = race_new(true);
 	struct fixture f;
 

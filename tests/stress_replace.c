@@ -110,7 +110,7 @@ static void replace(struct shared *shared, uint32_t round, const struct publish_
 static void run(uint32_t rounds)
 {
 	struct shared *shared = fixture_shared(sizeof(*shared));
-	struct publish_limits limits = fixture_rate(10 * HOUR, N, N, N);
+	struct publish_limits limits = fixture_rate(HOUR, N, N, N);
 	struct tg_flow flows[FLOWS];
 	pid_t pids[WORKERS];
 	struct segment *mine;

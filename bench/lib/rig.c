@@ -159,7 +159,6 @@ void rig_fill(struct rig *rig, uint32_t slot, const struct rig_limits *limits)
 	atomic_store(&to->flags, flags);
 	atomic_store(&more->connection_rate, GCRA_UNLIMITED);
 	atomic_store(&more->connections, UINT64_C(0x0000ffffffffffff));
-	atomic_store(&more->generation, 1);
 	for (int class = 0; class < TG_CLASSES; class ++)
 		atomic_store(&to->rate[class], limits->rate ? limits->rate : GCRA_UNLIMITED);
 }
