@@ -21,17 +21,17 @@ static const struct {
 	{"reset", true, api_reset},	 {"reload", true, api_reload},
 };
 
-int api_register(struct sidecar *sidecar)
+int api_register(struct api_context *context)
 {
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && !error; i++)
-		error = server_handle(sidecar->server, commands[i].name, commands[i].changes,
-				      commands[i].run, sidecar);
+		error = server_handle(context->server, commands[i].name, commands[i].changes,
+				      commands[i].run, context);
 	return error;
 }
 
-int api_next_flow(const struct sidecar *s, struct server_call *call,
+int api_next_flow(const struct api_context *s, struct server_call *call,
 		  const struct report_filter *filter, uint32_t *ret_slot)
 {
 	uint32_t count;
@@ -47,7 +47,7 @@ int api_next_flow(const struct sidecar *s, struct server_call *call,
 	return -EAGAIN;
 }
 
-uint32_t api_flow(struct sidecar *s, struct server_call *call, bool claim)
+uint32_t api_flow(struct api_context *s, struct server_call *call, bool claim)
 {
 	char name[DESTINATION_NAME_MAX + 1];
 	struct report_filter filter;
@@ -89,7 +89,7 @@ const char *api_by(const struct engine_flow *flow, enum effective_by by, int eff
 	}
 }
 
-void api_put_flow(struct sidecar *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
+void api_put_flow(struct api_context *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
 {
 	const struct segment_slot *known = &s->segment->slots[slot];
 	const struct engine_flow *flow = engine_flow_of(s->engine, slot);
@@ -101,7 +101,7 @@ void api_put_flow(struct sidecar *s, uint32_t slot, uint64_t now_ns, struct json
 
 	if (engine_effective(s->engine, slot, now_ns, &effective, &control, &bounds) != 0)
 		return;
-	policy_flow(s->generation.config, known->address,
+	policy_flow(s->generation->config, known->address,
 		    segment_name(s->segment, known->destination, name, sizeof(name)), &policy);
 	json_put_text(out, "state", control_phase_name(control.phase));
 	json_put_bool(out, "adapts", policy.limits.flags & FLOW_ADAPT);

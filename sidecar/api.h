@@ -7,14 +7,14 @@
 #ifndef SIDECAR_API_H
 #define SIDECAR_API_H
 
+#include "sidecar/api_context.h"
 #include "sidecar/report.h"
 #include "sidecar/server.h"
-#include "sidecar/sidecar.h"
 
 /* Makes all commands known to the sidecar's server. */
-int api_register(struct sidecar *sidecar);
+int api_register(struct api_context *context);
 
-/* arg is the struct sidecar of each. */
+/* arg is the struct api_context of each. */
 server_run api_status, api_flows, api_explain, api_hold, api_release, api_set, api_reset,
 	api_reload;
 
@@ -22,16 +22,17 @@ server_run api_status, api_flows, api_explain, api_hold, api_release, api_set, a
 
 /* The next known flow from call->cursor on that the filter lets through; moves the cursor behind
  * it. 0; -ENOENT: none left; -EAGAIN: none in this piece, call again. */
-int api_next_flow(const struct sidecar *sidecar, struct server_call *call,
+int api_next_flow(const struct api_context *context, struct server_call *call,
 		  const struct report_filter *filter, uint32_t *ret_slot);
 
 /* Members "source" and "destination" of a request, both there: which flow. claim: it need not be
  * known yet. LAYOUT_NONE, with the reason in call: no such flow, or not well said. */
-uint32_t api_flow(struct sidecar *sidecar, struct server_call *call, bool claim);
+uint32_t api_flow(struct api_context *context, struct server_call *call, bool claim);
 
 /* Adds the members that only a running sidecar knows to a flow's open object: state, what is
  * configured, who decided what is in force. */
-void api_put_flow(struct sidecar *sidecar, uint32_t slot, uint64_t now_ns, struct json_writer *out);
+void api_put_flow(struct api_context *context, uint32_t slot, uint64_t now_ns,
+		  struct json_writer *out);
 
 /* "configuration", "control", the rule's name, "operator". */
 const char *api_by(const struct engine_flow *flow, enum effective_by by, int effect);

@@ -37,10 +37,10 @@ static void put_policy(struct json_writer *out, const char *key, const struct po
 	json_put_end(out);
 }
 
-static void put_configured(struct sidecar *s, const uint8_t source[16], const char *destination,
+static void put_configured(struct api_context *s, const uint8_t source[16], const char *destination,
 			   struct json_writer *out)
 {
-	const struct config *config = s->generation.config;
+	const struct config *config = s->generation->config;
 	const struct config_pool *pool = config_pool_of(config, source);
 	struct policy policy;
 
@@ -229,7 +229,7 @@ static void put_replies(struct json_writer *out, const struct engine_flow *flow,
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-static void put_flow(struct sidecar *s, uint32_t slot, const struct effective *e,
+static void put_flow(struct api_context *s, uint32_t slot, const struct effective *e,
 		     const struct control_bounds *bounds, uint64_t now_ns, struct json_writer *out)
 {
 	const struct segment_slot *known = &s->segment->slots[slot];
@@ -257,7 +257,7 @@ static void put_flow(struct sidecar *s, uint32_t slot, const struct effective *e
 
 int api_explain(void *arg, struct server_call *call)
 {
-	struct sidecar *s = arg;
+	struct api_context *s = arg;
 	uint64_t now_ns = loop_now();
 	struct effective effective;
 	struct control_limits control;

@@ -11,7 +11,7 @@
 
 int api_flows(void *arg, struct server_call *call)
 {
-	struct sidecar *s = arg;
+	struct api_context *s = arg;
 	char name[DESTINATION_NAME_MAX + 1];
 	struct report_filter filter;
 	uint32_t slot;

@@ -28,7 +28,7 @@ struct change {
 	int count;
 };
 
-typedef int change_flow(struct sidecar *s, uint32_t slot, const struct change *change,
+typedef int change_flow(struct api_context *s, uint32_t slot, const struct change *change,
 			uint64_t now_ns);
 
 /* ---- reading a request ----------------------------------------------------------------------- */
@@ -170,7 +170,7 @@ static int change_read(struct server_call *call, struct change *ret, uint64_t no
 
 /* ---- flow by flow ---------------------------------------------------------------------------- */
 
-static void put_flow(struct sidecar *s, uint32_t slot, struct json_writer *out)
+static void put_flow(struct api_context *s, uint32_t slot, struct json_writer *out)
 {
 	char text[DESTINATION_NAME_MAX + 1];
 	const struct segment_slot *known = &s->segment->slots[slot];
@@ -183,7 +183,7 @@ static void put_flow(struct sidecar *s, uint32_t slot, struct json_writer *out)
 	json_put_newline(out);
 }
 
-static int one_run(struct sidecar *s, struct server_call *call, const struct change *change,
+static int one_run(struct api_context *s, struct server_call *call, const struct change *change,
 		   change_flow *run)
 {
 	uint32_t slot = api_flow(s, call, true);
@@ -194,7 +194,7 @@ static int one_run(struct sidecar *s, struct server_call *call, const struct cha
 	return error;
 }
 
-static int flows_run(struct sidecar *s, struct server_call *call, const struct change *change,
+static int flows_run(struct api_context *s, struct server_call *call, const struct change *change,
 		     change_flow *run)
 {
 	char name[DESTINATION_NAME_MAX + 1];
@@ -219,7 +219,8 @@ static int flows_run(struct sidecar *s, struct server_call *call, const struct c
 
 /* ---- what is done ---------------------------------------------------------------------------- */
 
-static int set_flow(struct sidecar *s, uint32_t slot, const struct change *change, uint64_t now_ns)
+static int set_flow(struct api_context *s, uint32_t slot, const struct change *change,
+		    uint64_t now_ns)
 {
 	int error = 0;
 
@@ -230,13 +231,13 @@ static int set_flow(struct sidecar *s, uint32_t slot, const struct change *chang
 	return error;
 }
 
-static int release_flow(struct sidecar *s, uint32_t slot, const struct change *change,
+static int release_flow(struct api_context *s, uint32_t slot, const struct change *change,
 			uint64_t now_ns)
 {
 	return engine_release(s->engine, slot, now_ns);
 }
 
-static int reset_flow(struct sidecar *s, uint32_t slot, const struct change *change,
+static int reset_flow(struct api_context *s, uint32_t slot, const struct change *change,
 		      uint64_t now_ns)
 {
 	return engine_reset(s->engine, slot, now_ns);
@@ -254,7 +255,7 @@ static void log_change(const struct server_call *call, const char *what)
 }
 
 /* Told once a request, and only if it was done. */
-static int told_run(struct sidecar *s, struct server_call *call, const char *what,
+static int told_run(struct api_context *s, struct server_call *call, const char *what,
 		    const struct change *change, change_flow *run)
 {
 	bool first = call->cursor == 0;

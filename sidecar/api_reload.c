@@ -8,9 +8,9 @@
 
 int api_reload(void *arg, struct server_call *call)
 {
-	struct sidecar *s = arg;
-	char reason[SIDECAR_REASON] = "";
-	int error = sidecar_reload(s, reason);
+	struct api_context *s = arg;
+	char reason[API_REASON] = "";
+	int error = s->reload(s->daemon, reason);
 
 	if (error) {
 		snprintf(call->reason, sizeof(call->reason), "%.*s", SERVER_REASON - 1, reason);

@@ -15,7 +15,7 @@ struct counts {
 	uint64_t of_kind[SEGMENT_STREAM + 1];
 };
 
-static void put_sidecar(const struct sidecar *s, uint64_t now_ns, struct json_writer *out)
+static void put_sidecar(const struct api_context *s, uint64_t now_ns, struct json_writer *out)
 {
 	json_put_bool(out, "alive", true);
 	json_put_text(out, "version", TG_VERSION);
@@ -29,7 +29,7 @@ static void put_sidecar(const struct sidecar *s, uint64_t now_ns, struct json_wr
 	json_put_u64(out, "operators", server_clients(s->server));
 }
 
-static void put_counts(const struct sidecar *s, const struct counts *counts,
+static void put_counts(const struct api_context *s, const struct counts *counts,
 		       struct json_writer *out)
 {
 	json_put_object(out, "known");
@@ -41,14 +41,14 @@ static void put_counts(const struct sidecar *s, const struct counts *counts,
 	json_put_end(out);
 }
 
-static void put_engine(const struct sidecar *s, uint64_t now_ns, struct json_writer *out)
+static void put_engine(const struct api_context *s, uint64_t now_ns, struct json_writer *out)
 {
 	const struct engine_totals *totals = engine_totals(s->engine);
 
 	json_put_object(out, "rings");
-	json_put_u64(out, "records", s->drained.records);
-	json_put_u64(out, "damaged", s->drained.damaged);
-	json_put_number(out, "records_per_s", recent_per_s(&s->recent, s->drained.records, now_ns),
+	json_put_u64(out, "records", s->drained->records);
+	json_put_u64(out, "damaged", s->drained->damaged);
+	json_put_number(out, "records_per_s", recent_per_s(s->recent, s->drained->records, now_ns),
 			3);
 	json_put_end(out);
 	json_put_object(out, "engine");
@@ -61,11 +61,11 @@ static void put_engine(const struct sidecar *s, uint64_t now_ns, struct json_wri
 	json_put_u64(out, "limits_changed", totals->changes);
 	json_put_u64(out, "names_learned", totals->learned);
 	json_put_u64(out, "names_unfit", totals->unfit);
-	json_put_u64(out, "words_repaired", sidecar_mended(s));
+	json_put_u64(out, "words_repaired", s->mended(s->daemon));
 	json_put_end(out);
 }
 
-static void put_memory(const struct sidecar *s, struct json_writer *out)
+static void put_memory(const struct api_context *s, struct json_writer *out)
 {
 	struct alloc_stats stats;
 
@@ -77,11 +77,11 @@ static void put_memory(const struct sidecar *s, struct json_writer *out)
 	json_put_u64(out, "resident", stats.resident);
 	json_put_u64(out, "mapped", stats.mapped);
 	json_put_u64(out, "configuration",
-		     s->generation.arena ? alloc_arena_bytes(s->generation.arena) : 0);
+		     s->generation->arena ? alloc_arena_bytes(s->generation->arena) : 0);
 	json_put_end(out);
 }
 
-static void put_all(struct sidecar *s, const struct counts *counts, struct json_writer *out)
+static void put_all(struct api_context *s, const struct counts *counts, struct json_writer *out)
 {
 	uint64_t now_ns = loop_now();
 	char text[LOOP_REASON];
@@ -100,7 +100,7 @@ static void put_all(struct sidecar *s, const struct counts *counts, struct json_
 
 int api_status(void *arg, struct server_call *call)
 {
-	struct sidecar *s = arg;
+	struct api_context *s = arg;
 	struct counts *counts = call->data ? call->data : calloc(1, sizeof(*counts));
 	uint32_t count;
 	const uint32_t *slots = engine_slots(s->engine, &count);

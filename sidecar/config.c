@@ -270,6 +270,54 @@ int config_read(const char *path, const struct yaml_memory *memory, struct confi
 	return rc;
 }
 
+/* ---- owners of addresses -----------------------------------------------------------------------
+ */
+
+int config_owner_order(const void *a, const void *b)
+{
+	const struct config_owner *x = a;
+	const struct config_owner *y = b;
+	int order = memcmp(x->range.first, y->range.first, 16);
+
+	return order ? order : memcmp(x->range.last, y->range.last, 16);
+}
+
+/* The owner whose range has the address; they are sorted and do not overlap. */
+static const struct config_owner *owner_of(const struct config_owner *owners, uint32_t count,
+					   const uint8_t address[16])
+{
+	uint32_t low = 0;
+	uint32_t high = count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (config_range_has(&owners[middle].range, address))
+			return &owners[middle];
+		if (memcmp(owners[middle].range.first, address, 16) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+const struct config_pool *config_pool_of(const struct config *config, const uint8_t address[16])
+{
+	const struct config_owner *owner =
+		owner_of(config->pool_owners, config->pool_owners_count, address);
+
+	return owner ? &config->pools[owner->index] : NULL;
+}
+
+const struct config_source *config_source_of(const struct config *config, const uint8_t address[16])
+{
+	const struct config_owner *owner =
+		owner_of(config->source_owners, config->sources_count, address);
+
+	return owner ? &config->sources[owner->index] : NULL;
+}
+
 /* ---- looking up ------------------------------------------------------------------------------ */
 
 const struct config_pool *config_pool_named(const struct config *config, const char *name)

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sidecar/config_range.h"
 #include "sidecar/rule_file.h"
 #include "sidecar/yaml.h"
 
@@ -110,12 +111,6 @@ struct config_limits {
 
 /* "rate", "reserve.transactional": as it is written in the file. */
 const char *config_limit_name(enum config_limit limit);
-
-/* Addresses from first to last, both included; 16 bytes in network order, IPv4 mapped. */
-struct config_range {
-	uint8_t first[16];
-	uint8_t last[16];
-};
 
 /* ---- the sections ---------------------------------------------------------------------------- */
 
@@ -306,15 +301,6 @@ const struct config_pool *config_pool_named(const struct config *config, const c
 /* The configured destination of that very name, or NULL. */
 const struct config_destination *config_destination_named(const struct config *config,
 							  const char *name);
-
-/* Whether an address lies in a range. */
-bool config_range_has(const struct config_range *range, const uint8_t address[16]);
-/* Reads a prefix: "192.0.2.0/28" or a single address; bits counts of 128. 0, or -EINVAL with the
- * reason. */
-int config_prefix_read(const char *text, uint8_t ret_address[16], unsigned *ret_bits,
-		       const char **ret_reason);
-/* Reads "192.0.2.1", "192.0.2.0/28", "192.0.2.1-192.0.2.9". 0, or -EINVAL with the reason. */
-int config_range_read(const char *text, struct config_range *ret, const char **ret_reason);
 
 /* A list of a destination as it counts: its own, or its base's where it has none. */
 char *const *config_domains(const struct config_destination *destination, uint32_t *ret_count);

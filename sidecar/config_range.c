@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ranges of addresses as they are written, and which entry of a list an address belongs to.
+ * See config_range.h.
  */
+#include "sidecar/config_range.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/config_schema.h"
 #include "sidecar/units.h"
 
 static int refuse(const char **ret_reason, const char *reason)
@@ -95,51 +96,4 @@ int config_range_read(const char *text, struct config_range *ret, const char **r
 bool config_range_has(const struct config_range *range, const uint8_t address[16])
 {
 	return memcmp(range->first, address, 16) <= 0 && memcmp(address, range->last, 16) <= 0;
-}
-
-/* ---- owners ---------------------------------------------------------------------------------- */
-
-int config_owner_order(const void *a, const void *b)
-{
-	const struct config_owner *x = a;
-	const struct config_owner *y = b;
-	int order = memcmp(x->range.first, y->range.first, 16);
-
-	return order ? order : memcmp(x->range.last, y->range.last, 16);
-}
-
-/* The owner whose range has the address; they are sorted and do not overlap. */
-static const struct config_owner *owner_of(const struct config_owner *owners, uint32_t count,
-					   const uint8_t address[16])
-{
-	uint32_t low = 0;
-	uint32_t high = count;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (config_range_has(&owners[middle].range, address))
-			return &owners[middle];
-		if (memcmp(owners[middle].range.first, address, 16) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
-const struct config_pool *config_pool_of(const struct config *config, const uint8_t address[16])
-{
-	const struct config_owner *owner =
-		owner_of(config->pool_owners, config->pool_owners_count, address);
-
-	return owner ? &config->pools[owner->index] : NULL;
-}
-
-const struct config_source *config_source_of(const struct config *config, const uint8_t address[16])
-{
-	const struct config_owner *owner =
-		owner_of(config->source_owners, config->sources_count, address);
-
-	return owner ? &config->sources[owner->index] : NULL;
 }

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * How fast a count has grown lately: noted at every heartbeat, told over the last ten seconds.
+ * How fast a count has grown lately: noted now and then, told over the last ten seconds.
  */
 #ifndef SIDECAR_RECENT_H
 #define SIDECAR_RECENT_H
 
 #include <stdint.h>
 
-#include "sidecar/heartbeat.h"
-
-#define RECENT_NS    UINT64_C(10000000000)
-#define RECENT_NOTES (RECENT_NS / HEARTBEAT_INTERVAL_NS + 2)
+#define RECENT_NS      UINT64_C(10000000000)
+#define RECENT_NOTE_NS UINT64_C(500000000) /* between two notes, at the least */
+#define RECENT_NOTES   (RECENT_NS / RECENT_NOTE_NS + 2)
 
 /* Zeroed, it knows nothing. */
 struct recent {

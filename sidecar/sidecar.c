@@ -31,7 +31,10 @@
 #define NAP_NS	   UINT64_C(50000)
 #define LINGER_NS  UINT64_C(200000)
 #define SECOND_NS  UINT64_C(1000000000)
-#define NAMES_MIN  (UINT32_C(1) << 20)
+
+#define NAMES_MIN (UINT32_C(1) << 20)
+
+_Static_assert(HEARTBEAT_INTERVAL_NS >= RECENT_NOTE_NS, "a note each beat");
 
 static void log_settings(const struct config *config)
 {
@@ -464,15 +467,44 @@ static int privileges_drop(const struct sidecar *s, char *reason)
 	return ebpf_bridge_privileges(s->gate, true);
 }
 
+static int context_reload(void *daemon, char *reason)
+{
+	return sidecar_reload(daemon, reason);
+}
+
+static uint64_t context_mended(const void *daemon)
+{
+	return sidecar_mended(daemon);
+}
+
+/* Once all parts are there. */
+static int commands_register(struct sidecar *s)
+{
+	s->context = (struct api_context){
+		.loop = s->loop,
+		.segment = s->segment,
+		.engine = s->engine,
+		.server = s->server,
+		.gate = s->gate,
+		.generation = &s->generation,
+		.drained = &s->drained,
+		.recent = &s->recent,
+		.config_path = s->config_path,
+		.started_ns = s->started_ns,
+		.daemon = s,
+		.reload = context_reload,
+		.mended = context_mended,
+	};
+	return api_register(&s->context);
+}
+
 static int server_begin(struct sidecar *s, char *reason)
 {
 	int64_t group;
-	int error;
 
 	if (id_of_group(s->generation.config->segment.group, &group) != 0)
 		return -ENOENT;
-	error = server_create(s->loop, s->segment->folder, group, &s->server, reason);
-	return error ? error : api_register(s);
+	return server_create(s->loop, s->segment->folder, group, &s->server, reason);
 }
 
 static int parts_make(struct sidecar *s, char *reason)
@@ -498,6 +530,8 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (!error)
 		error = ebpf_bridge_create(s->loop, s->segment, s->engine, s->server,
 					   s->generation.config, &s->gate);
+	if (!error)
+		error = commands_register(s);
 	if (!error)
 		error = privileges_drop(s, reason);
 	if (error)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * tollgated as a whole: what main.c starts, and what the control socket's handlers look into.
+ * tollgated as a whole: what main.c starts.
  */
 #ifndef SIDECAR_SIDECAR_H
 #define SIDECAR_SIDECAR_H
 
 #include "sidecar/alert.h"
+#include "sidecar/api_context.h"
 #include "sidecar/drain.h"
 #include "sidecar/ebpf_bridge.h"
 #include "sidecar/engine.h"
@@ -23,7 +24,8 @@ struct sidecar {
 	struct watch_list *workers;
 	struct server *server; /* control.sock */
 	struct alerts *alerts;
-	struct ebpf_bridge *gate; /* in the kernel */
+	struct ebpf_bridge *gate;   /* in the kernel */
+	struct api_context context; /* for the commands of control.sock */
 	struct heartbeat heartbeat;
 	struct generation generation;
 	const char *config_path; /* NULL: the built-in configuration */
@@ -42,7 +44,7 @@ struct sidecar {
 	bool failed;
 };
 
-#define SIDECAR_REASON 512
+#define SIDECAR_REASON API_REASON
 
 /* Makes all of it: loop, segment, engine; publishes; opens the segment to workers. */
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/sidecar.h"
+#include "sidecar/generation.h"
 
 struct simulate_config {
 	struct generation generation;

@@ -6,7 +6,7 @@
 
 #include "sidecar/recent.h"
 
-#define BEAT   HEARTBEAT_INTERVAL_NS
+#define BEAT   RECENT_NOTE_NS
 #define SECOND UINT64_C(1000000000)
 
 static void beats(struct recent *recent, uint64_t *now_ns, uint64_t *count, int beats,
