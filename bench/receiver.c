@@ -36,7 +36,7 @@
 
 #include "bench/lib/now.h"
 #include "bench/lib/server.h"
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 #define DESTINATIONS 64
 #define LISTENERS    256

@@ -34,7 +34,7 @@
 
 #include "bench/lib/now.h"
 #include "bench/lib/worker.h"
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 #define SOURCES 256
 #define WORKERS 1024

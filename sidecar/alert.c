@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "sidecar/log.h"
+#include "sidecar/base/log.h"
 
 struct running {
 	struct alerts *alerts;

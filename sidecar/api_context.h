@@ -6,12 +6,12 @@
 #ifndef SIDECAR_API_CONTEXT_H
 #define SIDECAR_API_CONTEXT_H
 
+#include "sidecar/base/rate_meter.h"
 #include "sidecar/drain.h"
 #include "sidecar/ebpf_bridge.h"
 #include "sidecar/engine.h"
 #include "sidecar/generation.h"
 #include "sidecar/loop.h"
-#include "sidecar/recent.h"
 #include "sidecar/server.h"
 
 #define API_REASON 512

@@ -10,7 +10,7 @@
 
 #include "shm/destination.h"
 #include "sidecar/api.h"
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 #define DESCRIPTION 1024
 

@@ -14,8 +14,8 @@
 
 #include "shm/destination.h"
 #include "sidecar/api.h"
-#include "sidecar/log.h"
-#include "sidecar/units.h"
+#include "sidecar/base/log.h"
+#include "sidecar/base/units.h"
 
 #define FLOWS_A_CALL 64
 #define KINDS_MAX    8

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/name_table.h"
+#include "sidecar/base/intern.h"
 #include "sidecar/pattern_set.h"
 #include "sidecar/rule_parse.h"
 

@@ -21,9 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sidecar/config_range.h"
+#include "sidecar/base/address_range.h"
+#include "sidecar/base/yaml.h"
 #include "sidecar/rule_file.h"
-#include "sidecar/yaml.h"
 
 #define CONFIG_PATH_DEFAULT "/etc/tollgate/tollgate.yaml"
 

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/config_schema.h"
-#include "sidecar/units.h"
 
 static int refuse(char *reason, size_t size, const char *why)
 {

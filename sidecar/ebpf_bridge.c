@@ -14,9 +14,9 @@
 
 #include "shm/destination.h"
 #include "shm/lease.h"
+#include "sidecar/base/log.h"
 #include "sidecar/ebpf_limits.h"
 #include "sidecar/ebpf_names.h"
-#include "sidecar/log.h"
 #include "sidecar/resolve.h"
 
 #define BEAT_NS	  UINT64_C(100000000)

@@ -15,8 +15,8 @@
 #include <stdbool.h>
 
 #include "ebpf/gate_loader.h"
+#include "sidecar/base/json.h"
 #include "sidecar/engine.h"
-#include "sidecar/json.h"
 #include "sidecar/loop.h"
 #include "sidecar/server.h"
 

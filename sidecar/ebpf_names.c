@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/log.h"
+#include "sidecar/base/log.h"
 
 uint32_t ebpf_names_id(struct ebpf_names *names, const char *name)
 {

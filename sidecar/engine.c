@@ -12,7 +12,7 @@
 
 #include "shm/destination.h"
 #include "shm/window.h"
-#include "sidecar/log.h"
+#include "sidecar/base/log.h"
 
 /* Slots a call: bounds how long the loop is kept from other work, about a millisecond. */
 #define PIECE 512

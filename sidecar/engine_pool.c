@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "sidecar/base/log.h"
 #include "sidecar/engine_state.h"
-#include "sidecar/log.h"
 
 #define SECOND_NS    UINT64_C(1000000000)
 #define LOOK_NS	     (5 * SECOND_NS)

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "sidecar/base/log.h"
 #include "sidecar/engine_state.h"
-#include "sidecar/log.h"
 #include "sidecar/rule_effect.h"
 
 /* The texts that name a flow to rules and alerts. */

@@ -5,7 +5,7 @@
 #ifndef SIDECAR_ENGINE_STATE_H
 #define SIDECAR_ENGINE_STATE_H
 
-#include "sidecar/due.h"
+#include "sidecar/base/timer_heap.h"
 #include "sidecar/engine.h"
 
 struct engine {

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "sidecar/log.h"
+#include "sidecar/base/log.h"
 
 void generation_free(struct generation *g)
 {

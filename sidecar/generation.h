@@ -5,7 +5,7 @@
 #ifndef SIDECAR_GENERATION_H
 #define SIDECAR_GENERATION_H
 
-#include "sidecar/alloc.h"
+#include "sidecar/base/alloc.h"
 #include "sidecar/classify.h"
 #include "sidecar/config.h"
 #include "sidecar/rule.h"

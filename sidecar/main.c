@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sidecar/base/log.h"
 #include "sidecar/ctl/command.h"
-#include "sidecar/log.h"
 #include "sidecar/sidecar.h"
 
 static int usage(FILE *out, int status)

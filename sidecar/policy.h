@@ -21,8 +21,8 @@
 #include <stdint.h>
 
 #include "shm/tollgate.h"
+#include "sidecar/base/units.h"
 #include "sidecar/config.h"
-#include "sidecar/units.h"
 
 enum flow_limits_flag {
 	FLOW_COUNT_RECIPIENTS = 1, /* n counts recipients, not messages */

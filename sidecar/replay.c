@@ -10,10 +10,10 @@
 #include <time.h>
 
 #include "shm/destination.h"
-#include "sidecar/json.h"
-#include "sidecar/name_table.h"
+#include "sidecar/base/intern.h"
+#include "sidecar/base/json.h"
+#include "sidecar/base/units.h"
 #include "sidecar/replay_control.h"
-#include "sidecar/units.h"
 
 /* In 2096: nanoseconds reach further, the arithmetic on them less. */
 #define SECONDS_MAX 4000000000

@@ -11,7 +11,7 @@
 #include "shm/destination.h"
 #include "shm/lease.h"
 #include "shm/window.h"
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 #define load(word) \
 	atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */

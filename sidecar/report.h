@@ -9,7 +9,7 @@
 #ifndef SIDECAR_REPORT_H
 #define SIDECAR_REPORT_H
 
-#include "sidecar/json.h"
+#include "sidecar/base/json.h"
 #include "sidecar/segment.h"
 
 /* Which flows are asked for. */

@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/rule_set.h"
 #include "sidecar/rule_window.h"
-#include "sidecar/units.h"
 
 struct memory {
 	uint64_t rule, flow;	   /* the key */

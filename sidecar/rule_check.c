@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/config_range.h"
+#include "sidecar/base/address_range.h"
 #include "sidecar/rule_file.h"
 #include "sidecar/rule_parse.h"
 

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sidecar/base/yaml.h"
 #include "sidecar/reply.h"
-#include "sidecar/yaml.h"
 
 /* What a reply must be. An empty list asks nothing; within a list one entry is enough; all lists
  * must agree, but `unless`, of which none may match. */

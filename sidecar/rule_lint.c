@@ -10,11 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/pattern_confirm.h"
 #include "sidecar/pattern_set.h"
 #include "sidecar/rule_cover.h"
 #include "sidecar/rule_parse.h"
-#include "sidecar/units.h"
 
 struct list {
 	const struct yaml_marks *marks;

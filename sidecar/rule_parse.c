@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/reply_line.h"
-#include "sidecar/units.h"
 
 #define HOLD_MAX_NS	 (7 * UNITS_DAY_NS)
 #define UNTIL_DEFAULT_NS UNITS_HOUR_NS

@@ -5,7 +5,7 @@
 #ifndef SIDECAR_RULE_SET_H
 #define SIDECAR_RULE_SET_H
 
-#include "sidecar/config_range.h"
+#include "sidecar/base/address_range.h"
 #include "sidecar/rule.h"
 
 struct compiled_rule {

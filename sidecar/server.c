@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "sidecar/log.h"
+#include "sidecar/base/log.h"
 #include "sidecar/server_client.h"
 
 #define BACKLOG	   16

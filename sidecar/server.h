@@ -20,7 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "sidecar/json.h"
+#include "sidecar/base/json.h"
 #include "sidecar/loop.h"
 
 #define SERVER_SOCKET	      "control.sock"

@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #include "sidecar/api.h"
+#include "sidecar/base/log.h"
 #include "sidecar/calendar.h"
-#include "sidecar/log.h"
 
 /* Records a worker and round: none waits long behind another. */
 #define DRAIN_MOST 256

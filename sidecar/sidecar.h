@@ -7,13 +7,13 @@
 
 #include "sidecar/alert.h"
 #include "sidecar/api_context.h"
+#include "sidecar/base/rate_meter.h"
 #include "sidecar/drain.h"
 #include "sidecar/ebpf_bridge.h"
 #include "sidecar/engine.h"
 #include "sidecar/generation.h"
 #include "sidecar/heartbeat.h"
 #include "sidecar/loop.h"
-#include "sidecar/recent.h"
 #include "sidecar/server.h"
 #include "sidecar/watch.h"
 

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate_mta.h"
-#include "sidecar/units.h"
 
 /* After a refused connection the next one to the same host waits. */
 #define CONNECT_AGAIN_NS UNITS_SECOND_NS

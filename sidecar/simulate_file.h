@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "sidecar/yaml.h"
+#include "sidecar/base/yaml.h"
 
 struct file_accept {
 	char *rate, *burst, *connections, *per_connection, *hour, *day;

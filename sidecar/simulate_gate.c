@@ -17,11 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sidecar/base/log.h"
+#include "sidecar/base/units.h"
 #include "sidecar/engine.h"
-#include "sidecar/log.h"
 #include "sidecar/simulate_config.h"
 #include "sidecar/simulate_policy.h"
-#include "sidecar/units.h"
 
 /* The segment's clock runs from some time before the run, as a machine's does from its boot. A
  * whole number of days, so that a calendar of zeroes has its hours and days begin with those of the

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <math.h>
 
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 /* An idle connection is closed after this time. */
 #define IDLE_NS (5 * UNITS_SECOND_NS)

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate_report.h"
-#include "sidecar/units.h"
 
 #define WIDTH  960
 #define LEFT   70

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate_config.h"
 #include "sidecar/simulate_receiver.h"
-#include "sidecar/units.h"
 
 #define FIXED_COUNT  10
 #define TIMED_HOLD   (90 * UNITS_MINUTE_NS)

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate_scenario.h"
-#include "sidecar/units.h"
 
 int simulate_refuse(const struct simulate_reader *reader, const char *key, const char *format, ...)
 {

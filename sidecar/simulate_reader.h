@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sidecar/yaml.h"
+#include "sidecar/base/yaml.h"
 
 /* `at` is the path of the mapping whose keys are being read. */
 struct simulate_reader {

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate_mta.h"
-#include "sidecar/units.h"
 
 void simulate_result_free(struct simulate_result *result)
 {

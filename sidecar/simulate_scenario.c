@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate_file.h"
 #include "sidecar/simulate_reader.h"
-#include "sidecar/units.h"
 
 #define DEFAULT_DURATION (8 * UNITS_HOUR_NS)
 #define DEFAULT_LATENCY	 (200 * UNITS_SECOND_NS / 1000)

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 #define LUMP_NS (10 * UNITS_MINUTE_NS)
 

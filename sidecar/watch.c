@@ -20,8 +20,8 @@
 
 #include "shm/lease.h"
 #include "shm/tg.h"
+#include "sidecar/base/log.h"
 #include "sidecar/drain.h"
-#include "sidecar/log.h"
 
 struct watched {
 	struct watch_list *list;

@@ -36,7 +36,7 @@ check_rules() {
 		[ "$lines" -le 900 ] || echo "$file: $lines lines"
 	done | found "longer than 900 lines:"
 	grep -nE 'TODO|FIXME|XXX[^X]|HACK' $all_c | grep -v 'XXXXXX' | found "loose ends:"
-	grep -nE '^[[:space:]]*typedef (struct|enum|union)' $(sources 'shm/*.[ch]' 'sidecar/*.[ch]' 'sidecar/ctl/*.[ch]') |
+	grep -nE '^[[:space:]]*typedef (struct|enum|union)' $(sources 'shm/*.[ch]' 'sidecar/*.[ch]') |
 		found "typedef of a struct, enum or union:"
 	grep -nE '[[:space:]]+$' $all_c README.md Makefile | found "blanks at the end of a line:"
 	grep -nE '\b(sleep|usleep|nanosleep)\(' $(sources 'tests/test_*.c') | found "a unit test sleeps:"
@@ -48,14 +48,14 @@ check_rules() {
 # Which one file may include a header of somebody else's, by a pattern of the header.
 owners='
 liburing                     sidecar/loop.c
-jemalloc/                    sidecar/alloc.c
-cyaml/                       sidecar/yaml.h
-yaml\.h                      sidecar/yaml_marks.c
+jemalloc/                    sidecar/base/alloc.c
+cyaml/                       sidecar/base/yaml.h
+yaml\.h                      sidecar/base/yaml_marks.c
 hs/                          sidecar/pattern_set.c
 pcre2                        sidecar/pattern_confirm.c
 libpsl                       sidecar/suffix_list.c
 ares                         sidecar/resolve.c
-jansson                      sidecar/json_read.c
+jansson                      sidecar/base/json_read.c
 cap-ng                       ebpf/gate_caps.c
 hiredis/                     bench/lib/redis.c
 '

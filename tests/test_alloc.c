@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "sidecar/alloc.h"
+#include "sidecar/base/alloc.h"
 
 Test(arena, keeps_what_was_written_when_resized)
 {

@@ -4,8 +4,8 @@
  */
 #include <criterion/criterion.h>
 
-#include "sidecar/alloc.h"
-#include "sidecar/due.h"
+#include "sidecar/base/alloc.h"
+#include "sidecar/base/timer_heap.h"
 
 #define SLOTS 61
 

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "sidecar/json.h"
+#include "sidecar/base/json.h"
 #include "tests/guard.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))

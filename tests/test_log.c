@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sidecar/json.h"
-#include "sidecar/log.h"
+#include "sidecar/base/json.h"
+#include "sidecar/base/log.h"
 
 static int pipes[2];
 static char line[16384];

@@ -4,7 +4,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "sidecar/recent.h"
+#include "sidecar/base/rate_meter.h"
 
 #define BEAT   RECENT_NOTE_NS
 #define SECOND UINT64_C(1000000000)

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/replay.h"
-#include "sidecar/units.h"
 #include "tests/guard.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/rule.h"
 #include "sidecar/rule_alert.h"
 #include "sidecar/rule_window.h"
-#include "sidecar/units.h"
 #include "tests/guard.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))

@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate.h"
 #include "sidecar/simulate_config.h"
 #include "sidecar/simulate_event.h"
 #include "sidecar/simulate_random.h"
 #include "sidecar/simulate_traffic.h"
-#include "sidecar/units.h"
 
 #define SECOND UNITS_SECOND_NS
 #define MINUTE UNITS_MINUTE_NS

@@ -5,8 +5,8 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate_receiver.h"
-#include "sidecar/units.h"
 
 #define SECOND UNITS_SECOND_NS
 #define MINUTE UNITS_MINUTE_NS

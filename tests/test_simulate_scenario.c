@@ -8,9 +8,9 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "sidecar/base/units.h"
 #include "sidecar/simulate_random.h"
 #include "sidecar/simulate_scenario.h"
-#include "sidecar/units.h"
 #include "tests/guard.h"
 
 #define HOUR UNITS_HOUR_NS

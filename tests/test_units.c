@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 #include "tests/guard.h"
 
 #define S	 UNITS_SECOND_NS

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "sidecar/yaml.h"
+#include "sidecar/base/yaml.h"
 #include "tests/guard.h"
 
 struct part {

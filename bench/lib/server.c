@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "bench/lib/now.h"
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 #define EVENTS	    256
 #define ACCEPT_ONCE 64 /* so that a flood of connections does not starve the sessions */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 enum {
 	OPTION_SEGMENT = 256,

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "sidecar/json.h"
+#include "sidecar/base/json.h"
 
 #define CLIENT_REASON 256
 

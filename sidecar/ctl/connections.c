@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sidecar/base/json.h"
 #include "sidecar/ctl/client.h"
 #include "sidecar/ctl/command.h"
-#include "sidecar/json.h"
 
 struct asked {
 	const char *source, *destination;

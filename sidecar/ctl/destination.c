@@ -13,9 +13,9 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "sidecar/base/json.h"
 #include "sidecar/config.h"
 #include "sidecar/ctl/command.h"
-#include "sidecar/json.h"
 
 static int usage(FILE *out, int status)
 {

@@ -22,11 +22,11 @@
 #include <unistd.h>
 
 #include "shm/layout.h"
+#include "sidecar/base/json.h"
+#include "sidecar/base/units.h"
 #include "sidecar/ctl/command.h"
 #include "sidecar/engine.h"
-#include "sidecar/json.h"
 #include "sidecar/segment.h"
-#include "sidecar/units.h"
 
 #define REPORT_MAX   (4u << 20)
 #define RING_DEFAULT 1024

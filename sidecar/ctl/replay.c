@@ -14,11 +14,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sidecar/base/json.h"
+#include "sidecar/base/units.h"
 #include "sidecar/ctl/command.h"
 #include "sidecar/ctl/rules_load.h"
-#include "sidecar/json.h"
 #include "sidecar/replay.h"
-#include "sidecar/units.h"
 
 #define COMPLAINTS_MAX 10 /* lines that are none are counted; the first are shown */
 

@@ -10,13 +10,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sidecar/base/log.h"
+#include "sidecar/base/units.h"
 #include "sidecar/ctl/command.h"
-#include "sidecar/log.h"
 #include "sidecar/simulate.h"
 #include "sidecar/simulate_config.h"
 #include "sidecar/simulate_random.h"
 #include "sidecar/simulate_report.h"
-#include "sidecar/units.h"
 
 #define SEEDS_MAX     64
 #define RANDOM_MAX    100000

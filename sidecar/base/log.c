@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/log.h"
+#include "sidecar/base/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sidecar/json.h"
+#include "sidecar/base/json.h"
 
 #define LINE 2048
 

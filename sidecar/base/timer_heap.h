@@ -2,8 +2,8 @@
  *
  * Which slot is due next: a heap of times, each slot in it at most once, at its latest word.
  */
-#ifndef SIDECAR_DUE_H
-#define SIDECAR_DUE_H
+#ifndef SIDECAR_BASE_TIMER_HEAP_H
+#define SIDECAR_BASE_TIMER_HEAP_H
 
 #include <stdint.h>
 

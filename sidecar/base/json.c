@@ -2,7 +2,7 @@
  *
  * Writing JSON: a buffer that grows, and commas where they belong.
  */
-#include "sidecar/json.h"
+#include "sidecar/base/json.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -10,8 +10,8 @@
  * A number is digits, parted by commas in groups of three ("1,000") or by underscores ("1_000"):
  * "1,5" is refused, since one reads it as one and a half and another as fifteen.
  */
-#ifndef SIDECAR_UNITS_H
-#define SIDECAR_UNITS_H
+#ifndef SIDECAR_BASE_UNITS_H
+#define SIDECAR_BASE_UNITS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -9,8 +9,8 @@
  *
  * Nothing here keeps state between calls; any thread may call, on objects of its own.
  */
-#ifndef SIDECAR_JSON_H
-#define SIDECAR_JSON_H
+#ifndef SIDECAR_BASE_JSON_H
+#define SIDECAR_BASE_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * How fast a count has grown lately: see recent.h.
+ * How fast a count has grown lately: see rate_meter.h.
  */
-#include "sidecar/recent.h"
+#include "sidecar/base/rate_meter.h"
 
 void recent_note(struct recent *recent, uint64_t count, uint64_t now_ns)
 {

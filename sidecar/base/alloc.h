@@ -3,11 +3,11 @@
  * The sidecar's allocator as seen from the sidecar: what it holds, and arenas that go as a whole.
  *
  * malloc(3) is jemalloc's in tollgated. An arena is a set of allocations freed at once: each
- * generation of the configuration has its own and goes with it. Under a sanitizer (alloc_plain.c)
+ * generation of the configuration has its own and goes with it. Under a sanitizer (alloc_malloc.c)
  * malloc is the sanitizer's, arenas are lists, and there are no statistics.
  */
-#ifndef SIDECAR_ALLOC_H
-#define SIDECAR_ALLOC_H
+#ifndef SIDECAR_BASE_ALLOC_H
+#define SIDECAR_BASE_ALLOC_H
 
 #include <stddef.h>
 #include <stdint.h>

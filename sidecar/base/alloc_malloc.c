@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "sidecar/alloc.h"
+#include "sidecar/base/alloc.h"
 
 struct block {
 	struct block *next, *previous;

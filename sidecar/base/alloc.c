@@ -4,7 +4,7 @@
  */
 #if !defined(TG_SAN_asan) && !defined(TG_SAN_tsan)
 
-#include "sidecar/alloc.h"
+#include "sidecar/base/alloc.h"
 
 #include <errno.h>
 #include <jemalloc/jemalloc.h>

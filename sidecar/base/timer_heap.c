@@ -3,7 +3,7 @@
  * A binary heap that knows each slot's place in it: a slot that is set anew moves, so the heap
  * never holds more than the slots that are due, however often they are set.
  */
-#include "sidecar/due.h"
+#include "sidecar/base/timer_heap.h"
 
 #include <errno.h>
 #include <stdlib.h>

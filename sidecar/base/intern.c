@@ -2,7 +2,7 @@
  *
  * Names as small numbers: linear probing, at most half full.
  */
-#include "sidecar/name_table.h"
+#include "sidecar/base/intern.h"
 
 #include <errno.h>
 #include <stdint.h>

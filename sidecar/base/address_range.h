@@ -2,8 +2,8 @@
  *
  * Ranges of addresses as they are written: a single one, a prefix, or from one to another.
  */
-#ifndef SIDECAR_CONFIG_RANGE_H
-#define SIDECAR_CONFIG_RANGE_H
+#ifndef SIDECAR_BASE_ADDRESS_RANGE_H
+#define SIDECAR_BASE_ADDRESS_RANGE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  *
  * How fast a count has grown lately: noted now and then, told over the last ten seconds.
  */
-#ifndef SIDECAR_RECENT_H
-#define SIDECAR_RECENT_H
+#ifndef SIDECAR_BASE_RATE_METER_H
+#define SIDECAR_BASE_RATE_METER_H
 
 #include <stdint.h>
 

@@ -4,8 +4,8 @@
  *
  * Adding allocates and is for one thread; finding does neither, and any number of threads may.
  */
-#ifndef SIDECAR_NAME_TABLE_H
-#define SIDECAR_NAME_TABLE_H
+#ifndef SIDECAR_BASE_INTERN_H
+#define SIDECAR_BASE_INTERN_H
 
 struct name_table;
 

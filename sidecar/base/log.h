@@ -4,8 +4,8 @@
  *
  * What a receiver or a worker wrote is escaped here, so callers pass it as it is.
  */
-#ifndef SIDECAR_LOG_H
-#define SIDECAR_LOG_H
+#ifndef SIDECAR_BASE_LOG_H
+#define SIDECAR_BASE_LOG_H
 
 #include <stdbool.h>
 

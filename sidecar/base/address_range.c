@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * See config_range.h.
+ * See address_range.h.
  */
-#include "sidecar/config_range.h"
+#include "sidecar/base/address_range.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 static int refuse(const char **ret_reason, const char *reason)
 {

@@ -14,8 +14,8 @@
  *
  * Nothing here keeps state between calls; any thread may call.
  */
-#ifndef SIDECAR_YAML_H
-#define SIDECAR_YAML_H
+#ifndef SIDECAR_BASE_YAML_H
+#define SIDECAR_BASE_YAML_H
 
 #include <cyaml/cyaml.h>
 #include <stddef.h>

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "sidecar/yaml.h"
+#include "sidecar/base/yaml.h"
 
 struct entry {
 	uint64_t path; /* hash; 0 where the slot is free */

@@ -2,7 +2,7 @@
  *
  * Reading and writing units. A reader is a cursor over the text; what is left over is an error.
  */
-#include "sidecar/units.h"
+#include "sidecar/base/units.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/json.h"
+#include "sidecar/base/json.h"
 
 static const json_t *inner(const struct json *json)
 {

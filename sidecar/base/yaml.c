@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/yaml.h"
+#include "sidecar/base/yaml.h"
 
 #define TRACE_MAX (2 * YAML_DEPTH_MAX)
 
