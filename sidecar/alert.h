@@ -5,7 +5,7 @@
 #ifndef SIDECAR_ALERT_H
 #define SIDECAR_ALERT_H
 
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 #include "sidecar/rule.h"
 #include "sidecar/rule_alert.h"
 

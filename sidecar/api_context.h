@@ -11,7 +11,7 @@
 #include "sidecar/ebpf_bridge.h"
 #include "sidecar/engine.h"
 #include "sidecar/generation.h"
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 #include "sidecar/server.h"
 
 #define API_REASON 512

@@ -17,7 +17,7 @@
 #include "sidecar/base/log.h"
 #include "sidecar/ebpf_limits.h"
 #include "sidecar/ebpf_names.h"
-#include "sidecar/resolve.h"
+#include "sidecar/io/dns.h"
 
 #define BEAT_NS	  UINT64_C(100000000)
 #define SECOND_NS UINT64_C(1000000000)

@@ -17,7 +17,7 @@
 #include "ebpf/gate_loader.h"
 #include "sidecar/base/json.h"
 #include "sidecar/engine.h"
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 #include "sidecar/server.h"
 
 struct ebpf_bridge;

@@ -21,7 +21,7 @@
 #include <sys/types.h>
 
 #include "sidecar/base/json.h"
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 
 #define SERVER_SOCKET	      "control.sock"
 #define SERVER_CLIENTS_MAX    64

@@ -13,7 +13,7 @@
 #include "sidecar/engine.h"
 #include "sidecar/generation.h"
 #include "sidecar/heartbeat.h"
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 #include "sidecar/server.h"
 #include "sidecar/watch.h"
 

@@ -6,7 +6,7 @@
 #ifndef SIDECAR_WATCH_H
 #define SIDECAR_WATCH_H
 
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 #include "sidecar/segment.h"
 
 struct watch_list;

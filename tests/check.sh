@@ -47,14 +47,14 @@ check_rules() {
 
 # Which one file may include a header of somebody else's, by a pattern of the header.
 owners='
-liburing                     sidecar/loop.c
+liburing                     sidecar/io/loop.c
 jemalloc/                    sidecar/base/alloc.c
 cyaml/                       sidecar/base/yaml.h
 yaml\.h                      sidecar/base/yaml_marks.c
 hs/                          sidecar/pattern_set.c
 pcre2                        sidecar/pattern_confirm.c
 libpsl                       sidecar/suffix_list.c
-ares                         sidecar/resolve.c
+ares                         sidecar/io/dns.c
 jansson                      sidecar/base/json_read.c
 cap-ng                       ebpf/gate_caps.c
 hiredis/                     bench/lib/redis.c

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "shm/lease.h"
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 #include "sidecar/watch.h"
 #include "tests/segment_fixture.h"
 

@@ -11,7 +11,7 @@
 #include "shm/destination.h"
 #include "sidecar/ctl/ask.h"
 #include "sidecar/ctl/command.h"
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 #include "sidecar/report.h"
 #include "sidecar/segment_look.h"
 

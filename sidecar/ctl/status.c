@@ -9,7 +9,7 @@
 
 #include "sidecar/ctl/ask.h"
 #include "sidecar/ctl/command.h"
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 #include "sidecar/report.h"
 #include "sidecar/segment_look.h"
 

@@ -6,8 +6,8 @@
  * signals, sockets, the BPF ring) or a time. Idle it sleeps in the kernel. Callbacks run one after
  * the other and must not block.
  */
-#ifndef SIDECAR_LOOP_H
-#define SIDECAR_LOOP_H
+#ifndef SIDECAR_IO_LOOP_H
+#define SIDECAR_IO_LOOP_H
 
 #include <stdbool.h>
 #include <stddef.h>

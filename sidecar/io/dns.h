@@ -6,12 +6,12 @@
  * is over. Where DNS does not answer it is asked again later and later; what was told before holds
  * until its time is over. A domain without MX is its own host, as RFC 5321 says.
  */
-#ifndef SIDECAR_RESOLVE_H
-#define SIDECAR_RESOLVE_H
+#ifndef SIDECAR_IO_DNS_H
+#define SIDECAR_IO_DNS_H
 
 #include <stdint.h>
 
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 
 struct resolve;
 

@@ -6,7 +6,7 @@
  * called when one of them is ready or the time is over. What DNS answers is a stranger's word:
  * names and counts are bounded, times to live as well.
  */
-#include "sidecar/resolve.h"
+#include "sidecar/io/dns.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -6,7 +6,7 @@
  * Uses what Debian 12's own kernel (6.1) has. Cheaper task running is asked for and done without
  * where the kernel is older.
  */
-#include "sidecar/loop.h"
+#include "sidecar/io/loop.h"
 
 #include <errno.h>
 #include <liburing.h>
