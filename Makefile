@@ -60,7 +60,7 @@ STRESS_SRC  := $(wildcard tests/stress_*.c)
 FUZZ_SRC    := $(wildcard tests/fuzz_*.c)
 BENCH_LIB   := $(wildcard bench/lib/*.c)
 BENCH_SRC   := $(wildcard bench/*.c)
-DATA        := $(wildcard sidecar/*.yaml sidecar/ctl/*.py)
+DATA        := $(wildcard sidecar/data/*)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 PROGRAMS := $(B)/tollgated $(B)/tollgate
@@ -104,7 +104,7 @@ $(B)/%.o: %.c Makefile | build/.deps-build
 $(call obj,$(TEST_SRC) $(STRESS_SRC) $(BENCH_SRC) $(BENCH_LIB)): | build/.deps-test build/.deps-bench
 
 # The files that are compiled in (.incbin) are found by name from the top of the tree.
-$(B)/sidecar/builtin.o: $(DATA)
+$(B)/sidecar/data/embedded.o: $(DATA)
 
 $(B)/libtollgate.a: $(call obj,$(SHM_SRC))
 	$(call say,AR,$@)
@@ -212,7 +212,7 @@ install: all
 	$(Q)ln -sf libtollgate.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libtollgate.so.0
 	$(Q)ln -sf libtollgate.so.0 $(DESTDIR)$(PREFIX)/lib/libtollgate.so
 	$(Q)sed 's|^prefix=.*|prefix=$(PREFIX)|' $(B)/tollgate.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc
-	$(Q)sed 's|/usr/sbin/|$(PREFIX)/sbin/|' sidecar/tollgated.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
+	$(Q)sed 's|/usr/sbin/|$(PREFIX)/sbin/|' sidecar/data/tollgated.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
 	$(Q)for m in $(wildcard shm/*.[1-8] sidecar/*.[1-8] ebpf/*.[1-8]); do s=$${m##*.}; \
 		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/}; done
 

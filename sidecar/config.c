@@ -17,8 +17,8 @@
 
 #include "shm/destination.h"
 #include "shm/tollgate.h"
-#include "sidecar/builtin.h"
 #include "sidecar/config_schema.h"
+#include "sidecar/data/embedded.h"
 
 #define ZONES "/usr/share/zoneinfo"
 

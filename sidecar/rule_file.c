@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sidecar/builtin.h"
+#include "sidecar/data/embedded.h"
 
 /* ---- schema -----------------------------------------------------------------------------------
  */

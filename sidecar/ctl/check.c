@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/builtin.h"
 #include "sidecar/config.h"
 #include "sidecar/ctl/command.h"
+#include "sidecar/data/embedded.h"
 #include "sidecar/policy.h"
 
 static int usage(FILE *out, int status)

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sidecar/builtin.h"
 #include "sidecar/ctl/command.h"
+#include "sidecar/data/embedded.h"
 
 static const char usage[] =
 	"usage: tollgate import kumomta FILE\n"

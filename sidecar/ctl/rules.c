@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/builtin.h"
 #include "sidecar/ctl/command.h"
 #include "sidecar/ctl/rules_load.h"
+#include "sidecar/data/embedded.h"
 #include "sidecar/rule_lint.h"
 
 static int rules_print(void)

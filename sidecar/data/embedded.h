@@ -2,8 +2,8 @@
  *
  * Files of the source tree that are part of the program.
  */
-#ifndef SIDECAR_BUILTIN_H
-#define SIDECAR_BUILTIN_H
+#ifndef SIDECAR_DATA_EMBEDDED_H
+#define SIDECAR_DATA_EMBEDDED_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
  * They are data of the program, so that it works from one binary, and are printed as they stand.
  * What is made of several files stands there as one text, in the order named here.
  */
-#include "sidecar/builtin.h"
+#include "sidecar/data/embedded.h"
 
 #define INCLUDED(path) ".incbin \"" path "\"\n"
 
@@ -18,7 +18,7 @@
 		".byte 0\n"                                                \
 		".previous\n")
 
-BUILTIN(config, INCLUDED("sidecar/builtin.yaml"));
-BUILTIN(rules, INCLUDED("sidecar/rules.yaml") INCLUDED("sidecar/rules_receivers.yaml")
-		       INCLUDED("sidecar/rules_words.yaml"));
-BUILTIN(import_kumomta, INCLUDED("sidecar/ctl/import_kumomta.py"));
+BUILTIN(config, INCLUDED("sidecar/data/builtin.yaml"));
+BUILTIN(rules, INCLUDED("sidecar/data/rules.yaml") INCLUDED("sidecar/data/rules_receivers.yaml")
+		       INCLUDED("sidecar/data/rules_words.yaml"));
+BUILTIN(import_kumomta, INCLUDED("sidecar/data/import_kumomta.py"));
