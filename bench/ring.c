@@ -40,7 +40,7 @@
 #include "bench/lib/rig.h"
 #include "shm/gcra.h"
 #include "shm/tg.h"
-#include "sidecar/drain.h"
+#include "sidecar/segment/ring_reader.h"
 
 #define RUNS	     5
 #define PRODUCERS    3

@@ -47,7 +47,8 @@ static inline uint64_t clock_vdso(void)
 /* The time by the scale, or 0: use the vDSO, and look at what else the sidecar has to say. */
 static inline uint64_t clock_scaled(const struct layout_live *live)
 {
-	/* C1 pairs with C0 in sidecar/heartbeat.c: a copy is whole before the index names it. */
+	/* C1 pairs with C0 in sidecar/segment/heartbeat.c: a copy is whole before the index names
+	 * it. */
 	uint32_t index = atomic_load_explicit(&live->scale_index, memory_order_acquire);
 	const struct layout_scale *scale = &live->scale[index & 1];
 	uint64_t base = atomic_load_explicit(&scale->counter_base, memory_order_relaxed);

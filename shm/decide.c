@@ -82,8 +82,8 @@ static struct level level_of(const struct view *view, uint32_t slot, enum layout
 			      refusal};
 	uint32_t index = kind;
 
-	/* P1 pairs with rates_store in sidecar/publish.c: the transactional rate comes last, so
-	 * where it is there the others are. */
+	/* P1 pairs with rates_store in sidecar/segment/publish.c: the transactional rate comes
+	 * last, so where it is there the others are. */
 	if (__builtin_expect(atomic_load_explicit(&level.limits->rate[TG_TRANSACTIONAL],
 						  memory_order_acquire) != 0,
 			     1))
@@ -115,8 +115,8 @@ static bool price_of(const _Atomic uint64_t *rate_word, const _Atomic uint32_t *
 		     const _Atomic uint64_t *state, struct price *ret)
 {
 	for (int i = 0; i < 2; i++) {
-		/* E1 pairs with E0 in sidecar/publish.c: the rates of an epoch stand there before
-		 * the state is in it. */
+		/* E1 pairs with E0 in sidecar/segment/publish.c: the rates of an epoch stand there
+		 * before the state is in it. */
 		uint64_t word = atomic_load_explicit(state, memory_order_acquire);
 		uint64_t rate = atomic_load_explicit(rate_word, memory_order_acquire);
 		uint64_t epoch = gcra_epoch(word);

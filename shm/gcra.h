@@ -20,9 +20,9 @@
  *
  * The epoch stands in a state's top bits too: it says at which price the state was charged. A price
  * holds for one epoch, so a compare-and-swap of the state succeeds at the price that holds for it,
- * or not at all (shm/decide.h, sidecar/publish.c). In arithmetic a state is without its epoch:
- * `state ^ gcra_epoch(rate)` is the time where the two agree, and further ahead than any time where
- * not.
+ * or not at all (shm/decide.h, sidecar/segment/publish.c). In arithmetic a state is without its
+ * epoch: `state ^ gcra_epoch(rate)` is the time where the two agree, and further ahead than any
+ * time where not.
  *
  * T is rounded up when it is packed (relative error < 2^-25), so a packed rate never allows more
  * than it was asked to. The word 0 means "never set"; an interval of 0 means unlimited.

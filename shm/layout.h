@@ -7,7 +7,7 @@
  *   limits    sidecar writes, workers map read-only   what may be done
  *   counters  workers write, sidecar reads, repairs   what has been done
  *   rings     workers write, sidecar drains           who is there, leases, what receivers answered
- *   control   the sidecar alone (sidecar/segment.h)
+ *   control   the sidecar alone (sidecar/segment/segment.h)
  *   wake      a FIFO: a byte in it wakes the sidecar
  *
  * What each side may do so follows from the page tables. A record ("slot") has an index that

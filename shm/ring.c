@@ -4,14 +4,15 @@
  *
  * One producer a ring (the threads of a process share it under a mutex of their own), one consumer.
  * R0: a record is whole before the head that covers it is stored (release); the sidecar loads the
- * head (acquire) before it reads the record: pairs with R1 in sidecar/drain.c. A producer that dies
- * in the middle loses that record alone. A full ring loses the text, never the count.
+ * head (acquire) before it reads the record: pairs with R1 in sidecar/segment/ring_reader.c. A
+ * producer that dies in the middle loses that record alone. A full ring loses the text, never the
+ * count.
  *
  * The doorbell is a FIFO in the segment's folder, opened for reading and writing so that it
  * survives the sidecar. It is rung only if the sidecar says that it sleeps. B0: the head is stored,
  * then `sleeping` is loaded; the sidecar stores `sleeping`, then loads the heads once more; both
  * with a full fence between, so at least one of them sees the other: pairs with B1 in
- * sidecar/drain.c.
+ * sidecar/segment/ring_reader.c.
  */
 #include <errno.h>
 #include <string.h>

@@ -7,11 +7,11 @@
 #define SIDECAR_API_CONTEXT_H
 
 #include "sidecar/base/rate_meter.h"
-#include "sidecar/drain.h"
 #include "sidecar/ebpf_bridge.h"
 #include "sidecar/engine.h"
 #include "sidecar/generation.h"
 #include "sidecar/io/loop.h"
+#include "sidecar/segment/ring_reader.h"
 #include "sidecar/server.h"
 
 #define API_REASON 512

@@ -12,7 +12,7 @@
 
 #include "ebpf/gate.h"
 #include "sidecar/config.h"
-#include "sidecar/publish.h"
+#include "sidecar/segment/publish.h"
 
 #define EBPF_MILLI 1000 /* shares and messages a connection are in thousandths */
 

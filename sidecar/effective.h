@@ -11,7 +11,7 @@
 
 #include "sidecar/control.h"
 #include "sidecar/policy.h"
-#include "sidecar/publish.h"
+#include "sidecar/segment/publish.h"
 
 enum effect_kind {
 	EFFECT_NONE,

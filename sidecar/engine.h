@@ -15,7 +15,7 @@
 #include "sidecar/pool_trouble.h"
 #include "sidecar/rule.h"
 #include "sidecar/rule_alert.h"
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 #define ENGINE_SAID	 6
 #define ENGINE_SAID_TEXT 88

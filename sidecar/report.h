@@ -10,7 +10,7 @@
 #define SIDECAR_REPORT_H
 
 #include "sidecar/base/json.h"
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 /* Which flows are asked for. */
 struct report_filter {

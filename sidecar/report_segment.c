@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "sidecar/report.h"
-#include "sidecar/segment_file.h"
+#include "sidecar/segment/segment_files.h"
 
 #define load(word) \
 	atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */

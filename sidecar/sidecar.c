@@ -24,7 +24,7 @@
 
 #include "sidecar/api.h"
 #include "sidecar/base/log.h"
-#include "sidecar/calendar.h"
+#include "sidecar/segment/calendar.h"
 
 /* Records a worker and round: none waits long behind another. */
 #define DRAIN_MOST 256

@@ -21,7 +21,7 @@
 #include "shm/lease.h"
 #include "shm/tg.h"
 #include "sidecar/base/log.h"
-#include "sidecar/drain.h"
+#include "sidecar/segment/ring_reader.h"
 
 struct watched {
 	struct watch_list *list;

@@ -7,7 +7,7 @@
 #define SIDECAR_WATCH_H
 
 #include "sidecar/io/loop.h"
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 struct watch_list;
 

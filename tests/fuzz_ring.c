@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sidecar/drain.h"
-#include "sidecar/segment.h"
+#include "sidecar/segment/ring_reader.h"
+#include "sidecar/segment/segment.h"
 
 static struct segment *segment;
 static char path[64];

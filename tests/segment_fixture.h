@@ -25,8 +25,8 @@
 #include "shm/tg.h"
 #include "shm/window.h"
 #include "sidecar/destination_table.h"
-#include "sidecar/publish.h"
-#include "sidecar/segment.h"
+#include "sidecar/segment/publish.h"
+#include "sidecar/segment/segment.h"
 
 #define SECOND WINDOW_SECOND_NS
 #define MINUTE WINDOW_MINUTE_NS

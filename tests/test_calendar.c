@@ -7,7 +7,7 @@
 
 #include "shm/clock.h"
 #include "shm/window.h"
-#include "sidecar/calendar.h"
+#include "sidecar/segment/calendar.h"
 
 #define HOUR_NS ((int64_t)WINDOW_HOUR_NS)
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "sidecar/heartbeat.h"
+#include "sidecar/segment/heartbeat.h"
 #include "tests/segment_fixture.h"
 
 static uint64_t clock_ns(void)

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "shm/lease.h"
-#include "sidecar/segment_file.h"
+#include "sidecar/segment/segment_files.h"
 #include "tests/segment_fixture.h"
 
 #define BURST 10

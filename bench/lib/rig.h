@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "shm/tollgate.h"
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 struct rig {
 	struct segment *segment;

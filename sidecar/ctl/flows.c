@@ -13,7 +13,7 @@
 #include "sidecar/ctl/command.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/report.h"
-#include "sidecar/segment_look.h"
+#include "sidecar/segment/readonly.h"
 
 static const char usage[] =
 	"usage: tollgate flows [--source ADDRESS] [--destination NAME] [--json] [--segment DIR]\n\n"

@@ -26,7 +26,7 @@
 #include "sidecar/base/units.h"
 #include "sidecar/ctl/command.h"
 #include "sidecar/engine.h"
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 #define REPORT_MAX   (4u << 20)
 #define RING_DEFAULT 1024

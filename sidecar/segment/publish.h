@@ -7,10 +7,10 @@
  * the debt in messages is kept. On a cut the state goes first (a moment of too little), on a raise
  * the limit does.
  */
-#ifndef SIDECAR_PUBLISH_H
-#define SIDECAR_PUBLISH_H
+#ifndef SIDECAR_SEGMENT_PUBLISH_H
+#define SIDECAR_SEGMENT_PUBLISH_H
 
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 #define PUBLISH_NO_CAP UINT32_MAX
 

@@ -10,8 +10,8 @@
  * Nothing that is read from `counters` and `rings` is trusted; limits are kept in `limits` and
  * `control` alone. Not thread-safe: the sidecar has one thread.
  */
-#ifndef SIDECAR_SEGMENT_H
-#define SIDECAR_SEGMENT_H
+#ifndef SIDECAR_SEGMENT_SEGMENT_H
+#define SIDECAR_SEGMENT_SEGMENT_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -4,7 +4,7 @@
  * change of daylight saving repeats a number. Days are numbered in local time, and begin where
  * mktime says.
  */
-#include "sidecar/calendar.h"
+#include "sidecar/segment/calendar.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

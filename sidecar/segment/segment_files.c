@@ -6,7 +6,7 @@
  * header, its mode; then it gets its name. `limits` gets its name last, since attaching begins with
  * it.
  */
-#include "sidecar/segment_file.h"
+#include "sidecar/segment/segment_files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,10 +2,10 @@
  *
  * Taking what workers put on their rings.
  */
-#ifndef SIDECAR_DRAIN_H
-#define SIDECAR_DRAIN_H
+#ifndef SIDECAR_SEGMENT_RING_READER_H
+#define SIDECAR_SEGMENT_RING_READER_H
 
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 struct drain_totals {
 	uint64_t records;

@@ -11,7 +11,7 @@
 
 #include "shm/lease.h"
 #include "shm/tg.h"
-#include "sidecar/segment_file.h"
+#include "sidecar/segment/segment_files.h"
 
 static void word_carry(_Atomic uint64_t *from, _Atomic uint64_t *to)
 {

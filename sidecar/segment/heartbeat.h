@@ -2,10 +2,10 @@
  *
  * The sidecar's sign of life: the scale of the processor's counter, and the heartbeat.
  */
-#ifndef SIDECAR_HEARTBEAT_H
-#define SIDECAR_HEARTBEAT_H
+#ifndef SIDECAR_SEGMENT_HEARTBEAT_H
+#define SIDECAR_SEGMENT_HEARTBEAT_H
 
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 #define HEARTBEAT_INTERVAL_NS UINT64_C(500000000)
 

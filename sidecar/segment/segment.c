@@ -10,7 +10,7 @@
  *   files of other sizes                    made, usage carried over, named
  *   files that are unfit                    made anew; nothing can be carried from what cannot be read
  */
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "sidecar/segment_file.h"
+#include "sidecar/segment/segment_files.h"
 
 static void give_reason(const struct segment_options *options, char *reason)
 {

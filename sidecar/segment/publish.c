@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/publish.h"
+#include "sidecar/segment/publish.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * The consumer's side of shm/ring.c. The tail that counts is kept in `control`; workers are shown a
  * copy.
  */
-#include "sidecar/drain.h"
+#include "sidecar/segment/ring_reader.h"
 
 #include <string.h>
 

@@ -2,10 +2,10 @@
  *
  * The files of a segment: private to sidecar/segment*.c.
  */
-#ifndef SIDECAR_SEGMENT_FILE_H
-#define SIDECAR_SEGMENT_FILE_H
+#ifndef SIDECAR_SEGMENT_SEGMENT_FILES_H
+#define SIDECAR_SEGMENT_SEGMENT_FILES_H
 
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 /* A file that is being made has this after its name until it is whole. */
 #define SEGMENT_NEW ".new"

@@ -10,8 +10,8 @@
 #include "shm/express.h"
 #include "shm/lease.h"
 #include "shm/window.h"
-#include "sidecar/publish.h"
-#include "sidecar/segment.h"
+#include "sidecar/segment/publish.h"
+#include "sidecar/segment/segment.h"
 
 static uint32_t key_mend(struct segment *s, uint32_t slot)
 {

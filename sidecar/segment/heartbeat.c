@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/heartbeat.h"
+#include "sidecar/segment/heartbeat.h"
 
 #include <stdio.h>
 #include <string.h>

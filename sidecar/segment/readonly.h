@@ -3,10 +3,10 @@
  * A segment as it stands, for somebody who only looks: mapped read-only, whoever owns it, whether a
  * sidecar lives or not.
  */
-#ifndef SIDECAR_SEGMENT_LOOK_H
-#define SIDECAR_SEGMENT_LOOK_H
+#ifndef SIDECAR_SEGMENT_READONLY_H
+#define SIDECAR_SEGMENT_READONLY_H
 
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 /* Maps what may be read of the segment in a folder. `control`, which holds the names, is the
  * owner's and root's alone: without it ret->slots is NULL. Nothing of *ret may be written to.

@@ -2,10 +2,10 @@
  *
  * Where hours and days begin in the configured time zone, published in monotonic time.
  */
-#ifndef SIDECAR_CALENDAR_H
-#define SIDECAR_CALENDAR_H
+#ifndef SIDECAR_SEGMENT_CALENDAR_H
+#define SIDECAR_SEGMENT_CALENDAR_H
 
-#include "sidecar/segment.h"
+#include "sidecar/segment/segment.h"
 
 /* Publishes calendar 0 for the coming days. zone NULL: the system's. Words that have not moved are
  * not touched; a step of the wall clock of less than 10 ms is no move. Sets TZ of this process. */

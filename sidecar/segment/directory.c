@@ -7,7 +7,7 @@
 
 #include "shm/destination.h"
 #include "shm/tg.h"
-#include "sidecar/segment_file.h"
+#include "sidecar/segment/segment_files.h"
 
 uint32_t segment_find(struct segment *s, const struct hash_key *key, bool claim)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * See segment_look.h. What stands in the files is checked as strictly as a worker does it.
+ * See readonly.h. What stands in the files is checked as strictly as a worker does it.
  */
-#include "sidecar/segment_look.h"
+#include "sidecar/segment/readonly.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sidecar/segment_file.h"
+#include "sidecar/segment/segment_files.h"
 
 static uint64_t bytes_wanted(const struct segment *s, enum layout_file file, uint32_t engine_bytes)
 {
