@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sidecar/classify.h"
+#include "sidecar/rules/classify.h"
 
 #define CORPUS "../shared/corpus/replies.tsv"
 #define OWN    "tests/replies.tsv"

@@ -6,8 +6,8 @@
 #define SIDECAR_ALERT_H
 
 #include "sidecar/io/loop.h"
-#include "sidecar/rule.h"
 #include "sidecar/rule_alert.h"
+#include "sidecar/rules/rule_engine.h"
 
 struct alerts;
 

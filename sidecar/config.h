@@ -23,7 +23,7 @@
 
 #include "sidecar/base/address_range.h"
 #include "sidecar/base/yaml.h"
-#include "sidecar/rule_file.h"
+#include "sidecar/rules/rule_file.h"
 
 #define CONFIG_PATH_DEFAULT "/etc/tollgate/tollgate.yaml"
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "shm/destination.h"
-#include "sidecar/classify.h"
 #include "sidecar/config_schema.h"
-#include "sidecar/rule_lint.h"
+#include "sidecar/rules/classify.h"
+#include "sidecar/rules/rule_lint.h"
 
 static void check_match(const struct config_checking *checking, const struct rule_match *match,
 			const char *path)

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "shm/tollgate.h"
-#include "sidecar/reply.h"
+#include "sidecar/rules/reply.h"
 
 enum control_phase {
 	CONTROL_OPEN,	    /* as configured, or at what the receiver was found to take */

@@ -9,12 +9,12 @@
 #ifndef SIDECAR_ENGINE_H
 #define SIDECAR_ENGINE_H
 
-#include "sidecar/classify.h"
 #include "sidecar/config.h"
 #include "sidecar/effective.h"
 #include "sidecar/pool_trouble.h"
-#include "sidecar/rule.h"
 #include "sidecar/rule_alert.h"
+#include "sidecar/rules/classify.h"
+#include "sidecar/rules/rule_engine.h"
 #include "sidecar/segment/segment.h"
 
 #define ENGINE_SAID	 6

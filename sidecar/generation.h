@@ -6,9 +6,9 @@
 #define SIDECAR_GENERATION_H
 
 #include "sidecar/base/alloc.h"
-#include "sidecar/classify.h"
 #include "sidecar/config.h"
-#include "sidecar/rule.h"
+#include "sidecar/rules/classify.h"
+#include "sidecar/rules/rule_engine.h"
 
 struct generation {
 	struct alloc_arena *arena; /* the configuration's memory */

@@ -15,9 +15,9 @@
 #ifndef SIDECAR_REPLAY_H
 #define SIDECAR_REPLAY_H
 
-#include "sidecar/classify.h"
 #include "sidecar/config.h"
-#include "sidecar/rule.h"
+#include "sidecar/rules/classify.h"
+#include "sidecar/rules/rule_engine.h"
 
 struct replay;
 

@@ -8,10 +8,10 @@
 #ifndef SIDECAR_REPLAY_CONTROL_H
 #define SIDECAR_REPLAY_CONTROL_H
 
-#include "sidecar/classify.h"
 #include "sidecar/config.h"
 #include "sidecar/control.h"
-#include "sidecar/rule.h"
+#include "sidecar/rules/classify.h"
+#include "sidecar/rules/rule_engine.h"
 
 struct replay_control {
 	bool begun;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "sidecar/rule_file.h"
+#include "sidecar/rules/rule_file.h"
 
 struct rule_alert_run {
 	pid_t pid;

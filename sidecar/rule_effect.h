@@ -6,7 +6,7 @@
 #define SIDECAR_RULE_EFFECT_H
 
 #include "sidecar/effective.h"
-#include "sidecar/rule.h"
+#include "sidecar/rules/rule_engine.h"
 
 /* The effects of a verdict, at most RULE_ACTIONS of them; `inforce` is what a scaled rate is a part
  * of (an unlimited rate cannot be scaled: that asks for nothing). Returns how many. */

@@ -7,9 +7,9 @@
 #ifndef SIDECAR_SIMULATE_CONFIG_H
 #define SIDECAR_SIMULATE_CONFIG_H
 
-#include "sidecar/classify.h"
 #include "sidecar/config.h"
-#include "sidecar/rule.h"
+#include "sidecar/rules/classify.h"
+#include "sidecar/rules/rule_engine.h"
 
 struct simulate_config;
 

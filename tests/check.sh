@@ -51,8 +51,8 @@ liburing                     sidecar/io/loop.c
 jemalloc/                    sidecar/base/alloc.c
 cyaml/                       sidecar/base/yaml.h
 yaml\.h                      sidecar/base/yaml_marks.c
-hs/                          sidecar/pattern_set.c
-pcre2                        sidecar/pattern_confirm.c
+hs/                          sidecar/rules/pattern_set.c
+pcre2                        sidecar/rules/pattern_pcre.c
 libpsl                       sidecar/suffix_list.c
 ares                         sidecar/io/dns.c
 jansson                      sidecar/base/json_read.c

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/classify.h"
+#include "sidecar/rules/classify.h"
 
 static struct classifier *classifier;
 static struct classify_scratch *scratch;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/classify.h"
+#include "sidecar/rules/classify.h"
 #include "tests/guard.h"
 
 #define N(table)		  (sizeof(table) / sizeof((table)[0]))

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/pattern_confirm.h"
-#include "sidecar/pattern_set.h"
-#include "sidecar/reply_line.h"
-#include "sidecar/rule_file.h"
+#include "sidecar/rules/pattern_pcre.h"
+#include "sidecar/rules/pattern_set.h"
+#include "sidecar/rules/reply_parse.h"
+#include "sidecar/rules/rule_file.h"
 
 #define PATTERNS_MAX 2048
 #define MADE	     12 /* texts for each expression */

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/rule.h"
 #include "sidecar/rule_alert.h"
-#include "sidecar/rule_window.h"
+#include "sidecar/rules/rule_engine.h"
+#include "sidecar/rules/rule_window.h"
 #include "tests/guard.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))

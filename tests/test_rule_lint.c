@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/rule_lint.h"
+#include "sidecar/rules/rule_lint.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
 

@@ -12,7 +12,7 @@
 #include "sidecar/ctl/command.h"
 #include "sidecar/ctl/rules_load.h"
 #include "sidecar/data/embedded.h"
-#include "sidecar/rule_lint.h"
+#include "sidecar/rules/rule_lint.h"
 
 static int rules_print(void)
 {

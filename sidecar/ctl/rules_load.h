@@ -6,7 +6,7 @@
 #ifndef SIDECAR_CTL_RULES_LOAD_H
 #define SIDECAR_CTL_RULES_LOAD_H
 
-#include "sidecar/classify.h"
+#include "sidecar/rules/classify.h"
 
 struct loaded_rules {
 	struct rule_file *user; /* NULL: none given */

@@ -5,7 +5,7 @@
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 
-#include "sidecar/pattern_confirm.h"
+#include "sidecar/rules/pattern_pcre.h"
 
 #include <errno.h>
 #include <pcre2.h>

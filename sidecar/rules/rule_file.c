@@ -3,7 +3,7 @@
  * The rule file's schema, and loading it. What is written wrong is said with line and column; what
  * is written well and can never act is the lint's business (rule_lint.c).
  */
-#include "sidecar/rule_file.h"
+#include "sidecar/rules/rule_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

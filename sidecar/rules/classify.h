@@ -6,18 +6,18 @@
  * A classifier is made from rule files and immutable: any thread may classify with it, each with a
  * scratch of its own. Classifying neither allocates nor blocks, about a microsecond for a usual
  * reply. It finds the patterns of all rules in the same pass, and leaves them in the scratch for
- * rule.c.
+ * rule_engine.c.
  */
-#ifndef SIDECAR_CLASSIFY_H
-#define SIDECAR_CLASSIFY_H
+#ifndef SIDECAR_RULES_CLASSIFY_H
+#define SIDECAR_RULES_CLASSIFY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sidecar/reply.h"
-#include "sidecar/reply_line.h"
-#include "sidecar/rule_file.h"
+#include "sidecar/rules/reply.h"
+#include "sidecar/rules/reply_parse.h"
+#include "sidecar/rules/rule_file.h"
 
 struct classifier;
 struct classify_scratch;

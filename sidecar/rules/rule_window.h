@@ -8,13 +8,13 @@
  * the period; what is older than the period is never counted, of its oldest part a share may be
  * missing.
  */
-#ifndef SIDECAR_RULE_WINDOW_H
-#define SIDECAR_RULE_WINDOW_H
+#ifndef SIDECAR_RULES_RULE_WINDOW_H
+#define SIDECAR_RULES_RULE_WINDOW_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sidecar/rule_parse.h"
+#include "sidecar/rules/rule_parse.h"
 
 #define RULE_WINDOW_EXACT 32u
 #define RULE_WINDOW_SLOTS 16u

@@ -7,7 +7,7 @@
  * longer matter are dropped when the table would otherwise grow, so it is bounded by the flows of
  * the last day (or of the longest period that a rule asks for).
  */
-#include "sidecar/rule.h"
+#include "sidecar/rules/rule_engine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,8 +15,8 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/rule_set.h"
-#include "sidecar/rule_window.h"
+#include "sidecar/rules/rule_set.h"
+#include "sidecar/rules/rule_window.h"
 
 struct memory {
 	uint64_t rule, flow;	   /* the key */

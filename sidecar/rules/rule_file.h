@@ -4,16 +4,16 @@
  *
  * The same two lists stand in the file that we ship (compiled in, printed by `tollgate rules`), in
  * a user's rule file and in tollgate.yaml. tollgate-rules(5) documents them. These structs are the
- * YAML, loaded and checked; classify.c and rule.c compile them.
+ * YAML, loaded and checked; classify.c and rule_engine.c compile them.
  */
-#ifndef SIDECAR_RULE_FILE_H
-#define SIDECAR_RULE_FILE_H
+#ifndef SIDECAR_RULES_RULE_FILE_H
+#define SIDECAR_RULES_RULE_FILE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "sidecar/base/yaml.h"
-#include "sidecar/reply.h"
+#include "sidecar/rules/reply.h"
 
 /* What a reply must be. An empty list asks nothing; within a list one entry is enough; all lists
  * must agree, but `unless`, of which none may match. */

@@ -6,7 +6,7 @@
  * the lines ("unusual rate of 421-4.7.28 unsolicited mail"), so they are taken out; what is left is
  * the sentence that the receiver documents. Reads no byte outside what it is given.
  */
-#include "sidecar/reply_line.h"
+#include "sidecar/rules/reply_parse.h"
 
 #include <ctype.h>
 #include <stdbool.h>

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "sidecar/base/address_range.h"
-#include "sidecar/rule_file.h"
-#include "sidecar/rule_parse.h"
+#include "sidecar/rules/rule_file.h"
+#include "sidecar/rules/rule_parse.h"
 
 struct check {
 	const struct yaml_marks *marks;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * A rule compiled, for rule.c alone; its public side is in rule.h.
+ * A rule compiled, for rule_engine.c alone; its public side is in rule_engine.h.
  */
-#ifndef SIDECAR_RULE_SET_H
-#define SIDECAR_RULE_SET_H
+#ifndef SIDECAR_RULES_RULE_SET_H
+#define SIDECAR_RULES_RULE_SET_H
 
 #include "sidecar/base/address_range.h"
-#include "sidecar/rule.h"
+#include "sidecar/rules/rule_engine.h"
 
 struct compiled_rule {
 	const struct rule *rule;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/rule_cover.h"
+#include "sidecar/rules/rule_subsume.h"
 
 #include <string.h>
 #include <strings.h>
 
-#include "sidecar/rule_parse.h"
+#include "sidecar/rules/rule_parse.h"
 
 /* Every name of `narrow` is in `wide`; an empty list stands for all names. */
 static bool names_cover(char *const *wide, unsigned wide_count, char *const *narrow,

@@ -3,8 +3,8 @@
  * One regular expression, in full PCRE syntax: confirms what Vectorscan finds only roughly. The one
  * user of PCRE2.
  */
-#ifndef SIDECAR_PATTERN_CONFIRM_H
-#define SIDECAR_PATTERN_CONFIRM_H
+#ifndef SIDECAR_RULES_PATTERN_PCRE_H
+#define SIDECAR_RULES_PATTERN_PCRE_H
 
 #include <stdbool.h>
 #include <stddef.h>

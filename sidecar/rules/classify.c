@@ -10,7 +10,7 @@
  * what Vectorscan takes grows with the number of patterns. An entry in front of all texts (codes of
  * their own, deliveries) needs no pass at all.
  */
-#include "sidecar/classify.h"
+#include "sidecar/rules/classify.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,8 +18,8 @@
 #include <string.h>
 
 #include "sidecar/base/intern.h"
-#include "sidecar/pattern_set.h"
-#include "sidecar/rule_parse.h"
+#include "sidecar/rules/pattern_set.h"
+#include "sidecar/rules/rule_parse.h"
 
 #define CODES	   400 /* 200 to 599 */
 #define CODE_WORDS ((CODES + 63) / 64)

@@ -5,8 +5,8 @@
  * Classify writes them, rules and control read them, the command line prints them. The numbers are
  * stored in the control file of a segment, so a value keeps its meaning: add at the end.
  */
-#ifndef SIDECAR_REPLY_H
-#define SIDECAR_REPLY_H
+#ifndef SIDECAR_RULES_REPLY_H
+#define SIDECAR_RULES_REPLY_H
 
 enum reply_class {
 	REPLY_DELIVERED,      /* 2xx */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/rule_window.h"
+#include "sidecar/rules/rule_window.h"
 
 #include <string.h>
 

@@ -5,13 +5,13 @@
  * Pure. Each returns 0, or -EINVAL with *ret_reason set to a constant sentence and the output
  * untouched.
  */
-#ifndef SIDECAR_RULE_PARSE_H
-#define SIDECAR_RULE_PARSE_H
+#ifndef SIDECAR_RULES_RULE_PARSE_H
+#define SIDECAR_RULES_RULE_PARSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sidecar/rule_file.h"
+#include "sidecar/rules/rule_file.h"
 
 /* Codes from low to high, both included, compared under the mask. */
 struct rule_range {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/rule_lint.h"
+#include "sidecar/rules/rule_lint.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,10 +11,10 @@
 #include <strings.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/pattern_confirm.h"
-#include "sidecar/pattern_set.h"
-#include "sidecar/rule_cover.h"
-#include "sidecar/rule_parse.h"
+#include "sidecar/rules/pattern_pcre.h"
+#include "sidecar/rules/pattern_set.h"
+#include "sidecar/rules/rule_parse.h"
+#include "sidecar/rules/rule_subsume.h"
 
 struct list {
 	const struct yaml_marks *marks;

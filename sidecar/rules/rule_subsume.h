@@ -2,12 +2,12 @@
  *
  * Whether one entry of a rule file leaves nothing to another.
  */
-#ifndef SIDECAR_RULE_COVER_H
-#define SIDECAR_RULE_COVER_H
+#ifndef SIDECAR_RULES_RULE_SUBSUME_H
+#define SIDECAR_RULES_RULE_SUBSUME_H
 
 #include <stdbool.h>
 
-#include "sidecar/rule_file.h"
+#include "sidecar/rules/rule_file.h"
 
 /* Whether every reply that `narrow` matches, `wide` matches too. False where it cannot be told. */
 bool rule_match_covers(const struct rule_match *wide, const struct rule_match *narrow);

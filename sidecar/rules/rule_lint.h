@@ -7,14 +7,14 @@
  * has, an entry behind one that always comes first, a hold that outlasts the mail. It may miss what
  * only a proof would find; what it says is so.
  */
-#ifndef SIDECAR_RULE_LINT_H
-#define SIDECAR_RULE_LINT_H
+#ifndef SIDECAR_RULES_RULE_LINT_H
+#define SIDECAR_RULES_RULE_LINT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sidecar/rule_file.h"
+#include "sidecar/rules/rule_file.h"
 
 #define RULE_QUEUE_LIFETIME_NS (UINT64_C(72) * 3600 * 1000000000)
 

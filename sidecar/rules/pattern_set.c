@@ -9,7 +9,7 @@
  * those that we met have optional words or a gap before alternatives. What we ship is checked
  * against PCRE2 (tests/test_pattern_set.c); what a user adds is not.
  */
-#include "sidecar/pattern_set.h"
+#include "sidecar/rules/pattern_set.h"
 
 #include <errno.h>
 #include <hs/hs.h>
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/pattern_confirm.h"
+#include "sidecar/rules/pattern_pcre.h"
 
 /* Not HS_FLAG_SINGLEMATCH: for Vectorscan to remember what was found costs more than to hear it
  * twice. */

@@ -3,7 +3,7 @@
  * Ranges of codes, triggers and actions, from the texts of a rule file. Rates and durations are
  * those of the whole configuration (units.h).
  */
-#include "sidecar/rule_parse.h"
+#include "sidecar/rules/rule_parse.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/reply_line.h"
+#include "sidecar/rules/reply_parse.h"
 
 #define HOLD_MAX_NS	 (7 * UNITS_DAY_NS)
 #define UNTIL_DEFAULT_NS UNITS_HOUR_NS

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/reply.h"
+#include "sidecar/rules/reply.h"
 
 #include <stddef.h>
 #include <string.h>

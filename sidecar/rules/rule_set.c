@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "shm/destination.h"
-#include "sidecar/rule_set.h"
+#include "sidecar/rules/rule_set.h"
 
 static bool names_have(char *const *names, unsigned count, const char *name)
 {

@@ -5,8 +5,8 @@
  * Whatever a receiver writes is input: several lines, missing codes, bytes of any charset, 64 KiB
  * of junk. Nothing here allocates, blocks or keeps state; any thread may call it.
  */
-#ifndef SIDECAR_REPLY_LINE_H
-#define SIDECAR_REPLY_LINE_H
+#ifndef SIDECAR_RULES_REPLY_PARSE_H
+#define SIDECAR_RULES_REPLY_PARSE_H
 
 #include <stddef.h>
 

@@ -11,15 +11,15 @@
  * Several rules may fire at once. Of each kind of action the strictest stands: the longest hold,
  * the smallest scale, rate and caps, the most days back; of equals the first. The verdict names it.
  */
-#ifndef SIDECAR_RULE_H
-#define SIDECAR_RULE_H
+#ifndef SIDECAR_RULES_RULE_ENGINE_H
+#define SIDECAR_RULES_RULE_ENGINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sidecar/classify.h"
-#include "sidecar/rule_parse.h"
+#include "sidecar/rules/classify.h"
+#include "sidecar/rules/rule_parse.h"
 
 struct rule_set;
 struct rule_engine;
