@@ -9,7 +9,7 @@
 
 #include "sidecar/api_context.h"
 #include "sidecar/report.h"
-#include "sidecar/server.h"
+#include "sidecar/serve/control_socket.h"
 
 /* Makes all commands known to the sidecar's server. */
 int api_register(struct api_context *context);

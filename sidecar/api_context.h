@@ -12,7 +12,7 @@
 #include "sidecar/generation.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/ring_reader.h"
-#include "sidecar/server.h"
+#include "sidecar/serve/control_socket.h"
 
 #define API_REASON 512
 

@@ -18,7 +18,7 @@
 #include "sidecar/base/json.h"
 #include "sidecar/engine.h"
 #include "sidecar/io/loop.h"
-#include "sidecar/server.h"
+#include "sidecar/serve/control_socket.h"
 
 struct ebpf_bridge;
 

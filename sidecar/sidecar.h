@@ -14,7 +14,7 @@
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/heartbeat.h"
 #include "sidecar/segment/ring_reader.h"
-#include "sidecar/server.h"
+#include "sidecar/serve/control_socket.h"
 #include "sidecar/watch.h"
 
 struct sidecar {

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "sidecar/ctl/client.h"
-#include "sidecar/server.h"
+#include "sidecar/serve/control_socket.h"
 
 #define LINES 200000
 #define GROUP 60001

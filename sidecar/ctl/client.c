@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "shm/tollgate.h"
-#include "sidecar/server.h"
+#include "sidecar/serve/control_socket.h"
 
 #define WAIT_S	       30
 #define LINE_MAX_BYTES (16u << 20)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A command's talk with the running sidecar over its control socket (sidecar/server.h).
+ * A command's talk with the running sidecar over its control socket
+ * (sidecar/serve/control_socket.h).
  *
  * Blocks. For one thread.
  */

@@ -13,8 +13,8 @@
  * strangers: their number, the length of a request and the time that one may take are bounded, and
  * no answer is kept in memory beyond a chunk. All calls from the loop's thread.
  */
-#ifndef SIDECAR_SERVER_H
-#define SIDECAR_SERVER_H
+#ifndef SIDECAR_SERVE_CONTROL_SOCKET_H
+#define SIDECAR_SERVE_CONTROL_SOCKET_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * One client of the control socket: its request, its answer, its state. For server.c alone.
+ * One client of the control socket: its request, its answer, its state. For control_socket.c alone.
  */
-#ifndef SIDECAR_SERVER_CLIENT_H
-#define SIDECAR_SERVER_CLIENT_H
+#ifndef SIDECAR_SERVE_CONTROL_CLIENT_H
+#define SIDECAR_SERVE_CONTROL_CLIENT_H
 
 #include <sys/socket.h>
 
-#include "sidecar/server.h"
+#include "sidecar/serve/control_socket.h"
 
 #define SERVER_COMMANDS_MAX 32
 

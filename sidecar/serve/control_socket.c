@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The socket, its clients, and who may do what. See server.h; one client's bytes are in
- * server_client.c.
+ * The socket, its clients, and who may do what. See control_socket.h; one client's bytes are in
+ * control_client.c.
  */
-#include "sidecar/server.h"
+#include "sidecar/serve/control_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "sidecar/base/log.h"
-#include "sidecar/server_client.h"
+#include "sidecar/serve/control_client.h"
 
 #define BACKLOG	   16
 #define ACCEPT_MAX 16 /* in one go, so that nobody keeps the loop */

@@ -3,7 +3,7 @@
  * One client of the control socket. It waits for a line, or for room to write; never for both, so a
  * client that does not take its answer cannot ask on.
  */
-#include "sidecar/server_client.h"
+#include "sidecar/serve/control_client.h"
 
 #include <errno.h>
 #include <poll.h>
