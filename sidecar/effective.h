@@ -9,7 +9,7 @@
 #ifndef SIDECAR_EFFECTIVE_H
 #define SIDECAR_EFFECTIVE_H
 
-#include "sidecar/control.h"
+#include "sidecar/control/control.h"
 #include "sidecar/policy.h"
 #include "sidecar/segment/publish.h"
 

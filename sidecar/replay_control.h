@@ -9,7 +9,7 @@
 #define SIDECAR_REPLAY_CONTROL_H
 
 #include "sidecar/config.h"
-#include "sidecar/control.h"
+#include "sidecar/control/control.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 

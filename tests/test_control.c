@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "sidecar/control.h"
+#include "sidecar/control/control.h"
 
 #define SECOND UINT64_C(1000000000)
 #define MINUTE (60 * SECOND)

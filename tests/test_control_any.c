@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "sidecar/control.h"
+#include "sidecar/control/control.h"
 
 #define SECOND	 UINT64_C(1000000000)
 #define HOUR	 (3600 * SECOND)

@@ -4,7 +4,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "sidecar/control.h"
+#include "sidecar/control/control.h"
 #include "sidecar/effective.h"
 
 #define MINUTE UINT64_C(60000000000)

@@ -6,7 +6,7 @@
  * to a bound that grows with the age of the hold; a probe whose reply never came is followed by
  * another.
  */
-#include "sidecar/control_state.h"
+#include "sidecar/control/state.h"
 
 #define GAP_HOUR    1200 /* seconds between two probes, at the most: in the first hour, … */
 #define GAP_QUARTER 1800 /* … in the first six, … */

@@ -9,7 +9,7 @@
  * whether it grew. A window that slides lets go little by little instead: it is a rate, and
  * measured as one.
  */
-#include "sidecar/control_state.h"
+#include "sidecar/control/state.h"
 
 #define HOUR		3600.0
 #define DAY		86400.0

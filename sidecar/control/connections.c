@@ -2,7 +2,7 @@
  *
  * Connections at once, and messages in one connection: the limit hit is the limit changed.
  */
-#include "sidecar/control_state.h"
+#include "sidecar/control/state.h"
 
 #define CONNECTIONS_TOP	 20   /* where the configuration names no bound */
 #define CONNECTIONS_WAIT 10   /* seconds between two raises */

@@ -2,7 +2,7 @@
  *
  * The rate of a flow: how fast it climbs, how far apart it probes, what trouble with it begins.
  */
-#include "sidecar/control_state.h"
+#include "sidecar/control/state.h"
 
 #define SPACING_LEAST	   60  /* messages between two probes: after a surprise … */
 #define SPACING_LEAST_SLOW 360 /* … at low rates, seconds */

@@ -7,7 +7,7 @@
  * rate, to one message, whatever its burst. Where the bucket has overflowed meanwhile (the
  * allowance was not used, or the hold was long) it is a lower bound only.
  */
-#include "sidecar/control_state.h"
+#include "sidecar/control/state.h"
 
 #define SPACING_GROWTH 2.2
 #define PRESSURE_TRIAL 2.2 /* deferrals of late, up to which one more may be risked */

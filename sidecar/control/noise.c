@@ -7,7 +7,7 @@
  * chance. Then so many deferrals as the share explains are passed over; more of them are trouble as
  * ever.
  */
-#include "sidecar/control_state.h"
+#include "sidecar/control/state.h"
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "sidecar/control_state.h"
+#include "sidecar/control/state.h"
 
 const char *control_phase_name(enum control_phase phase)
 {

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "sidecar/control.h"
+#include "sidecar/control/control.h"
 
 #define GAP_MOST  7200 /* seconds between two probes */
 #define HOUR_SURE 2    /* equal hours in a row before the cap is acted upon */
@@ -152,7 +152,7 @@ static inline double rate_high(const struct control_bounds *bounds)
 
 #define BACK_OFF 0.97 /* of the trouble rate: where a flow runs between two probes */
 
-/* control_cut.c */
+/* cut.c */
 struct measure {
 	double count;
 	double seconds;
@@ -165,7 +165,7 @@ struct measure measure_end(const struct turn *turn);
 double measure_sent(const struct turn *turn, const struct measure *seen);
 void cut_at_trouble(struct turn *turn, const struct measure *seen);
 
-/* control_rate.c */
+/* rate.c */
 void rate_settle(struct turn *turn, double trouble);
 void rate_trouble_at(struct turn *turn, double trouble);
 float rate_spacing_least(const struct life *life);
@@ -184,14 +184,14 @@ double rate_probe_after(const struct life *life);
 void pressure_add(struct turn *turn);
 double pressure_now(const struct life *life, uint32_t now);
 
-/* control_hold.c */
+/* hold.c */
 void hold_begin(struct turn *turn, double seconds);
 void hold_again(struct turn *turn);
 void hold_extend(struct turn *turn);
 void hold_outage(struct turn *turn);
 void hold_released(struct turn *turn);
 
-/* control_window.c */
+/* window.c */
 void window_roll(struct turn *turn);
 double window_wait(const struct turn *turn); /* seconds to the end of the receiver's hour */
 void window_count(struct turn *turn, uint32_t messages);
@@ -204,7 +204,7 @@ uint32_t window_day_cap(const struct life *life);
 uint32_t window_day_phase(const struct life *life, const struct control_bounds *bounds,
 			  uint64_t now_ns);
 
-/* control_noise.c */
+/* noise.c */
 bool noise_known(const struct life *life);
 double noise_share(const struct life *life);
 bool noise_suspected(const struct life *life);
@@ -214,7 +214,7 @@ void noise_accepted(struct life *life, bool ground);
 void noise_refused(struct life *life);
 bool noise_explains(struct life *life);
 
-/* control_connection.c */
+/* connections.c */
 bool connection_trouble(struct turn *turn, const struct control_observation *seen);
 void connection_fine(struct turn *turn, const struct control_observation *seen);
 

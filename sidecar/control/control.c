@@ -3,16 +3,16 @@
  * One flow's life: what the receiver answers drives what the flow may do.
  *
  * 1. A rate deferral means that the receiver's bucket is empty. Accepted / elapsed between two of
- * them is the hidden rate, whatever the burst: cut to that measurement (control_rate.c).
+ * them is the hidden rate, whatever the burst: cut to that measurement (rate.c).
  * 2. Text tells the class, the probe tells the truth. On trouble: stop, one probe, then go on, or
- * wait twice as long (control_hold.c).
+ * wait twice as long (hold.c).
  * 3. Probing is paid in deferrals, so probes are spaced in messages, not in minutes.
  * 4. Replies to what was admitted before the last hold ended are of the same flight: one cut a
  * flight.
  *
  * The limit hit is the limit changed: connections and messages per connection have limits of their
- * own (control_connection.c), hours and days close the window (control_window.c). Texts about
- * limits that come by chance are told by their ratio (control_noise.c). Everything is O(1).
+ * own (connections.c), hours and days close the window (window.c). Texts about
+ * limits that come by chance are told by their ratio (noise.c). Everything is O(1).
  *
  * What each rule is worth: the twenty scenarios of tests/scenarios at their own seeds, without it.
  * Share of the oracle's deliveries, avoidable deferrals per 1,000 delivered.
@@ -41,7 +41,7 @@
  * hundred a minute and round trips of seconds one flight is refused whole, and two of them may be
  * what a strict receiver punishes.
  */
-#include "sidecar/control_state.h"
+#include "sidecar/control/state.h"
 
 #define OUTAGE_REPLIES	     5	/* in a row */
 #define OUTAGE_HOLD	     15 /* seconds, doubling */

@@ -8,8 +8,8 @@
  * sidecar: fixed-width, no pointers, at most 128 bytes; whoever adopts it calls control_valid
  * first.
  */
-#ifndef SIDECAR_CONTROL_H
-#define SIDECAR_CONTROL_H
+#ifndef SIDECAR_CONTROL_CONTROL_H
+#define SIDECAR_CONTROL_CONTROL_H
 
 #include <stdbool.h>
 #include <stdint.h>
