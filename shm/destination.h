@@ -3,7 +3,7 @@
  * Which destination does a name belong to? The table that the sidecar publishes, and the matcher.
  *
  * The table is one block of bytes without pointers (a header, then arrays found by offset), built
- * by sidecar/destination_table.c and read in place by workers. It holds
+ * by sidecar/config/destination_table.c and read in place by workers. It holds
  *   - the configured destinations with their names: exact, suffixes, "hotmail.*", address ranges;
  *   - the rules of the Public Suffix List, so that what no entry names rolls up to the registrable
  *     domain just as libpsl would say;

@@ -11,7 +11,7 @@
 #define SIDECAR_EBPF_LIMITS_H
 
 #include "ebpf/gate.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/segment/publish.h"
 
 #define EBPF_MILLI 1000 /* shares and messages a connection are in thousandths */

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "ebpf/gate_loader.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 #define EBPF_NAMES_MAX 4095
 

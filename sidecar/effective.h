@@ -9,8 +9,8 @@
 #ifndef SIDECAR_EFFECTIVE_H
 #define SIDECAR_EFFECTIVE_H
 
+#include "sidecar/config/limits.h"
 #include "sidecar/control/control.h"
-#include "sidecar/policy.h"
 #include "sidecar/segment/publish.h"
 
 enum effect_kind {

@@ -9,7 +9,7 @@
 #ifndef SIDECAR_ENGINE_H
 #define SIDECAR_ENGINE_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/effective.h"
 #include "sidecar/pool_trouble.h"
 #include "sidecar/rule_alert.h"

@@ -15,7 +15,7 @@
 #ifndef SIDECAR_REPLAY_H
 #define SIDECAR_REPLAY_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 

@@ -2,8 +2,8 @@
 #include "sidecar/replay_control.h"
 
 #include "shm/destination.h"
+#include "sidecar/config/limits.h"
 #include "sidecar/effective.h"
-#include "sidecar/policy.h"
 
 static const struct rule controller = {.name = (char *)"controller"};
 

@@ -8,7 +8,7 @@
 #ifndef SIDECAR_REPLAY_CONTROL_H
 #define SIDECAR_REPLAY_CONTROL_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/control/control.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"

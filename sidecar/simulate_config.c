@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/generation.h"
+#include "sidecar/config/generation.h"
 
 struct simulate_config {
 	struct generation generation;

@@ -7,7 +7,7 @@
 #ifndef SIDECAR_SIMULATE_CONFIG_H
 #define SIDECAR_SIMULATE_CONFIG_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 

@@ -53,7 +53,7 @@ cyaml/                       sidecar/base/yaml.h
 yaml\.h                      sidecar/base/yaml_marks.c
 hs/                          sidecar/rules/pattern_set.c
 pcre2                        sidecar/rules/pattern_pcre.c
-libpsl                       sidecar/suffix_list.c
+libpsl                       sidecar/config/public_suffix.c
 ares                         sidecar/io/dns.c
 jansson                      sidecar/base/json_read.c
 cap-ng                       ebpf/gate_caps.c

@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/config.h"
-#include "sidecar/policy.h"
+#include "sidecar/config/config.h"
+#include "sidecar/config/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What comes out of a file that was taken must keep the promises of policy.h. */
+/* What comes out of a file that was taken must keep the promises of config/limits.h. */
 static void ask(const struct config *config)
 {
 	for (uint32_t i = 0; i < config->effective_count && i < 8; i++) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/destination_table.h"
+#include "sidecar/config/destination_table.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -24,7 +24,7 @@
 #include "shm/destination.h"
 #include "shm/tg.h"
 #include "shm/window.h"
-#include "sidecar/destination_table.h"
+#include "sidecar/config/destination_table.h"
 #include "sidecar/segment/publish.h"
 #include "sidecar/segment/segment.h"
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "shm/destination.h"
-#include "sidecar/config.h"
-#include "sidecar/config_schema.h"
+#include "sidecar/config/config.h"
+#include "sidecar/config/schema.h"
 #include "tests/guard.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))

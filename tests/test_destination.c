@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 #include "shm/destination.h"
-#include "sidecar/destination_table.h"
-#include "sidecar/suffix_list.h"
+#include "sidecar/config/destination_table.h"
+#include "sidecar/config/public_suffix.h"
 #include "tests/guard.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))

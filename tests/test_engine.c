@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sidecar/config/generation.h"
 #include "sidecar/engine.h"
-#include "sidecar/generation.h"
 
 #define SECOND UINT64_C(1000000000)
 #define BEGIN  (86400 * SECOND)

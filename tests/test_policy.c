@@ -9,7 +9,7 @@
 
 #include "shm/destination.h"
 #include "shm/gcra.h"
-#include "sidecar/policy.h"
+#include "sidecar/config/limits.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
 #define S	 UNITS_SECOND_NS

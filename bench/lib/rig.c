@@ -15,7 +15,7 @@
 #include "bench/lib/measure.h"
 #include "bench/lib/now.h"
 #include "shm/clock.h"
-#include "sidecar/destination_table.h"
+#include "sidecar/config/destination_table.h"
 
 #define HOUR_NS (3600 * SECOND_NS)
 

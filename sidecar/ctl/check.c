@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
+#include "sidecar/config/limits.h"
 #include "sidecar/ctl/command.h"
 #include "sidecar/data/embedded.h"
-#include "sidecar/policy.h"
 
 static int usage(FILE *out, int status)
 {

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "sidecar/base/json.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/ctl/command.h"
 
 static int usage(FILE *out, int status)

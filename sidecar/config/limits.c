@@ -2,13 +2,13 @@
  *
  * The levels of a limit, and the arithmetic from what is written to what the segment holds.
  */
-#include "sidecar/policy.h"
+#include "sidecar/config/limits.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/config_schema.h"
+#include "sidecar/config/schema.h"
 
 #define LEVELS_MAX 8
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/generation.h"
+#include "sidecar/config/generation.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
  * The builder: growing arrays in the very form they are published in, put one after the other at
  * the end; prefixes alone are turned into something else, a list of ranges without overlap.
  */
-#include "sidecar/destination_table.h"
+#include "sidecar/config/destination_table.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/suffix_list.h"
+#include "sidecar/config/public_suffix.h"
 
 /* A growing array. */
 struct array {

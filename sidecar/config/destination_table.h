@@ -7,8 +7,8 @@
  * second claim by the same destination is no error. Names are normalised here; -EINVAL: not a name.
  * Every function may return -ENOMEM. Not for concurrent use.
  */
-#ifndef SIDECAR_DESTINATION_TABLE_H
-#define SIDECAR_DESTINATION_TABLE_H
+#ifndef SIDECAR_CONFIG_DESTINATION_TABLE_H
+#define SIDECAR_CONFIG_DESTINATION_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
  *
  * Reading the Public Suffix List's text form, and punycode.
  */
-#include "sidecar/suffix_list.h"
+#include "sidecar/config/public_suffix.h"
 
 #include <errno.h>
 #include <libpsl.h>

@@ -3,7 +3,7 @@
  * Loading a configuration: by schema, then its values, its names, its limits, each step going on
  * after errors so that one run tells them all.
  */
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 #include "shm/destination.h"
 #include "shm/tollgate.h"
-#include "sidecar/config_schema.h"
+#include "sidecar/config/schema.h"
 #include "sidecar/data/embedded.h"
 
 #define ZONES "/usr/share/zoneinfo"

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "shm/destination.h"
-#include "sidecar/config_schema.h"
+#include "sidecar/config/schema.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_lint.h"
 

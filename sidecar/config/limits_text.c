@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/config_schema.h"
-#include "sidecar/policy.h"
+#include "sidecar/config/limits.h"
+#include "sidecar/config/schema.h"
 
 const char *policy_origin_text(const struct policy *policy, enum config_limit limit, char *text,
 			       size_t size)

@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 #include "shm/gcra.h"
-#include "sidecar/config_schema.h"
-#include "sidecar/policy.h"
+#include "sidecar/config/limits.h"
+#include "sidecar/config/schema.h"
 
 struct findings {
 	struct policy_finding *list;

@@ -8,8 +8,8 @@
  * against libpsl over all of it. Rules in other scripts are given twice, in UTF-8 and in punycode
  * (RFC 3492), since mail software writes both.
  */
-#ifndef SIDECAR_SUFFIX_LIST_H
-#define SIDECAR_SUFFIX_LIST_H
+#ifndef SIDECAR_CONFIG_PUBLIC_SUFFIX_H
+#define SIDECAR_CONFIG_PUBLIC_SUFFIX_H
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
  * tollgate.yaml, loaded and checked: one struct config a generation. tollgate.yaml(5) is its
  * manual.
  *
- * libcyaml fills the structs by the schema of config_schema.c; every scalar that has a unit is kept
+ * libcyaml fills the structs by the schema of schema.c; every scalar that has a unit is kept
  * as its text beside the number it stands for and the place where it stands, so that `check` and
  * `explain` can say where a limit comes from. The built-in configuration (builtin.yaml) is such a
  * file too: a user's file is laid over it (see effective), unless it says `builtin: false`.
@@ -14,8 +14,8 @@
  * All memory comes from the caller's hook, so that a generation can live in an arena of its own and
  * go with it. A config is read-only once loaded, and may then be read by any thread.
  */
-#ifndef SIDECAR_CONFIG_H
-#define SIDECAR_CONFIG_H
+#ifndef SIDECAR_CONFIG_CONFIG_H
+#define SIDECAR_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,7 +72,7 @@ struct config_value {
 #define CONFIG_UNLIMITED UINT64_MAX
 
 /* The keys of a limits mapping. Their meaning stands in tollgate.yaml(5), their arithmetic in
- * policy.c. */
+ * limits.c. */
 enum config_limit {
 	LIMIT_RATE,
 	LIMIT_BURST,

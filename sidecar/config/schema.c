@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The tables of config_schema.h. Every key of tollgate.yaml stands here once for libcyaml and, if
+ * The tables of schema.h. Every key of tollgate.yaml stands here once for libcyaml and, if
  * it is more than a plain text, once with its unit, default and bounds; tollgate.yaml(5) lists them
  * in this order.
  */
-#include "sidecar/config_schema.h"
+#include "sidecar/config/schema.h"
 
 #include <errno.h>
 

@@ -13,8 +13,8 @@
  * rate's own says of them does not count (a cap of 10/min must not inherit the ceiling of what it
  * replaces); the same goes for `connection_burst` and `connection_rate`.
  */
-#ifndef SIDECAR_POLICY_H
-#define SIDECAR_POLICY_H
+#ifndef SIDECAR_CONFIG_LIMITS_H
+#define SIDECAR_CONFIG_LIMITS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@
 
 #include "shm/tollgate.h"
 #include "sidecar/base/units.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 enum flow_limits_flag {
 	FLOW_COUNT_RECIPIENTS = 1, /* n counts recipients, not messages */

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/config_schema.h"
-#include "sidecar/destination_table.h"
-#include "sidecar/suffix_list.h"
+#include "sidecar/config/destination_table.h"
+#include "sidecar/config/public_suffix.h"
+#include "sidecar/config/schema.h"
 
 /* ---- which destinations there are ------------------------------------------------------------ */
 

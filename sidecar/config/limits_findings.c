@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/config_schema.h"
-#include "sidecar/policy.h"
+#include "sidecar/config/limits.h"
+#include "sidecar/config/schema.h"
 
 /* The key of a finding that stands in the file being checked, or -1. */
 static int key_here(const struct config_checking *checking, const struct policy *policy,

@@ -6,7 +6,7 @@
 #ifndef SIDECAR_CONFIG_SCHEMA_H
 #define SIDECAR_CONFIG_SCHEMA_H
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 enum config_kind {
 	CONFIG_RATE,	 /* units_rate; value 0 is unlimited */
@@ -74,21 +74,21 @@ int config_owner_order(const void *a, const void *b);
 void *config_allocate(struct config *config, size_t count, size_t size);
 void config_release(struct config *config, void *memory);
 
-/* Reads every value of the file (config_value.c). */
+/* Reads every value of the file (values.c). */
 void config_read_values(const struct config_checking *checking);
-/* Pools, sources and streams (config_pools.c). 0 or -ENOMEM. */
+/* Pools, sources and streams (pools.c). 0 or -ENOMEM. */
 int config_read_pools(const struct config_checking *checking);
-/* Destinations and the table of names (config_names.c); after the pools. 0 or -ENOMEM. */
+/* Destinations and the table of names (destinations.c); after the pools. 0 or -ENOMEM. */
 int config_read_names(const struct config_checking *checking);
-/* Overrides and the eBPF section (config_overrides.c); after the names. 0 or -ENOMEM. */
+/* Overrides and the eBPF section (overrides.c); after the names. 0 or -ENOMEM. */
 int config_read_overrides(const struct config_checking *checking);
 /* What the matcher makes of the name of a destination in some section; false: what is wrong is
  * said. */
 bool config_match(const struct config_checking *checking, const char *name, struct yaml_mark mark,
 		  struct destination_match *ret);
-/* Classes and rules (config_rules.c). 0 or -ENOMEM. */
+/* Classes and rules (rules_check.c). 0 or -ENOMEM. */
 int config_check_rules(const struct config_checking *checking);
-/* Limits that contradict or shadow each other (config_check.c). */
+/* Limits that contradict or shadow each other (limits_findings.c). */
 void config_check_limits(const struct config_checking *checking);
 
 #endif

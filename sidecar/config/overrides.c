@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/config_schema.h"
+#include "sidecar/config/schema.h"
 
 /* The canonical name, or NULL (said, or no memory). */
 static char *canonical(const struct config_checking *checking, const char *name,

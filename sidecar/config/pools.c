@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/config_schema.h"
+#include "sidecar/config/schema.h"
 
 static void owners_sort(const struct config_checking *checking, struct config_owner *owners,
 			uint32_t count, const char *what)

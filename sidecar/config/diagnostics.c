@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 
 void config_report_add(struct config_report *report, bool error, const char *file,
 		       struct yaml_mark mark, const char *format, ...)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * From texts to numbers: every scalar of a file by the tables of config_schema.c. A value that is
+ * From texts to numbers: every scalar of a file by the tables of schema.c. A value that is
  * not written gets its default; one that cannot be read is an error at its place, and the reading
  * goes on, so that a report holds all of them.
  */
@@ -12,7 +12,7 @@
 #include <strings.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/config_schema.h"
+#include "sidecar/config/schema.h"
 
 static int refuse(char *reason, size_t size, const char *why)
 {

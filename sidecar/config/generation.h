@@ -2,11 +2,11 @@
  *
  * One configuration in force, with all that was made from it: comes and goes as a whole.
  */
-#ifndef SIDECAR_GENERATION_H
-#define SIDECAR_GENERATION_H
+#ifndef SIDECAR_CONFIG_GENERATION_H
+#define SIDECAR_CONFIG_GENERATION_H
 
 #include "sidecar/base/alloc.h"
-#include "sidecar/config.h"
+#include "sidecar/config/config.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 
