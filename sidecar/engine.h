@@ -9,10 +9,10 @@
 #ifndef SIDECAR_ENGINE_H
 #define SIDECAR_ENGINE_H
 
+#include "sidecar/alert/command.h"
 #include "sidecar/config/config.h"
 #include "sidecar/effective.h"
 #include "sidecar/pool_trouble.h"
-#include "sidecar/rule_alert.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 #include "sidecar/segment/segment.h"

@@ -5,7 +5,7 @@
 #ifndef SIDECAR_SIDECAR_H
 #define SIDECAR_SIDECAR_H
 
-#include "sidecar/alert.h"
+#include "sidecar/alert/alerts.h"
 #include "sidecar/api_context.h"
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "sidecar/alert/command.h"
 #include "sidecar/base/units.h"
-#include "sidecar/rule_alert.h"
 #include "sidecar/rules/rule_engine.h"
 #include "sidecar/rules/rule_window.h"
 #include "tests/guard.h"

@@ -6,8 +6,8 @@
  * deadline by a timer, and calls rule_alert_finish when the one is readable, or rule_alert_kill
  * when the other has come (and then waits for the pidfd as before).
  */
-#ifndef SIDECAR_RULE_ALERT_H
-#define SIDECAR_RULE_ALERT_H
+#ifndef SIDECAR_ALERT_COMMAND_H
+#define SIDECAR_ALERT_COMMAND_H
 
 #include <stdint.h>
 #include <sys/types.h>

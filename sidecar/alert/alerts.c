@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/alert.h"
+#include "sidecar/alert/alerts.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/rule_alert.h"
+#include "sidecar/alert/command.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,11 +2,11 @@
  *
  * The commands of alerts under way: started, watched on the loop, ended at their deadline.
  */
-#ifndef SIDECAR_ALERT_H
-#define SIDECAR_ALERT_H
+#ifndef SIDECAR_ALERT_ALERTS_H
+#define SIDECAR_ALERT_ALERTS_H
 
+#include "sidecar/alert/command.h"
 #include "sidecar/io/loop.h"
-#include "sidecar/rule_alert.h"
 #include "sidecar/rules/rule_engine.h"
 
 struct alerts;
