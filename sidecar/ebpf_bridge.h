@@ -16,7 +16,7 @@
 
 #include "ebpf/gate_loader.h"
 #include "sidecar/base/json.h"
-#include "sidecar/engine.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/serve/control_socket.h"
 

@@ -3,7 +3,7 @@
 
 #include "shm/destination.h"
 #include "sidecar/config/limits.h"
-#include "sidecar/effective.h"
+#include "sidecar/engine/effective.h"
 
 static const struct rule controller = {.name = (char *)"controller"};
 

@@ -10,7 +10,7 @@
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
 #include "sidecar/ebpf_bridge.h"
-#include "sidecar/engine.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/heartbeat.h"
 #include "sidecar/segment/ring_reader.h"

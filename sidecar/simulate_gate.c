@@ -19,7 +19,7 @@
 
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
-#include "sidecar/engine.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/simulate_config.h"
 #include "sidecar/simulate_policy.h"
 

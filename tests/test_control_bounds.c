@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "sidecar/control/control.h"
-#include "sidecar/effective.h"
+#include "sidecar/engine/effective.h"
 
 #define MINUTE UINT64_C(60000000000)
 

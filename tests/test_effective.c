@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/effective.h"
+#include "sidecar/engine/effective.h"
 
 #define NOW UINT64_C(1000)
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "sidecar/config/generation.h"
-#include "sidecar/engine.h"
+#include "sidecar/engine/engine.h"
 
 #define SECOND UINT64_C(1000000000)
 #define BEGIN  (86400 * SECOND)

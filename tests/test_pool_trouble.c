@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 
-#include "sidecar/pool_trouble.h"
+#include "sidecar/engine/pool_health.h"
 
 #define SECOND UINT64_C(1000000000)
 #define MINUTE (60 * SECOND)

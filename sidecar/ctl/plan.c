@@ -25,7 +25,7 @@
 #include "sidecar/base/json.h"
 #include "sidecar/base/units.h"
 #include "sidecar/ctl/command.h"
-#include "sidecar/engine.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/segment/segment.h"
 
 #define REPORT_MAX   (4u << 20)

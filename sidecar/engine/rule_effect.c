@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/rule_effect.h"
+#include "sidecar/engine/rule_effect.h"
 
 #include <math.h>
 #include <stdio.h>

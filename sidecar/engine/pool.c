@@ -11,7 +11,7 @@
 
 #include "shm/destination.h"
 #include "sidecar/base/log.h"
-#include "sidecar/engine_state.h"
+#include "sidecar/engine/state.h"
 
 #define SECOND_NS    UINT64_C(1000000000)
 #define LOOK_NS	     (5 * SECOND_NS)

@@ -6,8 +6,8 @@
 
 #include "shm/destination.h"
 #include "sidecar/base/log.h"
-#include "sidecar/engine_state.h"
-#include "sidecar/rule_effect.h"
+#include "sidecar/engine/rule_effect.h"
+#include "sidecar/engine/state.h"
 
 /* The texts that name a flow to rules and alerts. */
 struct flow_names {

@@ -2,10 +2,10 @@
  *
  * What rules ask for, as effects on a flow. Pure.
  */
-#ifndef SIDECAR_RULE_EFFECT_H
-#define SIDECAR_RULE_EFFECT_H
+#ifndef SIDECAR_ENGINE_RULE_EFFECT_H
+#define SIDECAR_ENGINE_RULE_EFFECT_H
 
-#include "sidecar/effective.h"
+#include "sidecar/engine/effective.h"
 #include "sidecar/rules/rule_engine.h"
 
 /* The effects of a verdict, at most RULE_ACTIONS of them; `inforce` is what a scaled rate is a part

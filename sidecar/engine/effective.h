@@ -6,8 +6,8 @@
  * Pure. What rules and the operator ask for is kept per flow as effects, each until a time; they
  * stand in `control`, so they outlive the sidecar: fixed width, no pointers.
  */
-#ifndef SIDECAR_EFFECTIVE_H
-#define SIDECAR_EFFECTIVE_H
+#ifndef SIDECAR_ENGINE_EFFECTIVE_H
+#define SIDECAR_ENGINE_EFFECTIVE_H
 
 #include "sidecar/config/limits.h"
 #include "sidecar/control/control.h"

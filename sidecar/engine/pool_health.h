@@ -6,8 +6,8 @@
  *
  * Pure: counts and time in, a judgement out.
  */
-#ifndef SIDECAR_POOL_TROUBLE_H
-#define SIDECAR_POOL_TROUBLE_H
+#ifndef SIDECAR_ENGINE_POOL_HEALTH_H
+#define SIDECAR_ENGINE_POOL_HEALTH_H
 
 #include <stdint.h>
 

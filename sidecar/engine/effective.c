@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/effective.h"
+#include "sidecar/engine/effective.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -6,13 +6,13 @@
  * Time is an argument. What a flow's life has come to stands in the segment's `control` file and
  * survives the sidecar; what the configuration says is worked out anew from it.
  */
-#ifndef SIDECAR_ENGINE_H
-#define SIDECAR_ENGINE_H
+#ifndef SIDECAR_ENGINE_ENGINE_H
+#define SIDECAR_ENGINE_ENGINE_H
 
 #include "sidecar/alert/command.h"
 #include "sidecar/config/config.h"
-#include "sidecar/effective.h"
-#include "sidecar/pool_trouble.h"
+#include "sidecar/engine/effective.h"
+#include "sidecar/engine/pool_health.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 #include "sidecar/segment/segment.h"

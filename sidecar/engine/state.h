@@ -6,7 +6,7 @@
 #define SIDECAR_ENGINE_STATE_H
 
 #include "sidecar/base/timer_heap.h"
-#include "sidecar/engine.h"
+#include "sidecar/engine/engine.h"
 
 struct engine {
 	struct segment *segment;
@@ -25,7 +25,7 @@ struct engine {
 	uint32_t refill; /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	 /* the next of slots to be looked at for its counts */
 	uint32_t looks;	 /* how many of this second are still to be looked at */
-	struct pool_watch *pools; /* engine_pool.c's */
+	struct pool_watch *pools; /* pool.c's */
 	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
 	bool names_full; /* and that has been said */
