@@ -8,8 +8,8 @@
 
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
-#include "sidecar/ebpf_bridge.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/gate/bridge.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/ring_reader.h"
 #include "sidecar/serve/control_socket.h"

@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "shm/gcra.h"
-#include "sidecar/ebpf_limits.h"
+#include "sidecar/gate/limits.h"
 
 #define S UINT64_C(1000000000)
 

@@ -5,8 +5,8 @@
  * A name keeps its number for as long as the sidecar lives. Addresses come from the configuration,
  * from DNS (with the time that they hold), and stand in the kernel's prefix table.
  */
-#ifndef SIDECAR_EBPF_NAMES_H
-#define SIDECAR_EBPF_NAMES_H
+#ifndef SIDECAR_GATE_ADDRESSES_H
+#define SIDECAR_GATE_ADDRESSES_H
 
 #include <stdint.h>
 

@@ -2,7 +2,7 @@
  *
  * Numbers for names, addresses for numbers. See the header.
  */
-#include "sidecar/ebpf_names.h"
+#include "sidecar/gate/addresses.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  *
  * From messages to connections. See the header.
  */
-#include "sidecar/ebpf_limits.h"
+#include "sidecar/gate/limits.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * The sidecar's end of the gate: every tenth of a second events and the heartbeat, every second the
  * limits of each flow, worked out anew and written where they changed.
  */
-#include "sidecar/ebpf_bridge.h"
+#include "sidecar/gate/bridge.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,8 +15,8 @@
 #include "shm/destination.h"
 #include "shm/lease.h"
 #include "sidecar/base/log.h"
-#include "sidecar/ebpf_limits.h"
-#include "sidecar/ebpf_names.h"
+#include "sidecar/gate/addresses.h"
+#include "sidecar/gate/limits.h"
 #include "sidecar/io/dns.h"
 
 #define BEAT_NS	  UINT64_C(100000000)

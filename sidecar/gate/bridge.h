@@ -9,8 +9,8 @@
  * A gate that cannot be had is no failure: one line says what is missing, everything else goes on.
  * All calls from the loop's thread.
  */
-#ifndef SIDECAR_EBPF_BRIDGE_H
-#define SIDECAR_EBPF_BRIDGE_H
+#ifndef SIDECAR_GATE_BRIDGE_H
+#define SIDECAR_GATE_BRIDGE_H
 
 #include <stdbool.h>
 

@@ -7,8 +7,8 @@
  * measured, times the message interval. A flow that sends through both worlds has one limit: each
  * world gets a share of it by what it asked for lately.
  */
-#ifndef SIDECAR_EBPF_LIMITS_H
-#define SIDECAR_EBPF_LIMITS_H
+#ifndef SIDECAR_GATE_LIMITS_H
+#define SIDECAR_GATE_LIMITS_H
 
 #include "ebpf/gate.h"
 #include "sidecar/config/config.h"
