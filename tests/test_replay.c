@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/replay.h"
+#include "sidecar/ingest/replay.h"
 #include "tests/guard.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))

@@ -18,7 +18,7 @@
 #include "sidecar/base/units.h"
 #include "sidecar/ctl/command.h"
 #include "sidecar/ctl/rules_load.h"
-#include "sidecar/replay.h"
+#include "sidecar/ingest/replay.h"
 
 #define COMPLAINTS_MAX 10 /* lines that are none are counted; the first are shown */
 

@@ -12,8 +12,8 @@
  *   code         in place of a code in the reply, or without a reply
  * Other keys are ignored.
  */
-#ifndef SIDECAR_REPLAY_H
-#define SIDECAR_REPLAY_H
+#ifndef SIDECAR_INGEST_REPLAY_H
+#define SIDECAR_INGEST_REPLAY_H
 
 #include "sidecar/config/config.h"
 #include "sidecar/rules/classify.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/replay.h"
+#include "sidecar/ingest/replay.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "sidecar/base/intern.h"
 #include "sidecar/base/json.h"
 #include "sidecar/base/units.h"
-#include "sidecar/replay_control.h"
+#include "sidecar/ingest/replay_control.h"
 
 /* In 2096: nanoseconds reach further, the arithmetic on them less. */
 #define SECONDS_MAX 4000000000

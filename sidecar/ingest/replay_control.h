@@ -5,8 +5,8 @@
  * The log was written without it, so this is no forecast of what would have come (that is what
  * simulate is for): replies during a hold are told from a probe's by their time alone.
  */
-#ifndef SIDECAR_REPLAY_CONTROL_H
-#define SIDECAR_REPLAY_CONTROL_H
+#ifndef SIDECAR_INGEST_REPLAY_CONTROL_H
+#define SIDECAR_INGEST_REPLAY_CONTROL_H
 
 #include "sidecar/config/config.h"
 #include "sidecar/control/control.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/replay_control.h"
+#include "sidecar/ingest/replay_control.h"
 
 #include "shm/destination.h"
 #include "sidecar/config/limits.h"
