@@ -22,7 +22,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "sidecar/api.h"
+#include "sidecar/api/api.h"
 #include "sidecar/base/log.h"
 #include "sidecar/segment/calendar.h"
 

@@ -6,7 +6,7 @@
 #define SIDECAR_SIDECAR_H
 
 #include "sidecar/alert/alerts.h"
-#include "sidecar/api_context.h"
+#include "sidecar/api/context.h"
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
 #include "sidecar/engine/engine.h"

@@ -9,10 +9,10 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "sidecar/api/flow_json.h"
 #include "sidecar/ctl/ask.h"
 #include "sidecar/ctl/command.h"
 #include "sidecar/io/loop.h"
-#include "sidecar/report.h"
 #include "sidecar/segment/readonly.h"
 
 static const char usage[] =

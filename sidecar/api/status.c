@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "sidecar/api.h"
+#include "sidecar/api/api.h"
 
 #define SLOTS_A_CALL 8192
 

@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "sidecar/api.h"
+#include "sidecar/api/api.h"
 
 int api_reload(void *arg, struct server_call *call)
 {

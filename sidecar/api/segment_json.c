@@ -4,7 +4,7 @@
  */
 #include <sys/stat.h>
 
-#include "sidecar/report.h"
+#include "sidecar/api/flow_json.h"
 #include "sidecar/segment/segment_files.h"
 
 #define load(word) \

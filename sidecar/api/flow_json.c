@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * See report.h: one flow, and the filter that chooses flows. report_segment.c has the rest.
+ * See flow_json.h: one flow, and the filter that chooses flows. segment_json.c has the rest.
  */
-#include "sidecar/report.h"
+#include "sidecar/api/flow_json.h"
 
 #include <errno.h>
 #include <stdio.h>

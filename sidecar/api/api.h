@@ -4,11 +4,11 @@
  *
  * Each api_*.c answers one command, or a family of them, and does a bounded piece of work a call.
  */
-#ifndef SIDECAR_API_H
-#define SIDECAR_API_H
+#ifndef SIDECAR_API_API_H
+#define SIDECAR_API_API_H
 
-#include "sidecar/api_context.h"
-#include "sidecar/report.h"
+#include "sidecar/api/context.h"
+#include "sidecar/api/flow_json.h"
 #include "sidecar/serve/control_socket.h"
 
 /* Makes all commands known to the sidecar's server. */

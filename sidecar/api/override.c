@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/api.h"
+#include "sidecar/api/api.h"
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "sidecar/api.h"
+#include "sidecar/api/api.h"
 #include "sidecar/base/units.h"
 
 #define DESCRIPTION 1024

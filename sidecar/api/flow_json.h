@@ -6,8 +6,8 @@
  * Everything that workers can write (counts, gauges, owners) is shown as it stands, bounded to what
  * JSON readers take (2^63 - 1); it is never acted upon. The segment may be mapped read-only.
  */
-#ifndef SIDECAR_REPORT_H
-#define SIDECAR_REPORT_H
+#ifndef SIDECAR_API_FLOW_JSON_H
+#define SIDECAR_API_FLOW_JSON_H
 
 #include "sidecar/base/json.h"
 #include "sidecar/segment/segment.h"

@@ -2,7 +2,7 @@
  *
  * See api.h: the table of commands, and what several of them share.
  */
-#include "sidecar/api.h"
+#include "sidecar/api/api.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "shm/destination.h"
-#include "sidecar/api.h"
+#include "sidecar/api/api.h"
 
 #define FLOWS_A_CALL 16 /* each has up to 60 minutes to be summed up */
 
