@@ -10,11 +10,11 @@
 #include <stdlib.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate.h"
-#include "sidecar/simulate_config.h"
-#include "sidecar/simulate_event.h"
-#include "sidecar/simulate_random.h"
-#include "sidecar/simulate_traffic.h"
+#include "sidecar/simulate/event_queue.h"
+#include "sidecar/simulate/random.h"
+#include "sidecar/simulate/sim_config.h"
+#include "sidecar/simulate/simulate.h"
+#include "sidecar/simulate/traffic.h"
 
 #define SECOND UNITS_SECOND_NS
 #define MINUTE UNITS_MINUTE_NS

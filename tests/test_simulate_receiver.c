@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate_receiver.h"
+#include "sidecar/simulate/receiver.h"
 
 #define SECOND UNITS_SECOND_NS
 #define MINUTE UNITS_MINUTE_NS

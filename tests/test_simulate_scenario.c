@@ -9,8 +9,8 @@
 #include <stdio.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate_random.h"
-#include "sidecar/simulate_scenario.h"
+#include "sidecar/simulate/random.h"
+#include "sidecar/simulate/scenario.h"
 #include "tests/guard.h"
 
 #define HOUR UNITS_HOUR_NS

@@ -13,10 +13,10 @@
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
 #include "sidecar/ctl/command.h"
-#include "sidecar/simulate.h"
-#include "sidecar/simulate_config.h"
-#include "sidecar/simulate_random.h"
-#include "sidecar/simulate_report.h"
+#include "sidecar/simulate/random.h"
+#include "sidecar/simulate/report.h"
+#include "sidecar/simulate/sim_config.h"
+#include "sidecar/simulate/simulate.h"
 
 #define SEEDS_MAX     64
 #define RANDOM_MAX    100000

@@ -4,7 +4,7 @@
  * know the address as blocked, is there a place, then the limits from the longest window to the
  * shortest.
  */
-#include "sidecar/simulate_receiver.h"
+#include "sidecar/simulate/receiver.h"
 
 #include <errno.h>
 #include <math.h>

@@ -6,8 +6,8 @@
  * NULL where nothing was: then *ret stays as it is. 0; -EINVAL with "name:line:column: reason" in
  * the error.
  */
-#ifndef SIDECAR_SIMULATE_READER_H
-#define SIDECAR_SIMULATE_READER_H
+#ifndef SIDECAR_SIMULATE_SCENARIO_VALUE_H
+#define SIDECAR_SIMULATE_SCENARIO_VALUE_H
 
 #include <stddef.h>
 #include <stdint.h>

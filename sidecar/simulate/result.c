@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate_mta.h"
+#include "sidecar/simulate/mta.h"
 
 void simulate_result_free(struct simulate_result *result)
 {

@@ -3,8 +3,8 @@
  * The simulator's future: events in the order of their time, those of one instant in the order in
  * which they were added, so that a run can be repeated exactly.
  */
-#ifndef SIDECAR_SIMULATE_EVENT_H
-#define SIDECAR_SIMULATE_EVENT_H
+#ifndef SIDECAR_SIMULATE_EVENT_QUEUE_H
+#define SIDECAR_SIMULATE_EVENT_QUEUE_H
 
 #include <stdbool.h>
 #include <stddef.h>

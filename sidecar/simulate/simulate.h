@@ -7,12 +7,12 @@
  * the same times for every policy, and the n-th attempt of a message meets the same noise, the same
  * latency and the same jitter of its retry.
  */
-#ifndef SIDECAR_SIMULATE_H
-#define SIDECAR_SIMULATE_H
+#ifndef SIDECAR_SIMULATE_SIMULATE_H
+#define SIDECAR_SIMULATE_SIMULATE_H
 
-#include "sidecar/simulate_policy.h"
-#include "sidecar/simulate_receiver.h"
-#include "sidecar/simulate_scenario.h"
+#include "sidecar/simulate/policies.h"
+#include "sidecar/simulate/receiver.h"
+#include "sidecar/simulate/scenario.h"
 
 #define SIMULATE_SLOTS 480
 

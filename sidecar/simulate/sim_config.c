@@ -2,7 +2,7 @@
  *
  * The sidecar's own way of loading a configuration, and a scratch to classify with.
  */
-#include "sidecar/simulate_config.h"
+#include "sidecar/simulate/sim_config.h"
 
 #include <errno.h>
 #include <stdlib.h>

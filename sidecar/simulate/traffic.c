@@ -3,7 +3,7 @@
  * The arrivals of a scenario, and the one source of chance in the simulator: a hash of the seed and
  * of what the draw is for, so that no draw depends on how many were made before it.
  */
-#include "sidecar/simulate_traffic.h"
+#include "sidecar/simulate/traffic.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  *
  * From the texts of a scenario's file to what they mean, with the defaults of what is not written.
  */
-#include "sidecar/simulate_scenario.h"
+#include "sidecar/simulate/scenario.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate_file.h"
-#include "sidecar/simulate_reader.h"
+#include "sidecar/simulate/scenario_value.h"
+#include "sidecar/simulate/scenario_yaml.h"
 
 #define DEFAULT_DURATION (8 * UNITS_HOUR_NS)
 #define DEFAULT_LATENCY	 (200 * UNITS_SECOND_NS / 1000)

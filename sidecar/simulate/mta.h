@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The MTA of the simulator, for the files that make it up: simulate_mta.c (queues, connections,
- * sending), simulate.c (the clock, replies, retries) and simulate_result.c (the outcome).
+ * The MTA of the simulator, for the files that make it up: mta.c (queues, connections,
+ * sending), simulate.c (the clock, replies, retries) and result.c (the outcome).
  */
 #ifndef SIDECAR_SIMULATE_MTA_H
 #define SIDECAR_SIMULATE_MTA_H
 
-#include "sidecar/simulate.h"
-#include "sidecar/simulate_event.h"
-#include "sidecar/simulate_traffic.h"
+#include "sidecar/simulate/event_queue.h"
+#include "sidecar/simulate/simulate.h"
+#include "sidecar/simulate/traffic.h"
 
 /* The draws of chance for each attempt of a message. */
 enum mta_luck { MTA_LUCK_NOISE, MTA_LUCK_LATENCY, MTA_LUCK_RETRY, MTA_LUCKS };

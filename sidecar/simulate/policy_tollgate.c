@@ -20,8 +20,8 @@
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
 #include "sidecar/engine/engine.h"
-#include "sidecar/simulate_config.h"
-#include "sidecar/simulate_policy.h"
+#include "sidecar/simulate/policies.h"
+#include "sidecar/simulate/sim_config.h"
 
 /* The segment's clock runs from some time before the run, as a machine's does from its boot. A
  * whole number of days, so that a calendar of zeroes has its hours and days begin with those of the

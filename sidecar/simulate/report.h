@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "sidecar/simulate.h"
+#include "sidecar/simulate/simulate.h"
 
 #define SIMULATE_POLICIES_MAX 8
 

@@ -11,7 +11,7 @@
 #ifndef SIDECAR_SIMULATE_RECEIVER_H
 #define SIDECAR_SIMULATE_RECEIVER_H
 
-#include "sidecar/simulate_scenario.h"
+#include "sidecar/simulate/scenario.h"
 
 #define RECEIVER_SLOTS 60
 

@@ -5,7 +5,7 @@
  * takes; each further trait (penalty, noise, windows, changes, an outage, history, greylisting,
  * slow replies) with the chance that stands beside it.
  */
-#include "sidecar/simulate_random.h"
+#include "sidecar/simulate/random.h"
 
 #include <errno.h>
 #include <math.h>
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "sidecar/simulate_traffic.h"
+#include "sidecar/simulate/traffic.h"
 
 #define REPUTATION                                                                      \
 	"451 4.7.650 The mail server [%s] has been temporarily rate limited due to IP " \

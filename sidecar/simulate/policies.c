@@ -9,15 +9,15 @@
  * first message sent since then is accepted: a back-off mode that ends on delivery oracle   reads
  * the receiver's state: sends whatever will be accepted, nothing else
  */
-#include "sidecar/simulate_policy.h"
+#include "sidecar/simulate/policies.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate_config.h"
-#include "sidecar/simulate_receiver.h"
+#include "sidecar/simulate/receiver.h"
+#include "sidecar/simulate/sim_config.h"
 
 #define FIXED_COUNT  10
 #define TIMED_HOLD   (90 * UNITS_MINUTE_NS)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * A scenario's file as it is written: the texts of its YAML, in the shape of the schema. What they
- * mean is simulate_scenario.c's business. A key that is not there is NULL, a list that is not there
+ * mean is scenario.c's business. A key that is not there is NULL, a list that is not there
  * is empty.
  */
-#ifndef SIDECAR_SIMULATE_FILE_H
-#define SIDECAR_SIMULATE_FILE_H
+#ifndef SIDECAR_SIMULATE_SCENARIO_YAML_H
+#define SIDECAR_SIMULATE_SCENARIO_YAML_H
 
 #include <stddef.h>
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/simulate_report.h"
+#include "sidecar/simulate/report.h"
 
 /* Transactional mail that waits longer than this has missed its purpose. */
 #define LATE_S 60

@@ -5,7 +5,7 @@
 #ifndef SIDECAR_SIMULATE_TRAFFIC_H
 #define SIDECAR_SIMULATE_TRAFFIC_H
 
-#include "sidecar/simulate_scenario.h"
+#include "sidecar/simulate/scenario.h"
 
 #define SIMULATE_NO_MESSAGE UINT32_MAX
 

@@ -7,7 +7,7 @@
  * rarer form's key is overwritten, in a copy of the text, by a name of the same length that no
  * scenario has: the place of everything else stays what it was.
  */
-#include "sidecar/simulate_file.h"
+#include "sidecar/simulate/scenario_yaml.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
  *
  * Values of a scenario's file: durations, counts, rates, words, replies.
  */
-#include "sidecar/simulate_reader.h"
+#include "sidecar/simulate/scenario_value.h"
 
 #include <errno.h>
 #include <math.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate_scenario.h"
+#include "sidecar/simulate/scenario.h"
 
 int simulate_refuse(const struct simulate_reader *reader, const char *key, const char *format, ...)
 {

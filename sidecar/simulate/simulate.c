@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate_mta.h"
+#include "sidecar/simulate/mta.h"
 
 /* After a refused connection the next one to the same host waits. */
 #define CONNECT_AGAIN_NS UNITS_SECOND_NS

@@ -8,7 +8,7 @@
  * lets a source of the pool send, and that source has an idle connection or may open one, the next
  * message of the most urgent class goes. What is deferred comes back by the retry schedule.
  */
-#include "sidecar/simulate_mta.h"
+#include "sidecar/simulate/mta.h"
 
 #include <errno.h>
 #include <math.h>

@@ -4,8 +4,8 @@
  * and the classifier made from it. Made once for many runs, since rules take a moment to compile;
  * used by one thread.
  */
-#ifndef SIDECAR_SIMULATE_CONFIG_H
-#define SIDECAR_SIMULATE_CONFIG_H
+#ifndef SIDECAR_SIMULATE_SIM_CONFIG_H
+#define SIDECAR_SIMULATE_SIM_CONFIG_H
 
 #include "sidecar/config/config.h"
 #include "sidecar/rules/classify.h"

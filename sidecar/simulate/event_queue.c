@@ -2,7 +2,7 @@
  *
  * A binary heap by (time, order of adding).
  */
-#include "sidecar/simulate_event.h"
+#include "sidecar/simulate/event_queue.h"
 
 #include <errno.h>
 #include <stdlib.h>

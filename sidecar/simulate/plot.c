@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate_report.h"
+#include "sidecar/simulate/report.h"
 
 #define WIDTH  960
 #define LEFT   70

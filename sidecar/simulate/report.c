@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tables and JSON lines. simulate_plot.c draws, simulate_summary.c sums up.
+ * Tables and JSON lines. plot.c draws, summary.c sums up.
  */
-#include "sidecar/simulate_report.h"
+#include "sidecar/simulate/report.h"
 
 #include <math.h>
 

@@ -6,8 +6,8 @@
  * it learns from replies; only the oracle is given the receivers. A flow is numbered source *
  * receivers + receiver. Times are nanoseconds from the start of the run.
  */
-#ifndef SIDECAR_SIMULATE_POLICY_H
-#define SIDECAR_SIMULATE_POLICY_H
+#ifndef SIDECAR_SIMULATE_POLICIES_H
+#define SIDECAR_SIMULATE_POLICIES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -76,7 +76,7 @@ struct simulate_policy {
 	double (*rate)(void *self, uint32_t flow);
 };
 
-extern const struct simulate_policy policy_gate;  /* tollgate; simulate_gate.c */
+extern const struct simulate_policy policy_gate;  /* tollgate; policy_tollgate.c */
 extern const struct simulate_policy policy_none;  /* as fast as workers go */
 extern const struct simulate_policy policy_fixed; /* ten in any minute */
 extern const struct simulate_policy policy_timed; /* a reply slows to 1/min for 90 minutes */
