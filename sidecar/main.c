@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "sidecar/base/log.h"
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
 #include "sidecar/sidecar.h"
 
 static int usage(FILE *out, int status)

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sidecar/ctl/client.h"
+#include "sidecar/cli/client.h"
 #include "sidecar/serve/control_socket.h"
 
 #define LINES 200000

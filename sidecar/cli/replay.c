@@ -16,8 +16,8 @@
 
 #include "sidecar/base/json.h"
 #include "sidecar/base/units.h"
-#include "sidecar/ctl/command.h"
-#include "sidecar/ctl/rules_load.h"
+#include "sidecar/cli/command.h"
+#include "sidecar/cli/rules_source.h"
 #include "sidecar/ingest/replay.h"
 
 #define COMPLAINTS_MAX 10 /* lines that are none are counted; the first are shown */

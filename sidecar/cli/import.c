@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
 #include "sidecar/data/embedded.h"
 
 static const char usage[] =

@@ -4,8 +4,8 @@
  */
 #include <stdio.h>
 
-#include "sidecar/ctl/ask.h"
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
+#include "sidecar/cli/request.h"
 
 static const char usage[] =
 	"usage: tollgate reload [--segment DIR]\n\n"

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <sys/types.h>
 
-#include "sidecar/ctl/command.h"
-#include "sidecar/ctl/rules_load.h"
+#include "sidecar/cli/command.h"
+#include "sidecar/cli/rules_source.h"
 
 static const char usage[] =
 	"usage: tollgate classify [--rules FILE] [--destination NAME] [REPLY...]\n"

@@ -2,7 +2,7 @@
  *
  * The table of commands.
  */
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
 
 #include <stdio.h>
 #include <string.h>

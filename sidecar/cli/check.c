@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/cli/command.h"
 #include "sidecar/config/config.h"
 #include "sidecar/config/limits.h"
-#include "sidecar/ctl/command.h"
 #include "sidecar/data/embedded.h"
 
 static int usage(FILE *out, int status)

@@ -12,7 +12,7 @@
 
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
 #include "sidecar/simulate/random.h"
 #include "sidecar/simulate/report.h"
 #include "sidecar/simulate/sim_config.h"

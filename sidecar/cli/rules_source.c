@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/ctl/rules_load.h"
+#include "sidecar/cli/rules_source.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
  *
  * Blocks. For one thread.
  */
-#ifndef SIDECAR_CTL_CLIENT_H
-#define SIDECAR_CTL_CLIENT_H
+#ifndef SIDECAR_CLI_CLIENT_H
+#define SIDECAR_CLI_CLIENT_H
 
 #include <stddef.h>
 

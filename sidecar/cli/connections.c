@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "sidecar/base/json.h"
-#include "sidecar/ctl/client.h"
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/client.h"
+#include "sidecar/cli/command.h"
 
 struct asked {
 	const char *source, *destination;

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "sidecar/base/json.h"
+#include "sidecar/cli/command.h"
 #include "sidecar/config/config.h"
-#include "sidecar/ctl/command.h"
 
 static int usage(FILE *out, int status)
 {

@@ -24,7 +24,7 @@
 #include "shm/layout.h"
 #include "sidecar/base/json.h"
 #include "sidecar/base/units.h"
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/segment/segment.h"
 

@@ -3,7 +3,7 @@
  * See client.h. A line of an answer may be long (a flow with its last replies): the buffer grows to
  * a bound that no sidecar reaches.
  */
-#include "sidecar/ctl/client.h"
+#include "sidecar/cli/client.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/ctl/ask.h"
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
+#include "sidecar/cli/request.h"
 
 #define NAMING                                                                                                   \
 	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n" \

@@ -10,8 +10,8 @@
 
 #include "shm/destination.h"
 #include "sidecar/api/flow_json.h"
-#include "sidecar/ctl/ask.h"
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
+#include "sidecar/cli/request.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/readonly.h"
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sidecar/ctl/ask.h"
-#include "sidecar/ctl/command.h"
+#include "sidecar/cli/command.h"
+#include "sidecar/cli/request.h"
 
 static const char usage[] =
 	"usage: tollgate explain SOURCE DESTINATION [--json] [--segment DIR]\n\n"

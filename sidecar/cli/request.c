@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * See ask.h.
+ * See request.h.
  */
-#include "sidecar/ctl/ask.h"
+#include "sidecar/cli/request.h"
 
 #include <errno.h>
 #include <stdio.h>

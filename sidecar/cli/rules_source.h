@@ -3,8 +3,8 @@
  * What the commands about replies share: the rule files, the classifier made of them, and the
  * errors of both as a user reads them.
  */
-#ifndef SIDECAR_CTL_RULES_LOAD_H
-#define SIDECAR_CTL_RULES_LOAD_H
+#ifndef SIDECAR_CLI_RULES_SOURCE_H
+#define SIDECAR_CLI_RULES_SOURCE_H
 
 #include "sidecar/rules/classify.h"
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/ctl/command.h"
-#include "sidecar/ctl/rules_load.h"
+#include "sidecar/cli/command.h"
+#include "sidecar/cli/rules_source.h"
 #include "sidecar/data/embedded.h"
 #include "sidecar/rules/rule_lint.h"
 

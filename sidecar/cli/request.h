@@ -2,13 +2,13 @@
  *
  * What the commands that talk to the sidecar share: their options, and one question.
  */
-#ifndef SIDECAR_CTL_ASK_H
-#define SIDECAR_CTL_ASK_H
+#ifndef SIDECAR_CLI_REQUEST_H
+#define SIDECAR_CLI_REQUEST_H
 
 #include <getopt.h>
 #include <stdbool.h>
 
-#include "sidecar/ctl/client.h"
+#include "sidecar/cli/client.h"
 
 struct ask {
 	const char *command; /* of the request, and in messages */

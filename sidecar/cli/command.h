@@ -2,8 +2,8 @@
  *
  * The commands of `tollgate`: one file each in this folder, one line each in command.c.
  */
-#ifndef SIDECAR_CTL_COMMAND_H
-#define SIDECAR_CTL_COMMAND_H
+#ifndef SIDECAR_CLI_COMMAND_H
+#define SIDECAR_CLI_COMMAND_H
 
 /* Runs the command that argv[1] names; argv[0] is the program. The exit status: 0, 1 on failure, 2
  * on wrong usage. */
