@@ -51,7 +51,7 @@ LIBS_bench = $(call pkg,hiredis,--libs)
 
 # ---- what there is -------------------------------------------------------------------------------
 SHM_SRC     := $(wildcard shm/*.c)
-SIDECAR_SRC := $(filter-out sidecar/main.c,$(wildcard sidecar/*.c sidecar/*/*.c))
+SIDECAR_SRC := $(filter-out sidecar/daemon/main.c,$(wildcard sidecar/*/*.c))
 # BPF where clang and bpftool can make it and the kernel headers are there, else the stub.
 EBPF        := $(if $(NO_BPF),,$(wildcard ebpf/gate.bpf.c))
 EBPF_SRC    := $(if $(EBPF),$(filter-out ebpf/%.bpf.c ebpf/gate_stub.c,$(wildcard ebpf/*.c)),$(wildcard ebpf/gate_stub.c))
@@ -121,7 +121,7 @@ $(B)/sidecar.a: $(call obj,$(SIDECAR_SRC) $(EBPF_SRC))
 
 link = $(Q)$(CC) $(TG_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 
-$(B)/tollgated: $(B)/sidecar/main.o $(B)/sidecar.a $(B)/libtollgate.a
+$(B)/tollgated: $(B)/sidecar/daemon/main.o $(B)/sidecar.a $(B)/libtollgate.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_sidecar)
 

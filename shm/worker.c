@@ -114,7 +114,7 @@ void worker_release(struct tg *tg)
 	for (uint32_t i = 0; i < tg->header.sizes.leases; i++)
 		lease_reclaim(&tg->view, tg->leases, &tg->header.sizes, tg->local->index, i);
 	atomic_store_explicit(&tg->local->worker, NULL, memory_order_relaxed);
-	/* Before the owner goes: see sidecar/watch.c. */
+	/* Before the owner goes: see sidecar/daemon/workers.c. */
 	atomic_store_explicit(&worker->left, 1, memory_order_relaxed);
 	/* What is still on the ring is drained all the same: the head only ever grows. */
 	atomic_store_explicit(&worker->owner, 0, memory_order_release);

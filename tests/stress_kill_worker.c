@@ -4,7 +4,7 @@
  * report: no lease and no slot stays behind, and a day's count loses no more than the last call of
  * each.
  *
- * The taking back is what the sidecar does (sidecar/watch.c), by the same calls.
+ * The taking back is what the sidecar does (sidecar/daemon/workers.c), by the same calls.
  */
 #include "shm/lease.h"
 #include "tests/stress_crew.h"

@@ -5,8 +5,8 @@
 #include <criterion/criterion.h>
 
 #include "shm/lease.h"
+#include "sidecar/daemon/workers.h"
 #include "sidecar/io/loop.h"
-#include "sidecar/watch.h"
 #include "tests/segment_fixture.h"
 
 struct world {

@@ -3,8 +3,8 @@
  * The workers that are attached: each is watched by a pidfd, and what it leaves behind is taken
  * back.
  */
-#ifndef SIDECAR_WATCH_H
-#define SIDECAR_WATCH_H
+#ifndef SIDECAR_DAEMON_WORKERS_H
+#define SIDECAR_DAEMON_WORKERS_H
 
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/segment.h"

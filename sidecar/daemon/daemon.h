@@ -2,20 +2,20 @@
  *
  * tollgated as a whole: what main.c starts.
  */
-#ifndef SIDECAR_SIDECAR_H
-#define SIDECAR_SIDECAR_H
+#ifndef SIDECAR_DAEMON_DAEMON_H
+#define SIDECAR_DAEMON_DAEMON_H
 
 #include "sidecar/alert/alerts.h"
 #include "sidecar/api/context.h"
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
+#include "sidecar/daemon/workers.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/gate/bridge.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/heartbeat.h"
 #include "sidecar/segment/ring_reader.h"
 #include "sidecar/serve/control_socket.h"
-#include "sidecar/watch.h"
 
 struct sidecar {
 	struct loop *loop;

@@ -6,7 +6,7 @@
  * worker ten times what a record costs; when none has come for a while it says that it sleeps,
  * looks once more (B1 in shm/ring.c), and waits for the doorbell.
  */
-#include "sidecar/sidecar.h"
+#include "sidecar/daemon/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>

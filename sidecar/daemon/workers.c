@@ -8,7 +8,7 @@
  * written over: it is put back, so that the worker keeps its leases, and nobody takes its ring.
  * What somebody forges with care (another process's own word) is taken for that process.
  */
-#include "sidecar/watch.h"
+#include "sidecar/daemon/workers.h"
 
 #include <errno.h>
 #include <poll.h>

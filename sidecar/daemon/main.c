@@ -10,7 +10,7 @@
 
 #include "sidecar/base/log.h"
 #include "sidecar/cli/command.h"
-#include "sidecar/sidecar.h"
+#include "sidecar/daemon/daemon.h"
 
 static int usage(FILE *out, int status)
 {
