@@ -213,7 +213,7 @@ install: all
 	$(Q)ln -sf libtollgate.so.0 $(DESTDIR)$(PREFIX)/lib/libtollgate.so
 	$(Q)sed 's|^prefix=.*|prefix=$(PREFIX)|' $(B)/tollgate.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc
 	$(Q)sed 's|/usr/sbin/|$(PREFIX)/sbin/|' sidecar/data/tollgated.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
-	$(Q)for m in $(wildcard shm/*.[1-8] sidecar/*.[1-8] ebpf/*.[1-8]); do s=$${m##*.}; \
+	$(Q)for m in $(wildcard shm/*.[1-8] sidecar/man/*.[1-8] ebpf/*.[1-8]); do s=$${m##*.}; \
 		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/}; done
 
 clean:

@@ -508,7 +508,7 @@ Test(manual, names_every_key)
 	FILE *file;
 	size_t got;
 
-	snprintf(path, sizeof(path), "%s/sidecar/tollgate.yaml.5", top ? top : ".");
+	snprintf(path, sizeof(path), "%s/sidecar/man/tollgate.yaml.5", top ? top : ".");
 	file = fopen(path, "re");
 	cr_assert(file, "%s", path);
 	manual = calloc(1, 100000);
