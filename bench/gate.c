@@ -27,15 +27,15 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 #include "shm/gcra.h"
 
-#if __has_include("ebpf/trial.skel.h")
+#if __has_include("ebpf/gate_test.skel.h")
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "ebpf/trial.skel.h"
+#include "ebpf/gate_test.skel.h"
 
 #define REPEAT	 10000
 #define CONNECTS 400
@@ -97,7 +97,7 @@ static double run_ns(const struct bpf_program *program)
 }
 
 /* 4,096 prefixes that cover an IPv4 /12, of 2,047 destinations with limits of their own. */
-static void prefixes_fill(const struct trial_bpf *skel)
+static void prefixes_fill(const struct gate_test_bpf *skel)
 {
 	for (uint32_t i = 0; i < 4096; i++) {
 		struct gate_prefix4 prefix = {.bits = 24, .address = htonl(0x0a000000 | i << 8)};
@@ -110,7 +110,7 @@ static void prefixes_fill(const struct trial_bpf *skel)
 }
 
 /* Each flow its own limits, as the sidecar sets them. */
-static void flows_limit(const struct trial_bpf *skel)
+static void flows_limit(const struct gate_test_bpf *skel)
 {
 	uint32_t count = bpf_map__max_entries(skel->maps.flows);
 	struct gate_flow *flows = mmap(NULL, count * sizeof *flows, PROT_READ | PROT_WRITE,
@@ -129,14 +129,14 @@ static void decisions(void)
 {
 	struct gate_control control = {.longest_wait_ns = 12000000000, .hz = 250};
 	struct gate_limits limits = {.rate = {gcra_rate(1, 1000000)}, .generation = 1};
-	struct trial_bpf *skel = trial_bpf__open();
+	struct gate_test_bpf *skel = gate_test_bpf__open();
 	uint32_t zero = 0;
 
 	if (!skel)
 		return;
 	bpf_map__set_max_entries(skel->maps.flows, 65536);
 	skel->rodata->gate_buckets_mask = 65536 / GATE_WAYS - 1;
-	if (trial_bpf__load(skel))
+	if (gate_test_bpf__load(skel))
 		return;
 	control.cgroup_mode[0] = GATE_PACE;
 	bpf_map_update_elem(bpf_map__fd(skel->maps.control), &zero, &control, BPF_ANY);
@@ -148,7 +148,7 @@ static void decisions(void)
 	run_ns(skel->progs.trial_random); /* claims the flows */
 	flows_limit(skel);
 	result("random_lpm", run_ns(skel->progs.trial_random), 0);
-	trial_bpf__destroy(skel);
+	gate_test_bpf__destroy(skel);
 }
 
 /* ---- connect() ------------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@
 
 #include <arpa/inet.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 #include "shm/gcra.h"
 
 static const char *const modes[] = {"inherit", "observe", "pace", "deny"};

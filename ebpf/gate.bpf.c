@@ -20,7 +20,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "ebpf/gate.h"
+#include "ebpf/gate_abi.h"
 #include "shm/gcra.h"
 
 #include "ebpf/decide.bpf.h"

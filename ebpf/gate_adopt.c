@@ -20,7 +20,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#include "ebpf/gate_parts.h"
+#include "ebpf/gate_internal.h"
 
 #define ALIVE                                                                                      \
 	(1u << TCP_ESTABLISHED | 1u << TCP_SYN_SENT | 1u << TCP_FIN_WAIT1 | 1u << TCP_CLOSE_WAIT | \

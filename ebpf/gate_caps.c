@@ -10,7 +10,7 @@
 
 #include <cap-ng.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 
 int gate_capabilities_drop(const struct gate *gate)
 {

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 #include "ebpf/gate_probe.h"
 
 static int bpf(int command, union bpf_attr *attr, size_t size)

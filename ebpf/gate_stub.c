@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 #include "ebpf/gate_probe.h"
 
 static int without(char *why, size_t size)

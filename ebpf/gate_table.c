@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ebpf/gate_parts.h"
+#include "ebpf/gate_internal.h"
 #include "shm/gcra.h"
 
 /* Pairs with the exchange on ready in flow_claimed(): who sees ready sees the key. */

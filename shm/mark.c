@@ -3,7 +3,7 @@
  * A socket that was paid for in the segment, told to the gate in the kernel.
  *
  * The token stands where only those can read it who may send through the gate. Level, option and
- * what is passed are those of ebpf/gate.h, which this library does not include: it needs libc
+ * what is passed are those of ebpf/gate_abi.h, which this library does not include: it needs libc
  * alone.
  */
 #include <errno.h>

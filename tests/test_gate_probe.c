@@ -14,7 +14,7 @@
 
 #include <criterion/criterion.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 #include "ebpf/gate_probe.h"
 
 /* 1 where the gate can be loaded at all, so that what is missing below is missing by itself. */

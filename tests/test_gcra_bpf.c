@@ -11,20 +11,20 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 #include "shm/gcra.h"
 
-#if __has_include("ebpf/trial.skel.h")
+#if __has_include("ebpf/gate_test.skel.h")
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "ebpf/trial.h"
-#include "ebpf/trial.skel.h"
+#include "ebpf/gate_test.h"
+#include "ebpf/gate_test.skel.h"
 
 #define S UINT64_C(1000000000)
 
-static struct trial_bpf *skel;
+static struct gate_test_bpf *skel;
 
 static int silent(enum libbpf_print_level level, const char *format, va_list list)
 {
@@ -43,7 +43,7 @@ static int trial_load(void)
 		return 0;
 	}
 	libbpf_set_print(silent);
-	skel = trial_bpf__open_and_load();
+	skel = gate_test_bpf__open_and_load();
 	cr_assert_not_null(skel, "the trial programs did not load: %s", strerror(errno));
 	control.cgroup_mode[0] = GATE_PACE;
 	cr_assert_eq(bpf_map_update_elem(bpf_map__fd(skel->maps.control), &zero, &control, BPF_ANY),
@@ -91,7 +91,7 @@ Test(gcra_bpf, computes_chosen_vectors_alike)
 					vector_check(times[t], times[u],
 						     gcra_rate(intervals[i], bursts[b]), 1,
 						     times[(t + u) % 7]);
-	trial_bpf__destroy(skel);
+	gate_test_bpf__destroy(skel);
 }
 
 static uint64_t random_next(uint64_t *state)
@@ -116,7 +116,7 @@ Test(gcra_bpf, computes_random_vectors_alike)
 
 		vector_check(tat, now, rate, 1, random_next(&seed) >> 4);
 	}
-	trial_bpf__destroy(skel);
+	gate_test_bpf__destroy(skel);
 }
 
 /* What a decision must be, by gcra.h alone: all rates at one time, within the longest wait. */
@@ -197,7 +197,7 @@ Test(gcra_bpf, decides_as_the_model)
 	decisions_check(&three, S, 4000);
 	deny.longest_wait_ns = 0;
 	decisions_check(&deny, S, 2001);
-	trial_bpf__destroy(skel);
+	gate_test_bpf__destroy(skel);
 }
 
 Test(gcra_bpf, brings_back_a_state_that_no_honest_clock_left)
@@ -226,7 +226,7 @@ Test(gcra_bpf, brings_back_a_state_that_no_honest_clock_left)
 	d.ask.now_ns = 1008 * S;
 	trial_run(skel->progs.trial_decide, &d, sizeof d);
 	cr_expect_eq(d.answer, GATE_ANSWER_PASS);
-	trial_bpf__destroy(skel);
+	gate_test_bpf__destroy(skel);
 }
 
 #else

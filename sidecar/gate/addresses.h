@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 #include "sidecar/config/config.h"
 
 #define EBPF_NAMES_MAX 4095

@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 #include "sidecar/base/json.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/io/loop.h"

@@ -10,7 +10,7 @@
 #ifndef SIDECAR_GATE_LIMITS_H
 #define SIDECAR_GATE_LIMITS_H
 
-#include "ebpf/gate.h"
+#include "ebpf/gate_abi.h"
 #include "sidecar/config/config.h"
 #include "sidecar/segment/publish.h"
 

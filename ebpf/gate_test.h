@@ -2,10 +2,10 @@
  *
  * What the trial programs and those who run them share: the packets that go in and come out.
  */
-#ifndef TG_TRIAL_H
-#define TG_TRIAL_H
+#ifndef TG_GATE_TEST_H
+#define TG_GATE_TEST_H
 
-#include "ebpf/gate.h"
+#include "ebpf/gate_abi.h"
 
 struct trial_vector {
 	__u64 tat, now_ns, rate, span_ns; /* in */

@@ -4,7 +4,7 @@
  * sock_addr nor sock_ops): for the test that kernel and user space compute alike, and for the
  * bench.
  */
-#include "ebpf/trial.h"
+#include "ebpf/gate_test.h"
 #include "ebpf/gate.bpf.c"
 
 static __always_inline struct trial_vector *vector_of(struct __sk_buff *skb)

@@ -3,17 +3,17 @@
  * The parts of the loader among themselves; nobody else includes this.
  *
  *   gate.c         the life of a gate: open, tick, consume, close
- *   gate_kernel.c  libbpf: programs, maps, links, pins, the ring; the only file that knows it
+ *   gate_objects.c  libbpf: programs, maps, links, pins, the ring; the only file that knows it
  *   gate_table.c   the flow table and the limits in mapped memory
  *   gate_cgroup.c  folders of cgroups: lock, watch, those that exist
  *   gate_adopt.c   connections that were open before (sock_diag)
  *   gate_probe.c   what the kernel and the process can do
  *   gate_caps.c    capabilities
  */
-#ifndef TG_GATE_PARTS_H
-#define TG_GATE_PARTS_H
+#ifndef TG_GATE_INTERNAL_H
+#define TG_GATE_INTERNAL_H
 
-#include "ebpf/gate_loader.h"
+#include "ebpf/gate.h"
 
 #define NS_PER_S     1000000000ull
 #define GATE_SECONDS 60
@@ -56,7 +56,7 @@ struct gate_adopted {
 	uint32_t seen;
 };
 
-struct gate_kernel; /* gate_kernel.c */
+struct gate_kernel; /* gate_objects.c */
 
 struct gate {
 	struct gate_table table;
@@ -76,7 +76,7 @@ struct gate {
 	void *arg;
 };
 
-/* ---- gate_kernel.c */
+/* ---- gate_objects.c */
 
 /* Loads the programs once per cgroup over one set of maps (those pinned, if they fit) and maps the
  * memory into table. */

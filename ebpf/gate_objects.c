@@ -27,7 +27,7 @@
 #include <linux/magic.h>
 
 #include "ebpf/gate.skel.h"
-#include "ebpf/gate_parts.h"
+#include "ebpf/gate_internal.h"
 
 #define PROGRAMS 6
 #define MAPS	 9
