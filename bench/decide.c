@@ -28,8 +28,8 @@
 #include <unistd.h>
 
 #include "bench/lib/cases.h"
+#include "bench/lib/fixture.h"
 #include "bench/lib/measure.h"
-#include "bench/lib/rig.h"
 #include "shm/gcra.h"
 
 #define ORDER_BITS   21

@@ -35,9 +35,9 @@
 
 #include "bench/lib/cases.h"
 #include "bench/lib/daemon.h"
+#include "bench/lib/fixture.h"
 #include "bench/lib/measure.h"
 #include "bench/lib/now.h"
-#include "bench/lib/rig.h"
 #include "shm/gcra.h"
 #include "shm/tg.h"
 #include "sidecar/segment/ring_reader.h"

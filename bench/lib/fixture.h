@@ -2,8 +2,8 @@
  *
  * A segment of its own for a measurement, without a sidecar: made, filled, attached to, taken away.
  */
-#ifndef BENCH_RIG_H
-#define BENCH_RIG_H
+#ifndef BENCH_FIXTURE_H
+#define BENCH_FIXTURE_H
 
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A segment of its own for a measurement: see rig.h.
+ * A segment of its own for a measurement: see fixture.h.
  */
-#include "bench/lib/rig.h"
+#include "bench/lib/fixture.h"
 
 #include <errno.h>
 #include <math.h>
