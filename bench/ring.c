@@ -39,7 +39,7 @@
 #include "bench/lib/measure.h"
 #include "bench/lib/now.h"
 #include "shm/gcra.h"
-#include "shm/tg.h"
+#include "shm/handle.h"
 #include "sidecar/segment/ring_reader.h"
 
 #define RUNS	     5

@@ -28,7 +28,7 @@
 		       */
 
 /* Marks a socket as paid for: setsockopt(fd, GATE_SOCKET_LEVEL, GATE_SOCKET_PAID, &mark, 24), by
- * tg_mark() in shm/mark.c. */
+ * tg_mark() in shm/preadmit.c. */
 struct gate_mark {
 	__u64 token;
 	__u64 destination[2]; /* the key of the destination in the segment; 0, 0: not said */

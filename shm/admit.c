@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "shm/decide_plain.h"
-#include "shm/tg.h"
+#include "shm/decide_fast.h"
+#include "shm/handle.h"
 
 static const char *const reason_names[TG_REASONS] = {
 	[TG_ADMITTED] = "admitted",

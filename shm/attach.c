@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/handle.h"
 #include "shm/lease.h"
-#include "shm/tg.h"
 
 #define WAKE_NAME "wake"
 

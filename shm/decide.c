@@ -10,8 +10,8 @@
 
 #include <errno.h>
 
-#include "shm/decide_plain.h"
-#include "shm/express.h"
+#include "shm/decide_fast.h"
+#include "shm/headroom.h"
 #include "shm/pause.h"
 #include "shm/window.h"
 

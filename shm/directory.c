@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "shm/tg.h"
+#include "shm/handle.h"
 
 /* At 4/7 full, runs of this length do not occur by chance; a table that somebody filled ends here.
  */

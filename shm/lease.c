@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-#include "shm/tg.h"
+#include "shm/handle.h"
 
 #define SEQUENCE_MASK ((UINT64_C(1) << 30) - 1)
 #define STAMP_MASK    ((UINT64_C(1) << 15) - 1)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "shm/tg.h"
+#include "shm/handle.h"
 
 #define SOURCES_MAX 65536
 

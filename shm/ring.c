@@ -18,8 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/handle.h"
 #include "shm/lease.h"
-#include "shm/tg.h"
 #include "shm/window.h"
 
 void ring_bell(struct tg *tg)

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/handle.h"
 #include "shm/lease.h"
-#include "shm/tg.h"
 
 __thread uint32_t shard_of_thread __attribute__((tls_model("initial-exec"))) = SHARD_UNKNOWN;
 

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "shm/destination.h"
-#include "shm/tg.h"
+#include "shm/handle.h"
 #include "shm/window.h"
 #include "sidecar/config/destination_table.h"
 #include "sidecar/segment/publish.h"

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/tg.h"
+#include "shm/handle.h"
 
 #define PROCESSES  4
 #define FLOWS	   50

@@ -5,7 +5,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "shm/express.h"
+#include "shm/headroom.h"
 #include "tests/segment_fixture.h"
 
 #define NOW   FIXTURE_NOW

@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/handle.h"
 #include "shm/lease.h"
-#include "shm/tg.h"
 #include "sidecar/base/log.h"
 #include "sidecar/segment/ring_reader.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
-#include "shm/tg.h"
+#include "shm/handle.h"
 #include "sidecar/segment/segment_files.h"
 
 uint32_t segment_find(struct segment *s, const struct hash_key *key, bool claim)

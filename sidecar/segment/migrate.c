@@ -9,8 +9,8 @@
  */
 #include <string.h>
 
+#include "shm/handle.h"
 #include "shm/lease.h"
-#include "shm/tg.h"
 #include "sidecar/segment/segment_files.h"
 
 static void word_carry(_Atomic uint64_t *from, _Atomic uint64_t *to)

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/express.h"
+#include "shm/headroom.h"
 #include "shm/lease.h"
 #include "shm/window.h"
 #include "sidecar/segment/publish.h"

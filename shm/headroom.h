@@ -13,8 +13,8 @@
  * shm/decide.h for what it is good for. A whole reserve passes at once, and again after two periods
  * at the latest.
  */
-#ifndef TG_EXPRESS_H
-#define TG_EXPRESS_H
+#ifndef TG_HEADROOM_H
+#define TG_HEADROOM_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  *
  * One attachment, as the library's files share it. Private to this process.
  */
-#ifndef TG_TG_H
-#define TG_TG_H
+#ifndef TG_HANDLE_H
+#define TG_HANDLE_H
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "shm/tg.h"
+#include "shm/handle.h"
 
 #define MARK_LEVEL  0x7467
 #define MARK_OPTION 1

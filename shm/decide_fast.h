@@ -11,8 +11,8 @@
  * operations is the number of their instructions. The caller has seen that flow->slot and traffic
  * are in range.
  */
-#ifndef TG_DECIDE_PLAIN_H
-#define TG_DECIDE_PLAIN_H
+#ifndef TG_DECIDE_FAST_H
+#define TG_DECIDE_FAST_H
 
 #include "shm/decide.h"
 #include "shm/window.h"
