@@ -60,6 +60,75 @@ cap-ng                       ebpf/gate_caps.c
 hiredis/                     bench/lib/redis.c
 '
 
+# What each folder may include besides itself: FOLDER: FOLDERS. One that stands in the table includes
+# only what stands above it, so no circle of folders can be. bench/ and tests/ include what they like.
+layers='
+shm:
+ebpf: shm/gcra.h
+sidecar/base: shm/destination.h
+sidecar/io:
+sidecar/data:
+sidecar/segment: shm sidecar/base
+sidecar/rules: shm/destination.h sidecar/base sidecar/data
+sidecar/serve: sidecar/base sidecar/io
+sidecar/control: shm/tollgate.h sidecar/rules/reply.h
+sidecar/config: shm sidecar/base sidecar/data sidecar/rules
+sidecar/alert: sidecar/base sidecar/io sidecar/rules
+sidecar/engine: shm sidecar/base sidecar/segment sidecar/rules sidecar/control sidecar/config sidecar/alert/command.h
+sidecar/gate: shm ebpf sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine
+sidecar/ingest: shm sidecar/base sidecar/io sidecar/rules sidecar/control sidecar/config sidecar/engine
+sidecar/simulate: shm sidecar/base sidecar/segment sidecar/rules sidecar/config sidecar/engine
+sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate
+sidecar/cli: shm sidecar/base sidecar/io sidecar/data sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
+sidecar/daemon: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/api sidecar/cli
+'
+
+# Every #include "..." of the files given, against the table; then circles of files, depth first.
+layer_breaches() {
+	LAYERS=$layers awk '
+		function folder(path) { sub("/[^/]*$", "", path); return path }
+		function visit(file, trail,    i, n, next_files) {
+			state[file] = 1
+			n = split(includes[file], next_files, " ")
+			for (i = 1; i <= n; i++)
+				if (state[next_files[i]] == 1)
+					print "circle: " trail " " file " " next_files[i]
+				else if (!state[next_files[i]])
+					visit(next_files[i], trail " " file)
+			state[file] = 2
+		}
+		BEGIN {
+			rows = split(ENVIRON["LAYERS"], row, "\n")
+			for (i = 1; i <= rows; i++) {
+				n = split(row[i], word, "[: ]+")
+				if (word[1] == "")
+					continue
+				for (k = 2; k <= n; k++) {
+					if (word[k] == "")
+						continue
+					above = word[k] ~ /\.h$/ ? folder(word[k]) : word[k]
+					if (!(above in known))
+						print "the table: " word[1] " names " above ", which does not stand above it"
+					may[word[1], word[k]] = 1
+				}
+				known[word[1]] = 1
+			}
+		}
+		/^[ \t]*#[ \t]*include[ \t]*"/ {
+			split($0, quoted, "\"")
+			includes[FILENAME] = includes[FILENAME] " " quoted[2]
+			here = folder(FILENAME)
+			there = folder(quoted[2])
+			if (here ~ /^(bench|tests)/ || here == there)
+				next
+			if (!(here in known))
+				print FILENAME ": its folder is not in the table"
+			else if (!((here, there) in may) && !((here, quoted[2]) in may))
+				print FILENAME ": includes " quoted[2]
+		}
+		END { for (file in includes) if (!state[file]) visit(file, "") }' "$@"
+}
+
 check_layers() {
 	part "layers"
 	local pattern owner
@@ -71,8 +140,7 @@ check_layers() {
 	done <<<"$owners"
 	grep -nE '#[[:space:]]*include <(bpf/(lib)?bpf\.h)' $(sources 'shm/*' 'sidecar/*' | grep '\.[ch]$') |
 		found "libbpf is for ebpf/ (and bench/gate.c):"
-	grep -nE '#[[:space:]]*include "' $(sources 'shm/*.c' 'shm/*.h') | grep -v '#include "shm/' |
-		found "shm/ needs shm/ and libc alone:"
+	layer_breaches $all_c | found "a folder includes only what the table of layers lets it, and no file itself:"
 	# What libc brings; x86intrin.h is the compiler's.
 	grep -hnoE '#[[:space:]]*include <[^>]+>' $(sources 'shm/*.c' 'shm/*.h') | sed 's/.*<\(.*\)>/\1/' | sort -u |
 		while read -r header; do
@@ -80,10 +148,6 @@ check_layers() {
 				echo '' | gcc -E -include "$header" - >/dev/null 2>&1 || echo "$header"
 			case $header in bpf/* | liburing* | jemalloc* | yaml* | hs* | pcre2* | jansson*) echo "$header" ;; esac
 		done | found "shm/ includes what libc has not:"
-	grep -nE '#[[:space:]]*include "(sidecar|bench|tests)/' $(sources 'ebpf/*.c' 'ebpf/*.h') |
-		found "ebpf/ needs shm/ alone:"
-	grep -nE '#[[:space:]]*include "(bench|tests)/' $(sources 'sidecar/*' | grep '\.[ch]$') |
-		found "sidecar/ needs shm/ and ebpf/ alone:"
 	# Who needs libtollgate needs libc alone.
 	if [ -e build/libtollgate.so ]; then
 		objdump -p build/libtollgate.so | awk '/NEEDED/ {print $2}' | grep -vE '^(libc\.so|libpthread\.so|ld-linux)' |

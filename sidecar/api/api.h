@@ -2,7 +2,7 @@
  *
  * The commands of the control socket: what the sidecar tells an operator, and what it does for one.
  *
- * Each api_*.c answers one command, or a family of them, and does a bounded piece of work a call.
+ * Each file answers one command, or a family of them, and does a bounded piece of work a call.
  */
 #ifndef SIDECAR_API_API_H
 #define SIDECAR_API_API_H

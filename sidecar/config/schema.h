@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The shape of tollgate.yaml: libcyaml's schema, and beside it a table of the keys that hold a
- * number with a unit, a switch, or a word. Private to config*.c.
+ * number with a unit, a switch, or a word. Private to sidecar/config/.
  */
 #ifndef SIDECAR_CONFIG_SCHEMA_H
 #define SIDECAR_CONFIG_SCHEMA_H
@@ -49,7 +49,8 @@ extern const cyaml_schema_value_t config_schema;
 int config_value_read(const struct config_key *key, const char *text, struct config_value *value,
 		      char *reason, size_t size);
 
-/* ---- one file being checked: what config*.c hand each other ---------------------------------- */
+/* ---- one file being checked: what its files hand each other -----------------------------------
+ */
 
 struct config_checking {
 	struct config *config;

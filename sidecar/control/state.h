@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the controller remembers of a flow, and what its parts offer each other. Private to
- * control*.c; everybody else sees an opaque struct control_state.
+ * sidecar/control/; everybody else sees an opaque struct control_state.
  *
  * Rates are messages a second, durations seconds. A stamp is the monotonic clock in hundredths of a
  * second, modulo 2^32 (497 days): only differences mean anything. The struct lies in a file that

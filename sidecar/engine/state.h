@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The engine's own state, for engine*.c alone.
+ * The engine's own state, for sidecar/engine/ alone.
  */
 #ifndef SIDECAR_ENGINE_STATE_H
 #define SIDECAR_ENGINE_STATE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The files of a segment: private to sidecar/segment*.c.
+ * The files of a segment: private to sidecar/segment/.
  */
 #ifndef SIDECAR_SEGMENT_SEGMENT_FILES_H
 #define SIDECAR_SEGMENT_SEGMENT_FILES_H
