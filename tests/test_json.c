@@ -78,7 +78,14 @@ Test(json_writer, escapes_whatever_a_receiver_wrote)
 		const char *text;
 	} rows[] = {
 		{"a\"b\\c\n\r\t\b\f", 10, "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\""},
-		{"\0\x1f\x7f\v", 4, "\"\\u0000\\u001f\\u007f\\u000b\""},
+		{"\x1f\x7f\v", 3, "\"\\u001f\\u007f\\u000b\""},
+		{"a\0b", 3,
+		 "\"a\xef\xbf\xbd"
+		 "b\""},
+		{"\xc2\x9b"
+		 "2J",
+		 4, "\"\\u009b2J\""},
+		{"\xe2\x80\xae\xe2\x80\xa8", 6, "\"\\u202e\\u2028\""},
 		{"h\xc3\xa9", 3, "\"h\xc3\xa9\""},
 		{"\xc3", 1, "\"\xef\xbf\xbd\""},		 /* cut in the middle */
 		{"\xc0\x80", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""}, /* overlong */

@@ -8,10 +8,11 @@
  *   admit CLASS N                   admitted WAIT_NS | REASON WAIT_NS   (of the last flow)
  *   connect CLASS                   the same
  *   disconnect                      ok | error ERRNO                    (the last lease)
- *   report CLASS CODE TEXT          ok     TEXT "4.7.650 The mail ...", as received
+ *   report CLASS CODE TEXT          ok     TEXT "4.7.650 The mail ...", as received; "\\xNN" is a byte
  *   deliver CLASS N                 ok     N plain deliveries
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,11 +52,28 @@ static int find_flow(const char *address, const char *name)
 	return error ? error : tg_flow(tg, &source, &destination, &flow);
 }
 
-static void report(unsigned traffic, const char *reply, uint32_t n)
+/* What a receiver may write and a line of ours cannot hold: "\x00". Returns the length. */
+static size_t unescape(const char *from, char *to)
+{
+	size_t length = 0;
+	unsigned byte;
+
+	while (*from) {
+		bool escaped = sscanf(from, "\\x%2x", &byte) == 1;
+
+		to[length++] = escaped ? (char)byte : *from;
+		from += escaped ? 4 : 1;
+	}
+	return length;
+}
+
+static void report(unsigned traffic, const char *text, uint32_t n)
 {
 	struct tg_reply parsed = {0};
+	char reply[4096];
+	size_t length = unescape(text, reply);
 
-	if (tg_reply_parse(reply, strlen(reply), &parsed) != 0)
+	if (tg_reply_parse(reply, length, &parsed) != 0)
 		parsed = (struct tg_reply){.stage = TG_STAGE_CONNECT};
 	parsed.traffic = (uint8_t)traffic;
 	parsed.n = n;

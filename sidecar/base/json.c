@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/terminal.h"
+
 #define FIRST_ROOM 512
 
 void json_writer_free(struct json_writer *writer)
@@ -81,7 +83,7 @@ size_t json_utf8_length(const unsigned char *text, size_t left)
 	return length;
 }
 
-static size_t escape(char to[8], unsigned char c)
+static size_t escape(char to[8], uint32_t c)
 {
 	static const char letters[] = "btn\0fr"; /* of 0x08 to 0x0d */
 
@@ -100,14 +102,16 @@ static void append_string(struct json_writer *writer, const char *text, size_t l
 	append(writer, "\"", 1);
 	while (at < end) {
 		size_t one = json_utf8_length(at, (size_t)(end - at));
+		uint32_t c = one ? terminal_code_point(at, one) : 0;
 		char escaped[8] = "";
 
-		if (one == 0)
+		/* Readers that keep strings in C could not hold a NUL. */
+		if (c == 0)
 			append(writer, "\xef\xbf\xbd", 3);
-		else if (one > 1 || (*at >= 0x20 && *at != '"' && *at != '\\' && *at != 0x7f))
+		else if (c != '"' && c != '\\' && !terminal_unsafe(c))
 			append(writer, (const char *)at, one);
 		else
-			append(writer, escaped, escape(escaped, *at));
+			append(writer, escaped, escape(escaped, c));
 		at += one ? one : 1;
 	}
 	append(writer, "\"", 1);

@@ -3,9 +3,9 @@
  * JSON: written into a buffer, and read from one text.
  *
  * Writing never fails in the middle: out of memory, the writer remembers it and json_failed says so
- * at the end. Strings may hold any bytes: what is not UTF-8 is written as U+FFFD, so what a
- * receiver wrote into a reply cannot break a line. Reading is jansson's, which json_read.c alone
- * includes.
+ * at the end. Strings may hold any bytes: a NUL and what is not UTF-8 are written as U+FFFD, and
+ * what a terminal would obey (terminal.h) as \uXXXX, so what a receiver wrote into a reply can
+ * break neither a line nor a screen. Reading is jansson's, which json_read.c alone includes.
  *
  * Nothing here keeps state between calls; any thread may call, on objects of its own.
  */

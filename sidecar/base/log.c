@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sidecar/base/json.h"
+#include "sidecar/base/terminal.h"
 
 #define LINE 2048
 
@@ -35,26 +36,27 @@ void log_configure(enum log_format format, enum log_level most)
 	settings.most = most;
 }
 
-/* Control characters, what is not UTF-8 and, in JSON, quotes and backslashes are escaped. */
+/* What a terminal would obey, what is not UTF-8 and, in JSON, quotes and backslashes are escaped.
+ */
 static void escape(const char *from, char *to, size_t size, bool json)
 {
 	size_t at = 0, left = strlen(from);
 
 	while (left > 0 && at + 8 < size) {
-		const unsigned char *c = (const unsigned char *)from;
-		size_t one = json_utf8_length(c, left);
-		bool control = *c < 0x20 || *c == 0x7f || (*c == 0xc2 && one == 2 && c[1] < 0xa0);
+		const unsigned char *character = (const unsigned char *)from;
+		size_t one = json_utf8_length(character, left);
+		uint32_t c = one ? terminal_code_point(character, one) : *character;
 
 		if (one == 0 && json)
 			at += (size_t)snprintf(to + at, size - at, "\xef\xbf\xbd");
-		else if (one == 0 || (control && !json))
-			at += (size_t)snprintf(to + at, size - at, "\\x%02x", c[one == 2]);
-		else if (control)
-			at += (size_t)snprintf(to + at, size - at, "\\u%04x", c[one == 2]);
+		else if (json && terminal_unsafe(c))
+			at += (size_t)snprintf(to + at, size - at, "\\u%04x", (unsigned)c);
+		else if (one == 0 || terminal_unsafe(c))
+			at += terminal_escape(to + at, c);
 		else {
-			if (json && (*c == '"' || *c == '\\'))
+			if (json && (c == '"' || c == '\\'))
 				to[at++] = '\\';
-			memcpy(to + at, c, one);
+			memcpy(to + at, character, one);
 			at += one;
 		}
 		from += one ? one : 1;

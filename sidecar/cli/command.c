@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sidecar/base/terminal.h"
+
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
@@ -45,7 +47,12 @@ static int usage(FILE *out, int status)
 int command_run(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	int error = terminal_guard();
 
+	if (error) {
+		fprintf(stderr, "tollgate: %s\n", strerror(-error));
+		return 1;
+	}
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(commands[i].name, name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

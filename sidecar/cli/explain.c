@@ -16,13 +16,6 @@ static const char usage[] =
 	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n"
 	"belongs to it.\n";
 
-/* What receivers wrote is shown without its control characters. */
-static void print_clean(const char *text)
-{
-	for (; *text; text++)
-		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text);
-}
-
 static void print_in_force(const struct json *list)
 {
 	printf("\nin force\n");
@@ -65,10 +58,8 @@ static void print_set(const struct json *list)
 		else
 			printf("for another %s", ask_seconds(left, ends, sizeof(ends)));
 		printf("%s", json_get_bool(one, "won", false) ? "" : " (something stricter holds)");
-		if (json_get_text(one, "reason", NULL)) {
-			printf(": ");
-			print_clean(json_get_text(one, "reason", ""));
-		}
+		if (json_get_text(one, "reason", NULL))
+			printf(": %s", json_get_text(one, "reason", ""));
 		putchar('\n');
 	}
 }
@@ -90,8 +81,7 @@ static void print_reply(const struct json *reply)
 		printf("no reply ");
 	else if (strncmp(text, number, strlen(number)) != 0)
 		printf("%s ", number);
-	print_clean(text);
-	putchar('\n');
+	puts(text);
 }
 
 static void print_replies(const struct json *list)
