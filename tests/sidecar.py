@@ -104,6 +104,11 @@ class Sidecar:
         return subprocess.run([program, *arguments], capture_output=True, text=True,
                               env=dict(os.environ, TOLLGATE_SEGMENT=str(self.segment)), **options)
 
+    def begin(self, *arguments):
+        """A command that is still running; it ends by itself."""
+        return subprocess.Popen([BUILD / "tollgate", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                env=dict(os.environ, TOLLGATE_SEGMENT=str(self.segment)))
+
     def tollgate(self, *arguments):
         """What the command printed; it must succeed."""
         done = self.run(*arguments)

@@ -14,7 +14,15 @@
 #include "sidecar/segment/ring_reader.h"
 #include "sidecar/serve/control_socket.h"
 
-#define API_REASON 512
+#define API_REASON 256
+
+/* How the last reading of the configuration went. */
+struct api_reload_result {
+	uint64_t done; /* the last ticket that this answers */
+	int error;     /* 0, or -errno with the reason; nothing was changed then */
+	char reason[API_REASON];
+	struct config_report report; /* what was found */
+};
 
 struct api_context {
 	struct loop *loop;
@@ -28,9 +36,10 @@ struct api_context {
 	const char *config_path; /* NULL: the built-in configuration */
 	uint64_t started_ns;
 	void *daemon; /* argument of the calls below */
-	/* Reads the configuration anew; a bad one changes nothing. reason (API_REASON bytes) says
-	 * why. */
-	int (*reload)(void *daemon, char *reason);
+	/* Has the configuration read anew; the result counts once its `done` has reached the ticket
+	 * that is returned, of which the server is woken. */
+	uint64_t (*reload)(void *daemon);
+	const struct api_reload_result *reload_result;
 	/* Damaged words that were put right since it began. */
 	uint64_t (*mended)(const void *daemon);
 };

@@ -1,20 +1,42 @@
 /* SPDX-License-Identifier: MIT
  *
- * reload: as SIGHUP, with an answer. The configuration is checked whole before anything changes.
+ * reload: as SIGHUP, with an answer: what was found, a line each, and whether it is in force.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "sidecar/api/api.h"
 
+#define PROBLEMS_MAX 100 /* as many as somebody mends in one go; how many there are is said */
+
+static void put_problems(const struct config_report *report, struct json_writer *out)
+{
+	char text[512];
+
+	for (uint32_t i = 0; i < report->count && i < PROBLEMS_MAX; i++) {
+		json_put_object(out, NULL);
+		json_put_text(out, "problem",
+			      config_problem_text(&report->problems[i], text, sizeof(text)));
+		json_put_bool(out, "error", report->problems[i].error);
+		json_put_end(out);
+		json_put_newline(out);
+	}
+}
+
+/* At first it asks; the cursor is then its ticket. */
 int api_reload(void *arg, struct server_call *call)
 {
 	struct api_context *s = arg;
-	char reason[API_REASON] = "";
-	int error = s->reload(s->daemon, reason);
+	const struct api_reload_result *result = s->reload_result;
 
-	if (error) {
-		snprintf(call->reason, sizeof(call->reason), "%.*s", SERVER_REASON - 1, reason);
-		return error;
+	if (call->cursor == 0)
+		call->cursor = s->reload(s->daemon);
+	if (result->done < call->cursor)
+		return SERVER_WAIT;
+	put_problems(&result->report, call->answer);
+	if (result->error) {
+		snprintf(call->reason, sizeof(call->reason), "%s", result->reason);
+		return result->error;
 	}
 	json_put_object(call->answer, NULL);
 	json_put_text(call->answer, "config",

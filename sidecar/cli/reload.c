@@ -10,10 +10,16 @@
 static const char usage[] =
 	"usage: tollgate reload [--segment DIR]\n\n"
 	"The running tollgated reads its configuration anew, as on SIGHUP. It is checked whole: with an\n"
-	"error in it nothing changes, the log says where, and the exit status is 1.\n";
+	"error in it nothing changes, what is wrong is printed, and the exit status is 1.\n";
 
 static int print(void *arg, const struct json *json, const char *text, size_t length)
 {
+	const char *problem = json_get_text(json, "problem", NULL);
+
+	if (problem) {
+		fprintf(stderr, "%s\n", problem);
+		return 0;
+	}
 	printf("%s is in force, generation %llu\n", json_get_text(json, "config", "?"),
 	       (unsigned long long)json_get_u64(json, "generation", 0));
 	return 0;

@@ -19,7 +19,45 @@ void generation_free(struct generation *g)
 	*g = (struct generation){0};
 }
 
-static void problems_log(const struct config_report *report)
+static int rules_load(struct generation *g, const char *path, struct config_report *report)
+{
+	struct classify_error where = {0};
+	struct yaml_error error = {0};
+	int failed = rule_file_builtin(&g->builtin, NULL, &error);
+
+	if (failed)
+		config_report_add(report, true, "built-in rules", error.mark, "%s", error.reason);
+	else if ((failed = classifier_create(&g->config->rules, g->builtin, &g->classifier,
+					     &where)) != 0)
+		config_report_add(report, true, where.file || !path ? "built-in rules" : path,
+				  (struct yaml_mark){0}, "%s: %s", where.path, where.reason);
+	if (!failed)
+		failed = rule_set_create(g->classifier, &g->rules);
+	return failed;
+}
+
+int generation_load(const char *path, struct generation *ret, struct config_report *report)
+{
+	struct generation g = {0};
+	int error = alloc_arena_create(&g.arena);
+
+	if (!error) {
+		struct yaml_memory memory = {alloc_arena_resize, g.arena};
+
+		error = path ? config_read(path, &memory, &g.config, report)
+			     : config_builtin(&memory, &g.config, report);
+	}
+	if (!error)
+		error = rules_load(&g, path, report);
+	if (error) {
+		generation_free(&g);
+		return error;
+	}
+	*ret = g;
+	return 0;
+}
+
+void generation_log(const struct config_report *report)
 {
 	for (uint32_t i = 0; i < report->count; i++) {
 		char text[512];
@@ -30,54 +68,13 @@ static void problems_log(const struct config_report *report)
 	}
 }
 
-static int rules_load(struct generation *g)
-{
-	struct classify_error where = {0};
-	struct yaml_error error = {0};
-	int failed = rule_file_builtin(&g->builtin, NULL, &error);
-
-	if (failed)
-		log_error("rules", "%s:%u:%u: %s", error.name, error.mark.line, error.mark.column,
-			  error.reason);
-	else if ((failed = classifier_create(&g->config->rules, g->builtin, &g->classifier,
-					     &where)) != 0)
-		log_error("rules", "%s: %s: %s", where.file ? "built in" : g->config->file,
-			  where.path, where.reason);
-	if (!failed)
-		failed = rule_set_create(g->classifier, &g->rules);
-	return failed;
-}
-
-int generation_load(const char *path, struct generation *ret)
-{
-	struct generation g = {0};
-	struct config_report report = {0};
-	int error = alloc_arena_create(&g.arena);
-
-	if (!error) {
-		struct yaml_memory memory = {alloc_arena_resize, g.arena};
-
-		error = path ? config_read(path, &memory, &g.config, &report)
-			     : config_builtin(&memory, &g.config, &report);
-	}
-	problems_log(&report);
-	config_report_free(&report);
-	if (!error)
-		error = rules_load(&g);
-	if (error) {
-		generation_free(&g);
-		return error;
-	}
-	*ret = g;
-	return 0;
-}
-
 struct generation_job {
 	pthread_t thread;
 	const char *path;
 	int done;
 	int error;
 	struct generation loaded;
+	struct config_report report;
 };
 
 static void *job_run(void *arg)
@@ -85,7 +82,7 @@ static void *job_run(void *arg)
 	struct generation_job *job = arg;
 	uint64_t one = 1;
 
-	job->error = generation_load(job->path, &job->loaded);
+	job->error = generation_load(job->path, &job->loaded, &job->report);
 	/* An eventfd takes eight bytes at once, or is full, which it cannot be. */
 	while (write(job->done, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
@@ -113,7 +110,8 @@ int generation_job_begin(const char *path, struct generation_job **ret, int *ret
 	return 0;
 }
 
-int generation_job_end(struct generation_job *job, struct generation *ret)
+int generation_job_end(struct generation_job *job, struct generation *ret,
+		       struct config_report *ret_report)
 {
 	int error;
 
@@ -121,6 +119,7 @@ int generation_job_end(struct generation_job *job, struct generation *ret)
 	error = job->error;
 	if (!error)
 		*ret = job->loaded;
+	*ret_report = job->report;
 	close(job->done);
 	free(job);
 	return error;

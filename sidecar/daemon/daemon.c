@@ -236,11 +236,24 @@ static bool before_sleep(void *arg)
 	return true;
 }
 
+/* A watch that the kernel gave up is made again: a loop that hears no signal and no doorbell would
+ * go on for ever, deaf. */
+static void watch_again(struct sidecar *s, int fd, loop_ready *ready, int why)
+{
+	int id = loop_watch(s->loop, fd, POLLIN, ready, s);
+
+	log_warning("loop", "a descriptor could not be watched (%s): tried again", strerror(-why));
+	if (id < 0)
+		loop_fail(s->loop, id);
+}
+
 static void doorbell(void *arg, int revents)
 {
 	struct sidecar *s = arg;
 	char bytes[256];
 
+	if (revents < 0)
+		watch_again(s, s->wake, doorbell, revents);
 	while (read(s->wake, bytes, sizeof(bytes)) == sizeof(bytes))
 		;
 	sleeping_set(s, 0);
@@ -317,97 +330,65 @@ static void nap_over(void *arg, uint64_t now_ns)
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
-static bool sizes_differ(const struct config_segment *a, const struct config_segment *b)
+static bool text_differs(const char *a, const char *b)
 {
+	return a && b ? strcmp(a, b) != 0 : a != b;
+}
+
+bool sidecar_needs_restart(const struct sidecar *s, const struct config *config)
+{
+	const struct config_segment *a = &s->started, *b = &config->segment;
+
 	return a->flows.value != b->flows.value || a->workers.value != b->workers.value ||
 	       a->ring.value != b->ring.value || a->minutes.value != b->minutes.value ||
 	       a->leases.value != b->leases.value ||
 	       a->longest_reservation.value != b->longest_reservation.value ||
-	       strcmp(a->path, b->path) != 0;
+	       text_differs(a->path, b->path) || text_differs(a->owner, b->owner) ||
+	       text_differs(a->group, b->group);
 }
 
-/* Until `done` is readable: what workers wait for goes on (their rings, what is due, the
- * heartbeat); everything else on the loop waits. */
-static void pace_until(struct sidecar *s, int done)
+/* Its texts outlive the generation that it comes from. */
+static int started_keep(struct sidecar *s)
 {
-	struct pollfd fds[] = {{.fd = done, .events = POLLIN}, {.fd = s->wake, .events = POLLIN}};
-	uint64_t beat_ns = loop_now() + HEARTBEAT_INTERVAL_NS;
-	char bytes[256];
+	const struct config_segment *from = &s->generation.config->segment;
 
-	do {
-		uint64_t now_ns;
-
-		sleeping_set(s, 1);
-		poll(fds, 2, rings_waiting(s) ? 0 : 50);
-		sleeping_set(s, 0);
-		while (read(s->wake, bytes, sizeof(bytes)) == sizeof(bytes))
-			;
-		rings_drain(s);
-		now_ns = loop_now();
-		engine_work(s->engine, now_ns);
-		if (now_ns >= beat_ns) {
-			heartbeat_beat(&s->heartbeat, s->segment);
-			beat_ns = now_ns + HEARTBEAT_INTERVAL_NS;
-		}
-	} while (!(fds[0].revents & POLLIN));
+	s->started = *from;
+	s->started.path = strdup(from->path);
+	s->started.owner = from->owner ? strdup(from->owner) : NULL;
+	s->started.group = from->group ? strdup(from->group) : NULL;
+	return s->started.path && !s->started.owner == !from->owner &&
+			       !s->started.group == !from->group
+		       ? 0
+		       : -ENOMEM;
 }
 
-/* Loads in a thread, so that no deferral waits for the compiling of patterns. */
-static int next_load(struct sidecar *s, struct generation *ret)
+static void started_free(struct sidecar *s)
 {
-	struct generation_job *job;
-	int done, error = generation_job_begin(s->config_path, &job, &done);
-
-	if (error)
-		return error;
-	pace_until(s, done);
-	return generation_job_end(job, ret);
+	free(s->started.path);
+	free(s->started.owner);
+	free(s->started.group);
 }
 
-int sidecar_reload(struct sidecar *s, char *reason)
+void sidecar_settings(struct sidecar *s)
 {
-	struct generation next;
-	int error = next_load(s, &next);
+	const struct config *config = s->generation.config;
 
-	if (error) {
-		snprintf(reason, SIDECAR_REASON,
-			 "the configuration has errors (see the log); nothing was changed");
-		return error;
-	}
-	error = engine_configure(s->engine, next.config, next.classifier, next.rules, loop_now());
-	if (error) {
-		snprintf(reason, SIDECAR_REASON,
-			 "the configuration cannot be put in force: %s; nothing was changed",
-			 strerror(-error));
-		generation_free(&next);
-		return error;
-	}
-	if (sizes_differ(&s->generation.config->segment, &next.config->segment))
-		log_warning(
-			"reload",
-			"a changed path, owner or size of the segment is taken up at the next start");
-	ebpf_bridge_configure(s->gate, next.config);
-	generation_free(&s->generation);
-	s->generation = next;
-	log_settings(next.config);
+	log_settings(config);
 	loss_publish(s);
-	calendar_publish(s->segment, next.config->time_zone);
+	calendar_publish(s->segment, config->time_zone);
 	work(s);
-	log_notice("reload", "configuration in force, generation %llu",
-		   (unsigned long long)atomic_load(&s->segment->live->generation));
-	return 0;
 }
 
 static void signalled(void *arg, int revents)
 {
 	struct sidecar *s = arg;
 	struct signalfd_siginfo info;
-	char reason[SIDECAR_REASON];
 
+	if (revents < 0)
+		watch_again(s, s->signals, signalled, revents);
 	while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP) {
-			if (sidecar_reload(s, reason) != 0)
-				log_error("reload", "%s", reason);
+			reload_ask(s);
 		} else {
 			log_notice("stop", "signal %u: the segment %s", info.ssi_signo,
 				   s->remove ? "is removed" : "stays for the next sidecar");
@@ -416,9 +397,10 @@ static void signalled(void *arg, int revents)
 	}
 }
 
-static int signals_open(void)
+static int signals_open(int *ret)
 {
 	sigset_t set;
+	int fd;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGHUP);
@@ -427,7 +409,11 @@ static int signals_open(void)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	*ret = fd;
+	return 0;
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -435,11 +421,13 @@ static int signals_open(void)
 static int watches_make(struct sidecar *s)
 {
 	s->wake = openat(s->segment->folder, "wake", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (s->wake < 0 || s->signals < 0)
+	if (s->wake < 0)
 		return -errno;
 	s->nap_timer = loop_timer(s->loop, nap_over, s);
 	s->beat_timer = loop_timer(s->loop, beat, s);
 	s->work_timer = loop_timer(s->loop, work_due, s);
+	if (s->nap_timer < 0 || s->beat_timer < 0 || s->work_timer < 0)
+		return -ENOMEM;
 	loop_set_before_sleep(s->loop, before_sleep, s);
 	if (loop_watch(s->loop, s->wake, POLLIN, doorbell, s) < 0 ||
 	    loop_watch(s->loop, s->signals, POLLIN, signalled, s) < 0)
@@ -467,9 +455,9 @@ static int privileges_drop(const struct sidecar *s, char *reason)
 	return ebpf_bridge_privileges(s->gate, true);
 }
 
-static int context_reload(void *daemon, char *reason)
+static uint64_t context_reload(void *daemon)
 {
-	return sidecar_reload(daemon, reason);
+	return reload_ask(daemon);
 }
 
 static uint64_t context_mended(const void *daemon)
@@ -493,6 +481,7 @@ static int commands_register(struct sidecar *s)
 		.started_ns = s->started_ns,
 		.daemon = s,
 		.reload = context_reload,
+		.reload_result = &s->reload.result,
 		.mended = context_mended,
 	};
 	return api_register(&s->context);
@@ -559,6 +548,23 @@ static void descriptors_raise(void)
 	}
 }
 
+static int begin(struct sidecar *s, char *reason)
+{
+	struct config_report report = {0};
+	int error = generation_load(s->config_path, &s->generation, &report);
+
+	generation_log(&report);
+	if (error)
+		snprintf(reason, SIDECAR_REASON, "the configuration has %u error%s", report.errors,
+			 report.errors == 1 ? "" : "s");
+	config_report_free(&report);
+	if (error)
+		return error;
+	log_settings(s->generation.config);
+	error = started_keep(s);
+	return error ? error : parts_make(s, reason);
+}
+
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 {
 	struct sidecar *s = calloc(1, sizeof(*s));
@@ -572,13 +578,10 @@ int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 	s->started_ns = loop_now();
 	s->wake = -1;
 	/* First of all: a signal that comes while we start waits until we are ready. */
-	s->signals = signals_open();
-	error = generation_load(config_path, &s->generation);
-	if (!error) {
-		log_settings(s->generation.config);
-		error = parts_make(s, reason);
-	} else
-		snprintf(reason, SIDECAR_REASON, "the configuration has errors");
+	s->signals = -1;
+	error = signals_open(&s->signals);
+	if (!error)
+		error = begin(s, reason);
 	if (error) {
 		if (*reason == '\0')
 			snprintf(reason, SIDECAR_REASON, "%s", strerror(-error));
@@ -610,6 +613,8 @@ void sidecar_free(struct sidecar *s)
 {
 	if (s == NULL)
 		return;
+	reload_end(s);
+	config_report_free(&s->reload.result.report);
 	ebpf_bridge_free(s->gate);
 	server_free(s->server);
 	alerts_free(s->alerts);
@@ -625,5 +630,6 @@ void sidecar_free(struct sidecar *s)
 		close(s->signals);
 	loop_free(s->loop);
 	generation_free(&s->generation);
+	started_free(s);
 	free(s);
 }

@@ -9,6 +9,7 @@
 #include "sidecar/api/context.h"
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
+#include "sidecar/daemon/reload.h"
 #include "sidecar/daemon/workers.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/gate/bridge.h"
@@ -28,7 +29,9 @@ struct sidecar {
 	struct api_context context; /* for the commands of control.sock */
 	struct heartbeat heartbeat;
 	struct generation generation;
-	const char *config_path; /* NULL: the built-in configuration */
+	struct reload reload;
+	struct config_segment started; /* what holds until the next start; its texts are ours */
+	const char *config_path;       /* NULL: the built-in configuration */
 	uint64_t started_ns;
 	uint64_t decisions; /* sum of all workers' counts when last looked at */
 	uint64_t records;   /* of all rings, the same */
@@ -56,7 +59,12 @@ uint64_t sidecar_mended(const struct sidecar *sidecar);
 /* Runs until SIGTERM or SIGINT. */
 int sidecar_run(struct sidecar *sidecar);
 
-/* Reads the configuration anew; a bad one changes nothing. reason says why. */
-int sidecar_reload(struct sidecar *sidecar, char *reason);
+/* Puts those settings of the configuration in force that are neither the engine's nor the gate's.
+ */
+void sidecar_settings(struct sidecar *sidecar);
+
+/* Whether a configuration says otherwise than the one at the start of what can only change there.
+ */
+bool sidecar_needs_restart(const struct sidecar *sidecar, const struct config *config);
 
 #endif

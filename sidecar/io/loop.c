@@ -19,10 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ENTRIES	   256
-#define TIMERS_MAX 32
-#define NS_PER_S   UINT64_C(1000000000)
-#define SLICE_NS   UINT64_C(100000) /* the shortest that the kernel grants */
+#define ENTRIES	 256
+#define NS_PER_S UINT64_C(1000000000)
+#define SLICE_NS UINT64_C(100000) /* the shortest that the kernel grants */
 
 struct watch {
 	loop_ready *ready; /* NULL: free */
@@ -43,11 +42,12 @@ struct loop {
 	struct io_uring ring;
 	struct watch *watches;
 	int watch_count;
-	struct timer timers[TIMERS_MAX];
-	int timer_count;
+	struct timer *timers;
+	int timer_count, timer_room;
 	loop_before_sleep *before;
 	void *before_arg;
 	bool stop;
+	int error;  /* what loop_run returns */
 	bool rearm; /* some watch is not armed */
 };
 
@@ -138,6 +138,7 @@ void loop_free(struct loop *loop)
 		return;
 	io_uring_queue_exit(&loop->ring);
 	free(loop->watches);
+	free(loop->timers);
 	free(loop);
 }
 
@@ -231,8 +232,15 @@ void loop_unwatch(struct loop *loop, int id)
 
 int loop_timer(struct loop *loop, loop_due *due, void *arg)
 {
-	if (loop->timer_count == TIMERS_MAX)
-		return -ENOSPC;
+	if (loop->timer_count == loop->timer_room) {
+		int room = loop->timer_room ? loop->timer_room * 2 : 16;
+		struct timer *more = realloc(loop->timers, (size_t)room * sizeof(*more));
+
+		if (more == NULL)
+			return -ENOMEM;
+		loop->timers = more;
+		loop->timer_room = room;
+	}
 	loop->timers[loop->timer_count] = (struct timer){due, arg, LOOP_NEVER};
 	return loop->timer_count++;
 }
@@ -251,6 +259,12 @@ void loop_set_before_sleep(struct loop *loop, loop_before_sleep *before, void *a
 void loop_stop(struct loop *loop)
 {
 	loop->stop = true;
+}
+
+void loop_fail(struct loop *loop, int error)
+{
+	loop->stop = true;
+	loop->error = error;
 }
 
 /* Calls what is due. */
@@ -380,6 +394,7 @@ int loop_run(struct loop *loop)
 
 	slice_shorten();
 	loop->stop = false;
+	loop->error = 0;
 	while (!loop->stop && !error) {
 		bool busy;
 
@@ -391,5 +406,5 @@ int loop_run(struct loop *loop)
 		error = wait(loop, busy ? 0 : timers_next(loop));
 		events_take(loop);
 	}
-	return error;
+	return error ? error : loop->error;
 }

@@ -26,6 +26,9 @@ void loop_free(struct loop *loop);
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
+/* Ends it with an error, which loop_run returns. */
+void loop_fail(struct loop *loop, int error);
+
 /* Calls back whenever fd is ready for events (poll(2)); revents as poll's, or a negative errno,
  * after which the watch is gone. Level-triggered. Returns an id, or -errno. The caller keeps the
  * fd, and removes the watch before closing it. */
@@ -35,8 +38,8 @@ int loop_watch_events(struct loop *loop, int id, short events);
 void loop_unwatch(struct loop *loop, int id);
 
 /* A timer: calls back once at_ns (CLOCK_MONOTONIC) has come, and is then unset; set it again from
- * there if need be. Timers are few: the one that is next is found by looking at all. Returns an id.
- */
+ * there if need be. Timers are few: the one that is next is found by looking at all. Returns an id,
+ * or -ENOMEM. */
 typedef void loop_due(void *arg, uint64_t now_ns);
 int loop_timer(struct loop *loop, loop_due *due, void *arg);
 void loop_timer_set(struct loop *loop, int id, uint64_t at_ns);

@@ -39,6 +39,7 @@ static void call_end(struct server_client *client)
 	free(client->call.data);
 	client->json = NULL;
 	client->command = NULL;
+	client->waiting = false;
 	client->call = (struct server_call){0};
 }
 
@@ -67,7 +68,8 @@ static void call_run(struct server_client *client, bool first)
 	if (first)
 		good_line(answer, "ok");
 	status = client->command->run(client->command->arg, &client->call);
-	if (status == SERVER_MORE)
+	client->waiting = status == SERVER_WAIT;
+	if (status == SERVER_MORE || status == SERVER_WAIT)
 		return;
 	if (status < 0) {
 		if (first)
@@ -183,7 +185,7 @@ static void client_step(struct server_client *client)
 	int status;
 
 	/* A handler that looks at much and says little must not keep the loop either. */
-	for (int i = 0; i < CALLS_A_STEP && client->command &&
+	for (int i = 0; i < CALLS_A_STEP && client->command && !client->waiting &&
 			client->answer.length < SERVER_CHUNK && !json_failed(&client->answer);
 	     i++)
 		call_run(client, false);
@@ -195,8 +197,12 @@ static void client_step(struct server_client *client)
 		server_client_close(client);
 		return;
 	}
-	/* Something is left to be sent, made, or begun; else the next request is waited for. */
-	if (status == -EAGAIN || client->command || memchr(client->request, '\n', client->length))
+	/* Something is left to be sent, made, or begun; else the next request is waited for. While
+	 * a handler waits a hang-up alone is of interest. */
+	if (status == 0 && client->waiting)
+		loop_watch_events(client->server->loop, client->watch, 0);
+	else if (status == -EAGAIN || client->command ||
+		 memchr(client->request, '\n', client->length))
 		loop_watch_events(client->server->loop, client->watch, POLLOUT);
 	else
 		loop_watch_events(client->server->loop, client->watch, POLLIN);
@@ -207,9 +213,10 @@ static void client_ready(void *arg, int revents)
 	struct server_client *client = arg;
 	bool busy = client->command || client->answer.length > 0;
 
-	/* A hang-up while it asks for nothing; what had been asked is answered, as far as it is
-	 * taken. */
-	if (revents < 0 || (!busy && !(revents & POLLIN) && !(revents & POLLOUT))) {
+	/* A hang-up while it asks for nothing, or waits; what had been asked is answered, as far as
+	 * it is taken. */
+	if (revents < 0 || (client->waiting && client->answer.length == 0) ||
+	    (!busy && !(revents & POLLIN) && !(revents & POLLOUT))) {
 		server_client_close(client);
 		return;
 	}
@@ -217,6 +224,15 @@ static void client_ready(void *arg, int revents)
 		server_client_close(client);
 		return;
 	}
+	client_step(client);
+}
+
+void server_client_wake(struct server_client *client)
+{
+	if (!client->waiting)
+		return;
+	client->waiting = false;
+	client->since_ns = loop_now();
 	client_step(client);
 }
 

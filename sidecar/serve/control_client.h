@@ -31,6 +31,7 @@ struct server_client {
 	struct server_call call;
 	struct json_writer answer;
 	size_t sent;  /* of answer */
+	bool waiting; /* its handler, for server_wake */
 	bool closing; /* once the answer is sent */
 };
 
@@ -55,6 +56,7 @@ void server_error_line(struct json_writer *line, const char *key, const char *wh
 /* Takes the descriptor over on success. */
 int server_client_open(struct server_client *client, struct server *server, int fd,
 		       const struct ucred *who, uint64_t now_ns);
+void server_client_wake(struct server_client *client);
 void server_client_close(struct server_client *client);
 
 #endif

@@ -35,7 +35,7 @@ void server_expire(struct server *server, uint64_t now_ns)
 	for (int i = 0; i < SERVER_CLIENTS_MAX; i++) {
 		struct server_client *client = &server->clients[i];
 
-		if (client->fd >= 0 && now_ns >= client->since_ns &&
+		if (client->fd >= 0 && !client->waiting && now_ns >= client->since_ns &&
 		    now_ns - client->since_ns >= SERVER_CLIENT_WAIT_NS)
 			server_client_close(client);
 	}
@@ -43,6 +43,13 @@ void server_expire(struct server *server, uint64_t now_ns)
 		server->paused = false;
 		loop_watch_events(server->loop, server->watch, POLLIN);
 	}
+}
+
+void server_wake(struct server *server)
+{
+	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
+		if (server->clients[i].fd >= 0)
+			server_client_wake(&server->clients[i]);
 }
 
 static void tick(void *arg, uint64_t now_ns)

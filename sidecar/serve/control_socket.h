@@ -45,11 +45,12 @@ struct server_call {
 	char reason[SERVER_REASON]; /* in words, where it returns an error */
 };
 
-enum { SERVER_DONE, SERVER_MORE };
+enum { SERVER_DONE, SERVER_MORE, SERVER_WAIT };
 
 /* Adds lines to the answer: a few hundred at most a call, and returns SERVER_MORE to be called
- * again when the client has taken them, SERVER_DONE, or -errno with call->reason filled. Between
- * two calls anything may have changed, the configuration too. */
+ * again when the client has taken them, SERVER_WAIT to be called again after server_wake,
+ * SERVER_DONE, or -errno with call->reason filled. Between two calls anything may have changed, the
+ * configuration too, and the client may go. */
 typedef int server_run(void *arg, struct server_call *call);
 
 /* Listens. folder: the segment's, locked by us; group: who may ask besides our user, -1: nobody. */
@@ -61,6 +62,10 @@ void server_free(struct server *server);
 /* Answers a command. changes: not for everybody. -ENOSPC: too many commands. name is not copied. */
 int server_handle(struct server *server, const char *name, bool changes, server_run *run,
 		  void *arg);
+
+/* Calls the handlers again that wait: what they wait for may have come. From a handler: all
+ * but itself. */
+void server_wake(struct server *server);
 
 uint32_t server_clients(const struct server *server);
 
