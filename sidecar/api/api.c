@@ -47,36 +47,76 @@ int api_next_flow(const struct api_context *s, struct server_call *call,
 	return -EAGAIN;
 }
 
+static uint32_t flow_find(struct segment *segment, const struct report_filter *filter)
+{
+	struct hash_key key = hash_bytes(HASH_DESTINATION, filter->destination,
+					 strlen(filter->destination), segment->header.seed);
+	uint32_t slot;
+
+	key = hash_flow(filter->source, key.half, segment->header.seed);
+	slot = segment_find(segment, &key, false);
+	return slot != LAYOUT_NONE && report_flow_wanted(segment, slot, filter) ? slot
+										: LAYOUT_NONE;
+}
+
+/* Whether the configuration names both, or some flow has them: what is misspelt is neither. */
+static bool names_known(const struct api_context *s, const struct report_filter *filter,
+			const char **ret_unknown)
+{
+	const struct config *config = s->generation->config;
+	bool source =
+		config_pool_of(config, filter->source) || config_source_of(config, filter->source);
+	bool destination = config_destination_named(config, filter->destination);
+	struct report_filter by_source = *filter, by_destination = *filter;
+	uint32_t count;
+	const uint32_t *slots = engine_slots(s->engine, &count);
+
+	by_source.destination = NULL;
+	by_destination.by_source = false;
+	for (uint32_t i = 0; i < count && !(source && destination); i++) {
+		source = source || report_flow_wanted(s->segment, slots[i], &by_source);
+		destination =
+			destination || report_flow_wanted(s->segment, slots[i], &by_destination);
+	}
+	*ret_unknown = source ? "destination" : "source";
+	return source && destination;
+}
+
 uint32_t api_flow(struct api_context *s, struct server_call *call, bool claim)
 {
 	char name[DESTINATION_NAME_MAX + 1];
 	struct report_filter filter;
-	struct segment *segment = s->segment;
-	struct hash_key key;
+	const char *unknown;
 	uint32_t slot;
 
-	if (report_filter_read(segment, call->request, name, &filter, call->reason,
+	if (report_filter_read(s->segment, call->request, name, &filter, call->reason,
 			       sizeof(call->reason)) != 0)
 		return LAYOUT_NONE;
 	if (!filter.by_source || filter.destination == NULL) {
 		snprintf(call->reason, sizeof(call->reason), "name a source and a destination");
 		return LAYOUT_NONE;
 	}
-	if (claim) {
-		slot = engine_claim(s->engine, filter.source, name, loop_now());
-		if (slot == LAYOUT_NONE)
-			snprintf(call->reason, sizeof(call->reason),
-				 "the segment has no room for another flow");
+	slot = flow_find(s->segment, &filter);
+	if (slot != LAYOUT_NONE)
 		return slot;
+	if (!claim) {
+		snprintf(call->reason, sizeof(call->reason),
+			 "no worker has asked for this source at %.128s yet", name);
+		return LAYOUT_NONE;
 	}
-	key = hash_bytes(HASH_DESTINATION, name, strlen(name), segment->header.seed);
-	key = hash_flow(filter.source, key.half, segment->header.seed);
-	slot = segment_find(segment, &key, false);
-	if (slot != LAYOUT_NONE && report_flow_wanted(segment, slot, &filter))
-		return slot;
-	snprintf(call->reason, sizeof(call->reason),
-		 "no worker has asked for this source at %.128s yet", name);
-	return LAYOUT_NONE;
+	if (!json_get_bool(call->request, "new", false) && !names_known(s, &filter, &unknown)) {
+		snprintf(
+			call->reason, sizeof(call->reason),
+			"%.64s: neither the configuration nor a worker has named this %s; with --new "
+			"it is taken all the same",
+			json_get_text(call->request, unknown, ""), unknown);
+		return LAYOUT_NONE;
+	}
+	slot = engine_claim(s->engine, filter.source, name, loop_now());
+	if (slot == LAYOUT_NONE)
+		snprintf(call->reason, sizeof(call->reason),
+			 "the segment has no room for another flow");
+	return slot;
 }
 
 const char *api_by(const struct engine_flow *flow, enum effective_by by, int effect)
@@ -87,6 +127,17 @@ const char *api_by(const struct engine_flow *flow, enum effective_by by, int eff
 	case BY_RULE: return effect >= 0 && effect < EFFECTS ? flow->effects[effect].name : "rule";
 	default: return "configuration";
 	}
+}
+
+/* The controller's phase, unless somebody else holds the flow. */
+static const char *state_name(const struct effective *effective,
+			      const struct control_limits *control, uint64_t now_ns)
+{
+	const struct publish_limits *limits = &effective->limits;
+	bool held = limits->hold_until_ns > now_ns || limits->hold_lower_ns > now_ns;
+
+	return control_phase_name(held && effective->hold_by != BY_CONTROL ? CONTROL_HELD
+									   : control->phase);
 }
 
 void api_put_flow(struct api_context *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
@@ -103,7 +154,7 @@ void api_put_flow(struct api_context *s, uint32_t slot, uint64_t now_ns, struct 
 		return;
 	policy_flow(s->generation->config, known->address,
 		    segment_name(s->segment, known->destination, name, sizeof(name)), &policy);
-	json_put_text(out, "state", control_phase_name(control.phase));
+	json_put_text(out, "state", state_name(&effective, &control, now_ns));
 	json_put_bool(out, "adapts", policy.limits.flags & FLOW_ADAPT);
 	report_rate(out, "configured_rate", policy.limits.interval_ns);
 	report_rate(out, "ceiling", policy.limits.ceiling_interval_ns);

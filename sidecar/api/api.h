@@ -26,7 +26,8 @@ int api_next_flow(const struct api_context *context, struct server_call *call,
 		  const struct report_filter *filter, uint32_t *ret_slot);
 
 /* Members "source" and "destination" of a request, both there: which flow. claim: it need not be
- * known yet. LAYOUT_NONE, with the reason in call: no such flow, or not well said. */
+ * known yet, if both names are, or the request has "new": true. LAYOUT_NONE, with the reason in
+ * call: no such flow, or not well said. */
 uint32_t api_flow(struct api_context *context, struct server_call *call, bool claim);
 
 /* Adds the members that only a running sidecar knows to a flow's open object: state, what is

@@ -104,6 +104,7 @@ static const struct settable {
 struct members {
 	struct server_call *call;
 	bool limits; /* of which those that can be set are allowed */
+	bool makes;  /* a flow that nobody knows yet, if "new" says so */
 };
 
 static int member_check(void *arg, const char *key, const struct json *value)
@@ -116,6 +117,10 @@ static int member_check(void *arg, const char *key, const struct json *value)
 		found |= strcmp(key, known[i]) == 0;
 	for (size_t i = 0; members->limits && i < sizeof(settables) / sizeof(settables[0]); i++)
 		found |= strcmp(key, settables[i].name) == 0;
+	if (members->makes && strcmp(key, "new") == 0)
+		return json_kind(value) == JSON_KIND_BOOL
+			       ? 0
+			       : refuse(members->call, key, "must be true or false");
 	if (!found)
 		return refuse(members->call, key, "no such member of this command");
 	if (json_kind(value) != JSON_KIND_TEXT)
@@ -124,9 +129,9 @@ static int member_check(void *arg, const char *key, const struct json *value)
 }
 
 /* What is misspelt or of another type must not become "all of them" or "for ever". */
-static int members_check(struct server_call *call, bool limits)
+static int members_check(struct server_call *call, bool limits, bool makes)
 {
-	struct members members = {call, limits};
+	struct members members = {call, limits, makes};
 	int error = json_each(call->request, member_check, &members);
 
 	if (error)
@@ -186,7 +191,8 @@ static void put_flow(struct api_context *s, uint32_t slot, struct json_writer *o
 static int one_run(struct api_context *s, struct server_call *call, const struct change *change,
 		   change_flow *run)
 {
-	uint32_t slot = api_flow(s, call, true);
+	/* What was set cannot be taken away from a flow that nobody knows. */
+	uint32_t slot = api_flow(s, call, change != NULL);
 	int error = slot == LAYOUT_NONE ? -EINVAL : run(s, slot, change, loop_now());
 
 	if (!error)
@@ -243,15 +249,25 @@ static int reset_flow(struct api_context *s, uint32_t slot, const struct change 
 	return engine_reset(s->engine, slot, now_ns);
 }
 
+/* "set 192.0.2.1 at google: rate=10/min day=none for 2h: they asked for it". */
 static void log_change(const struct server_call *call, const char *what)
 {
 	const char *lasts = json_get_text(call->request, "for", NULL),
 		   *why = json_get_text(call->request, "reason", NULL);
+	char values[256] = "";
+	size_t used = 0;
 
-	log_notice("operator", "uid %u: %s %.64s at %.255s%s%.40s%s%.64s", (unsigned)call->uid,
+	for (size_t i = 0; i < sizeof(settables) / sizeof(settables[0]); i++) {
+		const char *value = json_get_text(call->request, settables[i].name, NULL);
+
+		if (value && used < sizeof(values))
+			used += (size_t)snprintf(values + used, sizeof(values) - used, " %s=%.32s",
+						 settables[i].name, value);
+	}
+	log_notice("operator", "uid %u: %s %.64s at %.255s%s%s%s%.40s%s%.64s", (unsigned)call->uid,
 		   what, json_get_text(call->request, "source", "*"),
-		   json_get_text(call->request, "destination", "*"), lasts ? " for " : "",
-		   lasts ? lasts : "", why ? ": " : "", why ? why : "");
+		   json_get_text(call->request, "destination", "*"), used ? ":" : "", values,
+		   lasts ? " for " : "", lasts ? lasts : "", why ? ": " : "", why ? why : "");
 }
 
 /* Told once a request, and only if it was done. */
@@ -269,7 +285,7 @@ static int told_run(struct api_context *s, struct server_call *call, const char 
 int api_set(void *arg, struct server_call *call)
 {
 	struct change change;
-	int error = members_check(call, true);
+	int error = members_check(call, true, true);
 
 	if (error)
 		return error;
@@ -286,7 +302,7 @@ int api_set(void *arg, struct server_call *call)
 
 int api_hold(void *arg, struct server_call *call)
 {
-	int error = members_check(call, false);
+	int error = members_check(call, false, true);
 
 	if (error)
 		return error;
@@ -307,7 +323,7 @@ int api_hold(void *arg, struct server_call *call)
 
 int api_release(void *arg, struct server_call *call)
 {
-	int error = members_check(call, false);
+	int error = members_check(call, false, false);
 
 	if (error)
 		return error;
@@ -316,7 +332,7 @@ int api_release(void *arg, struct server_call *call)
 
 int api_reset(void *arg, struct server_call *call)
 {
-	int error = members_check(call, false);
+	int error = members_check(call, false, false);
 
 	if (error)
 		return error;

@@ -18,11 +18,12 @@
 
 static int usage(FILE *out, int status)
 {
-	fputs("usage: tollgate check [--all] FILE\n"
+	fputs("usage: tollgate check [--all] [--elsewhere] FILE\n"
 	      "       tollgate check --builtin\n\n"
 	      "Checks a configuration and prints the effective limits of each flow that it names\n"
 	      "(--all: of the built-in destinations, too), with the line each limit comes from.\n"
-	      "--builtin prints the built-in configuration. Status 1: the file has errors.\n",
+	      "Status 1: tollgated would not start with it. --elsewhere: users and groups need not be\n"
+	      "known here. --builtin prints the built-in configuration.\n",
 	      out);
 	return status;
 }
@@ -193,12 +194,25 @@ static int check_builtin(void)
 	return rc < 0 ? 1 : 0;
 }
 
-static int check_file(const char *path, bool all)
+/* What a start here would refuse is an error. */
+static void count_here(struct config_report *report)
+{
+	for (uint32_t i = 0; i < report->count; i++)
+		if (report->problems[i].here) {
+			report->problems[i].error = true;
+			report->errors++;
+			report->warnings--;
+		}
+}
+
+static int check_file(const char *path, bool all, bool elsewhere)
 {
 	struct config_report report = {.count = 0};
 	struct config *config = NULL;
 	int rc = config_read(path, NULL, &config, &report);
 
+	if (!elsewhere)
+		count_here(&report);
 	print_problems(&report);
 	if (rc == 0) {
 		print_config(config, all);
@@ -209,6 +223,7 @@ static int check_file(const char *path, bool all)
 		fprintf(stderr, "%s: %u error%s, %u warning%s\n", path, report.errors,
 			report.errors == 1 ? "" : "s", report.warnings,
 			report.warnings == 1 ? "" : "s");
+	rc = report.errors ? -1 : rc;
 	config_report_free(&report);
 	return rc < 0 ? 1 : 0;
 }
@@ -217,10 +232,11 @@ int ctl_check(int argc, char **argv)
 {
 	static const struct option options[] = {{"builtin", no_argument, NULL, 'b'},
 						{"all", no_argument, NULL, 'a'},
+						{"elsewhere", no_argument, NULL, 'e'},
 						{"help", no_argument, NULL, 'h'},
 						{NULL, 0, NULL, 0}};
 	bool builtin = false;
-	bool all = false;
+	bool all = false, elsewhere = false;
 	int option;
 
 	optind = 0;
@@ -231,10 +247,11 @@ int ctl_check(int argc, char **argv)
 			return usage(stderr, 2);
 		builtin = builtin || option == 'b';
 		all = all || option == 'a';
+		elsewhere = elsewhere || option == 'e';
 	}
 	if (builtin)
 		return optind == argc ? check_builtin() : usage(stderr, 2);
 	if (argc - optind != 1)
 		return usage(stderr, 2);
-	return check_file(argv[optind], all);
+	return check_file(argv[optind], all, elsewhere);
 }

@@ -12,9 +12,13 @@
 	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n" \
 	"belongs to it. \"*\" stands for all that are known by now. Only root and the sidecar's user may do this.\n"
 
+#define NEW                                                                                                       \
+	"A source or destination that neither the configuration nor a worker has named is taken for a mistake,\n" \
+	"unless --new is given.\n\n"
+
 static const char hold_usage[] =
-	"usage: tollgate hold SOURCE DESTINATION [--for T] [--reason TEXT] [--segment DIR]\n\n"
-	"Nothing of the flow goes for T (\"30m\", \"2h\"), or until it is released.\n\n" NAMING;
+	"usage: tollgate hold SOURCE DESTINATION [--for T] [--reason TEXT] [--new] [--segment DIR]\n\n"
+	"Nothing of the flow goes for T (\"30m\", \"2h\"), or until it is released.\n\n" NEW NAMING;
 
 static const char release_usage[] =
 	"usage: tollgate release SOURCE DESTINATION [--segment DIR]\n\n"
@@ -22,10 +26,10 @@ static const char release_usage[] =
 	"that is remembered as good.\n\n" NAMING;
 
 static const char set_usage[] =
-	"usage: tollgate set SOURCE DESTINATION LIMIT=VALUE... [--for T] [--reason TEXT] [--segment DIR]\n\n"
+	"usage: tollgate set SOURCE DESTINATION LIMIT=VALUE... [--for T] [--reason TEXT] [--new] [--segment DIR]\n\n"
 	"Caps the flow for T, or until it is reset. Limits are rate (\"10/min\"), connections,\n"
 	"messages_per_connection, hour and day; LIMIT=none takes away what was set. The strictest of all limits\n"
-	"holds, so a flow can be slowed down but not pushed past its configuration.\n\n" NAMING;
+	"holds, so a flow can be slowed down but not pushed past its configuration.\n\n" NEW NAMING;
 
 static const char reset_usage[] =
 	"usage: tollgate reset SOURCE DESTINATION [--segment DIR]\n\n"
@@ -96,7 +100,7 @@ int ctl_hold(int argc, char **argv)
 {
 	struct ask ask = {.command = "hold", .usage = hold_usage};
 
-	return run(argc, argv, &ask, "held", ASK_LASTS, false);
+	return run(argc, argv, &ask, "held", ASK_LASTS | ASK_NEW, false);
 }
 
 int ctl_release(int argc, char **argv)
@@ -110,7 +114,7 @@ int ctl_set(int argc, char **argv)
 {
 	struct ask ask = {.command = "set", .usage = set_usage};
 
-	return run(argc, argv, &ask, "set", ASK_LASTS, true);
+	return run(argc, argv, &ask, "set", ASK_LASTS | ASK_NEW, true);
 }
 
 int ctl_reset(int argc, char **argv)

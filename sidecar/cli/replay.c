@@ -129,7 +129,8 @@ static void totals_print(const struct replay *replay)
 }
 
 /* 0, or -errno; lines that are none are counted. */
-static int log_replay(struct replay *replay, FILE *in, const char *name, uint64_t *ret_bad)
+static int log_replay(struct replay *replay, FILE *in, const char *name, uint64_t *ret_bad,
+		      uint64_t *ret_good)
 {
 	char *text = NULL;
 	size_t room = 0;
@@ -142,6 +143,7 @@ static int log_replay(struct replay *replay, FILE *in, const char *name, uint64_
 		if (strspn(text, " \t\r\n") == (size_t)len)
 			continue;
 		err = replay_line(replay, text, (size_t)len, &reason);
+		*ret_good += err == 0;
 		if (err != -EINVAL)
 			continue;
 		err = 0;
@@ -160,7 +162,7 @@ static int replay_run(const struct loaded_rules *rules, const struct config *con
 	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
 	struct json_writer writer = {0};
 	struct replay *replay = NULL;
-	uint64_t bad = 0;
+	uint64_t bad = 0, good = 0;
 	struct stat st;
 	int err = in == NULL ? -errno : 0;
 
@@ -171,7 +173,7 @@ static int replay_run(const struct loaded_rules *rules, const struct config *con
 		err = replay_create(rules->classifier, config, json ? act_json : act_text, &writer,
 				    &replay);
 	if (err == 0)
-		err = log_replay(replay, in, path, &bad);
+		err = log_replay(replay, in, path, &bad, &good);
 	if (err == 0 && !json)
 		totals_print(replay);
 	if (err != 0)
@@ -183,7 +185,8 @@ static int replay_run(const struct loaded_rules *rules, const struct config *con
 	json_writer_free(&writer);
 	if (in != NULL && in != stdin)
 		fclose(in);
-	return err == 0 && fflush(stdout) == 0 ? 0 : 1;
+	/* A log of which nothing could be read is the wrong file. */
+	return err == 0 && fflush(stdout) == 0 && (good > 0 || bad == 0) ? 0 : 1;
 }
 
 /* The configuration at `path`, or the built-in one. */

@@ -16,7 +16,8 @@ enum {
 	OPTION_SOURCE,
 	OPTION_DESTINATION,
 	OPTION_FOR,
-	OPTION_REASON
+	OPTION_REASON,
+	OPTION_NEW
 };
 
 static const struct option longs[] = {
@@ -26,6 +27,7 @@ static const struct option longs[] = {
 	{"destination", required_argument, NULL, OPTION_DESTINATION},
 	{"for", required_argument, NULL, OPTION_FOR},
 	{"reason", required_argument, NULL, OPTION_REASON},
+	{"new", no_argument, NULL, OPTION_NEW},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -46,6 +48,7 @@ static bool take(struct ask *ask, int option, int options)
 	case OPTION_DESTINATION: ask->destination = optarg; return options & ASK_FLOWS;
 	case OPTION_FOR: ask->lasts = optarg; return options & ASK_LASTS;
 	case OPTION_REASON: ask->reason = optarg; return options & ASK_LASTS;
+	case OPTION_NEW: ask->new = true; return options & ASK_NEW;
 	default: return false;
 	}
 }
@@ -83,6 +86,8 @@ void ask_begin(const struct ask *ask, struct json_writer *request)
 		json_put_text(request, "for", ask->lasts);
 	if (ask->reason)
 		json_put_text(request, "reason", ask->reason);
+	if (ask->new)
+		json_put_bool(request, "new", true);
 }
 
 int ask_run(const struct ask *ask, struct json_writer *request, client_line *line, void *arg,

@@ -15,15 +15,15 @@ struct ask {
 	const char *usage;
 	const char *segment;
 	const char *source, *destination, *lasts, *reason; /* NULL: not given */
-	bool json;
+	bool json, new;
 	char **arguments; /* what is not an option */
 	int count;
 };
 
-enum ask_option { ASK_JSON = 1, ASK_FLOWS = 2, ASK_LASTS = 4 };
+enum ask_option { ASK_JSON = 1, ASK_FLOWS = 2, ASK_LASTS = 4, ASK_NEW = 8 };
 
 /* Reads the options: --segment and --help always; by `options` --json; --source and --destination;
- * --for and --reason. -1: go on; else the exit status, the message or help being printed. */
+ * --for and --reason; --new. -1: go on; else the exit status, the message or help being printed. */
 int ask_options(int argc, char **argv, int options, struct ask *ret);
 
 /* Begins a request: {"command": ..., then what was given; the caller may add members, and ends it.

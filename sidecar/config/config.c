@@ -92,12 +92,24 @@ static void check_zone(const struct config_checking *checking)
 			     zone, ZONES);
 }
 
-/* Users and groups may be made later, on another machine even: a warning. */
+/* Users and groups may be made later, on another machine even: a warning, but for whoever starts
+ * here. */
+static void warn_here(const struct config_checking *checking, const char *key, const char *what,
+		      const char *name)
+{
+	struct config_report *report = checking->report;
+	uint32_t before = report->count;
+
+	config_warning(checking, config_place(checking, "%s", key),
+		       "'%.60s': this system knows no such %s", name, what);
+	if (report->count > before)
+		report->problems[before].here = true;
+}
+
 static void check_user(const struct config_checking *checking, const char *key, const char *name)
 {
 	if (name && !getpwnam(name))
-		config_warning(checking, config_place(checking, "%s", key),
-			       "'%.60s': this system knows no such user", name);
+		warn_here(checking, key, "user", name);
 }
 
 static void check_system(const struct config_checking *checking)
@@ -108,8 +120,7 @@ static void check_system(const struct config_checking *checking)
 	check_user(checking, "user", checking->config->user);
 	check_user(checking, "segment.owner", segment->owner);
 	if (segment->group && !getgrnam(segment->group))
-		config_warning(checking, config_place(checking, "segment.group"),
-			       "'%.60s': this system knows no such group", segment->group);
+		warn_here(checking, "segment.group", "group", segment->group);
 	if (segment->path[0] != '/')
 		config_error(checking, config_place(checking, "segment.path"),
 			     "must be an absolute path, such as /dev/shm/tollgate");

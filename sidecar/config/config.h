@@ -37,6 +37,7 @@ struct config_problem {
 	const char *file;      /* name as given to config_load(), or "builtin.yaml" */
 	struct yaml_mark mark; /* 0, 0: the file as a whole */
 	bool error;	       /* else a warning */
+	bool here; /* a warning that is an error for whoever starts with it on this system */
 	char text[256];
 };
 
