@@ -57,6 +57,12 @@ Test(lint, finds_what_can_never_match_or_act)
 		{"classes:\n  - {name: a, class: rate, text: ['a$b']}\n", 2, 0, "never match"},
 		{"classes:\n  - {name: a, class: rate, text: ['[^\\s\\S]x']}\n", 2, 0,
 		 "never match"},
+		{"classes:\n  - {name: a, class: rate, text: ['(x+x+)+y']}\n", 2, 0,
+		 "backtracks without end"},
+		{"classes:\n  - {name: a, class: rate, text: ['(([a-z])+.)+Z{2}']}\n", 2, 0,
+		 "backtracks without end"},
+		{"classes:\n  - {name: a, class: rate, text: [x], unless: ['(no|n|o)*later$']}\n",
+		 2, 0, "backtracks without end"},
 		{"classes:\n  - {name: a, class: rate, code: [4xx], enhanced: [5.7.1]}\n", 2, 0,
 		 "class of its reply"},
 		{"classes:\n  - {name: a, class: rate, text: [x], destination: [gogle]}\n", 2, 0,
@@ -109,6 +115,8 @@ Test(lint, says_nothing_of_what_can_act)
 	static const char *const texts[] = {
 		"classes:\n  - {name: a, class: rate, text: ['\\[TS\\d+\\]', '^4', '^451 x', "
 		"'(?<!a)b', 'a\\\\ b']}\n",
+		"classes:\n  - {name: a, class: rate, text: ['too many.*from.*ip', '(try )+later', "
+		"'[a-z]+ [a-z]+ [a-z]+$', 'a{1,30}b{1,30}']}\n",
 		"classes:\n  - {name: a, class: rate, code: [451], text: ['^451 x']}\n"
 		"  - {name: b, class: rate, code: [451], text: [y]}\n",
 		"classes:\n  - {name: a, class: rate, text: [x], unless: [y]}\n  - {name: b, "

@@ -87,6 +87,16 @@ bool pattern_confirm_match(const struct pattern_confirm *confirm, struct pattern
 			   data->context) >= 0;
 }
 
+bool pattern_confirm_exhausts(const struct pattern_confirm *confirm,
+			      struct pattern_match_data *data, const char *text, size_t len)
+{
+	int found =
+		pcre2_match(confirm->code, (PCRE2_SPTR)text, len, 0, 0, data->match, data->context);
+
+	return found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT ||
+	       found == PCRE2_ERROR_HEAPLIMIT;
+}
+
 int pattern_confirm_last(const struct pattern_confirm *confirm)
 {
 	uint32_t has = 0, unit = 0;

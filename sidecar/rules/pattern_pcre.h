@@ -26,6 +26,11 @@ void pattern_match_data_free(struct pattern_match_data *data);
 bool pattern_confirm_match(const struct pattern_confirm *confirm, struct pattern_match_data *data,
 			   const char *text, size_t len);
 
+/* Whether matching this text, or finding that it does not match, takes more than PATTERN_STEPS_MAX:
+ * for lint. */
+bool pattern_confirm_exhausts(const struct pattern_confirm *confirm,
+			      struct pattern_match_data *data, const char *text, size_t len);
+
 /* The one character that every match must contain as its last fixed one, or -1: for lint. */
 int pattern_confirm_last(const struct pattern_confirm *confirm);
 

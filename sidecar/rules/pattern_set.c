@@ -59,26 +59,6 @@ static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern,
 				      sizeof(error->reason));
 }
 
-/* What Vectorscan says of one pattern by itself. */
-static void pattern_describe(const char *pattern, struct pattern_info *info)
-{
-	for (int rough = 0; rough <= 1; rough++) {
-		hs_expr_info_t *found = NULL;
-		hs_compile_error_t *fault = NULL;
-
-		if (hs_expression_info(pattern,
-				       pattern_flags(pattern) | (rough ? HS_FLAG_PREFILTER : 0),
-				       &found, &fault) == HS_SUCCESS) {
-			info->min_len = found->min_width;
-			info->never = found->min_width == UINT32_MAX;
-			free(found);
-			return;
-		}
-		info->never |= fault != NULL && strstr(fault->message, "never match") != NULL;
-		hs_free_compile_error(fault);
-	}
-}
-
 /* Compiles what is not foreign. A pattern that is refused goes one step down
  * (exact, rough, foreign) and it is tried again, which costs little: Vectorscan reads all of them
  * before it builds anything. */
@@ -239,21 +219,43 @@ int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scra
 	return 0;
 }
 
+/* Vectorscan only reads the pattern, and builds nothing, which would take a thousand times as long.
+ */
+static bool pattern_read(const char *pattern, bool rough, struct pattern_info *info)
+{
+	hs_expr_info_t *found = NULL;
+	hs_compile_error_t *fault = NULL;
+
+	if (hs_expression_info(pattern, pattern_flags(pattern) | (rough ? HS_FLAG_PREFILTER : 0),
+			       &found, &fault) == HS_SUCCESS) {
+		info->min_len = found->min_width;
+		info->never = found->min_width == UINT32_MAX;
+		free(found);
+		return true;
+	}
+	info->never |= fault != NULL && strstr(fault->message, "never match") != NULL;
+	hs_free_compile_error(fault);
+	return false;
+}
+
 int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct pattern_error *error)
 {
-	struct pattern_set *set;
 	struct pattern_info info = {0};
-	int err = pattern_set_create(&pattern, NULL, 1, &set, error);
+	struct pattern_confirm *confirm;
+	bool exact = pattern_read(pattern, false, &info);
 
-	if (err != 0)
-		return err;
-	pattern_describe(pattern, &info);
-	info.confirmed = set->kind[0] != EXACT;
-	if (set->kind[0] == FOREIGN)
-		info.min_len = pattern_confirm_min_len(set->confirm[0]);
-	info.never |=
-		strstr(error->reason, "never match") != NULL; /* where only compiling shows it */
-	pattern_set_free(set);
+	*error = (struct pattern_error){.reason = ""};
+	if (!exact) {
+		int err = pattern_confirm_create(pattern, &confirm, error->reason,
+						 sizeof(error->reason));
+
+		if (err != 0)
+			return err;
+		if (!pattern_read(pattern, true, &info))
+			info.min_len = pattern_confirm_min_len(confirm);
+		info.confirmed = true;
+		pattern_confirm_free(confirm);
+	}
 	*ret_info = info;
 	return 0;
 }

@@ -125,31 +125,23 @@ static bool code_contradicts(const char *start, char *const *code, unsigned code
 	return code_count > 0;
 }
 
-static const char *dead_by_character(const char *pattern)
+static const char *dead_by_character(const struct pattern_confirm *confirm)
 {
-	struct pattern_confirm *confirm;
-	char reason[64];
-	int last = -1;
+	int last = pattern_confirm_last(confirm);
 
-	if (pattern_confirm_create(pattern, &confirm, reason, sizeof(reason)) == 0) {
-		last = pattern_confirm_last(confirm);
-		pattern_confirm_free(confirm);
-	}
 	if (last >= 0 && last < ' ' && last != '\n')
 		return "asks for a control character, and replies are folded to one line without "
 		       "any";
 	return NULL;
 }
 
-const char *rule_pattern_dead(const char *pattern, char *const *code, unsigned code_count)
+static const char *dead(const char *pattern, const struct pattern_info *info,
+			const struct pattern_confirm *confirm, char *const *code,
+			unsigned code_count)
 {
 	const char *start = anchored(pattern);
-	struct pattern_error error;
-	struct pattern_info info;
 
-	if (pattern_inspect(pattern, &info, &error) != 0)
-		return NULL;
-	if (info.never)
+	if (info->never)
 		return "can never match anything";
 	if (anchor_inside(pattern))
 		return "can never match: it asks for text outside the reply's ends";
@@ -163,26 +155,94 @@ const char *rule_pattern_dead(const char *pattern, char *const *code, unsigned c
 		return "starts with a code that `code` excludes";
 	if (strstr(pattern, "  ") != NULL && strchr(pattern, '[') == NULL)
 		return "asks for two blanks in a row, and replies are folded to one";
-	return dead_by_character(pattern);
+	return dead_by_character(confirm);
+}
+
+/* A repeated run of `count` characters, then each of them apart: what a pattern demands is there
+ * (else PCRE2 sees at once that it cannot match), and not where it would match. */
+static size_t probe_make(char *text, size_t size, const char *run, size_t count, const char *words,
+			 size_t words_count)
+{
+	size_t at = 0;
+
+	while (at < size - 2 * words_count - 1) {
+		text[at] = run[at % count];
+		at++;
+	}
+	for (size_t i = 0; i < words_count; i++) {
+		text[at++] = '!';
+		text[at++] = words[i];
+	}
+	text[at++] = '!';
+	return at;
+}
+
+/* Whether a greedy expression can make something in very many ways of some reply, and at last
+ * nothing. Tried are replies of each character that it names many times over, and of all in a row.
+ */
+static bool backtracks(const char *pattern, const struct pattern_confirm *confirm,
+		       struct pattern_match_data *data)
+{
+	enum { NEUTRAL = 4, WORDS = 60, RUN = 60 };
+	char text[RUN + 2 * WORDS + 1], words[WORDS] = {'a', '0', ' ', '-'};
+	size_t count = NEUTRAL, length;
+
+	for (const char *p = pattern; *p != '\0' && count < WORDS; p++) {
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+		else if (isalnum((unsigned char)*p))
+			words[count++] = *p;
+	}
+	/* Runs of one character, of two and of three that stand side by side. */
+	for (size_t run = 1; run <= 3; run++)
+		for (size_t i = run == 1 ? 0 : NEUTRAL; i + run <= count; i++) {
+			if (run == 1 && memchr(words, words[i], i) != NULL)
+				continue;
+			length =
+				probe_make(text, RUN + 2 * count + 1, words + i, run, words, count);
+			if (pattern_confirm_exhausts(confirm, data, text, length))
+				return true;
+		}
+	return false;
+}
+
+static void lint_text(struct list *list, const struct rule_match *match, const char *pattern,
+		      const char *place)
+{
+	struct pattern_match_data *data = pattern_match_data_create();
+	struct pattern_confirm *confirm = NULL;
+	struct pattern_error error;
+	struct pattern_info info;
+	const char *why;
+
+	/* What is no expression is told elsewhere. */
+	if (data == NULL || pattern_inspect(pattern, &info, &error) != 0 ||
+	    pattern_confirm_create(pattern, &confirm, error.reason, sizeof(error.reason)) != 0)
+		list->failed |= data == NULL;
+	else if ((why = dead(pattern, &info, confirm, match->code, match->code_count)) != NULL)
+		warn(list, place, "\"%.60s\" %s", pattern, why);
+	else if (info.min_len == 0)
+		warn(list, place, "\"%.60s\" matches every reply", pattern);
+	else if (backtracks(pattern, confirm, data))
+		warn(list, place,
+		     "\"%.60s\" backtracks without end (a repeat within a repeat?): on some replies "
+		     "it is given up, and does not match",
+		     pattern);
+	pattern_confirm_free(confirm);
+	pattern_match_data_free(data);
 }
 
 static void lint_texts(struct list *list, const struct rule_match *match, const char *path)
 {
 	char place[80];
 
-	for (unsigned i = 0; i < match->text_count + match->unless_count; i++) {
-		bool text = i < match->text_count;
-		const char *pattern = text ? match->text[i] : match->unless[i - match->text_count];
-		const char *dead = rule_pattern_dead(pattern, match->code, match->code_count);
-		struct pattern_error error;
-		struct pattern_info info;
-
-		snprintf(place, sizeof(place), "%s.%s[%u]", path, text ? "text" : "unless",
-			 text ? i : i - match->text_count);
-		if (dead != NULL)
-			warn(list, place, "\"%.60s\" %s", pattern, dead);
-		else if (pattern_inspect(pattern, &info, &error) == 0 && info.min_len == 0)
-			warn(list, place, "\"%.60s\" matches every reply", pattern);
+	for (unsigned i = 0; i < match->text_count; i++) {
+		snprintf(place, sizeof(place), "%s.text[%u]", path, i);
+		lint_text(list, match, match->text[i], place);
+	}
+	for (unsigned i = 0; i < match->unless_count; i++) {
+		snprintf(place, sizeof(place), "%s.unless[%u]", path, i);
+		lint_text(list, match, match->unless[i], place);
 	}
 }
 

@@ -4,7 +4,8 @@
  *
  * A file that is wrong is refused by rule_file_check; this is about one that is right and dead: an
  * expression that no reply can match, codes that contradict each other, a name that no destination
- * has, an entry behind one that always comes first, a hold that outlasts the mail. It may miss what
+ * has, an entry behind one that always comes first, a hold that outlasts the mail;
+ * and an expression that a reply can make backtrack without end. It may miss what
  * only a proof would find; what it says is so.
  */
 #ifndef SIDECAR_RULES_RULE_LINT_H
@@ -40,8 +41,5 @@ struct rule_warning {
  * -ENOMEM. */
 int rule_file_lint(const struct rule_file *file, const struct yaml_marks *marks,
 		   const struct rule_lint *lint, struct rule_warning **ret_warnings);
-
-/* Why an expression can never match a folded reply, or NULL. `code` is the rule's own list. */
-const char *rule_pattern_dead(const char *pattern, char *const *code, unsigned code_count);
 
 #endif
