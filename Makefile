@@ -29,13 +29,18 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 BPF_CLANG ?= clang
 BPFTOOL   ?= bpftool -n
 
+# What the compiler builds for: `make CC=aarch64-linux-gnu-gcc` needs no more than that architecture's libraries.
+TARGET    := $(shell $(CC) -dumpmachine)
+ARCH      := $(firstword $(subst -, ,$(TARGET)))
+MULTIARCH := $(ARCH)-linux-gnu
+
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SAN_tsan := -fsanitize=thread -Wno-tsan -fno-omit-frame-pointer
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wvla -Wno-unused-parameter -Werror=implicit-function-declaration
 TG_CFLAGS = -std=gnu17 -I. -I$(B) -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' $(WARNINGS) \
 	-fvisibility=hidden -fPIC $(SAN_$(SAN)) $(if $(SAN),-DTG_SAN_$(SAN)) $(CFLAGS)
-ifeq ($(shell uname -m),x86_64)
+ifeq ($(ARCH),x86_64)
 TG_CFLAGS += -march=x86-64-v2
 endif
 
@@ -157,8 +162,8 @@ $(B)/ebpf/%.bpf.o: ebpf/%.bpf.c Makefile | build/.deps-build
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) -g -O2 -target bpf -mcpu=v3 -ffreestanding \
-		-D__TARGET_ARCH_$(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/') \
-		-I. -I/usr/include/$(shell uname -m)-linux-gnu -Wall -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+		-D__TARGET_ARCH_$(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH))) \
+		-I. -I/usr/include/$(MULTIARCH) -Wall -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
 
 $(B)/ebpf/%.skel.h: $(B)/ebpf/%.bpf.o
 	$(call say,SKEL,$@)

@@ -11,7 +11,7 @@
  * segment marks its socket
  *
  * The loader loads the programs once per cgroup, with gate_cgroup set, over the same maps.
- * Everything works with CAP_BPF and CAP_NET_ADMIN alone. Other ports leave each hook at once.
+ * It loads with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. Other ports leave each hook at once.
  * Nothing here may refuse a connection because a map is full or memory is short.
  */
 #include <linux/bpf.h>

@@ -128,8 +128,9 @@ static int try_capability(const struct gate_need *need)
 
 	if (syscall(SYS_capget, &header, data))
 		return -errno;
-	/* What CAP_BPF may, CAP_SYS_ADMIN may too. */
-	if (need->number == CAP_BPF && data[admin / 32].effective >> admin % 32 & 1)
+	/* What these may, CAP_SYS_ADMIN may too. */
+	if ((need->number == CAP_BPF || need->number == CAP_PERFMON) &&
+	    data[admin / 32].effective >> admin % 32 & 1)
 		return 0;
 	return need->number < 64 && data[need->number / 32].effective >> need->number % 32 & 1
 		       ? 0
@@ -201,6 +202,9 @@ int gate_probe_needs(const struct gate_need *needs, size_t count, char *why, siz
 static const struct gate_need needs[] = {
 	{GATE_NEED_CGROUP2, 0, 0, 0, "cgroup v2"},
 	{GATE_NEED_CAPABILITY, CAP_BPF, 0, 0, "CAP_BPF"},
+	/* Without it the verifiers of 6.1 and 6.12 refuse pairs of pointers that the compiler keeps
+	 * on the stack. */
+	{GATE_NEED_CAPABILITY, CAP_PERFMON, 0, 0, "CAP_PERFMON"},
 	{GATE_NEED_CAPABILITY, CAP_NET_ADMIN, 0, 0, "CAP_NET_ADMIN"},
 	{GATE_NEED_BTF, 0, 0, 0, "BTF"},
 	MAP(ARRAY, BPF_F_MMAPABLE),

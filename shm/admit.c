@@ -205,19 +205,22 @@ pair_slow(struct tg *tg, const struct tg_source *source, const struct tg_destina
 	return tg_admit(tg, &flow, traffic, n);
 }
 
-/* The slot of a key, where a search from `slot` on comes to it before a free slot and the end of
- * the table; else LAYOUT_NONE: directory_find has to look, or the key is not there. */
+/* The slot of a key, where a search from `slot` on comes to it before a free slot, the end of
+ * the table and the end of a search; else LAYOUT_NONE: directory_find has to look, or the key is
+ * not there. */
 static inline uint32_t quick_search(const struct view *view, const struct hash_key *key,
 				    uint32_t slot)
 {
 	const struct layout_counters *at = &view->counters[slot];
+	const struct layout_counters *last =
+		at +
+		(view->slots - slot < DIRECTORY_PROBES ? view->slots - slot : DIRECTORY_PROBES);
 
 	while (plain_load(&at->key[0]) != key->half[0] || plain_load(&at->key[1]) != key->half[1]) {
-		if (plain_load(&at->key[0]) == 0 || ++slot == view->slots)
+		if (plain_load(&at->key[0]) == 0 || ++at == last)
 			return LAYOUT_NONE;
-		at++;
 	}
-	return slot;
+	return (uint32_t)(at - view->counters);
 }
 
 /* The commonest case alone: a filled flow with a rate and nothing else, which admits, for any class

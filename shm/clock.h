@@ -57,9 +57,9 @@ static inline uint64_t clock_scaled(const struct layout_live *live)
 	uint64_t span = atomic_load_explicit(&scale->span, memory_order_relaxed);
 	uint64_t passed = clock_counter() - base;
 
-	/* Only a reader that slept through two publications (a second apart) can have read a copy
-	 * that was being written: the index tells. The fence keeps the loads above before the
-	 * second look. */
+	/* C3 pairs with C2 in sidecar/segment/heartbeat.c. Only a reader that slept through two
+	 * publications (a second apart) can have read a copy that was being written: the index
+	 * tells. The fence keeps the loads above before the second look. */
 	atomic_thread_fence(memory_order_acquire);
 	if (__builtin_expect(passed >= span || atomic_load_explicit(&live->scale_index,
 								    memory_order_relaxed) != index,

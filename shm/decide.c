@@ -82,8 +82,8 @@ static struct level level_of(const struct view *view, uint32_t slot, enum layout
 			      refusal};
 	uint32_t index = kind;
 
-	/* P1 pairs with rates_store in sidecar/segment/publish.c: the transactional rate comes
-	 * last, so where it is there the others are. */
+	/* P1 pairs with P0 in sidecar/segment/publish.c: the transactional rate comes last, so
+	 * where it is there the others are. */
 	if (__builtin_expect(atomic_load_explicit(&level.limits->rate[TG_TRANSACTIONAL],
 						  memory_order_acquire) != 0,
 			     1))

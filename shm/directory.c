@@ -13,14 +13,10 @@
 #include "shm/destination.h"
 #include "shm/handle.h"
 
-/* At 4/7 full, runs of this length do not occur by chance; a table that somebody filled ends here.
- */
-#define PROBES 512
-
 uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim)
 {
 	uint32_t slot = hash_slot(key, view->slots);
-	uint32_t probes = view->slots < PROBES ? view->slots : PROBES;
+	uint32_t probes = view->slots < DIRECTORY_PROBES ? view->slots : DIRECTORY_PROBES;
 
 	for (uint32_t i = 0; i < probes; i++, slot = slot + 1 < view->slots ? slot + 1 : 0) {
 		_Atomic uint64_t *half = view->counters[slot].key;
@@ -116,10 +112,13 @@ static int match(struct tg *tg, const char *name, struct destination_match *ret)
 	int error = -EINVAL;
 
 	for (int tries = 0; tries < 4; tries++) {
+		/* N1 pairs with N0 in sidecar/segment/directory.c. */
 		uint32_t index = atomic_load_explicit(&tg->live->names_index, memory_order_acquire);
 
 		error = destination_match(tg->names[index & 1], tg->header.sizes.names_bytes, name,
 					  ret);
+		/* N3 pairs with N2 in sidecar/segment/directory.c: what was read of a copy that was
+		 * being written shows another index here. */
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&tg->live->names_index, memory_order_relaxed) == index)
 			break;

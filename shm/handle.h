@@ -125,6 +125,10 @@ static inline uint64_t clock_now(const struct tg *tg, enum tg_reason *ret_specia
 /* ---- directory.c */
 
 /* The slot of a key: found or, if claim, claimed. LAYOUT_NONE: not there, or no room. */
+/* At 4/7 full, runs of this length do not occur by chance; a table that somebody filled ends here.
+ */
+#define DIRECTORY_PROBES 512
+
 uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim);
 
 /* The source of 16 bytes of address; claims its slot and tells the sidecar. -ENOSPC. */

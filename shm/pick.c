@@ -98,11 +98,13 @@ int tg_pick(struct tg *tg, const char *pool, const struct tg_destination *destin
 	if (pool == NULL || (unsigned)traffic >= TG_CLASSES)
 		return -EINVAL;
 	for (int tries = 0; tries < 4; tries++) {
+		/* N1 pairs with N0 in sidecar/segment/directory.c. */
 		uint32_t index = atomic_load_explicit(&tg->live->names_index, memory_order_acquire);
 
 		best = (struct choice){.at_ns = UINT64_MAX};
 		error = pool_ask(tg, tg->names[index & 1], pool, destination, traffic, now_ns,
 				 &best);
+		/* N3 pairs with N2 in sidecar/segment/directory.c. */
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&tg->live->names_index, memory_order_relaxed) == index)
 			break;

@@ -3,16 +3,14 @@
  * Reports: counted at once, and told to the sidecar by this worker's ring.
  *
  * One producer a ring (the threads of a process share it under a mutex of their own), one consumer.
- * R0: a record is whole before the head that covers it is stored (release); the sidecar loads the
- * head (acquire) before it reads the record: pairs with R1 in sidecar/segment/ring_reader.c. A
- * producer that dies in the middle loses that record alone. A full ring loses the text, never the
- * count.
+ * A record is whole before the head that covers it is stored (R0), and the sidecar loads the head
+ * before it reads the record (R1). A producer that dies in the middle loses that record alone. A
+ * full ring loses the text, never the count.
  *
  * The doorbell is a FIFO in the segment's folder, opened for reading and writing so that it
- * survives the sidecar. It is rung only if the sidecar says that it sleeps. B0: the head is stored,
- * then `sleeping` is loaded; the sidecar stores `sleeping`, then loads the heads once more; both
- * with a full fence between, so at least one of them sees the other: pairs with B1 in
- * sidecar/segment/ring_reader.c.
+ * survives the sidecar. It is rung only if the sidecar says that it sleeps: the head is stored,
+ * then `sleeping` is loaded (B0); the sidecar stores `sleeping`, then loads the heads once more
+ * (B1); both with a full fence between, so at least one of them sees the other.
  */
 #include <errno.h>
 #include <string.h>
@@ -58,6 +56,8 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 		return;
 	pthread_mutex_lock(&tg->local->ring);
 	at = atomic_load_explicit(&worker->head, memory_order_relaxed);
+	/* R2 pairs with R3 in sidecar/segment/ring_reader.c: who overwrites a record comes after
+	 * who read it. */
 	if (at - atomic_load_explicit(&worker->tail, memory_order_acquire) >= records) {
 		atomic_store_explicit(&worker->lost,
 				      atomic_load_explicit(&worker->lost, memory_order_relaxed) + 1,
@@ -70,12 +70,15 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 		record->length = (uint16_t)(length < LAYOUT_TEXT ? length : LAYOUT_TEXT);
 		if (record->length)
 			memcpy(record->text, text, record->length);
-		atomic_store_explicit(&worker->head, at + 1, memory_order_release); /* R0 */
+		/* R0 pairs with R1 in sidecar/segment/ring_reader.c: the record is whole before the
+		 * head covers it. */
+		atomic_store_explicit(&worker->head, at + 1, memory_order_release);
 		record_fetch(&tg->records[(uint64_t)tg->local->index * records +
 					  ((at + 2) & (records - 1))]);
 	}
 	pthread_mutex_unlock(&tg->local->ring);
-	atomic_thread_fence(memory_order_seq_cst); /* B0 */
+	/* B0 pairs with B1 in sidecar/daemon/daemon.c. */
+	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&tg->live->sleeping, memory_order_relaxed))
 		ring_bell(tg);
 }

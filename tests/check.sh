@@ -26,6 +26,21 @@ part() { printf '  %-8s%s\n' CHECK "$1"; }
 
 # ---- rules of the house --------------------------------------------------------------------------
 
+# "R0 pairs with R1 in FILE" asks for an R1 in FILE that pairs with R0 in the file where that stands, or in
+# another: several readers have one writer. A comment may be broken anywhere.
+check_labels() {
+	for file in $(sources 'shm/*.[ch]' 'sidecar/*.[ch]' 'ebpf/*.[ch]'); do
+		tr '\n\t' '  ' <"$file" | sed 's/ \* / /g; s/  */ /g' |
+			grep -oE '\b[A-Z][0-9] pairs with [A-Z][0-9] in [a-z_/.]+[a-z]' | sed "s|^|$file |"
+	done | sort -u | awk '
+		{ from[NR] = $1 " " $2; to[NR] = $7 " " $5; says[$1 " " $2 " " $5] = 1; at[$1 " " $2] = 1; row[NR] = $0 }
+		END { for (i = 1; i <= NR; i++) {
+			split(from[i], f); split(to[i], t)
+			if (!((t[1] " " t[2]) in at)) print row[i] ": no " t[2] " pairs with anything there"
+			else if (!((t[1] " " t[2] " " f[2]) in says)) print row[i] ": " t[2] " there pairs with another"
+		} }'
+}
+
 check_rules() {
 	part "rules: licence, length, loose ends"
 	for file in $all_c $(sources '*.sh' '*.py' 'tests/e2e_*' '*.[1-8]' '*.service'); do
@@ -40,6 +55,7 @@ check_rules() {
 		found "typedef of a struct, enum or union:"
 	grep -nE '[[:space:]]+$' $all_c README.md Makefile | found "blanks at the end of a line:"
 	grep -nE '\b(sleep|usleep|nanosleep)\(' $(sources 'tests/test_*.c') | found "a unit test sleeps:"
+	check_labels | found "labels of memory orders that do not pair:"
 	ls -A | grep -vxE 'sidecar|shm|ebpf|bench|tests|build|Makefile|README\.md|LICENSE|\..*' | found "what stands at the top:"
 }
 

@@ -4,7 +4,7 @@
  *
  * Writing never fails in the middle: out of memory, the writer remembers it and json_failed says so
  * at the end. Strings may hold any bytes: a NUL and what is not UTF-8 are written as U+FFFD, and
- * what a terminal would obey (terminal.h) as \uXXXX, so what a receiver wrote into a reply can
+ * what a terminal would obey (terminal.h) as a number, so what a receiver wrote into a reply can
  * break neither a line nor a screen. Reading is jansson's, which json_read.c alone includes.
  *
  * Nothing here keeps state between calls; any thread may call, on objects of its own.

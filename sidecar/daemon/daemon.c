@@ -4,7 +4,7 @@
  *
  * Sleeping: while records come in, the sidecar lingers with short naps, because waking it costs a
  * worker ten times what a record costs; when none has come for a while it says that it sleeps,
- * looks once more (B1 in shm/ring.c), and waits for the doorbell.
+ * looks once more (B0 in shm/ring.c), and waits for the doorbell.
  */
 #include "sidecar/daemon/daemon.h"
 
@@ -188,7 +188,8 @@ static bool rings_waiting(const struct sidecar *s)
 static void sleeping_set(struct sidecar *s, uint32_t sleeping)
 {
 	atomic_store_explicit(&s->segment->live->sleeping, sleeping, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst); /* B1 */
+	/* B1 pairs with B0 in shm/ring.c: it sees the record, or who wrote that sees it asleep. */
+	atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void work(struct sidecar *s)

@@ -232,14 +232,16 @@ int segment_publish_names(struct segment *s, const void *table, size_t length)
 
 	if (length > s->header.sizes.names_bytes)
 		return -EMSGSIZE;
-	/* N0: the copy is whole before the index names it; readers load the index first (acquire).
-	 */
+	/* N2 pairs with N3 in shm/directory.c: the index that took readers away from this copy is
+	 * there before the copy changes. */
+	atomic_thread_fence(memory_order_release);
 	for (size_t done = 0; done < length; done += LAYOUT_PAGE) {
 		segment_step();
 		memcpy(s->names[index & 1] + done, (const char *)table + done,
 		       length - done < LAYOUT_PAGE ? length - done : LAYOUT_PAGE);
 	}
 	segment_step();
+	/* N0 pairs with N1 in shm/directory.c: the copy is whole before the index names it. */
 	atomic_store_explicit(&s->live->names_index, index, memory_order_release);
 	return 0;
 }

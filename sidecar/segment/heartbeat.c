@@ -53,6 +53,9 @@ static void publish(struct heartbeat *h, struct segment *s, uint64_t counter, ui
 				? (uint64_t)(((unsigned __int128)SPAN_NS << 32) / h->mult)
 				: 0;
 
+	/* C2 pairs with C3 in shm/clock.h: the index that took readers away from this copy is there
+	 * before the copy changes. */
+	atomic_thread_fence(memory_order_release);
 	segment_step();
 	atomic_store_explicit(&scale->counter_base, counter, memory_order_relaxed);
 	atomic_store_explicit(&scale->ns_base, ns, memory_order_relaxed);

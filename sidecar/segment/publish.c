@@ -80,8 +80,9 @@ static void state_move(const struct segment *s, _Atomic uint64_t *tat, uint64_t 
 							memory_order_relaxed));
 }
 
-/* The last first: the first one says that a slot is filled (LAYOUT_DEFAULT_FLOW and its like hold
- * until then), so that no reader takes a word that is not there yet for "unlimited". */
+/* P0 pairs with P1 in shm/decide.c. The last first: the first one says that a slot is filled
+ * (LAYOUT_DEFAULT_FLOW and its like hold until then), so that no reader takes a word that is not
+ * there yet for "unlimited". */
 static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int count)
 {
 	bool changed = false;

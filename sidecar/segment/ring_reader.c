@@ -61,6 +61,7 @@ uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_
 	}
 	totals->records += taken;
 	s->tails[worker] = tail;
+	/* R3 pairs with R2 in shm/ring.c. */
 	atomic_store_explicit(&ring->tail, tail, memory_order_release);
 	return taken;
 }
