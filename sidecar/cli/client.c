@@ -93,6 +93,12 @@ int client_open(const char *segment, struct client **ret, char *reason)
 	return 0;
 }
 
+void client_wait_long(struct client *client)
+{
+	setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){0},
+		   sizeof(struct timeval));
+}
+
 void client_close(struct client *client)
 {
 	if (client == NULL)

@@ -22,6 +22,10 @@ const char *client_segment(const char *given);
 /* -ENOENT: no segment; -ECONNREFUSED: no sidecar lives; -EACCES: not for us. The
  * reason (CLIENT_REASON bytes) is a sentence for the user. */
 int client_open(const char *segment, struct client **ret, char *reason);
+/* Waits for an answer as long as the sidecar lives, instead of half a minute: what it has to do may
+ * take longer. */
+void client_wait_long(struct client *client);
+
 void client_close(struct client *client); /* NULL is fine */
 
 /* Sends a request, an object written into `request`, and calls line for each line of the answer

@@ -27,7 +27,7 @@ static int print(void *arg, const struct json *json, const char *text, size_t le
 
 int ctl_reload(int argc, char **argv)
 {
-	struct ask ask = {.command = "reload", .usage = usage};
+	struct ask ask = {.command = "reload", .usage = usage, .patient = true};
 	struct json_writer request = {0};
 	char reason[CLIENT_REASON];
 	int status = ask_options(argc, argv, 0, &ask);

@@ -101,6 +101,8 @@ int ask_run(const struct ask *ask, struct json_writer *request, client_line *lin
 		json_writer_free(request);
 		return status;
 	}
+	if (status == 0 && ask->patient)
+		client_wait_long(client);
 	if (status == 0) {
 		status = client_ask(client, request, line, arg, reason);
 		client_close(client);

@@ -16,6 +16,7 @@ struct ask {
 	const char *segment;
 	const char *source, *destination, *lasts, *reason; /* NULL: not given */
 	bool json, new;
+	bool patient;	  /* the answer may take long: client_wait_long */
 	char **arguments; /* what is not an option */
 	int count;
 };

@@ -9,7 +9,7 @@
 
 #include "shm/destination.h"
 #include "sidecar/config/schema.h"
-#include "sidecar/rules/classify.h"
+#include "sidecar/rules/pattern_set.h"
 #include "sidecar/rules/rule_lint.h"
 
 static void check_match(const struct config_checking *checking, const struct rule_match *match,
@@ -33,20 +33,40 @@ static void check_match(const struct config_checking *checking, const struct rul
 				     "'%.60s': %s", match->source[i], reason);
 }
 
-/* Compiles the patterns, which is the only way to know. */
-static int check_patterns(const struct config_checking *checking)
+/* What is no regular expression. -ENOTSUP: none can be compiled on this processor. */
+static int check_patterns(const struct config_checking *checking, char *const *patterns,
+			  unsigned count, const char *path)
 {
-	struct classifier *classifier = NULL;
-	struct classify_error error;
-	int rc = classifier_create(&checking->config->rules, NULL, &classifier, &error);
+	struct pattern_error error;
+	struct pattern_info info;
 
-	classifier_free(classifier);
-	if (rc == -EINVAL)
-		config_error(checking, config_place(checking, "%s", error.path), "%s",
-			     error.reason);
-	else if (rc < 0 && rc != -ENOMEM)
-		config_warning(checking, config_place(checking, "rules"), "%s", error.reason);
-	return rc == -ENOMEM ? rc : 0;
+	for (unsigned i = 0; i < count; i++) {
+		int rc = pattern_inspect(patterns[i], &info, &error);
+
+		if (rc == -ENOMEM)
+			return rc;
+		if (rc == -ENOTSUP) {
+			config_warning(checking, config_place(checking, "rules"), "%s",
+				       error.reason);
+			return rc;
+		}
+		if (rc < 0)
+			config_error(checking, config_place(checking, "%s[%u]", path, i), "%s",
+				     error.reason);
+	}
+	return 0;
+}
+
+static int check_expressions(const struct config_checking *checking, const struct rule_match *match,
+			     const char *path)
+{
+	char place[96];
+	int rc;
+
+	snprintf(place, sizeof(place), "%s.text", path);
+	rc = check_patterns(checking, match->text, match->text_count, place);
+	snprintf(place, sizeof(place), "%s.unless", path);
+	return rc ? rc : check_patterns(checking, match->unless, match->unless_count, place);
 }
 
 /* What is well written and dead. Which destinations no rule reaches is asked only where ours, which
@@ -78,7 +98,7 @@ int config_check_rules(const struct config_checking *checking)
 	const struct rule_file *rules = &checking->config->rules;
 	struct yaml_error error = {0};
 	char path[64];
-	int rc;
+	int rc = 0;
 
 	if (rules->classes_count + rules->rules_count == 0)
 		return 0;
@@ -86,14 +106,17 @@ int config_check_rules(const struct config_checking *checking)
 		config_error(checking, error.mark, "%s", error.reason);
 		return 0;
 	}
-	for (unsigned i = 0; i < rules->classes_count; i++) {
+	for (unsigned i = 0; i < rules->classes_count && rc == 0; i++) {
 		snprintf(path, sizeof(path), "classes[%u]", i);
 		check_match(checking, &rules->classes[i].match, path);
+		rc = check_expressions(checking, &rules->classes[i].match, path);
 	}
-	for (unsigned i = 0; i < rules->rules_count; i++) {
+	for (unsigned i = 0; i < rules->rules_count && rc == 0; i++) {
 		snprintf(path, sizeof(path), "rules[%u].match", i);
 		check_match(checking, &rules->rules[i].match, path);
+		rc = check_expressions(checking, &rules->rules[i].match, path);
 	}
-	rc = check_patterns(checking);
-	return rc == 0 ? lint_rules(checking) : rc;
+	if (rc)
+		return rc == -ENOMEM ? rc : 0;
+	return lint_rules(checking);
 }

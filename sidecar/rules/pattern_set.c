@@ -21,6 +21,8 @@
 
 /* Not HS_FLAG_SINGLEMATCH: for Vectorscan to remember what was found costs more than to hear it
  * twice. */
+#define NO_PLATFORM "Vectorscan needs SSE 4.2 or NEON"
+
 #define FLAGS (HS_FLAG_DOTALL | HS_FLAG_ALLOWEMPTY)
 
 enum kind { EXACT, ROUGH, FOREIGN, ABSENT };
@@ -123,7 +125,7 @@ int pattern_set_create(const char *const *patterns, const bool *use, unsigned co
 	if (set->kind == NULL || set->confirm == NULL || set->foreign == NULL)
 		goto out;
 	if (hs_valid_platform() != HS_SUCCESS) {
-		snprintf(error->reason, sizeof(error->reason), "Vectorscan needs SSE 4.2 or NEON");
+		snprintf(error->reason, sizeof(error->reason), NO_PLATFORM);
 		err = -ENOTSUP;
 		goto out;
 	}
@@ -242,10 +244,13 @@ int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct p
 {
 	struct pattern_info info = {0};
 	struct pattern_confirm *confirm;
-	bool exact = pattern_read(pattern, false, &info);
 
 	*error = (struct pattern_error){.reason = ""};
-	if (!exact) {
+	if (hs_valid_platform() != HS_SUCCESS) {
+		snprintf(error->reason, sizeof(error->reason), NO_PLATFORM);
+		return -ENOTSUP;
+	}
+	if (!pattern_read(pattern, false, &info)) {
 		int err = pattern_confirm_create(pattern, &confirm, error->reason,
 						 sizeof(error->reason));
 

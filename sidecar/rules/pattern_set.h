@@ -53,7 +53,8 @@ struct pattern_info {
 	bool confirmed; /* PCRE2 has to confirm it: slower */
 };
 
-/* 0, or -EINVAL with *error filled (index 0). For lint. */
+/* 0; -EINVAL or -ENOTSUP with *error filled (index 0); -ENOMEM. For check and lint: it builds
+ * nothing. */
 int pattern_inspect(const char *pattern, struct pattern_info *ret_info,
 		    struct pattern_error *error);
 
