@@ -13,6 +13,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "shm/punycode.h"
+
 #define LABELS_MAX (DESTINATION_NAME_MAX / 2 + 1)
 
 /* A table that has passed the checks of its header. */
@@ -140,6 +142,7 @@ int destination_normalise(const char *name, char ret[DESTINATION_NAME_MAX + 1])
 {
 	char text[DESTINATION_NAME_MAX + 1];
 	bool digits = true; /* of the last label, which makes it no name */
+	bool ascii = true;
 	size_t i;
 
 	for (i = 0; name[i]; i++) {
@@ -151,12 +154,15 @@ int destination_normalise(const char *name, char ret[DESTINATION_NAME_MAX + 1])
 			break;
 		if (i == DESTINATION_NAME_MAX)
 			return -EINVAL;
+		ascii = ascii && c < 0x80;
 		digits = c == '.' || (digits && c >= '0' && c <= '9');
 		text[i] = (char)c;
 	}
 	if (i == 0 || digits)
 		return -EINVAL;
 	text[i] = '\0';
+	if (!ascii)
+		return punycode_name(text, ret, DESTINATION_NAME_MAX + 1);
 	memcpy(ret, text, i + 1);
 	return (int)i;
 }

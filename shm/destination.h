@@ -16,7 +16,7 @@
  * longest suffix, on label boundaries; else the registrable domain (and if the table names that
  * one, its destination); else, for a name that is itself a public suffix, the name by itself. An
  * address: the longest prefix, else by itself. Case and one trailing dot do not matter; bytes above
- * 0x7f (UTF-8) are compared as they are, so a name in UTF-8 and its punycode form are two names.
+ * 0x7f are UTF-8 and are compared in punycode (shm/punycode.h), so a name has one form.
  *
  * Public suffixes: both sections of the list (ICANN and private) count for the registrable domain,
  * as in libpsl's psl_registrable_domain(), since customers below a private suffix are senders of
@@ -166,8 +166,9 @@ int destination_count(const void *blob, size_t blob_len);
 /* "exact", "suffix", "address", "registrable", "default". */
 const char *destination_by_name(enum destination_by by);
 
-/* A name as it is compared: in lower case, without a trailing dot. Returns its length, or -EINVAL
- * for what is not a name (see destination_match; an address is not a name). */
+/* A name as it is compared: in lower case and ASCII ("xn--..."), without a trailing dot. Returns
+ * its length, or -EINVAL for what is not a name (see destination_match; an address is not a name).
+ */
 int destination_normalise(const char *name, char ret[DESTINATION_NAME_MAX + 1]);
 
 /* ---- pools ----------------------------------------------------------------------------------- */

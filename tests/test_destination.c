@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "shm/destination.h"
+#include "shm/punycode.h"
 #include "sidecar/config/destination_table.h"
 #include "sidecar/config/public_suffix.h"
 #include "tests/guard.h"
@@ -192,7 +193,8 @@ Test(match, is_not_fooled_by_look_alikes)
 		{"a.b.foo.ck", "b.foo.ck", DESTINATION_REGISTRABLE},
 		{"localhost", "localhost", DESTINATION_DEFAULT},
 		{"mx.example.co.uk", "example.co.uk", DESTINATION_REGISTRABLE},
-		{"mx.bücher.de", "bücher.de", DESTINATION_REGISTRABLE},
+		{"mx.bücher.de", "xn--bcher-kva.de", DESTINATION_REGISTRABLE},
+		{"MX.Bücher.DE.", "xn--bcher-kva.de", DESTINATION_REGISTRABLE},
 		{"mx.xn--bcher-kva.de", "xn--bcher-kva.de", DESTINATION_REGISTRABLE},
 		{"_dmarc.under_score.example.com", "example.com", DESTINATION_REGISTRABLE},
 		{"1and1.com", "1and1.com", DESTINATION_REGISTRABLE},
@@ -399,14 +401,16 @@ Test(punycode, is_rfc_3492s)
 	char text[256];
 
 	for (size_t i = 0; i < N(rows); i++) {
-		cr_expect_eq(suffix_list_ascii(guard_text(rows[i].utf8), text, sizeof(text)),
+		cr_expect_eq(punycode_name(guard_text(rows[i].utf8), text, sizeof(text)),
 			     (int)strlen(rows[i].ascii));
 		cr_expect_str_eq(text, rows[i].ascii);
 	}
-	cr_expect_eq(suffix_list_ascii("\xff", text, sizeof(text)), -EINVAL);
-	cr_expect_eq(suffix_list_ascii("\xc3", text, sizeof(text)), -EINVAL);
-	cr_expect_eq(suffix_list_ascii("plain.com", text, 9), -EINVAL);
-	cr_expect_eq(suffix_list_ascii("中国", text, 9), -EINVAL);
+	cr_expect_eq(punycode_name("\xff", text, sizeof(text)), -EINVAL);
+	cr_expect_eq(punycode_name("\xc0\xae", text, sizeof(text)), -EINVAL); /* a dot, overlong */
+	cr_expect_eq(punycode_name("\xed\xa0\x80", text, sizeof(text)), -EINVAL); /* a surrogate */
+	cr_expect_eq(punycode_name("\xc3", text, sizeof(text)), -EINVAL);
+	cr_expect_eq(punycode_name("plain.com", text, 9), -EINVAL);
+	cr_expect_eq(punycode_name("中国", text, 9), -EINVAL);
 }
 
 /* ---- pools, claims, ranges ------------------------------------------------------------------- */

@@ -5,8 +5,8 @@
  * libpsl knows where the system keeps the list and answers questions about one name; workers need
  * the whole of it, in their table, and libpsl cannot enumerate. So the text form of the list is
  * read here, rule by rule (https://publicsuffix.org/list/), and a test holds the published table
- * against libpsl over all of it. Rules in other scripts are given twice, in UTF-8 and in punycode
- * (RFC 3492), since mail software writes both.
+ * against libpsl over all of it. Rules in other scripts are given in ASCII, as all names are
+ * compared.
  */
 #ifndef SIDECAR_CONFIG_PUBLIC_SUFFIX_H
 #define SIDECAR_CONFIG_PUBLIC_SUFFIX_H
@@ -17,15 +17,12 @@
  * file may be missing. */
 const char *suffix_list_path(void);
 
-/* Calls take for each rule with its name, in lower case, without "*." or "!", and its meaning (one
- * of enum destination_rule). take returns 0, or a negative errno that ends the reading. Returns 0,
- * -errno of opening or reading, -EBADMSG if the file holds no ICANN section, or what take returned.
+/* Calls take for each rule with its name, normalised (destination_normalise), without "*." or "!",
+ * and its meaning (one of enum destination_rule). take returns 0, or a negative errno that ends the
+ * reading. Returns 0, -errno of opening or reading, -EBADMSG if the file holds no ICANN section, or
+ * what take returned.
  */
 int suffix_list_read(const char *path, int (*take)(void *context, const char *name, uint16_t rule),
 		     void *context);
-
-/* Writes a name's labels in ASCII ("xn--…" where needed). Returns its length, or -EINVAL for what
- * is not UTF-8 or does not fit in size. */
-int suffix_list_ascii(const char *name, char *ret, unsigned size);
 
 #endif
