@@ -6,15 +6,15 @@
 
 bool control_rebound(struct control_state *state, const struct control_bounds *bounds)
 {
-	struct life *life = (struct life *)state;
-	float rate = (float)between(life->rate, rate_low(bounds), rate_high(bounds));
-	struct life fresh = {0};
+	struct flow_control *fc = (struct flow_control *)state;
+	float rate = (float)between(fc->rate, rate_low(bounds), rate_high(bounds));
+	struct flow_control fresh = {0};
 
 	rate_init(&fresh, bounds);
-	if (life->mode == MODE_SEARCH && !(life->flags & FLAG_HELD) && rate < fresh.rate)
+	if (fc->mode == MODE_SEARCH && !(fc->flags & FLAG_HELD) && rate < fresh.rate)
 		rate = fresh.rate;
-	if (rate == life->rate)
+	if (rate == fc->rate)
 		return false;
-	life->rate = rate;
+	fc->rate = rate;
 	return true;
 }

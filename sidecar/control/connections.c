@@ -21,87 +21,87 @@ static bool limit_class(enum reply_class class)
 
 /* The probe met another limit than the one it was to test: it tells nothing, the next may go at
  * once. */
-static void probe_spoiled(struct turn *turn)
+static void probe_spoiled(struct control_step *step)
 {
-	pressure_add(turn);
-	if (turn->life->flags & FLAG_HELD && turn->admitted_ns >= turn->life->hold_until_ns)
-		turn->life->hold_until_ns = turn->now_ns + seconds_ns(1);
+	pressure_add(step);
+	if (step->fc->flags & FLAG_HELD && step->admitted_ns >= step->fc->hold_until_ns)
+		step->fc->hold_until_ns = step->now_ns + seconds_ns(1);
 }
 
-static void too_many_connections(struct turn *turn, uint32_t open)
+static void too_many_connections(struct control_step *step, uint32_t open)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
 	/* Some of those that were open when it was refused may have been closed by now. */
-	if (open < life->connections / 2u)
-		open = life->connections / 2u;
+	if (open < fc->connections / 2u)
+		open = fc->connections / 2u;
 	if (open < 1)
 		open = 1;
-	if (open < life->connections)
-		life->connections = (uint16_t)open;
-	life->connections_at = turn->now;
-	life->flags |= FLAG_CONNECTIONS;
-	probe_spoiled(turn);
+	if (open < fc->connections)
+		fc->connections = (uint16_t)open;
+	fc->connections_at = step->now;
+	fc->flags |= FLAG_CONNECTIONS;
+	probe_spoiled(step);
 }
 
 /* Twice the same place, and nothing accepted there or further on meanwhile, is not chance. */
-static bool same_place(struct turn *turn, uint32_t place)
+static bool same_place(struct control_step *step, uint32_t place)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
 	if (place <= 2)
 		return false;
-	if (place != life->last_place)
-		life->places = 0;
-	life->last_place = (uint16_t)(place < UINT16_MAX ? place : UINT16_MAX);
-	if (++life->places < (noise_known(life) ? 3 : 2))
+	if (place != fc->last_place)
+		fc->places = 0;
+	fc->last_place = (uint16_t)(place < UINT16_MAX ? place : UINT16_MAX);
+	if (++fc->places < (noise_known(fc) ? 3 : 2))
 		return false;
-	life->per_connection = (uint16_t)(place - 1);
-	life->last_place = 0;
-	life->places = 0;
-	probe_spoiled(turn);
+	fc->per_connection = (uint16_t)(place - 1);
+	fc->last_place = 0;
+	fc->places = 0;
+	probe_spoiled(step);
 	return true;
 }
 
 /* True if the reply was about connections, and has been dealt with. */
-bool connection_trouble(struct turn *turn, const struct control_observation *seen)
+bool connection_trouble(struct control_step *step, const struct control_observation *seen)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 	bool refused = seen->stage != TG_STAGE_MESSAGE && seen->open_connections >= 1;
 
 	if (!limit_class(seen->class))
 		return false;
 	/* Refused at the door while others are inside: whatever the text says. */
 	if (seen->limit == REPLY_LIMIT_CONNECTIONS ||
-	    (refused && seen->open_connections < life->connections)) {
-		too_many_connections(turn, seen->open_connections);
+	    (refused && seen->open_connections < fc->connections)) {
+		too_many_connections(step, seen->open_connections);
 		return true;
 	}
 	if (seen->limit == REPLY_LIMIT_PER_CONNECTION) {
-		life->per_connection = (uint16_t)(seen->place > 1 ? seen->place - 1 : 1);
-		probe_spoiled(turn);
+		fc->per_connection = (uint16_t)(seen->place > 1 ? seen->place - 1 : 1);
+		probe_spoiled(step);
 		return true;
 	}
-	if (turn->admitted_ns < life->hold_until_ns)
+	if (step->admitted_ns < fc->hold_until_ns)
 		return false;
-	return same_place(turn, seen->place);
+	return same_place(step, seen->place);
 }
 
 /* A message was accepted. When all connections are taken and the rate is not used, more may help.
  */
-void connection_fine(struct turn *turn, const struct control_observation *seen)
+void connection_fine(struct control_step *step, const struct control_observation *seen)
 {
-	struct life *life = turn->life;
-	uint32_t most = highest(turn->bounds);
+	struct flow_control *fc = step->fc;
+	uint32_t most = highest(step->bounds);
 
-	if (seen->place >= life->last_place)
-		life->places = 0;
-	if (life->unused < UNUSED_MUCH || seen->open_connections + 1 < life->connections ||
-	    life->connections >= most || life->connections >= UINT16_MAX)
+	if (seen->place >= fc->last_place)
+		fc->places = 0;
+	if (fc->unused < UNUSED_MUCH || seen->open_connections + 1 < fc->connections ||
+	    fc->connections >= most || fc->connections >= UINT16_MAX)
 		return;
-	if (since(turn->now, life->connections_at) <
-	    (life->flags & FLAG_CONNECTIONS ? MEMORY_SECONDS : CONNECTIONS_WAIT))
+	if (since(step->now, fc->connections_at) <
+	    (fc->flags & FLAG_CONNECTIONS ? MEMORY_SECONDS : CONNECTIONS_WAIT))
 		return;
-	life->connections++;
-	life->connections_at = turn->now;
+	fc->connections++;
+	fc->connections_at = step->now;
 }

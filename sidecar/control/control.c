@@ -55,11 +55,11 @@ static uint32_t least(uint32_t bound, uint32_t limit)
 	return bound && bound < limit ? bound : limit;
 }
 
-static struct turn turn_of(struct control_state *state, const struct control_bounds *bounds,
-			   uint64_t admitted_ns, uint64_t now_ns)
+static struct control_step step_of(struct control_state *state, const struct control_bounds *bounds,
+				   uint64_t admitted_ns, uint64_t now_ns)
 {
-	return (struct turn){
-		.life = (struct life *)state,
+	return (struct control_step){
+		.fc = (struct flow_control *)state,
 		.bounds = bounds,
 		.now_ns = now_ns,
 		.now = stamp_of(now_ns),
@@ -69,194 +69,192 @@ static struct turn turn_of(struct control_state *state, const struct control_bou
 
 void control_init(struct control_state *state, const struct control_bounds *bounds, uint64_t now_ns)
 {
-	struct turn turn = turn_of(state, bounds, 0, now_ns);
-	struct life *life = turn.life;
+	struct control_step step = step_of(state, bounds, 0, now_ns);
+	struct flow_control *fc = step.fc;
 
 	*state = (struct control_state){0};
-	life->connections = (uint16_t)least(bounds->connections, CONNECTIONS_START);
-	life->per_connection = (uint16_t)least(bounds->per_connection, PER_CONNECTION_START);
-	life->pressure_at = life->raised = life->connections_at = turn.now;
-	rate_init(life, bounds);
-	window_roll(&turn);
+	fc->connections = (uint16_t)least(bounds->connections, CONNECTIONS_START);
+	fc->per_connection = (uint16_t)least(bounds->per_connection, PER_CONNECTION_START);
+	fc->pressure_at = fc->raised = fc->connections_at = step.now;
+	rate_init(fc, bounds);
+	window_roll(&step);
 }
 
 /* Replays the schedule with what was admitted: how much of the allowance was not used? Replies come
  * out of order, so a few messages' worth of lateness is nothing. */
-static void use_seen(struct turn *turn)
+static void use_seen(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double interval = 1 / life->rate;
+	struct flow_control *fc = step->fc;
+	double interval = 1 / fc->rate;
 	double late;
 	double unused;
 
-	if (turn->admitted_ns < life->hold_until_ns)
+	if (step->admitted_ns < fc->hold_until_ns)
 		return;
-	late = ((double)turn->admitted_ns - (double)life->due_ns) / 1e9 - interval - 0.5;
+	late = ((double)step->admitted_ns - (double)fc->due_ns) / 1e9 - interval - 0.5;
 	if (late > 0) {
-		life->idle = (float)fmin(life->idle + late, 1e7);
-		life->due_ns = turn->admitted_ns - seconds_ns(interval + 0.5);
+		fc->idle = (float)fmin(fc->idle + late, 1e7);
+		fc->due_ns = step->admitted_ns - seconds_ns(interval + 0.5);
 	}
-	life->due_ns += seconds_ns(interval);
+	fc->due_ns += seconds_ns(interval);
 	unused = between(late / interval, 0, 2) * 64;
-	life->unused = (uint8_t)(0.9 * life->unused + 0.1 * unused + 0.5);
+	fc->unused = (uint8_t)(0.9 * fc->unused + 0.1 * unused + 0.5);
 }
 
-static void passed(struct turn *turn)
+static void passed(struct control_step *step)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	life->outages = 0;
-	if (!(life->flags & FLAG_MEASURED) ||
-	    (int32_t)(stamp_of(turn->admitted_ns) - life->mark) >= 0)
-		life->count++;
-	if (turn->admitted_ns < life->hold_until_ns)
+	fc->outages = 0;
+	if (!(fc->flags & FLAG_MEASURED) || (int32_t)(stamp_of(step->admitted_ns) - fc->mark) >= 0)
+		fc->count++;
+	if (step->admitted_ns < fc->hold_until_ns)
 		return;
-	if (life->flags & FLAG_HELD)
-		hold_released(turn);
+	if (fc->flags & FLAG_HELD)
+		hold_released(step);
 	else
-		rate_accepted(turn);
+		rate_accepted(step);
 }
 
-static void infrastructure(struct turn *turn)
+static void infrastructure(struct control_step *step)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	if (turn->admitted_ns < life->hold_until_ns)
+	if (step->admitted_ns < fc->hold_until_ns)
 		return;
-	if (life->flags & FLAG_HELD) {
-		hold_outage(turn);
-		return;
-	}
-	life->count++;
-	if (life->outages + 1 < OUTAGE_REPLIES) {
-		life->outages++;
+	if (fc->flags & FLAG_HELD) {
+		hold_outage(step);
 		return;
 	}
-	life->outages = 0;
-	life->fails = 1;
-	life->began = turn->now;
-	life->flags |= FLAG_OUTAGE;
-	life->flags &= (uint16_t)~FLAG_PATTERN;
-	hold_begin(turn, OUTAGE_HOLD);
+	fc->count++;
+	if (fc->outages + 1 < OUTAGE_REPLIES) {
+		fc->outages++;
+		return;
+	}
+	fc->outages = 0;
+	fc->fails = 1;
+	fc->began = step->now;
+	fc->flags |= FLAG_OUTAGE;
+	fc->flags &= (uint16_t)~FLAG_PATTERN;
+	hold_begin(step, OUTAGE_HOLD);
 }
 
-static void observe(struct turn *turn, const struct control_observation *seen)
+static void observe(struct control_step *step, const struct control_observation *seen)
 {
 	switch (seen->class) {
 	case REPLY_RATE:
 	case REPLY_REPUTATION:
 	case REPLY_PATTERN:
 	case REPLY_BLOCKLIST:
-		if (!connection_trouble(turn, seen))
-			rate_trouble(turn, seen->class, seen->limit);
+		if (!connection_trouble(step, seen))
+			rate_trouble(step, seen->class, seen->limit);
 		return;
 	case REPLY_INFRASTRUCTURE:
-		window_count(turn, 1);
-		infrastructure(turn);
+		window_count(step, 1);
+		infrastructure(step);
 		return;
 	case REPLY_DELIVERED:
-		connection_fine(turn, seen);
+		connection_fine(step, seen);
 		/* fallthrough */
 	default:
 		/* About this message or mailbox: the limits let it pass. */
-		window_count(turn, 1);
-		passed(turn);
+		window_count(step, 1);
+		passed(step);
 	}
 }
 
-static bool unbound(const struct life *life, const struct control_bounds *bounds)
+static bool unbound(const struct flow_control *fc, const struct control_bounds *bounds)
 {
-	return life->mode == MODE_SEARCH && !(life->flags & FLAG_HELD) &&
-	       life->rate >= rate_high(bounds);
+	return fc->mode == MODE_SEARCH && !(fc->flags & FLAG_HELD) && fc->rate >= rate_high(bounds);
 }
 
-static void limits_held(const struct life *life, struct control_limits *limits)
+static void limits_held(const struct flow_control *fc, struct control_limits *limits)
 {
-	uint64_t grace = life->fails >= 2 ? seconds_ns(fmin(life->gap / 8.0, 10)) : 0;
+	uint64_t grace = fc->fails >= 2 ? seconds_ns(fmin(fc->gap / 8.0, 10)) : 0;
 
-	limits->interval_ns = seconds_ns(fmax(life->gap, PROBE_ALONE));
+	limits->interval_ns = seconds_ns(fmax(fc->gap, PROBE_ALONE));
 	for (int class = 0; class < TG_CLASSES; class ++) {
 		limits->burst[class] = 1;
 		limits->hold_until_ns[class] =
-			life->hold_until_ns + (class == TG_TRANSACTIONAL ? 0 : grace);
+			fc->hold_until_ns + (class == TG_TRANSACTIONAL ? 0 : grace);
 	}
 }
 
 #define OVERTAKING_RATE 0.1 /* messages a second */
 
-static void limits_open(const struct life *life, const struct control_bounds *bounds,
+static void limits_open(const struct flow_control *fc, const struct control_bounds *bounds,
 			struct control_limits *limits)
 {
 	/* After trouble the receiver's bucket is empty: nothing may run ahead of the rate. */
-	bool filled = life->mode == MODE_KNOWN && life->count >= BUCKET_FILLED;
-	uint32_t ahead = filled ? life->reserve / 16 : 0;
+	bool filled = fc->mode == MODE_KNOWN && fc->count >= BUCKET_FILLED;
+	uint32_t ahead = filled ? fc->reserve / 16 : 0;
 	/* One transactional message may overtake what bulk mail of other workers has just taken, or
 	 * it would wait behind every one of them; not where a second one is a good part of a
 	 * minute's, nor where the receiver has no bucket for it. */
-	uint32_t overtaking = ahead ? ahead : life->rate >= OVERTAKING_RATE && life->reserve >= 16;
+	uint32_t overtaking = ahead ? ahead : fc->rate >= OVERTAKING_RATE && fc->reserve >= 16;
 
-	double rate = fmax(fmin(life->rate, window_rate(life)), rate_low(bounds));
+	double rate = fmax(fmin(fc->rate, window_rate(fc)), rate_low(bounds));
 
 	limits->interval_ns = rate >= RATE_TOP ? 0 : (uint64_t)(1e9 / rate);
 	for (int class = 0; class < TG_CLASSES; class ++) {
 		uint32_t burst = 1 + (ahead > 0) + (class == TG_TRANSACTIONAL ? overtaking : 0);
 
-		limits->burst[class] = unbound(life, bounds) ? bounds->burst[class]
-							     : least(bounds->burst[class], burst);
+		limits->burst[class] = unbound(fc, bounds) ? bounds->burst[class]
+							   : least(bounds->burst[class], burst);
 	}
 }
 
-static void limits_windows(const struct life *life, const struct control_bounds *bounds,
+static void limits_windows(const struct flow_control *fc, const struct control_bounds *bounds,
 			   uint64_t now_ns, struct control_limits *limits)
 {
-	uint32_t hour_cap = window_hour_cap(life);
-	uint32_t day_cap = window_day_cap(life);
+	uint32_t hour_cap = window_hour_cap(fc);
+	uint32_t day_cap = window_day_cap(fc);
 
 	limits->hour_cap = bounds->hour_cap;
 	limits->day_cap = bounds->day_cap;
 	limits->hour_phase_s = limits->day_phase_min = 0;
 	if (hour_cap) {
 		limits->hour_cap = least(bounds->hour_cap, hour_cap);
-		limits->hour_phase_s = life->phase;
+		limits->hour_phase_s = fc->phase;
 	}
 	if (day_cap) {
 		limits->day_cap = least(bounds->day_cap, day_cap);
-		limits->day_phase_min = window_day_phase(life, bounds, now_ns);
+		limits->day_phase_min = window_day_phase(fc, bounds, now_ns);
 	}
 }
 
 uint64_t control_limits(const struct control_state *state, const struct control_bounds *bounds,
 			uint64_t now_ns, struct control_limits *ret_limits)
 {
-	const struct life *life = (const struct life *)state;
+	const struct flow_control *fc = (const struct flow_control *)state;
 	struct control_limits limits = {
-		.connections = least(bounds->connections, life->connections),
-		.per_connection = least(bounds->per_connection, life->per_connection),
-		.report_delivered = !unbound(life, bounds),
+		.connections = least(bounds->connections, fc->connections),
+		.per_connection = least(bounds->per_connection, fc->per_connection),
+		.report_delivered = !unbound(fc, bounds),
 	};
 
-	limits_windows(life, bounds, now_ns, &limits);
-	if (life->flags & FLAG_HELD) {
-		limits_held(life, &limits);
-		limits.phase = now_ns < life->hold_until_ns ? CONTROL_HELD : CONTROL_PROBING;
+	limits_windows(fc, bounds, now_ns, &limits);
+	if (fc->flags & FLAG_HELD) {
+		limits_held(fc, &limits);
+		limits.phase = now_ns < fc->hold_until_ns ? CONTROL_HELD : CONTROL_PROBING;
 		*ret_limits = limits;
-		return now_ns < life->hold_until_ns ? life->hold_until_ns : UINT64_MAX;
+		return now_ns < fc->hold_until_ns ? fc->hold_until_ns : UINT64_MAX;
 	}
-	limits_open(life, bounds, &limits);
-	limits.phase = life->mode == MODE_SEARCH	 ? CONTROL_OPEN
-		       : life->mode == MODE_RECOVER	 ? CONTROL_RECOVERING
-		       : life->rate >= rate_high(bounds) ? CONTROL_OPEN
-							 : CONTROL_SLOWED;
+	limits_open(fc, bounds, &limits);
+	limits.phase = fc->mode == MODE_SEARCH	       ? CONTROL_OPEN
+		       : fc->mode == MODE_RECOVER      ? CONTROL_RECOVERING
+		       : fc->rate >= rate_high(bounds) ? CONTROL_OPEN
+						       : CONTROL_SLOWED;
 	*ret_limits = limits;
 	return UINT64_MAX;
 }
 
 /* Whether what the flow may do is another than before. */
-static bool changed(const struct turn *turn, const struct control_limits *before)
+static bool changed(const struct control_step *step, const struct control_limits *before)
 {
 	struct control_limits after;
 
-	control_limits((struct control_state *)turn->life, turn->bounds, turn->now_ns, &after);
+	control_limits((struct control_state *)step->fc, step->bounds, step->now_ns, &after);
 	return before->interval_ns != after.interval_ns ||
 	       memcmp(before->burst, after.burst, sizeof after.burst) != 0 ||
 	       memcmp(before->hold_until_ns, after.hold_until_ns, sizeof after.hold_until_ns) !=
@@ -272,41 +270,41 @@ static bool changed(const struct turn *turn, const struct control_limits *before
 bool control_observe(struct control_state *state, const struct control_bounds *bounds,
 		     const struct control_observation *seen, uint64_t now_ns)
 {
-	struct turn turn = turn_of(state, bounds, seen->admitted_ns, now_ns);
+	struct control_step step = step_of(state, bounds, seen->admitted_ns, now_ns);
 	struct control_limits before;
 
 	control_limits(state, bounds, now_ns, &before);
-	window_roll(&turn);
-	use_seen(&turn);
-	observe(&turn, seen);
-	return changed(&turn, &before);
+	window_roll(&step);
+	use_seen(&step);
+	observe(&step, seen);
+	return changed(&step, &before);
 }
 
 bool control_tick(struct control_state *state, const struct control_bounds *bounds,
 		  uint32_t delivered, uint32_t deferred, uint64_t now_ns)
 {
-	struct turn turn = turn_of(state, bounds, 0, now_ns);
+	struct control_step step = step_of(state, bounds, 0, now_ns);
 	struct control_limits before;
 
 	control_limits(state, bounds, now_ns, &before);
-	window_roll(&turn);
+	window_roll(&step);
 	/* Deliveries that are not reported one by one are counted here alone. */
 	if (!before.report_delivered) {
-		window_count(&turn, delivered);
-		rate_used(&turn, delivered);
+		window_count(&step, delivered);
+		rate_used(&step, delivered);
 	}
-	return changed(&turn, &before);
+	return changed(&step, &before);
 }
 
 void control_release(struct control_state *state, const struct control_bounds *bounds,
 		     uint64_t now_ns)
 {
-	struct turn turn = turn_of(state, bounds, 0, now_ns);
+	struct control_step step = step_of(state, bounds, 0, now_ns);
 
-	if (!(turn.life->flags & FLAG_HELD))
+	if (!(step.fc->flags & FLAG_HELD))
 		return;
-	turn.life->hold_until_ns = now_ns;
-	hold_released(&turn);
+	step.fc->hold_until_ns = now_ns;
+	hold_released(&step);
 }
 
 static bool within(double x, double low, double high)
@@ -316,19 +314,17 @@ static bool within(double x, double low, double high)
 
 bool control_valid(const struct control_state *state)
 {
-	const struct life *life = (const struct life *)state;
-	const float *measured[] = {&life->idle, &life->excess, &life->excess_known,
-				   &life->pressure};
-	bool known = life->mode != MODE_SEARCH;
+	const struct flow_control *fc = (const struct flow_control *)state;
+	const float *measured[] = {&fc->idle, &fc->excess, &fc->excess_known, &fc->pressure};
+	bool known = fc->mode != MODE_SEARCH;
 
 	for (unsigned i = 0; i < sizeof measured / sizeof *measured; i++)
 		if (!within(*measured[i], -1e9, 1e9))
 			return false;
-	return life->mode < CONTROL_MODES && life->flags <= FLAGS &&
-	       within(life->rate, 1e-6, 1e6) && within(life->trouble, known ? 1e-6 : 0, 1e6) &&
-	       within(life->trouble_before, 0, 1e6) && within(life->spacing, 1, 1e9) &&
-	       within(life->noise, 0, 1e4) && within(life->noise_of, 0, 1e4) &&
-	       life->gap <= GAP_MOST && life->connections && life->per_connection &&
-	       life->phase < 3600 && life->phase_gap < 3600 && life->unused <= 128 &&
-	       life->reserve <= 64;
+	return fc->mode < CONTROL_MODES && fc->flags <= FLAGS && within(fc->rate, 1e-6, 1e6) &&
+	       within(fc->trouble, known ? 1e-6 : 0, 1e6) && within(fc->trouble_before, 0, 1e6) &&
+	       within(fc->spacing, 1, 1e9) && within(fc->noise, 0, 1e4) &&
+	       within(fc->noise_of, 0, 1e4) && fc->gap <= GAP_MOST && fc->connections &&
+	       fc->per_connection && fc->phase < 3600 && fc->phase_gap < 3600 &&
+	       fc->unused <= 128 && fc->reserve <= 64;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * One flow's life: open, slowed, held, probing, recovering, open.
+ * One flow's control: open, slowed, held, probing, recovering, open.
  *
  * A pure function of (state, observation, now): no clock is read, nothing is allocated, nothing
  * outside the state is written. The sidecar and the simulator run the same code. Times are

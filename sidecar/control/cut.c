@@ -12,227 +12,224 @@
 #define SPACING_GROWTH 2.2
 #define PRESSURE_TRIAL 2.2 /* deferrals of late, up to which one more may be risked */
 
-struct measure measure_end(const struct turn *turn)
+struct measure measure_end(const struct control_step *step)
 {
-	const struct life *life = turn->life;
-	struct measure seen = {.count = life->count};
-	uint32_t end = stamp_of(turn->admitted_ns);
-	double sure = seen.count + (noise_known(life) ? -1 : seen.count < 4 ? 0.5 : 0);
+	const struct flow_control *fc = step->fc;
+	struct measure seen = {.count = fc->count};
+	uint32_t end = stamp_of(step->admitted_ns);
+	double sure = seen.count + (noise_known(fc) ? -1 : seen.count < 4 ? 0.5 : 0);
 	double held;
 
-	if (!(life->flags & FLAG_MEASURED)) {
+	if (!(fc->flags & FLAG_MEASURED)) {
 		seen.rate = fmax(sure, 0.1);
 		return seen;
 	}
-	seen.seconds = since(end, life->mark);
-	seen.exact = life->idle < 0.1 * seen.seconds + 1;
+	seen.seconds = since(end, fc->mark);
+	seen.exact = fc->idle < 0.1 * seen.seconds + 1;
 	seen.rate = fmax(sure, 0.1) / fmax(seen.seconds, 1);
 	/* A small bucket overflows while the flow is held. */
-	held = since(stamp_of(life->hold_until_ns), life->mark);
-	if (life->excess_known > 0 && held < seen.seconds)
+	held = since(stamp_of(fc->hold_until_ns), fc->mark);
+	if (fc->excess_known > 0 && held < seen.seconds)
 		seen.rate = fmax(seen.rate,
-				 (sure - life->excess_known - 1) / fmax(seen.seconds - held, 1));
+				 (sure - fc->excess_known - 1) / fmax(seen.seconds - held, 1));
 	return seen;
 }
 
 /* From now on the next trouble measures: the bucket is empty. */
-void measure_begin(struct turn *turn)
+void measure_begin(struct control_step *step)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	life->mark = stamp_of(turn->admitted_ns);
-	life->flags |= FLAG_MEASURED;
-	life->count = 0;
-	life->idle = 0;
-	noise_learn(life);
+	fc->mark = stamp_of(step->admitted_ns);
+	fc->flags |= FLAG_MEASURED;
+	fc->count = 0;
+	fc->idle = 0;
+	noise_learn(fc);
 }
 
 /* Messages that the rate has let go since the measurement began, less what chance takes. */
-double measure_sent(const struct turn *turn, const struct measure *seen)
+double measure_sent(const struct control_step *step, const struct measure *seen)
 {
-	const struct life *life = turn->life;
-	double held = since(stamp_of(life->hold_until_ns), life->mark);
+	const struct flow_control *fc = step->fc;
+	double held = since(stamp_of(fc->hold_until_ns), fc->mark);
 
-	return life->rate * fmax(seen->seconds - held, 0) * (1 - noise_share(life));
+	return fc->rate * fmax(seen->seconds - held, 0) * (1 - noise_share(fc));
 }
 
 /* No measurement: a cut that is meant to be too deep rather than not deep enough. */
-static void cut_blindly(struct turn *turn, const struct measure *seen)
+static void cut_blindly(struct control_step *step, const struct measure *seen)
 {
-	double rate = turn->life->rate;
+	double rate = step->fc->rate;
 
-	rate_set(turn, seen->exact ? between(seen->rate, 0.4 * rate, 0.75 * rate) : 0.75 * rate);
-	rate_trouble_at(turn, turn->life->rate / BACK_OFF);
-	turn->life->mode = MODE_RECOVER;
+	rate_set(step, seen->exact ? between(seen->rate, 0.4 * rate, 0.75 * rate) : 0.75 * rate);
+	rate_trouble_at(step, step->fc->rate / BACK_OFF);
+	step->fc->mode = MODE_RECOVER;
 }
 
 /* The bucket was full when the search began, so nothing is measured yet. Where nothing was paced
  * the rate says nothing, what went of late does. */
-static void cut_search(struct turn *turn)
+static void cut_search(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double rate = life->trouble > 0 ? fmin(life->rate, life->trouble) : life->rate;
+	struct flow_control *fc = step->fc;
+	double rate = fc->trouble > 0 ? fmin(fc->rate, fc->trouble) : fc->rate;
 
-	rate_trouble_at(turn, 0.8 * rate);
-	rate_set(turn, 0.7 * rate);
-	life->mode = MODE_RECOVER;
-	life->spacing = rate_spacing_least(life);
-	life->flags |= FLAG_WEAK;
+	rate_trouble_at(step, 0.8 * rate);
+	rate_set(step, 0.7 * rate);
+	fc->mode = MODE_RECOVER;
+	fc->spacing = rate_spacing_least(fc);
+	fc->flags |= FLAG_WEAK;
 }
 
 /* The trial of an alarm has failed early, or measured what was known. */
-static bool alarm_false(const struct life *life, const struct measure *seen)
+static bool alarm_false(const struct flow_control *fc, const struct measure *seen)
 {
-	return life->flags & FLAG_ALARM &&
-	       (seen->count < 4 || seen->rate < 1.1 * life->trouble_before);
+	return fc->flags & FLAG_ALARM && (seen->count < 4 || seen->rate < 1.1 * fc->trouble_before);
 }
 
-static void cut_recovering(struct turn *turn, const struct measure *seen)
+static void cut_recovering(struct control_step *step, const struct measure *seen)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
 	if (seen->count < 8)
-		life->reserve /= 2;
-	if (alarm_false(life, seen)) {
+		fc->reserve /= 2;
+	if (alarm_false(fc, seen)) {
 		/* Nothing has risen, the bucket is larger than thought. */
-		rate_settle(turn,
-			    seen->exact && seen->count >= 30 ? seen->rate : life->trouble_before);
-		life->excess_known = fmaxf(life->excess_known, fmaxf(life->excess, 0.5f));
-		life->spacing = (float)rate_spacing_most(life);
-	} else if (noise_known(life) && seen->count < 20) {
-		rate_set(turn, 0.75 * life->rate);
+		rate_settle(step,
+			    seen->exact && seen->count >= 30 ? seen->rate : fc->trouble_before);
+		fc->excess_known = fmaxf(fc->excess_known, fmaxf(fc->excess, 0.5f));
+		fc->spacing = (float)rate_spacing_most(fc);
+	} else if (noise_known(fc) && seen->count < 20) {
+		rate_set(step, 0.75 * fc->rate);
 	} else if (seen->count >= 4 && seen->exact) {
-		rate_settle(turn, fmin(seen->rate, life->rate));
-		flag_set(life, FLAG_WEAK, seen->count < 20);
+		rate_settle(step, fmin(seen->rate, fc->rate));
+		flag_set(fc, FLAG_WEAK, seen->count < 20);
 	} else {
-		cut_blindly(turn, seen);
-		life->flags |= FLAG_WEAK;
+		cut_blindly(step, seen);
+		fc->flags |= FLAG_WEAK;
 	}
 }
 
 /* The limit has risen: measures anew from an empty bucket, at a rate that will meet it. */
-static void remeasure(struct turn *turn, double trouble, double rate)
+static void remeasure(struct control_step *step, double trouble, double rate)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	life->trouble_before = life->trouble;
-	rate_trouble_at(turn, trouble);
-	rate_set(turn, rate);
-	life->mode = MODE_RECOVER;
-	life->spacing = rate_spacing_least(life);
-	life->flags |= FLAG_WEAK;
+	fc->trouble_before = fc->trouble;
+	rate_trouble_at(step, trouble);
+	rate_set(step, rate);
+	fc->mode = MODE_RECOVER;
+	fc->spacing = rate_spacing_least(fc);
+	fc->flags |= FLAG_WEAK;
 }
 
 /* Among refusals by chance the end of the last measurement is not certain. What the climb itself
  * took is: past a bucket of about half a minute. */
-static void cut_probe_by_chance(struct turn *turn, const struct measure *seen, double climbed)
+static void cut_probe_by_chance(struct control_step *step, const struct measure *seen,
+				double climbed)
 {
-	struct life *life = turn->life;
-	double bucket = fmax(life->excess_known, 3 + 30 * life->trouble);
-	double climb = life->began_count ? (life->count - life->began_count - bucket) / climbed : 0;
-	double met = fmin(fmax(seen->rate, climb), life->rate);
+	struct flow_control *fc = step->fc;
+	double bucket = fmax(fc->excess_known, 3 + 30 * fc->trouble);
+	double climb = fc->began_count ? (fc->count - fc->began_count - bucket) / climbed : 0;
+	double met = fmin(fmax(seen->rate, climb), fc->rate);
 
-	life->spacing = (float)(met > 1.05 * life->trouble ? rate_spacing_least(life)
-							   : fmin(life->spacing * SPACING_GROWTH,
-								  2 * rate_spacing_most(life)));
-	rate_settle(turn, fmax(life->trouble, met));
+	fc->spacing = (float)(met > 1.05 * fc->trouble ? rate_spacing_least(fc)
+						       : fmin(fc->spacing * SPACING_GROWTH,
+							      2 * rate_spacing_most(fc)));
+	rate_settle(step, fmax(fc->trouble, met));
 }
 
 /* A probe past the trouble rate has failed, as it should: it says whether the limit is where it
  * was. */
-static void cut_probe(struct turn *turn, const struct measure *seen)
+static void cut_probe(struct control_step *step, const struct measure *seen)
 {
-	struct life *life = turn->life;
-	double climbed = fmax(since(stamp_of(turn->admitted_ns), life->began), 1);
-	double excess =
-		life->began_count ? life->count - life->began_count - life->trouble * climbed : 0;
-	bool risen = (excess > 1.5 * life->excess_known + 0.5 || life->excess_known == 0) &&
-		     life->rate > 1.06 * life->trouble &&
-		     pressure_now(life, turn->now) <= PRESSURE_TRIAL;
+	struct flow_control *fc = step->fc;
+	double climbed = fmax(since(stamp_of(step->admitted_ns), fc->began), 1);
+	double excess = fc->began_count ? fc->count - fc->began_count - fc->trouble * climbed : 0;
+	bool risen = (excess > 1.5 * fc->excess_known + 0.5 || fc->excess_known == 0) &&
+		     fc->rate > 1.06 * fc->trouble && pressure_now(fc, step->now) <= PRESSURE_TRIAL;
 
-	life->strikes = 0;
-	if (!seen->exact && (!risen || noise_known(life))) {
-		rate_settle(turn, life->trouble);
-		life->spacing =
-			(float)fmin(life->spacing * SPACING_GROWTH, rate_spacing_most(life));
-	} else if (noise_known(life)) {
-		cut_probe_by_chance(turn, seen, climbed);
-	} else if (risen && (!(life->flags & FLAG_WEAK) || life->rate > 1.5 * life->trouble)) {
-		double met = life->trouble + (excess - life->excess_known) / climbed;
+	fc->strikes = 0;
+	if (!seen->exact && (!risen || noise_known(fc))) {
+		rate_settle(step, fc->trouble);
+		fc->spacing = (float)fmin(fc->spacing * SPACING_GROWTH, rate_spacing_most(fc));
+	} else if (noise_known(fc)) {
+		cut_probe_by_chance(step, seen, climbed);
+	} else if (risen && (!(fc->flags & FLAG_WEAK) || fc->rate > 1.5 * fc->trouble)) {
+		double met = fc->trouble + (excess - fc->excess_known) / climbed;
 
-		met = life->rate > 1.5 * life->trouble ? fmin(life->rate, fmax(seen->rate, met))
-						       : (life->rate + life->trouble) / 2;
-		life->excess = (float)excess;
-		life->flags |= FLAG_ALARM;
-		remeasure(turn, met, BACK_OFF * met);
-	} else if (life->flags & FLAG_WEAK && seen->exact) {
-		rate_settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
-		life->spacing = rate_spacing_least(life);
-	} else if (seen->rate > 1.015 * life->trouble + 2 / fmax(seen->seconds, 1)) {
-		double met = fmax(seen->rate, 0.8 * life->rate);
+		met = fc->rate > 1.5 * fc->trouble ? fmin(fc->rate, fmax(seen->rate, met))
+						   : (fc->rate + fc->trouble) / 2;
+		fc->excess = (float)excess;
+		fc->flags |= FLAG_ALARM;
+		remeasure(step, met, BACK_OFF * met);
+	} else if (fc->flags & FLAG_WEAK && seen->exact) {
+		rate_settle(step, fmax(fc->trouble, fmin(seen->rate, fc->rate)));
+		fc->spacing = rate_spacing_least(fc);
+	} else if (seen->rate > 1.015 * fc->trouble + 2 / fmax(seen->seconds, 1)) {
+		double met = fmax(seen->rate, 0.8 * fc->rate);
 
-		life->excess = (float)excess;
-		remeasure(turn, met, 0.9 * met);
+		fc->excess = (float)excess;
+		remeasure(step, met, 0.9 * met);
 	} else {
-		life->spacing = (float)fmin(life->spacing * SPACING_GROWTH,
-					    rate_spacing_most(life) * (1 + life->care));
-		rate_settle(turn, fmax(life->trouble, fmin(seen->rate, life->rate)));
-		if (life->excess_known > 0)
-			life->excess_known = (float)fmax(0.97 * life->excess_known, 0.6 * excess);
+		fc->spacing = (float)fmin(fc->spacing * SPACING_GROWTH,
+					  rate_spacing_most(fc) * (1 + fc->care));
+		rate_settle(step, fmax(fc->trouble, fmin(seen->rate, fc->rate)));
+		if (fc->excess_known > 0)
+			fc->excess_known = (float)fmax(0.97 * fc->excess_known, 0.6 * excess);
 	}
 }
 
 /* Whether over many messages less was accepted than the rate would have let go. */
-static bool overran(const struct turn *turn, const struct measure *seen)
+static bool overran(const struct control_step *step, const struct measure *seen)
 {
-	return seen->exact && seen->count >= 40 && seen->count < 0.975 * measure_sent(turn, seen);
+	return seen->exact && seen->count >= 40 && seen->count < 0.975 * measure_sent(step, seen);
 }
 
 /* Trouble where there should be none: once is chance, twice is a limit that has fallen. */
-static void cut_ground(struct turn *turn, const struct measure *seen)
+static void cut_ground(struct control_step *step, const struct measure *seen)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	life->reserve /= 2;
+	fc->reserve /= 2;
 	/* A limit that has fallen refuses again soon; chance, where it is known, may refuse later.
 	 */
-	if (noise_known(life) && seen->count >= 60)
-		life->strikes = 0;
-	if (overran(turn, seen)) {
-		rate_settle(turn, 0.99 * seen->rate);
+	if (noise_known(fc) && seen->count >= 60)
+		fc->strikes = 0;
+	if (overran(step, seen)) {
+		rate_settle(step, 0.99 * seen->rate);
 		return;
 	}
-	if (life->strikes++ == 0) {
-		if (noise_known(life) && (seen->seconds < 600 || seen->count < 200))
-			rate_settle(turn, BACK_OFF * life->trouble);
+	if (fc->strikes++ == 0) {
+		if (noise_known(fc) && (seen->seconds < 600 || seen->count < 200))
+			rate_settle(step, BACK_OFF * fc->trouble);
 		return;
 	}
-	life->strikes = 0;
-	life->spacing = rate_spacing_least(life);
+	fc->strikes = 0;
+	fc->spacing = rate_spacing_least(fc);
 	if (seen->count >= 4 && seen->exact) {
-		rate_settle(turn, 0.99 * fmin(seen->rate, life->trouble));
+		rate_settle(step, 0.99 * fmin(seen->rate, fc->trouble));
 		if (seen->count < 30)
-			life->mode = MODE_RECOVER;
+			fc->mode = MODE_RECOVER;
 	} else {
-		cut_blindly(turn, seen);
+		cut_blindly(step, seen);
 	}
 }
 
-void cut_at_trouble(struct turn *turn, const struct measure *seen)
+void cut_at_trouble(struct control_step *step, const struct measure *seen)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
 	/* While an alarm is looked into, what was before it is what to go back to. */
-	if (!(life->flags & FLAG_ALARM))
-		life->trouble_before = life->trouble > 0 ? life->trouble : life->rate;
-	if (life->mode == MODE_SEARCH)
-		cut_search(turn);
-	else if (life->mode == MODE_RECOVER || (life->flags & FLAG_ALARM && rate_on_ground(life)))
-		cut_recovering(turn, seen);
-	else if (rate_on_ground(life))
-		cut_ground(turn, seen);
+	if (!(fc->flags & FLAG_ALARM))
+		fc->trouble_before = fc->trouble > 0 ? fc->trouble : fc->rate;
+	if (fc->mode == MODE_SEARCH)
+		cut_search(step);
+	else if (fc->mode == MODE_RECOVER || (fc->flags & FLAG_ALARM && rate_on_ground(fc)))
+		cut_recovering(step, seen);
+	else if (rate_on_ground(fc))
+		cut_ground(step, seen);
 	else
-		cut_probe(turn, seen);
-	if (life->mode != MODE_KNOWN)
-		life->strikes = 0;
+		cut_probe(step, seen);
+	if (fc->mode != MODE_KNOWN)
+		fc->strikes = 0;
 }

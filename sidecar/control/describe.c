@@ -52,88 +52,88 @@ static void say_rate(struct words *words, double rate)
 		say(words, "%.3g/hr", rate * 3600);
 }
 
-static void say_hold(struct words *words, const struct life *life, uint64_t now_ns)
+static void say_hold(struct words *words, const struct flow_control *fc, uint64_t now_ns)
 {
-	const char *why = life->flags & FLAG_OUTAGE    ? "the receiver has trouble of its own"
-			  : life->flags & FLAG_PATTERN ? "volume above what the receiver is used to"
-						       : "the receiver refuses";
+	const char *why = fc->flags & FLAG_OUTAGE    ? "the receiver has trouble of its own"
+			  : fc->flags & FLAG_PATTERN ? "volume above what the receiver is used to"
+						     : "the receiver refuses";
 
-	if (now_ns < life->hold_until_ns)
+	if (now_ns < fc->hold_until_ns)
 		say(words, "held (%s): one probe in %.0f s, transactional first", why,
-		    (double)(life->hold_until_ns - now_ns) / 1e9);
+		    (double)(fc->hold_until_ns - now_ns) / 1e9);
 	else
 		say(words, "probing (%s): the next reply decides", why);
-	say(words, "; held for %.0f s so far", since(stamp_of(now_ns), life->began));
-	if (life->fails > 1)
-		say(words, ", %u probes failed", life->fails - 1);
+	say(words, "; held for %.0f s so far", since(stamp_of(now_ns), fc->began));
+	if (fc->fails > 1)
+		say(words, ", %u probes failed", fc->fails - 1);
 	say(words, "; a failed probe is followed by a longer wait, a good one ends the hold at ");
-	say_rate(words, life->rate);
+	say_rate(words, fc->rate);
 }
 
-static void say_next(struct words *words, const struct life *life)
+static void say_next(struct words *words, const struct flow_control *fc)
 {
-	double left = rate_probe_after(life) - life->count;
+	double left = rate_probe_after(fc) - fc->count;
 
-	if (life->mode == MODE_RECOVER) {
+	if (fc->mode == MODE_RECOVER) {
 		say(words, "climbs back to ");
-		say_rate(words, life->trouble);
+		say_rate(words, fc->trouble);
 		return;
 	}
 	if (left > 0)
 		say(words, "tries more after %.0f more accepted messages", left);
-	else if (life->began_count)
+	else if (fc->began_count)
 		say(words, "trying whether more is taken by now");
 	else
 		say(words, "tries more as soon as the recent trouble is forgotten");
 }
 
-static void say_rates(struct words *words, const struct life *life,
+static void say_rates(struct words *words, const struct flow_control *fc,
 		      const struct control_bounds *bounds)
 {
-	if (life->mode == MODE_SEARCH && life->rate >= rate_high(bounds)) {
+	if (fc->mode == MODE_SEARCH && fc->rate >= rate_high(bounds)) {
 		say(words, "open as configured: no trouble seen");
 		return;
 	}
-	if (life->mode == MODE_SEARCH) {
+	if (fc->mode == MODE_SEARCH) {
 		say(words, "open at ");
-		say_rate(words, life->rate);
+		say_rate(words, fc->rate);
 		say(words,
 		    ", nothing known of the receiver yet; doubles each minute while it is used, "
 		    "until trouble comes");
 		return;
 	}
-	say(words, "%s ", life->mode == MODE_RECOVER ? "recovering, at" : "slowed to");
-	say_rate(words, life->rate);
-	say(words, "; trouble comes at %s", life->flags & FLAG_WEAK ? "about " : "");
-	say_rate(words, life->trouble);
+	say(words, "%s ", fc->mode == MODE_RECOVER ? "recovering, at" : "slowed to");
+	say_rate(words, fc->rate);
+	say(words, "; trouble comes at %s", fc->flags & FLAG_WEAK ? "about " : "");
+	say_rate(words, fc->trouble);
 	say(words, "; ");
-	say_next(words, life);
-	if (life->strikes)
-		say(words, "; %u unexpected deferrals of late", life->strikes);
+	say_next(words, fc);
+	if (fc->strikes)
+		say(words, "; %u unexpected deferrals of late", fc->strikes);
 }
 
-static void say_windows(struct words *words, const struct life *life)
+static void say_windows(struct words *words, const struct flow_control *fc)
 {
-	if (life->hour_seen >= HOUR_SURE)
-		say(words, "; the receiver takes %" PRIu32 " an hour", life->hour_cap);
-	else if (life->hour_seen)
-		say(words, "; the receiver may have a cap of %" PRIu32 " an hour", life->hour_cap);
-	if (life->day_seen)
-		say(words, "; it takes %" PRIu32 " a day", life->day_cap);
+	if (fc->hour_seen >= HOUR_SURE)
+		say(words, "; the receiver takes %" PRIu32 " an hour", fc->hour_cap);
+	else if (fc->hour_seen)
+		say(words, "; the receiver may have a cap of %" PRIu32 " an hour", fc->hour_cap);
+	if (fc->day_seen)
+		say(words, "; it takes %" PRIu32 " a day", fc->day_cap);
 }
 
 int control_describe(const struct control_state *state, const struct control_bounds *bounds,
 		     uint64_t now_ns, char *text, unsigned size)
 {
-	const struct life *life = (const struct life *)state;
+	const struct flow_control *fc = (const struct flow_control *)state;
 	struct words words = {.text = text, .size = size};
 
-	if (life->flags & FLAG_HELD)
-		say_hold(&words, life, now_ns);
+	if (fc->flags & FLAG_HELD)
+		say_hold(&words, fc, now_ns);
 	else
-		say_rates(&words, life, bounds);
-	say_windows(&words, life);
-	if (life->flags & FLAG_CONNECTIONS)
-		say(&words, "; at most %u connections: more met trouble", life->connections);
+		say_rates(&words, fc, bounds);
+	say_windows(&words, fc);
+	if (fc->flags & FLAG_CONNECTIONS)
+		say(&words, "; at most %u connections: more met trouble", fc->connections);
 	return (int)words.length;
 }

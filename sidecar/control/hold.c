@@ -18,100 +18,99 @@
 #define GAP_OUTAGE     120 /* … while the receiver has trouble of its own */
 #define PROBES_CLOSE   2   /* after so many it is not the rate, and the waits grow faster */
 
-static double longest_gap(const struct turn *turn)
+static double longest_gap(const struct control_step *step)
 {
-	double age = since(turn->now, turn->life->began);
+	double age = since(step->now, step->fc->began);
 
 	return age < 3600 ? GAP_HOUR : age < 6 * 3600 ? GAP_QUARTER : GAP_MOST;
 }
 
 /* Receivers punish a sender for so many refusals in so many minutes: the more there were of late,
  * the longer the wait for the next. */
-static double penance(const struct turn *turn)
+static double penance(const struct control_step *step)
 {
-	double over = pressure_now(turn->life, turn->now) - PENANCE_FREE;
+	double over = pressure_now(step->fc, step->now) - PENANCE_FREE;
 
 	return over > 0 ? fmin(PENANCE * over, PENANCE_MOST) : 0;
 }
 
 /* More of the flight that met trouble has been refused: the probe waits until a second flight would
  * not be one too many. */
-void hold_extend(struct turn *turn)
+void hold_extend(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double over = pressure_now(life, turn->now) - PENANCE_FLIGHT;
-	uint64_t until_ns = turn->now_ns + seconds_ns(between(PENANCE * over, 0, PENANCE_MOST));
+	struct flow_control *fc = step->fc;
+	double over = pressure_now(fc, step->now) - PENANCE_FLIGHT;
+	uint64_t until_ns = step->now_ns + seconds_ns(between(PENANCE * over, 0, PENANCE_MOST));
 
-	if (over > 0 && until_ns > life->hold_until_ns)
-		life->hold_until_ns = life->due_ns = until_ns;
+	if (over > 0 && until_ns > fc->hold_until_ns)
+		fc->hold_until_ns = fc->due_ns = until_ns;
 }
 
-void hold_begin(struct turn *turn, double seconds)
+void hold_begin(struct control_step *step, double seconds)
 {
-	struct life *life = turn->life;
-	double wait = window_wait(turn);
+	struct flow_control *fc = step->fc;
+	double wait = window_wait(step);
 	double spare;
 
-	life->gap = (uint16_t)between(ceil(seconds), 1, GAP_MOST);
-	if (!(life->flags & FLAG_OUTAGE))
-		seconds = fmax(seconds, penance(turn));
+	fc->gap = (uint16_t)between(ceil(seconds), 1, GAP_MOST);
+	if (!(fc->flags & FLAG_OUTAGE))
+		seconds = fmax(seconds, penance(step));
 	/* The receiver's windows end on the hour: a probe just past it is worth more. */
 	if ((seconds >= 60 && wait < seconds) || (seconds >= 120 && wait < 1.5 * seconds))
 		seconds = wait;
-	life->flags |= FLAG_HELD;
-	life->hold_until_ns = turn->now_ns + seconds_ns(seconds);
-	life->due_ns = life->hold_until_ns;
-	spare = seconds - fmax(16, 6 / life->rate);
+	fc->flags |= FLAG_HELD;
+	fc->hold_until_ns = step->now_ns + seconds_ns(seconds);
+	fc->due_ns = fc->hold_until_ns;
+	spare = seconds - fmax(16, 6 / fc->rate);
 	if (spare > 0)
-		life->idle += (float)spare;
+		fc->idle += (float)spare;
 }
 
 /* The probe has failed. */
-void hold_again(struct turn *turn)
+void hold_again(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double growth = life->fails < PROBES_CLOSE ? 2 : 3;
-	double gap = fmin(growth * life->gap, longest_gap(turn));
+	struct flow_control *fc = step->fc;
+	double growth = fc->fails < PROBES_CLOSE ? 2 : 3;
+	double gap = fmin(growth * fc->gap, longest_gap(step));
 
-	life->flags &= (uint16_t)~FLAG_OUTAGE;
-	if (life->fails < UINT8_MAX)
-		life->fails++;
-	if (life->flags & FLAG_WINDOW)
-		window_missed(turn);
-	else if (window_hit(turn, REPLY_LIMIT_NONE))
-		life->flags |= FLAG_WINDOW;
-	hold_begin(turn, life->flags & FLAG_WINDOW ? window_wait(turn) : gap);
+	fc->flags &= (uint16_t)~FLAG_OUTAGE;
+	if (fc->fails < UINT8_MAX)
+		fc->fails++;
+	if (fc->flags & FLAG_WINDOW)
+		window_missed(step);
+	else if (window_hit(step, REPLY_LIMIT_NONE))
+		fc->flags |= FLAG_WINDOW;
+	hold_begin(step, fc->flags & FLAG_WINDOW ? window_wait(step) : gap);
 }
 
 /* The probe met trouble of the receiver's own, which says nothing about the sender: once is chance.
  */
-void hold_outage(struct turn *turn)
+void hold_outage(struct control_step *step)
 {
-	struct life *life = turn->life;
-	bool again = life->flags & FLAG_OUTAGE;
+	struct flow_control *fc = step->fc;
+	bool again = fc->flags & FLAG_OUTAGE;
 
-	life->flags |= FLAG_OUTAGE;
-	hold_begin(turn, fmin(again ? 2.0 * life->gap : life->gap, GAP_OUTAGE));
+	fc->flags |= FLAG_OUTAGE;
+	hold_begin(step, fmin(again ? 2.0 * fc->gap : fc->gap, GAP_OUTAGE));
 }
 
 /* The probe has succeeded. */
-void hold_released(struct turn *turn)
+void hold_released(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double age = since(turn->now, life->began);
-	bool outage = life->flags & FLAG_OUTAGE;
+	struct flow_control *fc = step->fc;
+	double age = since(step->now, fc->began);
+	bool outage = fc->flags & FLAG_OUTAGE;
 
-	if (life->flags & FLAG_CHANCE && life->fails == 1 && !(life->flags & FLAG_WINDOW))
-		noise_refused(life);
-	life->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_CHANCE);
-	life->raised = turn->now;
-	if (!outage && window_released(turn))
-		rate_resume(turn);
-	else if (!outage &&
-		 (life->fails >= (noise_known(life) ? 3 : 2) || life->flags & FLAG_PATTERN))
-		rate_restart(turn, age);
+	if (fc->flags & FLAG_CHANCE && fc->fails == 1 && !(fc->flags & FLAG_WINDOW))
+		noise_refused(fc);
+	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_CHANCE);
+	fc->raised = step->now;
+	if (!outage && window_released(step))
+		rate_resume(step);
+	else if (!outage && (fc->fails >= (noise_known(fc) ? 3 : 2) || fc->flags & FLAG_PATTERN))
+		rate_restart(step, age);
 	else if (!outage)
-		rate_calm(turn);
-	life->fails = 0;
-	life->began_count = 0;
+		rate_calm(step);
+	fc->fails = 0;
+	fc->began_count = 0;
 }

@@ -21,120 +21,119 @@
 #define FALSE_ALARMS   0.3  /* an hour */
 #define SUSPICION_UNIT 1024.0
 
-bool noise_known(const struct life *life)
+bool noise_known(const struct flow_control *fc)
 {
-	return life->flags & FLAG_NOISE;
+	return fc->flags & FLAG_NOISE;
 }
 
-double noise_share(const struct life *life)
+double noise_share(const struct flow_control *fc)
 {
-	return noise_known(life)
-		       ? between(life->noise / fmax(life->noise_of, 1), NOISE_LEAST, NOISE_MOST)
-		       : 0;
+	return noise_known(fc) ? between(fc->noise / fmax(fc->noise_of, 1), NOISE_LEAST, NOISE_MOST)
+			       : 0;
 }
 
-static void noise_judge(struct life *life)
+static void noise_judge(struct flow_control *fc)
 {
-	double share = life->noise / fmax(life->noise_of, 1);
+	double share = fc->noise / fmax(fc->noise_of, 1);
 
-	if (life->noise >= NOISE_SEEN && share <= NOISE_MOST)
-		life->flags |= FLAG_NOISE;
+	if (fc->noise >= NOISE_SEEN && share <= NOISE_MOST)
+		fc->flags |= FLAG_NOISE;
 	else if (share < NOISE_LEAST || share > NOISE_MOST)
-		life->flags &= (uint16_t)~FLAG_NOISE;
+		fc->flags &= (uint16_t)~FLAG_NOISE;
 }
 
-static void noise_count(struct life *life, unsigned messages, unsigned refused)
+static void noise_count(struct flow_control *fc, unsigned messages, unsigned refused)
 {
-	life->noise += (float)refused;
-	life->noise_of = (uint16_t)(life->noise_of + messages);
-	if (life->noise_of >= NOISE_OF) {
-		life->noise /= 2;
-		life->noise_of /= 2;
+	fc->noise += (float)refused;
+	fc->noise_of = (uint16_t)(fc->noise_of + messages);
+	if (fc->noise_of >= NOISE_OF) {
+		fc->noise /= 2;
+		fc->noise_of /= 2;
 	}
-	noise_judge(life);
+	noise_judge(fc);
 }
 
 /* Wald's sequential test of a limit against chance: each reply adds the logarithm of how much
  * likelier it is under a limit. */
-static void suspect(struct life *life, double nats)
+static void suspect(struct flow_control *fc, double nats)
 {
-	life->suspicion = (uint16_t)between(life->suspicion + nats * SUSPICION_UNIT, 0, UINT16_MAX);
+	fc->suspicion = (uint16_t)between(fc->suspicion + nats * SUSPICION_UNIT, 0, UINT16_MAX);
 }
 
-bool noise_suspected(const struct life *life)
+bool noise_suspected(const struct flow_control *fc)
 {
-	return life->suspects > 0;
+	return fc->suspects > 0;
 }
 
 /* Ends a period. What the share was at its lowest is chance; whatever else was refused may have
  * been a limit that is only just exceeded, so the share is believed to grow slowly only. */
-void noise_learn(struct life *life)
+void noise_learn(struct flow_control *fc)
 {
-	double known = noise_share(life);
-	double share = life->refused / fmax(life->refused_of, 1);
+	double known = noise_share(fc);
+	double share = fc->refused / fmax(fc->refused_of, 1);
 
-	if (noise_known(life) && life->refused_of >= PERIOD_LEAST) {
-		life->noise_of = NOISE_OF / 2;
-		life->noise = (float)(life->noise_of *
-				      (known + (share < known ? 0.3 : 0.1) * (share - known)));
-		noise_judge(life);
+	if (noise_known(fc) && fc->refused_of >= PERIOD_LEAST) {
+		fc->noise_of = NOISE_OF / 2;
+		fc->noise = (float)(fc->noise_of *
+				    (known + (share < known ? 0.3 : 0.1) * (share - known)));
+		noise_judge(fc);
 	}
-	life->refused = life->refused_of = 0;
+	fc->refused = fc->refused_of = 0;
 }
 
 /* Whether more was refused of late than chance explains, though never much at once. */
-bool noise_grew(struct life *life)
+bool noise_grew(struct flow_control *fc)
 {
-	double expected = noise_share(life) * life->refused_of;
+	double expected = noise_share(fc) * fc->refused_of;
 
-	if (life->refused_of < PERIOD_LEAST || life->refused < expected + 4.5 * sqrt(expected) + 2)
+	if (fc->refused_of < PERIOD_LEAST || fc->refused < expected + 4.5 * sqrt(expected) + 2)
 		return false;
-	noise_learn(life);
+	noise_learn(fc);
 	return true;
 }
 
 /* A message was accepted; on the ground: where the rate is below the trouble rate. */
-void noise_accepted(struct life *life, bool ground)
+void noise_accepted(struct flow_control *fc, bool ground)
 {
-	if (life->suspects) {
-		suspect(life, log1p(-LIMIT_SHARE / (1 - noise_share(life))));
-		if (life->suspicion == 0)
-			life->suspects = 0;
+	if (fc->suspects) {
+		suspect(fc, log1p(-LIMIT_SHARE / (1 - noise_share(fc))));
+		if (fc->suspicion == 0)
+			fc->suspects = 0;
 	}
-	if (!noise_known(life) && ground)
-		noise_count(life, 1, 0);
-	if (noise_known(life) && ++life->refused_of >= PERIOD)
-		noise_learn(life);
+	if (!noise_known(fc) && ground)
+		noise_count(fc, 1, 0);
+	if (noise_known(fc) && ++fc->refused_of >= PERIOD)
+		noise_learn(fc);
 }
 
 /* A message was refused where it might be chance, and the next one was accepted. */
-void noise_refused(struct life *life)
+void noise_refused(struct flow_control *fc)
 {
-	if (noise_known(life))
+	if (noise_known(fc))
 		return;
-	noise_count(life, 1, 1);
-	if (noise_known(life))
-		life->pressure = 0;
+	noise_count(fc, 1, 1);
+	if (noise_known(fc))
+		fc->pressure = 0;
 }
 
 /* Whether chance explains this deferral, so far. */
-bool noise_explains(struct life *life)
+bool noise_explains(struct flow_control *fc)
 {
-	double share = noise_share(life);
-	double an_hour = share * life->rate * 3600;
+	double share = noise_share(fc);
+	double an_hour = share * fc->rate * 3600;
 
-	if (!noise_known(life))
+	if (!noise_known(fc))
 		return false;
-	suspect(life, log1p(LIMIT_SHARE / share));
-	if (life->suspicion <
-		    log(fmax(an_hour / FALSE_ALARMS * fmin(1, life->rate), 10)) * SUSPICION_UNIT &&
-	    life->suspects < SUSPECTS_MOST) {
-		life->suspects++;
-		life->refused += life->refused < UINT8_MAX;
-		life->refused_of++;
+	suspect(fc, log1p(LIMIT_SHARE / share));
+	if (fc->suspicion <
+		    log(fmax(an_hour / FALSE_ALARMS * fmin(1, fc->rate), 10)) * SUSPICION_UNIT &&
+	    fc->suspects < SUSPECTS_MOST) {
+		fc->suspects++;
+		fc->refused += fc->refused < UINT8_MAX;
+		fc->refused_of++;
 		return true;
 	}
-	life->suspicion = 0;
-	life->suspects = 0;
+	fc->suspicion = 0;
+	fc->suspects = 0;
 	return false;
 }

@@ -21,77 +21,76 @@
 #define RAISE_SECONDS  1  /* between two raises, at the least */
 #define UNUSED_MOST    16 /* sixty-fourths: a rate that is not in use is not raised */
 
-void rate_set(struct turn *turn, double rate)
+void rate_set(struct control_step *step, double rate)
 {
-	turn->life->rate = (float)between(rate, rate_low(turn->bounds), rate_high(turn->bounds));
+	step->fc->rate = (float)between(rate, rate_low(step->bounds), rate_high(step->bounds));
 }
 
-void rate_init(struct life *life, const struct control_bounds *bounds)
+void rate_init(struct flow_control *fc, const struct control_bounds *bounds)
 {
 	double start = bounds->rate_start > 0 ? bounds->rate_start : rate_high(bounds);
 
-	life->rate = (float)between(start, rate_low(bounds), rate_high(bounds));
-	life->spacing = SPACING_LEAST;
-	life->reserve = 3 * 16;
-	life->mode = MODE_SEARCH;
+	fc->rate = (float)between(start, rate_low(bounds), rate_high(bounds));
+	fc->spacing = SPACING_LEAST;
+	fc->reserve = 3 * 16;
+	fc->mode = MODE_SEARCH;
 }
 
 /* Messages that must have been accepted in a row before the next probe. */
-double rate_probe_after(const struct life *life)
+double rate_probe_after(const struct flow_control *fc)
 {
-	return fmax(life->spacing, 60 * life->trouble) * (1 + life->care);
+	return fmax(fc->spacing, 60 * fc->trouble) * (1 + fc->care);
 }
 
 /* Where chance explains the first deferrals, a probe costs more of them. */
-float rate_spacing_least(const struct life *life)
+float rate_spacing_least(const struct flow_control *fc)
 {
-	double least = between(SPACING_LEAST_SLOW * life->trouble, 40, SPACING_LEAST);
+	double least = between(SPACING_LEAST_SLOW * fc->trouble, 40, SPACING_LEAST);
 
-	return (float)(noise_known(life) ? fmax(3 * least, SPACING_SECONDS * life->trouble)
-					 : least);
+	return (float)(noise_known(fc) ? fmax(3 * least, SPACING_SECONDS * fc->trouble) : least);
 }
 
-double rate_spacing_most(const struct life *life)
+double rate_spacing_most(const struct flow_control *fc)
 {
-	return fmax(between(SPACING_SLOW * life->trouble, SPACING_SLOWEST, SPACING_MOST),
-		    SPACING_SECONDS * life->trouble);
+	return fmax(between(SPACING_SLOW * fc->trouble, SPACING_SLOWEST, SPACING_MOST),
+		    SPACING_SECONDS * fc->trouble);
 }
 
 /* Deferrals of late: each counts 1 and leaks away within five minutes. */
-double pressure_now(const struct life *life, uint32_t now)
+double pressure_now(const struct flow_control *fc, uint32_t now)
 {
-	return fmax(0, life->pressure - since(now, life->pressure_at) / (300.0 * (1 + life->care)));
+	return fmax(0, fc->pressure - since(now, fc->pressure_at) / (300.0 * (1 + fc->care)));
 }
 
-void pressure_add(struct turn *turn)
+void pressure_add(struct control_step *step)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	life->pressure = (float)pressure_now(life, turn->now) + 1;
-	life->pressure_at = turn->now;
+	fc->pressure = (float)pressure_now(fc, step->now) + 1;
+	fc->pressure_at = step->now;
 }
 
-void rate_trouble_at(struct turn *turn, double trouble)
+void rate_trouble_at(struct control_step *step, double trouble)
 {
-	turn->life->trouble = (float)between(trouble, rate_low(turn->bounds), RATE_TOP);
+	step->fc->trouble = (float)between(trouble, rate_low(step->bounds), RATE_TOP);
 }
 
 /* Runs just below the trouble rate. */
-void rate_settle(struct turn *turn, double trouble)
+void rate_settle(struct control_step *step, double trouble)
 {
-	rate_trouble_at(turn, trouble);
-	rate_set(turn, BACK_OFF * turn->life->trouble);
-	turn->life->mode = MODE_KNOWN;
-	turn->life->flags &= (uint16_t) ~(FLAG_WEAK | FLAG_ALARM);
+	rate_trouble_at(step, trouble);
+	rate_set(step, BACK_OFF * step->fc->trouble);
+	step->fc->mode = MODE_KNOWN;
+	step->fc->flags &= (uint16_t) ~(FLAG_WEAK | FLAG_ALARM);
 }
 
-static double first_hold(const struct turn *turn, enum reply_class class)
+static double first_hold(const struct control_step *step, enum reply_class class)
 {
-	double rate = turn->life->rate;
+	double rate = step->fc->rate;
 
 	if (class == REPLY_PATTERN || class == REPLY_BLOCKLIST)
 		return 300;
-	if (turn->life->flags & FLAG_NAMED)
+	if (step->fc->flags & FLAG_NAMED)
 		return 60;
 	if (class == REPLY_REPUTATION)
 		return between(4 / rate, 8, 60);
@@ -99,186 +98,186 @@ static double first_hold(const struct turn *turn, enum reply_class class)
 }
 
 /* Below the trouble rate: here nothing should be refused. */
-bool rate_on_ground(const struct life *life)
+bool rate_on_ground(const struct flow_control *fc)
 {
-	return life->mode == MODE_KNOWN && life->rate <= life->trouble;
+	return fc->mode == MODE_KNOWN && fc->rate <= fc->trouble;
 }
 
 /* Is there room up to where a flow runs between two probes? (A float is never quite equal.) */
-bool rate_below(const struct life *life)
+bool rate_below(const struct flow_control *fc)
 {
-	return life->rate < 0.999 * BACK_OFF * life->trouble;
+	return fc->rate < 0.999 * BACK_OFF * fc->trouble;
 }
 
 /* Could it be chance? Where a limit is being looked for, one deferral tells nothing; where less was
  * accepted than the rate would have let go, it was the limit that let them go. */
-static bool noise_possible(const struct turn *turn, const struct measure *seen)
+static bool noise_possible(const struct control_step *step, const struct measure *seen)
 {
-	const struct life *life = turn->life;
+	const struct flow_control *fc = step->fc;
 
-	if (noise_known(life))
+	if (noise_known(fc))
 		return true;
-	return !(life->flags & FLAG_ALARM) &&
-	       (rate_on_ground(life) || (life->mode == MODE_RECOVER && life->count >= 20)) &&
-	       (!seen->exact || rate_below(life) ||
-		seen->count >= 0.97 * measure_sent(turn, seen) - 1);
+	return !(fc->flags & FLAG_ALARM) &&
+	       (rate_on_ground(fc) || (fc->mode == MODE_RECOVER && fc->count >= 20)) &&
+	       (!seen->exact || rate_below(fc) ||
+		seen->count >= 0.97 * measure_sent(step, seen) - 1);
 }
 
-void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit limit)
+void rate_trouble(struct control_step *step, enum reply_class class, enum reply_limit limit)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 	struct measure seen;
 
-	if (turn->admitted_ns < life->hold_until_ns) {
+	if (step->admitted_ns < fc->hold_until_ns) {
 		/* Of the same flight as the last trouble: nothing new, but the bucket was still
 		 * empty. */
-		pressure_add(turn);
-		if (life->flags & FLAG_HELD)
-			hold_extend(turn);
-		if ((int32_t)(stamp_of(turn->admitted_ns) - life->mark) > 0) {
-			measure_begin(turn);
+		pressure_add(step);
+		if (fc->flags & FLAG_HELD)
+			hold_extend(step);
+		if ((int32_t)(stamp_of(step->admitted_ns) - fc->mark) > 0) {
+			measure_begin(step);
 			/* A climb under way was counted from the mark before. */
-			if (!(life->flags & FLAG_HELD))
-				life->began_count = 0;
+			if (!(fc->flags & FLAG_HELD))
+				fc->began_count = 0;
 		}
 		return;
 	}
-	life->outages = 0;
-	seen = measure_end(turn);
-	if (life->flags & FLAG_HELD) {
-		pressure_add(turn);
-		measure_begin(turn);
-		hold_again(turn);
+	fc->outages = 0;
+	seen = measure_end(step);
+	if (fc->flags & FLAG_HELD) {
+		pressure_add(step);
+		measure_begin(step);
+		hold_again(step);
 		return;
 	}
-	flag_set(life, FLAG_CHANCE, noise_possible(turn, &seen));
-	if (life->flags & FLAG_CHANCE && noise_explains(life)) {
-		if (noise_grew(life) && rate_on_ground(life))
-			rate_settle(turn, BACK_OFF * life->trouble);
+	flag_set(fc, FLAG_CHANCE, noise_possible(step, &seen));
+	if (fc->flags & FLAG_CHANCE && noise_explains(fc)) {
+		if (noise_grew(fc) && rate_on_ground(fc))
+			rate_settle(step, BACK_OFF * fc->trouble);
 		return;
 	}
-	pressure_add(turn);
-	flag_set(life, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
-	cut_at_trouble(turn, &seen);
-	measure_begin(turn);
-	life->fails = 1;
-	life->began = turn->now;
-	life->began_count = life->hour_count;
-	flag_set(life, FLAG_WINDOW, window_hit(turn, limit));
-	hold_begin(turn, life->flags & FLAG_WINDOW ? window_wait(turn) : first_hold(turn, class));
+	pressure_add(step);
+	flag_set(fc, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
+	cut_at_trouble(step, &seen);
+	measure_begin(step);
+	fc->fails = 1;
+	fc->began = step->now;
+	fc->began_count = fc->hour_count;
+	flag_set(fc, FLAG_WINDOW, window_hit(step, limit));
+	hold_begin(step, fc->flags & FLAG_WINDOW ? window_wait(step) : first_hold(step, class));
 }
 
 /* How fast the rate may double now: seconds, 0 for not at all. */
-static double doubling(struct turn *turn)
+static double doubling(struct control_step *step)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	switch (life->mode) {
+	switch (fc->mode) {
 	case MODE_SEARCH: return DOUBLE_SEARCH;
 	case MODE_RECOVER:
-		if (rate_below(life))
+		if (rate_below(fc))
 			return DOUBLE_RECOVER;
-		if (life->count >= rate_probe_after(life)) {
-			life->mode = MODE_KNOWN;
-			life->strikes = 0;
+		if (fc->count >= rate_probe_after(fc)) {
+			fc->mode = MODE_KNOWN;
+			fc->strikes = 0;
 		}
 		return 0;
 	default:
-		if (life->count >= rate_probe_after(life) && pressure_now(life, turn->now) < 1) {
-			if (!life->began_count) {
-				life->began_count = life->count;
-				life->began = stamp_of(turn->admitted_ns);
+		if (fc->count >= rate_probe_after(fc) && pressure_now(fc, step->now) < 1) {
+			if (!fc->began_count) {
+				fc->began_count = fc->count;
+				fc->began = stamp_of(step->admitted_ns);
 			}
-			return life->rate > 1.5 * life->trouble ? DOUBLE_FAR : DOUBLE_PROBE;
+			return fc->rate > 1.5 * fc->trouble ? DOUBLE_FAR : DOUBLE_PROBE;
 		}
-		return rate_below(life) ? DOUBLE_RECOVER : 0;
+		return rate_below(fc) ? DOUBLE_RECOVER : 0;
 	}
 }
 
 /* The highest rate that the mode may climb to. */
-static double ceiling(const struct life *life)
+static double ceiling(const struct flow_control *fc)
 {
 	double climbed;
 
-	if (life->mode == MODE_SEARCH)
+	if (fc->mode == MODE_SEARCH)
 		return RATE_TOP;
-	if (!life->began_count || life->mode == MODE_RECOVER)
-		return BACK_OFF * life->trouble;
-	climbed = life->count - life->began_count;
-	return life->trouble * (1.25 + climbed / fmax(40, 60 * life->trouble));
+	if (!fc->began_count || fc->mode == MODE_RECOVER)
+		return BACK_OFF * fc->trouble;
+	climbed = fc->count - fc->began_count;
+	return fc->trouble * (1.25 + climbed / fmax(40, 60 * fc->trouble));
 }
 
 /* A message was accepted, and no hold ended by it. */
-void rate_accepted(struct turn *turn)
+void rate_accepted(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double passed = since(turn->now, life->raised);
+	struct flow_control *fc = step->fc;
+	double passed = since(step->now, fc->raised);
 	double twice;
 	double raised;
 
-	noise_accepted(life, rate_on_ground(life));
-	if (life->unused >= UNUSED_MOST || noise_suspected(life)) {
-		life->raised = turn->now;
+	noise_accepted(fc, rate_on_ground(fc));
+	if (fc->unused >= UNUSED_MOST || noise_suspected(fc)) {
+		fc->raised = step->now;
 		return;
 	}
 	if (passed < RAISE_SECONDS)
 		return;
-	twice = doubling(turn);
-	life->raised = turn->now;
+	twice = doubling(step);
+	fc->raised = step->now;
 	if (twice == 0)
 		return;
-	passed = fmin(passed, fmax(RAISE_SECONDS, 2 / life->rate));
-	raised = life->rate * fmin(exp2(passed / twice), twice == DOUBLE_PROBE ? 1.1 : 1.3);
-	rate_set(turn, fmax(life->rate, fmin(raised, ceiling(life))));
+	passed = fmin(passed, fmax(RAISE_SECONDS, 2 / fc->rate));
+	raised = fc->rate * fmin(exp2(passed / twice), twice == DOUBLE_PROBE ? 1.1 : 1.3);
+	rate_set(step, fmax(fc->rate, fmin(raised, ceiling(fc))));
 }
 
 /* Mail goes as fast as the bounds allow, and so many were delivered since the last call. */
-void rate_used(struct turn *turn, uint32_t delivered)
+void rate_used(struct control_step *step, uint32_t delivered)
 {
-	struct life *life = turn->life;
-	double seconds = since(turn->now, life->raised);
+	struct flow_control *fc = step->fc;
+	double seconds = since(step->now, fc->raised);
 
 	if (seconds < RAISE_SECONDS)
 		return;
-	life->trouble += (float)((delivered / seconds - life->trouble) * fmin(seconds / 30, 1));
-	life->raised = turn->now;
+	fc->trouble += (float)((delivered / seconds - fc->trouble) * fmin(seconds / 30, 1));
+	fc->raised = step->now;
 }
 
 /* A window of the receiver's has turned over: the rate is what it was. */
-void rate_resume(struct turn *turn)
+void rate_resume(struct control_step *step)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	rate_settle(turn, fmin(life->trouble_before, 2 * life->trouble));
-	life->flags &= (uint16_t)~FLAG_MEASURED;
-	life->count = 0;
-	life->idle = 0;
-	life->strikes = 0;
+	rate_settle(step, fmin(fc->trouble_before, 2 * fc->trouble));
+	fc->flags &= (uint16_t)~FLAG_MEASURED;
+	fc->count = 0;
+	fc->idle = 0;
+	fc->strikes = 0;
 }
 
 /* A short hold has ended. A whole flight was refused: the rate was far above what is taken, and
  * another such flight would be one too many. */
-void rate_calm(struct turn *turn)
+void rate_calm(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double pressure = pressure_now(life, turn->now);
+	struct flow_control *fc = step->fc;
+	double pressure = pressure_now(fc, step->now);
 
-	if (life->mode != MODE_RECOVER || life->flags & FLAG_ALARM || pressure <= FLIGHT)
+	if (fc->mode != MODE_RECOVER || fc->flags & FLAG_ALARM || pressure <= FLIGHT)
 		return;
-	rate_trouble_at(turn, life->trouble * FLIGHT / pressure);
-	rate_set(turn, life->rate * FLIGHT / pressure);
+	rate_trouble_at(step, fc->trouble * FLIGHT / pressure);
+	rate_set(step, fc->rate * FLIGHT / pressure);
 }
 
 /* A long hold has ended: carefully back to what was. */
-void rate_restart(struct turn *turn, double held_seconds)
+void rate_restart(struct control_step *step, double held_seconds)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	rate_set(turn, between(1.5 / life->gap, 0.1 * life->rate, 0.75 * life->rate));
-	life->trouble = life->trouble_before;
-	life->mode = MODE_RECOVER;
-	flag_set(life, FLAG_ALARM, false);
-	flag_set(life, FLAG_WEAK, true);
-	if (held_seconds > 900 && life->care < 3)
-		life->care++;
+	rate_set(step, between(1.5 / fc->gap, 0.1 * fc->rate, 0.75 * fc->rate));
+	fc->trouble = fc->trouble_before;
+	fc->mode = MODE_RECOVER;
+	flag_set(fc, FLAG_ALARM, false);
+	flag_set(fc, FLAG_WEAK, true);
+	if (held_seconds > 900 && fc->care < 3)
+		fc->care++;
 }

@@ -49,7 +49,7 @@ enum control_flag {
 	FLAGS = 16383
 };
 
-struct life {
+struct flow_control {
 	uint64_t hold_until_ns; /* end of the last hold; what was admitted before it is of that
 				   flight */
 	uint64_t due_ns;	/* when the next message was due: the schedule, replayed */
@@ -101,11 +101,11 @@ struct life {
 	uint8_t places : 2;   /* deferrals at last_place */
 	uint8_t suspects : 4; /* deferrals passed over, and not yet found to be chance */
 };
-_Static_assert(sizeof(struct life) <= sizeof(struct control_state), "128 bytes a flow");
+_Static_assert(sizeof(struct flow_control) <= sizeof(struct control_state), "128 bytes a flow");
 
 /* What every step works on. */
-struct turn {
-	struct life *life;
+struct control_step {
+	struct flow_control *fc;
 	const struct control_bounds *bounds;
 	uint64_t now_ns;
 	uint32_t now;	      /* the same as a stamp */
@@ -135,9 +135,9 @@ static inline double between(double x, double low, double high)
 	return x < low ? low : x > high ? high : x;
 }
 
-static inline void flag_set(struct life *life, uint16_t flag, bool on)
+static inline void flag_set(struct flow_control *fc, uint16_t flag, bool on)
 {
-	life->flags = (uint16_t)(on ? life->flags | flag : life->flags & ~flag);
+	fc->flags = (uint16_t)(on ? fc->flags | flag : fc->flags & ~flag);
 }
 
 static inline double rate_low(const struct control_bounds *bounds)
@@ -160,62 +160,62 @@ struct measure {
 	bool exact; /* the bucket did not overflow meanwhile */
 };
 
-void measure_begin(struct turn *turn);
-struct measure measure_end(const struct turn *turn);
-double measure_sent(const struct turn *turn, const struct measure *seen);
-void cut_at_trouble(struct turn *turn, const struct measure *seen);
+void measure_begin(struct control_step *step);
+struct measure measure_end(const struct control_step *step);
+double measure_sent(const struct control_step *step, const struct measure *seen);
+void cut_at_trouble(struct control_step *step, const struct measure *seen);
 
 /* rate.c */
-void rate_settle(struct turn *turn, double trouble);
-void rate_trouble_at(struct turn *turn, double trouble);
-float rate_spacing_least(const struct life *life);
-double rate_spacing_most(const struct life *life);
-bool rate_on_ground(const struct life *life);
-bool rate_below(const struct life *life);
-void rate_init(struct life *life, const struct control_bounds *bounds);
-void rate_set(struct turn *turn, double rate);
-void rate_trouble(struct turn *turn, enum reply_class class, enum reply_limit limit);
-void rate_accepted(struct turn *turn);
-void rate_used(struct turn *turn, uint32_t delivered);
-void rate_resume(struct turn *turn);
-void rate_calm(struct turn *turn);
-void rate_restart(struct turn *turn, double held_seconds);
-double rate_probe_after(const struct life *life);
-void pressure_add(struct turn *turn);
-double pressure_now(const struct life *life, uint32_t now);
+void rate_settle(struct control_step *step, double trouble);
+void rate_trouble_at(struct control_step *step, double trouble);
+float rate_spacing_least(const struct flow_control *fc);
+double rate_spacing_most(const struct flow_control *fc);
+bool rate_on_ground(const struct flow_control *fc);
+bool rate_below(const struct flow_control *fc);
+void rate_init(struct flow_control *fc, const struct control_bounds *bounds);
+void rate_set(struct control_step *step, double rate);
+void rate_trouble(struct control_step *step, enum reply_class class, enum reply_limit limit);
+void rate_accepted(struct control_step *step);
+void rate_used(struct control_step *step, uint32_t delivered);
+void rate_resume(struct control_step *step);
+void rate_calm(struct control_step *step);
+void rate_restart(struct control_step *step, double held_seconds);
+double rate_probe_after(const struct flow_control *fc);
+void pressure_add(struct control_step *step);
+double pressure_now(const struct flow_control *fc, uint32_t now);
 
 /* hold.c */
-void hold_begin(struct turn *turn, double seconds);
-void hold_again(struct turn *turn);
-void hold_extend(struct turn *turn);
-void hold_outage(struct turn *turn);
-void hold_released(struct turn *turn);
+void hold_begin(struct control_step *step, double seconds);
+void hold_again(struct control_step *step);
+void hold_extend(struct control_step *step);
+void hold_outage(struct control_step *step);
+void hold_released(struct control_step *step);
 
 /* window.c */
-void window_roll(struct turn *turn);
-double window_wait(const struct turn *turn); /* seconds to the end of the receiver's hour */
-void window_count(struct turn *turn, uint32_t messages);
-void window_missed(struct turn *turn);
-bool window_hit(struct turn *turn, enum reply_limit limit);
-bool window_released(struct turn *turn);
-double window_rate(const struct life *life);
-uint32_t window_hour_cap(const struct life *life);
-uint32_t window_day_cap(const struct life *life);
-uint32_t window_day_phase(const struct life *life, const struct control_bounds *bounds,
+void window_roll(struct control_step *step);
+double window_wait(const struct control_step *step); /* seconds to the end of the receiver's hour */
+void window_count(struct control_step *step, uint32_t messages);
+void window_missed(struct control_step *step);
+bool window_hit(struct control_step *step, enum reply_limit limit);
+bool window_released(struct control_step *step);
+double window_rate(const struct flow_control *fc);
+uint32_t window_hour_cap(const struct flow_control *fc);
+uint32_t window_day_cap(const struct flow_control *fc);
+uint32_t window_day_phase(const struct flow_control *fc, const struct control_bounds *bounds,
 			  uint64_t now_ns);
 
 /* noise.c */
-bool noise_known(const struct life *life);
-double noise_share(const struct life *life);
-bool noise_suspected(const struct life *life);
-bool noise_grew(struct life *life);
-void noise_learn(struct life *life);
-void noise_accepted(struct life *life, bool ground);
-void noise_refused(struct life *life);
-bool noise_explains(struct life *life);
+bool noise_known(const struct flow_control *fc);
+double noise_share(const struct flow_control *fc);
+bool noise_suspected(const struct flow_control *fc);
+bool noise_grew(struct flow_control *fc);
+void noise_learn(struct flow_control *fc);
+void noise_accepted(struct flow_control *fc, bool ground);
+void noise_refused(struct flow_control *fc);
+bool noise_explains(struct flow_control *fc);
 
 /* connections.c */
-bool connection_trouble(struct turn *turn, const struct control_observation *seen);
-void connection_fine(struct turn *turn, const struct control_observation *seen);
+bool connection_trouble(struct control_step *step, const struct control_observation *seen);
+void connection_fine(struct control_step *step, const struct control_observation *seen);
 
 #endif

@@ -21,15 +21,15 @@
 #define EVEN		0.98 /* of the cap: messages that are spread evenly over the hour */
 #define DAY_TEST_EVERY	3
 
-static double wall_seconds(const struct turn *turn)
+static double wall_seconds(const struct control_step *step)
 {
-	return (double)((int64_t)turn->now_ns + turn->bounds->wall_offset_ns) / 1e9;
+	return (double)((int64_t)step->now_ns + step->bounds->wall_offset_ns) / 1e9;
 }
 
 /* Seconds since the last boundary of hours that begin phase seconds after the clock's. */
-static double into_hour(const struct turn *turn, double phase)
+static double into_hour(const struct control_step *step, double phase)
 {
-	double seconds = fmod(wall_seconds(turn) - phase, HOUR);
+	double seconds = fmod(wall_seconds(step) - phase, HOUR);
 
 	return seconds < 0 ? seconds + HOUR : seconds;
 }
@@ -37,147 +37,147 @@ static double into_hour(const struct turn *turn, double phase)
 /* Seconds until the receiver's hour turns over, or may have: where its beginning is not known to
  * the minute, half-way through what is possible. While nothing is known, until the clock's hour
  * turns or the minute comes at which the last long hold ended. */
-double window_wait(const struct turn *turn)
+double window_wait(const struct control_step *step)
 {
-	const struct life *life = turn->life;
-	double sure = HOUR - into_hour(turn, life->phase);
-	double perhaps = HOUR - into_hour(turn, life->phase - life->phase_gap / 2.0);
+	const struct flow_control *fc = step->fc;
+	double sure = HOUR - into_hour(step, fc->phase);
+	double perhaps = HOUR - into_hour(step, fc->phase - fc->phase_gap / 2.0);
 
-	if (!life->hour_seen)
-		return fmin(sure, HOUR - into_hour(turn, 0)) + 2;
-	return life->phase_gap > PHASE_SURE && perhaps < sure && !(life->flags & FLAG_MISSED)
+	if (!fc->hour_seen)
+		return fmin(sure, HOUR - into_hour(step, 0)) + 2;
+	return fc->phase_gap > PHASE_SURE && perhaps < sure && !(fc->flags & FLAG_MISSED)
 		       ? perhaps
 		       : sure + 2;
 }
 
-void window_roll(struct turn *turn)
+void window_roll(struct control_step *step)
 {
-	struct life *life = turn->life;
-	uint8_t hour = (uint8_t)(int64_t)floor((wall_seconds(turn) - life->phase) / HOUR);
+	struct flow_control *fc = step->fc;
+	uint8_t hour = (uint8_t)(int64_t)floor((wall_seconds(step) - fc->phase) / HOUR);
 
-	if (hour != life->hour_index) {
-		life->hour_index = hour;
-		if (life->hour_cap && life->hour_count > 1.1 * life->hour_cap) {
+	if (hour != fc->hour_index) {
+		fc->hour_index = hour;
+		if (fc->hour_cap && fc->hour_count > 1.1 * fc->hour_cap) {
 			/* It has grown, and may have grown further. */
-			life->hour_cap = life->hour_count;
-			life->hour_test = HOUR_TEST_EVERY - 2;
+			fc->hour_cap = fc->hour_count;
+			fc->hour_test = HOUR_TEST_EVERY - 2;
 		}
-		life->flags &= (uint16_t)~FLAG_FRESH;
-		life->hour_count = 0;
-		life->hour_test = (uint8_t)((life->hour_test + 1) % HOUR_TEST_EVERY);
+		fc->flags &= (uint16_t)~FLAG_FRESH;
+		fc->hour_count = 0;
+		fc->hour_test = (uint8_t)((fc->hour_test + 1) % HOUR_TEST_EVERY);
 	}
-	if (life->day_seen && since(turn->now, life->day_start) >= DAY) {
-		life->day_start += DAY_STAMPS;
-		life->day_count = 0;
-		life->day_test = (uint8_t)((life->day_test + 1) % DAY_TEST_EVERY);
+	if (fc->day_seen && since(step->now, fc->day_start) >= DAY) {
+		fc->day_start += DAY_STAMPS;
+		fc->day_count = 0;
+		fc->day_test = (uint8_t)((fc->day_test + 1) % DAY_TEST_EVERY);
 	}
 }
 
-void window_count(struct turn *turn, uint32_t messages)
+void window_count(struct control_step *step, uint32_t messages)
 {
-	turn->life->hour_count += messages;
-	turn->life->day_count += messages;
+	step->fc->hour_count += messages;
+	step->fc->day_count += messages;
 }
 
 /* Much too early for a window that has just turned over. */
-static void slides(struct life *life)
+static void slides(struct flow_control *fc)
 {
-	life->flags = (uint16_t)((life->flags | FLAG_SLIDING) & ~FLAG_NAMED);
-	life->hour_seen = 0;
+	fc->flags = (uint16_t)((fc->flags | FLAG_SLIDING) & ~FLAG_NAMED);
+	fc->hour_seen = 0;
 }
 
-static bool near_cap(const struct life *life, double count, double share, double slack)
+static bool near_cap(const struct flow_control *fc, double count, double share, double slack)
 {
-	return life->hour_seen && life->hour_cap &&
-	       fabs(count - life->hour_cap) < share * life->hour_cap + slack;
+	return fc->hour_seen && fc->hour_cap &&
+	       fabs(count - fc->hour_cap) < share * fc->hour_cap + slack;
 }
 
 /* The text speaks of the hour. True: it is a window whose end is known. */
-static bool hour_named(struct life *life)
+static bool hour_named(struct flow_control *fc)
 {
-	if (life->flags & FLAG_SLIDING)
+	if (fc->flags & FLAG_SLIDING)
 		return false;
-	life->flags |= FLAG_NAMED;
-	if (!life->hour_seen)
+	fc->flags |= FLAG_NAMED;
+	if (!fc->hour_seen)
 		return false;
-	if (life->hour_cap && life->hour_count < 0.7 * life->hour_cap) {
-		slides(life);
+	if (fc->hour_cap && fc->hour_count < 0.7 * fc->hour_cap) {
+		slides(fc);
 		return false;
 	}
-	life->hour_cap = life->hour_count;
-	life->hour_seen = HOUR_SURE;
+	fc->hour_cap = fc->hour_count;
+	fc->hour_seen = HOUR_SURE;
 	return true;
 }
 
 /* Whether this trouble is the hour's cap, so that waiting for the window is all there is to do. */
-bool window_hit(struct turn *turn, enum reply_limit limit)
+bool window_hit(struct control_step *step, enum reply_limit limit)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	if (life->flags & FLAG_HELD)
-		return life->fails >= 2 && !(life->flags & FLAG_MISSED) &&
-		       near_cap(life, life->began_count, 0.1, 0);
-	life->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_MISSED);
-	if (limit == REPLY_LIMIT_HOUR && hour_named(life))
+	if (fc->flags & FLAG_HELD)
+		return fc->fails >= 2 && !(fc->flags & FLAG_MISSED) &&
+		       near_cap(fc, fc->began_count, 0.1, 0);
+	fc->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_MISSED);
+	if (limit == REPLY_LIMIT_HOUR && hour_named(fc))
 		return true;
-	if (life->flags & FLAG_PATTERN && life->hour_seen)
+	if (fc->flags & FLAG_PATTERN && fc->hour_seen)
 		return true;
-	if (life->hour_seen >= HOUR_SURE && near_cap(life, life->hour_count, 0.02, 2))
+	if (fc->hour_seen >= HOUR_SURE && near_cap(fc, fc->hour_count, 0.02, 2))
 		return true;
 	/* Where it slides, overrunning it is answered long before the hour ends. */
-	if (life->flags & FLAG_SLIDING)
-		life->hour_test = 0;
+	if (fc->flags & FLAG_SLIDING)
+		fc->hour_test = 0;
 	return false;
 }
 
-static void learn_day(struct turn *turn)
+static void learn_day(struct control_step *step)
 {
-	struct life *life = turn->life;
+	struct flow_control *fc = step->fc;
 
-	life->day_cap = life->day_count - 1;
-	life->day_seen = 1;
-	life->day_test = 0;
-	life->day_start = turn->now;
-	life->day_count = 1;
-	life->hour_seen = 0;
+	fc->day_cap = fc->day_count - 1;
+	fc->day_seen = 1;
+	fc->day_test = 0;
+	fc->day_start = step->now;
+	fc->day_count = 1;
+	fc->hour_seen = 0;
 }
 
 /* The window's end came, and the probe was refused: if the hour may still turn over, it is later
  * than thought, else this is no window. */
-void window_missed(struct turn *turn)
+void window_missed(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double left = HOUR - into_hour(turn, life->phase);
+	struct flow_control *fc = step->fc;
+	double left = HOUR - into_hour(step, fc->phase);
 
-	if (left <= life->phase_gap) {
-		life->phase_gap = (uint16_t)left;
+	if (left <= fc->phase_gap) {
+		fc->phase_gap = (uint16_t)left;
 		return;
 	}
-	life->flags = (uint16_t)((life->flags | FLAG_MISSED) & ~FLAG_WINDOW);
+	fc->flags = (uint16_t)((fc->flags | FLAG_MISSED) & ~FLAG_WINDOW);
 }
 
 /* The hour began phase seconds after the clock's, or up to gap seconds earlier, and began_count
  * messages were accepted in the last one. */
-static void learn_hour(struct turn *turn, double phase, double gap)
+static void learn_hour(struct control_step *step, double phase, double gap)
 {
-	struct life *life = turn->life;
-	bool same = fmod(phase - life->phase + HOUR, HOUR) < 1 || life->hour_seen;
+	struct flow_control *fc = step->fc;
+	bool same = fmod(phase - fc->phase + HOUR, HOUR) < 1 || fc->hour_seen;
 
-	if (same && near_cap(life, life->began_count, 0.15, 0)) {
-		life->hour_seen = life->hour_seen < 3 ? life->hour_seen + 1 : 3;
-		life->hour_cap = life->began_count;
+	if (same && near_cap(fc, fc->began_count, 0.15, 0)) {
+		fc->hour_seen = fc->hour_seen < 3 ? fc->hour_seen + 1 : 3;
+		fc->hour_cap = fc->began_count;
 	} else {
-		life->hour_seen = 1;
+		fc->hour_seen = 1;
 		/* Of an hour that began at another minute than was thought, nobody has counted the
 		 * beginning. */
-		life->hour_cap = same && !(life->flags & FLAG_PATTERN) ? life->began_count : 0;
+		fc->hour_cap = same && !(fc->flags & FLAG_PATTERN) ? fc->began_count : 0;
 	}
-	life->phase_gap = (uint16_t)gap;
-	if (phase != life->phase) {
-		life->phase = (uint16_t)phase;
-		window_roll(turn);
-		life->hour_count = 1;
-		life->flags |= FLAG_FRESH;
+	fc->phase_gap = (uint16_t)gap;
+	if (phase != fc->phase) {
+		fc->phase = (uint16_t)phase;
+		window_roll(step);
+		fc->hour_count = 1;
+		fc->flags |= FLAG_FRESH;
 	}
 }
 
@@ -188,92 +188,91 @@ struct turned {
 };
 
 /* Which window has just turned over. */
-static struct turned window_turned(const struct turn *turn)
+static struct turned window_turned(const struct control_step *step)
 {
-	const struct life *life = turn->life;
-	double here = floor(into_hour(turn, 0));
-	double early = into_hour(turn, life->phase - life->phase_gap);
-	double slack = life->hour_seen ? TURNED_SECONDS : life->gap;
+	const struct flow_control *fc = step->fc;
+	double here = floor(into_hour(step, 0));
+	double early = into_hour(step, fc->phase - fc->phase_gap);
+	double slack = fc->hour_seen ? TURNED_SECONDS : fc->gap;
 
-	if ((life->hour_seen || life->phase) && early <= life->phase_gap + slack)
-		return early < life->phase_gap
-			       ? (struct turned){true, here, early}
-			       : (struct turned){true, life->phase, life->phase_gap};
+	if ((fc->hour_seen || fc->phase) && early <= fc->phase_gap + slack)
+		return early < fc->phase_gap ? (struct turned){true, here, early}
+					     : (struct turned){true, fc->phase, fc->phase_gap};
 	if (here < TURNED_SECONDS)
 		return (struct turned){true, 0, 0};
 	/* Perhaps; what comes at the same minute again will tell. */
-	return (struct turned){life->flags & FLAG_NAMED, here, fmin(life->gap, HOUR / 2)};
+	return (struct turned){fc->flags & FLAG_NAMED, here, fmin(fc->gap, HOUR / 2)};
 }
 
 /* A hold has ended: was it a window of the receiver's that turned over? Then the rate is as before.
  */
-bool window_released(struct turn *turn)
+bool window_released(struct control_step *step)
 {
-	struct life *life = turn->life;
-	double age = since(turn->now, life->began);
-	struct turned turned = window_turned(turn);
+	struct flow_control *fc = step->fc;
+	double age = since(step->now, fc->began);
+	struct turned turned = window_turned(step);
 
-	if (life->flags & FLAG_SLIDING)
+	if (fc->flags & FLAG_SLIDING)
 		return false;
-	if (life->fails >= 2 && life->hour_seen && life->hour_cap &&
-	    life->began_count < 0.5 * life->hour_cap) {
-		slides(life);
+	if (fc->fails >= 2 && fc->hour_seen && fc->hour_cap &&
+	    fc->began_count < 0.5 * fc->hour_cap) {
+		slides(fc);
 		return false;
 	}
 	/* A hold that no probe has tested proves nothing about its end. */
-	if (age < TURNED_SECONDS || (life->fails < 2 && !(life->flags & FLAG_WINDOW)))
+	if (age < TURNED_SECONDS || (fc->fails < 2 && !(fc->flags & FLAG_WINDOW)))
 		return false;
 	if (turned.sure && age > DAY_SECONDS)
-		learn_day(turn);
+		learn_day(step);
 	else
-		learn_hour(turn, turned.phase, turned.gap);
+		learn_hour(step, turned.phase, turned.gap);
 	if (!turned.sure)
-		life->hour_seen = 0;
+		fc->hour_seen = 0;
 	return turned.sure;
 }
 
 /* Whether waiting for the boundary as far as it is known costs nothing of the cap. */
-static bool lateness_harmless(const struct life *life)
+static bool lateness_harmless(const struct flow_control *fc)
 {
-	return life->phase_gap <= PHASE_SURE ||
-	       life->hour_cap / life->trouble + life->phase_gap < 0.9 * HOUR;
+	return fc->phase_gap <= PHASE_SURE ||
+	       fc->hour_cap / fc->trouble + fc->phase_gap < 0.9 * HOUR;
 }
 
-static double with_test(const struct life *life)
+static double with_test(const struct flow_control *fc)
 {
-	return life->hour_cap * (life->hour_test == HOUR_TEST_EVERY - 1 ? 1.25 : 1);
+	return fc->hour_cap * (fc->hour_test == HOUR_TEST_EVERY - 1 ? 1.25 : 1);
 }
 
 /* Messages a second that fill the hour evenly: then it never shuts, whether it slides or not, and
  * urgent mail never waits for its end. */
-double window_rate(const struct life *life)
+double window_rate(const struct flow_control *fc)
 {
-	if (!(life->flags & FLAG_SLIDING) || !life->hour_cap)
+	if (!(fc->flags & FLAG_SLIDING) || !fc->hour_cap)
 		return RATE_TOP;
-	return EVEN * with_test(life) / HOUR;
+	return EVEN * with_test(fc) / HOUR;
 }
 
 /* What the receiver is believed to take in an hour and a day; 0: not known. */
-uint32_t window_hour_cap(const struct life *life)
+uint32_t window_hour_cap(const struct flow_control *fc)
 {
-	if (life->hour_seen < HOUR_SURE || life->flags & FLAG_FRESH || !lateness_harmless(life))
+	if (fc->hour_seen < HOUR_SURE || fc->flags & FLAG_FRESH || !lateness_harmless(fc))
 		return 0;
-	return (uint32_t)with_test(life);
+	return (uint32_t)with_test(fc);
 }
 
-uint32_t window_day_cap(const struct life *life)
+uint32_t window_day_cap(const struct flow_control *fc)
 {
-	if (!life->day_seen)
+	if (!fc->day_seen)
 		return 0;
-	return life->day_cap + (life->day_test == DAY_TEST_EVERY - 1 ? life->day_cap / 4 : 0);
+	return fc->day_cap + (fc->day_test == DAY_TEST_EVERY - 1 ? fc->day_cap / 4 : 0);
 }
 
 /* Minutes after the clock's midnight at which the receiver's day begins. */
-uint32_t window_day_phase(const struct life *life, const struct control_bounds *bounds,
+uint32_t window_day_phase(const struct flow_control *fc, const struct control_bounds *bounds,
 			  uint64_t now_ns)
 {
 	double wall = (double)((int64_t)now_ns + bounds->wall_offset_ns) / 1e9;
-	double start = wall - since(stamp_of(now_ns), life->day_start);
+	double start = wall - since(stamp_of(now_ns), fc->day_start);
 
 	return (uint32_t)(fmod(fmod(start, DAY) + DAY, DAY) / 60);
 }
