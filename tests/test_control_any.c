@@ -44,13 +44,13 @@ static struct control_bounds bounds_any(void)
 }
 
 /* Mostly what real receivers mix, sometimes nothing but trouble. */
-static struct control_observation reply_any(uint64_t now_ns, uint32_t trouble)
+static struct control_observation reply_any(uint64_t now_ns, uint32_t limit_estimate)
 {
 	uint64_t age =
 		any(4) ? (uint64_t)any(5000) * (SECOND / 1000) : (uint64_t)any(7200) * SECOND;
 
 	return (struct control_observation){
-		.class = any(100) < trouble ? any(REPLY_CLASSES) : REPLY_DELIVERED,
+		.class = any(100) < limit_estimate ? any(REPLY_CLASSES) : REPLY_DELIVERED,
 		.limit = any(REPLY_LIMITS),
 		.traffic = any(TG_CLASSES),
 		.stage = any(TG_STAGES),
@@ -134,11 +134,11 @@ Test(control, no_sequence_of_replies_leaves_the_bounds_climbs_in_leaps_or_ends_h
 		struct control_state state;
 		struct control_limits l, before;
 		uint64_t now_ns = START, raised_ns = 0;
-		uint32_t trouble, pace;
+		uint32_t limit_estimate, pace;
 
 		seed = (uint64_t)run + 1;
 		b = bounds_any();
-		trouble = any(4) ? any(30) : 100;
+		limit_estimate = any(4) ? any(30) : 100;
 		pace = 1 + any(any(2) ? 2000 : 200000);
 		control_init(&state, &b, now_ns);
 		for (int i = 0; i < REPLIES; i++) {
@@ -146,7 +146,7 @@ Test(control, no_sequence_of_replies_leaves_the_bounds_climbs_in_leaps_or_ends_h
 
 			control_limits(&state, &b, now_ns, &before);
 			now_ns += (uint64_t)any(pace) * (SECOND / 1000);
-			seen = reply_any(now_ns, trouble);
+			seen = reply_any(now_ns, limit_estimate);
 			control_observe(&state, &b, &seen, now_ns);
 			if (any(4) == 0)
 				control_tick(&state, &b, any(50), any(5), now_ns);

@@ -147,7 +147,7 @@ static void observe(struct control_step *step, const struct control_observation 
 	case REPLY_PATTERN:
 	case REPLY_BLOCKLIST:
 		if (!connection_trouble(step, seen))
-			rate_trouble(step, seen->class, seen->limit);
+			rate_deferred(step, seen->class, seen->limit);
 		return;
 	case REPLY_INFRASTRUCTURE:
 		window_count(step, 1);
@@ -322,9 +322,9 @@ bool control_valid(const struct control_state *state)
 		if (!within(*measured[i], -1e9, 1e9))
 			return false;
 	return fc->mode < CONTROL_MODES && fc->flags <= FLAGS && within(fc->rate, 1e-6, 1e6) &&
-	       within(fc->trouble, known ? 1e-6 : 0, 1e6) && within(fc->trouble_before, 0, 1e6) &&
-	       within(fc->spacing, 1, 1e9) && within(fc->noise, 0, 1e4) &&
-	       within(fc->noise_of, 0, 1e4) && fc->gap <= GAP_MOST && fc->connections &&
-	       fc->per_connection && fc->phase < 3600 && fc->phase_gap < 3600 &&
+	       within(fc->limit_estimate, known ? 1e-6 : 0, 1e6) &&
+	       within(fc->limit_estimate_prev, 0, 1e6) && within(fc->spacing, 1, 1e9) &&
+	       within(fc->noise, 0, 1e4) && within(fc->noise_of, 0, 1e4) && fc->gap <= GAP_MOST &&
+	       fc->connections && fc->per_connection && fc->phase < 3600 && fc->phase_gap < 3600 &&
 	       fc->unused <= 128 && fc->reserve <= 64;
 }

@@ -62,7 +62,7 @@ static void cut_blindly(struct control_step *step, const struct measure *seen)
 	double rate = step->fc->rate;
 
 	rate_set(step, seen->exact ? between(seen->rate, 0.4 * rate, 0.75 * rate) : 0.75 * rate);
-	rate_trouble_at(step, step->fc->rate / BACK_OFF);
+	rate_set_estimate(step, step->fc->rate / ESTIMATE_SHARE);
 	step->fc->mode = MODE_RECOVER;
 }
 
@@ -71,9 +71,9 @@ static void cut_blindly(struct control_step *step, const struct measure *seen)
 static void cut_search(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
-	double rate = fc->trouble > 0 ? fmin(fc->rate, fc->trouble) : fc->rate;
+	double rate = fc->limit_estimate > 0 ? fmin(fc->rate, fc->limit_estimate) : fc->rate;
 
-	rate_trouble_at(step, 0.8 * rate);
+	rate_set_estimate(step, 0.8 * rate);
 	rate_set(step, 0.7 * rate);
 	fc->mode = MODE_RECOVER;
 	fc->spacing = rate_spacing_least(fc);
@@ -83,7 +83,8 @@ static void cut_search(struct control_step *step)
 /* The trial of an alarm has failed early, or measured what was known. */
 static bool alarm_false(const struct flow_control *fc, const struct measure *seen)
 {
-	return fc->flags & FLAG_ALARM && (seen->count < 4 || seen->rate < 1.1 * fc->trouble_before);
+	return fc->flags & FLAG_ALARM &&
+	       (seen->count < 4 || seen->rate < 1.1 * fc->limit_estimate_prev);
 }
 
 static void cut_recovering(struct control_step *step, const struct measure *seen)
@@ -94,14 +95,15 @@ static void cut_recovering(struct control_step *step, const struct measure *seen
 		fc->reserve /= 2;
 	if (alarm_false(fc, seen)) {
 		/* Nothing has risen, the bucket is larger than thought. */
-		rate_settle(step,
-			    seen->exact && seen->count >= 30 ? seen->rate : fc->trouble_before);
+		rate_track_estimate(step, seen->exact && seen->count >= 30
+						  ? seen->rate
+						  : fc->limit_estimate_prev);
 		fc->excess_known = fmaxf(fc->excess_known, fmaxf(fc->excess, 0.5f));
 		fc->spacing = (float)rate_spacing_most(fc);
 	} else if (noise_known(fc) && seen->count < 20) {
 		rate_set(step, 0.75 * fc->rate);
 	} else if (seen->count >= 4 && seen->exact) {
-		rate_settle(step, fmin(seen->rate, fc->rate));
+		rate_track_estimate(step, fmin(seen->rate, fc->rate));
 		flag_set(fc, FLAG_WEAK, seen->count < 20);
 	} else {
 		cut_blindly(step, seen);
@@ -110,12 +112,12 @@ static void cut_recovering(struct control_step *step, const struct measure *seen
 }
 
 /* The limit has risen: measures anew from an empty bucket, at a rate that will meet it. */
-static void remeasure(struct control_step *step, double trouble, double rate)
+static void remeasure(struct control_step *step, double limit_estimate, double rate)
 {
 	struct flow_control *fc = step->fc;
 
-	fc->trouble_before = fc->trouble;
-	rate_trouble_at(step, trouble);
+	fc->limit_estimate_prev = fc->limit_estimate;
+	rate_set_estimate(step, limit_estimate);
 	rate_set(step, rate);
 	fc->mode = MODE_RECOVER;
 	fc->spacing = rate_spacing_least(fc);
@@ -128,44 +130,46 @@ static void cut_probe_by_chance(struct control_step *step, const struct measure 
 				double climbed)
 {
 	struct flow_control *fc = step->fc;
-	double bucket = fmax(fc->excess_known, 3 + 30 * fc->trouble);
+	double bucket = fmax(fc->excess_known, 3 + 30 * fc->limit_estimate);
 	double climb = fc->began_count ? (fc->count - fc->began_count - bucket) / climbed : 0;
 	double met = fmin(fmax(seen->rate, climb), fc->rate);
 
-	fc->spacing = (float)(met > 1.05 * fc->trouble ? rate_spacing_least(fc)
-						       : fmin(fc->spacing * SPACING_GROWTH,
-							      2 * rate_spacing_most(fc)));
-	rate_settle(step, fmax(fc->trouble, met));
+	fc->spacing = (float)(met > 1.05 * fc->limit_estimate ? rate_spacing_least(fc)
+							      : fmin(fc->spacing * SPACING_GROWTH,
+								     2 * rate_spacing_most(fc)));
+	rate_track_estimate(step, fmax(fc->limit_estimate, met));
 }
 
-/* A probe past the trouble rate has failed, as it should: it says whether the limit is where it
+/* A probe past the limit estimate has failed, as it should: it says whether the limit is where it
  * was. */
 static void cut_probe(struct control_step *step, const struct measure *seen)
 {
 	struct flow_control *fc = step->fc;
 	double climbed = fmax(since(stamp_of(step->admitted_ns), fc->began), 1);
-	double excess = fc->began_count ? fc->count - fc->began_count - fc->trouble * climbed : 0;
+	double excess =
+		fc->began_count ? fc->count - fc->began_count - fc->limit_estimate * climbed : 0;
 	bool risen = (excess > 1.5 * fc->excess_known + 0.5 || fc->excess_known == 0) &&
-		     fc->rate > 1.06 * fc->trouble && pressure_now(fc, step->now) <= PRESSURE_TRIAL;
+		     fc->rate > 1.06 * fc->limit_estimate &&
+		     pressure_now(fc, step->now) <= PRESSURE_TRIAL;
 
 	fc->strikes = 0;
 	if (!seen->exact && (!risen || noise_known(fc))) {
-		rate_settle(step, fc->trouble);
+		rate_track_estimate(step, fc->limit_estimate);
 		fc->spacing = (float)fmin(fc->spacing * SPACING_GROWTH, rate_spacing_most(fc));
 	} else if (noise_known(fc)) {
 		cut_probe_by_chance(step, seen, climbed);
-	} else if (risen && (!(fc->flags & FLAG_WEAK) || fc->rate > 1.5 * fc->trouble)) {
-		double met = fc->trouble + (excess - fc->excess_known) / climbed;
+	} else if (risen && (!(fc->flags & FLAG_WEAK) || fc->rate > 1.5 * fc->limit_estimate)) {
+		double met = fc->limit_estimate + (excess - fc->excess_known) / climbed;
 
-		met = fc->rate > 1.5 * fc->trouble ? fmin(fc->rate, fmax(seen->rate, met))
-						   : (fc->rate + fc->trouble) / 2;
+		met = fc->rate > 1.5 * fc->limit_estimate ? fmin(fc->rate, fmax(seen->rate, met))
+							  : (fc->rate + fc->limit_estimate) / 2;
 		fc->excess = (float)excess;
 		fc->flags |= FLAG_ALARM;
-		remeasure(step, met, BACK_OFF * met);
+		remeasure(step, met, ESTIMATE_SHARE * met);
 	} else if (fc->flags & FLAG_WEAK && seen->exact) {
-		rate_settle(step, fmax(fc->trouble, fmin(seen->rate, fc->rate)));
+		rate_track_estimate(step, fmax(fc->limit_estimate, fmin(seen->rate, fc->rate)));
 		fc->spacing = rate_spacing_least(fc);
-	} else if (seen->rate > 1.015 * fc->trouble + 2 / fmax(seen->seconds, 1)) {
+	} else if (seen->rate > 1.015 * fc->limit_estimate + 2 / fmax(seen->seconds, 1)) {
 		double met = fmax(seen->rate, 0.8 * fc->rate);
 
 		fc->excess = (float)excess;
@@ -173,7 +177,7 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 	} else {
 		fc->spacing = (float)fmin(fc->spacing * SPACING_GROWTH,
 					  rate_spacing_most(fc) * (1 + fc->care));
-		rate_settle(step, fmax(fc->trouble, fmin(seen->rate, fc->rate)));
+		rate_track_estimate(step, fmax(fc->limit_estimate, fmin(seen->rate, fc->rate)));
 		if (fc->excess_known > 0)
 			fc->excess_known = (float)fmax(0.97 * fc->excess_known, 0.6 * excess);
 	}
@@ -196,18 +200,18 @@ static void cut_ground(struct control_step *step, const struct measure *seen)
 	if (noise_known(fc) && seen->count >= 60)
 		fc->strikes = 0;
 	if (overran(step, seen)) {
-		rate_settle(step, 0.99 * seen->rate);
+		rate_track_estimate(step, 0.99 * seen->rate);
 		return;
 	}
 	if (fc->strikes++ == 0) {
 		if (noise_known(fc) && (seen->seconds < 600 || seen->count < 200))
-			rate_settle(step, BACK_OFF * fc->trouble);
+			rate_track_estimate(step, ESTIMATE_SHARE * fc->limit_estimate);
 		return;
 	}
 	fc->strikes = 0;
 	fc->spacing = rate_spacing_least(fc);
 	if (seen->count >= 4 && seen->exact) {
-		rate_settle(step, 0.99 * fmin(seen->rate, fc->trouble));
+		rate_track_estimate(step, 0.99 * fmin(seen->rate, fc->limit_estimate));
 		if (seen->count < 30)
 			fc->mode = MODE_RECOVER;
 	} else {
@@ -215,18 +219,18 @@ static void cut_ground(struct control_step *step, const struct measure *seen)
 	}
 }
 
-void cut_at_trouble(struct control_step *step, const struct measure *seen)
+void cut_to_measured(struct control_step *step, const struct measure *seen)
 {
 	struct flow_control *fc = step->fc;
 
 	/* While an alarm is looked into, what was before it is what to go back to. */
 	if (!(fc->flags & FLAG_ALARM))
-		fc->trouble_before = fc->trouble > 0 ? fc->trouble : fc->rate;
+		fc->limit_estimate_prev = fc->limit_estimate > 0 ? fc->limit_estimate : fc->rate;
 	if (fc->mode == MODE_SEARCH)
 		cut_search(step);
-	else if (fc->mode == MODE_RECOVER || (fc->flags & FLAG_ALARM && rate_on_ground(fc)))
+	else if (fc->mode == MODE_RECOVER || (fc->flags & FLAG_ALARM && rate_below_estimate(fc)))
 		cut_recovering(step, seen);
-	else if (rate_on_ground(fc))
+	else if (rate_below_estimate(fc))
 		cut_ground(step, seen);
 	else
 		cut_probe(step, seen);

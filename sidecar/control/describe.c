@@ -76,7 +76,7 @@ static void say_next(struct words *words, const struct flow_control *fc)
 
 	if (fc->mode == MODE_RECOVER) {
 		say(words, "climbs back to ");
-		say_rate(words, fc->trouble);
+		say_rate(words, fc->limit_estimate);
 		return;
 	}
 	if (left > 0)
@@ -105,7 +105,7 @@ static void say_rates(struct words *words, const struct flow_control *fc,
 	say(words, "%s ", fc->mode == MODE_RECOVER ? "recovering, at" : "slowed to");
 	say_rate(words, fc->rate);
 	say(words, "; trouble comes at %s", fc->flags & FLAG_WEAK ? "about " : "");
-	say_rate(words, fc->trouble);
+	say_rate(words, fc->limit_estimate);
 	say(words, "; ");
 	say_next(words, fc);
 	if (fc->strikes)

@@ -106,11 +106,11 @@ void hold_released(struct control_step *step)
 	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_CHANCE);
 	fc->raised = step->now;
 	if (!outage && window_released(step))
-		rate_resume(step);
+		rate_restore(step);
 	else if (!outage && (fc->fails >= (noise_known(fc) ? 3 : 2) || fc->flags & FLAG_PATTERN))
-		rate_restart(step, age);
+		rate_backoff(step, age);
 	else if (!outage)
-		rate_calm(step);
+		rate_scale_after_flight(step);
 	fc->fails = 0;
 	fc->began_count = 0;
 }

@@ -92,7 +92,7 @@ bool noise_grew(struct flow_control *fc)
 	return true;
 }
 
-/* A message was accepted; on the ground: where the rate is below the trouble rate. */
+/* A message was accepted; on the ground: where the rate is below the limit estimate. */
 void noise_accepted(struct flow_control *fc, bool ground)
 {
 	if (fc->suspects) {

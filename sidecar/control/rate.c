@@ -39,21 +39,22 @@ void rate_init(struct flow_control *fc, const struct control_bounds *bounds)
 /* Messages that must have been accepted in a row before the next probe. */
 double rate_probe_after(const struct flow_control *fc)
 {
-	return fmax(fc->spacing, 60 * fc->trouble) * (1 + fc->care);
+	return fmax(fc->spacing, 60 * fc->limit_estimate) * (1 + fc->care);
 }
 
 /* Where chance explains the first deferrals, a probe costs more of them. */
 float rate_spacing_least(const struct flow_control *fc)
 {
-	double least = between(SPACING_LEAST_SLOW * fc->trouble, 40, SPACING_LEAST);
+	double least = between(SPACING_LEAST_SLOW * fc->limit_estimate, 40, SPACING_LEAST);
 
-	return (float)(noise_known(fc) ? fmax(3 * least, SPACING_SECONDS * fc->trouble) : least);
+	return (float)(noise_known(fc) ? fmax(3 * least, SPACING_SECONDS * fc->limit_estimate)
+				       : least);
 }
 
 double rate_spacing_most(const struct flow_control *fc)
 {
-	return fmax(between(SPACING_SLOW * fc->trouble, SPACING_SLOWEST, SPACING_MOST),
-		    SPACING_SECONDS * fc->trouble);
+	return fmax(between(SPACING_SLOW * fc->limit_estimate, SPACING_SLOWEST, SPACING_MOST),
+		    SPACING_SECONDS * fc->limit_estimate);
 }
 
 /* Deferrals of late: each counts 1 and leaks away within five minutes. */
@@ -70,16 +71,16 @@ void pressure_add(struct control_step *step)
 	fc->pressure_at = step->now;
 }
 
-void rate_trouble_at(struct control_step *step, double trouble)
+void rate_set_estimate(struct control_step *step, double limit_estimate)
 {
-	step->fc->trouble = (float)between(trouble, rate_low(step->bounds), RATE_TOP);
+	step->fc->limit_estimate = (float)between(limit_estimate, rate_low(step->bounds), RATE_TOP);
 }
 
-/* Runs just below the trouble rate. */
-void rate_settle(struct control_step *step, double trouble)
+/* Runs just below the limit estimate. */
+void rate_track_estimate(struct control_step *step, double limit_estimate)
 {
-	rate_trouble_at(step, trouble);
-	rate_set(step, BACK_OFF * step->fc->trouble);
+	rate_set_estimate(step, limit_estimate);
+	rate_set(step, ESTIMATE_SHARE * step->fc->limit_estimate);
 	step->fc->mode = MODE_KNOWN;
 	step->fc->flags &= (uint16_t) ~(FLAG_WEAK | FLAG_ALARM);
 }
@@ -97,16 +98,16 @@ static double first_hold(const struct control_step *step, enum reply_class class
 	return between(2 / rate, 1, 90);
 }
 
-/* Below the trouble rate: here nothing should be refused. */
-bool rate_on_ground(const struct flow_control *fc)
+/* Below the limit estimate: here nothing should be refused. */
+bool rate_below_estimate(const struct flow_control *fc)
 {
-	return fc->mode == MODE_KNOWN && fc->rate <= fc->trouble;
+	return fc->mode == MODE_KNOWN && fc->rate <= fc->limit_estimate;
 }
 
 /* Is there room up to where a flow runs between two probes? (A float is never quite equal.) */
 bool rate_below(const struct flow_control *fc)
 {
-	return fc->rate < 0.999 * BACK_OFF * fc->trouble;
+	return fc->rate < 0.999 * ESTIMATE_SHARE * fc->limit_estimate;
 }
 
 /* Could it be chance? Where a limit is being looked for, one deferral tells nothing; where less was
@@ -118,12 +119,12 @@ static bool noise_possible(const struct control_step *step, const struct measure
 	if (noise_known(fc))
 		return true;
 	return !(fc->flags & FLAG_ALARM) &&
-	       (rate_on_ground(fc) || (fc->mode == MODE_RECOVER && fc->count >= 20)) &&
+	       (rate_below_estimate(fc) || (fc->mode == MODE_RECOVER && fc->count >= 20)) &&
 	       (!seen->exact || rate_below(fc) ||
 		seen->count >= 0.97 * measure_sent(step, seen) - 1);
 }
 
-void rate_trouble(struct control_step *step, enum reply_class class, enum reply_limit limit)
+void rate_deferred(struct control_step *step, enum reply_class class, enum reply_limit limit)
 {
 	struct flow_control *fc = step->fc;
 	struct measure seen;
@@ -152,13 +153,13 @@ void rate_trouble(struct control_step *step, enum reply_class class, enum reply_
 	}
 	flag_set(fc, FLAG_CHANCE, noise_possible(step, &seen));
 	if (fc->flags & FLAG_CHANCE && noise_explains(fc)) {
-		if (noise_grew(fc) && rate_on_ground(fc))
-			rate_settle(step, BACK_OFF * fc->trouble);
+		if (noise_grew(fc) && rate_below_estimate(fc))
+			rate_track_estimate(step, ESTIMATE_SHARE * fc->limit_estimate);
 		return;
 	}
 	pressure_add(step);
 	flag_set(fc, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
-	cut_at_trouble(step, &seen);
+	cut_to_measured(step, &seen);
 	measure_begin(step);
 	fc->fails = 1;
 	fc->began = step->now;
@@ -188,7 +189,7 @@ static double doubling(struct control_step *step)
 				fc->began_count = fc->count;
 				fc->began = stamp_of(step->admitted_ns);
 			}
-			return fc->rate > 1.5 * fc->trouble ? DOUBLE_FAR : DOUBLE_PROBE;
+			return fc->rate > 1.5 * fc->limit_estimate ? DOUBLE_FAR : DOUBLE_PROBE;
 		}
 		return rate_below(fc) ? DOUBLE_RECOVER : 0;
 	}
@@ -202,9 +203,9 @@ static double ceiling(const struct flow_control *fc)
 	if (fc->mode == MODE_SEARCH)
 		return RATE_TOP;
 	if (!fc->began_count || fc->mode == MODE_RECOVER)
-		return BACK_OFF * fc->trouble;
+		return ESTIMATE_SHARE * fc->limit_estimate;
 	climbed = fc->count - fc->began_count;
-	return fc->trouble * (1.25 + climbed / fmax(40, 60 * fc->trouble));
+	return fc->limit_estimate * (1.25 + climbed / fmax(40, 60 * fc->limit_estimate));
 }
 
 /* A message was accepted, and no hold ended by it. */
@@ -215,7 +216,7 @@ void rate_accepted(struct control_step *step)
 	double twice;
 	double raised;
 
-	noise_accepted(fc, rate_on_ground(fc));
+	noise_accepted(fc, rate_below_estimate(fc));
 	if (fc->unused >= UNUSED_MOST || noise_suspected(fc)) {
 		fc->raised = step->now;
 		return;
@@ -239,16 +240,17 @@ void rate_used(struct control_step *step, uint32_t delivered)
 
 	if (seconds < RAISE_SECONDS)
 		return;
-	fc->trouble += (float)((delivered / seconds - fc->trouble) * fmin(seconds / 30, 1));
+	fc->limit_estimate +=
+		(float)((delivered / seconds - fc->limit_estimate) * fmin(seconds / 30, 1));
 	fc->raised = step->now;
 }
 
 /* A window of the receiver's has turned over: the rate is what it was. */
-void rate_resume(struct control_step *step)
+void rate_restore(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 
-	rate_settle(step, fmin(fc->trouble_before, 2 * fc->trouble));
+	rate_track_estimate(step, fmin(fc->limit_estimate_prev, 2 * fc->limit_estimate));
 	fc->flags &= (uint16_t)~FLAG_MEASURED;
 	fc->count = 0;
 	fc->idle = 0;
@@ -257,24 +259,24 @@ void rate_resume(struct control_step *step)
 
 /* A short hold has ended. A whole flight was refused: the rate was far above what is taken, and
  * another such flight would be one too many. */
-void rate_calm(struct control_step *step)
+void rate_scale_after_flight(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double pressure = pressure_now(fc, step->now);
 
 	if (fc->mode != MODE_RECOVER || fc->flags & FLAG_ALARM || pressure <= FLIGHT)
 		return;
-	rate_trouble_at(step, fc->trouble * FLIGHT / pressure);
+	rate_set_estimate(step, fc->limit_estimate * FLIGHT / pressure);
 	rate_set(step, fc->rate * FLIGHT / pressure);
 }
 
 /* A long hold has ended: carefully back to what was. */
-void rate_restart(struct control_step *step, double held_seconds)
+void rate_backoff(struct control_step *step, double held_seconds)
 {
 	struct flow_control *fc = step->fc;
 
 	rate_set(step, between(1.5 / fc->gap, 0.1 * fc->rate, 0.75 * fc->rate));
-	fc->trouble = fc->trouble_before;
+	fc->limit_estimate = fc->limit_estimate_prev;
 	fc->mode = MODE_RECOVER;
 	flag_set(fc, FLAG_ALARM, false);
 	flag_set(fc, FLAG_WEAK, true);

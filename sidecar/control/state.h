@@ -24,15 +24,16 @@
 
 enum control_mode {
 	MODE_SEARCH,  /* nothing is known: from the start rate upwards */
-	MODE_RECOVER, /* back up to the trouble rate; the next trouble measures, its bucket is empty
+	MODE_RECOVER, /* back up to the limit estimate; the next trouble measures, its bucket is
+		       * empty
 		       */
-	MODE_KNOWN,   /* just below the trouble rate, with a probe past it now and then */
+	MODE_KNOWN,   /* just below the limit estimate, with a probe past it now and then */
 	CONTROL_MODES
 };
 
 enum control_flag {
 	FLAG_HELD = 1,	    /* nothing goes before hold_until_ns; then one message, the probe */
-	FLAG_WEAK = 2,	    /* the trouble rate was guessed or measured over few messages */
+	FLAG_WEAK = 2,	    /* the limit estimate was guessed or measured over few messages */
 	FLAG_ALARM = 4,	    /* a probe took far more than the bucket: has the limit risen? */
 	FLAG_PATTERN = 8,   /* held for volume above the flow's own history */
 	FLAG_OUTAGE = 16,   /* held for the receiver's own trouble: says nothing about the rate */
@@ -54,16 +55,17 @@ struct flow_control {
 				   flight */
 	uint64_t due_ns;	/* when the next message was due: the schedule, replayed */
 	float rate;		/* allowed now */
-	float trouble; /* at which trouble comes; while searching: at which mail went of late */
-	float trouble_before; /* at which it came before the last hold */
-	float spacing;	      /* messages between two probes, at the least */
-	float idle;	      /* allowance not used since mark */
-	float excess;	      /* messages past the trouble rate that the last probe took */
-	float excess_known;   /* that probes usually take: the receiver's bucket */
-	float pressure;	      /* deferrals of late, leaking: what a penalty would count */
-	float noise;	      /* deferrals on safe ground, among noise_of messages there */
-	uint32_t mark;	      /* when the bucket was last known to be empty */
-	uint32_t raised;      /* last change upwards */
+	float limit_estimate;	/* of the receiver: a rate at which it refuses; while searching: at
+				   which mail went of late */
+	float limit_estimate_prev; /* as it was before the last hold */
+	float spacing;		   /* messages between two probes, at the least */
+	float idle;		   /* allowance not used since mark */
+	float excess;		   /* messages past the limit estimate that the last probe took */
+	float excess_known;	   /* that probes usually take: the receiver's bucket */
+	float pressure;		   /* deferrals of late, leaking: what a penalty would count */
+	float noise;		   /* deferrals on safe ground, among noise_of messages there */
+	uint32_t mark;		   /* when the bucket was last known to be empty */
+	uint32_t raised;	   /* last change upwards */
 	uint32_t pressure_at;
 	uint32_t began;		 /* when the hold, with all its repeats, began; else the climb */
 	uint32_t connections_at; /* last change of connections, or trouble with them */
@@ -150,7 +152,7 @@ static inline double rate_high(const struct control_bounds *bounds)
 	return bounds->rate_max > 0 ? bounds->rate_max : RATE_TOP;
 }
 
-#define BACK_OFF 0.97 /* of the trouble rate: where a flow runs between two probes */
+#define ESTIMATE_SHARE 0.97 /* of the limit estimate: where a flow runs between two probes */
 
 /* cut.c */
 struct measure {
@@ -163,23 +165,23 @@ struct measure {
 void measure_begin(struct control_step *step);
 struct measure measure_end(const struct control_step *step);
 double measure_sent(const struct control_step *step, const struct measure *seen);
-void cut_at_trouble(struct control_step *step, const struct measure *seen);
+void cut_to_measured(struct control_step *step, const struct measure *seen);
 
 /* rate.c */
-void rate_settle(struct control_step *step, double trouble);
-void rate_trouble_at(struct control_step *step, double trouble);
+void rate_track_estimate(struct control_step *step, double limit_estimate);
+void rate_set_estimate(struct control_step *step, double limit_estimate);
 float rate_spacing_least(const struct flow_control *fc);
 double rate_spacing_most(const struct flow_control *fc);
-bool rate_on_ground(const struct flow_control *fc);
+bool rate_below_estimate(const struct flow_control *fc);
 bool rate_below(const struct flow_control *fc);
 void rate_init(struct flow_control *fc, const struct control_bounds *bounds);
 void rate_set(struct control_step *step, double rate);
-void rate_trouble(struct control_step *step, enum reply_class class, enum reply_limit limit);
+void rate_deferred(struct control_step *step, enum reply_class class, enum reply_limit limit);
 void rate_accepted(struct control_step *step);
 void rate_used(struct control_step *step, uint32_t delivered);
-void rate_resume(struct control_step *step);
-void rate_calm(struct control_step *step);
-void rate_restart(struct control_step *step, double held_seconds);
+void rate_restore(struct control_step *step);
+void rate_scale_after_flight(struct control_step *step);
+void rate_backoff(struct control_step *step, double held_seconds);
 double rate_probe_after(const struct flow_control *fc);
 void pressure_add(struct control_step *step);
 double pressure_now(const struct flow_control *fc, uint32_t now);

@@ -235,7 +235,7 @@ bool window_released(struct control_step *step)
 static bool lateness_harmless(const struct flow_control *fc)
 {
 	return fc->phase_gap <= PHASE_SURE ||
-	       fc->hour_cap / fc->trouble + fc->phase_gap < 0.9 * HOUR;
+	       fc->hour_cap / fc->limit_estimate + fc->phase_gap < 0.9 * HOUR;
 }
 
 static double with_test(const struct flow_control *fc)
