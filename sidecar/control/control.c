@@ -133,7 +133,7 @@ static void infrastructure(struct control_step *step)
 	}
 	fc->outages = 0;
 	fc->fails = 1;
-	fc->began = step->now;
+	fc->hold_since = step->now;
 	fc->flags |= FLAG_OUTAGE;
 	fc->flags &= (uint16_t)~FLAG_PATTERN;
 	hold_begin(step, OUTAGE_HOLD);

@@ -131,7 +131,8 @@ static void cut_probe_by_chance(struct control_step *step, const struct measure 
 {
 	struct flow_control *fc = step->fc;
 	double bucket = fmax(fc->excess_known, 3 + 30 * fc->limit_estimate);
-	double climb = fc->began_count ? (fc->count - fc->began_count - bucket) / climbed : 0;
+	double climb =
+		fc->probe_from_count ? (fc->count - fc->probe_from_count - bucket) / climbed : 0;
 	double met = fmin(fmax(seen->rate, climb), fc->rate);
 
 	fc->spacing = (float)(met > 1.05 * fc->limit_estimate ? rate_spacing_least(fc)
@@ -145,9 +146,10 @@ static void cut_probe_by_chance(struct control_step *step, const struct measure 
 static void cut_probe(struct control_step *step, const struct measure *seen)
 {
 	struct flow_control *fc = step->fc;
-	double climbed = fmax(since(stamp_of(step->admitted_ns), fc->began), 1);
-	double excess =
-		fc->began_count ? fc->count - fc->began_count - fc->limit_estimate * climbed : 0;
+	double climbed = fmax(since(stamp_of(step->admitted_ns), fc->probe_since), 1);
+	double excess = fc->probe_from_count
+				? fc->count - fc->probe_from_count - fc->limit_estimate * climbed
+				: 0;
 	bool risen = (excess > 1.5 * fc->excess_known + 0.5 || fc->excess_known == 0) &&
 		     fc->rate > 1.06 * fc->limit_estimate &&
 		     pressure_now(fc, step->now) <= PRESSURE_TRIAL;

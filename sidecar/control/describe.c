@@ -63,7 +63,7 @@ static void say_hold(struct words *words, const struct flow_control *fc, uint64_
 		    (double)(fc->hold_until_ns - now_ns) / 1e9);
 	else
 		say(words, "probing (%s): the next reply decides", why);
-	say(words, "; held for %.0f s so far", since(stamp_of(now_ns), fc->began));
+	say(words, "; held for %.0f s so far", since(stamp_of(now_ns), fc->hold_since));
 	if (fc->fails > 1)
 		say(words, ", %u probes failed", fc->fails - 1);
 	say(words, "; a failed probe is followed by a longer wait, a good one ends the hold at ");
@@ -81,7 +81,7 @@ static void say_next(struct words *words, const struct flow_control *fc)
 	}
 	if (left > 0)
 		say(words, "tries more after %.0f more accepted messages", left);
-	else if (fc->began_count)
+	else if (fc->probe_from_count)
 		say(words, "trying whether more is taken by now");
 	else
 		say(words, "tries more as soon as the recent trouble is forgotten");

@@ -20,7 +20,7 @@
 
 static double longest_gap(const struct control_step *step)
 {
-	double age = since(step->now, step->fc->began);
+	double age = since(step->now, step->fc->hold_since);
 
 	return age < 3600 ? GAP_HOUR : age < 6 * 3600 ? GAP_QUARTER : GAP_MOST;
 }
@@ -98,7 +98,7 @@ void hold_outage(struct control_step *step)
 void hold_released(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
-	double age = since(step->now, fc->began);
+	double age = since(step->now, fc->hold_since);
 	bool outage = fc->flags & FLAG_OUTAGE;
 
 	if (fc->flags & FLAG_CHANCE && fc->fails == 1 && !(fc->flags & FLAG_WINDOW))
@@ -112,5 +112,5 @@ void hold_released(struct control_step *step)
 	else if (!outage)
 		rate_scale_after_flight(step);
 	fc->fails = 0;
-	fc->began_count = 0;
+	fc->probe_from_count = 0;
 }

@@ -139,7 +139,7 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 			measure_begin(step);
 			/* A climb under way was counted from the mark before. */
 			if (!(fc->flags & FLAG_HELD))
-				fc->began_count = 0;
+				fc->probe_from_count = 0;
 		}
 		return;
 	}
@@ -162,8 +162,8 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 	cut_to_measured(step, &seen);
 	measure_begin(step);
 	fc->fails = 1;
-	fc->began = step->now;
-	fc->began_count = fc->hour_count;
+	fc->hold_since = step->now;
+	fc->hold_hour_count = fc->hour_count;
 	flag_set(fc, FLAG_WINDOW, window_hit(step, limit));
 	hold_begin(step, fc->flags & FLAG_WINDOW ? window_wait(step) : first_hold(step, class));
 }
@@ -185,9 +185,9 @@ static double doubling(struct control_step *step)
 		return 0;
 	default:
 		if (fc->count >= rate_probe_after(fc) && pressure_now(fc, step->now) < 1) {
-			if (!fc->began_count) {
-				fc->began_count = fc->count;
-				fc->began = stamp_of(step->admitted_ns);
+			if (!fc->probe_from_count) {
+				fc->probe_from_count = fc->count;
+				fc->probe_since = stamp_of(step->admitted_ns);
 			}
 			return fc->rate > 1.5 * fc->limit_estimate ? DOUBLE_FAR : DOUBLE_PROBE;
 		}
@@ -202,9 +202,9 @@ static double ceiling(const struct flow_control *fc)
 
 	if (fc->mode == MODE_SEARCH)
 		return RATE_TOP;
-	if (!fc->began_count || fc->mode == MODE_RECOVER)
+	if (!fc->probe_from_count || fc->mode == MODE_RECOVER)
 		return ESTIMATE_SHARE * fc->limit_estimate;
-	climbed = fc->count - fc->began_count;
+	climbed = fc->count - fc->probe_from_count;
 	return fc->limit_estimate * (1.25 + climbed / fmax(40, 60 * fc->limit_estimate));
 }
 

@@ -67,12 +67,19 @@ struct flow_control {
 	uint32_t mark;		   /* when the bucket was last known to be empty */
 	uint32_t raised;	   /* last change upwards */
 	uint32_t pressure_at;
-	uint32_t began;		 /* when the hold, with all its repeats, began; else the climb */
+	/* Of a hold, while FLAG_HELD is set, and else of a climb past the estimate: they take
+	 * turns. */
+	union {
+		uint32_t hold_since;  /* with all its repeats */
+		uint32_t probe_since; /* when the climb began */
+	};
 	uint32_t connections_at; /* last change of connections, or trouble with them */
 	uint32_t day_start;	 /* of the receiver's day, once its cap is known */
 	uint32_t count;		 /* accepted since mark */
-	uint32_t began_count; /* held: hour_count then; else count when the climb began, 0: no climb
-			       */
+	union {
+		uint32_t hold_hour_count;  /* hour_count when the hold began */
+		uint32_t probe_from_count; /* count when the climb began; 0: no climb */
+	};
 	uint32_t hour_count;
 	uint32_t day_count;
 	uint32_t hour_cap; /* believed; acted upon from HOUR_SURE on */

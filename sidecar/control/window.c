@@ -116,7 +116,7 @@ bool window_hit(struct control_step *step, enum reply_limit limit)
 
 	if (fc->flags & FLAG_HELD)
 		return fc->fails >= 2 && !(fc->flags & FLAG_MISSED) &&
-		       near_cap(fc, fc->began_count, 0.1, 0);
+		       near_cap(fc, fc->hold_hour_count, 0.1, 0);
 	fc->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_MISSED);
 	if (limit == REPLY_LIMIT_HOUR && hour_named(fc))
 		return true;
@@ -156,21 +156,21 @@ void window_missed(struct control_step *step)
 	fc->flags = (uint16_t)((fc->flags | FLAG_MISSED) & ~FLAG_WINDOW);
 }
 
-/* The hour began phase seconds after the clock's, or up to gap seconds earlier, and began_count
+/* The hour began phase seconds after the clock's, or up to gap seconds earlier, and hold_hour_count
  * messages were accepted in the last one. */
 static void learn_hour(struct control_step *step, double phase, double gap)
 {
 	struct flow_control *fc = step->fc;
 	bool same = fmod(phase - fc->phase + HOUR, HOUR) < 1 || fc->hour_seen;
 
-	if (same && near_cap(fc, fc->began_count, 0.15, 0)) {
+	if (same && near_cap(fc, fc->hold_hour_count, 0.15, 0)) {
 		fc->hour_seen = fc->hour_seen < 3 ? fc->hour_seen + 1 : 3;
-		fc->hour_cap = fc->began_count;
+		fc->hour_cap = fc->hold_hour_count;
 	} else {
 		fc->hour_seen = 1;
 		/* Of an hour that began at another minute than was thought, nobody has counted the
 		 * beginning. */
-		fc->hour_cap = same && !(fc->flags & FLAG_PATTERN) ? fc->began_count : 0;
+		fc->hour_cap = same && !(fc->flags & FLAG_PATTERN) ? fc->hold_hour_count : 0;
 	}
 	fc->phase_gap = (uint16_t)gap;
 	if (phase != fc->phase) {
@@ -209,13 +209,13 @@ static struct turned window_turned(const struct control_step *step)
 bool window_released(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
-	double age = since(step->now, fc->began);
+	double age = since(step->now, fc->hold_since);
 	struct turned turned = window_turned(step);
 
 	if (fc->flags & FLAG_SLIDING)
 		return false;
 	if (fc->fails >= 2 && fc->hour_seen && fc->hour_cap &&
-	    fc->began_count < 0.5 * fc->hour_cap) {
+	    fc->hold_hour_count < 0.5 * fc->hour_cap) {
 		slides(fc);
 		return false;
 	}
