@@ -7,7 +7,7 @@
 #define CONNECTIONS_TOP	 20   /* where the configuration names no bound */
 #define CONNECTIONS_WAIT 10   /* seconds between two raises */
 #define MEMORY_SECONDS	 3600 /* for so long the number that met trouble is not tried again */
-#define UNUSED_MUCH	 16   /* sixty-fourths of the rate: connections may be what holds it up */
+#define IDLE_SHARE_MUCH	 16   /* sixty-fourths of the rate: connections may be what holds it up */
 
 static uint32_t highest(const struct control_bounds *bounds)
 {
@@ -96,7 +96,7 @@ void connection_fine(struct control_step *step, const struct control_observation
 
 	if (seen->place >= fc->last_place)
 		fc->places = 0;
-	if (fc->unused < UNUSED_MUCH || seen->open_connections + 1 < fc->connections ||
+	if (fc->idle_share < IDLE_SHARE_MUCH || seen->open_connections + 1 < fc->connections ||
 	    fc->connections >= most || fc->connections >= UINT16_MAX)
 		return;
 	if (since(step->now, fc->connections_at) <

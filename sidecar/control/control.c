@@ -31,8 +31,8 @@
  *   one strike cuts, not two                    0.996   0.069        2.3           7.1     0.918
  *
  * Two rules show in random scenarios only (200 of them, --seed 1): blocked IPs in 1 of them as it
- * is, in 6 without penance after many deferrals, in 2 without regard to the size of a flight, and
- * there the worst share falls from 0.63 to 0.59.
+ * is, in 6 without a cooldown after many deferrals, in 2 without regard to the size of a flight,
+ * and there the worst share falls from 0.63 to 0.59.
  *
  * BUGS: flows to a receiver with room for one or two messages run at 0.73 to 0.95 of its limit: no
  * measurement is exact where the bucket overflows all the time. Texts by chance in 2 % of the
@@ -82,12 +82,12 @@ void control_init(struct control_state *state, const struct control_bounds *boun
 
 /* Replays the schedule with what was admitted: how much of the allowance was not used? Replies come
  * out of order, so a few messages' worth of lateness is nothing. */
-static void use_seen(struct control_step *step)
+static void utilization_update(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double interval = 1 / fc->rate;
 	double late;
-	double unused;
+	double idle_share;
 
 	if (step->admitted_ns < fc->hold_until_ns)
 		return;
@@ -97,8 +97,8 @@ static void use_seen(struct control_step *step)
 		fc->due_ns = step->admitted_ns - seconds_ns(interval + 0.5);
 	}
 	fc->due_ns += seconds_ns(interval);
-	unused = between(late / interval, 0, 2) * 64;
-	fc->unused = (uint8_t)(0.9 * fc->unused + 0.1 * unused + 0.5);
+	idle_share = between(late / interval, 0, 2) * 64;
+	fc->idle_share = (uint8_t)(0.9 * fc->idle_share + 0.1 * idle_share + 0.5);
 }
 
 static void passed(struct control_step *step)
@@ -132,7 +132,7 @@ static void infrastructure(struct control_step *step)
 		return;
 	}
 	fc->outages = 0;
-	fc->fails = 1;
+	fc->probe_failures = 1;
 	fc->hold_since = step->now;
 	fc->flags |= FLAG_OUTAGE;
 	fc->flags &= (uint16_t)~FLAG_PATTERN;
@@ -170,9 +170,9 @@ static bool unbound(const struct flow_control *fc, const struct control_bounds *
 
 static void limits_held(const struct flow_control *fc, struct control_limits *limits)
 {
-	uint64_t grace = fc->fails >= 2 ? seconds_ns(fmin(fc->gap / 8.0, 10)) : 0;
+	uint64_t grace = fc->probe_failures >= 2 ? seconds_ns(fmin(fc->hold_seconds / 8.0, 10)) : 0;
 
-	limits->interval_ns = seconds_ns(fmax(fc->gap, PROBE_ALONE));
+	limits->interval_ns = seconds_ns(fmax(fc->hold_seconds, PROBE_ALONE));
 	for (int class = 0; class < TG_CLASSES; class ++) {
 		limits->burst[class] = 1;
 		limits->hold_until_ns[class] =
@@ -275,7 +275,7 @@ bool control_observe(struct control_state *state, const struct control_bounds *b
 
 	control_limits(state, bounds, now_ns, &before);
 	window_roll(&step);
-	use_seen(&step);
+	utilization_update(&step);
 	observe(&step, seen);
 	return changed(&step, &before);
 }
@@ -323,8 +323,9 @@ bool control_valid(const struct control_state *state)
 			return false;
 	return fc->mode < CONTROL_MODES && fc->flags <= FLAGS && within(fc->rate, 1e-6, 1e6) &&
 	       within(fc->limit_estimate, known ? 1e-6 : 0, 1e6) &&
-	       within(fc->limit_estimate_prev, 0, 1e6) && within(fc->spacing, 1, 1e9) &&
-	       within(fc->noise, 0, 1e4) && within(fc->noise_of, 0, 1e4) && fc->gap <= GAP_MOST &&
-	       fc->connections && fc->per_connection && fc->phase < 3600 && fc->phase_gap < 3600 &&
-	       fc->unused <= 128 && fc->reserve <= 64;
+	       within(fc->limit_estimate_prev, 0, 1e6) &&
+	       within(fc->probe_spacing_messages, 1, 1e9) && within(fc->noise, 0, 1e4) &&
+	       within(fc->noise_of, 0, 1e4) && fc->hold_seconds <= GAP_MOST && fc->connections &&
+	       fc->per_connection && fc->phase < 3600 && fc->phase_gap < 3600 &&
+	       fc->idle_share <= 128 && fc->reserve <= 64;
 }

@@ -64,8 +64,8 @@ static void say_hold(struct words *words, const struct flow_control *fc, uint64_
 	else
 		say(words, "probing (%s): the next reply decides", why);
 	say(words, "; held for %.0f s so far", since(stamp_of(now_ns), fc->hold_since));
-	if (fc->fails > 1)
-		say(words, ", %u probes failed", fc->fails - 1);
+	if (fc->probe_failures > 1)
+		say(words, ", %u probes failed", fc->probe_failures - 1);
 	say(words, "; a failed probe is followed by a longer wait, a good one ends the hold at ");
 	say_rate(words, fc->rate);
 }

@@ -10,13 +10,13 @@
 
 #define GAP_HOUR    1200 /* seconds between two probes, at the most: in the first hour, … */
 #define GAP_QUARTER 1800 /* … in the first six, … */
-#define PENANCE_FREE \
+#define COOLDOWN_FREE \
 	4.2 /* deferrals of late: receivers are known to count to eight in ten minutes */
-#define PENANCE	       150 /* seconds for each more */
-#define PENANCE_MOST   600
-#define PENANCE_FLIGHT 8   /* what the flight of the trouble itself may bring */
-#define GAP_OUTAGE     120 /* … while the receiver has trouble of its own */
-#define PROBES_CLOSE   2   /* after so many it is not the rate, and the waits grow faster */
+#define COOLDOWN_SECONDS   150 /* seconds for each more */
+#define COOLDOWN_MOST	   600
+#define COOLDOWN_IN_FLIGHT 8   /* what the flight of the trouble itself may bring */
+#define GAP_OUTAGE	   120 /* … while the receiver has trouble of its own */
+#define PROBES_CLOSE	   2   /* after so many it is not the rate, and the waits grow faster */
 
 static double longest_gap(const struct control_step *step)
 {
@@ -27,11 +27,11 @@ static double longest_gap(const struct control_step *step)
 
 /* Receivers punish a sender for so many refusals in so many minutes: the more there were of late,
  * the longer the wait for the next. */
-static double penance(const struct control_step *step)
+static double cooldown(const struct control_step *step)
 {
-	double over = pressure_now(step->fc, step->now) - PENANCE_FREE;
+	double over = pressure_now(step->fc, step->now) - COOLDOWN_FREE;
 
-	return over > 0 ? fmin(PENANCE * over, PENANCE_MOST) : 0;
+	return over > 0 ? fmin(COOLDOWN_SECONDS * over, COOLDOWN_MOST) : 0;
 }
 
 /* More of the flight that met trouble has been refused: the probe waits until a second flight would
@@ -39,8 +39,9 @@ static double penance(const struct control_step *step)
 void hold_extend(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
-	double over = pressure_now(fc, step->now) - PENANCE_FLIGHT;
-	uint64_t until_ns = step->now_ns + seconds_ns(between(PENANCE * over, 0, PENANCE_MOST));
+	double over = pressure_now(fc, step->now) - COOLDOWN_IN_FLIGHT;
+	uint64_t until_ns =
+		step->now_ns + seconds_ns(between(COOLDOWN_SECONDS * over, 0, COOLDOWN_MOST));
 
 	if (over > 0 && until_ns > fc->hold_until_ns)
 		fc->hold_until_ns = fc->due_ns = until_ns;
@@ -52,9 +53,9 @@ void hold_begin(struct control_step *step, double seconds)
 	double wait = window_wait(step);
 	double spare;
 
-	fc->gap = (uint16_t)between(ceil(seconds), 1, GAP_MOST);
+	fc->hold_seconds = (uint16_t)between(ceil(seconds), 1, GAP_MOST);
 	if (!(fc->flags & FLAG_OUTAGE))
-		seconds = fmax(seconds, penance(step));
+		seconds = fmax(seconds, cooldown(step));
 	/* The receiver's windows end on the hour: a probe just past it is worth more. */
 	if ((seconds >= 60 && wait < seconds) || (seconds >= 120 && wait < 1.5 * seconds))
 		seconds = wait;
@@ -70,12 +71,12 @@ void hold_begin(struct control_step *step, double seconds)
 void hold_again(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
-	double growth = fc->fails < PROBES_CLOSE ? 2 : 3;
-	double gap = fmin(growth * fc->gap, longest_gap(step));
+	double growth = fc->probe_failures < PROBES_CLOSE ? 2 : 3;
+	double gap = fmin(growth * fc->hold_seconds, longest_gap(step));
 
 	fc->flags &= (uint16_t)~FLAG_OUTAGE;
-	if (fc->fails < UINT8_MAX)
-		fc->fails++;
+	if (fc->probe_failures < UINT8_MAX)
+		fc->probe_failures++;
 	if (fc->flags & FLAG_WINDOW)
 		window_missed(step);
 	else if (window_hit(step, REPLY_LIMIT_NONE))
@@ -91,7 +92,7 @@ void hold_outage(struct control_step *step)
 	bool again = fc->flags & FLAG_OUTAGE;
 
 	fc->flags |= FLAG_OUTAGE;
-	hold_begin(step, fmin(again ? 2.0 * fc->gap : fc->gap, GAP_OUTAGE));
+	hold_begin(step, fmin(again ? 2.0 * fc->hold_seconds : fc->hold_seconds, GAP_OUTAGE));
 }
 
 /* The probe has succeeded. */
@@ -101,16 +102,17 @@ void hold_released(struct control_step *step)
 	double age = since(step->now, fc->hold_since);
 	bool outage = fc->flags & FLAG_OUTAGE;
 
-	if (fc->flags & FLAG_CHANCE && fc->fails == 1 && !(fc->flags & FLAG_WINDOW))
+	if (fc->flags & FLAG_CHANCE && fc->probe_failures == 1 && !(fc->flags & FLAG_WINDOW))
 		noise_refused(fc);
 	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_CHANCE);
 	fc->raised = step->now;
 	if (!outage && window_released(step))
 		rate_restore(step);
-	else if (!outage && (fc->fails >= (noise_known(fc) ? 3 : 2) || fc->flags & FLAG_PATTERN))
+	else if (!outage &&
+		 (fc->probe_failures >= (noise_known(fc) ? 3 : 2) || fc->flags & FLAG_PATTERN))
 		rate_backoff(step, age);
 	else if (!outage)
 		rate_scale_after_flight(step);
-	fc->fails = 0;
+	fc->probe_failures = 0;
 	fc->probe_from_count = 0;
 }

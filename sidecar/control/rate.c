@@ -17,9 +17,10 @@
 #define DOUBLE_RECOVER 30  /* … back to what was … */
 #define DOUBLE_PROBE   120 /* … past it … */
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
-#define FLIGHT	       3.5 /* deferrals of late, from which on a flight was refused and not a message */
-#define RAISE_SECONDS  1  /* between two raises, at the least */
-#define UNUSED_MOST    16 /* sixty-fourths: a rate that is not in use is not raised */
+#define IN_FLIGHT_DEFERRALS \
+	3.5 /* deferrals of late, from which on a flight was refused and not a message */
+#define RAISE_SECONDS	1  /* between two raises, at the least */
+#define IDLE_SHARE_MOST 16 /* sixty-fourths: a rate that is not in use is not raised */
 
 void rate_set(struct control_step *step, double rate)
 {
@@ -31,7 +32,7 @@ void rate_init(struct flow_control *fc, const struct control_bounds *bounds)
 	double start = bounds->rate_start > 0 ? bounds->rate_start : rate_high(bounds);
 
 	fc->rate = (float)between(start, rate_low(bounds), rate_high(bounds));
-	fc->spacing = SPACING_LEAST;
+	fc->probe_spacing_messages = SPACING_LEAST;
 	fc->reserve = 3 * 16;
 	fc->mode = MODE_SEARCH;
 }
@@ -39,7 +40,7 @@ void rate_init(struct flow_control *fc, const struct control_bounds *bounds)
 /* Messages that must have been accepted in a row before the next probe. */
 double rate_probe_after(const struct flow_control *fc)
 {
-	return fmax(fc->spacing, 60 * fc->limit_estimate) * (1 + fc->care);
+	return fmax(fc->probe_spacing_messages, 60 * fc->limit_estimate) * (1 + fc->backoff_level);
 }
 
 /* Where chance explains the first deferrals, a probe costs more of them. */
@@ -60,7 +61,8 @@ double rate_spacing_most(const struct flow_control *fc)
 /* Deferrals of late: each counts 1 and leaks away within five minutes. */
 double pressure_now(const struct flow_control *fc, uint32_t now)
 {
-	return fmax(0, fc->pressure - since(now, fc->pressure_at) / (300.0 * (1 + fc->care)));
+	return fmax(0,
+		    fc->pressure - since(now, fc->pressure_at) / (300.0 * (1 + fc->backoff_level)));
 }
 
 void pressure_add(struct control_step *step)
@@ -161,7 +163,7 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 	flag_set(fc, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
 	cut_to_measured(step, &seen);
 	measure_begin(step);
-	fc->fails = 1;
+	fc->probe_failures = 1;
 	fc->hold_since = step->now;
 	fc->hold_hour_count = fc->hour_count;
 	flag_set(fc, FLAG_WINDOW, window_hit(step, limit));
@@ -217,7 +219,7 @@ void rate_accepted(struct control_step *step)
 	double raised;
 
 	noise_accepted(fc, rate_below_estimate(fc));
-	if (fc->unused >= UNUSED_MOST || noise_suspected(fc)) {
+	if (fc->idle_share >= IDLE_SHARE_MOST || noise_suspected(fc)) {
 		fc->raised = step->now;
 		return;
 	}
@@ -264,10 +266,10 @@ void rate_scale_after_flight(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double pressure = pressure_now(fc, step->now);
 
-	if (fc->mode != MODE_RECOVER || fc->flags & FLAG_ALARM || pressure <= FLIGHT)
+	if (fc->mode != MODE_RECOVER || fc->flags & FLAG_ALARM || pressure <= IN_FLIGHT_DEFERRALS)
 		return;
-	rate_set_estimate(step, fc->limit_estimate * FLIGHT / pressure);
-	rate_set(step, fc->rate * FLIGHT / pressure);
+	rate_set_estimate(step, fc->limit_estimate * IN_FLIGHT_DEFERRALS / pressure);
+	rate_set(step, fc->rate * IN_FLIGHT_DEFERRALS / pressure);
 }
 
 /* A long hold has ended: carefully back to what was. */
@@ -275,11 +277,11 @@ void rate_backoff(struct control_step *step, double held_seconds)
 {
 	struct flow_control *fc = step->fc;
 
-	rate_set(step, between(1.5 / fc->gap, 0.1 * fc->rate, 0.75 * fc->rate));
+	rate_set(step, between(1.5 / fc->hold_seconds, 0.1 * fc->rate, 0.75 * fc->rate));
 	fc->limit_estimate = fc->limit_estimate_prev;
 	fc->mode = MODE_RECOVER;
 	flag_set(fc, FLAG_ALARM, false);
 	flag_set(fc, FLAG_WEAK, true);
-	if (held_seconds > 900 && fc->care < 3)
-		fc->care++;
+	if (held_seconds > 900 && fc->backoff_level < 3)
+		fc->backoff_level++;
 }

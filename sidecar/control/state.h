@@ -57,15 +57,15 @@ struct flow_control {
 	float rate;		/* allowed now */
 	float limit_estimate;	/* of the receiver: a rate at which it refuses; while searching: at
 				   which mail went of late */
-	float limit_estimate_prev; /* as it was before the last hold */
-	float spacing;		   /* messages between two probes, at the least */
-	float idle;		   /* allowance not used since mark */
-	float excess;		   /* messages past the limit estimate that the last probe took */
-	float excess_known;	   /* that probes usually take: the receiver's bucket */
-	float pressure;		   /* deferrals of late, leaking: what a penalty would count */
-	float noise;		   /* deferrals on safe ground, among noise_of messages there */
-	uint32_t mark;		   /* when the bucket was last known to be empty */
-	uint32_t raised;	   /* last change upwards */
+	float limit_estimate_prev;    /* as it was before the last hold */
+	float probe_spacing_messages; /* messages between two probes, at the least */
+	float idle;		      /* allowance not used since mark */
+	float excess;	    /* messages past the limit estimate that the last probe took */
+	float excess_known; /* that probes usually take: the receiver's bucket */
+	float pressure;	    /* deferrals of late, leaking: what a penalty would count */
+	float noise;	    /* deferrals on safe ground, among noise_of messages there */
+	uint32_t mark;	    /* when the bucket was last known to be empty */
+	uint32_t raised;    /* last change upwards */
 	uint32_t pressure_at;
 	/* Of a hold, while FLAG_HELD is set, and else of a climb past the estimate: they take
 	 * turns. */
@@ -84,7 +84,7 @@ struct flow_control {
 	uint32_t day_count;
 	uint32_t hour_cap; /* believed; acted upon from HOUR_SURE on */
 	uint32_t day_cap;
-	uint16_t gap;		 /* of the hold: seconds */
+	uint16_t hold_seconds;	 /* from the trouble, or the last probe, to the next probe */
 	uint16_t connections;	 /* at once */
 	uint16_t per_connection; /* messages */
 	uint16_t last_place;	 /* in its connection of the last message that was deferred */
@@ -94,14 +94,14 @@ struct flow_control {
 	uint16_t refused_of;	 /* messages since the share of chance was last measured */
 	uint16_t suspicion; /* that the deferrals of late are not chance, in 1/SUSPICION_UNIT */
 	uint16_t flags;
-	uint8_t fails;	    /* of probes in this hold, the trouble that began it included */
-	uint8_t unused;	    /* share of the allowance that is not used, in sixty-fourths */
-	uint8_t reserve;    /* messages that transactional mail may run ahead, in sixteenths */
-	uint8_t refused;    /* passed over as chance, of the last refused_of messages */
-	uint8_t hour_index; /* the hour that hour_count counts, modulo 256 */
+	uint8_t probe_failures; /* of probes in this hold, the trouble that began it included */
+	uint8_t idle_share;	/* share of the allowance that is not used, in sixty-fourths */
+	uint8_t reserve;	/* messages that transactional mail may run ahead, in sixteenths */
+	uint8_t refused;	/* passed over as chance, of the last refused_of messages */
+	uint8_t hour_index;	/* the hour that hour_count counts, modulo 256 */
 	uint8_t mode : 2;
-	uint8_t care : 2;      /* how much further probes are spaced than usual */
-	uint8_t hour_seen : 2; /* hours that have agreed on the cap */
+	uint8_t backoff_level : 2; /* how much further probes are spaced than usual */
+	uint8_t hour_seen : 2;	   /* hours that have agreed on the cap */
 	uint8_t day_seen : 1;
 	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew */
 	uint8_t day_test : 2;

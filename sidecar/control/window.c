@@ -115,7 +115,7 @@ bool window_hit(struct control_step *step, enum reply_limit limit)
 	struct flow_control *fc = step->fc;
 
 	if (fc->flags & FLAG_HELD)
-		return fc->fails >= 2 && !(fc->flags & FLAG_MISSED) &&
+		return fc->probe_failures >= 2 && !(fc->flags & FLAG_MISSED) &&
 		       near_cap(fc, fc->hold_hour_count, 0.1, 0);
 	fc->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_MISSED);
 	if (limit == REPLY_LIMIT_HOUR && hour_named(fc))
@@ -193,7 +193,7 @@ static struct turned window_turned(const struct control_step *step)
 	const struct flow_control *fc = step->fc;
 	double here = floor(into_hour(step, 0));
 	double early = into_hour(step, fc->phase - fc->phase_gap);
-	double slack = fc->hour_seen ? TURNED_SECONDS : fc->gap;
+	double slack = fc->hour_seen ? TURNED_SECONDS : fc->hold_seconds;
 
 	if ((fc->hour_seen || fc->phase) && early <= fc->phase_gap + slack)
 		return early < fc->phase_gap ? (struct turned){true, here, early}
@@ -201,7 +201,7 @@ static struct turned window_turned(const struct control_step *step)
 	if (here < TURNED_SECONDS)
 		return (struct turned){true, 0, 0};
 	/* Perhaps; what comes at the same minute again will tell. */
-	return (struct turned){fc->flags & FLAG_NAMED, here, fmin(fc->gap, HOUR / 2)};
+	return (struct turned){fc->flags & FLAG_NAMED, here, fmin(fc->hold_seconds, HOUR / 2)};
 }
 
 /* A hold has ended: was it a window of the receiver's that turned over? Then the rate is as before.
@@ -214,13 +214,13 @@ bool window_released(struct control_step *step)
 
 	if (fc->flags & FLAG_SLIDING)
 		return false;
-	if (fc->fails >= 2 && fc->hour_seen && fc->hour_cap &&
+	if (fc->probe_failures >= 2 && fc->hour_seen && fc->hour_cap &&
 	    fc->hold_hour_count < 0.5 * fc->hour_cap) {
 		slides(fc);
 		return false;
 	}
 	/* A hold that no probe has tested proves nothing about its end. */
-	if (age < TURNED_SECONDS || (fc->fails < 2 && !(fc->flags & FLAG_WINDOW)))
+	if (age < TURNED_SECONDS || (fc->probe_failures < 2 && !(fc->flags & FLAG_WINDOW)))
 		return false;
 	if (turned.sure && age > DAY_SECONDS)
 		learn_day(step);
