@@ -135,7 +135,7 @@ static void infrastructure(struct control_step *step)
 	fc->probe_failures = 1;
 	fc->hold_since = step->now;
 	fc->flags |= FLAG_OUTAGE;
-	fc->flags &= (uint16_t)~FLAG_PATTERN;
+	fc->flags &= (uint16_t)~FLAG_VOLUME_SPIKE;
 	hold_begin(step, OUTAGE_HOLD);
 }
 

@@ -77,13 +77,13 @@ static void cut_search(struct control_step *step)
 	rate_set(step, 0.7 * rate);
 	fc->mode = MODE_RECOVER;
 	fc->probe_spacing_messages = rate_spacing_least(fc);
-	fc->flags |= FLAG_WEAK;
+	fc->flags |= FLAG_LOW_CONFIDENCE;
 }
 
-/* The trial of an alarm has failed early, or measured what was known. */
-static bool alarm_false(const struct flow_control *fc, const struct measure *seen)
+/* The trial of a suspected rise has failed early, or measured what was known. */
+static bool rise_refuted(const struct flow_control *fc, const struct measure *seen)
 {
-	return fc->flags & FLAG_ALARM &&
+	return fc->flags & FLAG_RISE_SUSPECTED &&
 	       (seen->count < 4 || seen->rate < 1.1 * fc->limit_estimate_prev);
 }
 
@@ -93,7 +93,7 @@ static void cut_recovering(struct control_step *step, const struct measure *seen
 
 	if (seen->count < 8)
 		fc->reserve /= 2;
-	if (alarm_false(fc, seen)) {
+	if (rise_refuted(fc, seen)) {
 		/* Nothing has risen, the bucket is larger than thought. */
 		rate_track_estimate(step, seen->exact && seen->count >= 30
 						  ? seen->rate
@@ -104,10 +104,10 @@ static void cut_recovering(struct control_step *step, const struct measure *seen
 		rate_set(step, 0.75 * fc->rate);
 	} else if (seen->count >= 4 && seen->exact) {
 		rate_track_estimate(step, fmin(seen->rate, fc->rate));
-		flag_set(fc, FLAG_WEAK, seen->count < 20);
+		flag_set(fc, FLAG_LOW_CONFIDENCE, seen->count < 20);
 	} else {
 		cut_blindly(step, seen);
-		fc->flags |= FLAG_WEAK;
+		fc->flags |= FLAG_LOW_CONFIDENCE;
 	}
 }
 
@@ -121,7 +121,7 @@ static void remeasure(struct control_step *step, double limit_estimate, double r
 	rate_set(step, rate);
 	fc->mode = MODE_RECOVER;
 	fc->probe_spacing_messages = rate_spacing_least(fc);
-	fc->flags |= FLAG_WEAK;
+	fc->flags |= FLAG_LOW_CONFIDENCE;
 }
 
 /* Among refusals by chance the end of the last measurement is not certain. What the climb itself
@@ -163,15 +163,16 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 			fc->probe_spacing_messages * SPACING_GROWTH, rate_spacing_most(fc));
 	} else if (noise_known(fc)) {
 		cut_probe_by_chance(step, seen, climbed);
-	} else if (risen && (!(fc->flags & FLAG_WEAK) || fc->rate > 1.5 * fc->limit_estimate)) {
+	} else if (risen &&
+		   (!(fc->flags & FLAG_LOW_CONFIDENCE) || fc->rate > 1.5 * fc->limit_estimate)) {
 		double met = fc->limit_estimate + (excess - fc->excess_known) / climbed;
 
 		met = fc->rate > 1.5 * fc->limit_estimate ? fmin(fc->rate, fmax(seen->rate, met))
 							  : (fc->rate + fc->limit_estimate) / 2;
 		fc->excess = (float)excess;
-		fc->flags |= FLAG_ALARM;
+		fc->flags |= FLAG_RISE_SUSPECTED;
 		remeasure(step, met, ESTIMATE_SHARE * met);
-	} else if (fc->flags & FLAG_WEAK && seen->exact) {
+	} else if (fc->flags & FLAG_LOW_CONFIDENCE && seen->exact) {
 		rate_track_estimate(step, fmax(fc->limit_estimate, fmin(seen->rate, fc->rate)));
 		fc->probe_spacing_messages = rate_spacing_least(fc);
 	} else if (seen->rate > 1.015 * fc->limit_estimate + 2 / fmax(seen->seconds, 1)) {
@@ -229,12 +230,13 @@ void cut_to_measured(struct control_step *step, const struct measure *seen)
 {
 	struct flow_control *fc = step->fc;
 
-	/* While an alarm is looked into, what was before it is what to go back to. */
-	if (!(fc->flags & FLAG_ALARM))
+	/* While a suspected rise is looked into, what was before it is what to go back to. */
+	if (!(fc->flags & FLAG_RISE_SUSPECTED))
 		fc->limit_estimate_prev = fc->limit_estimate > 0 ? fc->limit_estimate : fc->rate;
 	if (fc->mode == MODE_SEARCH)
 		cut_search(step);
-	else if (fc->mode == MODE_RECOVER || (fc->flags & FLAG_ALARM && rate_below_estimate(fc)))
+	else if (fc->mode == MODE_RECOVER ||
+		 (fc->flags & FLAG_RISE_SUSPECTED && rate_below_estimate(fc)))
 		cut_recovering(step, seen);
 	else if (rate_below_estimate(fc))
 		cut_ground(step, seen);

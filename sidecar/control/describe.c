@@ -54,9 +54,10 @@ static void say_rate(struct words *words, double rate)
 
 static void say_hold(struct words *words, const struct flow_control *fc, uint64_t now_ns)
 {
-	const char *why = fc->flags & FLAG_OUTAGE    ? "the receiver has trouble of its own"
-			  : fc->flags & FLAG_PATTERN ? "volume above what the receiver is used to"
-						     : "the receiver refuses";
+	const char *why = fc->flags & FLAG_OUTAGE ? "the receiver has trouble of its own"
+			  : fc->flags & FLAG_VOLUME_SPIKE
+				  ? "volume above what the receiver is used to"
+				  : "the receiver refuses";
 
 	if (now_ns < fc->hold_until_ns)
 		say(words, "held (%s): one probe in %.0f s, transactional first", why,
@@ -104,7 +105,7 @@ static void say_rates(struct words *words, const struct flow_control *fc,
 	}
 	say(words, "%s ", fc->mode == MODE_RECOVER ? "recovering, at" : "slowed to");
 	say_rate(words, fc->rate);
-	say(words, "; trouble comes at %s", fc->flags & FLAG_WEAK ? "about " : "");
+	say(words, "; trouble comes at %s", fc->flags & FLAG_LOW_CONFIDENCE ? "about " : "");
 	say_rate(words, fc->limit_estimate);
 	say(words, "; ");
 	say_next(words, fc);

@@ -102,14 +102,14 @@ void hold_released(struct control_step *step)
 	double age = since(step->now, fc->hold_since);
 	bool outage = fc->flags & FLAG_OUTAGE;
 
-	if (fc->flags & FLAG_CHANCE && fc->probe_failures == 1 && !(fc->flags & FLAG_WINDOW))
+	if (fc->flags & FLAG_MAYBE_NOISE && fc->probe_failures == 1 && !(fc->flags & FLAG_WINDOW))
 		noise_refused(fc);
-	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_CHANCE);
+	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_MAYBE_NOISE);
 	fc->raised = step->now;
 	if (!outage && window_released(step))
 		rate_restore(step);
 	else if (!outage &&
-		 (fc->probe_failures >= (noise_known(fc) ? 3 : 2) || fc->flags & FLAG_PATTERN))
+		 (fc->probe_failures >= (noise_known(fc) ? 3 : 2) || fc->flags & FLAG_VOLUME_SPIKE))
 		rate_backoff(step, age);
 	else if (!outage)
 		rate_scale_after_flight(step);

@@ -11,15 +11,15 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
-#define NOISE_MOST     0.03 /* of the messages: more than that is a limit */
-#define NOISE_LEAST    0.001
-#define NOISE_OF       1200 /* messages remembered */
-#define PERIOD	       1000 /* messages, over which the share is measured once it is known */
-#define PERIOD_LEAST   200
-#define SUSPECTS_MOST  15
-#define LIMIT_SHARE    0.06 /* of the messages that a limit refuses besides, at the least */
-#define FALSE_ALARMS   0.3  /* an hour */
-#define SUSPICION_UNIT 1024.0
+#define NOISE_MOST	  0.03 /* of the messages: more than that is a limit */
+#define NOISE_LEAST	  0.001
+#define NOISE_OF	  1200 /* messages remembered */
+#define PERIOD		  1000 /* messages, over which the share is measured once it is known */
+#define PERIOD_LEAST	  200
+#define SPRT_PENDING_MOST 15
+#define LIMIT_SHARE	  0.06 /* of the messages that a limit refuses besides, at the least */
+#define FALSE_ALARMS	  0.3  /* an hour */
+#define SPRT_UNIT	  1024.0
 
 bool noise_known(const struct flow_control *fc)
 {
@@ -55,14 +55,14 @@ static void noise_count(struct flow_control *fc, unsigned messages, unsigned ref
 
 /* Wald's sequential test of a limit against chance: each reply adds the logarithm of how much
  * likelier it is under a limit. */
-static void suspect(struct flow_control *fc, double nats)
+static void sprt_add(struct flow_control *fc, double nats)
 {
-	fc->suspicion = (uint16_t)between(fc->suspicion + nats * SUSPICION_UNIT, 0, UINT16_MAX);
+	fc->sprt_score = (uint16_t)between(fc->sprt_score + nats * SPRT_UNIT, 0, UINT16_MAX);
 }
 
 bool noise_suspected(const struct flow_control *fc)
 {
-	return fc->suspects > 0;
+	return fc->sprt_pending > 0;
 }
 
 /* Ends a period. What the share was at its lowest is chance; whatever else was refused may have
@@ -95,10 +95,10 @@ bool noise_grew(struct flow_control *fc)
 /* A message was accepted; on the ground: where the rate is below the limit estimate. */
 void noise_accepted(struct flow_control *fc, bool ground)
 {
-	if (fc->suspects) {
-		suspect(fc, log1p(-LIMIT_SHARE / (1 - noise_share(fc))));
-		if (fc->suspicion == 0)
-			fc->suspects = 0;
+	if (fc->sprt_pending) {
+		sprt_add(fc, log1p(-LIMIT_SHARE / (1 - noise_share(fc))));
+		if (fc->sprt_score == 0)
+			fc->sprt_pending = 0;
 	}
 	if (!noise_known(fc) && ground)
 		noise_count(fc, 1, 0);
@@ -124,16 +124,16 @@ bool noise_explains(struct flow_control *fc)
 
 	if (!noise_known(fc))
 		return false;
-	suspect(fc, log1p(LIMIT_SHARE / share));
-	if (fc->suspicion <
-		    log(fmax(an_hour / FALSE_ALARMS * fmin(1, fc->rate), 10)) * SUSPICION_UNIT &&
-	    fc->suspects < SUSPECTS_MOST) {
-		fc->suspects++;
+	sprt_add(fc, log1p(LIMIT_SHARE / share));
+	if (fc->sprt_score <
+		    log(fmax(an_hour / FALSE_ALARMS * fmin(1, fc->rate), 10)) * SPRT_UNIT &&
+	    fc->sprt_pending < SPRT_PENDING_MOST) {
+		fc->sprt_pending++;
 		fc->refused += fc->refused < UINT8_MAX;
 		fc->refused_of++;
 		return true;
 	}
-	fc->suspicion = 0;
-	fc->suspects = 0;
+	fc->sprt_score = 0;
+	fc->sprt_pending = 0;
 	return false;
 }

@@ -84,7 +84,7 @@ void rate_track_estimate(struct control_step *step, double limit_estimate)
 	rate_set_estimate(step, limit_estimate);
 	rate_set(step, ESTIMATE_SHARE * step->fc->limit_estimate);
 	step->fc->mode = MODE_KNOWN;
-	step->fc->flags &= (uint16_t) ~(FLAG_WEAK | FLAG_ALARM);
+	step->fc->flags &= (uint16_t) ~(FLAG_LOW_CONFIDENCE | FLAG_RISE_SUSPECTED);
 }
 
 static double first_hold(const struct control_step *step, enum reply_class class)
@@ -120,7 +120,7 @@ static bool noise_possible(const struct control_step *step, const struct measure
 
 	if (noise_known(fc))
 		return true;
-	return !(fc->flags & FLAG_ALARM) &&
+	return !(fc->flags & FLAG_RISE_SUSPECTED) &&
 	       (rate_below_estimate(fc) || (fc->mode == MODE_RECOVER && fc->count >= 20)) &&
 	       (!seen->exact || rate_below(fc) ||
 		seen->count >= 0.97 * measure_sent(step, seen) - 1);
@@ -153,14 +153,14 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 		hold_again(step);
 		return;
 	}
-	flag_set(fc, FLAG_CHANCE, noise_possible(step, &seen));
-	if (fc->flags & FLAG_CHANCE && noise_explains(fc)) {
+	flag_set(fc, FLAG_MAYBE_NOISE, noise_possible(step, &seen));
+	if (fc->flags & FLAG_MAYBE_NOISE && noise_explains(fc)) {
 		if (noise_grew(fc) && rate_below_estimate(fc))
 			rate_track_estimate(step, ESTIMATE_SHARE * fc->limit_estimate);
 		return;
 	}
 	pressure_add(step);
-	flag_set(fc, FLAG_PATTERN, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
+	flag_set(fc, FLAG_VOLUME_SPIKE, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
 	cut_to_measured(step, &seen);
 	measure_begin(step);
 	fc->probe_failures = 1;
@@ -266,7 +266,8 @@ void rate_scale_after_flight(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double pressure = pressure_now(fc, step->now);
 
-	if (fc->mode != MODE_RECOVER || fc->flags & FLAG_ALARM || pressure <= IN_FLIGHT_DEFERRALS)
+	if (fc->mode != MODE_RECOVER || fc->flags & FLAG_RISE_SUSPECTED ||
+	    pressure <= IN_FLIGHT_DEFERRALS)
 		return;
 	rate_set_estimate(step, fc->limit_estimate * IN_FLIGHT_DEFERRALS / pressure);
 	rate_set(step, fc->rate * IN_FLIGHT_DEFERRALS / pressure);
@@ -280,8 +281,8 @@ void rate_backoff(struct control_step *step, double held_seconds)
 	rate_set(step, between(1.5 / fc->hold_seconds, 0.1 * fc->rate, 0.75 * fc->rate));
 	fc->limit_estimate = fc->limit_estimate_prev;
 	fc->mode = MODE_RECOVER;
-	flag_set(fc, FLAG_ALARM, false);
-	flag_set(fc, FLAG_WEAK, true);
+	flag_set(fc, FLAG_RISE_SUSPECTED, false);
+	flag_set(fc, FLAG_LOW_CONFIDENCE, true);
 	if (held_seconds > 900 && fc->backoff_level < 3)
 		fc->backoff_level++;
 }

@@ -32,10 +32,10 @@ enum control_mode {
 };
 
 enum control_flag {
-	FLAG_HELD = 1,	    /* nothing goes before hold_until_ns; then one message, the probe */
-	FLAG_WEAK = 2,	    /* the limit estimate was guessed or measured over few messages */
-	FLAG_ALARM = 4,	    /* a probe took far more than the bucket: has the limit risen? */
-	FLAG_PATTERN = 8,   /* held for volume above the flow's own history */
+	FLAG_HELD = 1, /* nothing goes before hold_until_ns; then one message, the probe */
+	FLAG_LOW_CONFIDENCE = 2, /* the limit estimate was guessed or measured over few messages */
+	FLAG_RISE_SUSPECTED = 4, /* a probe took far more than the bucket: has the limit risen? */
+	FLAG_VOLUME_SPIKE = 8,	 /* held for volume above the flow's own history */
 	FLAG_OUTAGE = 16,   /* held for the receiver's own trouble: says nothing about the rate */
 	FLAG_MEASURED = 32, /* mark is set: a rate deferral that began a measurement */
 	FLAG_NAMED = 64,    /* the text that began the hold spoke of the hour */
@@ -44,9 +44,9 @@ enum control_flag {
 	FLAG_SLIDING = 256, /* the hour of this receiver slides */
 	FLAG_NOISE = 512,   /* a share of the replies is about limits by chance */
 	FLAG_CONNECTIONS = 1024, /* more connections met trouble */
-	FLAG_FRESH = 4096,  /* the hour's cap or phase was learned within this hour: count from the
-			       next */
-	FLAG_CHANCE = 8192, /* the hold began by a deferral that may have been chance */
+	FLAG_FRESH = 4096, /* the hour's cap or phase was learned within this hour: count from the
+			      next */
+	FLAG_MAYBE_NOISE = 8192, /* the hold began by a deferral that may have been chance */
 	FLAGS = 16383
 };
 
@@ -92,7 +92,7 @@ struct flow_control {
 	uint16_t phase_gap;	 /* seconds by which it may begin earlier than that */
 	uint16_t noise_of;	 /* both are halved now and then */
 	uint16_t refused_of;	 /* messages since the share of chance was last measured */
-	uint16_t suspicion; /* that the deferrals of late are not chance, in 1/SUSPICION_UNIT */
+	uint16_t sprt_score;	 /* that the deferrals of late are not chance, in 1/SPRT_UNIT */
 	uint16_t flags;
 	uint8_t probe_failures; /* of probes in this hold, the trouble that began it included */
 	uint8_t idle_share;	/* share of the allowance that is not used, in sixty-fourths */
@@ -105,10 +105,10 @@ struct flow_control {
 	uint8_t day_seen : 1;
 	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew */
 	uint8_t day_test : 2;
-	uint8_t outages : 3;  /* infrastructure replies in a row */
-	uint8_t strikes : 2;  /* troubles where there should be none */
-	uint8_t places : 2;   /* deferrals at last_place */
-	uint8_t suspects : 4; /* deferrals passed over, and not yet found to be chance */
+	uint8_t outages : 3;	  /* infrastructure replies in a row */
+	uint8_t strikes : 2;	  /* troubles where there should be none */
+	uint8_t places : 2;	  /* deferrals at last_place */
+	uint8_t sprt_pending : 4; /* deferrals passed over, and not yet found to be chance */
 };
 _Static_assert(sizeof(struct flow_control) <= sizeof(struct control_state), "128 bytes a flow");
 

@@ -120,7 +120,7 @@ bool window_hit(struct control_step *step, enum reply_limit limit)
 	fc->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_MISSED);
 	if (limit == REPLY_LIMIT_HOUR && hour_named(fc))
 		return true;
-	if (fc->flags & FLAG_PATTERN && fc->hour_seen)
+	if (fc->flags & FLAG_VOLUME_SPIKE && fc->hour_seen)
 		return true;
 	if (fc->hour_seen >= HOUR_SURE && near_cap(fc, fc->hour_count, 0.02, 2))
 		return true;
@@ -170,7 +170,7 @@ static void learn_hour(struct control_step *step, double phase, double gap)
 		fc->hour_seen = 1;
 		/* Of an hour that began at another minute than was thought, nobody has counted the
 		 * beginning. */
-		fc->hour_cap = same && !(fc->flags & FLAG_PATTERN) ? fc->hold_hour_count : 0;
+		fc->hour_cap = same && !(fc->flags & FLAG_VOLUME_SPIKE) ? fc->hold_hour_count : 0;
 	}
 	fc->phase_gap = (uint16_t)gap;
 	if (phase != fc->phase) {
