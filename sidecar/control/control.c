@@ -101,7 +101,7 @@ static void utilization_update(struct control_step *step)
 	fc->idle_share = (uint8_t)(0.9 * fc->idle_share + 0.1 * idle_share + 0.5);
 }
 
-static void passed(struct control_step *step)
+static void on_accepted(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 
@@ -111,12 +111,12 @@ static void passed(struct control_step *step)
 	if (step->admitted_ns < fc->hold_until_ns)
 		return;
 	if (fc->flags & FLAG_HELD)
-		hold_released(step);
+		hold_probe_succeeded(step);
 	else
 		rate_accepted(step);
 }
 
-static void infrastructure(struct control_step *step)
+static void on_receiver_failure(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 
@@ -151,7 +151,7 @@ static void observe(struct control_step *step, const struct control_observation 
 		return;
 	case REPLY_INFRASTRUCTURE:
 		window_count(step, 1);
-		infrastructure(step);
+		on_receiver_failure(step);
 		return;
 	case REPLY_DELIVERED:
 		connection_fine(step, seen);
@@ -159,7 +159,7 @@ static void observe(struct control_step *step, const struct control_observation 
 	default:
 		/* About this message or mailbox: the limits let it pass. */
 		window_count(step, 1);
-		passed(step);
+		on_accepted(step);
 	}
 }
 
@@ -304,7 +304,7 @@ void control_release(struct control_state *state, const struct control_bounds *b
 	if (!(step.fc->flags & FLAG_HELD))
 		return;
 	step.fc->hold_until_ns = now_ns;
-	hold_released(&step);
+	hold_probe_succeeded(&step);
 }
 
 static bool within(double x, double low, double high)

@@ -68,7 +68,7 @@ void hold_begin(struct control_step *step, double seconds)
 }
 
 /* The probe has failed. */
-void hold_again(struct control_step *step)
+void hold_probe_failed(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double growth = fc->probe_failures < PROBES_CLOSE ? 2 : 3;
@@ -96,7 +96,7 @@ void hold_outage(struct control_step *step)
 }
 
 /* The probe has succeeded. */
-void hold_released(struct control_step *step)
+void hold_probe_succeeded(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double age = since(step->now, fc->hold_since);

@@ -150,7 +150,7 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 	if (fc->flags & FLAG_HELD) {
 		pressure_add(step);
 		measure_begin(step);
-		hold_again(step);
+		hold_probe_failed(step);
 		return;
 	}
 	flag_set(fc, FLAG_MAYBE_NOISE, noise_possible(step, &seen));

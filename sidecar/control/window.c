@@ -80,13 +80,13 @@ void window_count(struct control_step *step, uint32_t messages)
 }
 
 /* Much too early for a window that has just turned over. */
-static void slides(struct flow_control *fc)
+static void window_mark_sliding(struct flow_control *fc)
 {
 	fc->flags = (uint16_t)((fc->flags | FLAG_SLIDING) & ~FLAG_NAMED);
 	fc->hour_seen = 0;
 }
 
-static bool near_cap(const struct flow_control *fc, double count, double share, double slack)
+static bool cap_matches(const struct flow_control *fc, double count, double share, double slack)
 {
 	return fc->hour_seen && fc->hour_cap &&
 	       fabs(count - fc->hour_cap) < share * fc->hour_cap + slack;
@@ -101,7 +101,7 @@ static bool hour_named(struct flow_control *fc)
 	if (!fc->hour_seen)
 		return false;
 	if (fc->hour_cap && fc->hour_count < 0.7 * fc->hour_cap) {
-		slides(fc);
+		window_mark_sliding(fc);
 		return false;
 	}
 	fc->hour_cap = fc->hour_count;
@@ -116,13 +116,13 @@ bool window_hit(struct control_step *step, enum reply_limit limit)
 
 	if (fc->flags & FLAG_HELD)
 		return fc->probe_failures >= 2 && !(fc->flags & FLAG_MISSED) &&
-		       near_cap(fc, fc->hold_hour_count, 0.1, 0);
+		       cap_matches(fc, fc->hold_hour_count, 0.1, 0);
 	fc->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_MISSED);
 	if (limit == REPLY_LIMIT_HOUR && hour_named(fc))
 		return true;
 	if (fc->flags & FLAG_VOLUME_SPIKE && fc->hour_seen)
 		return true;
-	if (fc->hour_seen >= HOUR_SURE && near_cap(fc, fc->hour_count, 0.02, 2))
+	if (fc->hour_seen >= HOUR_SURE && cap_matches(fc, fc->hour_count, 0.02, 2))
 		return true;
 	/* Where it slides, overrunning it is answered long before the hour ends. */
 	if (fc->flags & FLAG_SLIDING)
@@ -163,7 +163,7 @@ static void learn_hour(struct control_step *step, double phase, double gap)
 	struct flow_control *fc = step->fc;
 	bool same = fmod(phase - fc->phase + HOUR, HOUR) < 1 || fc->hour_seen;
 
-	if (same && near_cap(fc, fc->hold_hour_count, 0.15, 0)) {
+	if (same && cap_matches(fc, fc->hold_hour_count, 0.15, 0)) {
 		fc->hour_seen = fc->hour_seen < 3 ? fc->hour_seen + 1 : 3;
 		fc->hour_cap = fc->hold_hour_count;
 	} else {
@@ -216,7 +216,7 @@ bool window_released(struct control_step *step)
 		return false;
 	if (fc->probe_failures >= 2 && fc->hour_seen && fc->hour_cap &&
 	    fc->hold_hour_count < 0.5 * fc->hour_cap) {
-		slides(fc);
+		window_mark_sliding(fc);
 		return false;
 	}
 	/* A hold that no probe has tested proves nothing about its end. */
@@ -232,7 +232,7 @@ bool window_released(struct control_step *step)
 }
 
 /* Whether waiting for the boundary as far as it is known costs nothing of the cap. */
-static bool lateness_harmless(const struct flow_control *fc)
+static bool phase_error_tolerable(const struct flow_control *fc)
 {
 	return fc->phase_gap <= PHASE_SURE ||
 	       fc->hour_cap / fc->limit_estimate + fc->phase_gap < 0.9 * HOUR;
@@ -255,7 +255,7 @@ double window_rate(const struct flow_control *fc)
 /* What the receiver is believed to take in an hour and a day; 0: not known. */
 uint32_t window_hour_cap(const struct flow_control *fc)
 {
-	if (fc->hour_seen < HOUR_SURE || fc->flags & FLAG_FRESH || !lateness_harmless(fc))
+	if (fc->hour_seen < HOUR_SURE || fc->flags & FLAG_FRESH || !phase_error_tolerable(fc))
 		return 0;
 	return (uint32_t)with_test(fc);
 }
