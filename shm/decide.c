@@ -15,7 +15,7 @@
 #include "shm/pause.h"
 #include "shm/window.h"
 
-enum charge_kind { CHARGE_RATE, CHARGE_HOUR, CHARGE_DAY, CHARGE_EXPRESS };
+enum charge_kind { CHARGE_RATE, CHARGE_HOUR, CHARGE_DAY, CHARGE_HEADROOM };
 
 #define LEVELS	    4
 #define CHARGES_MAX (LEVELS * 3 + 1) /* rate, hour, day; and the flow's reserve */
@@ -163,7 +163,7 @@ static uint32_t reserve_of(const struct question *q, const struct level *level, 
 	/* Parents have no reservations to overtake. */
 	if (q->traffic != TG_TRANSACTIONAL || level->refusal != TG_REFUSED_RATE)
 		return 0;
-	reserve = reserve < EXPRESS_COUNT_MAX ? reserve : EXPRESS_COUNT_MAX;
+	reserve = reserve < HEADROOM_COUNT_MAX ? reserve : HEADROOM_COUNT_MAX;
 	span = reserve * gcra_interval(rate);
 	*ret_period_ns =
 		span + (span > q->view->reserve_longest_ns ? span : q->view->reserve_longest_ns);
@@ -171,39 +171,39 @@ static uint32_t reserve_of(const struct question *q, const struct level *level, 
 }
 
 /* The word of the reserve; a damaged one reads as used up, until the sidecar has mended it. */
-static uint64_t express_seen(const struct question *q, const struct level *level)
+static uint64_t headroom_seen(const struct question *q, const struct level *level)
 {
-	uint64_t seen = load(&level->counters->express);
+	uint64_t seen = load(&level->counters->headroom);
 
-	return express_sound(seen, q->now_ns) == seen ? seen : LAYOUT_POISON;
+	return headroom_sound(seen, q->now_ns) == seen ? seen : LAYOUT_POISON;
 }
 
 /* May it overtake what was reserved ahead of now? Adds both charges, or says when. */
-static bool check_express(struct question *q, const struct level *level, const struct price *price,
-			  uint64_t *at_ns)
+static bool check_headroom(struct question *q, const struct level *level, const struct price *price,
+			   uint64_t *at_ns)
 {
 	uint64_t reserved = load(&level->counters->reserved_until);
 	uint64_t rate = price->rate, tat = price->tat, interval = gcra_interval(rate);
-	uint64_t period, earliest, next = 0, express;
+	uint64_t period, earliest, next = 0, headroom;
 	uint32_t reserve;
 
 	if (reserved <= q->now_ns || tat == LAYOUT_POISON ||
 	    gcra_earliest(tat, interval, gcra_burst(rate), q->n) > reserved)
 		return false;
 	reserve = reserve_of(q, level, rate, &period);
-	express = express_seen(q, level);
-	if (reserve == 0 || express == LAYOUT_POISON)
+	headroom = headroom_seen(q, level);
+	if (reserve == 0 || headroom == LAYOUT_POISON)
 		return false;
-	if (!express_charge(express, q->now_ns, period, reserve, q->n, &next, &earliest)) {
+	if (!headroom_charge(headroom, q->now_ns, period, reserve, q->n, &next, &earliest)) {
 		*at_ns = earliest < *at_ns ? earliest : *at_ns;
 		return false;
 	}
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->express,
-						  .seen = express,
+	q->charge[q->charges++] = (struct charge){.word = &level->counters->headroom,
+						  .seen = headroom,
 						  .next = next,
 						  .period_ns = period,
 						  .cap = reserve,
-						  .kind = CHARGE_EXPRESS};
+						  .kind = CHARGE_HEADROOM};
 	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat,
 						  .seen = price->word,
 						  .next = price->word + q->n * interval,
@@ -228,15 +228,15 @@ static void charge_rate(struct question *q, const struct level *level, const str
 	    gcra_earliest(tat, interval, engaged, q->n) <= slot_ns)
 		under = epoch | (uint64_t)engaged << 32 | (uint32_t)rate;
 	else if (reserve > 0) {
-		uint64_t express = express_seen(q, level);
+		uint64_t headroom = headroom_seen(q, level);
 
-		express_charge(express, q->now_ns, period, EXPRESS_ANY, q->n, &next, &never);
-		q->charge[q->charges++] = (struct charge){.word = &level->counters->express,
-							  .seen = express,
+		headroom_charge(headroom, q->now_ns, period, HEADROOM_ANY, q->n, &next, &never);
+		q->charge[q->charges++] = (struct charge){.word = &level->counters->headroom,
+							  .seen = headroom,
 							  .next = next,
 							  .period_ns = period,
-							  .cap = EXPRESS_ANY,
-							  .kind = CHARGE_EXPRESS};
+							  .cap = HEADROOM_ANY,
+							  .kind = CHARGE_HEADROOM};
 	}
 	q->charge[q->charges++] =
 		(struct charge){.word = &level->counters->tat,
@@ -306,7 +306,7 @@ static void check_rate(struct question *q, const struct level *level)
 	if (earliest > q->now_ns) {
 		if (tat_damaged(q, level, rate, tat))
 			return;
-		if (!check_express(q, level, &price, &earliest))
+		if (!check_headroom(q, level, &price, &earliest))
 			question_refuse(q, level_reason(level, TG_REFUSED_RATE), earliest);
 		return;
 	}
@@ -406,9 +406,9 @@ static bool charge_again(struct charge *c, const struct question *q)
 			  gcra_epoch(c->seen);
 		return gcra_earliest(tat, gcra_interval(c->rate), gcra_burst(c->rate), q->n) <=
 		       q->now_ns;
-	case CHARGE_EXPRESS:
-		return express_charge(c->seen, q->now_ns, c->period_ns, c->cap, q->n, &c->next,
-				      &never);
+	case CHARGE_HEADROOM:
+		return headroom_charge(c->seen, q->now_ns, c->period_ns, c->cap, q->n, &c->next,
+				       &never);
 	default:
 		period = (uint32_t)(c->seen >> 32);
 		count = period < c->period ? 0 : (uint32_t)c->seen;
@@ -648,7 +648,7 @@ static uint64_t next_slot(struct question *q, const struct level *level, uint64_
 	if (tat_damaged(q, level, rate, price.tat))
 		return q->now_ns;
 	slot = gcra_earliest(price.tat, interval, gcra_burst(rate), q->n);
-	if (slot > q->now_ns && check_express(q, level, &price, &slot))
+	if (slot > q->now_ns && check_headroom(q, level, &price, &slot))
 		return q->now_ns;
 	if (slot <= q->now_ns)
 		slot = q->now_ns;

@@ -13,9 +13,9 @@
  * Reservations and the reserve. tg_reserve moves a flow's TAT ahead of time by up to the longest
  * reservation L, and transactional mail must not wait behind what bulk reserved. `reserved_until`
  * tells how far ahead TAT is for that reason; so far transactional mail may overtake, as long as it
- * keeps inside the reserve R = burst(transactional) - burst(engaged). `express` counts what it used
- * of the reserve, by overtaking or because engaged mail would have had to wait: at most R in any
- * window of max(L, R * T) + R * T (shm/headroom.h). What overtook is charged to TAT as well, so
+ * keeps inside the reserve R = burst(transactional) - burst(engaged). `headroom` counts what it
+ * used of the reserve, by overtaking or because engaged mail would have had to wait: at most R in
+ * any window of max(L, R * T) + R * T (shm/headroom.h). What overtook is charged to TAT as well, so
  * later reservations yield.
  *
  * Why no window of w then holds more than burst(transactional) + w / T: let j be the last charged

@@ -190,7 +190,7 @@ struct layout_counters {
 	_Atomic uint64_t tat;  /* gcra */
 	_Atomic uint64_t hour; /* period number << 32 | count */
 	_Atomic uint64_t day;
-	_Atomic uint64_t express;	 /* what was used of the reserve: see shm/headroom.h */
+	_Atomic uint64_t headroom;	 /* what was used of the reserve: see shm/headroom.h */
 	_Atomic uint64_t reserved_until; /* the latest slot that tg_reserve gave away */
 	_Atomic uint64_t connection_tat;
 };

@@ -178,26 +178,26 @@ Test(reserve, is_given_back_once_and_is_then_good_for_nothing)
 
 /* ---- the reserve ----------------------------------------------------------------------------- */
 
-Test(express, a_whole_reserve_passes_at_once_and_again_after_its_period)
+Test(headroom, a_whole_reserve_passes_at_once_and_again_after_its_period)
 {
 	uint64_t word = 0, at = 0, next = 0, now = NOW;
 
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 7; i++) {
-			cr_assert(express_charge(word, now, MINUTE, 7, 1, &next, &at));
+			cr_assert(headroom_charge(word, now, MINUTE, 7, 1, &next, &at));
 			word = next;
 		}
-		cr_assert(!express_charge(word, now, MINUTE, 7, 1, &next, &at));
+		cr_assert(!headroom_charge(word, now, MINUTE, 7, 1, &next, &at));
 		cr_assert(at > now + MINUTE && at <= now + 2 * MINUTE + SECOND, "%lu", at - now);
-		cr_assert(!express_charge(word, at - 1, MINUTE, 7, 1, &next, &at));
+		cr_assert(!headroom_charge(word, at - 1, MINUTE, 7, 1, &next, &at));
 		now = at;
-		cr_assert(express_charge(word, now, MINUTE, 7, 7, &next, &at));
+		cr_assert(headroom_charge(word, now, MINUTE, 7, 7, &next, &at));
 	}
-	cr_assert(!express_charge(0, now, MINUTE, 7, 8, &next, &at));
+	cr_assert(!headroom_charge(0, now, MINUTE, 7, 8, &next, &at));
 	cr_expect_eq(at, UINT64_MAX);
 }
 
-Test(express, no_window_holds_more_than_the_reserve)
+Test(headroom, no_window_holds_more_than_the_reserve)
 {
 	uint64_t seed = 23;
 
@@ -211,7 +211,7 @@ Test(express, no_window_holds_more_than_the_reserve)
 		for (int i = 0; i < 2000; i++) {
 			now += fixture_draw(&seed) %
 			       (i % 40 ? period / reserve_messages + 1 : 3 * period);
-			if (!express_charge(word, now, period, reserve_messages, 1, &next, &at))
+			if (!headroom_charge(word, now, period, reserve_messages, 1, &next, &at))
 				continue;
 			word = next;
 			times[count++] = now;
@@ -223,20 +223,20 @@ Test(express, no_window_holds_more_than_the_reserve)
 	}
 }
 
-Test(express, a_damaged_word_is_a_reserve_just_used_up)
+Test(headroom, a_damaged_word_is_a_reserve_just_used_up)
 {
 	static const uint64_t words[] = {UINT64_MAX - 1, UINT64_C(1) << 63,
 					 (NOW + HOUR) >> 22 << 24};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		uint64_t word = express_sound(words[i], NOW), next, at = 0;
+		uint64_t word = headroom_sound(words[i], NOW), next, at = 0;
 
-		cr_expect(!express_charge(word, NOW, MINUTE, 5, 1, &next, &at));
+		cr_expect(!headroom_charge(word, NOW, MINUTE, 5, 1, &next, &at));
 		cr_expect(
-			express_charge(word, NOW + 2 * MINUTE + SECOND, MINUTE, 5, 1, &next, &at));
+			headroom_charge(word, NOW + 2 * MINUTE + SECOND, MINUTE, 5, 1, &next, &at));
 	}
-	cr_expect_eq(express_sound(NOW >> 22 << 24, NOW), NOW >> 22 << 24);
-	cr_expect_eq(express_sound(0, NOW), 0);
+	cr_expect_eq(headroom_sound(NOW >> 22 << 24, NOW), NOW >> 22 << 24);
+	cr_expect_eq(headroom_sound(0, NOW), 0);
 }
 
 /* Bulk takes every slot that it can get. */

@@ -84,7 +84,7 @@ static uint32_t slot_carry(struct segment *old, struct segment *new, uint32_t fr
 	word_carry(&a->tat, &b->tat);
 	word_carry(&a->hour, &b->hour);
 	word_carry(&a->day, &b->day);
-	word_carry(&a->express, &b->express);
+	word_carry(&a->headroom, &b->headroom);
 	word_carry(&a->reserved_until, &b->reserved_until);
 	word_carry(&a->connection_tat, &b->connection_tat);
 	return to;

@@ -73,10 +73,10 @@ static uint32_t window_mend(const struct segment *s, struct layout_counters *cou
 						       memory_order_relaxed, memory_order_relaxed);
 }
 
-static uint32_t express_mend(const struct segment *s, _Atomic uint64_t *word, uint64_t now_ns)
+static uint32_t headroom_mend(const struct segment *s, _Atomic uint64_t *word, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
-	uint64_t sound = express_sound(seen, segment_judge_ns(s, now_ns));
+	uint64_t sound = headroom_sound(seen, segment_judge_ns(s, now_ns));
 
 	return sound != seen &&
 	       atomic_compare_exchange_strong_explicit(word, &seen, sound, memory_order_relaxed,
@@ -104,7 +104,7 @@ static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 		mended += atomic_compare_exchange_strong_explicit(
 			&counters->reserved_until, &reserved, 0, memory_order_relaxed,
 			memory_order_relaxed);
-	mended += express_mend(s, &counters->express, now_ns);
+	mended += headroom_mend(s, &counters->headroom, now_ns);
 	mended += window_mend(s, counters, true, flags, &known->hour, now_ns);
 	mended += window_mend(s, counters, false, flags, &known->day, now_ns);
 	return mended;
