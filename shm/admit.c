@@ -141,29 +141,28 @@ static __attribute__((noinline)) struct tg_verdict
 admit_windows(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
 	      uint64_t now_ns, struct layout_worker *worker)
 {
-	uint64_t flags = plain_load(&tg->view.limits[flow->slot].flags);
+	uint64_t flags = fast_load(&tg->view.limits[flow->slot].flags);
 
-	enum plain_outcome outcome =
-		plain_windows_admit(&tg->view, flow, flags, traffic, n, now_ns);
+	enum fast_outcome outcome = fast_windows_admit(&tg->view, flow, flags, traffic, n, now_ns);
 
-	if (__builtin_expect(outcome == PLAIN_ADMITTED, 1))
+	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
-	return outcome == PLAIN_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
-				     : tg_settle(tg, worker, decide_forfeited(now_ns));
+	return outcome == FAST_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
+				    : tg_settle(tg, worker, decide_forfeited(now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
 admit_levels(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
 	     uint64_t now_ns, struct layout_worker *worker)
 {
-	uint64_t flags = plain_load(&tg->view.limits[flow->slot].flags);
+	uint64_t flags = fast_load(&tg->view.limits[flow->slot].flags);
 
-	enum plain_outcome outcome = plain_levels_admit(&tg->view, flow, flags, traffic, n, now_ns);
+	enum fast_outcome outcome = fast_levels_admit(&tg->view, flow, flags, traffic, n, now_ns);
 
-	if (__builtin_expect(outcome == PLAIN_ADMITTED, 1))
+	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
-	return outcome == PLAIN_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
-				     : tg_settle(tg, worker, decide_forfeited(now_ns));
+	return outcome == FAST_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
+				    : tg_settle(tg, worker, decide_forfeited(now_ns));
 }
 
 /* Every way that is not the commonest is a call in tail position, so that the commonest saves no
@@ -182,15 +181,15 @@ struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_cl
 				     (unsigned)traffic >= TG_CLASSES,
 			     0))
 		return admit_slow(tg, flow, traffic, n);
-	flags = plain_load(&tg->view.limits[flow->slot].flags) & DECIDE_SINGLE_MASK;
+	flags = fast_load(&tg->view.limits[flow->slot].flags) & DECIDE_SINGLE_MASK;
 	if (flags == 0 && decide_single(&tg->view, flow, traffic, n, now_ns, &verdict)) {
 		if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
 			return admit_counted(worker, verdict);
 		return tg_settle(tg, worker, verdict);
 	}
-	if (plain_windows(flow, flags))
+	if (fast_windows(flow, flags))
 		return admit_windows(tg, flow, traffic, n, now_ns, worker);
-	if (plain_levels(flow, flags))
+	if (fast_levels(flow, flags))
 		return admit_levels(tg, flow, traffic, n, now_ns, worker);
 	return admit_all(tg, flow, traffic, n, now_ns, worker);
 }
@@ -208,16 +207,16 @@ pair_slow(struct tg *tg, const struct tg_source *source, const struct tg_destina
 /* The slot of a key, where a search from `slot` on comes to it before a free slot, the end of
  * the table and the end of a search; else LAYOUT_NONE: directory_find has to look, or the key is
  * not there. */
-static inline uint32_t quick_search(const struct view *view, const struct hash_key *key,
-				    uint32_t slot)
+static inline uint32_t fast_search(const struct view *view, const struct hash_key *key,
+				   uint32_t slot)
 {
 	const struct layout_counters *at = &view->counters[slot];
 	const struct layout_counters *last =
 		at +
 		(view->slots - slot < DIRECTORY_PROBES ? view->slots - slot : DIRECTORY_PROBES);
 
-	while (plain_load(&at->key[0]) != key->half[0] || plain_load(&at->key[1]) != key->half[1]) {
-		if (plain_load(&at->key[0]) == 0 || ++at == last)
+	while (fast_load(&at->key[0]) != key->half[0] || fast_load(&at->key[1]) != key->half[1]) {
+		if (fast_load(&at->key[0]) == 0 || ++at == last)
 			return LAYOUT_NONE;
 	}
 	return (uint32_t)(at - view->counters);
@@ -225,8 +224,8 @@ static inline uint32_t quick_search(const struct view *view, const struct hash_k
 
 /* The commonest case alone: a filled flow with a rate and nothing else, which admits, for any class
  * but the one that has reserves. False: nothing was taken. */
-static inline bool quick_admit(const struct view *view, uint32_t slot, enum tg_class traffic,
-			       uint32_t n, uint64_t now_ns)
+static inline bool fast_admit(const struct view *view, uint32_t slot, enum tg_class traffic,
+			      uint32_t n, uint64_t now_ns)
 {
 	struct layout_counters *counters = &view->counters[slot];
 	const struct layout_limits *limits = &view->limits[slot];
@@ -234,17 +233,17 @@ static inline bool quick_admit(const struct view *view, uint32_t slot, enum tg_c
 
 	if (__builtin_expect(traffic - 1u >= TG_CLASSES - 1u, 0))
 		return false;
-	rate = plain_load(&limits->rate[traffic]);
+	rate = fast_load(&limits->rate[traffic]);
 	epoch = gcra_epoch(rate);
 	interval = gcra_interval(rate);
-	word = plain_load(&counters->tat);
+	word = fast_load(&counters->tat);
 	seen = word ^ epoch;
 	return __builtin_expect(
-		!(plain_load(&limits->flags) & DECIDE_SINGLE_MASK) && interval != 0 &&
-			n <= gcra_burst(rate) && plain_load(&limits->hold_until_ns) <= now_ns &&
+		!(fast_load(&limits->flags) & DECIDE_SINGLE_MASK) && interval != 0 &&
+			n <= gcra_burst(rate) && fast_load(&limits->hold_until_ns) <= now_ns &&
 			gcra_earliest(seen, interval, gcra_burst(rate), n) <= now_ns &&
-			plain_swap(&counters->tat, word,
-				   gcra_charge(seen, now_ns, interval, n) ^ epoch),
+			fast_swap(&counters->tat, word,
+				  gcra_charge(seen, now_ns, interval, n) ^ epoch),
 		1);
 }
 
@@ -266,9 +265,9 @@ struct tg_verdict tg_admit_pair(struct tg *tg, const struct tg_source *source,
 	now_ns = clock_scaled(tg->live);
 	if (__builtin_expect(worker == NULL || now_ns == 0 || tg->vdso, 0))
 		return pair_slow(tg, source, destination, traffic, n);
-	slot = quick_search(&tg->view, &key, slot);
+	slot = fast_search(&tg->view, &key, slot);
 	if (__builtin_expect(
-		    slot == LAYOUT_NONE || !quick_admit(&tg->view, slot, traffic, n, now_ns), 0))
+		    slot == LAYOUT_NONE || !fast_admit(&tg->view, slot, traffic, n, now_ns), 0))
 		return pair_slow(tg, source, destination, traffic, n);
 	return admit_counted(worker, decide_admitted(now_ns));
 }
@@ -299,7 +298,7 @@ static void batch_decide(struct tg *tg, const struct tg_request *requests,
 
 	batch_fetch(tg, requests, keys, slots, count);
 	for (size_t i = 0; i < count; i++) {
-		slots[i] = quick_search(&tg->view, &keys[i], slots[i]);
+		slots[i] = fast_search(&tg->view, &keys[i], slots[i]);
 		__builtin_prefetch(&tg->view.limits[slots[i]], 0);
 	}
 	now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
@@ -307,9 +306,9 @@ static void batch_decide(struct tg *tg, const struct tg_request *requests,
 		const struct tg_request *request = &requests[i];
 
 		if (__builtin_expect(now_ns != 0 && slots[i] != LAYOUT_NONE &&
-					     quick_admit(&tg->view, slots[i],
-							 (enum tg_class)request->traffic,
-							 request->n, now_ns),
+					     fast_admit(&tg->view, slots[i],
+							(enum tg_class)request->traffic, request->n,
+							now_ns),
 				     1)) {
 			verdicts[i] = decide_admitted(now_ns);
 			admitted++;

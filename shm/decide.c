@@ -436,7 +436,7 @@ static bool charge_give_back(struct charge *c, uint32_t n)
 	uint64_t left = c->next;
 
 	if (c->kind == CHARGE_HOUR || c->kind == CHARGE_DAY)
-		return plain_window_give_back(c->word, (uint32_t)(c->next >> 32), n);
+		return fast_window_give_back(c->word, (uint32_t)(c->next >> 32), n);
 	return atomic_compare_exchange_strong_explicit(c->word, &left, c->seen,
 						       memory_order_relaxed, memory_order_relaxed);
 }
@@ -573,16 +573,16 @@ struct tg_verdict decide_several(const struct view *view, const struct tg_flow *
 	if (flow->slot < view->slots && (unsigned)traffic < TG_CLASSES) {
 		uint64_t flags = load(&view->limits[flow->slot].flags);
 
-		enum plain_outcome outcome =
-			plain_windows(flow, flags)
-				? plain_windows_admit(view, flow, flags, traffic, n, now_ns)
-			: plain_levels(flow, flags)
-				? plain_levels_admit(view, flow, flags, traffic, n, now_ns)
-				: PLAIN_LEFT;
+		enum fast_outcome outcome =
+			fast_windows(flow, flags)
+				? fast_windows_admit(view, flow, flags, traffic, n, now_ns)
+			: fast_levels(flow, flags)
+				? fast_levels_admit(view, flow, flags, traffic, n, now_ns)
+				: FAST_LEFT;
 
-		if (outcome == PLAIN_ADMITTED)
+		if (outcome == FAST_ADMITTED)
 			return decide_admitted(now_ns);
-		if (outcome == PLAIN_FORFEITED)
+		if (outcome == FAST_REFUND_FAILED)
 			return decide_forfeited(now_ns);
 	}
 	return decide_all(view, flow, traffic, n, now_ns);
@@ -764,11 +764,11 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	flags = load(&level.limits->flags);
 	calendar = &view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	if (flags & LAYOUT_HOUR)
-		plain_window_give_back(&level.counters->hour,
-				       window_hour(calendar, flags, taken_ns), n);
+		fast_window_give_back(&level.counters->hour, window_hour(calendar, flags, taken_ns),
+				      n);
 	if (flags & LAYOUT_DAY)
-		plain_window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns),
-				       n);
+		fast_window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns),
+				      n);
 	/* Charged at another price, or after: it is forfeited. */
 	if (left != 0 && (!level_price(&q, &level, &price) || price.word != left))
 		return -EAGAIN;

@@ -17,37 +17,37 @@
 #include "shm/decide.h"
 #include "shm/window.h"
 
-#define PLAIN_PARENT_MASK (LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_HOLD_LOWER)
+#define FAST_PARENT_MASK (LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_HOLD_LOWER)
 
-enum plain_outcome { PLAIN_LEFT, PLAIN_ADMITTED, PLAIN_FORFEITED };
+enum fast_outcome { FAST_LEFT, FAST_ADMITTED, FAST_REFUND_FAILED };
 
 /* Which flows are of which kind. */
-static inline bool plain_windows(const struct tg_flow *flow, uint64_t flags)
+static inline bool fast_windows(const struct tg_flow *flow, uint64_t flags)
 {
 	return !(flags & DECIDE_SINGLE_MASK & ~(LAYOUT_HOUR | LAYOUT_DAY)) &&
 	       flow->stream == LAYOUT_NONE;
 }
 
-static inline bool plain_levels(const struct tg_flow *flow, uint64_t flags)
+static inline bool fast_levels(const struct tg_flow *flow, uint64_t flags)
 {
 	return !(flags & DECIDE_SINGLE_MASK & ~(LAYOUT_SOURCE | LAYOUT_DESTINATION)) &&
 	       flow->stream == LAYOUT_NONE;
 }
 
 /* A rate's word, what was seen there, and what it is to become. */
-struct plain_step {
+struct fast_step {
 	_Atomic uint64_t *word;
 	uint64_t seen, next;
 };
 
 /* All words here are read relaxed: each is valid by itself, a charge publishes nothing.
  */
-static inline uint64_t plain_load(const _Atomic uint64_t *word)
+static inline uint64_t fast_load(const _Atomic uint64_t *word)
 {
 	return atomic_load_explicit(word, memory_order_relaxed);
 }
 
-static inline bool plain_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t next)
+static inline bool fast_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t next)
 {
 	return __builtin_expect(atomic_compare_exchange_strong_explicit(word, &seen, next,
 									memory_order_relaxed,
@@ -56,18 +56,18 @@ static inline bool plain_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t ne
 }
 
 /* Gives a charge back, unless somebody has come since. */
-static __attribute__((noinline, cold, unused)) enum plain_outcome
-plain_give_back(_Atomic uint64_t *word, uint64_t left, uint64_t before)
+static __attribute__((noinline, cold, unused)) enum fast_outcome
+fast_give_back(_Atomic uint64_t *word, uint64_t left, uint64_t before)
 {
-	return plain_swap(word, left, before) ? PLAIN_LEFT : PLAIN_FORFEITED;
+	return fast_swap(word, left, before) ? FAST_LEFT : FAST_REFUND_FAILED;
 }
 
 /* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute.
  */
 static __attribute__((noinline, cold, unused)) bool
-plain_window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
+fast_window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
 {
-	uint64_t seen = plain_load(word);
+	uint64_t seen = fast_load(word);
 
 	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n &&
 	       (uint32_t)seen != UINT32_MAX) {
@@ -80,63 +80,63 @@ plain_window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
 }
 
 /* False: it refuses, or is not plain. */
-static inline bool plain_burst_step(struct plain_step *ret, const struct layout_limits *limits,
-				    struct layout_counters *counters, uint64_t rate, uint32_t burst,
-				    uint32_t n, uint64_t now_ns)
+static inline bool fast_burst_step(struct fast_step *ret, const struct layout_limits *limits,
+				   struct layout_counters *counters, uint64_t rate, uint32_t burst,
+				   uint32_t n, uint64_t now_ns)
 {
 	uint64_t interval = gcra_interval(rate), epoch = gcra_epoch(rate);
-	uint64_t word = plain_load(&counters->tat), seen = word ^ epoch;
+	uint64_t word = fast_load(&counters->tat), seen = word ^ epoch;
 
 	ret->word = &counters->tat;
 	ret->seen = word;
 	ret->next = gcra_charge(seen, now_ns, interval, n) ^ epoch;
 	/* A state of another epoch lies far ahead. */
-	return interval != 0 && n <= burst && plain_load(&limits->hold_until_ns) <= now_ns &&
+	return interval != 0 && n <= burst && fast_load(&limits->hold_until_ns) <= now_ns &&
 	       gcra_earliest(seen, interval, burst, n) <= now_ns;
 }
 
 /* Of a flow, outside its reserve. */
-static inline bool plain_rate_step(struct plain_step *ret, const struct layout_limits *limits,
-				   struct layout_counters *counters, enum tg_class traffic,
-				   uint32_t n, uint64_t now_ns)
+static inline bool fast_rate_step(struct fast_step *ret, const struct layout_limits *limits,
+				  struct layout_counters *counters, enum tg_class traffic,
+				  uint32_t n, uint64_t now_ns)
 {
-	uint64_t rate = plain_load(&limits->rate[traffic]);
+	uint64_t rate = fast_load(&limits->rate[traffic]);
 
-	return plain_burst_step(ret, limits, counters, rate,
-				decide_burst_outside(limits, traffic, rate), n, now_ns);
+	return fast_burst_step(ret, limits, counters, rate,
+			       decide_burst_outside(limits, traffic, rate), n, now_ns);
 }
 
-static inline bool plain_parent_step(struct plain_step *ret, const struct view *view, uint32_t slot,
-				     enum tg_class traffic, uint32_t n, uint64_t now_ns)
+static inline bool fast_parent_step(struct fast_step *ret, const struct view *view, uint32_t slot,
+				    enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
 	uint64_t rate;
 
-	if (slot >= view->slots || (plain_load(&view->limits[slot].flags) & PLAIN_PARENT_MASK) != 0)
+	if (slot >= view->slots || (fast_load(&view->limits[slot].flags) & FAST_PARENT_MASK) != 0)
 		return false;
-	rate = plain_load(&view->limits[slot].rate[traffic]);
-	return plain_burst_step(ret, &view->limits[slot], &view->counters[slot], rate,
-				gcra_burst(rate), n, now_ns);
+	rate = fast_load(&view->limits[slot].rate[traffic]);
+	return fast_burst_step(ret, &view->limits[slot], &view->counters[slot], rate,
+			       gcra_burst(rate), n, now_ns);
 }
 
 /* Does the period that a word names hold now, and is there room in it? Starting from the word, not
  * from the time, all but the comparison is done while the clock is still being read. The charge is
  * then `seen + n`. */
-static inline bool plain_window_room(uint64_t seen, bool same_period, uint32_t cap, uint32_t n)
+static inline bool fast_window_room(uint64_t seen, bool same_period, uint32_t cap, uint32_t n)
 {
 	return same_period && (uint64_t)(uint32_t)seen + n <= cap;
 }
 
-static inline bool plain_same_hour(const struct layout_calendar *calendar, uint64_t flags,
-				   uint64_t seen, uint64_t now_ns)
+static inline bool fast_same_hour(const struct layout_calendar *calendar, uint64_t flags,
+				  uint64_t seen, uint64_t now_ns)
 {
 	uint64_t begin = (seen >> 32) * WINDOW_HOUR_NS + window_hour_phase(flags) -
-			 plain_load(&calendar->hour_offset_ns);
+			 fast_load(&calendar->hour_offset_ns);
 
 	return now_ns - begin < WINDOW_HOUR_NS;
 }
 
-static inline bool plain_same_day(const struct layout_calendar *calendar, uint64_t flags,
-				  uint64_t seen, uint64_t now_ns)
+static inline bool fast_same_day(const struct layout_calendar *calendar, uint64_t flags,
+				 uint64_t seen, uint64_t now_ns)
 {
 	uint64_t time = now_ns - window_day_phase(flags);
 	uint64_t passed = time - (uint64_t)window_day_start(calendar, seen >> 32);
@@ -149,30 +149,30 @@ static inline bool plain_same_day(const struct layout_calendar *calendar, uint64
 
 /* Where somebody was faster at a limit that is not the first, it is worked out again, so that what
  * was taken of the first is given up only if the limit refuses. `word` is NULL then. */
-static __attribute__((noinline, cold, unused)) struct plain_step
-plain_parent_again(const struct view *view, uint32_t slot, enum tg_class traffic, uint32_t n,
-		   uint64_t now_ns)
+static __attribute__((noinline, cold, unused)) struct fast_step
+fast_parent_again(const struct view *view, uint32_t slot, enum tg_class traffic, uint32_t n,
+		  uint64_t now_ns)
 {
-	struct plain_step step;
+	struct fast_step step;
 
-	while (plain_parent_step(&step, view, slot, traffic, n, now_ns)) {
-		if (plain_swap(step.word, step.seen, step.next))
+	while (fast_parent_step(&step, view, slot, traffic, n, now_ns)) {
+		if (fast_swap(step.word, step.seen, step.next))
 			return step;
 		pause_briefly();
 	}
-	return (struct plain_step){0};
+	return (struct fast_step){0};
 }
 
 static __attribute__((noinline, cold, unused)) bool
-plain_window_again(_Atomic uint64_t *word, uint32_t period, uint32_t cap, uint32_t n)
+fast_window_again(_Atomic uint64_t *word, uint32_t period, uint32_t cap, uint32_t n)
 {
-	uint64_t seen = plain_load(word);
+	uint64_t seen = fast_load(word);
 
 	while ((uint32_t)(seen >> 32) == period && (uint64_t)(uint32_t)seen + n <= cap) {
-		if (plain_swap(word, seen, seen + n))
+		if (fast_swap(word, seen, seen + n))
 			return true;
 		pause_briefly();
-		seen = plain_load(word);
+		seen = fast_load(word);
 	}
 	return false;
 }
@@ -188,9 +188,9 @@ _Static_assert(offsetof(struct layout_counters, tat) % 16 == 0 &&
 			       offsetof(struct layout_counters, tat) + 8,
 	       "a pair");
 
-static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *counters,
-						      const struct plain_step *rate, uint64_t hour,
-						      uint32_t n)
+static inline enum fast_outcome fast_swap_rate_hour(struct layout_counters *counters,
+						    const struct fast_step *rate, uint64_t hour,
+						    uint32_t n)
 {
 	unsigned __int128 seen = (unsigned __int128)hour << 64 | rate->seen;
 	unsigned __int128 next = (unsigned __int128)(hour + n) << 64 | rate->next;
@@ -198,104 +198,104 @@ static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *co
 	return __builtin_expect(__sync_bool_compare_and_swap(
 					(unsigned __int128 *)(void *)&counters->tat, seen, next),
 				1)
-		       ? PLAIN_ADMITTED
-		       : PLAIN_LEFT;
+		       ? FAST_ADMITTED
+		       : FAST_LEFT;
 }
 #else
-static inline enum plain_outcome plain_swap_rate_hour(struct layout_counters *counters,
-						      const struct plain_step *rate, uint64_t hour,
-						      uint32_t n)
+static inline enum fast_outcome fast_swap_rate_hour(struct layout_counters *counters,
+						    const struct fast_step *rate, uint64_t hour,
+						    uint32_t n)
 {
-	if (!plain_swap(&counters->tat, rate->seen, rate->next))
-		return PLAIN_LEFT;
-	if (plain_swap(&counters->hour, hour, hour + n))
-		return PLAIN_ADMITTED;
-	return plain_give_back(&counters->tat, rate->next, rate->seen);
+	if (!fast_swap(&counters->tat, rate->seen, rate->next))
+		return FAST_LEFT;
+	if (fast_swap(&counters->hour, hour, hour + n))
+		return FAST_ADMITTED;
+	return fast_give_back(&counters->tat, rate->next, rate->seen);
 }
 #endif
 
 /* Takes the rate, and the windows that the flow has. */
-static inline enum plain_outcome plain_windows_take(struct layout_counters *counters,
-						    uint64_t flags, uint32_t n,
-						    const struct plain_step *rate, uint64_t hour,
-						    uint64_t day, uint32_t day_cap)
+static inline enum fast_outcome fast_windows_take(struct layout_counters *counters, uint64_t flags,
+						  uint32_t n, const struct fast_step *rate,
+						  uint64_t hour, uint64_t day, uint32_t day_cap)
 {
 	/* A flow without an hour's cap has 0 there: the swap then leaves it as it is. */
 	uint32_t hourly = flags & LAYOUT_HOUR ? n : 0;
 
-	enum plain_outcome outcome = plain_swap_rate_hour(counters, rate, hour, hourly);
+	enum fast_outcome outcome = fast_swap_rate_hour(counters, rate, hour, hourly);
 
-	if (outcome != PLAIN_ADMITTED || !(flags & LAYOUT_DAY) ||
-	    plain_swap(&counters->day, day, day + n) ||
-	    plain_window_again(&counters->day, (uint32_t)(day >> 32), day_cap, n))
+	if (outcome != FAST_ADMITTED || !(flags & LAYOUT_DAY) ||
+	    fast_swap(&counters->day, day, day + n) ||
+	    fast_window_again(&counters->day, (uint32_t)(day >> 32), day_cap, n))
 		return outcome;
-	outcome = plain_give_back(&counters->tat, rate->next, rate->seen);
-	return hourly && !plain_window_give_back(&counters->hour, (uint32_t)(hour >> 32), n)
-		       ? PLAIN_FORFEITED
+	outcome = fast_give_back(&counters->tat, rate->next, rate->seen);
+	return hourly && !fast_window_give_back(&counters->hour, (uint32_t)(hour >> 32), n)
+		       ? FAST_REFUND_FAILED
 		       : outcome;
 }
 
-static inline enum plain_outcome plain_windows_admit(const struct view *view,
-						     const struct tg_flow *flow, uint64_t flags,
-						     enum tg_class traffic, uint32_t n,
-						     uint64_t now_ns)
+static inline enum fast_outcome fast_windows_admit(const struct view *view,
+						   const struct tg_flow *flow, uint64_t flags,
+						   enum tg_class traffic, uint32_t n,
+						   uint64_t now_ns)
 {
 	const struct layout_limits *limits = &view->limits[flow->slot];
 	struct layout_counters *counters = &view->counters[flow->slot];
 	const struct layout_calendar *calendar =
 		&view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
-	uint64_t hour = plain_load(&counters->hour);
-	uint64_t day = plain_load(&counters->day);
+	uint64_t hour = fast_load(&counters->hour);
+	uint64_t day = fast_load(&counters->day);
 	uint32_t day_cap = atomic_load_explicit(&limits->day_cap[traffic], memory_order_relaxed);
-	struct plain_step rate;
+	struct fast_step rate;
 
 	if ((flags & LAYOUT_HOUR) &&
-	    !plain_window_room(
-		    hour, plain_same_hour(calendar, flags, hour, now_ns),
+	    !fast_window_room(
+		    hour, fast_same_hour(calendar, flags, hour, now_ns),
 		    atomic_load_explicit(&limits->hour_cap[traffic], memory_order_relaxed), n))
-		return PLAIN_LEFT;
+		return FAST_LEFT;
 	if ((flags & LAYOUT_DAY) &&
-	    !plain_window_room(day, plain_same_day(calendar, flags, day, now_ns), day_cap, n))
-		return PLAIN_LEFT;
-	return plain_rate_step(&rate, limits, counters, traffic, n, now_ns)
-		       ? plain_windows_take(counters, flags, n, &rate, hour, day, day_cap)
-		       : PLAIN_LEFT;
+	    !fast_window_room(day, fast_same_day(calendar, flags, day, now_ns), day_cap, n))
+		return FAST_LEFT;
+	return fast_rate_step(&rate, limits, counters, traffic, n, now_ns)
+		       ? fast_windows_take(counters, flags, n, &rate, hour, day, day_cap)
+		       : FAST_LEFT;
 }
 
 /* ---- rates of flow, source and destination --------------------------------------------------- */
 
-static inline enum plain_outcome plain_levels_admit(const struct view *view,
-						    const struct tg_flow *flow, uint64_t flags,
-						    enum tg_class traffic, uint32_t n,
-						    uint64_t now_ns)
+static inline enum fast_outcome fast_levels_admit(const struct view *view,
+						  const struct tg_flow *flow, uint64_t flags,
+						  enum tg_class traffic, uint32_t n,
+						  uint64_t now_ns)
 {
-	struct plain_step own, source = {0}, destination = {0};
-	enum plain_outcome outcome = PLAIN_LEFT;
+	struct fast_step own, source = {0}, destination = {0};
+	enum fast_outcome outcome = FAST_LEFT;
 
-	if (!plain_rate_step(&own, &view->limits[flow->slot], &view->counters[flow->slot], traffic,
-			     n, now_ns) ||
+	if (!fast_rate_step(&own, &view->limits[flow->slot], &view->counters[flow->slot], traffic,
+			    n, now_ns) ||
 	    ((flags & LAYOUT_SOURCE) &&
-	     !plain_parent_step(&source, view, flow->source, traffic, n, now_ns)) ||
+	     !fast_parent_step(&source, view, flow->source, traffic, n, now_ns)) ||
 	    ((flags & LAYOUT_DESTINATION) &&
-	     !plain_parent_step(&destination, view, flow->destination, traffic, n, now_ns)))
-		return PLAIN_LEFT;
-	if (!plain_swap(own.word, own.seen, own.next))
-		return PLAIN_LEFT;
-	if ((flags & LAYOUT_SOURCE) && !plain_swap(source.word, source.seen, source.next)) {
-		source = plain_parent_again(view, flow->source, traffic, n, now_ns);
+	     !fast_parent_step(&destination, view, flow->destination, traffic, n, now_ns)))
+		return FAST_LEFT;
+	if (!fast_swap(own.word, own.seen, own.next))
+		return FAST_LEFT;
+	if ((flags & LAYOUT_SOURCE) && !fast_swap(source.word, source.seen, source.next)) {
+		source = fast_parent_again(view, flow->source, traffic, n, now_ns);
 		if (source.word == NULL)
 			goto give_own;
 	}
 	if (flags & LAYOUT_DESTINATION &&
-	    !plain_swap(destination.word, destination.seen, destination.next))
-		destination = plain_parent_again(view, flow->destination, traffic, n, now_ns);
+	    !fast_swap(destination.word, destination.seen, destination.next))
+		destination = fast_parent_again(view, flow->destination, traffic, n, now_ns);
 	if (!(flags & LAYOUT_DESTINATION) || destination.word)
-		return PLAIN_ADMITTED;
+		return FAST_ADMITTED;
 	if (flags & LAYOUT_SOURCE)
-		outcome = plain_give_back(source.word, source.next, source.seen);
+		outcome = fast_give_back(source.word, source.next, source.seen);
 give_own:
-	return plain_give_back(own.word, own.next, own.seen) == PLAIN_FORFEITED ? PLAIN_FORFEITED
-										: outcome;
+	return fast_give_back(own.word, own.next, own.seen) == FAST_REFUND_FAILED
+		       ? FAST_REFUND_FAILED
+		       : outcome;
 }
 
 #endif
