@@ -333,8 +333,7 @@ __noinline int gate_place(__u32 slot, __u32 cap)
 }
 
 /* Only from the value it left: a blind refund would erase somebody else's charge. */
-static __always_inline void rate_give_back(struct gate_flow *flow, __u64 left, __u64 had,
-					   __u32 which)
+static __always_inline void rate_refund(struct gate_flow *flow, __u64 left, __u64 had, __u32 which)
 {
 	if (left)
 		__sync_val_compare_and_swap(&flow->tat[which], left, had);
@@ -398,8 +397,8 @@ static __always_inline int reserve_round(struct gate_flow *flow, __u32 slot,
 	}
 	*at = ask.at_ns;
 	if (got != 1) {
-		rate_give_back(flow, left0, had0, 0);
-		rate_give_back(flow, left1, had1, 1);
+		rate_refund(flow, left0, had0, 0);
+		rate_refund(flow, left1, had1, 1);
 	}
 	return got;
 }

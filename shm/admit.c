@@ -148,7 +148,7 @@ admit_windows(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, 
 	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
 	return outcome == FAST_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
-				    : tg_settle(tg, worker, decide_forfeited(now_ns));
+				    : tg_settle(tg, worker, decide_refund_failed(now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
@@ -162,7 +162,7 @@ admit_levels(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, u
 	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
 	return outcome == FAST_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
-				    : tg_settle(tg, worker, decide_forfeited(now_ns));
+				    : tg_settle(tg, worker, decide_refund_failed(now_ns));
 }
 
 /* Every way that is not the commonest is a call in tail position, so that the commonest saves no

@@ -51,8 +51,8 @@ struct question {
 	uint32_t flags;
 	uint32_t charges;
 	uint32_t room;
-	bool forfeited; /* a charge could not be given back: enough for one call */
-	bool again;	/* limits were changed while they were read: look again */
+	bool refund_failed; /* a charge could not be given back: enough for one call */
+	bool again;	    /* limits were changed while they were read: look again */
 	struct charge charge[CHARGES_MAX];
 };
 
@@ -384,7 +384,7 @@ static void check_level(struct question *q, const struct level *level)
 }
 
 /* Works a charge out again after somebody was faster. False: the limit refuses now. */
-static bool charge_again(struct charge *c, const struct question *q)
+static bool charge_recompute(struct charge *c, const struct question *q)
 {
 	uint64_t never, tat;
 	uint32_t period, count;
@@ -424,27 +424,27 @@ static bool charge_take(struct charge *c, const struct question *q)
 	while (!atomic_compare_exchange_strong_explicit(
 		c->word, &c->seen, c->next, memory_order_relaxed, memory_order_relaxed)) {
 		pause_briefly();
-		if (!charge_again(c, q))
+		if (!charge_recompute(c, q))
 			return false;
 	}
 	return true;
 }
 
 /* Back to what was seen, if nobody has come since; else it is forfeited. */
-static bool charge_give_back(struct charge *c, uint32_t n)
+static bool charge_refund(struct charge *c, uint32_t n)
 {
 	uint64_t left = c->next;
 
 	if (c->kind == CHARGE_HOUR || c->kind == CHARGE_DAY)
-		return fast_window_give_back(c->word, (uint32_t)(c->next >> 32), n);
+		return fast_window_refund(c->word, (uint32_t)(c->next >> 32), n);
 	return atomic_compare_exchange_strong_explicit(c->word, &left, c->seen,
 						       memory_order_relaxed, memory_order_relaxed);
 }
 
-static void question_give_back(struct question *q, uint32_t taken)
+static void decision_refund(struct question *q, uint32_t taken)
 {
 	while (taken-- > 0)
-		q->forfeited |= !charge_give_back(&q->charge[taken], q->n);
+		q->refund_failed |= !charge_refund(&q->charge[taken], q->n);
 }
 
 static bool question_take(struct question *q)
@@ -452,7 +452,7 @@ static bool question_take(struct question *q)
 	for (uint32_t i = 0; i < q->charges; i++) {
 		if (charge_take(&q->charge[i], q))
 			continue;
-		question_give_back(q, i);
+		decision_refund(q, i);
 		return false;
 	}
 	return true;
@@ -477,7 +477,7 @@ static void question_begin(struct question *q, const struct view *view, enum tg_
 	q->flags = 0;
 	q->charges = 0;
 	q->room = UINT32_MAX;
-	q->forfeited = false;
+	q->refund_failed = false;
 	q->again = false;
 }
 
@@ -547,7 +547,7 @@ question_answer(const struct view *view, const struct tg_flow *flow, enum tg_cla
 			continue;
 		if (q.reason != TG_ADMITTED || question_take(&q))
 			return question_verdict(&q);
-		if (q.forfeited)
+		if (q.refund_failed)
 			break;
 	}
 	q.flags |= TG_ESTIMATE;
@@ -583,7 +583,7 @@ struct tg_verdict decide_several(const struct view *view, const struct tg_flow *
 		if (outcome == FAST_ADMITTED)
 			return decide_admitted(now_ns);
 		if (outcome == FAST_REFUND_FAILED)
-			return decide_forfeited(now_ns);
+			return decide_refund_failed(now_ns);
 	}
 	return decide_all(view, flow, traffic, n, now_ns);
 }
@@ -669,7 +669,7 @@ static bool question_take_as_seen(struct question *q)
 							    q->charge[i].next, memory_order_relaxed,
 							    memory_order_relaxed))
 			continue;
-		question_give_back(q, i);
+		decision_refund(q, i);
 		return false;
 	}
 	return true;
@@ -717,7 +717,7 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 		if (q.reason != TG_ADMITTED)
 			return verdict;
 		if (!question_take_as_seen(&q)) {
-			if (q.forfeited)
+			if (q.refund_failed)
 				break;
 			pause_briefly();
 			continue;
@@ -729,7 +729,7 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 			verdict.flags |= TG_REDEEM;
 		return verdict;
 	}
-	return decide_forfeited(now_ns);
+	return decide_refund_failed(now_ns);
 }
 
 /* The flow's own rate and windows were charged when the slot was taken. */
@@ -764,11 +764,10 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	flags = load(&level.limits->flags);
 	calendar = &view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	if (flags & LAYOUT_HOUR)
-		fast_window_give_back(&level.counters->hour, window_hour(calendar, flags, taken_ns),
-				      n);
+		fast_window_refund(&level.counters->hour, window_hour(calendar, flags, taken_ns),
+				   n);
 	if (flags & LAYOUT_DAY)
-		fast_window_give_back(&level.counters->day, window_day(calendar, flags, taken_ns),
-				      n);
+		fast_window_refund(&level.counters->day, window_day(calendar, flags, taken_ns), n);
 	/* Charged at another price, or after: it is forfeited. */
 	if (left != 0 && (!level_price(&q, &level, &price) || price.word != left))
 		return -EAGAIN;

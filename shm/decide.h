@@ -7,7 +7,7 @@
  *
  * All limits are checked first, read-only, and then taken in the same order. When one refuses in
  * the race, what was taken before is given back by compare-and-swap from the value that was left
- * there, else it is forfeited: a blind refund would erase somebody else's charge. So never more
+ * there, else the refund fails: a blind refund would erase somebody else's charge. So never more
  * than any limit allows; at most n less per limit and call.
  *
  * Reservations and the reserve. tg_reserve moves a flow's TAT ahead of time by up to the longest
@@ -73,7 +73,7 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow,
 				enum tg_class traffic, uint32_t n, uint64_t now_ns);
 
-/* Gives a reservation back as far as possible. 0, or -EAGAIN: some was forfeited. */
+/* Gives a reservation back as far as possible. 0, or -EAGAIN: some could not be refunded. */
 int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
 		  uint32_t n, uint64_t at_ns, uint64_t taken_ns, uint64_t left);
 
@@ -105,7 +105,7 @@ static inline struct tg_verdict decide_admitted(uint64_t now_ns)
 
 /* Others were faster, and what this call took it could not give back: that is enough for one call.
  */
-static inline struct tg_verdict decide_forfeited(uint64_t now_ns)
+static inline struct tg_verdict decide_refund_failed(uint64_t now_ns)
 {
 	return (struct tg_verdict){.at_ns = now_ns + DECIDE_ESTIMATE_NS,
 				   .reason = TG_REFUSED_RATE,

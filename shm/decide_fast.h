@@ -57,15 +57,15 @@ static inline bool fast_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t nex
 
 /* Gives a charge back, unless somebody has come since. */
 static __attribute__((noinline, cold, unused)) enum fast_outcome
-fast_give_back(_Atomic uint64_t *word, uint64_t left, uint64_t before)
+fast_refund(_Atomic uint64_t *word, uint64_t left, uint64_t before)
 {
 	return fast_swap(word, left, before) ? FAST_LEFT : FAST_REFUND_FAILED;
 }
 
 /* A count may be lowered by whoever raised it, in the period in which it was raised: sums commute.
  */
-static __attribute__((noinline, cold, unused)) bool
-fast_window_give_back(_Atomic uint64_t *word, uint32_t period, uint32_t n)
+static __attribute__((noinline, cold, unused)) bool fast_window_refund(_Atomic uint64_t *word,
+								       uint32_t period, uint32_t n)
 {
 	uint64_t seen = fast_load(word);
 
@@ -150,7 +150,7 @@ static inline bool fast_same_day(const struct layout_calendar *calendar, uint64_
 /* Where somebody was faster at a limit that is not the first, it is worked out again, so that what
  * was taken of the first is given up only if the limit refuses. `word` is NULL then. */
 static __attribute__((noinline, cold, unused)) struct fast_step
-fast_parent_again(const struct view *view, uint32_t slot, enum tg_class traffic, uint32_t n,
+fast_parent_retry(const struct view *view, uint32_t slot, enum tg_class traffic, uint32_t n,
 		  uint64_t now_ns)
 {
 	struct fast_step step;
@@ -164,7 +164,7 @@ fast_parent_again(const struct view *view, uint32_t slot, enum tg_class traffic,
 }
 
 static __attribute__((noinline, cold, unused)) bool
-fast_window_again(_Atomic uint64_t *word, uint32_t period, uint32_t cap, uint32_t n)
+fast_window_retry(_Atomic uint64_t *word, uint32_t period, uint32_t cap, uint32_t n)
 {
 	uint64_t seen = fast_load(word);
 
@@ -210,7 +210,7 @@ static inline enum fast_outcome fast_swap_rate_hour(struct layout_counters *coun
 		return FAST_LEFT;
 	if (fast_swap(&counters->hour, hour, hour + n))
 		return FAST_ADMITTED;
-	return fast_give_back(&counters->tat, rate->next, rate->seen);
+	return fast_refund(&counters->tat, rate->next, rate->seen);
 }
 #endif
 
@@ -226,10 +226,10 @@ static inline enum fast_outcome fast_windows_take(struct layout_counters *counte
 
 	if (outcome != FAST_ADMITTED || !(flags & LAYOUT_DAY) ||
 	    fast_swap(&counters->day, day, day + n) ||
-	    fast_window_again(&counters->day, (uint32_t)(day >> 32), day_cap, n))
+	    fast_window_retry(&counters->day, (uint32_t)(day >> 32), day_cap, n))
 		return outcome;
-	outcome = fast_give_back(&counters->tat, rate->next, rate->seen);
-	return hourly && !fast_window_give_back(&counters->hour, (uint32_t)(hour >> 32), n)
+	outcome = fast_refund(&counters->tat, rate->next, rate->seen);
+	return hourly && !fast_window_refund(&counters->hour, (uint32_t)(hour >> 32), n)
 		       ? FAST_REFUND_FAILED
 		       : outcome;
 }
@@ -281,21 +281,20 @@ static inline enum fast_outcome fast_levels_admit(const struct view *view,
 	if (!fast_swap(own.word, own.seen, own.next))
 		return FAST_LEFT;
 	if ((flags & LAYOUT_SOURCE) && !fast_swap(source.word, source.seen, source.next)) {
-		source = fast_parent_again(view, flow->source, traffic, n, now_ns);
+		source = fast_parent_retry(view, flow->source, traffic, n, now_ns);
 		if (source.word == NULL)
 			goto give_own;
 	}
 	if (flags & LAYOUT_DESTINATION &&
 	    !fast_swap(destination.word, destination.seen, destination.next))
-		destination = fast_parent_again(view, flow->destination, traffic, n, now_ns);
+		destination = fast_parent_retry(view, flow->destination, traffic, n, now_ns);
 	if (!(flags & LAYOUT_DESTINATION) || destination.word)
 		return FAST_ADMITTED;
 	if (flags & LAYOUT_SOURCE)
-		outcome = fast_give_back(source.word, source.next, source.seen);
+		outcome = fast_refund(source.word, source.next, source.seen);
 give_own:
-	return fast_give_back(own.word, own.next, own.seen) == FAST_REFUND_FAILED
-		       ? FAST_REFUND_FAILED
-		       : outcome;
+	return fast_refund(own.word, own.next, own.seen) == FAST_REFUND_FAILED ? FAST_REFUND_FAILED
+									       : outcome;
 }
 
 #endif
