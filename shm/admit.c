@@ -152,12 +152,12 @@ admit_windows(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, 
 }
 
 static __attribute__((noinline)) struct tg_verdict
-admit_levels(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
+admit_scopes(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
 	     uint64_t now_ns, struct layout_worker *worker)
 {
 	uint64_t flags = fast_load(&tg->view.limits[flow->slot].flags);
 
-	enum fast_outcome outcome = fast_levels_admit(&tg->view, flow, flags, traffic, n, now_ns);
+	enum fast_outcome outcome = fast_scopes_admit(&tg->view, flow, flags, traffic, n, now_ns);
 
 	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
@@ -189,8 +189,8 @@ struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_cl
 	}
 	if (fast_windows(flow, flags))
 		return admit_windows(tg, flow, traffic, n, now_ns, worker);
-	if (fast_levels(flow, flags))
-		return admit_levels(tg, flow, traffic, n, now_ns, worker);
+	if (fast_scopes(flow, flags))
+		return admit_scopes(tg, flow, traffic, n, now_ns, worker);
 	return admit_all(tg, flow, traffic, n, now_ns, worker);
 }
 

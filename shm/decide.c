@@ -2,8 +2,8 @@
  *
  * Decisions over several limits: see decide.h for what they promise.
  *
- * A level is a slot whose limits count: the flow, then its source, destination and stream. Each has
- * a hold, a rate, an hour and a day. Checking a level adds what would have to be taken to a list;
+ * A scope is a slot whose limits count: the flow, then its source, destination and stream. Each has
+ * a hold, a rate, an hour and a day. Checking a scope adds what would have to be taken to a list;
  * taking goes through the list.
  */
 #include "shm/decide.h"
@@ -17,11 +17,11 @@
 
 enum charge_kind { CHARGE_RATE, CHARGE_HOUR, CHARGE_DAY, CHARGE_HEADROOM };
 
-#define LEVELS	    4
-#define CHARGES_MAX (LEVELS * 3 + 1) /* rate, hour, day; and the flow's reserve */
+#define SCOPES	    4
+#define CHARGES_MAX (SCOPES * 3 + 1) /* rate, hour, day; and the flow's reserve */
 #define RETRIES	    8
 
-struct level {
+struct limit_scope {
 	const struct layout_limits *limits;
 	const struct layout_limits_more *more;
 	struct layout_counters *counters;
@@ -41,7 +41,7 @@ struct charge {
 	enum charge_kind kind;
 };
 
-struct question {
+struct decision {
 	const struct view *view;
 	enum tg_class traffic;
 	uint32_t n;
@@ -61,33 +61,33 @@ static inline uint64_t load(const _Atomic uint64_t *word)
 	return atomic_load_explicit(word, memory_order_relaxed);
 }
 
-static void question_refuse(struct question *q, enum tg_reason reason, uint64_t at_ns)
+static void decision_refuse(struct decision *d, enum tg_reason reason, uint64_t at_ns)
 {
-	if (at_ns <= q->at_ns && q->reason != TG_ADMITTED)
+	if (at_ns <= d->at_ns && d->reason != TG_ADMITTED)
 		return;
-	q->at_ns = at_ns;
-	q->reason = reason;
+	d->at_ns = at_ns;
+	d->reason = reason;
 }
 
-static enum tg_reason level_reason(const struct level *level, enum tg_reason own)
+static enum tg_reason scope_reason(const struct limit_scope *scope, enum tg_reason own)
 {
-	return level->refusal == TG_REFUSED_RATE ? own : level->refusal;
+	return scope->refusal == TG_REFUSED_RATE ? own : scope->refusal;
 }
 
 /* A slot that was never filled has the defaults of its kind, a flow those of its destination. */
-static struct level level_of(const struct view *view, uint32_t slot, enum layout_default kind,
-			     uint32_t destination, enum tg_reason refusal, struct question *q)
+static struct limit_scope scope_of(const struct view *view, uint32_t slot, enum layout_default kind,
+				   uint32_t destination, enum tg_reason refusal, struct decision *d)
 {
-	struct level level = {&view->limits[slot], &view->more[slot], &view->counters[slot],
-			      refusal};
+	struct limit_scope scope = {&view->limits[slot], &view->more[slot], &view->counters[slot],
+				    refusal};
 	uint32_t index = kind;
 
 	/* P1 pairs with P0 in sidecar/segment/publish.c: the transactional rate comes last, so
 	 * where it is there the others are. */
-	if (__builtin_expect(atomic_load_explicit(&level.limits->rate[TG_TRANSACTIONAL],
+	if (__builtin_expect(atomic_load_explicit(&scope.limits->rate[TG_TRANSACTIONAL],
 						  memory_order_acquire) != 0,
 			     1))
-		return level;
+		return scope;
 	if (kind == LAYOUT_DEFAULT_FLOW && destination < view->slots) {
 		uint32_t own = atomic_load_explicit(&view->more[destination].default_index,
 						    memory_order_relaxed);
@@ -95,10 +95,10 @@ static struct level level_of(const struct view *view, uint32_t slot, enum layout
 		if (own >= LAYOUT_DEFAULT_FIRST && own < LAYOUT_DEFAULTS)
 			index = own;
 	}
-	level.limits = &view->defaults[index].limits;
-	level.more = &view->defaults[index].more;
-	q->flags |= TG_DEFAULTS;
-	return level;
+	scope.limits = &view->defaults[index].limits;
+	scope.more = &view->defaults[index].more;
+	d->flags |= TG_DEFAULTS;
+	return scope;
 }
 
 /* A state with the price that holds for it. */
@@ -139,75 +139,75 @@ static bool price_of(const _Atomic uint64_t *rate_word, const _Atomic uint32_t *
 	return false;
 }
 
-static void check_hold(struct question *q, const struct level *level, uint64_t flags)
+static void check_hold(struct decision *d, const struct limit_scope *scope, uint64_t flags)
 {
-	uint64_t until = load(&level->limits->hold_until_ns);
+	uint64_t until = load(&scope->limits->hold_until_ns);
 
-	if ((flags & LAYOUT_HOLD_LOWER) && q->traffic != TG_TRANSACTIONAL) {
-		uint64_t lower = load(&level->more->hold_lower_ns);
+	if ((flags & LAYOUT_HOLD_LOWER) && d->traffic != TG_TRANSACTIONAL) {
+		uint64_t lower = load(&scope->more->hold_lower_ns);
 
 		until = lower > until ? lower : until;
 	}
-	if (until > q->now_ns)
-		question_refuse(q, level_reason(level, TG_REFUSED_HOLD), until);
+	if (until > d->now_ns)
+		decision_refuse(d, scope_reason(scope, TG_REFUSED_HOLD), until);
 }
 
 /* The reserve of a flow, for what may use it; 0: there is none. */
-static uint32_t reserve_of(const struct question *q, const struct level *level, uint64_t rate,
+static uint32_t reserve_of(const struct decision *d, const struct limit_scope *scope, uint64_t rate,
 			   uint64_t *ret_period_ns)
 {
-	uint32_t engaged = gcra_burst(load(&level->limits->rate[TG_ENGAGED]));
+	uint32_t engaged = gcra_burst(load(&scope->limits->rate[TG_ENGAGED]));
 	uint32_t reserve = gcra_burst(rate) > engaged ? gcra_burst(rate) - engaged : 0;
 	uint64_t span;
 
 	/* Parents have no reservations to overtake. */
-	if (q->traffic != TG_TRANSACTIONAL || level->refusal != TG_REFUSED_RATE)
+	if (d->traffic != TG_TRANSACTIONAL || scope->refusal != TG_REFUSED_RATE)
 		return 0;
 	reserve = reserve < HEADROOM_COUNT_MAX ? reserve : HEADROOM_COUNT_MAX;
 	span = reserve * gcra_interval(rate);
 	*ret_period_ns =
-		span + (span > q->view->reserve_longest_ns ? span : q->view->reserve_longest_ns);
+		span + (span > d->view->reserve_longest_ns ? span : d->view->reserve_longest_ns);
 	return reserve;
 }
 
 /* The word of the reserve; a damaged one reads as used up, until the sidecar has mended it. */
-static uint64_t headroom_seen(const struct question *q, const struct level *level)
+static uint64_t headroom_seen(const struct decision *d, const struct limit_scope *scope)
 {
-	uint64_t seen = load(&level->counters->headroom);
+	uint64_t seen = load(&scope->counters->headroom);
 
-	return headroom_sound(seen, q->now_ns) == seen ? seen : LAYOUT_POISON;
+	return headroom_sound(seen, d->now_ns) == seen ? seen : LAYOUT_POISON;
 }
 
 /* May it overtake what was reserved ahead of now? Adds both charges, or says when. */
-static bool check_headroom(struct question *q, const struct level *level, const struct price *price,
-			   uint64_t *at_ns)
+static bool check_headroom(struct decision *d, const struct limit_scope *scope,
+			   const struct price *price, uint64_t *at_ns)
 {
-	uint64_t reserved = load(&level->counters->reserved_until);
+	uint64_t reserved = load(&scope->counters->reserved_until);
 	uint64_t rate = price->rate, tat = price->tat, interval = gcra_interval(rate);
 	uint64_t period, earliest, next = 0, headroom;
 	uint32_t reserve;
 
-	if (reserved <= q->now_ns || tat == LAYOUT_POISON ||
-	    gcra_earliest(tat, interval, gcra_burst(rate), q->n) > reserved)
+	if (reserved <= d->now_ns || tat == LAYOUT_POISON ||
+	    gcra_earliest(tat, interval, gcra_burst(rate), d->n) > reserved)
 		return false;
-	reserve = reserve_of(q, level, rate, &period);
-	headroom = headroom_seen(q, level);
+	reserve = reserve_of(d, scope, rate, &period);
+	headroom = headroom_seen(d, scope);
 	if (reserve == 0 || headroom == LAYOUT_POISON)
 		return false;
-	if (!headroom_charge(headroom, q->now_ns, period, reserve, q->n, &next, &earliest)) {
+	if (!headroom_charge(headroom, d->now_ns, period, reserve, d->n, &next, &earliest)) {
 		*at_ns = earliest < *at_ns ? earliest : *at_ns;
 		return false;
 	}
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->headroom,
+	d->charge[d->charges++] = (struct charge){.word = &scope->counters->headroom,
 						  .seen = headroom,
 						  .next = next,
 						  .period_ns = period,
 						  .cap = reserve,
 						  .kind = CHARGE_HEADROOM};
-	q->charge[q->charges++] = (struct charge){.word = &level->counters->tat,
+	d->charge[d->charges++] = (struct charge){.word = &scope->counters->tat,
 						  .seen = price->word,
-						  .next = price->word + q->n * interval,
-						  .period_ns = q->n * interval,
+						  .next = price->word + d->n * interval,
+						  .period_ns = d->n * interval,
 						  .kind = CHARGE_RATE};
 	return true;
 }
@@ -215,130 +215,131 @@ static bool check_headroom(struct question *q, const struct level *level, const 
 /* The charge of a rate at `slot_ns`. Where engaged mail would have had to wait it uses the reserve,
  * and that is counted; where it would not, the charge says so: should somebody be faster, it is
  * worked out anew before the reserve is touched. */
-static void charge_rate(struct question *q, const struct level *level, const struct price *price,
-			uint64_t slot_ns)
+static void charge_rate(struct decision *d, const struct limit_scope *scope,
+			const struct price *price, uint64_t slot_ns)
 {
 	uint64_t rate = price->rate, tat = price->tat, epoch = gcra_epoch(rate);
 	uint64_t interval = gcra_interval(rate), period = 0, next = 0, never;
-	uint32_t reserve = reserve_of(q, level, rate, &period);
-	uint32_t engaged = gcra_burst(load(&level->limits->rate[TG_ENGAGED]));
+	uint32_t reserve = reserve_of(d, scope, rate, &period);
+	uint32_t engaged = gcra_burst(load(&scope->limits->rate[TG_ENGAGED]));
 	uint64_t under = rate;
 
-	if (reserve > 0 && q->n <= engaged &&
-	    gcra_earliest(tat, interval, engaged, q->n) <= slot_ns)
+	if (reserve > 0 && d->n <= engaged &&
+	    gcra_earliest(tat, interval, engaged, d->n) <= slot_ns)
 		under = epoch | (uint64_t)engaged << 32 | (uint32_t)rate;
 	else if (reserve > 0) {
-		uint64_t headroom = headroom_seen(q, level);
+		uint64_t headroom = headroom_seen(d, scope);
 
-		headroom_charge(headroom, q->now_ns, period, HEADROOM_ANY, q->n, &next, &never);
-		q->charge[q->charges++] = (struct charge){.word = &level->counters->headroom,
+		headroom_charge(headroom, d->now_ns, period, HEADROOM_ANY, d->n, &next, &never);
+		d->charge[d->charges++] = (struct charge){.word = &scope->counters->headroom,
 							  .seen = headroom,
 							  .next = next,
 							  .period_ns = period,
 							  .cap = HEADROOM_ANY,
 							  .kind = CHARGE_HEADROOM};
 	}
-	q->charge[q->charges++] =
-		(struct charge){.word = &level->counters->tat,
+	d->charge[d->charges++] =
+		(struct charge){.word = &scope->counters->tat,
 				.seen = price->word,
-				.next = gcra_charge(tat, q->now_ns, interval, q->n) ^ epoch,
+				.next = gcra_charge(tat, d->now_ns, interval, d->n) ^ epoch,
 				.rate = under,
 				.kind = CHARGE_RATE};
 }
 
 /* Does a state lie further ahead than any charge can have brought it? `ahead_ns` is what honest
  * writers may add to a full bucket. Then it refuses, until the sidecar has looked at it. */
-static bool state_damaged(struct question *q, uint64_t state, uint64_t most, uint64_t ahead_ns,
+static bool state_damaged(struct decision *d, uint64_t state, uint64_t most, uint64_t ahead_ns,
 			  enum tg_reason reason)
 {
 	if (state == LAYOUT_POISON ||
-	    gcra_clamp(state, q->now_ns, most + most / 8 + ahead_ns + WINDOW_SECOND_NS) == state)
+	    gcra_clamp(state, d->now_ns, most + most / 8 + ahead_ns + WINDOW_SECOND_NS) == state)
 		return false;
-	question_refuse(q, reason, q->now_ns + WINDOW_SECOND_NS);
-	q->flags |= TG_ESTIMATE;
+	decision_refuse(d, reason, d->now_ns + WINDOW_SECOND_NS);
+	d->flags |= TG_ESTIMATE;
 	return true;
 }
 
-static bool tat_damaged(struct question *q, const struct level *level, uint64_t rate, uint64_t tat)
+static bool tat_damaged(struct decision *d, const struct limit_scope *scope, uint64_t rate,
+			uint64_t tat)
 {
-	return state_damaged(q, tat,
-			     gcra_burst(load(&level->limits->rate[TG_TRANSACTIONAL])) *
+	return state_damaged(d, tat,
+			     gcra_burst(load(&scope->limits->rate[TG_TRANSACTIONAL])) *
 				     gcra_interval(rate),
-			     q->view->reserve_longest_ns, level_reason(level, TG_REFUSED_RATE));
+			     d->view->reserve_longest_ns, scope_reason(scope, TG_REFUSED_RATE));
 }
 
 /* Where the price is not known: again at once, or else as an estimate. */
-static void price_unknown(struct question *q, enum tg_reason reason)
+static void price_unknown(struct decision *d, enum tg_reason reason)
 {
-	question_refuse(q, reason, q->now_ns + WINDOW_SECOND_NS);
-	q->flags |= TG_ESTIMATE;
-	q->again = true;
+	decision_refuse(d, reason, d->now_ns + WINDOW_SECOND_NS);
+	d->flags |= TG_ESTIMATE;
+	d->again = true;
 }
 
-static bool level_price(struct question *q, const struct level *level, struct price *ret)
+static bool level_price(struct decision *d, const struct limit_scope *scope, struct price *ret)
 {
-	if (price_of(&level->limits->rate[q->traffic], &level->more->before, &level->counters->tat,
+	if (price_of(&scope->limits->rate[d->traffic], &scope->more->before, &scope->counters->tat,
 		     ret))
 		return true;
-	price_unknown(q, level_reason(level, TG_REFUSED_RATE));
+	price_unknown(d, scope_reason(scope, TG_REFUSED_RATE));
 	return false;
 }
 
-static void check_rate(struct question *q, const struct level *level)
+static void check_rate(struct decision *d, const struct limit_scope *scope)
 {
 	struct price price;
 	uint64_t rate, interval, tat, earliest;
 	uint32_t burst;
 
-	if (!level_price(q, level, &price))
+	if (!level_price(d, scope, &price))
 		return;
 	rate = price.rate;
 	interval = gcra_interval(rate);
 	burst = gcra_burst(rate);
 	if (interval == 0)
 		return;
-	if (q->n > burst) {
-		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
+	if (d->n > burst) {
+		decision_refuse(d, TG_REFUSED_NEVER, UINT64_MAX);
 		return;
 	}
 	tat = price.tat;
-	earliest = gcra_earliest(tat, interval, burst, q->n);
-	if (earliest > q->now_ns) {
-		if (tat_damaged(q, level, rate, tat))
+	earliest = gcra_earliest(tat, interval, burst, d->n);
+	if (earliest > d->now_ns) {
+		if (tat_damaged(d, scope, rate, tat))
 			return;
-		if (!check_headroom(q, level, &price, &earliest))
-			question_refuse(q, level_reason(level, TG_REFUSED_RATE), earliest);
+		if (!check_headroom(d, scope, &price, &earliest))
+			decision_refuse(d, scope_reason(scope, TG_REFUSED_RATE), earliest);
 		return;
 	}
 	uint64_t room =
-		tat > q->now_ns ? burst - (tat - q->now_ns + interval - 1) / interval : burst;
+		tat > d->now_ns ? burst - (tat - d->now_ns + interval - 1) / interval : burst;
 
-	q->room = room < q->room ? (uint32_t)room : q->room;
-	charge_rate(q, level, &price, q->now_ns);
+	d->room = room < d->room ? (uint32_t)room : d->room;
+	charge_rate(d, scope, &price, d->now_ns);
 }
 
-static uint32_t period_at(const struct question *q, uint64_t flags, enum charge_kind kind,
+static uint32_t period_at(const struct decision *d, uint64_t flags, enum charge_kind kind,
 			  uint64_t now_ns)
 {
 	const struct layout_calendar *calendar =
-		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+		&d->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 
 	return kind == CHARGE_HOUR ? window_hour(calendar, flags, now_ns)
 				   : window_day(calendar, flags, now_ns);
 }
 
-static void check_window(struct question *q, const struct level *level, uint64_t flags,
+static void check_window(struct decision *d, const struct limit_scope *scope, uint64_t flags,
 			 enum charge_kind kind)
 {
 	const struct layout_calendar *calendar =
-		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+		&d->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	bool hour = kind == CHARGE_HOUR;
 	struct charge charge = {
-		.word = hour ? &level->counters->hour : &level->counters->day,
-		.cap = atomic_load_explicit(hour ? &level->limits->hour_cap[q->traffic]
-						 : &level->limits->day_cap[q->traffic],
+		.word = hour ? &scope->counters->hour : &scope->counters->day,
+		.cap = atomic_load_explicit(hour ? &scope->limits->hour_cap[d->traffic]
+						 : &scope->limits->day_cap[d->traffic],
 					    memory_order_relaxed),
-		.period = period_at(q, flags, kind, q->now_ns),
+		.period = period_at(d, flags, kind, d->now_ns),
 		.kind = kind,
 	};
 	uint32_t now_period = charge.period, count;
@@ -348,43 +349,43 @@ static void check_window(struct question *q, const struct level *level, uint64_t
 	if ((uint32_t)(charge.seen >> 32) >= now_period)
 		charge.period = (uint32_t)(charge.seen >> 32);
 	if (charge.period - now_period > 1 && charge.seen != LAYOUT_POISON) {
-		question_refuse(q, level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY),
-				q->now_ns + WINDOW_SECOND_NS);
-		q->flags |= TG_ESTIMATE;
+		decision_refuse(d, scope_reason(scope, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY),
+				d->now_ns + WINDOW_SECOND_NS);
+		d->flags |= TG_ESTIMATE;
 		return;
 	}
 	count = (uint32_t)(charge.seen >> 32) < charge.period ? 0 : (uint32_t)charge.seen;
-	if ((uint64_t)count + q->n > charge.cap) {
+	if ((uint64_t)count + d->n > charge.cap) {
 		uint64_t end = hour ? window_hour_end(calendar, flags, charge.period)
 				    : window_day_end(calendar, flags, charge.period);
 
-		if (q->n > charge.cap && charge.cap > 0)
-			question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
+		if (d->n > charge.cap && charge.cap > 0)
+			decision_refuse(d, TG_REFUSED_NEVER, UINT64_MAX);
 		else
-			question_refuse(
-				q, level_reason(level, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY),
+			decision_refuse(
+				d, scope_reason(scope, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY),
 				end);
 		return;
 	}
-	q->room = charge.cap - count < q->room ? charge.cap - count : q->room;
-	charge.next = (uint64_t)charge.period << 32 | (count + q->n);
-	q->charge[q->charges++] = charge;
+	d->room = charge.cap - count < d->room ? charge.cap - count : d->room;
+	charge.next = (uint64_t)charge.period << 32 | (count + d->n);
+	d->charge[d->charges++] = charge;
 }
 
-static void check_level(struct question *q, const struct level *level)
+static void check_scope(struct decision *d, const struct limit_scope *scope)
 {
-	uint64_t flags = load(&level->limits->flags);
+	uint64_t flags = load(&scope->limits->flags);
 
-	check_hold(q, level, flags);
-	check_rate(q, level);
+	check_hold(d, scope, flags);
+	check_rate(d, scope);
 	if (flags & LAYOUT_HOUR)
-		check_window(q, level, flags, CHARGE_HOUR);
+		check_window(d, scope, flags, CHARGE_HOUR);
 	if (flags & LAYOUT_DAY)
-		check_window(q, level, flags, CHARGE_DAY);
+		check_window(d, scope, flags, CHARGE_DAY);
 }
 
 /* Works a charge out again after somebody was faster. False: the limit refuses now. */
-static bool charge_recompute(struct charge *c, const struct question *q)
+static bool charge_recompute(struct charge *c, const struct decision *d)
 {
 	uint64_t never, tat;
 	uint32_t period, count;
@@ -402,29 +403,29 @@ static bool charge_recompute(struct charge *c, const struct question *q)
 			return true;
 		}
 		tat = c->seen ^ gcra_epoch(c->seen);
-		c->next = gcra_charge(tat, q->now_ns, gcra_interval(c->rate), q->n) ^
+		c->next = gcra_charge(tat, d->now_ns, gcra_interval(c->rate), d->n) ^
 			  gcra_epoch(c->seen);
-		return gcra_earliest(tat, gcra_interval(c->rate), gcra_burst(c->rate), q->n) <=
-		       q->now_ns;
+		return gcra_earliest(tat, gcra_interval(c->rate), gcra_burst(c->rate), d->n) <=
+		       d->now_ns;
 	case CHARGE_HEADROOM:
-		return headroom_charge(c->seen, q->now_ns, c->period_ns, c->cap, q->n, &c->next,
+		return headroom_charge(c->seen, d->now_ns, c->period_ns, c->cap, d->n, &c->next,
 				       &never);
 	default:
 		period = (uint32_t)(c->seen >> 32);
 		count = period < c->period ? 0 : (uint32_t)c->seen;
 		c->next =
-			(uint64_t)(period > c->period ? period : c->period) << 32 | (count + q->n);
-		return (uint64_t)count + q->n <= c->cap;
+			(uint64_t)(period > c->period ? period : c->period) << 32 | (count + d->n);
+		return (uint64_t)count + d->n <= c->cap;
 	}
 }
 
 /* Takes one charge. */
-static bool charge_take(struct charge *c, const struct question *q)
+static bool charge_take(struct charge *c, const struct decision *d)
 {
 	while (!atomic_compare_exchange_strong_explicit(
 		c->word, &c->seen, c->next, memory_order_relaxed, memory_order_relaxed)) {
 		pause_briefly();
-		if (!charge_recompute(c, q))
+		if (!charge_recompute(c, d))
 			return false;
 	}
 	return true;
@@ -441,44 +442,44 @@ static bool charge_refund(struct charge *c, uint32_t n)
 						       memory_order_relaxed, memory_order_relaxed);
 }
 
-static void decision_refund(struct question *q, uint32_t taken)
+static void decision_refund(struct decision *d, uint32_t taken)
 {
 	while (taken-- > 0)
-		q->refund_failed |= !charge_refund(&q->charge[taken], q->n);
+		d->refund_failed |= !charge_refund(&d->charge[taken], d->n);
 }
 
-static bool question_take(struct question *q)
+static bool decision_commit(struct decision *d)
 {
-	for (uint32_t i = 0; i < q->charges; i++) {
-		if (charge_take(&q->charge[i], q))
+	for (uint32_t i = 0; i < d->charges; i++) {
+		if (charge_take(&d->charge[i], d))
 			continue;
-		decision_refund(q, i);
+		decision_refund(d, i);
 		return false;
 	}
 	return true;
 }
 
-static struct tg_verdict question_verdict(const struct question *q)
+static struct tg_verdict decision_verdict(const struct decision *d)
 {
-	return (struct tg_verdict){.at_ns = q->reason == TG_ADMITTED ? q->now_ns : q->at_ns,
-				   .reason = q->reason,
-				   .flags = q->flags};
+	return (struct tg_verdict){.at_ns = d->reason == TG_ADMITTED ? d->now_ns : d->at_ns,
+				   .reason = d->reason,
+				   .flags = d->flags};
 }
 
-static void question_begin(struct question *q, const struct view *view, enum tg_class traffic,
+static void decision_begin(struct decision *d, const struct view *view, enum tg_class traffic,
 			   uint32_t n, uint64_t now_ns)
 {
-	q->view = view;
-	q->traffic = traffic;
-	q->n = n;
-	q->now_ns = now_ns;
-	q->at_ns = 0;
-	q->reason = TG_ADMITTED;
-	q->flags = 0;
-	q->charges = 0;
-	q->room = UINT32_MAX;
-	q->refund_failed = false;
-	q->again = false;
+	d->view = view;
+	d->traffic = traffic;
+	d->n = n;
+	d->now_ns = now_ns;
+	d->at_ns = 0;
+	d->reason = TG_ADMITTED;
+	d->flags = 0;
+	d->charges = 0;
+	d->room = UINT32_MAX;
+	d->refund_failed = false;
+	d->again = false;
 }
 
 static struct tg_verdict verdict_no_slot(uint64_t now_ns)
@@ -489,7 +490,7 @@ static struct tg_verdict verdict_no_slot(uint64_t now_ns)
 }
 
 /* The parents that a flow has limits at; `flags` are the flow's. */
-static void check_parents(struct question *q, const struct tg_flow *flow, uint64_t flags)
+static void check_parents(struct decision *d, const struct tg_flow *flow, uint64_t flags)
 {
 	const struct {
 		uint64_t wanted;
@@ -507,64 +508,65 @@ static void check_parents(struct question *q, const struct tg_flow *flow, uint64
 	for (unsigned i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
 		if (!parents[i].wanted)
 			continue;
-		if (parents[i].slot >= q->view->slots) {
-			question_refuse(q, TG_REFUSED_DIRECTORY, q->now_ns + WINDOW_SECOND_NS);
-			q->flags |= TG_ESTIMATE;
+		if (parents[i].slot >= d->view->slots) {
+			decision_refuse(d, TG_REFUSED_DIRECTORY, d->now_ns + WINDOW_SECOND_NS);
+			d->flags |= TG_ESTIMATE;
 			continue;
 		}
-		struct level level = level_of(q->view, parents[i].slot, parents[i].kind,
-					      LAYOUT_NONE, parents[i].refusal, q);
-		check_level(q, &level);
+		struct limit_scope scope = scope_of(d->view, parents[i].slot, parents[i].kind,
+						    LAYOUT_NONE, parents[i].refusal, d);
+		check_scope(d, &scope);
 	}
 }
 
-static struct level flow_level(struct question *q, const struct tg_flow *flow)
+static struct limit_scope flow_scope(struct decision *d, const struct tg_flow *flow)
 {
-	return level_of(q->view, flow->slot, LAYOUT_DEFAULT_FLOW, flow->destination,
-			TG_REFUSED_RATE, q);
+	return scope_of(d->view, flow->slot, LAYOUT_DEFAULT_FLOW, flow->destination,
+			TG_REFUSED_RATE, d);
 }
 
-typedef void question_check(struct question *q, const struct tg_flow *flow,
-			    const struct level *level);
+typedef void decision_check(struct decision *d, const struct tg_flow *flow,
+			    const struct limit_scope *scope);
 
 /* Looks, then takes, until nobody was faster in between. In line: the checks are known where it
  * stands. `busy` is what it is called where others were faster each time: they made progress. */
 static inline __attribute__((always_inline)) struct tg_verdict
-question_answer(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-		uint32_t n, uint64_t now_ns, question_check *check, enum tg_reason busy)
+decision_make(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
+	      uint32_t n, uint64_t now_ns, decision_check *check, enum tg_reason busy)
 {
-	struct question q;
+	struct decision d;
 
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
 		return verdict_no_slot(now_ns);
 	for (int i = 0; i < RETRIES; i++) {
-		struct level level;
+		struct limit_scope scope;
 
-		question_begin(&q, view, traffic, n, now_ns);
-		level = flow_level(&q, flow);
-		check(&q, flow, &level);
-		if (q.again && i + 1 < RETRIES)
+		decision_begin(&d, view, traffic, n, now_ns);
+		scope = flow_scope(&d, flow);
+		check(&d, flow, &scope);
+		if (d.again && i + 1 < RETRIES)
 			continue;
-		if (q.reason != TG_ADMITTED || question_take(&q))
-			return question_verdict(&q);
-		if (q.refund_failed)
+		if (d.reason != TG_ADMITTED || decision_commit(&d))
+			return decision_verdict(&d);
+		if (d.refund_failed)
 			break;
 	}
-	q.flags |= TG_ESTIMATE;
-	question_refuse(&q, busy, now_ns + DECIDE_ESTIMATE_NS);
-	return question_verdict(&q);
+	d.flags |= TG_ESTIMATE;
+	decision_refuse(&d, busy, now_ns + DECIDE_ESTIMATE_NS);
+	return decision_verdict(&d);
 }
 
-static void check_all(struct question *q, const struct tg_flow *flow, const struct level *level)
+static void check_all(struct decision *d, const struct tg_flow *flow,
+		      const struct limit_scope *scope)
 {
-	check_level(q, level);
-	check_parents(q, flow, load(&level->limits->flags));
+	check_scope(d, scope);
+	check_parents(d, flow, load(&scope->limits->flags));
 }
 
 struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow,
 			     enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
-	return question_answer(view, flow, traffic, n, now_ns, check_all, TG_REFUSED_RATE);
+	return decision_make(view, flow, traffic, n, now_ns, check_all, TG_REFUSED_RATE);
 }
 
 struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow,
@@ -576,8 +578,8 @@ struct tg_verdict decide_several(const struct view *view, const struct tg_flow *
 		enum fast_outcome outcome =
 			fast_windows(flow, flags)
 				? fast_windows_admit(view, flow, flags, traffic, n, now_ns)
-			: fast_levels(flow, flags)
-				? fast_levels_admit(view, flow, flags, traffic, n, now_ns)
+			: fast_scopes(flow, flags)
+				? fast_scopes_admit(view, flow, flags, traffic, n, now_ns)
 				: FAST_LEFT;
 
 		if (outcome == FAST_ADMITTED)
@@ -591,85 +593,85 @@ struct tg_verdict decide_several(const struct view *view, const struct tg_flow *
 struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow,
 			     enum tg_class traffic, uint32_t n, uint64_t now_ns, uint32_t *ret_room)
 {
-	struct question q;
-	struct level level;
+	struct decision d;
+	struct limit_scope scope;
 
 	*ret_room = 0;
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
 		return verdict_no_slot(now_ns);
-	question_begin(&q, view, traffic, n, now_ns);
-	level = flow_level(&q, flow);
-	check_level(&q, &level);
-	check_parents(&q, flow, load(&level.limits->flags));
-	if (q.reason == TG_ADMITTED)
-		*ret_room = q.room;
-	return question_verdict(&q);
+	decision_begin(&d, view, traffic, n, now_ns);
+	scope = flow_scope(&d, flow);
+	check_scope(&d, &scope);
+	check_parents(&d, flow, load(&scope.limits->flags));
+	if (d.reason == TG_ADMITTED)
+		*ret_room = d.room;
+	return decision_verdict(&d);
 }
 
 /* Refuses where the slot lies beyond the window that is now: its count is not there yet. */
-static void check_same_window(struct question *q, const struct level *level, uint64_t flags,
+static void check_same_window(struct decision *d, const struct limit_scope *scope, uint64_t flags,
 			      uint64_t slot_ns)
 {
 	const struct layout_calendar *calendar =
-		&q->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+		&d->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 
 	if (flags & LAYOUT_HOUR) {
 		uint64_t end =
-			window_hour_end(calendar, flags, window_hour(calendar, flags, q->now_ns));
+			window_hour_end(calendar, flags, window_hour(calendar, flags, d->now_ns));
 
 		if (slot_ns >= end)
-			question_refuse(q, level_reason(level, TG_REFUSED_HOUR), end);
+			decision_refuse(d, scope_reason(scope, TG_REFUSED_HOUR), end);
 	}
 	if (flags & LAYOUT_DAY) {
 		uint64_t end =
-			window_day_end(calendar, flags, window_day(calendar, flags, q->now_ns));
+			window_day_end(calendar, flags, window_day(calendar, flags, d->now_ns));
 
 		if (slot_ns >= end)
-			question_refuse(q, level_reason(level, TG_REFUSED_DAY), end);
+			decision_refuse(d, scope_reason(scope, TG_REFUSED_DAY), end);
 	}
 }
 
 /* The slot that the flow's rate has next; the charge for it goes on the list. */
-static uint64_t next_slot(struct question *q, const struct level *level, uint64_t until_ns)
+static uint64_t next_slot(struct decision *d, const struct limit_scope *scope, uint64_t until_ns)
 {
 	struct price price;
 	uint64_t rate, interval, slot;
 
-	if (!level_price(q, level, &price))
-		return q->now_ns;
+	if (!level_price(d, scope, &price))
+		return d->now_ns;
 	rate = price.rate;
 	interval = gcra_interval(rate);
 	if (interval == 0)
-		return q->now_ns;
-	if (q->n > gcra_burst(rate)) {
-		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
-		return q->now_ns;
+		return d->now_ns;
+	if (d->n > gcra_burst(rate)) {
+		decision_refuse(d, TG_REFUSED_NEVER, UINT64_MAX);
+		return d->now_ns;
 	}
-	if (tat_damaged(q, level, rate, price.tat))
-		return q->now_ns;
-	slot = gcra_earliest(price.tat, interval, gcra_burst(rate), q->n);
-	if (slot > q->now_ns && check_headroom(q, level, &price, &slot))
-		return q->now_ns;
-	if (slot <= q->now_ns)
-		slot = q->now_ns;
+	if (tat_damaged(d, scope, rate, price.tat))
+		return d->now_ns;
+	slot = gcra_earliest(price.tat, interval, gcra_burst(rate), d->n);
+	if (slot > d->now_ns && check_headroom(d, scope, &price, &slot))
+		return d->now_ns;
+	if (slot <= d->now_ns)
+		slot = d->now_ns;
 	if (slot > until_ns)
-		question_refuse(q, level_reason(level, TG_REFUSED_RATE), slot);
-	charge_rate(q, level, &price, slot);
+		decision_refuse(d, scope_reason(scope, TG_REFUSED_RATE), slot);
+	charge_rate(d, scope, &price, slot);
 	return slot;
 }
 
 /* Takes what is on the list as it was seen, or nothing: a slot is only good for the state it was
  * worked out from. */
-static bool question_take_as_seen(struct question *q)
+static bool decision_commit_as_seen(struct decision *d)
 {
-	for (uint32_t i = 0; i < q->charges; i++) {
-		uint64_t seen = q->charge[i].seen;
+	for (uint32_t i = 0; i < d->charges; i++) {
+		uint64_t seen = d->charge[i].seen;
 
-		if (atomic_compare_exchange_strong_explicit(q->charge[i].word, &seen,
-							    q->charge[i].next, memory_order_relaxed,
+		if (atomic_compare_exchange_strong_explicit(d->charge[i].word, &seen,
+							    d->charge[i].next, memory_order_relaxed,
 							    memory_order_relaxed))
 			continue;
-		decision_refund(q, i);
+		decision_refund(d, i);
 		return false;
 	}
 	return true;
@@ -689,7 +691,7 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 				 enum tg_class traffic, uint32_t n, uint64_t now_ns,
 				 uint64_t until_ns, uint64_t *ret_left)
 {
-	struct question q;
+	struct decision d;
 
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
 		return verdict_no_slot(now_ns);
@@ -697,33 +699,33 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 		until_ns = now_ns + view->reserve_longest_ns;
 	for (int i = 0; i < RETRIES * RETRIES; i++) {
 		struct tg_verdict verdict;
-		struct level level;
+		struct limit_scope scope;
 		uint64_t flags, slot;
 
-		question_begin(&q, view, traffic, n, now_ns);
-		level = flow_level(&q, flow);
-		flags = load(&level.limits->flags);
-		check_hold(&q, &level, flags);
-		slot = next_slot(&q, &level, until_ns);
-		*ret_left = q.charges ? q.charge[q.charges - 1].next : 0;
-		check_same_window(&q, &level, flags, slot);
+		decision_begin(&d, view, traffic, n, now_ns);
+		scope = flow_scope(&d, flow);
+		flags = load(&scope.limits->flags);
+		check_hold(&d, &scope, flags);
+		slot = next_slot(&d, &scope, until_ns);
+		*ret_left = d.charges ? d.charge[d.charges - 1].next : 0;
+		check_same_window(&d, &scope, flags, slot);
 		if (flags & LAYOUT_HOUR)
-			check_window(&q, &level, flags, CHARGE_HOUR);
+			check_window(&d, &scope, flags, CHARGE_HOUR);
 		if (flags & LAYOUT_DAY)
-			check_window(&q, &level, flags, CHARGE_DAY);
-		verdict = question_verdict(&q);
-		if (q.again && i + 1 < RETRIES * RETRIES)
+			check_window(&d, &scope, flags, CHARGE_DAY);
+		verdict = decision_verdict(&d);
+		if (d.again && i + 1 < RETRIES * RETRIES)
 			continue;
-		if (q.reason != TG_ADMITTED)
+		if (d.reason != TG_ADMITTED)
 			return verdict;
-		if (!question_take_as_seen(&q)) {
-			if (q.refund_failed)
+		if (!decision_commit_as_seen(&d)) {
+			if (d.refund_failed)
 				break;
 			pause_briefly();
 			continue;
 		}
 		if (slot > now_ns)
-			raise_to(&level.counters->reserved_until, slot);
+			raise_to(&scope.counters->reserved_until, slot);
 		verdict.at_ns = slot;
 		if ((flags & (LAYOUT_SOURCE | LAYOUT_DESTINATION)) || flow->stream != LAYOUT_NONE)
 			verdict.flags |= TG_REDEEM;
@@ -733,67 +735,67 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 }
 
 /* The flow's own rate and windows were charged when the slot was taken. */
-static void check_departure(struct question *q, const struct tg_flow *flow,
-			    const struct level *level)
+static void check_departure(struct decision *d, const struct tg_flow *flow,
+			    const struct limit_scope *scope)
 {
-	uint64_t flags = load(&level->limits->flags);
+	uint64_t flags = load(&scope->limits->flags);
 
-	check_hold(q, level, flags);
-	check_parents(q, flow, flags);
+	check_hold(d, scope, flags);
+	check_parents(d, flow, flags);
 }
 
 struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow,
 				enum tg_class traffic, uint32_t n, uint64_t now_ns)
 {
-	return question_answer(view, flow, traffic, n, now_ns, check_departure, TG_REFUSED_RATE);
+	return decision_make(view, flow, traffic, n, now_ns, check_departure, TG_REFUSED_RATE);
 }
 
 int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
 		  uint32_t n, uint64_t at_ns, uint64_t taken_ns, uint64_t left)
 {
 	const struct layout_calendar *calendar;
-	struct question q;
-	struct level level;
+	struct decision d;
+	struct limit_scope scope;
 	struct price price;
 	uint64_t flags, interval, until = at_ns;
 
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
 		return -EINVAL;
-	question_begin(&q, view, traffic, n, taken_ns);
-	level = flow_level(&q, flow);
-	flags = load(&level.limits->flags);
+	decision_begin(&d, view, traffic, n, taken_ns);
+	scope = flow_scope(&d, flow);
+	flags = load(&scope.limits->flags);
 	calendar = &view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	if (flags & LAYOUT_HOUR)
-		fast_window_refund(&level.counters->hour, window_hour(calendar, flags, taken_ns),
+		fast_window_refund(&scope.counters->hour, window_hour(calendar, flags, taken_ns),
 				   n);
 	if (flags & LAYOUT_DAY)
-		fast_window_refund(&level.counters->day, window_day(calendar, flags, taken_ns), n);
+		fast_window_refund(&scope.counters->day, window_day(calendar, flags, taken_ns), n);
 	/* Charged at another price, or after: it is forfeited. */
-	if (left != 0 && (!level_price(&q, &level, &price) || price.word != left))
+	if (left != 0 && (!level_price(&d, &scope, &price) || price.word != left))
 		return -EAGAIN;
 	interval = left != 0 ? gcra_interval(price.rate) : 0;
 	/* Nothing was charged to a rate that was unlimited then, or is now. */
 	if (interval == 0)
 		return 0;
 	/* First the mark, then the state: in between, less may overtake than could, never more. */
-	atomic_compare_exchange_strong_explicit(&level.counters->reserved_until, &until,
+	atomic_compare_exchange_strong_explicit(&scope.counters->reserved_until, &until,
 						at_ns - n * interval, memory_order_relaxed,
 						memory_order_relaxed);
-	return atomic_compare_exchange_strong_explicit(&level.counters->tat, &left,
+	return atomic_compare_exchange_strong_explicit(&scope.counters->tat, &left,
 						       left - n * interval, memory_order_relaxed,
 						       memory_order_relaxed)
 		       ? 0
 		       : -EAGAIN;
 }
 
-static void check_connection_rate(struct question *q, const struct level *level)
+static void check_connection_rate(struct decision *d, const struct limit_scope *scope)
 {
 	uint64_t rate, interval, most, tat, earliest;
 	struct price price;
 
-	if (!price_of(&level->more->connection_rate, &level->more->connection_before,
-		      &level->counters->connection_tat, &price)) {
-		price_unknown(q, TG_REFUSED_CONNECTIONS);
+	if (!price_of(&scope->more->connection_rate, &scope->more->connection_before,
+		      &scope->counters->connection_tat, &price)) {
+		price_unknown(d, TG_REFUSED_CONNECTIONS);
 		return;
 	}
 	rate = price.rate;
@@ -802,58 +804,58 @@ static void check_connection_rate(struct question *q, const struct level *level)
 	if (interval == 0)
 		return;
 	if (gcra_burst(rate) == 0) {
-		question_refuse(q, TG_REFUSED_NEVER, UINT64_MAX);
+		decision_refuse(d, TG_REFUSED_NEVER, UINT64_MAX);
 		return;
 	}
 	tat = price.tat;
-	if (state_damaged(q, tat, most, 0, TG_REFUSED_CONNECTIONS))
+	if (state_damaged(d, tat, most, 0, TG_REFUSED_CONNECTIONS))
 		return;
 	earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
-	if (earliest > q->now_ns)
-		question_refuse(q, TG_REFUSED_CONNECTIONS, earliest);
-	q->charge[q->charges++] =
-		(struct charge){.word = &level->counters->connection_tat,
+	if (earliest > d->now_ns)
+		decision_refuse(d, TG_REFUSED_CONNECTIONS, earliest);
+	d->charge[d->charges++] =
+		(struct charge){.word = &scope->counters->connection_tat,
 				.seen = price.word,
-				.next = gcra_charge(tat, q->now_ns, interval, 1) ^ gcra_epoch(rate),
+				.next = gcra_charge(tat, d->now_ns, interval, 1) ^ gcra_epoch(rate),
 				.rate = rate,
 				.kind = CHARGE_RATE};
 }
 
-static void check_connection(struct question *q, const struct tg_flow *flow,
-			     const struct level *level)
+static void check_connection(struct decision *d, const struct tg_flow *flow,
+			     const struct limit_scope *scope)
 {
-	check_hold(q, level, load(&level->limits->flags));
-	check_connection_rate(q, level);
+	check_hold(d, scope, load(&scope->limits->flags));
+	check_connection_rate(d, scope);
 }
 
-static void check_connection_full(struct question *q, const struct tg_flow *flow,
-				  const struct level *level)
+static void check_connection_full(struct decision *d, const struct tg_flow *flow,
+				  const struct limit_scope *scope)
 {
-	check_connection(q, flow, level);
-	question_refuse(q, TG_REFUSED_CONNECTIONS, q->now_ns + DECIDE_ESTIMATE_NS);
-	q->flags |= TG_ESTIMATE;
+	check_connection(d, flow, scope);
+	decision_refuse(d, TG_REFUSED_CONNECTIONS, d->now_ns + DECIDE_ESTIMATE_NS);
+	d->flags |= TG_ESTIMATE;
 }
 
 struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *flow,
 				 enum tg_class traffic, bool full, uint64_t now_ns)
 {
 	if (full)
-		return question_answer(view, flow, traffic, 1, now_ns, check_connection_full,
-				       TG_REFUSED_CONNECTIONS);
-	return question_answer(view, flow, traffic, 1, now_ns, check_connection,
-			       TG_REFUSED_CONNECTIONS);
+		return decision_make(view, flow, traffic, 1, now_ns, check_connection_full,
+				     TG_REFUSED_CONNECTIONS);
+	return decision_make(view, flow, traffic, 1, now_ns, check_connection,
+			     TG_REFUSED_CONNECTIONS);
 }
 
 const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow)
 {
-	struct question q = {.view = view};
+	struct decision d = {.view = view};
 
-	return flow_level(&q, flow).more;
+	return flow_scope(&d, flow).more;
 }
 
 uint64_t decide_flags(const struct view *view, const struct tg_flow *flow)
 {
-	struct question q = {.view = view};
+	struct decision d = {.view = view};
 
-	return load(&flow_level(&q, flow).limits->flags);
+	return load(&flow_scope(&d, flow).limits->flags);
 }

@@ -28,7 +28,7 @@ static inline bool fast_windows(const struct tg_flow *flow, uint64_t flags)
 	       flow->stream == LAYOUT_NONE;
 }
 
-static inline bool fast_levels(const struct tg_flow *flow, uint64_t flags)
+static inline bool fast_scopes(const struct tg_flow *flow, uint64_t flags)
 {
 	return !(flags & DECIDE_SINGLE_MASK & ~(LAYOUT_SOURCE | LAYOUT_DESTINATION)) &&
 	       flow->stream == LAYOUT_NONE;
@@ -263,7 +263,7 @@ static inline enum fast_outcome fast_windows_admit(const struct view *view,
 
 /* ---- rates of flow, source and destination --------------------------------------------------- */
 
-static inline enum fast_outcome fast_levels_admit(const struct view *view,
+static inline enum fast_outcome fast_scopes_admit(const struct view *view,
 						  const struct tg_flow *flow, uint64_t flags,
 						  enum tg_class traffic, uint32_t n,
 						  uint64_t now_ns)

@@ -32,7 +32,7 @@
 #define RING_DEFAULT 1024
 #define MIB	     (1024.0 * 1024.0)
 
-struct question {
+struct plan_input {
 	uint64_t sources, destinations, workers, flows, minutes, per_connection;
 	double messages; /* a second */
 	double deferred; /* share */
@@ -122,7 +122,7 @@ static int outage_take(const char *value, uint64_t *ret)
 	return units_duration(value, ret, &reason) < 0 ? wrong("outage", value, reason) : 0;
 }
 
-static int option_take(struct question *q, int option, const char *value)
+static int option_take(struct plan_input *q, int option, const char *value)
 {
 	switch (option) {
 	case 's': return count_take("sources", value, 1000000, &q->sources);
@@ -152,7 +152,7 @@ static int usage(FILE *out, int status)
 	return status;
 }
 
-static int question_read(struct question *q, int argc, char **argv)
+static int input_read(struct plan_input *q, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"sources", 1, NULL, 's'}, {"destinations", 1, NULL, 'd'},
@@ -256,7 +256,7 @@ static bool same_machine(const struct json *machine)
 }
 
 /* 0, also where no report was asked for and none is there: then nothing is measured. */
-static int report_read(const struct question *q, struct measured *ret)
+static int report_read(const struct plan_input *q, struct measured *ret)
 {
 	char path[600], reason[JSON_REASON], *text = NULL;
 	struct json *report = NULL;
@@ -308,7 +308,7 @@ static uint64_t power_of_two(double least)
 	return power;
 }
 
-static void answer_make(const struct question *q, const struct measured *m, struct answer *a)
+static void answer_make(const struct plan_input *q, const struct measured *m, struct answer *a)
 {
 	uint64_t records = q->flows + q->sources + q->destinations;
 	uint64_t slots = layout_slots((uint32_t)records);
@@ -331,7 +331,7 @@ static void answer_make(const struct question *q, const struct measured *m, stru
 	a->sidecar_cores = a->events * m->event_ns / 1e9;
 }
 
-static void answer_print_memory(const struct question *q, const struct answer *a)
+static void answer_print_memory(const struct plan_input *q, const struct answer *a)
 {
 	char flows[32], records[32], slots[32];
 	double total = (double)(a->limits + a->counters + a->minutes + a->control + a->rings);
@@ -359,7 +359,7 @@ static void answer_print_memory(const struct question *q, const struct answer *a
 	printf("  %-44s %.1f MiB\n\n", "together, at most", total / MIB);
 }
 
-static void answer_print_rings(const struct question *q, const struct answer *a)
+static void answer_print_rings(const struct plan_input *q, const struct answer *a)
 {
 	printf("Rings\n");
 	printf("  %-44s %.0f/s x %.4g = %.0f/s\n", "deferrals", q->messages, q->deferred,
@@ -370,7 +370,7 @@ static void answer_print_rings(const struct question *q, const struct answer *a)
 	       a->events / (double)q->workers * (double)q->outage_ns / 1e9, a->sizes.ring_records);
 }
 
-static void answer_print_cores(const struct question *q, const struct measured *m,
+static void answer_print_cores(const struct plan_input *q, const struct measured *m,
 			       const struct answer *a)
 {
 	if (m->flow_ns == 0) {
@@ -397,7 +397,7 @@ static void answer_print_cores(const struct question *q, const struct measured *
 		       1e9 / m->event_ns);
 }
 
-static void answer_print_json(const struct question *q, const struct measured *m,
+static void answer_print_json(const struct plan_input *q, const struct measured *m,
 			      const struct answer *a)
 {
 	struct json_writer w = {0};
@@ -431,18 +431,18 @@ static void answer_print_json(const struct question *q, const struct measured *m
 
 int ctl_plan(int argc, char **argv)
 {
-	struct question q = {.deferred = 0.05,
-			     .asks = 2,
-			     .per_connection = 20,
-			     .minutes = 60,
-			     .outage_ns = 2 * UNITS_SECOND_NS};
+	struct plan_input q = {.deferred = 0.05,
+			       .asks = 2,
+			       .per_connection = 20,
+			       .minutes = 60,
+			       .outage_ns = 2 * UNITS_SECOND_NS};
 	struct measured measured = {0};
 	struct answer answer;
 	int status;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return usage(stdout, 0);
-	status = question_read(&q, argc, argv);
+	status = input_read(&q, argc, argv);
 	if (status)
 		return status;
 	if (report_read(&q, &measured) < 0)
