@@ -52,14 +52,14 @@ static void count_refusal(struct layout_worker *worker, enum tg_reason reason)
 	count_one(worker, fields[reason]);
 }
 
-uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special)
+uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override)
 {
 	const struct layout_live *live = tg->live;
 	uint64_t now_ns = clock_vdso();
 	uint64_t heartbeat, after;
 
 	if (atomic_load_explicit(&live->state, memory_order_acquire) != LAYOUT_LIVE) {
-		*ret_special = TG_RETIRED;
+		*ret_override = TG_RETIRED;
 		return now_ns;
 	}
 	heartbeat = atomic_load_explicit(&live->heartbeat_ns, memory_order_relaxed);
@@ -67,27 +67,28 @@ uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special)
 	if (now_ns <= heartbeat || now_ns - heartbeat <= after)
 		return now_ns;
 	switch (atomic_load_explicit(&live->loss, memory_order_relaxed)) {
-	case LAYOUT_LOSS_OPEN: *ret_special = TG_REASONS; break;
-	case LAYOUT_LOSS_CLOSED: *ret_special = TG_REFUSED_LOST; break;
+	case LAYOUT_LOSS_OPEN: *ret_override = TG_REASONS; break;
+	case LAYOUT_LOSS_CLOSED: *ret_override = TG_REFUSED_LOST; break;
 	default: break;
 	}
 	return now_ns;
 }
 
-struct tg_verdict tg_special(enum tg_reason special, uint64_t now_ns)
+struct tg_verdict verdict_override(enum tg_reason override, uint64_t now_ns)
 {
 	struct tg_verdict verdict = {.at_ns = now_ns};
 
-	if (special == TG_REASONS)
+	if (override == TG_REASONS)
 		return verdict;
-	verdict.reason = special;
+	verdict.reason = override;
 	verdict.flags = TG_ESTIMATE;
-	if (special == TG_REFUSED_LOST)
+	if (override == TG_REFUSED_LOST)
 		verdict.at_ns += UINT64_C(1000000000);
 	return verdict;
 }
 
-struct tg_verdict tg_settle(struct tg *tg, struct layout_worker *worker, struct tg_verdict verdict)
+struct tg_verdict verdict_finish(struct tg *tg, struct layout_worker *worker,
+				 struct tg_verdict verdict)
 {
 	/* A retired segment's states are poisoned, so every straggler comes here by being refused.
 	 */
@@ -118,23 +119,23 @@ static __attribute__((noinline)) struct tg_verdict
 admit_slow(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n)
 {
 	struct layout_worker *worker = tg_worker(tg);
-	enum tg_reason special = TG_ADMITTED;
-	uint64_t now_ns = clock_now(tg, &special);
+	enum tg_reason override = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &override);
 	struct tg_verdict verdict;
 
-	if (__builtin_expect(special != TG_ADMITTED, 0))
-		return tg_settle(tg, worker, tg_special(special, now_ns));
+	if (__builtin_expect(override != TG_ADMITTED, 0))
+		return verdict_finish(tg, worker, verdict_override(override, now_ns));
 	verdict = decide_admit(&tg->view, flow, traffic, n, now_ns);
 	if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
 		return admit_counted(worker, verdict);
-	return tg_settle(tg, worker, verdict);
+	return verdict_finish(tg, worker, verdict);
 }
 
 static __attribute__((noinline)) struct tg_verdict
 admit_all(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
 	  uint64_t now_ns, struct layout_worker *worker)
 {
-	return tg_settle(tg, worker, decide_all(&tg->view, flow, traffic, n, now_ns));
+	return verdict_finish(tg, worker, decide_all(&tg->view, flow, traffic, n, now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
@@ -148,7 +149,7 @@ admit_windows(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, 
 	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
 	return outcome == FAST_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
-				    : tg_settle(tg, worker, decide_refund_failed(now_ns));
+				    : verdict_finish(tg, worker, decide_refund_failed(now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
@@ -162,7 +163,7 @@ admit_scopes(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, u
 	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
 	return outcome == FAST_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
-				    : tg_settle(tg, worker, decide_refund_failed(now_ns));
+				    : verdict_finish(tg, worker, decide_refund_failed(now_ns));
 }
 
 /* Every way that is not the commonest is a call in tail position, so that the commonest saves no
@@ -172,7 +173,7 @@ struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_cl
 {
 	/* Acquire: pairs with the release in worker_claim; the slot was made ready before. */
 	struct layout_worker *worker =
-		atomic_load_explicit(&tg->local->worker, memory_order_acquire);
+		atomic_load_explicit(&tg->process->worker, memory_order_acquire);
 	uint64_t now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
 	struct tg_verdict verdict;
 	uint64_t flags;
@@ -185,7 +186,7 @@ struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_cl
 	if (flags == 0 && decide_single(&tg->view, flow, traffic, n, now_ns, &verdict)) {
 		if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
 			return admit_counted(worker, verdict);
-		return tg_settle(tg, worker, verdict);
+		return verdict_finish(tg, worker, verdict);
 	}
 	if (fast_windows(flow, flags))
 		return admit_windows(tg, flow, traffic, n, now_ns, worker);
@@ -261,7 +262,7 @@ struct tg_verdict tg_admit_pair(struct tg *tg, const struct tg_source *source,
 
 	__builtin_prefetch(&tg->view.counters[slot], 1);
 	__builtin_prefetch(&tg->view.limits[slot]);
-	worker = atomic_load_explicit(&tg->local->worker, memory_order_acquire);
+	worker = atomic_load_explicit(&tg->process->worker, memory_order_acquire);
 	now_ns = clock_scaled(tg->live);
 	if (__builtin_expect(worker == NULL || now_ns == 0 || tg->vdso, 0))
 		return pair_slow(tg, source, destination, traffic, n);
@@ -333,21 +334,21 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 			     uint32_t n, uint64_t max_wait_ns, struct tg_reservation *ret)
 {
 	struct layout_worker *worker = tg_worker(tg);
-	enum tg_reason special = TG_ADMITTED;
-	uint64_t now_ns = clock_now(tg, &special);
+	enum tg_reason override = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &override);
 	struct tg_reservation taken = {
 		.flow = *flow, .taken_ns = now_ns, .traffic = traffic, .n = n};
 	struct tg_verdict verdict;
 
-	if (special != TG_ADMITTED) {
-		verdict = tg_special(special, now_ns);
+	if (override != TG_ADMITTED) {
+		verdict = verdict_override(override, now_ns);
 		taken.n = 0; /* nothing was charged: nothing is to be given back */
 	} else
 		verdict = decide_reserve(&tg->view, flow, traffic, n, now_ns,
 					 max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX
 									   : now_ns + max_wait_ns,
 					 &taken.left);
-	verdict = tg_settle(tg, worker, verdict);
+	verdict = verdict_finish(tg, worker, verdict);
 	taken.at_ns = verdict.at_ns;
 	if (verdict.reason == TG_ADMITTED)
 		*ret = taken;
@@ -357,19 +358,19 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservation)
 {
 	struct layout_worker *worker = tg_worker(tg);
-	enum tg_reason special = TG_ADMITTED;
-	uint64_t now_ns = clock_now(tg, &special);
+	enum tg_reason override = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &override);
 	uint32_t traffic = __atomic_load_n(&reservation->traffic, __ATOMIC_RELAXED);
 
 	if (traffic >= TG_CLASSES)
-		return tg_settle(
+		return verdict_finish(
 			tg, worker,
 			(struct tg_verdict){.at_ns = UINT64_MAX, .reason = TG_REFUSED_NEVER});
-	if (special != TG_ADMITTED)
-		return tg_settle(tg, worker, tg_special(special, now_ns));
-	return tg_settle(tg, worker,
-			 decide_redeem(&tg->view, &reservation->flow, (enum tg_class)traffic,
-				       reservation->n, now_ns));
+	if (override != TG_ADMITTED)
+		return verdict_finish(tg, worker, verdict_override(override, now_ns));
+	return verdict_finish(tg, worker,
+			      decide_redeem(&tg->view, &reservation->flow, (enum tg_class)traffic,
+					    reservation->n, now_ns));
 }
 
 int tg_cancel(struct tg *tg, struct tg_reservation *reservation)
@@ -386,7 +387,7 @@ int tg_cancel(struct tg *tg, struct tg_reservation *reservation)
 
 uint64_t tg_now(const struct tg *tg)
 {
-	enum tg_reason special = TG_ADMITTED;
+	enum tg_reason override = TG_ADMITTED;
 
-	return clock_now(tg, &special);
+	return clock_now(tg, &override);
 }

@@ -197,7 +197,7 @@ static int local_make(struct tg *tg)
 	void *page =
 		mmap(NULL, LAYOUT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	_Static_assert(sizeof(struct local) <= LAYOUT_PAGE, "one page");
+	_Static_assert(sizeof(struct process_state) <= LAYOUT_PAGE, "one page");
 	if (page == MAP_FAILED)
 		return -errno;
 	if (madvise(page, LAYOUT_PAGE, MADV_WIPEONFORK) != 0) {
@@ -206,7 +206,7 @@ static int local_make(struct tg *tg)
 		munmap(page, LAYOUT_PAGE);
 		return error;
 	}
-	tg->local = page;
+	tg->process = page;
 	return 0;
 }
 
@@ -232,9 +232,9 @@ static int options_take(struct tg *tg, const struct tg_options *options)
 static void tg_free(struct tg *tg)
 {
 	unmap_all(tg);
-	if (tg->local)
-		munmap(tg->local, LAYOUT_PAGE);
-	free(tg->spare);
+	if (tg->process)
+		munmap(tg->process, LAYOUT_PAGE);
+	free(tg->overflow_worker);
 	free(tg);
 }
 
@@ -246,16 +246,16 @@ int tg_attach(const struct tg_options *options, struct tg **ret)
 	if (tg == NULL)
 		return -ENOMEM;
 	tg->wake = -1;
-	tg->former = LAYOUT_NONE;
-	tg->spare = aligned_alloc(LAYOUT_LINE, sizeof(*tg->spare));
-	error = tg->spare ? options_take(tg, options) : -ENOMEM;
+	tg->previous_slot = LAYOUT_NONE;
+	tg->overflow_worker = aligned_alloc(LAYOUT_LINE, sizeof(*tg->overflow_worker));
+	error = tg->overflow_worker ? options_take(tg, options) : -ENOMEM;
 	if (!error) {
-		memset(tg->spare, 0, sizeof(*tg->spare));
+		memset(tg->overflow_worker, 0, sizeof(*tg->overflow_worker));
 		error = local_make(tg);
 	}
 	if (!error)
 		error = maps_make(tg);
-	if (!error && worker_claim(tg) == tg->spare)
+	if (!error && worker_claim(tg) == tg->overflow_worker)
 		error = -EUSERS;
 	if (error) {
 		tg_free(tg);
@@ -280,10 +280,11 @@ static void lease_agree(const struct tg *old, const struct tg *next)
 	const struct layout_sizes *a = &old->header.sizes, *b = &next->header.sizes;
 
 	for (uint32_t i = 0; i < a->leases && i < b->leases; i++) {
-		uint64_t before = atomic_load(&old->leases[(uint64_t)next->former * a->leases + i]);
+		uint64_t before =
+			atomic_load(&old->leases[(uint64_t)next->previous_slot * a->leases + i]);
 
 		if (lease_state(before) != LEASE_HELD)
-			lease_reclaim(&next->view, next->leases, b, next->former, i);
+			lease_reclaim(&next->view, next->leases, b, next->previous_slot, i);
 	}
 }
 
@@ -291,38 +292,38 @@ int tg_renew(struct tg *tg)
 {
 	struct tg next = {.owner = tg->owner,
 			  .vdso = tg->vdso,
-			  .spare = tg->spare,
+			  .overflow_worker = tg->overflow_worker,
 			  .wake = -1,
-			  .former = LAYOUT_NONE};
+			  .previous_slot = LAYOUT_NONE};
 	struct layout_worker *worker = tg_worker(tg);
 	int error;
 
-	if (worker != tg->spare)
-		next.former = tg->local->index;
+	if (worker != tg->overflow_worker)
+		next.previous_slot = tg->process->index;
 	memcpy(next.segment, tg->segment, sizeof(next.segment));
 	error = local_make(&next);
 	if (error)
 		return error;
 	error = maps_make(&next);
 	/* Another thread was faster: this one is attached to what is there already. */
-	if (!error && next.header.segment == tg->header.segment && worker != tg->spare) {
+	if (!error && next.header.segment == tg->header.segment && worker != tg->overflow_worker) {
 		unmap_all(&next);
-		munmap(next.local, LAYOUT_PAGE);
+		munmap(next.process, LAYOUT_PAGE);
 		return 0;
 	}
-	if (!error && worker_claim(&next) == next.spare) {
+	if (!error && worker_claim(&next) == next.overflow_worker) {
 		unmap_all(&next);
 		error = -EUSERS;
 	}
 	if (error) {
-		munmap(next.local, LAYOUT_PAGE);
+		munmap(next.process, LAYOUT_PAGE);
 		return error;
 	}
-	if (next.former != LAYOUT_NONE && next.local->index == next.former)
+	if (next.previous_slot != LAYOUT_NONE && next.process->index == next.previous_slot)
 		lease_agree(tg, &next);
 	worker_release(tg);
 	unmap_all(tg);
-	munmap(tg->local, LAYOUT_PAGE);
+	munmap(tg->process, LAYOUT_PAGE);
 	*tg = next;
 	return 0;
 }

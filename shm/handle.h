@@ -15,7 +15,7 @@
 
 /* What a fork must not inherit: the kernel wipes this page in the child (MADV_WIPEONFORK), so the
  * child finds no worker here and takes a slot of its own. A zeroed mutex is a free one. */
-struct local {
+struct process_state {
 	_Atomic(struct layout_worker *) worker;
 	uint32_t index;
 	uint32_t lease_hint;
@@ -31,7 +31,7 @@ struct mapping {
 struct tg {
 	struct view view;
 	const struct layout_live *live;
-	struct local *local;
+	struct process_state *process;
 	bool vdso;
 	struct layout_header
 		header; /* as it was when attached: what stands in the file is not read again */
@@ -41,11 +41,11 @@ struct tg {
 	struct layout_worker *workers;
 	_Atomic uint64_t *leases;
 	struct layout_record *records;
-	int wake;	 /* FIFO */
-	uint32_t former; /* after tg_renew: the worker slot in the segment before, whose leases were
-			    carried over */
-	struct layout_worker
-		*spare; /* counts of a process that found no worker slot; told to nobody */
+	int wake;		/* FIFO */
+	uint32_t previous_slot; /* after tg_renew: the worker slot in the segment before, whose
+			    leases were carried over */
+	struct layout_worker *
+		overflow_worker; /* counts of a process that found no worker slot; told to nobody */
 	char segment[256];
 	int64_t owner;
 };
@@ -56,7 +56,7 @@ struct layout_worker *worker_claim(struct tg *tg);
 static inline struct layout_worker *tg_worker(struct tg *tg)
 {
 	struct layout_worker *worker =
-		atomic_load_explicit(&tg->local->worker, memory_order_acquire);
+		atomic_load_explicit(&tg->process->worker, memory_order_acquire);
 
 	return __builtin_expect(worker != NULL, 1) ? worker : worker_claim(tg);
 }
@@ -105,21 +105,22 @@ static inline void count_one(struct layout_worker *worker, size_t field)
 }
 
 /* The last word on a verdict: counts it; a refusal by a retired segment is TG_RETIRED. */
-struct tg_verdict tg_settle(struct tg *tg, struct layout_worker *worker, struct tg_verdict verdict);
+struct tg_verdict verdict_finish(struct tg *tg, struct layout_worker *worker,
+				 struct tg_verdict verdict);
 
 /* The time; and what to answer at once instead of deciding: TG_ADMITTED (nothing special),
  * TG_RETIRED, TG_REFUSED_LOST, or TG_REASONS (admit whatever the limits say: on_sidecar_loss is
  * "open"). */
-uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_special);
+uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override);
 
 /* The verdict that is given instead of a decision. */
-struct tg_verdict tg_special(enum tg_reason special, uint64_t now_ns);
+struct tg_verdict verdict_override(enum tg_reason override, uint64_t now_ns);
 
-static inline uint64_t clock_now(const struct tg *tg, enum tg_reason *ret_special)
+static inline uint64_t clock_now(const struct tg *tg, enum tg_reason *ret_override)
 {
 	uint64_t now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
 
-	return __builtin_expect(now_ns != 0, 1) ? now_ns : clock_slow(tg, ret_special);
+	return __builtin_expect(now_ns != 0, 1) ? now_ns : clock_slow(tg, ret_override);
 }
 
 /* ---- directory.c */

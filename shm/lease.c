@@ -208,21 +208,21 @@ int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 static int entry_take(struct tg *tg, uint32_t slot, uint32_t cap, struct tg_lease *ret)
 {
 	const struct layout_sizes *sizes = &tg->header.sizes;
-	uint32_t first = tg->local->lease_hint;
+	uint32_t first = tg->process->lease_hint;
 
 	for (uint32_t i = 0; i < sizes->leases; i++) {
 		uint32_t index = (first + i) % sizes->leases;
-		int error = lease_take(&tg->view, tg->leases, sizes, tg->local->index, index, slot,
-				       cap, &ret->sequence);
+		int error = lease_take(&tg->view, tg->leases, sizes, tg->process->index, index,
+				       slot, cap, &ret->sequence);
 
 		if (error == -EUSERS)
 			continue;
 		if (!error) {
 			/* With the worker's slot: after a fork two processes have entries of the
 			 * same number. */
-			ret->entry = tg->local->index << 16 | index;
+			ret->entry = tg->process->index << 16 | index;
 			/* A hint: threads may overwrite each other's. */
-			tg->local->lease_hint = index + 1;
+			tg->process->lease_hint = index + 1;
 		}
 		return error;
 	}
@@ -242,38 +242,38 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 			     struct tg_lease *ret)
 {
 	struct layout_worker *worker = tg_worker(tg);
-	enum tg_reason special = TG_ADMITTED;
-	uint64_t now_ns = clock_now(tg, &special);
-	struct tg_verdict verdict = tg_special(special, now_ns);
+	enum tg_reason override = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &override);
+	struct tg_verdict verdict = verdict_override(override, now_ns);
 	struct tg_lease lease = {.flow = *flow};
 	uint32_t cap;
 
-	if (special == TG_ADMITTED || special == TG_REASONS)
+	if (override == TG_ADMITTED || override == TG_REASONS)
 		verdict = decide_connect(&tg->view, flow, traffic,
 					 connections_full(tg, flow, traffic), now_ns);
-	if (special == TG_REASONS && verdict.reason != TG_REFUSED_DIRECTORY)
+	if (override == TG_REASONS && verdict.reason != TG_REFUSED_DIRECTORY)
 		verdict = decide_admitted(now_ns);
 	if (verdict.reason == TG_ADMITTED) {
 		tg_advise(tg, flow, traffic, &lease.advice);
-		cap = lease.advice.connections && special != TG_REASONS ? lease.advice.connections
-									: LEASE_COUNT_MAX - 1;
-		if (worker == tg->spare || entry_take(tg, flow->slot, cap, &lease) != 0)
+		cap = lease.advice.connections && override != TG_REASONS ? lease.advice.connections
+									 : LEASE_COUNT_MAX - 1;
+		if (worker == tg->overflow_worker || entry_take(tg, flow->slot, cap, &lease) != 0)
 			verdict = (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS,
 						      TG_REFUSED_CONNECTIONS, TG_ESTIMATE};
 		else
 			*ret = lease;
 	}
-	verdict = tg_settle(tg, worker, verdict);
+	verdict = verdict_finish(tg, worker, verdict);
 	return verdict;
 }
 
 int tg_disconnect(struct tg *tg, const struct tg_lease *lease)
 {
-	if (tg_worker(tg) == tg->spare || lease->entry >> 16 != tg->local->index ||
+	if (tg_worker(tg) == tg->overflow_worker || lease->entry >> 16 != tg->process->index ||
 	    (lease->entry & 0xffff) >= tg->header.sizes.leases)
 		return -EINVAL;
 	if (atomic_load_explicit(&tg->live->state, memory_order_acquire) == LAYOUT_RETIRED)
 		return -ESTALE;
-	return lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->local->index,
+	return lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->process->index,
 			    lease->entry & 0xffff, lease->sequence);
 }

@@ -90,8 +90,8 @@ static int pool_ask(struct tg *tg, const char *blob, const char *pool,
 int tg_pick(struct tg *tg, const char *pool, const struct tg_destination *destination,
 	    enum tg_class traffic, struct tg_source *ret, uint64_t *ret_at_ns)
 {
-	enum tg_reason special = TG_ADMITTED;
-	uint64_t now_ns = clock_now(tg, &special);
+	enum tg_reason override = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &override);
 	struct choice best = {.at_ns = UINT64_MAX};
 	int error = -ENOENT;
 

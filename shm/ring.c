@@ -52,9 +52,9 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 	struct layout_record *record;
 	uint64_t at;
 
-	if (worker == tg->spare)
+	if (worker == tg->overflow_worker)
 		return;
-	pthread_mutex_lock(&tg->local->ring);
+	pthread_mutex_lock(&tg->process->ring);
 	at = atomic_load_explicit(&worker->head, memory_order_relaxed);
 	/* R2 pairs with R3 in sidecar/segment/ring_reader.c: who overwrites a record comes after
 	 * who read it. */
@@ -63,7 +63,8 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 				      atomic_load_explicit(&worker->lost, memory_order_relaxed) + 1,
 				      memory_order_relaxed);
 	} else {
-		record = &tg->records[(uint64_t)tg->local->index * records + (at & (records - 1))];
+		record =
+			&tg->records[(uint64_t)tg->process->index * records + (at & (records - 1))];
 		memcpy(record, head, offsetof(struct layout_record, text));
 		record->sequence = at;
 		record->whole = (uint16_t)(length < UINT16_MAX ? length : UINT16_MAX);
@@ -73,10 +74,10 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 		/* R0 pairs with R1 in sidecar/segment/ring_reader.c: the record is whole before the
 		 * head covers it. */
 		atomic_store_explicit(&worker->head, at + 1, memory_order_release);
-		record_fetch(&tg->records[(uint64_t)tg->local->index * records +
+		record_fetch(&tg->records[(uint64_t)tg->process->index * records +
 					  ((at + 2) & (records - 1))]);
 	}
-	pthread_mutex_unlock(&tg->local->ring);
+	pthread_mutex_unlock(&tg->process->ring);
 	/* B0 pairs with B1 in sidecar/daemon/daemon.c. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&tg->live->sleeping, memory_order_relaxed))
@@ -120,8 +121,8 @@ static void reply_count(const struct view *view, uint32_t slot, unsigned code, u
 
 void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply *reply)
 {
-	enum tg_reason special = TG_ADMITTED;
-	uint64_t now_ns = clock_now(tg, &special);
+	enum tg_reason override = TG_ADMITTED;
+	uint64_t now_ns = clock_now(tg, &override);
 	uint32_t n = reply->n ? reply->n : 1;
 	struct layout_record record; /* its text is not used, and not cleared: that would cost more
 					than the rest */

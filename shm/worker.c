@@ -61,9 +61,10 @@ static struct layout_worker *slot_take(struct tg *tg, uint64_t identity)
 	uint32_t first = (uint32_t)getpid() % workers;
 
 	/* After a replacement this process's slot was carried over with its leases. */
-	if (tg->former < workers && atomic_load(&tg->workers[tg->former].owner) == identity) {
-		tg->local->index = tg->former;
-		return &tg->workers[tg->former];
+	if (tg->previous_slot < workers &&
+	    atomic_load(&tg->workers[tg->previous_slot].owner) == identity) {
+		tg->process->index = tg->previous_slot;
+		return &tg->workers[tg->previous_slot];
 	}
 	for (uint32_t i = 0; i < workers; i++) {
 		uint32_t index = (first + i) % workers;
@@ -74,46 +75,46 @@ static struct layout_worker *slot_take(struct tg *tg, uint64_t identity)
 			continue;
 		atomic_store_explicit(&worker->left, 0, memory_order_relaxed);
 		atomic_store_explicit(&worker->attached_ns, clock_vdso(), memory_order_relaxed);
-		tg->local->index = index;
+		tg->process->index = index;
 		return worker;
 	}
-	return tg->spare;
+	return tg->overflow_worker;
 }
 
 struct layout_worker *worker_claim(struct tg *tg)
 {
-	struct local *local = tg->local;
+	struct process_state *process = tg->process;
 	struct layout_worker *worker;
 
-	pthread_mutex_lock(&local->claim);
-	worker = atomic_load_explicit(&local->worker, memory_order_relaxed);
+	pthread_mutex_lock(&process->claim);
+	worker = atomic_load_explicit(&process->worker, memory_order_relaxed);
 	if (worker == NULL) {
 		uint64_t identity = worker_identity(getpid());
 
-		local->index = LAYOUT_NONE;
+		process->index = LAYOUT_NONE;
 		/* Without /proc nobody could tell when this process is gone. */
-		worker = identity ? slot_take(tg, identity) : tg->spare;
-		atomic_store_explicit(&local->worker, worker, memory_order_release);
+		worker = identity ? slot_take(tg, identity) : tg->overflow_worker;
+		atomic_store_explicit(&process->worker, worker, memory_order_release);
 		/* So that the sidecar watches it from now on, not from its next look. */
-		if (worker != tg->spare)
+		if (worker != tg->overflow_worker)
 			ring_bell(tg);
 	}
-	pthread_mutex_unlock(&local->claim);
+	pthread_mutex_unlock(&process->claim);
 	return worker;
 }
 
 void worker_release(struct tg *tg)
 {
 	struct layout_worker *worker =
-		atomic_load_explicit(&tg->local->worker, memory_order_relaxed);
+		atomic_load_explicit(&tg->process->worker, memory_order_relaxed);
 
 	/* A forked child that never called has nothing to give back, and must not take its
 	 * parent's. */
-	if (worker == NULL || worker == tg->spare)
+	if (worker == NULL || worker == tg->overflow_worker)
 		return;
 	for (uint32_t i = 0; i < tg->header.sizes.leases; i++)
-		lease_reclaim(&tg->view, tg->leases, &tg->header.sizes, tg->local->index, i);
-	atomic_store_explicit(&tg->local->worker, NULL, memory_order_relaxed);
+		lease_reclaim(&tg->view, tg->leases, &tg->header.sizes, tg->process->index, i);
+	atomic_store_explicit(&tg->process->worker, NULL, memory_order_relaxed);
 	/* Before the owner goes: see sidecar/daemon/workers.c. */
 	atomic_store_explicit(&worker->left, 1, memory_order_relaxed);
 	/* What is still on the ring is drained all the same: the head only ever grows. */

@@ -98,7 +98,7 @@ static void scribbled(struct shared *shared)
 	struct tg *tg = sidecar_attach(&shared->sidecar);
 	struct tg_flow calm, hit;
 	struct layout_limits limits[2];
-	uint32_t first = 0, most = 0, mine = tg->local->index;
+	uint32_t first = 0, most = 0, mine = tg->process->index;
 	uint64_t own = worker_identity(getpid());
 	int status;
 	pid_t child;

@@ -22,7 +22,7 @@ static void rig_open(struct rig *rig, const struct publish_limits *limits)
 	rig->flow = fixture_flow(rig->f.segment, "192.0.2.1", "example.org", limits, 0);
 	rig->tg = fixture_attach(&rig->f);
 	rig->worker = tg_worker(rig->tg);
-	rig->records = &rig->f.segment->records[(uint64_t)rig->tg->local->index * 64];
+	rig->records = &rig->f.segment->records[(uint64_t)rig->tg->process->index * 64];
 }
 
 static void rig_close(struct rig *rig)

@@ -243,7 +243,7 @@ Test(segment, that_nothing_replaced_is_not_left_by_renewing)
 	tg = fixture_attach(&f);
 	cr_assert_eq(tg_connect(tg, &flow, TG_BULK, &lease).reason, TG_ADMITTED);
 	cr_expect_eq(tg_renew(tg), 0);
-	cr_expect_neq(tg_worker(tg), tg->spare);
+	cr_expect_neq(tg_worker(tg), tg->overflow_worker);
 	cr_expect_neq(atomic_load(&tg_worker(tg)->owner), 0, "it keeps its slot");
 	cr_expect_eq(tg_disconnect(tg, &lease), 0, "and its leases");
 	tg_detach(tg);

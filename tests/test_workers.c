@@ -44,7 +44,7 @@ static bool world_begin(struct world *world)
 	world->tg = fixture_attach(&world->f);
 	flow = fixture_flow(world->f.segment, "192.0.2.1", "a.example", &limits, clock_vdso());
 	cr_assert_eq(tg_connect(world->tg, &flow, TG_BULK, &world->lease).reason, TG_ADMITTED);
-	world->mine = &world->f.segment->workers[world->tg->local->index];
+	world->mine = &world->f.segment->workers[world->tg->process->index];
 	cr_assert_eq(watch_scan(world->list), 1);
 	world->last = 0;
 	return true;
