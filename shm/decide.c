@@ -170,7 +170,7 @@ static uint32_t reserve_of(const struct decision *d, const struct limit_scope *s
 	return reserve;
 }
 
-/* The word of the reserve; a damaged one reads as used up, until the sidecar has mended it. */
+/* The word of the reserve; a damaged one reads as used up, until the sidecar has repaired it. */
 static uint64_t headroom_seen(const struct decision *d, const struct limit_scope *scope)
 {
 	uint64_t seen = load(&scope->counters->headroom);

@@ -27,7 +27,7 @@
  *
  * Damage. A word that no honest writer can have left (a state beyond a full bucket and the longest
  * reservation, a period to come) refuses, as an estimate, and is left alone: it is the sidecar's to
- * mend (sidecar/segment/repair.c), within a second. A worker cannot tell damage from a state that
+ * repair (sidecar/segment/repair.c), within a second. A worker cannot tell damage from a state that
  * is being rescaled to a new limit, or from what others left while it was stopped itself.
  */
 #ifndef TG_DECIDE_H

@@ -110,7 +110,7 @@ static void no_fresh_burst(bool processes)
 		 * of the state's own epoch, so the burst passes, and no more. */
 		crew_expect(run->count <= 1000, "pair %d: %u of a burst of 1000", i, run->count);
 		change(run, 1);
-		segment_sweep(run->segment, 0, 1, fresh());
+		segment_repair(run->segment, 0, 1, fresh());
 		atomic_fetch_add(&run->clock,
 				 1126 * gcra_interval(gcra_rate(pairs[i][1], 1000)) + 62 * SECOND);
 		while (decide_admit(&run->segment->view, &flow, TG_BULK, 1, fresh()).reason ==

@@ -2,7 +2,7 @@
  *
  * A worker that scribbles random bytes over all that it may write, and cuts the files short, while
  * the sidecar runs: it lives, limits are as they were, flows whose words were left alone decide as
- * before, those that were hit are bounded and mended within moments, and a worker whose place in
+ * before, those that were hit are bounded and repaired within moments, and a worker whose place in
  * the registry was hit keeps it.
  */
 #include "tests/stress_sidecar.h"
@@ -135,7 +135,7 @@ static void scribbled(struct shared *shared)
 		crew_nap(SECOND / 20);
 	crew_expect(atomic_load(&tg->workers[mine].owner) == own,
 		    "the worker is no longer known by its slot");
-	/* The one that was hit: mended, and then never more than a burst at once. */
+	/* The one that was hit: repaired, and then never more than a burst at once. */
 	for (int i = 0; i < 100 && most != BURST; i++) {
 		uint64_t tat = atomic_load(&tg->view.counters[hit.slot].tat), now = tg_now(tg);
 		struct tg_flow again;
@@ -147,7 +147,7 @@ static void scribbled(struct shared *shared)
 		    (tat < now || tat - now < 2 * BURST * T))
 			most = BURST;
 	}
-	crew_expect(most == BURST, "the flow that was hit was not mended");
+	crew_expect(most == BURST, "the flow that was hit was not repaired");
 	crew_expect(admitted(tg, &hit) <= BURST,
 		    "the flow that was hit passes more than its burst");
 	crew_expect(logged(shared, "damage"), "the damage was not reported");
@@ -171,7 +171,7 @@ static void cut(struct shared *shared)
 	uint32_t passed;
 
 	fixture_need(sidecar_flow(tg, "192.0.2.1", &flow));
-	/* What is damaged is looked for when somebody decides, and begins anew when it is mended:
+	/* What is damaged is looked for when somebody decides, and begins anew when it is repaired:
 	 * only then can a burst be counted. */
 	tg_admit(tg, &flow, TG_BULK, 1);
 	crew_nap(SECOND);

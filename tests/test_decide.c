@@ -297,7 +297,7 @@ Test(decide, damaged_handles_are_answered)
 		     "none of them was charged");
 }
 
-Test(decide, a_damaged_state_refuses_until_the_sidecar_has_mended_it)
+Test(decide, a_damaged_state_refuses_until_the_sidecar_has_repaired_it)
 {
 	static const uint64_t states[] = {UINT64_MAX - 1, UINT64_C(1) << 63, NOW + DAY};
 
@@ -320,7 +320,7 @@ Test(decide, a_damaged_state_refuses_until_the_sidecar_has_mended_it)
 		verdict = decide_connect(&s->view, &plain, TG_BULK, false, NOW);
 		cr_expect(verdict.reason == TG_REFUSED_CONNECTIONS && verdict.flags == TG_ESTIMATE);
 		cr_expect_eq(atomic_load(&s->view.counters[0].tat), states[i]);
-		cr_expect_eq(segment_sweep(s, 0, 8, NOW), 2);
+		cr_expect_eq(segment_repair(s, 0, 8, NOW), 2);
 		cr_expect_eq(atomic_load(&s->view.counters[0].tat), NOW + 10 * SHORT);
 		cr_expect_eq(admitted(s, &plain, TG_TRANSACTIONAL, NOW + 10 * SHORT, 100), 10);
 		cr_expect_eq(decide_connect(&s->view, &plain, TG_BULK, false, NOW).reason,
@@ -331,7 +331,7 @@ Test(decide, a_damaged_state_refuses_until_the_sidecar_has_mended_it)
 	}
 }
 
-Test(decide, a_damaged_window_refuses_until_the_sidecar_has_mended_it)
+Test(decide, a_damaged_window_refuses_until_the_sidecar_has_repaired_it)
 {
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits;
@@ -342,12 +342,12 @@ Test(decide, a_damaged_window_refuses_until_the_sidecar_has_mended_it)
 	s->slots[0].kind = SEGMENT_FLOW;
 	publish_slot(s, 0, &limits, NOW);
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 4), 4);
-	segment_sweep(s, 0, 8, NOW);
+	segment_repair(s, 0, 8, NOW);
 	atomic_store(&s->view.counters[0].hour, UINT64_C(0xfffffff0) << 32 | 3);
 	verdict = decide_admit(&s->view, &plain, TG_BULK, 1, NOW);
 	cr_expect(verdict.reason == TG_REFUSED_HOUR && verdict.at_ns == NOW + SECOND &&
 		  verdict.flags == TG_ESTIMATE);
-	cr_expect_eq(segment_sweep(s, 0, 8, NOW), 1);
+	cr_expect_eq(segment_repair(s, 0, 8, NOW), 1);
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 100), 6,
 		     "what was last seen sound is still used");
 }

@@ -134,10 +134,10 @@ Test(publish, a_zone_that_changes_grants_no_window_anew)
 		limits.calendar = 1;
 		publish_slot(s, 0, &limits, NOW);
 		sum += admitted(s, TG_BULK, NOW, 100);
-		segment_sweep(s, 0, 4, NOW);
+		segment_repair(s, 0, 4, NOW);
 		sum += admitted(s, TG_BULK, NOW, 100);
 		cr_expect_eq(sum, 10, "%lu: %u", hours, sum);
-		cr_expect_eq(segment_sweep(s, 0, 4, NOW), 0, "nothing is damaged any more");
+		cr_expect_eq(segment_repair(s, 0, 4, NOW), 0, "nothing is damaged any more");
 		cr_expect_eq(admitted(s, TG_BULK, NOW + 2 * HOUR, 100), 10);
 	}
 }
@@ -382,13 +382,13 @@ Test(sweep, leaves_what_is_sound_alone)
 			decide_admit(&s->view, &plain, traffic, 1, now);
 			decide_reserve(&s->view, &plain, traffic, 1, now, now + MINUTE, &left);
 			decide_connect(&s->view, &plain, traffic, false, now);
-			cr_assert_eq(segment_sweep(s, 0, 4, now), 0, "run %d", run);
+			cr_assert_eq(segment_repair(s, 0, 4, now), 0, "run %d", run);
 			now += fixture_draw(&seed) % MINUTE;
 		}
 	}
 }
 
-Test(sweep, mends_whatever_is_scribbled_on_a_known_slot)
+Test(sweep, repairs_whatever_is_scribbled_on_a_known_slot)
 {
 	uint64_t seed = 37;
 
@@ -407,13 +407,13 @@ Test(sweep, mends_whatever_is_scribbled_on_a_known_slot)
 					   ? fixture_draw(&seed) >> (fixture_draw(&seed) % 64)
 					   : UINT64_MAX;
 		memcpy((void *)&s->view.counters[0], words, sizeof(words));
-		segment_sweep(s, 0, 4, NOW);
-		cr_assert_eq(segment_sweep(s, 0, 4, NOW), 0, "once is enough");
+		segment_repair(s, 0, 4, NOW);
+		cr_assert_eq(segment_repair(s, 0, 4, NOW), 0, "once is enough");
 		cr_assert(atomic_load(&s->view.counters[0].key[0]) == 7 &&
 			  atomic_load(&s->view.counters[0].key[1]) == 7);
 		/* Never wider open than its burst; and open again within the longest debt. */
 		cr_assert(admitted(s, TG_TRANSACTIONAL, NOW, 100) <= 30);
-		segment_sweep(s, 0, 4, NOW + 2 * HOUR);
+		segment_repair(s, 0, 4, NOW + 2 * HOUR);
 		cr_assert_eq(admitted(s, TG_TRANSACTIONAL, NOW + 50 * HOUR, 100), 30, "run %d",
 			     run);
 		munmap((void *)s->view.counters, 4 * sizeof(*s->view.counters));

@@ -396,7 +396,7 @@ Test(segment, cut_short_by_a_worker_is_made_whole)
 	segment_close(f.segment, false);
 	fixture_reopen(&f);
 	cr_expect(f.segment->adopted);
-	segment_sweep(f.segment, 0, UINT32_MAX, FIXTURE_NOW);
+	segment_repair(f.segment, 0, UINT32_MAX, FIXTURE_NOW);
 	tg = fixture_attach(&f);
 	struct tg_flow again = resolve(tg, "192.0.2.1", "provider");
 
@@ -425,7 +425,7 @@ Test(segment, cut_short_while_it_runs_is_put_back)
 	faulted = f.segment;
 	sigaction(SIGBUS, &action, NULL);
 	cr_assert_eq(ftruncate(f.segment->fds[LAYOUT_COUNTERS], 0), 0);
-	cr_expect_eq(segment_sweep(f.segment, 0, UINT32_MAX, FIXTURE_NOW), 0);
+	cr_expect_eq(segment_repair(f.segment, 0, UINT32_MAX, FIXTURE_NOW), 0);
 	cr_expect_eq(atomic_load(&f.segment->view.counters[f.segment->view.slots - 1].tat), 0);
 	cr_expect_eq(faults, 1);
 	cr_expect(!segment_restore(f.segment, f.segment->maps[LAYOUT_LIMITS]),
@@ -440,11 +440,11 @@ Test(segment, cut_short_or_written_over_takes_new_workers_again)
 	struct tg *tg = NULL;
 
 	fixture_open(&f);
-	cr_expect_eq(segment_mend_files(f.segment), 0);
+	cr_expect_eq(segment_repair_files(f.segment), 0);
 	cr_assert_eq(ftruncate(f.segment->fds[LAYOUT_COUNTERS], LAYOUT_PAGE), 0);
 	memset(f.segment->maps[LAYOUT_RINGS], 0x5a, sizeof(struct layout_header));
-	cr_expect_eq(segment_mend_files(f.segment), 2);
-	cr_expect_eq(segment_mend_files(f.segment), 0);
+	cr_expect_eq(segment_repair_files(f.segment), 2);
+	cr_expect_eq(segment_repair_files(f.segment), 0);
 	tg = fixture_attach(&f);
 	tg_detach(tg);
 	fixture_end(&f);
@@ -576,11 +576,11 @@ Test(segment, gauges_that_disagree_twice_are_counted_anew)
 	gauge = &f.segment->view.counters_more[flow.slot].gauge;
 	cr_assert_eq(tg_connect(tg, &flow, TG_BULK, &lease).reason, TG_ADMITTED);
 	for (int i = 0; i < 3; i++)
-		cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 0,
+		cr_expect_eq(segment_repair_gauges(f.segment, &flow.slot, 1), 0,
 			     "agreeing ones are left alone");
 	atomic_store(gauge, UINT64_C(77) << 48 | 12345);
-	cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 0);
-	cr_expect_eq(segment_sweep_gauges(f.segment, &flow.slot, 1), 1);
+	cr_expect_eq(segment_repair_gauges(f.segment, &flow.slot, 1), 0);
+	cr_expect_eq(segment_repair_gauges(f.segment, &flow.slot, 1), 1);
 	cr_expect_eq(lease_count(atomic_load(gauge)), 1);
 	cr_expect_eq(tg_disconnect(tg, &lease), 0);
 	cr_expect_eq(lease_count(atomic_load(gauge)), 0);

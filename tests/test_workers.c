@@ -79,7 +79,7 @@ Test(watch, a_living_worker_whose_word_was_written_over_is_put_back)
 		atomic_store(&world.mine->owner, words[i]);
 		cr_expect_eq(watch_scan(world.list), 1, "word %zu", i);
 		cr_expect_eq(atomic_load(&world.mine->owner), own);
-		cr_expect_eq(watch_mended(world.list), i + 1);
+		cr_expect_eq(workers_repaired(world.list), i + 1);
 	}
 	/* The whole line, what says that it left as well. */
 	memset((void *)world.mine, 0, LAYOUT_LINE);
@@ -110,7 +110,7 @@ Test(watch, who_leaves_in_order_is_forgotten_though_it_lives)
 	tg_detach(world.tg);
 	world.tg = NULL;
 	cr_expect_eq(watch_scan(world.list), 0);
-	cr_expect_eq(watch_mended(world.list), 0);
+	cr_expect_eq(workers_repaired(world.list), 0);
 	world_end(&world);
 }
 
@@ -133,6 +133,6 @@ Test(watch, a_slot_that_another_took_and_died_in_is_cleared)
 	cr_expect_eq(watch_scan(world.list), 0);
 	cr_expect_eq(atomic_load(&world.mine->owner), 0);
 	cr_expect_eq(open_connections(&world), 0, "what stood there was taken back");
-	cr_expect_eq(watch_mended(world.list), 0);
+	cr_expect_eq(workers_repaired(world.list), 0);
 	world_end(&world);
 }

@@ -40,8 +40,8 @@ struct api_context {
 	 * that is returned, of which the server is woken. */
 	uint64_t (*reload)(void *daemon);
 	const struct api_reload_result *reload_result;
-	/* Damaged words that were put right since it began. */
-	uint64_t (*mended)(const void *daemon);
+	/* Damaged words that were repaired since it began. */
+	uint64_t (*repaired)(const void *daemon);
 };
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "sidecar/api/api.h"
 
-#define PROBLEMS_MAX 100 /* as many as somebody mends in one go; how many there are is said */
+#define PROBLEMS_MAX 100 /* as many as somebody repairs in one go; how many there are is said */
 
 static void put_problems(const struct config_report *report, struct json_writer *out)
 {

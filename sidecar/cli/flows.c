@@ -139,7 +139,7 @@ static int look(const struct ask *ask, const struct json_writer *request, struct
 	struct report_filter filter;
 	struct segment *s = NULL;
 	struct json *json = NULL;
-	int error = segment_look(ask->segment, &s, reason);
+	int error = segment_open_readonly(ask->segment, &s, reason);
 
 	if (!error)
 		error = json_read(request->text, request->length, &json, reason);
@@ -151,7 +151,7 @@ static int look(const struct ask *ask, const struct json_writer *request, struct
 	if (error)
 		fprintf(stderr, "tollgate flows: %s\n", reason);
 	json_release(json);
-	segment_look_end(s);
+	segment_close_readonly(s);
 	return error;
 }
 

@@ -163,7 +163,7 @@ static int look(const struct ask *ask)
 	struct segment *s;
 	struct json *json = NULL;
 	bool as_json = ask->json;
-	int error = segment_look(ask->segment, &s, reason);
+	int error = segment_open_readonly(ask->segment, &s, reason);
 
 	if (error) {
 		fprintf(stderr, "tollgate status: %s\n", reason);
@@ -179,7 +179,7 @@ static int look(const struct ask *ask)
 		print_status(&as_json, json, line.text, line.length);
 	json_release(json);
 	json_writer_free(&line);
-	segment_look_end(s);
+	segment_close_readonly(s);
 	return 0;
 }
 

@@ -282,15 +282,15 @@ static uint64_t decisions_count(const struct sidecar *s)
 	return sum;
 }
 
-uint64_t sidecar_mended(const struct sidecar *s)
+uint64_t sidecar_repaired(const struct sidecar *s)
 {
-	return engine_totals(s->engine)->mended + watch_mended(s->workers);
+	return engine_totals(s->engine)->repaired + workers_repaired(s->workers);
 }
 
 static void beat(void *arg, uint64_t now_ns)
 {
 	struct sidecar *s = arg;
-	uint64_t mended = sidecar_mended(s), decisions;
+	uint64_t repaired = sidecar_repaired(s), decisions;
 
 	loop_timer_set(s->loop, s->beat_timer, now_ns + HEARTBEAT_INTERVAL_NS);
 	heartbeat_beat(&s->heartbeat, s->segment);
@@ -300,7 +300,7 @@ static void beat(void *arg, uint64_t now_ns)
 		s->calendar_ns = now_ns;
 	}
 	engine_wall_offset(s->engine, calendar_wall_offset());
-	if (segment_mend_files(s->segment) > 0)
+	if (segment_repair_files(s->segment) > 0)
 		log_warning(
 			"damage",
 			"a worker cut a file of the segment short or wrote over its header: made whole");
@@ -312,10 +312,10 @@ static void beat(void *arg, uint64_t now_ns)
 		engine_second(s->engine, now_ns);
 	s->decisions = decisions;
 	s->records = s->drained.records;
-	if (mended != s->mended)
+	if (repaired != s->repaired)
 		log_warning("damage", "%llu damaged words that workers may write were put right",
-			    (unsigned long long)(mended - s->mended));
-	s->mended = mended;
+			    (unsigned long long)(repaired - s->repaired));
+	s->repaired = repaired;
 	work(s);
 }
 
@@ -463,7 +463,7 @@ static uint64_t context_reload(void *daemon)
 
 static uint64_t context_mended(const void *daemon)
 {
-	return sidecar_mended(daemon);
+	return sidecar_repaired(daemon);
 }
 
 /* Once all parts are there. */
@@ -483,7 +483,7 @@ static int commands_register(struct sidecar *s)
 		.daemon = s,
 		.reload = context_reload,
 		.reload_result = &s->reload.result,
-		.mended = context_mended,
+		.repaired = context_mended,
 	};
 	return api_register(&s->context);
 }

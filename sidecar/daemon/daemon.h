@@ -35,7 +35,7 @@ struct sidecar {
 	uint64_t started_ns;
 	uint64_t decisions; /* sum of all workers' counts when last looked at */
 	uint64_t records;   /* of all rings, the same */
-	uint64_t mended;    /* words, as last told */
+	uint64_t repaired;  /* words, as last told */
 	struct drain_totals drained;
 	struct recent recent; /* records drained */
 	int wake;	      /* FIFO */
@@ -53,8 +53,8 @@ struct sidecar {
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason);
 void sidecar_free(struct sidecar *sidecar);
 
-/* Damaged words that were put right since it began. */
-uint64_t sidecar_mended(const struct sidecar *sidecar);
+/* Damaged words that were repaired since it began. */
+uint64_t sidecar_repaired(const struct sidecar *sidecar);
 
 /* Runs until SIGTERM or SIGINT. */
 int sidecar_run(struct sidecar *sidecar);

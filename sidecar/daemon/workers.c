@@ -37,8 +37,8 @@ struct watch_list {
 	void *arg;
 	uint32_t *active;
 	uint32_t count;
-	uint64_t mended; /* owner words put back */
-	bool blind;	 /* a worker could not be watched, which was said */
+	uint64_t repaired; /* owner words put back */
+	bool blind;	   /* a worker could not be watched, which was said */
 	struct watched slots[];
 };
 
@@ -172,8 +172,8 @@ static bool owner_sound(uint64_t owner)
 
 /* Does something stand there that the worker cannot have left? Then its word is put back; where
  * somebody writes at the same time, at the next look. */
-static bool owner_mend(struct watch_list *list, struct watched *watched, struct layout_worker *slot,
-		       uint64_t seen)
+static bool owner_repair(struct watch_list *list, struct watched *watched,
+			 struct layout_worker *slot, uint64_t seen)
 {
 	struct pollfd process = {.fd = watched->pidfd, .events = POLLIN};
 	/* 0 is what leaving in order leaves, and says so; the owner was read first (acquire). */
@@ -182,7 +182,7 @@ static bool owner_mend(struct watch_list *list, struct watched *watched, struct 
 	if (watched->owner == 0 || left || (seen != 0 && owner_sound(seen)) ||
 	    poll(&process, 1, 0) != 0)
 		return false;
-	list->mended += atomic_compare_exchange_strong(&slot->owner, &seen, watched->owner);
+	list->repaired += atomic_compare_exchange_strong(&slot->owner, &seen, watched->owner);
 	return true;
 }
 
@@ -195,7 +195,7 @@ uint32_t watch_scan(struct watch_list *list)
 		struct watched *watched = &list->slots[i];
 		uint64_t owner = atomic_load_explicit(&s->workers[i].owner, memory_order_acquire);
 
-		if (owner != watched->owner && owner_mend(list, watched, &s->workers[i], owner))
+		if (owner != watched->owner && owner_repair(list, watched, &s->workers[i], owner))
 			owner = watched->owner;
 		if (owner == watched->owner) {
 			if (owner)
@@ -221,9 +221,9 @@ uint32_t watch_scan(struct watch_list *list)
 	return list->count;
 }
 
-uint64_t watch_mended(const struct watch_list *list)
+uint64_t workers_repaired(const struct watch_list *list)
 {
-	return list->mended;
+	return list->repaired;
 }
 
 const uint32_t *watch_workers(const struct watch_list *list, uint32_t *ret_count)

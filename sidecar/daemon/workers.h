@@ -23,7 +23,7 @@ void watch_free(struct watch_list *list);
 uint32_t watch_scan(struct watch_list *list);
 
 /* How many owner words of living workers were written over and put back. */
-uint64_t watch_mended(const struct watch_list *list);
+uint64_t workers_repaired(const struct watch_list *list);
 
 /* The slots in use, as of the last scan. */
 const uint32_t *watch_workers(const struct watch_list *list, uint32_t *ret_count);

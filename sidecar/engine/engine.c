@@ -502,14 +502,14 @@ static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
 	engine_publish(e, slot, now_ns);
 }
 
-/* The next known slot in turn: what is wrong there is mended, what a flow did is counted. */
+/* The next known slot in turn: what is wrong there is repaired, what a flow did is counted. */
 static void slot_look(struct engine *e, uint64_t now_ns)
 {
 	uint32_t slot = e->slots[e->tick = (e->tick + 1) % e->count];
 	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
 	const struct engine_flow *flow = engine_flow_of(e, slot);
 
-	e->totals.mended += segment_sweep(e->segment, slot, 1, now_ns);
+	e->totals.repaired += segment_repair(e->segment, slot, 1, now_ns);
 	if (is_flow(e, slot) &&
 	    (atomic_load_explicit(&totals->delivered, memory_order_relaxed) != flow->delivered ||
 	     atomic_load_explicit(&totals->deferred, memory_order_relaxed) != flow->deferred))
@@ -534,9 +534,9 @@ static void gauges_look(struct engine *e, uint32_t first, uint32_t looks)
 {
 	uint32_t here = e->count - first < looks ? e->count - first : looks;
 
-	e->totals.mended += segment_sweep_gauges(e->segment, e->slots + first, here);
+	e->totals.repaired += segment_repair_gauges(e->segment, e->slots + first, here);
 	if (here < looks)
-		e->totals.mended += segment_sweep_gauges(e->segment, e->slots, looks - here);
+		e->totals.repaired += segment_repair_gauges(e->segment, e->slots, looks - here);
 }
 
 void engine_second(struct engine *e, uint64_t now_ns)
@@ -614,8 +614,8 @@ int engine_create(struct segment *segment, struct engine **ret)
 	}
 	/* What an earlier sidecar knew. */
 	for (uint32_t slot = 0, end = 0;
-	     segment_touched(segment, LAYOUT_CONTROL, segment->slots, sizeof(*segment->slots), end,
-			     &slot, &end);)
+	     segment_resident_slots(segment, LAYOUT_CONTROL, segment->slots,
+				    sizeof(*segment->slots), end, &slot, &end);)
 		for (; slot < end; slot++)
 			if (segment->slots[slot].kind != SEGMENT_UNKNOWN)
 				slot_know(e, slot);

@@ -57,11 +57,11 @@ struct engine;
 struct engine_totals {
 	uint64_t replies;
 	uint64_t by_class[REPLY_CLASSES];
-	uint64_t learned; /* slots named */
-	uint64_t unfit;	  /* announcements that did not fit their slot */
-	uint64_t mended;  /* words put right */
-	uint64_t changes; /* of limits */
-	uint64_t fired;	  /* rules */
+	uint64_t learned;  /* slots named */
+	uint64_t unfit;	   /* announcements that did not fit their slot */
+	uint64_t repaired; /* words repaired */
+	uint64_t changes;  /* of limits */
+	uint64_t fired;	   /* rules */
 };
 
 /* The segment must have engine_bytes = sizeof(struct engine_flow). */
@@ -91,7 +91,7 @@ void engine_record(struct engine *engine, const struct layout_record *record, ui
  * once. */
 uint64_t engine_work(struct engine *engine, uint64_t now_ns);
 
-/* Once a second while workers decide: counts of deliveries to the controller, damage mended;
+/* Once a second while workers decide: counts of deliveries to the controller, damage repaired;
  * engine_work goes on with it, a piece at a time, so that no deferral waits for all flows. */
 void engine_second(struct engine *engine, uint64_t now_ns);
 

@@ -45,13 +45,13 @@ static bool key_stands(const struct segment *s, uint32_t slot, const struct hash
 
 static int heap_add(struct segment *s, const char *text, size_t length, uint32_t *ret)
 {
-	uint64_t at = s->heap->used;
+	uint64_t at = s->strings->used;
 
-	if (at + length > s->heap->bytes)
+	if (at + length > s->strings->bytes)
 		return -ENOSPC;
-	memcpy(s->heap_text + at, text, length);
+	memcpy(s->strings_text + at, text, length);
 	segment_step();
-	s->heap->used = at + length;
+	s->strings->used = at + length;
 	*ret = (uint32_t)at;
 	return 0;
 }
@@ -218,9 +218,9 @@ const char *segment_name(const struct segment *s, uint32_t slot, char *text, siz
 	size_t length = 0;
 
 	if (known && (known->kind == SEGMENT_DESTINATION || known->kind == SEGMENT_STREAM) &&
-	    (uint64_t)known->name + known->length <= s->heap->bytes) {
+	    (uint64_t)known->name + known->length <= s->strings->bytes) {
 		length = known->length < size ? known->length : size - 1;
-		memcpy(text, s->heap_text + known->name, length);
+		memcpy(text, s->strings_text + known->name, length);
 	}
 	text[length] = '\0';
 	return text;

@@ -99,12 +99,13 @@ static void known_carry(const struct segment *old, struct segment *new, uint32_t
 	if (known.kind == SEGMENT_UNKNOWN || new->slots[to].kind != SEGMENT_UNKNOWN)
 		return;
 	if (known.kind == SEGMENT_DESTINATION || known.kind == SEGMENT_STREAM) {
-		if (new->heap->used + known.length > new->heap->bytes ||
-		    (uint64_t)known.name + known.length > old->heap->bytes)
+		if (new->strings->used + known.length > new->strings->bytes ||
+		    (uint64_t)known.name + known.length > old->strings->bytes)
 			return;
-		memcpy(new->heap_text + new->heap->used, old->heap_text + known.name, known.length);
-		known.name = (uint32_t) new->heap->used;
-		new->heap->used += known.length;
+		memcpy(new->strings_text + new->strings->used, old->strings_text + known.name,
+		       known.length);
+		known.name = (uint32_t) new->strings->used;
+		new->strings->used += known.length;
 	}
 	memcpy(segment_engine(new, to), segment_engine(old, from), bytes);
 	segment_slot_set(&new->slots[to], &known);
@@ -207,8 +208,8 @@ static void gauges_count(struct segment *new)
 	const struct layout_sizes *sizes = &new->header.sizes;
 
 	for (uint32_t slot = 0, end = 0;
-	     segment_touched(new, LAYOUT_COUNTERS, new->view.counters_more,
-			     sizeof(*new->view.counters_more), end, &slot, &end);)
+	     segment_resident_slots(new, LAYOUT_COUNTERS, new->view.counters_more,
+				    sizeof(*new->view.counters_more), end, &slot, &end);)
 		for (; slot < end; slot++)
 			if (atomic_load_explicit(&new->view.counters_more[slot].gauge,
 						 memory_order_relaxed))
@@ -223,7 +224,7 @@ static void gauges_count(struct segment *new)
 	}
 }
 
-void segment_carry(struct segment *old, struct segment *new)
+void segment_migrate(struct segment *old, struct segment *new)
 {
 	segment_step();
 	for (int i = 0; i < 2; i++)

@@ -66,7 +66,7 @@ static void state_move(const struct segment *s, _Atomic uint64_t *tat, uint64_t 
 		if (seen == LAYOUT_POISON)
 			return;
 		/* A debt is measured from a time that is no older than it. */
-		now_ns = segment_judge_ns(s, now_ns);
+		now_ns = segment_now_after_load(s, now_ns);
 		next = gcra_rescale(seen ^ gcra_epoch(seen), now_ns, old_ns, new_ns);
 		next = gcra_clamp(next, now_ns, bound_ns);
 		if (until_ns != 0 && next > until_ns)
@@ -203,7 +203,8 @@ static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, 
 	for (int i = 0; i < 2; i++) {
 		uint64_t seen = atomic_load_explicit(windows[i].word, memory_order_relaxed);
 
-		/* A zone far to the west: the old number cannot be there, and is mended to this. */
+		/* A zone far to the west: the old number cannot be there, and is repaired to this.
+		 */
 		if (windows[i].after < windows[i].before)
 			*windows[i].remembered = (uint64_t)windows[i].after << 32 | (uint32_t)seen;
 		while (windows[i].after > windows[i].before &&

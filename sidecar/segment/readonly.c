@@ -114,12 +114,12 @@ static void pointers_set(struct segment *s)
 
 		s->slots = (void *)(control + c.slots);
 		s->engine = control + c.engine;
-		s->heap = (void *)(control + c.heap);
-		s->heap_text = control + c.heap_text;
+		s->strings = (void *)(control + c.strings);
+		s->strings_text = control + c.strings_text;
 	}
 }
 
-int segment_look(const char *path, struct segment **ret, char *reason)
+int segment_open_readonly(const char *path, struct segment **ret, char *reason)
 {
 	struct segment *s = calloc(1, sizeof(*s));
 	int error = 0;
@@ -140,7 +140,7 @@ int segment_look(const char *path, struct segment **ret, char *reason)
 			error = 0;
 	}
 	if (error) {
-		segment_look_end(s);
+		segment_close_readonly(s);
 		return error;
 	}
 	pointers_set(s);
@@ -148,7 +148,7 @@ int segment_look(const char *path, struct segment **ret, char *reason)
 	return 0;
 }
 
-void segment_look_end(struct segment *s)
+void segment_close_readonly(struct segment *s)
 {
 	if (s == NULL)
 		return;

@@ -13,7 +13,7 @@
  *
  * -ENOENT: none there; -EACCES; -EBADMSG: not a segment of this version, or damaged; reason
  * (SEGMENT_REASON bytes) says it in words. */
-int segment_look(const char *path, struct segment **ret, char *reason);
-void segment_look_end(struct segment *segment); /* NULL is fine */
+int segment_open_readonly(const char *path, struct segment **ret, char *reason);
+void segment_close_readonly(struct segment *segment); /* NULL is fine */
 
 #endif

@@ -13,23 +13,23 @@
 #include "sidecar/segment/publish.h"
 #include "sidecar/segment/segment.h"
 
-static uint32_t key_mend(struct segment *s, uint32_t slot)
+static uint32_t key_repair(struct segment *s, uint32_t slot)
 {
-	uint32_t mended = 0;
+	uint32_t repaired = 0;
 
 	for (int half = 0; half < 2; half++)
 		if (atomic_load_explicit(&s->view.counters[slot].key[half], memory_order_relaxed) !=
 		    s->slots[slot].key[half]) {
 			atomic_store_explicit(&s->view.counters[slot].key[half],
 					      s->slots[slot].key[half], memory_order_relaxed);
-			mended++;
+			repaired++;
 		}
-	return mended;
+	return repaired;
 }
 
 /* A state beyond any bound becomes a full bucket. */
-static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate,
-			 uint64_t longest_ns, uint64_t now_ns)
+static uint32_t tat_repair(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate,
+			   uint64_t longest_ns, uint64_t now_ns)
 {
 	uint64_t most = gcra_burst(rate) * gcra_interval(rate);
 	uint64_t bound = most + most / 8 + longest_ns + WINDOW_SECOND_NS;
@@ -42,7 +42,7 @@ static uint32_t tat_mend(const struct segment *s, _Atomic uint64_t *tat, uint64_
 	 * forgotten. */
 	if (gcra_interval(rate) == 0 || gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
-	now_ns = segment_judge_ns(s, now_ns);
+	now_ns = segment_now_after_load(s, now_ns);
 	if (gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
 	return atomic_compare_exchange_strong_explicit(tat, &word, (now_ns + most) | epoch,
@@ -55,15 +55,15 @@ static bool window_sound(uint64_t word, uint32_t period)
 }
 
 /* A period that cannot be is set back to what was last seen there; sound ones are remembered. */
-static uint32_t window_mend(const struct segment *s, struct layout_counters *counters, bool hour,
-			    uint64_t flags, uint64_t *remembered, uint64_t now_ns)
+static uint32_t window_repair(const struct segment *s, struct layout_counters *counters, bool hour,
+			      uint64_t flags, uint64_t *remembered, uint64_t now_ns)
 {
 	const struct layout_calendar *calendar =
 		&s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	_Atomic uint64_t *word = hour ? &counters->hour : &counters->day;
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
 
-	now_ns = segment_judge_ns(s, now_ns);
+	now_ns = segment_now_after_load(s, now_ns);
 	if (window_sound(seen, hour ? window_hour(calendar, flags, now_ns)
 				    : window_day(calendar, flags, now_ns))) {
 		*remembered = seen;
@@ -73,10 +73,10 @@ static uint32_t window_mend(const struct segment *s, struct layout_counters *cou
 						       memory_order_relaxed, memory_order_relaxed);
 }
 
-static uint32_t headroom_mend(const struct segment *s, _Atomic uint64_t *word, uint64_t now_ns)
+static uint32_t headroom_repair(const struct segment *s, _Atomic uint64_t *word, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
-	uint64_t sound = headroom_sound(seen, segment_judge_ns(s, now_ns));
+	uint64_t sound = headroom_sound(seen, segment_now_after_load(s, now_ns));
 
 	return sound != seen &&
 	       atomic_compare_exchange_strong_explicit(word, &seen, sound, memory_order_relaxed,
@@ -93,36 +93,36 @@ static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 					     memory_order_relaxed);
 	uint64_t longest = s->header.reserve_longest_ns;
 	uint64_t reserved = atomic_load_explicit(&counters->reserved_until, memory_order_relaxed);
-	uint32_t mended = key_mend(s, slot);
+	uint32_t repaired = key_repair(s, slot);
 
-	mended += tat_mend(s, &counters->tat, rate, longest, now_ns);
-	mended += tat_mend(
+	repaired += tat_repair(s, &counters->tat, rate, longest, now_ns);
+	repaired += tat_repair(
 		s, &counters->connection_tat,
 		atomic_load_explicit(&in_force.more->connection_rate, memory_order_relaxed), 0,
 		now_ns);
-	if (reserved > segment_judge_ns(s, now_ns) + longest + WINDOW_SECOND_NS)
-		mended += atomic_compare_exchange_strong_explicit(
+	if (reserved > segment_now_after_load(s, now_ns) + longest + WINDOW_SECOND_NS)
+		repaired += atomic_compare_exchange_strong_explicit(
 			&counters->reserved_until, &reserved, 0, memory_order_relaxed,
 			memory_order_relaxed);
-	mended += headroom_mend(s, &counters->headroom, now_ns);
-	mended += window_mend(s, counters, true, flags, &known->hour, now_ns);
-	mended += window_mend(s, counters, false, flags, &known->day, now_ns);
-	return mended;
+	repaired += headroom_repair(s, &counters->headroom, now_ns);
+	repaired += window_repair(s, counters, true, flags, &known->hour, now_ns);
+	repaired += window_repair(s, counters, false, flags, &known->day, now_ns);
+	return repaired;
 }
 
-uint32_t segment_sweep(struct segment *s, uint32_t first, uint32_t count, uint64_t now_ns)
+uint32_t segment_repair(struct segment *s, uint32_t first, uint32_t count, uint64_t now_ns)
 {
-	uint32_t mended = 0;
+	uint32_t repaired = 0;
 
 	for (uint32_t slot = first; slot < s->view.slots && slot - first < count; slot++)
 		if (s->slots[slot].kind != SEGMENT_UNKNOWN)
-			mended += slot_sweep(s, slot, now_ns);
-	return mended;
+			repaired += slot_sweep(s, slot, now_ns);
+	return repaired;
 }
 
-uint32_t segment_mend_files(struct segment *s)
+uint32_t segment_repair_files(struct segment *s)
 {
-	uint32_t mended = 0;
+	uint32_t repaired = 0;
 
 	for (int file = LAYOUT_COUNTERS; file <= LAYOUT_RINGS; file++) {
 		struct layout_header header = s->header;
@@ -136,9 +136,9 @@ uint32_t segment_mend_files(struct segment *s)
 			continue;
 		if (ftruncate(s->fds[file], (off_t)header.bytes) == 0 &&
 		    pwrite(s->fds[file], &header, sizeof(header), 0) == (ssize_t)sizeof(header))
-			mended++;
+			repaired++;
 	}
-	return mended;
+	return repaired;
 }
 
 #define UNSURE UINT16_MAX
@@ -166,14 +166,14 @@ static void leases_count(const struct segment *s, uint16_t *counts)
 	}
 }
 
-uint32_t segment_sweep_gauges(struct segment *s, const uint32_t *slots, uint32_t count)
+uint32_t segment_repair_gauges(struct segment *s, const uint32_t *slots, uint32_t count)
 {
 	uint16_t *counts = calloc(s->view.slots, sizeof(*counts));
-	uint32_t mended = 0;
+	uint32_t repaired = 0;
 
-	if (s->gauge_doubts == NULL)
-		s->gauge_doubts = calloc(s->view.slots, sizeof(*s->gauge_doubts));
-	if (counts == NULL || s->gauge_doubts == NULL) {
+	if (s->gauge_mismatch == NULL)
+		s->gauge_mismatch = calloc(s->view.slots, sizeof(*s->gauge_mismatch));
+	if (counts == NULL || s->gauge_mismatch == NULL) {
 		free(counts);
 		return 0;
 	}
@@ -186,14 +186,14 @@ uint32_t segment_sweep_gauges(struct segment *s, const uint32_t *slots, uint32_t
 		if (seen == 0 && counts[slot] == 0)
 			continue;
 		if (counts[slot] == UNSURE || lease_count(seen) == counts[slot])
-			s->gauge_doubts[slot] = 0;
-		else if (s->gauge_doubts[slot] != seen + 1)
-			s->gauge_doubts[slot] = seen + 1;
+			s->gauge_mismatch[slot] = 0;
+		else if (s->gauge_mismatch[slot] != seen + 1)
+			s->gauge_mismatch[slot] = seen + 1;
 		else
-			mended += atomic_compare_exchange_strong_explicit(
+			repaired += atomic_compare_exchange_strong_explicit(
 				gauge, &seen, (uint64_t)counts[slot] << 48, memory_order_relaxed,
 				memory_order_relaxed);
 	}
 	free(counts);
-	return mended;
+	return repaired;
 }

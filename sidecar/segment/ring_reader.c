@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-bool drain_check(struct layout_record *r, uint32_t slots, uint64_t sequence, uint64_t now_ns)
+bool record_validate(struct layout_record *r, uint32_t slots, uint64_t sequence, uint64_t now_ns)
 {
 	bool reply = r->kind == LAYOUT_RECORD_REPLY;
 
@@ -51,7 +51,7 @@ uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_
 	for (; tail != head && taken < most; tail++, taken++) {
 		struct layout_record copy = first[tail & (records - 1)];
 
-		if (drain_check(&copy, s->view.slots, tail, now_ns))
+		if (record_validate(&copy, s->view.slots, tail, now_ns))
 			take(arg, &copy, worker);
 		else
 			totals->damaged++;

@@ -24,6 +24,7 @@ uint32_t drain_worker(struct segment *segment, uint32_t worker, uint32_t most, u
 bool drain_waiting(const struct segment *segment, uint32_t worker);
 
 /* Checks what came from a ring, in place. False: it cannot be. */
-bool drain_check(struct layout_record *record, uint32_t slots, uint64_t sequence, uint64_t now_ns);
+bool record_validate(struct layout_record *record, uint32_t slots, uint64_t sequence,
+		     uint64_t now_ns);
 
 #endif

@@ -130,7 +130,7 @@ static int replace(struct segment *s, struct segment *old, const struct segment_
 	if (error)
 		return error;
 	if (old) {
-		segment_carry(old, s);
+		segment_migrate(old, s);
 		state_set(s, LAYOUT_LIVE);
 	}
 	error = segment_name_files(s->folder);
@@ -160,7 +160,7 @@ static int complete(struct segment *s)
 	}
 	whole = atomic_load(&made.live->state) == LAYOUT_LIVE;
 	if (!whole && segment_map(&old, "", reason) == 0) {
-		segment_carry(&old, &made);
+		segment_migrate(&old, &made);
 		segment_unmap(&old);
 		state_set(&made, LAYOUT_LIVE);
 		whole = true;
@@ -281,7 +281,7 @@ void segment_close(struct segment *s, bool remove)
 	segment_unmap(s);
 	if (s->folder >= 0)
 		close(s->folder);
-	free(s->gauge_doubts);
+	free(s->gauge_mismatch);
 	free(s);
 }
 

@@ -43,7 +43,7 @@ struct segment_slot {
 	uint32_t kind;	 /* enum segment_kind; written last */
 	uint32_t source; /* of a flow: slots of its parents */
 	uint32_t destination;
-	uint32_t name; /* of a destination or stream: offset in the heap of names */
+	uint32_t name; /* of a destination or stream: offset in the table of names */
 	uint32_t length;
 	uint32_t reserved;
 	uint8_t address[16]; /* of a flow and of a source */
@@ -51,7 +51,7 @@ struct segment_slot {
 	uint64_t hour, day;  /* as they were last seen sound, for the same */
 };
 
-struct segment_heap {
+struct segment_strings {
 	uint64_t used;
 	uint64_t bytes;
 };
@@ -78,23 +78,23 @@ struct segment {
 	struct segment_slot *slots;
 	char *engine;
 	uint32_t engine_bytes;
-	struct segment_heap *heap;
-	char *heap_text;
+	struct segment_strings *strings;
+	char *strings_text;
 	/* the files */
 	int folder; /* locked */
 	int fds[LAYOUT_FILES];
 	void *maps[LAYOUT_FILES];
 	uint64_t bytes[LAYOUT_FILES];
-	uint64_t *gauge_doubts; /* of the last sweep, a slot: its gauge where it did not agree */
-	bool adopted;		/* an earlier sidecar's segment, as it stood */
-	bool replaced;		/* an earlier one was retired, its usage carried over */
+	uint64_t *gauge_mismatch; /* of the last sweep, a slot: its gauge where it did not agree */
+	bool adopted;		  /* an earlier sidecar's segment, as it stood */
+	bool replaced;		  /* an earlier one was retired, its usage carried over */
 	char path[256];
 };
 
 #define SEGMENT_REASON 256
 
 /* A time that is no older than the words read before this call. */
-static inline uint64_t segment_judge_ns(const struct segment *segment, uint64_t now_ns)
+static inline uint64_t segment_now_after_load(const struct segment *segment, uint64_t now_ns)
 {
 	atomic_thread_fence(memory_order_seq_cst);
 	return segment->clock ? segment->clock() : now_ns;
@@ -124,7 +124,7 @@ uint32_t segment_flow(struct segment *segment, const uint8_t address[16], const 
 /* Takes a worker's announcement in: checked against the slot's key, named if it fits. A reply
  * announces its flow, too, whose own announcement may have found the ring full. 0; -EBADMSG: it
  * does not fit the slot; -EALREADY: known; -EAGAIN: its destination is not known yet, nor, by a
- * reply, its source; -ENOSPC: the heap of names is full. */
+ * reply, its source; -ENOSPC: the table of names is full. */
 int segment_learn(struct segment *segment, const struct layout_record *record);
 
 /* The name of a destination or stream slot, terminated; "" where unknown. Returns text. */
@@ -140,23 +140,23 @@ static inline void *segment_engine(const struct segment *segment, uint32_t slot)
  * long. */
 int segment_publish_names(struct segment *segment, const void *table, size_t length);
 
-/* What is wrong in the counters of known slots is put right: keys, times beyond any bound, periods
- * that cannot be. Returns how many words were mended. Looks at slots first..first+count. */
-uint32_t segment_sweep(struct segment *segment, uint32_t first, uint32_t count, uint64_t now_ns);
+/* What is wrong in the counters of known slots is repaired: keys, times beyond any bound, periods
+ * that cannot be. Returns how many words were repaired. Looks at slots first..first+count. */
+uint32_t segment_repair(struct segment *segment, uint32_t first, uint32_t count, uint64_t now_ns);
 
 /* Gauges of these slots that do not agree with the leases twice in a row, unchanged in between, are
  * counted anew. Returns how many. */
-uint32_t segment_sweep_gauges(struct segment *segment, const uint32_t *slots, uint32_t count);
+uint32_t segment_repair_gauges(struct segment *segment, const uint32_t *slots, uint32_t count);
 
 /* The next run of slots, at or after `from`, of whose records in an array of a file any memory was
  * ever touched: to look at those alone, since looking at the others would allocate theirs. False:
  * no more. */
-bool segment_touched(const struct segment *segment, enum layout_file file, const void *array,
-		     size_t size, uint32_t from, uint32_t *ret_first, uint32_t *ret_end);
+bool segment_resident_slots(const struct segment *segment, enum layout_file file, const void *array,
+			    size_t size, uint32_t from, uint32_t *ret_first, uint32_t *ret_end);
 
 /* Makes files that a worker cut short, or whose header it wrote over, whole again, so that others
  * can attach: nobody else might touch what is missing. Returns how many. */
-uint32_t segment_mend_files(struct segment *segment);
+uint32_t segment_repair_files(struct segment *segment);
 
 /* Puts back what a hostile worker truncated; to be called from the SIGBUS handler with the address
  * that faulted. True: it lay in the segment and is there again. False: it did not, or its file is

@@ -58,12 +58,12 @@ struct segment_control_offsets segment_control_offsets(const struct layout_sizes
 	o.tails = layout_take(&at, (uint64_t)sizes->workers * sizeof(uint64_t));
 	o.slots = layout_take(&at, (uint64_t)sizes->slots * sizeof(struct segment_slot));
 	o.engine = layout_take(&at, (uint64_t)sizes->slots * engine_bytes);
-	o.heap = layout_take(&at, sizeof(struct segment_heap));
+	o.strings = layout_take(&at, sizeof(struct segment_strings));
 	/* 64 bytes a slot: a domain's name has 12 to 30; flows and sources need none. */
-	o.heap_bytes = (uint64_t)sizes->slots * 64 + 65536;
-	if (o.heap_bytes > UINT32_MAX)
-		o.heap_bytes = UINT32_MAX;
-	o.heap_text = layout_take(&at, o.heap_bytes);
+	o.strings_bytes = (uint64_t)sizes->slots * 64 + 65536;
+	if (o.strings_bytes > UINT32_MAX)
+		o.strings_bytes = UINT32_MAX;
+	o.strings_text = layout_take(&at, o.strings_bytes);
 	o.bytes = at;
 	return o;
 }
@@ -104,8 +104,8 @@ static void pointers_set(struct segment *s)
 	s->tails = (void *)(control + c.tails);
 	s->slots = (void *)(control + c.slots);
 	s->engine = control + c.engine;
-	s->heap = (void *)(control + c.heap);
-	s->heap_text = control + c.heap_text;
+	s->strings = (void *)(control + c.strings);
+	s->strings_text = control + c.strings_text;
 	s->view = (struct view){
 		.limits = s->limits,
 		.more = s->more,
@@ -327,7 +327,8 @@ int segment_make(struct segment *s, const struct segment_options *options, const
 	}
 	s->engine_bytes = options->engine_bytes;
 	pointers_set(s);
-	s->heap->bytes = segment_control_offsets(&s->header.sizes, s->engine_bytes).heap_bytes;
+	s->strings->bytes =
+		segment_control_offsets(&s->header.sizes, s->engine_bytes).strings_bytes;
 	return 0;
 }
 
@@ -345,8 +346,8 @@ int segment_name_files(int folder)
 	return 0;
 }
 
-bool segment_touched(const struct segment *s, enum layout_file file, const void *array, size_t size,
-		     uint32_t from, uint32_t *ret_first, uint32_t *ret_end)
+bool segment_resident_slots(const struct segment *s, enum layout_file file, const void *array,
+			    size_t size, uint32_t from, uint32_t *ret_first, uint32_t *ret_end)
 {
 	off_t base = (const char *)array - (const char *)s->maps[file];
 	off_t at = base + (off_t)from * (off_t)size;

@@ -20,7 +20,7 @@ struct segment_control_header {
 
 /* The control file behind its header: sizes of its own, then tails, slots, engine states, names. */
 struct segment_control_offsets {
-	uint64_t tails, slots, engine, heap, heap_text, heap_bytes, bytes;
+	uint64_t tails, slots, engine, strings, strings_text, strings_bytes, bytes;
 };
 
 struct segment_control_offsets segment_control_offsets(const struct layout_sizes *sizes,
@@ -52,6 +52,6 @@ void segment_slot_set(struct segment_slot *slot, const struct segment_slot *fill
 
 /* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW). May be
  * repeated from any point it was stopped at. */
-void segment_carry(struct segment *old, struct segment *new);
+void segment_migrate(struct segment *old, struct segment *new);
 
 #endif
