@@ -12,7 +12,7 @@
 struct world {
 	struct fixture f;
 	struct loop *loop;
-	struct watch_list *list;
+	struct workers *list;
 	struct tg *tg;
 	struct layout_worker *mine;
 	struct tg_lease lease;
@@ -40,12 +40,12 @@ static bool world_begin(struct world *world)
 	}
 	fixture_open(&world->f);
 	publish_unlimited(&limits);
-	cr_assert_eq(watch_create(world->f.segment, world->loop, last, world, &world->list), 0);
+	cr_assert_eq(workers_create(world->f.segment, world->loop, last, world, &world->list), 0);
 	world->tg = fixture_attach(&world->f);
 	flow = fixture_flow(world->f.segment, "192.0.2.1", "a.example", &limits, clock_vdso());
 	cr_assert_eq(tg_connect(world->tg, &flow, TG_BULK, &world->lease).reason, TG_ADMITTED);
 	world->mine = &world->f.segment->workers[world->tg->process->index];
-	cr_assert_eq(watch_scan(world->list), 1);
+	cr_assert_eq(workers_scan(world->list), 1);
 	world->last = 0;
 	return true;
 }
@@ -53,7 +53,7 @@ static bool world_begin(struct world *world)
 static void world_end(struct world *world)
 {
 	tg_detach(world->tg);
-	watch_free(world->list);
+	workers_free(world->list);
 	loop_free(world->loop);
 	fixture_end(&world->f);
 }
@@ -77,13 +77,13 @@ Test(watch, a_living_worker_whose_word_was_written_over_is_put_back)
 	own = atomic_load(&world.mine->owner);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		atomic_store(&world.mine->owner, words[i]);
-		cr_expect_eq(watch_scan(world.list), 1, "word %zu", i);
+		cr_expect_eq(workers_scan(world.list), 1, "word %zu", i);
 		cr_expect_eq(atomic_load(&world.mine->owner), own);
 		cr_expect_eq(workers_repaired(world.list), i + 1);
 	}
 	/* The whole line, what says that it left as well. */
 	memset((void *)world.mine, 0, LAYOUT_LINE);
-	cr_expect_eq(watch_scan(world.list), 1);
+	cr_expect_eq(workers_scan(world.list), 1);
 	cr_expect_eq(world.last, 0, "nobody left");
 	cr_expect_eq(open_connections(&world), 1);
 	cr_expect_eq(tg_disconnect(world.tg, &world.lease), 0, "its lease is its own still");
@@ -98,18 +98,18 @@ Test(watch, who_leaves_in_order_is_forgotten_though_it_lives)
 		return;
 	tg_detach(world.tg);
 	world.tg = NULL;
-	cr_expect_eq(watch_scan(world.list), 0);
+	cr_expect_eq(workers_scan(world.list), 0);
 	cr_expect_eq(atomic_load(&world.mine->owner), 0);
 	/* It comes again, into the same slot, and leaves again between two looks. */
 	world.tg = fixture_attach(&world.f);
 	tg_worker(world.tg);
-	cr_expect_eq(watch_scan(world.list), 1);
+	cr_expect_eq(workers_scan(world.list), 1);
 	tg_detach(world.tg);
 	world.tg = fixture_attach(&world.f);
 	tg_worker(world.tg);
 	tg_detach(world.tg);
 	world.tg = NULL;
-	cr_expect_eq(watch_scan(world.list), 0);
+	cr_expect_eq(workers_scan(world.list), 0);
 	cr_expect_eq(workers_repaired(world.list), 0);
 	world_end(&world);
 }
@@ -130,7 +130,7 @@ Test(watch, a_slot_that_another_took_and_died_in_is_cleared)
 	kill(child, SIGKILL);
 	waitpid(child, &status, 0);
 	atomic_store(&world.mine->owner, another);
-	cr_expect_eq(watch_scan(world.list), 0);
+	cr_expect_eq(workers_scan(world.list), 0);
 	cr_expect_eq(atomic_load(&world.mine->owner), 0);
 	cr_expect_eq(open_connections(&world), 0, "what stood there was taken back");
 	cr_expect_eq(workers_repaired(world.list), 0);

@@ -165,7 +165,7 @@ static void record_take(void *arg, const struct layout_record *record, uint32_t 
 static uint32_t rings_drain(struct sidecar *s)
 {
 	uint32_t count, taken = 0;
-	const uint32_t *workers = watch_workers(s->workers, &count);
+	const uint32_t *workers = workers_slots(s->workers, &count);
 
 	for (uint32_t i = 0; i < count; i++)
 		if (drain_waiting(s->segment, workers[i]))
@@ -177,7 +177,7 @@ static uint32_t rings_drain(struct sidecar *s)
 static bool rings_waiting(const struct sidecar *s)
 {
 	uint32_t count;
-	const uint32_t *workers = watch_workers(s->workers, &count);
+	const uint32_t *workers = workers_slots(s->workers, &count);
 
 	for (uint32_t i = 0; i < count; i++)
 		if (drain_waiting(s->segment, workers[i]))
@@ -200,7 +200,7 @@ static void work(struct sidecar *s)
 }
 
 /* No more than a ring holds: somebody may go on moving the head of a slot that is not theirs. */
-static void worker_last(void *arg, uint32_t worker)
+static void worker_gone(void *arg, uint32_t worker)
 {
 	struct sidecar *s = arg;
 	uint32_t left = s->segment->header.sizes.ring_records, taken = 0, before;
@@ -259,7 +259,7 @@ static void doorbell(void *arg, int revents)
 		;
 	sleeping_set(s, 0);
 	s->awake_until_ns = loop_now() + LINGER_NS;
-	watch_scan(s->workers);
+	workers_scan(s->workers);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -267,7 +267,7 @@ static void doorbell(void *arg, int revents)
 static uint64_t decisions_count(const struct sidecar *s)
 {
 	uint32_t count;
-	const uint32_t *workers = watch_workers(s->workers, &count);
+	const uint32_t *workers = workers_slots(s->workers, &count);
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < count; i++)
@@ -304,7 +304,7 @@ static void beat(void *arg, uint64_t now_ns)
 		log_warning(
 			"damage",
 			"a worker cut a file of the segment short or wrote over its header: made whole");
-	if (watch_scan(s->workers) == 0)
+	if (workers_scan(s->workers) == 0)
 		return;
 	/* Where nobody decides or reports nothing has been written that could be wrong. */
 	decisions = decisions_count(s);
@@ -433,7 +433,7 @@ static int watches_make(struct sidecar *s)
 	if (loop_watch(s->loop, s->wake, POLLIN, doorbell, s) < 0 ||
 	    loop_watch(s->loop, s->signals, POLLIN, signalled, s) < 0)
 		return -ENOMEM;
-	return watch_create(s->segment, s->loop, worker_last, s, &s->workers);
+	return workers_create(s->segment, s->loop, worker_gone, s, &s->workers);
 }
 
 /* Root was needed for opening; what is open stays open. */
@@ -598,7 +598,7 @@ int sidecar_run(struct sidecar *s)
 {
 	uint32_t known;
 
-	watch_scan(s->workers);
+	workers_scan(s->workers);
 	engine_slots(s->engine, &known);
 	log_notice("ready", "%s: %s, %u names and flows known; clock by %s", s->segment->path,
 		   s->segment->adopted	  ? "adopted"
@@ -619,7 +619,7 @@ void sidecar_free(struct sidecar *s)
 	ebpf_bridge_free(s->gate);
 	server_free(s->server);
 	alerts_free(s->alerts);
-	watch_free(s->workers);
+	workers_free(s->workers);
 	engine_free(s->engine);
 	restorable = NULL;
 	if (s->segment)

@@ -22,7 +22,7 @@ struct sidecar {
 	struct loop *loop;
 	struct segment *segment;
 	struct engine *engine;
-	struct watch_list *workers;
+	struct workers *workers;
 	struct server *server; /* control.sock */
 	struct alerts *alerts;
 	struct ebpf_bridge *gate;   /* in the kernel */

@@ -23,30 +23,30 @@
 #include "sidecar/base/log.h"
 #include "sidecar/segment/ring_reader.h"
 
-struct watched {
-	struct watch_list *list;
+struct worker_watch {
+	struct workers *list;
 	uint64_t owner; /* 0: the slot is free */
 	int pidfd;
 	int id; /* in the loop */
 };
 
-struct watch_list {
+struct workers {
 	struct segment *segment;
 	struct loop *loop;
-	watch_last *last;
+	workers_idle *last;
 	void *arg;
 	uint32_t *active;
 	uint32_t count;
 	uint64_t repaired; /* owner words put back */
 	bool blind;	   /* a worker could not be watched, which was said */
-	struct watched slots[];
+	struct worker_watch slots[];
 };
 
-int watch_create(struct segment *segment, struct loop *loop, watch_last *last, void *arg,
-		 struct watch_list **ret)
+int workers_create(struct segment *segment, struct loop *loop, workers_idle *last, void *arg,
+		   struct workers **ret)
 {
 	uint32_t workers = segment->header.sizes.workers;
-	struct watch_list *list = calloc(1, sizeof(*list) + workers * sizeof(list->slots[0]));
+	struct workers *list = calloc(1, sizeof(*list) + workers * sizeof(list->slots[0]));
 
 	if (list)
 		list->active = calloc(workers, sizeof(*list->active));
@@ -59,12 +59,12 @@ int watch_create(struct segment *segment, struct loop *loop, watch_last *last, v
 	list->last = last;
 	list->arg = arg;
 	for (uint32_t i = 0; i < workers; i++)
-		list->slots[i] = (struct watched){.list = list, .pidfd = -1, .id = -1};
+		list->slots[i] = (struct worker_watch){.list = list, .pidfd = -1, .id = -1};
 	*ret = list;
 	return 0;
 }
 
-static void slot_forget(struct watch_list *list, struct watched *watched)
+static void slot_forget(struct workers *list, struct worker_watch *watched)
 {
 	if (watched->id >= 0)
 		loop_unwatch(list->loop, watched->id);
@@ -74,7 +74,7 @@ static void slot_forget(struct watch_list *list, struct watched *watched)
 	watched->owner = 0;
 }
 
-void watch_free(struct watch_list *list)
+void workers_free(struct workers *list)
 {
 	if (list == NULL)
 		return;
@@ -85,7 +85,7 @@ void watch_free(struct watch_list *list)
 }
 
 /* Gives back what a worker that is gone held, then frees its slot, if it is still its. */
-static void slot_clear(struct watch_list *list, uint32_t worker, uint64_t owner)
+static void slot_clear(struct workers *list, uint32_t worker, uint64_t owner)
 {
 	struct segment *s = list->segment;
 	uint32_t held = 0;
@@ -100,8 +100,8 @@ static void slot_clear(struct watch_list *list, uint32_t worker, uint64_t owner)
 
 static void ended(void *arg, int revents)
 {
-	struct watched *watched = arg;
-	struct watch_list *list = watched->list;
+	struct worker_watch *watched = arg;
+	struct workers *list = watched->list;
 	uint32_t worker = (uint32_t)(watched - list->slots);
 	uint64_t owner = watched->owner;
 
@@ -116,7 +116,7 @@ static void ended(void *arg, int revents)
 	if (atomic_load_explicit(&list->segment->workers[worker].owner, memory_order_acquire) ==
 	    owner)
 		slot_clear(list, worker, owner);
-	watch_scan(list);
+	workers_scan(list);
 }
 
 /* A pidfd; -ESRCH: there is no such process. Any other error tells nothing of it. */
@@ -136,9 +136,9 @@ static int process_open(uint64_t owner)
 }
 
 /* A new owner. False: there is no such process. */
-static bool slot_watch(struct watch_list *list, uint32_t worker, uint64_t owner)
+static bool slot_watch(struct workers *list, uint32_t worker, uint64_t owner)
 {
-	struct watched *watched = &list->slots[worker];
+	struct worker_watch *watched = &list->slots[worker];
 	int fd = process_open(owner);
 
 	if (fd == -ESRCH)
@@ -172,7 +172,7 @@ static bool owner_sound(uint64_t owner)
 
 /* Does something stand there that the worker cannot have left? Then its word is put back; where
  * somebody writes at the same time, at the next look. */
-static bool owner_repair(struct watch_list *list, struct watched *watched,
+static bool owner_repair(struct workers *list, struct worker_watch *watched,
 			 struct layout_worker *slot, uint64_t seen)
 {
 	struct pollfd process = {.fd = watched->pidfd, .events = POLLIN};
@@ -186,13 +186,13 @@ static bool owner_repair(struct watch_list *list, struct watched *watched,
 	return true;
 }
 
-uint32_t watch_scan(struct watch_list *list)
+uint32_t workers_scan(struct workers *list)
 {
 	struct segment *s = list->segment;
 
 	list->count = 0;
 	for (uint32_t i = 0; i < s->header.sizes.workers; i++) {
-		struct watched *watched = &list->slots[i];
+		struct worker_watch *watched = &list->slots[i];
 		uint64_t owner = atomic_load_explicit(&s->workers[i].owner, memory_order_acquire);
 
 		if (owner != watched->owner && owner_repair(list, watched, &s->workers[i], owner))
@@ -221,12 +221,12 @@ uint32_t watch_scan(struct watch_list *list)
 	return list->count;
 }
 
-uint64_t workers_repaired(const struct watch_list *list)
+uint64_t workers_repaired(const struct workers *list)
 {
 	return list->repaired;
 }
 
-const uint32_t *watch_workers(const struct watch_list *list, uint32_t *ret_count)
+const uint32_t *workers_slots(const struct workers *list, uint32_t *ret_count)
 {
 	*ret_count = list->count;
 	return list->active;

@@ -9,23 +9,23 @@
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/segment.h"
 
-struct watch_list;
+struct workers;
 
 /* last: what stands on a slot's ring is to be drained now: its owner is gone, or was never seen. */
-typedef void watch_last(void *arg, uint32_t worker);
+typedef void workers_idle(void *arg, uint32_t worker);
 
-int watch_create(struct segment *segment, struct loop *loop, watch_last *last, void *arg,
-		 struct watch_list **ret);
-void watch_free(struct watch_list *list);
+int workers_create(struct segment *segment, struct loop *loop, workers_idle *last, void *arg,
+		   struct workers **ret);
+void workers_free(struct workers *list);
 
 /* Looks through the registry: new owners are watched, dead ones cleared at once, the rings of those
  * that left before they were seen drained. Returns how many workers there are. */
-uint32_t watch_scan(struct watch_list *list);
+uint32_t workers_scan(struct workers *list);
 
 /* How many owner words of living workers were written over and put back. */
-uint64_t workers_repaired(const struct watch_list *list);
+uint64_t workers_repaired(const struct workers *list);
 
 /* The slots in use, as of the last scan. */
-const uint32_t *watch_workers(const struct watch_list *list, uint32_t *ret_count);
+const uint32_t *workers_slots(const struct workers *list, uint32_t *ret_count);
 
 #endif
