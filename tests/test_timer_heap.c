@@ -18,12 +18,12 @@ static uint64_t model_next(const uint64_t at[SLOTS])
 	return next;
 }
 
-Test(due, agrees_with_a_model_whatever_is_set_and_taken)
+Test(timers, agrees_with_a_model_whatever_is_set_and_taken)
 {
 	uint64_t at[SLOTS], seed = 1;
-	struct due *due;
+	struct timer_heap *timers;
 
-	cr_assert_eq(due_create(SLOTS, &due), 0);
+	cr_assert_eq(timer_heap_create(SLOTS, &timers), 0);
 	for (int i = 0; i < SLOTS; i++)
 		at[i] = UINT64_MAX;
 	for (int step = 0; step < 200000; step++) {
@@ -34,43 +34,43 @@ Test(due, agrees_with_a_model_whatever_is_set_and_taken)
 		what = (uint32_t)(seed >> 60);
 		if (what < 12) {
 			at[slot] = what == 0 ? UINT64_MAX : (seed >> 20) % 1000;
-			cr_assert_eq(due_set(due, slot, at[slot]), 0);
-		} else if ((slot = due_take(due, (seed >> 20) % 1000)) != UINT32_MAX) {
+			cr_assert_eq(timer_heap_set(timers, slot, at[slot]), 0);
+		} else if ((slot = timer_heap_take(timers, (seed >> 20) % 1000)) != UINT32_MAX) {
 			cr_assert_eq(at[slot], model_next(at));
 			at[slot] = UINT64_MAX;
 		} else {
 			cr_assert(model_next(at) > (seed >> 20) % 1000);
 		}
-		cr_assert_eq(due_next(due), model_next(at), "step %d", step);
+		cr_assert_eq(timer_heap_next(timers), model_next(at), "step %d", step);
 	}
-	due_free(due);
+	timer_heap_free(timers);
 }
 
-Test(due, a_slot_that_is_put_off_for_ever_takes_no_memory)
+Test(timers, a_slot_that_is_put_off_for_ever_takes_no_memory)
 {
 	struct alloc_stats before, after;
-	struct due *due;
+	struct timer_heap *timers;
 
-	cr_assert_eq(due_create(SLOTS, &due), 0);
-	due_set(due, 1, 1);
+	cr_assert_eq(timer_heap_create(SLOTS, &timers), 0);
+	timer_heap_set(timers, 1, 1);
 	alloc_stats(&before);
 	for (uint64_t at_ns = 2; at_ns < 1000000; at_ns++)
-		due_set(due, 1, at_ns);
+		timer_heap_set(timers, 1, at_ns);
 	alloc_stats(&after);
 	cr_expect_lt(after.allocated, before.allocated + 65536);
-	cr_expect_eq(due_take(due, 999998), UINT32_MAX);
-	cr_expect_eq(due_take(due, 999999), 1);
-	cr_expect_eq(due_take(due, UINT64_MAX - 1), UINT32_MAX);
-	due_free(due);
+	cr_expect_eq(timer_heap_take(timers, 999998), UINT32_MAX);
+	cr_expect_eq(timer_heap_take(timers, 999999), 1);
+	cr_expect_eq(timer_heap_take(timers, UINT64_MAX - 1), UINT32_MAX);
+	timer_heap_free(timers);
 }
 
-Test(due, what_is_never_due_is_not_taken_at_the_end_of_time)
+Test(timers, what_is_never_due_is_not_taken_at_the_end_of_time)
 {
-	struct due *due;
+	struct timer_heap *timers;
 
-	cr_assert_eq(due_create(SLOTS, &due), 0);
-	due_set(due, 3, UINT64_MAX);
-	cr_expect_eq(due_next(due), UINT64_MAX);
-	cr_expect_eq(due_take(due, UINT64_MAX), UINT32_MAX);
-	due_free(due);
+	cr_assert_eq(timer_heap_create(SLOTS, &timers), 0);
+	timer_heap_set(timers, 3, UINT64_MAX);
+	cr_expect_eq(timer_heap_next(timers), UINT64_MAX);
+	cr_expect_eq(timer_heap_take(timers, UINT64_MAX), UINT32_MAX);
+	timer_heap_free(timers);
 }

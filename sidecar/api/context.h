@@ -32,7 +32,7 @@ struct api_context {
 	struct ebpf_bridge *gate;
 	const struct generation *generation;
 	const struct drain_totals *drained;
-	const struct recent *recent;
+	const struct rate_meter *recent;
 	const char *config_path; /* NULL: the built-in configuration */
 	uint64_t started_ns;
 	void *daemon; /* argument of the calls below */

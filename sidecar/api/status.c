@@ -48,8 +48,8 @@ static void put_engine(const struct api_context *s, uint64_t now_ns, struct json
 	json_put_object(out, "rings");
 	json_put_u64(out, "records", s->drained->records);
 	json_put_u64(out, "damaged", s->drained->damaged);
-	json_put_number(out, "records_per_s", recent_per_s(s->recent, s->drained->records, now_ns),
-			3);
+	json_put_number(out, "records_per_s",
+			rate_meter_per_s(s->recent, s->drained->records, now_ns), 3);
 	json_put_end(out);
 	json_put_object(out, "engine");
 	json_put_u64(out, "replies", totals->replies);

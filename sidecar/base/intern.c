@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-struct name_table {
+struct intern {
 	char **names;
 	unsigned count, room;
 	int *slots; /* 2 * room, -1 where empty */
@@ -25,9 +25,9 @@ static uint32_t hash(const char *name)
 	return h ^ h >> 15;
 }
 
-int name_table_create(struct name_table **ret_table)
+int intern_create(struct intern **ret_table)
 {
-	struct name_table *table = calloc(1, sizeof(*table));
+	struct intern *table = calloc(1, sizeof(*table));
 
 	if (table == NULL)
 		return -ENOMEM;
@@ -35,7 +35,7 @@ int name_table_create(struct name_table **ret_table)
 	return 0;
 }
 
-void name_table_free(struct name_table *table)
+void intern_free(struct intern *table)
 {
 	if (table == NULL)
 		return;
@@ -47,7 +47,7 @@ void name_table_free(struct name_table *table)
 }
 
 /* The slot of the name, or the empty one where it belongs. */
-static unsigned slot_find(const struct name_table *table, const char *name)
+static unsigned slot_find(const struct intern *table, const char *name)
 {
 	unsigned mask = 2 * table->room - 1, slot = hash(name) & mask;
 
@@ -56,7 +56,7 @@ static unsigned slot_find(const struct name_table *table, const char *name)
 	return slot;
 }
 
-static int grow(struct name_table *table)
+static int grow(struct intern *table)
 {
 	unsigned room = table->room ? table->room * 2 : 32;
 	char **names = realloc(table->names, room * sizeof(*names));
@@ -77,14 +77,14 @@ static int grow(struct name_table *table)
 	return 0;
 }
 
-int name_table_find(const struct name_table *table, const char *name)
+int intern_find(const struct intern *table, const char *name)
 {
 	return table->count == 0 ? -1 : table->slots[slot_find(table, name)];
 }
 
-int name_table_add(struct name_table *table, const char *name)
+int intern_add(struct intern *table, const char *name)
 {
-	int found = name_table_find(table, name), err;
+	int found = intern_find(table, name), err;
 
 	if (found >= 0)
 		return found;
@@ -97,12 +97,12 @@ int name_table_add(struct name_table *table, const char *name)
 	return (int)table->count++;
 }
 
-unsigned name_table_count(const struct name_table *table)
+unsigned intern_count(const struct intern *table)
 {
 	return table->count;
 }
 
-const char *name_table_name(const struct name_table *table, unsigned number)
+const char *intern_name(const struct intern *table, unsigned number)
 {
 	return number < table->count ? table->names[number] : NULL;
 }

@@ -7,18 +7,18 @@
 #ifndef SIDECAR_BASE_INTERN_H
 #define SIDECAR_BASE_INTERN_H
 
-struct name_table;
+struct intern;
 
-int name_table_create(struct name_table **ret_table); /* -ENOMEM */
-void name_table_free(struct name_table *table);
+int intern_create(struct intern **ret_table); /* -ENOMEM */
+void intern_free(struct intern *table);
 
 /* The number of the name, new or not; -ENOMEM. The name is copied. */
-int name_table_add(struct name_table *table, const char *name);
+int intern_add(struct intern *table, const char *name);
 
 /* Its number, or -1. */
-int name_table_find(const struct name_table *table, const char *name);
+int intern_find(const struct intern *table, const char *name);
 
-unsigned name_table_count(const struct name_table *table);
-const char *name_table_name(const struct name_table *table, unsigned number);
+unsigned intern_count(const struct intern *table);
+const char *intern_name(const struct intern *table, unsigned number);
 
 #endif

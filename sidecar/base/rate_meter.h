@@ -12,17 +12,17 @@
 #define RECENT_NOTES   (RECENT_NS / RECENT_NOTE_NS + 2)
 
 /* Zeroed, it knows nothing. */
-struct recent {
+struct rate_meter {
 	struct {
 		uint64_t at_ns, count;
 	} notes[RECENT_NOTES];
 	uint32_t noted; /* in all; the last RECENT_NOTES are kept */
 };
 
-void recent_note(struct recent *recent, uint64_t count, uint64_t now_ns);
+void rate_meter_add(struct rate_meter *meter, uint64_t count, uint64_t now_ns);
 
 /* A second, since the earliest note of the last RECENT_NS; 0 where there is none. `count` is the
  * count now. */
-double recent_per_s(const struct recent *recent, uint64_t count, uint64_t now_ns);
+double rate_meter_per_s(const struct rate_meter *meter, uint64_t count, uint64_t now_ns);
 
 #endif

@@ -13,116 +13,117 @@ struct item {
 	uint32_t slot;
 };
 
-struct due {
+struct timer_heap {
 	struct item *heap;
 	uint32_t count, room;
 	uint32_t *place; /* of each slot in the heap, from 1; 0: not due */
 };
 
-int due_create(uint32_t slots, struct due **ret)
+int timer_heap_create(uint32_t slots, struct timer_heap **ret)
 {
-	struct due *due = calloc(1, sizeof(*due));
+	struct timer_heap *timers = calloc(1, sizeof(*timers));
 
-	if (due)
-		due->place = calloc(slots, sizeof(*due->place));
-	if (due == NULL || due->place == NULL) {
-		free(due);
+	if (timers)
+		timers->place = calloc(slots, sizeof(*timers->place));
+	if (timers == NULL || timers->place == NULL) {
+		free(timers);
 		return -ENOMEM;
 	}
-	*ret = due;
+	*ret = timers;
 	return 0;
 }
 
-void due_free(struct due *due)
+void timer_heap_free(struct timer_heap *timers)
 {
-	if (due == NULL)
+	if (timers == NULL)
 		return;
-	free(due->heap);
-	free(due->place);
-	free(due);
+	free(timers->heap);
+	free(timers->place);
+	free(timers);
 }
 
-static void put(struct due *due, uint32_t at, struct item item)
+static void put(struct timer_heap *timers, uint32_t at, struct item item)
 {
-	due->heap[at] = item;
-	due->place[item.slot] = at + 1;
+	timers->heap[at] = item;
+	timers->place[item.slot] = at + 1;
 }
 
 /* Where an item belongs that may have become earlier or later: up first, then down. */
-static void settle(struct due *due, uint32_t at, struct item item)
+static void settle(struct timer_heap *timers, uint32_t at, struct item item)
 {
-	for (; at > 0 && due->heap[(at - 1) / 2].at_ns > item.at_ns; at = (at - 1) / 2)
-		put(due, at, due->heap[(at - 1) / 2]);
+	for (; at > 0 && timers->heap[(at - 1) / 2].at_ns > item.at_ns; at = (at - 1) / 2)
+		put(timers, at, timers->heap[(at - 1) / 2]);
 	for (;;) {
 		uint64_t child = 2 * (uint64_t)at + 1;
 
-		if (child >= due->count)
+		if (child >= timers->count)
 			break;
-		if (child + 1 < due->count && due->heap[child + 1].at_ns < due->heap[child].at_ns)
+		if (child + 1 < timers->count &&
+		    timers->heap[child + 1].at_ns < timers->heap[child].at_ns)
 			child++;
-		if (due->heap[child].at_ns >= item.at_ns)
+		if (timers->heap[child].at_ns >= item.at_ns)
 			break;
-		put(due, at, due->heap[child]);
+		put(timers, at, timers->heap[child]);
 		at = (uint32_t)child;
 	}
-	put(due, at, item);
+	put(timers, at, item);
 }
 
-static int room_make(struct due *due)
+static int room_make(struct timer_heap *timers)
 {
-	uint32_t room = due->room ? due->room * 2 : 256;
+	uint32_t room = timers->room ? timers->room * 2 : 256;
 	struct item *more;
 
-	if (due->count < due->room)
+	if (timers->count < timers->room)
 		return 0;
-	more = realloc(due->heap, room * sizeof(*more));
+	more = realloc(timers->heap, room * sizeof(*more));
 	if (more == NULL)
 		return -ENOMEM;
-	due->heap = more;
-	due->room = room;
+	timers->heap = more;
+	timers->room = room;
 	return 0;
 }
 
-static void take_out(struct due *due, uint32_t slot)
+static void take_out(struct timer_heap *timers, uint32_t slot)
 {
-	uint32_t at = due->place[slot] - 1;
-	struct item last = due->heap[--due->count];
+	uint32_t at = timers->place[slot] - 1;
+	struct item last = timers->heap[--timers->count];
 
-	due->place[slot] = 0;
+	timers->place[slot] = 0;
 	if (last.slot != slot)
-		settle(due, at, last);
+		settle(timers, at, last);
 }
 
-int due_set(struct due *due, uint32_t slot, uint64_t at_ns)
+int timer_heap_set(struct timer_heap *timers, uint32_t slot, uint64_t at_ns)
 {
-	uint32_t place = due->place[slot];
+	uint32_t place = timers->place[slot];
 
 	if (at_ns == UINT64_MAX) {
 		if (place)
-			take_out(due, slot);
+			take_out(timers, slot);
 		return 0;
 	}
 	if (place == 0) {
-		if (room_make(due) != 0)
+		if (room_make(timers) != 0)
 			return -ENOMEM;
-		place = ++due->count;
+		place = ++timers->count;
 	}
-	settle(due, place - 1, (struct item){at_ns, slot});
+	settle(timers, place - 1, (struct item){at_ns, slot});
 	return 0;
 }
 
-uint64_t due_next(const struct due *due)
+uint64_t timer_heap_next(const struct timer_heap *timers)
 {
-	return due->count ? due->heap[0].at_ns : UINT64_MAX;
+	return timers->count ? timers->heap[0].at_ns : UINT64_MAX;
 }
 
-uint32_t due_take(struct due *due, uint64_t now_ns)
+uint32_t timer_heap_take(struct timer_heap *timers, uint64_t now_ns)
 {
 	uint32_t slot;
 
-	if (due_next(due) > now_ns || due->count == 0)
+	if (timer_heap_next(timers) > now_ns || timers->count == 0)
 		return UINT32_MAX;
-	slot = due->heap[0].slot;
-	take_out(due, slot);
+	slot = timers->heap[0].slot;
+	take_out(timers, slot);
 	return slot;
 }

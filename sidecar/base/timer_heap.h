@@ -7,18 +7,18 @@
 
 #include <stdint.h>
 
-struct due;
+struct timer_heap;
 
-int due_create(uint32_t slots, struct due **ret);
-void due_free(struct due *due);
+int timer_heap_create(uint32_t slots, struct timer_heap **ret);
+void timer_heap_free(struct timer_heap *timers);
 
 /* A slot is due at at_ns, whatever was said before; UINT64_MAX: not at all. -ENOMEM. */
-int due_set(struct due *due, uint32_t slot, uint64_t at_ns);
+int timer_heap_set(struct timer_heap *timers, uint32_t slot, uint64_t at_ns);
 
 /* When the next one is due; UINT64_MAX: none. */
-uint64_t due_next(const struct due *due);
+uint64_t timer_heap_next(const struct timer_heap *timers);
 
 /* Takes the next slot that is due at now_ns, or UINT32_MAX. */
-uint32_t due_take(struct due *due, uint64_t now_ns);
+uint32_t timer_heap_take(struct timer_heap *timers, uint64_t now_ns);
 
 #endif

@@ -294,7 +294,7 @@ static void beat(void *arg, uint64_t now_ns)
 
 	loop_timer_set(s->loop, s->beat_timer, now_ns + HEARTBEAT_INTERVAL_NS);
 	heartbeat_beat(&s->heartbeat, s->segment);
-	recent_note(&s->recent, s->drained.records, now_ns);
+	rate_meter_add(&s->recent, s->drained.records, now_ns);
 	if (now_ns - s->calendar_ns >= 60 * SECOND_NS) {
 		calendar_publish(s->segment, s->generation.config->time_zone);
 		s->calendar_ns = now_ns;

@@ -37,8 +37,8 @@ struct sidecar {
 	uint64_t records;   /* of all rings, the same */
 	uint64_t repaired;  /* words, as last told */
 	struct drain_totals drained;
-	struct recent recent; /* records drained */
-	int wake;	      /* FIFO */
+	struct rate_meter recent; /* records drained */
+	int wake;		  /* FIFO */
 	int signals;
 	int nap_timer, beat_timer, work_timer;
 	uint64_t awake_until_ns; /* it does not ask to be woken before */

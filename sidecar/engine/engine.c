@@ -75,7 +75,7 @@ void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (engine_effective(e, slot, now_ns, &effective, &control, &bounds) != 0)
 		return;
 	e->totals.changes += publish_slot(e->segment, slot, &effective.limits, now_ns);
-	due_set(e->due, slot, effective.next_ns);
+	timer_heap_set(e->timers, slot, effective.next_ns);
 }
 
 static void other_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -520,13 +520,13 @@ uint64_t engine_work(struct engine *e, uint64_t now_ns)
 {
 	uint32_t slot;
 
-	for (int i = 0; i < PIECE && (slot = due_take(e->due, now_ns)) != UINT32_MAX; i++)
+	for (int i = 0; i < PIECE && (slot = timer_heap_take(e->timers, now_ns)) != UINT32_MAX; i++)
 		flow_due(e, slot, now_ns);
 	for (int i = 0; i < PIECE && e->refill < e->count; i++)
 		slot_fill(e, e->slots[e->refill++], now_ns);
 	for (int i = 0; i < PIECE && e->looks > 0; i++, e->looks--)
 		slot_look(e, now_ns);
-	return e->refill < e->count || e->looks > 0 ? now_ns : due_next(e->due);
+	return e->refill < e->count || e->looks > 0 ? now_ns : timer_heap_next(e->timers);
 }
 
 /* Of known slots alone: what nobody uses must not be touched, and many take several seconds. */
@@ -608,7 +608,8 @@ int engine_create(struct segment *segment, struct engine **ret)
 	e->segment = segment;
 	e->configured = calloc(slots, sizeof(*e->configured));
 	e->parents = calloc(slots, sizeof(*e->parents));
-	if (e->configured == NULL || e->parents == NULL || due_create(slots, &e->due) != 0) {
+	if (e->configured == NULL || e->parents == NULL ||
+	    timer_heap_create(slots, &e->timers) != 0) {
 		engine_free(e);
 		return -ENOMEM;
 	}
@@ -629,7 +630,7 @@ void engine_free(struct engine *e)
 		return;
 	classify_scratch_free(e->scratch);
 	rule_engine_free(e->windows);
-	due_free(e->due);
+	timer_heap_free(e->timers);
 	free(e->configured);
 	free(e->parents);
 	free(e->slots);

@@ -17,7 +17,7 @@ struct engine {
 	struct rule_engine *windows; /* what rules remember of flows */
 	engine_alert *alert;
 	void *alert_arg;
-	struct due *due;
+	struct timer_heap *timers;
 	struct flow_limits *configured; /* a slot's, by the configuration in force */
 	uint32_t *parents;		/* a slot's LAYOUT_SOURCE and _DESTINATION */
 	uint32_t *slots;		/* known ones */

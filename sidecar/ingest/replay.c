@@ -31,7 +31,7 @@ struct replay {
 	struct classify_scratch *scratch;
 	struct rule_set *rules;
 	struct rule_engine *engine;
-	struct name_table *destinations, *flows;
+	struct intern *destinations, *flows;
 	struct replay_total *totals;
 	struct replay_flow *places; /* by flow */
 	unsigned total_room, flow_room;
@@ -116,8 +116,7 @@ int replay_create(const struct classifier *classifier, const struct config *conf
 	if (classify_scratch_create(classifier, &replay->scratch) != 0 ||
 	    rule_set_create(classifier, &replay->rules) != 0 ||
 	    rule_engine_create(0, &replay->engine) != 0 ||
-	    name_table_create(&replay->destinations) != 0 ||
-	    name_table_create(&replay->flows) != 0) {
+	    intern_create(&replay->destinations) != 0 || intern_create(&replay->flows) != 0) {
 		replay_free(replay);
 		return -ENOMEM;
 	}
@@ -132,8 +131,8 @@ void replay_free(struct replay *replay)
 	classify_scratch_free(replay->scratch);
 	rule_set_free(replay->rules);
 	rule_engine_free(replay->engine);
-	name_table_free(replay->destinations);
-	name_table_free(replay->flows);
+	intern_free(replay->destinations);
+	intern_free(replay->flows);
 	free(replay->totals);
 	free(replay->places);
 	free(replay);
@@ -227,10 +226,10 @@ static int places_find(struct replay *replay, const struct event *event,
 		       struct replay_total **ret_total, unsigned *ret_flow)
 {
 	char key[DESTINATION_NAME_MAX + 128];
-	int destination = name_table_add(replay->destinations, event->destination), flow;
+	int destination = intern_add(replay->destinations, event->destination), flow;
 
 	snprintf(key, sizeof(key), "%.100s %s", event->source, event->destination);
-	flow = name_table_add(replay->flows, key);
+	flow = intern_add(replay->flows, key);
 	if (destination < 0 || flow < 0)
 		return -ENOMEM;
 	if ((unsigned)destination >= replay->total_room) {
@@ -252,7 +251,7 @@ static int places_find(struct replay *replay, const struct event *event,
 		replay->places = grown, replay->flow_room = room;
 	}
 	*ret_total = &replay->totals[destination];
-	(*ret_total)->destination = name_table_name(replay->destinations, (unsigned)destination);
+	(*ret_total)->destination = intern_name(replay->destinations, (unsigned)destination);
 	*ret_flow = (unsigned)flow;
 	return 0;
 }
@@ -350,5 +349,5 @@ int replay_line(struct replay *replay, const char *line, size_t len, const char 
 unsigned replay_totals(const struct replay *replay, const struct replay_total **ret_totals)
 {
 	*ret_totals = replay->totals;
-	return name_table_count(replay->destinations);
+	return intern_count(replay->destinations);
 }

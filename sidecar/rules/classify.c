@@ -54,7 +54,7 @@ struct classifier {
 	unsigned text_end;    /* patterns below are texts of entries ... */
 	unsigned *text_entry; /* ... of which one */
 	uint64_t *by_code; /* [CODES + 1][entry_words]: entries without a text; the last: no code */
-	struct name_table *destinations;
+	struct intern *destinations;
 	unsigned half_end[HALVES]; /* the entries of a half end there */
 	struct pattern_set *patterns[HALVES * KINDS];
 };
@@ -145,7 +145,7 @@ static int entry_compile(struct classifier *classifier, struct entry *entry)
 					&entry->enhanced[entry->enhanced_count++], &reason) != 0)
 			return -EINVAL;
 	for (unsigned i = 0; i < match->destination_count; i++) {
-		int id = name_table_add(classifier->destinations, match->destination[i]);
+		int id = intern_add(classifier->destinations, match->destination[i]);
 
 		if (id < 0)
 			return id;
@@ -157,7 +157,7 @@ static int entry_compile(struct classifier *classifier, struct entry *entry)
 static int entries_compile(struct classifier *classifier)
 {
 	unsigned words = classifier->entry_words;
-	int file, err = name_table_create(&classifier->destinations);
+	int file, err = intern_create(&classifier->destinations);
 	unsigned index;
 
 	for (unsigned i = 0; err == 0 && i < classifier->entry_count; i++) {
@@ -412,7 +412,7 @@ void classifier_free(struct classifier *classifier)
 	for (unsigned i = 0; i < HALVES * KINDS; i++)
 		if (i != 1) /* the same as the one before */
 			pattern_set_free(classifier->patterns[i]);
-	name_table_free(classifier->destinations);
+	intern_free(classifier->destinations);
 	free(classifier->entries);
 	free(classifier->rule_text);
 	free(classifier->rule_unless);
@@ -544,7 +544,7 @@ void classify(const struct classifier *classifier, struct classify_scratch *scra
 	      size_t len, struct classification *ret_classification)
 {
 	unsigned slot = code >= 200 && code < 200 + CODES ? code - 200 : CODES;
-	int id = destination != NULL ? name_table_find(classifier->destinations, destination) : -1;
+	int id = destination != NULL ? intern_find(classifier->destinations, destination) : -1;
 	struct span codes = {0, classifier->rules_ask_text ? 0 : classifier->first_text};
 	const struct entry *entry;
 
