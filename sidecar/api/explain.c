@@ -185,30 +185,32 @@ static void put_effects(struct json_writer *out, const struct engine_flow *flow,
 
 /* ---- what happened --------------------------------------------------------------------------- */
 
-static void put_reply(struct json_writer *out, const struct engine_said *said, uint64_t now_ns)
+static void put_reply(struct json_writer *out, const struct reply_history *history, uint64_t now_ns)
 {
 	static const char *const stages[] = {"message", "greeting", "connect"};
 	static const char *const traffics[] = {"transactional", "engaged", "bulk"};
-	size_t length = said->length < ENGINE_SAID_TEXT ? said->length : ENGINE_SAID_TEXT;
+	size_t length = history->length < REPLY_HISTORY_TEXT ? history->length : REPLY_HISTORY_TEXT;
 
 	json_put_object(out, NULL);
 	json_put_number(out, "ago_s",
-			now_ns > said->at_ns ? (double)(now_ns - said->at_ns) / 1e9 : 0, 1);
-	json_put_u64(out, "code", said->code);
-	if (said->enhanced[0])
-		json_put_format(out, "enhanced", "%u.%u.%u", said->enhanced[0], said->enhanced[1],
-				said->enhanced[2]);
+			now_ns > history->at_ns ? (double)(now_ns - history->at_ns) / 1e9 : 0, 1);
+	json_put_u64(out, "code", history->code);
+	if (history->enhanced[0])
+		json_put_format(out, "enhanced", "%u.%u.%u", history->enhanced[0],
+				history->enhanced[1], history->enhanced[2]);
 	else
 		json_put_null(out, "enhanced");
 	json_put_text(out, "class",
-		      said->class < REPLY_CLASSES ? reply_class_name(said->class) : "invalid");
+		      history->class < REPLY_CLASSES ? reply_class_name(history->class)
+						     : "invalid");
 	json_put_text(out, "limit",
-		      said->limit < REPLY_LIMITS ? reply_limit_name(said->limit) : "invalid");
-	json_put_bytes(out, "rule", said->rule, strnlen(said->rule, sizeof(said->rule)));
-	json_put_text(out, "stage", said->stage < TG_STAGES ? stages[said->stage] : "invalid");
+		      history->limit < REPLY_LIMITS ? reply_limit_name(history->limit) : "invalid");
+	json_put_bytes(out, "rule", history->rule, strnlen(history->rule, sizeof(history->rule)));
+	json_put_text(out, "stage",
+		      history->stage < TG_STAGES ? stages[history->stage] : "invalid");
 	json_put_text(out, "traffic",
-		      said->traffic < TG_CLASSES ? traffics[said->traffic] : "invalid");
-	json_put_bytes(out, "text", said->text, length);
+		      history->traffic < TG_CLASSES ? traffics[history->traffic] : "invalid");
+	json_put_bytes(out, "text", history->text, length);
 	json_put_end(out);
 }
 
@@ -216,13 +218,13 @@ static void put_reply(struct json_writer *out, const struct engine_said *said, u
 static void put_replies(struct json_writer *out, const struct engine_flow *flow, uint64_t now_ns)
 {
 	json_put_array(out, "replies");
-	for (uint32_t i = 1; i <= ENGINE_SAID; i++) {
-		const struct engine_said *said =
-			&flow->said[(flow->said_next % ENGINE_SAID + ENGINE_SAID - i) %
-				    ENGINE_SAID];
+	for (uint32_t i = 1; i <= REPLY_HISTORY; i++) {
+		const struct reply_history *history =
+			&flow->history[(flow->history_next % REPLY_HISTORY + REPLY_HISTORY - i) %
+				       REPLY_HISTORY];
 
-		if (said->at_ns)
-			put_reply(out, said, now_ns);
+		if (history->at_ns)
+			put_reply(out, history, now_ns);
 	}
 	json_put_end(out);
 }

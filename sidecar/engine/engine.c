@@ -337,12 +337,12 @@ int engine_configure(struct engine *e, const struct config *config,
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
-static void said_keep(struct engine_flow *flow, const struct layout_record *r,
-		      const struct classification *c, uint64_t now_ns)
+static void reply_remember(struct engine_flow *flow, const struct layout_record *r,
+			   const struct classification *c, uint64_t now_ns)
 {
-	struct engine_said *said = &flow->said[flow->said_next % ENGINE_SAID];
+	struct reply_history *history = &flow->history[flow->history_next % REPLY_HISTORY];
 
-	*said = (struct engine_said){
+	*history = (struct reply_history){
 		.at_ns = now_ns,
 		.code = r->code,
 		.enhanced = {r->enhanced[0], r->enhanced[1], r->enhanced[2]},
@@ -350,11 +350,11 @@ static void said_keep(struct engine_flow *flow, const struct layout_record *r,
 		.limit = (uint8_t)c->limit,
 		.traffic = r->traffic,
 		.stage = r->stage,
-		.length = r->length < ENGINE_SAID_TEXT ? r->length : ENGINE_SAID_TEXT,
+		.length = r->length < REPLY_HISTORY_TEXT ? r->length : REPLY_HISTORY_TEXT,
 	};
-	snprintf(said->rule, sizeof(said->rule), "%s", c->rule);
-	memcpy(said->text, r->text, said->length);
-	flow->said_next = (flow->said_next + 1) % ENGINE_SAID;
+	snprintf(history->rule, sizeof(history->rule), "%s", c->rule);
+	memcpy(history->text, r->text, history->length);
+	flow->history_next = (flow->history_next + 1) % REPLY_HISTORY;
 }
 
 static void change_log(struct engine *e, uint32_t slot, enum control_phase before,
@@ -444,7 +444,7 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 		 */
 		if (r->code == 0 && c.class == REPLY_OTHER)
 			c.class = REPLY_INFRASTRUCTURE;
-		said_keep(engine_flow_of(e, r->slot), r, &c, now_ns);
+		reply_remember(engine_flow_of(e, r->slot), r, &c, now_ns);
 		engine_rules_reply(e, r, &c, enhanced, now_ns);
 	}
 	e->totals.replies++;

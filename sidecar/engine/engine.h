@@ -17,12 +17,12 @@
 #include "sidecar/rules/rule_engine.h"
 #include "sidecar/segment/segment.h"
 
-#define ENGINE_SAID	 6
-#define ENGINE_SAID_TEXT 88
-#define ENGINE_SAID_RULE 32
+#define REPLY_HISTORY	   6
+#define REPLY_HISTORY_TEXT 88
+#define REPLY_HISTORY_RULE 32
 
 /* A reply that was no plain delivery, for `explain`. */
-struct engine_said {
+struct reply_history {
 	uint64_t at_ns;
 	uint16_t code;
 	uint16_t enhanced[3];
@@ -32,16 +32,16 @@ struct engine_said {
 	uint8_t stage;	 /* enum tg_stage */
 	uint16_t length;
 	uint16_t reserved;
-	char rule[ENGINE_SAID_RULE]; /* the entry that told the class, terminated */
-	char text[ENGINE_SAID_TEXT];
+	char rule[REPLY_HISTORY_RULE]; /* the entry that told the class, terminated */
+	char text[REPLY_HISTORY_TEXT];
 };
 
 /* What is kept of a flow in `control`: fixed width, no pointers, checked when adopted. A sidecar of
  * another version finds it by its size alone: a new field goes to the end, and any other change
  * counts LAYOUT_VERSION up once there has been a release. */
 struct engine_flow {
-	uint32_t begun;	    /* 1: the rest is filled */
-	uint32_t said_next; /* where the next reply goes */
+	uint32_t begun;	       /* 1: the rest is filled */
+	uint32_t history_next; /* where the next reply goes */
 	struct control_state control;
 	uint64_t delivered, deferred; /* of the totals, as of the last tick */
 	uint64_t seen_ns;	      /* when counts last moved; 0: never */
@@ -49,7 +49,7 @@ struct engine_flow {
 	struct pool_pace pace;
 	uint64_t step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
 	struct effect effects[EFFECTS];
-	struct engine_said said[ENGINE_SAID];
+	struct reply_history history[REPLY_HISTORY];
 };
 
 struct engine;
