@@ -378,9 +378,9 @@ void gate_tick(struct gate *gate, uint64_t now_ns)
 	/* A kernel that cannot refuse unbound sockets by itself needs egress to drop their SYNs. */
 	if (gate->table.totals[GATE_TOTAL_NO_BIND])
 		mode_begin(gate, GATE_PACE);
-	table_second(&gate->table, now);
+	gate_table_housekeep(&gate->table, now);
 	cgroups_look(gate);
-	kernel_second(gate->kernel, now_ns);
+	gate_objects_housekeep(gate->kernel, now_ns);
 	adopt_refresh(gate);
 }
 

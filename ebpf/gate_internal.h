@@ -92,7 +92,7 @@ int kernel_attach_late(struct gate_kernel *kernel, int egress);
 void kernel_detach(struct gate_kernel *kernel, size_t i);
 /* Its cgroup is gone: the programs stay for the sockets that are still closing. */
 void kernel_retire(struct gate_kernel *kernel, size_t i, uint64_t now_ns);
-void kernel_second(struct gate_kernel *kernel, uint64_t now_ns);
+void gate_objects_housekeep(struct gate_kernel *kernel, uint64_t now_ns);
 /* Were all of these cgroups' links left by a process before? */
 int kernel_has_pins(const struct gate_kernel *kernel, uint64_t cgroup_id);
 void kernel_forget_pins(struct gate_kernel *kernel, const uint64_t *keep, size_t count);
@@ -114,7 +114,7 @@ void table_configure(struct gate_table *table, const struct gate_options *option
 		     uint32_t syn_linear);
 /* The slot of a key, claimed if it is new; GATE_NO_SLOT if there is no room. */
 uint32_t table_find(struct gate_table *table, const struct gate_key *key, uint64_t now_kernel_ns);
-void table_second(struct gate_table *table, uint64_t now_kernel_ns);
+void gate_table_housekeep(struct gate_table *table, uint64_t now_kernel_ns);
 void table_free(struct gate_table *table);
 const struct gate_limits *table_limits(const struct gate_table *table,
 				       const struct gate_flow *flow);

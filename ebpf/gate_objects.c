@@ -686,7 +686,7 @@ void kernel_retire(struct gate_kernel *kernel, size_t i, uint64_t now_ns)
 }
 
 /* Those that the kernel has detached: the last socket of their cgroup is gone. */
-void kernel_second(struct gate_kernel *kernel, uint64_t now_ns)
+void gate_objects_housekeep(struct gate_kernel *kernel, uint64_t now_ns)
 {
 	for (int i = 0; i < RETIRED_MOST; i++) {
 		struct retired *retired = &kernel->retired[i];

@@ -236,7 +236,7 @@ static int flow_idle(const struct gate_table *table, const struct gate_flow *flo
 }
 
 /* Empties slots that nobody has used for long, so that the table never fills with what was. */
-static void slot_second(struct gate_table *table, uint32_t slot, uint64_t now)
+static void slot_housekeep(struct gate_table *table, uint32_t slot, uint64_t now)
 {
 	struct gate_flow *flow = &table->flows[slot];
 	uint64_t tag = __atomic_load_n(&flow->tag, __ATOMIC_ACQUIRE);
@@ -257,11 +257,11 @@ static void slot_second(struct gate_table *table, uint32_t slot, uint64_t now)
 	}
 }
 
-void table_second(struct gate_table *table, uint64_t now_kernel_ns)
+void gate_table_housekeep(struct gate_table *table, uint64_t now_kernel_ns)
 {
 	table->second++;
 	for (uint32_t slot = 0; slot < table->flow_count; slot++)
-		slot_second(table, slot, now_kernel_ns);
+		slot_housekeep(table, slot, now_kernel_ns);
 }
 
 static uint64_t sum(const uint32_t *n, size_t count)

@@ -139,7 +139,7 @@ static void pass(unsigned seconds)
 		world.now += SECOND;
 		for (int i = 0; i < 10 && engine_work(world.engine, world.now) <= world.now; i++)
 			;
-		engine_second(world.engine, world.now);
+		engine_housekeep(world.engine, world.now);
 		while (engine_work(world.engine, world.now) <= world.now)
 			;
 	}

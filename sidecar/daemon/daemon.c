@@ -309,7 +309,7 @@ static void beat(void *arg, uint64_t now_ns)
 	/* Where nobody decides or reports nothing has been written that could be wrong. */
 	decisions = decisions_count(s);
 	if (decisions != s->decisions || s->drained.records != s->records)
-		engine_second(s->engine, now_ns);
+		engine_housekeep(s->engine, now_ns);
 	s->decisions = decisions;
 	s->records = s->drained.records;
 	if (repaired != s->repaired)

@@ -16,8 +16,8 @@
 
 /* Slots a call: bounds how long the loop is kept from other work, about a millisecond. */
 #define PIECE 512
-/* Slots that a call of engine_second has looked at, by and by; with more known ones each waits its
- * turn (tollgated(8), BUGS). */
+/* Slots that a call of engine_housekeep has looked at, by and by; with more known ones each waits
+ * its turn (tollgated(8), BUGS). */
 #define TICKS_A_SECOND 262144
 
 static bool is_flow(const struct engine *e, uint32_t slot)
@@ -503,7 +503,7 @@ static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
 }
 
 /* The next known slot in turn: what is wrong there is repaired, what a flow did is counted. */
-static void slot_look(struct engine *e, uint64_t now_ns)
+static void slot_housekeep(struct engine *e, uint64_t now_ns)
 {
 	uint32_t slot = e->slots[e->tick = (e->tick + 1) % e->count];
 	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
@@ -525,12 +525,12 @@ uint64_t engine_work(struct engine *e, uint64_t now_ns)
 	for (int i = 0; i < PIECE && e->refill < e->count; i++)
 		slot_fill(e, e->slots[e->refill++], now_ns);
 	for (int i = 0; i < PIECE && e->looks > 0; i++, e->looks--)
-		slot_look(e, now_ns);
+		slot_housekeep(e, now_ns);
 	return e->refill < e->count || e->looks > 0 ? now_ns : timer_heap_next(e->timers);
 }
 
 /* Of known slots alone: what nobody uses must not be touched, and many take several seconds. */
-static void gauges_look(struct engine *e, uint32_t first, uint32_t looks)
+static void gauges_housekeep(struct engine *e, uint32_t first, uint32_t looks)
 {
 	uint32_t here = e->count - first < looks ? e->count - first : looks;
 
@@ -539,14 +539,14 @@ static void gauges_look(struct engine *e, uint32_t first, uint32_t looks)
 		e->totals.repaired += segment_repair_gauges(e->segment, e->slots, looks - here);
 }
 
-void engine_second(struct engine *e, uint64_t now_ns)
+void engine_housekeep(struct engine *e, uint64_t now_ns)
 {
 	uint32_t looks = e->count < TICKS_A_SECOND ? e->count : TICKS_A_SECOND;
 	uint32_t first = looks < e->count ? (e->tick + 1) % e->count : 0;
 
 	e->looks = looks;
-	gauges_look(e, first, looks);
-	engine_pools_look(e, now_ns);
+	gauges_housekeep(e, first, looks);
+	engine_pools_housekeep(e, now_ns);
 }
 
 /* ---- the operator ---------------------------------------------------------------------------- */

@@ -93,7 +93,7 @@ uint64_t engine_work(struct engine *engine, uint64_t now_ns);
 
 /* Once a second while workers decide: counts of deliveries to the controller, damage repaired;
  * engine_work goes on with it, a piece at a time, so that no deferral waits for all flows. */
-void engine_second(struct engine *engine, uint64_t now_ns);
+void engine_housekeep(struct engine *engine, uint64_t now_ns);
 
 const struct engine_totals *engine_totals(const struct engine *engine);
 

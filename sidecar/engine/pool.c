@@ -149,7 +149,7 @@ static void pool_count(struct engine *e, const struct pool_watch *watch,
 	}
 }
 
-static void watch_look(struct engine *e, struct pool_watch *watch, uint64_t now_ns)
+static void pool_housekeep(struct engine *e, struct pool_watch *watch, uint64_t now_ns)
 {
 	char destination[DESTINATION_NAME_MAX + 1];
 	struct destination_pool pool;
@@ -182,14 +182,14 @@ static void watch_look(struct engine *e, struct pool_watch *watch, uint64_t now_
 	}
 }
 
-void engine_pools_look(struct engine *e, uint64_t now_ns)
+void engine_pools_housekeep(struct engine *e, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < e->pool_count;) {
 		struct pool_watch *watch = &e->pools[i];
 
 		if (now_ns >= watch->look_ns) {
 			watch->look_ns = now_ns + LOOK_NS;
-			watch_look(e, watch, now_ns);
+			pool_housekeep(e, watch, now_ns);
 		}
 		if (now_ns > watch->quiet_ns + FORGET_NS)
 			*watch = e->pools[--e->pool_count];

@@ -48,6 +48,6 @@ void engine_rules_attempts(struct engine *engine, uint32_t slot, uint32_t attemp
  */
 void engine_pool_phase(struct engine *engine, uint32_t slot, enum control_phase phase,
 		       uint64_t now_ns);
-void engine_pools_look(struct engine *engine, uint64_t now_ns);
+void engine_pools_housekeep(struct engine *engine, uint64_t now_ns);
 
 #endif

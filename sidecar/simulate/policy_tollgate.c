@@ -363,7 +363,7 @@ static void gate_tick(void *self, uint64_t at_ns)
 	uint64_t now = at_ns + EPOCH;
 
 	if (gate->counted && now >= gate->second_ns + UNITS_SECOND_NS) {
-		engine_second(gate->engine, now);
+		engine_housekeep(gate->engine, now);
 		gate->second_ns = now;
 		gate->counted = false;
 	}
