@@ -10,30 +10,30 @@
 
 #define NOW UINT64_C(1000)
 
-static struct effect effects[EFFECTS];
+static struct constraint constraints[CONSTRAINTS];
 
-static void add(enum effect_kind kind, bool by_hand, const char *name, uint64_t value,
+static void add(enum constraint_kind kind, bool by_operator, const char *name, uint64_t value,
 		uint64_t until_ns)
 {
-	struct effect effect = {.kind = kind,
-				.by_hand = by_hand,
-				.value = value,
-				.from_ns = NOW,
-				.until_ns = until_ns};
+	struct constraint constraint = {.kind = kind,
+					.by_operator = by_operator,
+					.value = value,
+					.from_ns = NOW,
+					.until_ns = until_ns};
 
-	snprintf(effect.name, sizeof(effect.name), "%s", name);
-	effect_add(effects, &effect, NOW);
+	snprintf(constraint.name, sizeof(constraint.name), "%s", name);
+	constraint_add(constraints, &constraint, NOW);
 }
 
-static const struct effect *find(enum effect_kind kind, const char *name)
+static const struct constraint *find(enum constraint_kind kind, const char *name)
 {
-	for (int i = 0; i < EFFECTS; i++)
-		if (effects[i].kind == kind && strcmp(effects[i].name, name) == 0)
-			return &effects[i];
+	for (int i = 0; i < CONSTRAINTS; i++)
+		if (constraints[i].kind == kind && strcmp(constraints[i].name, name) == 0)
+			return &constraints[i];
 	return NULL;
 }
 
-Test(effect, of_rules_whose_long_names_begin_alike_stand_side_by_side)
+Test(constraint, of_rules_whose_long_names_begin_alike_stand_side_by_side)
 {
 	char first[65], second[65];
 
@@ -41,58 +41,58 @@ Test(effect, of_rules_whose_long_names_begin_alike_stand_side_by_side)
 	first[64] = '\0';
 	strcpy(second, first);
 	second[63] = 'b';
-	add(EFFECT_HOLD, false, first, 0, 9000);
-	add(EFFECT_HOLD, false, second, 0, 2000);
-	cr_assert_not_null(find(EFFECT_HOLD, first));
-	cr_expect_eq(find(EFFECT_HOLD, first)->until_ns, 9000);
-	cr_expect_eq(find(EFFECT_HOLD, second)->until_ns, 2000);
-	add(EFFECT_HOLD, false, second, 0, 3000);
-	cr_expect_eq(find(EFFECT_HOLD, second)->until_ns, 3000, "the same is replaced");
+	add(CONSTRAINT_HOLD, false, first, 0, 9000);
+	add(CONSTRAINT_HOLD, false, second, 0, 2000);
+	cr_assert_not_null(find(CONSTRAINT_HOLD, first));
+	cr_expect_eq(find(CONSTRAINT_HOLD, first)->until_ns, 9000);
+	cr_expect_eq(find(CONSTRAINT_HOLD, second)->until_ns, 2000);
+	add(CONSTRAINT_HOLD, false, second, 0, 3000);
+	cr_expect_eq(find(CONSTRAINT_HOLD, second)->until_ns, 3000, "the same is replaced");
 }
 
-Test(effect, of_the_operator_is_not_pushed_out_by_rules)
+Test(constraint, of_the_operator_is_not_pushed_out_by_rules)
 {
 	char name[16];
 
-	for (int kind = EFFECT_HOLD; kind < EFFECT_KINDS; kind++)
-		add((enum effect_kind)kind, true, "operator", 1, NOW + 1);
+	for (int kind = CONSTRAINT_HOLD; kind < CONSTRAINT_KINDS; kind++)
+		add((enum constraint_kind)kind, true, "operator", 1, NOW + 1);
 	for (unsigned i = 0; i < 20; i++) {
 		snprintf(name, sizeof(name), "rule-%u", i);
-		add(EFFECT_INTERVAL, false, name, i, NOW + 100 + i);
+		add(CONSTRAINT_INTERVAL, false, name, i, NOW + 100 + i);
 	}
-	for (int kind = EFFECT_HOLD; kind < EFFECT_KINDS; kind++)
-		cr_expect_not_null(find((enum effect_kind)kind, "operator"), "kind %d", kind);
-	cr_expect_not_null(find(EFFECT_INTERVAL, "rule-19"));
+	for (int kind = CONSTRAINT_HOLD; kind < CONSTRAINT_KINDS; kind++)
+		cr_expect_not_null(find((enum constraint_kind)kind, "operator"), "kind %d", kind);
+	cr_expect_not_null(find(CONSTRAINT_INTERVAL, "rule-19"));
 }
 
-Test(effect, that_has_ended_makes_room_first)
+Test(constraint, that_has_ended_makes_room_first)
 {
 	char name[16];
 
-	for (unsigned i = 0; i < EFFECTS; i++) {
+	for (unsigned i = 0; i < CONSTRAINTS; i++) {
 		snprintf(name, sizeof(name), "rule-%u", i);
-		add(EFFECT_INTERVAL, false, name, i, i == 5 ? NOW : NOW + 1 + i);
+		add(CONSTRAINT_INTERVAL, false, name, i, i == 5 ? NOW : NOW + 1 + i);
 	}
-	add(EFFECT_HOLD, false, "new", 0, NOW + 50);
-	cr_expect_null(find(EFFECT_INTERVAL, "rule-5"));
-	cr_expect_not_null(find(EFFECT_INTERVAL, "rule-0"));
+	add(CONSTRAINT_HOLD, false, "new", 0, NOW + 50);
+	cr_expect_null(find(CONSTRAINT_INTERVAL, "rule-5"));
+	cr_expect_not_null(find(CONSTRAINT_INTERVAL, "rule-0"));
 }
 
-Test(effect, the_strictest_of_a_kind_wins_and_is_named)
+Test(constraint, the_strictest_of_a_kind_wins_and_is_named)
 {
 	struct flow_limits configured = {.interval_ns = 100};
 	struct effective merged;
 
-	add(EFFECT_INTERVAL, false, "slow", 400, NOW + 10);
-	add(EFFECT_INTERVAL, true, "operator", 300, UINT64_MAX);
-	add(EFFECT_CONNECTIONS, true, "operator", 2, UINT64_MAX);
-	effective_merge(&configured, NULL, effects, 0, NOW, &merged);
+	add(CONSTRAINT_INTERVAL, false, "slow", 400, NOW + 10);
+	add(CONSTRAINT_INTERVAL, true, "operator", 300, UINT64_MAX);
+	add(CONSTRAINT_CONNECTIONS, true, "operator", 2, UINT64_MAX);
+	effective_merge(&configured, NULL, constraints, 0, NOW, &merged);
 	cr_expect_eq(merged.limits.interval_ns, 400);
 	cr_expect_eq(merged.rate_by, BY_RULE);
-	cr_expect_str_eq(effects[merged.rate_effect].name, "slow");
+	cr_expect_str_eq(constraints[merged.rate_constraint].name, "slow");
 	cr_expect_eq(merged.limits.connections[TG_BULK], 2);
 	cr_expect_eq(merged.next_ns, NOW + 10);
-	effective_merge(&configured, NULL, effects, 0, NOW + 10, &merged);
+	effective_merge(&configured, NULL, constraints, 0, NOW + 10, &merged);
 	cr_expect_eq(merged.limits.interval_ns, 300, "what has ended does not count");
-	cr_expect_eq(merged.rate_by, BY_HAND);
+	cr_expect_eq(merged.rate_by, BY_OPERATOR);
 }

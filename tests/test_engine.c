@@ -219,8 +219,9 @@ Test(engine, a_rule_acts_at_its_threshold_and_says_so)
 	reply(one, LISTED);
 	cr_expect_eq(inforce(one).hold_by, BY_RULE);
 	cr_expect_eq(inforce(one).limits.hold_until_ns, world.now + 1800 * SECOND);
-	cr_expect_str_eq(engine_flow_of(world.engine, one)->effects[inforce(one).hold_effect].name,
-			 "shut");
+	cr_expect_str_eq(
+		engine_flow_of(world.engine, one)->constraints[inforce(one).hold_constraint].name,
+		"shut");
 	cr_expect_eq(world.alerts, 1);
 	cr_expect_eq(engine_release(world.engine, one, world.now), 0);
 	cr_expect_leq(inforce(one).limits.hold_until_ns, world.now);
@@ -260,9 +261,10 @@ Test(engine, most_of_a_pool_in_trouble_does_not_move_the_flood_to_the_last_healt
 		pass(1);
 	}
 	cr_expect_eq(inforce(flows[3]).rate_by, BY_RULE);
-	cr_expect_str_eq(
-		engine_flow_of(world.engine, flows[3])->effects[inforce(flows[3]).rate_effect].name,
-		"pool-trouble");
+	cr_expect_str_eq(engine_flow_of(world.engine, flows[3])
+				 ->constraints[inforce(flows[3]).rate_constraint]
+				 .name,
+			 "pool-trouble");
 	/* Thirty a minute before, a tenth more now, less what has faded since. */
 	cr_expect_geq(inforce(flows[3]).limits.interval_ns, 60 * SECOND / 33);
 	cr_expect_leq(inforce(flows[3]).limits.interval_ns, 60 * SECOND / 20);

@@ -119,12 +119,15 @@ uint32_t api_flow(struct api_context *s, struct server_call *call, bool claim)
 	return slot;
 }
 
-const char *api_by(const struct engine_flow *flow, enum effective_by by, int effect)
+const char *api_by(const struct engine_flow *flow, enum effective_by by, int constraint)
 {
 	switch (by) {
 	case BY_CONTROL: return "control";
-	case BY_HAND: return "operator";
-	case BY_RULE: return effect >= 0 && effect < EFFECTS ? flow->effects[effect].name : "rule";
+	case BY_OPERATOR: return "operator";
+	case BY_RULE:
+		return constraint >= 0 && constraint < CONSTRAINTS
+			       ? flow->constraints[constraint].name
+			       : "rule";
 	default: return "configuration";
 	}
 }
@@ -158,6 +161,6 @@ void api_put_flow(struct api_context *s, uint32_t slot, uint64_t now_ns, struct 
 	json_put_bool(out, "adapts", policy.limits.flags & FLOW_ADAPT);
 	report_rate(out, "configured_rate", policy.limits.interval_ns);
 	report_rate(out, "ceiling", policy.limits.ceiling_interval_ns);
-	json_put_text(out, "rate_by", api_by(flow, effective.rate_by, effective.rate_effect));
-	json_put_text(out, "hold_by", api_by(flow, effective.hold_by, effective.hold_effect));
+	json_put_text(out, "rate_by", api_by(flow, effective.rate_by, effective.rate_constraint));
+	json_put_text(out, "hold_by", api_by(flow, effective.hold_by, effective.hold_constraint));
 }

@@ -96,7 +96,7 @@ static void put_hold(struct json_writer *out, const struct engine_flow *flow,
 		snprintf(text, sizeof(text), "for another %s%s",
 			 units_duration_text(rounded(until_ns - now_ns), left, sizeof(left)),
 			 l->hold_until_ns <= now_ns ? ", all but transactional" : "");
-	put_in_force(out, "hold", text, api_by(flow, e->hold_by, e->hold_effect));
+	put_in_force(out, "hold", text, api_by(flow, e->hold_by, e->hold_constraint));
 }
 
 static void put_effective(struct json_writer *out, const struct engine_flow *flow,
@@ -108,46 +108,48 @@ static void put_effective(struct json_writer *out, const struct engine_flow *flo
 	json_put_array(out, "in_force");
 	put_hold(out, flow, e, now_ns);
 	put_in_force(out, "rate", report_rate_text(l->interval_ns, text, sizeof(text)),
-		     api_by(flow, e->rate_by, e->rate_effect));
+		     api_by(flow, e->rate_by, e->rate_constraint));
 	if (l->interval_ns)
 		put_in_force(out, "burst", policy_classes_text(l->burst, count, sizeof(count)),
-			     api_by(flow, e->rate_by, e->rate_effect));
+			     api_by(flow, e->rate_by, e->rate_constraint));
 	put_in_force(out, "hour", cap_text(l->hour_cap, PUBLISH_NO_CAP, count),
-		     api_by(flow, e->hour_by, e->hour_effect));
+		     api_by(flow, e->hour_by, e->hour_constraint));
 	put_in_force(out, "day", cap_text(l->day_cap, PUBLISH_NO_CAP, count),
-		     api_by(flow, e->day_by, e->day_effect));
+		     api_by(flow, e->day_by, e->day_constraint));
 	put_in_force(out, "connections", cap_text(l->connections, 0, count),
-		     api_by(flow, e->connections_by, e->connections_effect));
+		     api_by(flow, e->connections_by, e->connections_constraint));
 	put_in_force(out, "messages_per_connection",
 		     l->per_connection ? units_count_text(l->per_connection, count, sizeof(count))
 				       : "unlimited",
-		     api_by(flow, e->per_connection_by, e->per_connection_effect));
+		     api_by(flow, e->per_connection_by, e->per_connection_constraint));
 	json_put_end(out);
 }
 
 /* ---- what rules and the operator set --------------------------------------------------------- */
 
-static const char *effect_text(const struct effect *effect, char *text, size_t size)
+static const char *constraint_text(const struct constraint *constraint, char *text, size_t size)
 {
 	char value[32];
 
-	switch (effect->kind) {
-	case EFFECT_HOLD: snprintf(text, size, "hold"); break;
-	case EFFECT_INTERVAL:
-		report_rate_text(effect->value, value, sizeof(value));
+	switch (constraint->kind) {
+	case CONSTRAINT_HOLD: snprintf(text, size, "hold"); break;
+	case CONSTRAINT_INTERVAL:
+		report_rate_text(constraint->value, value, sizeof(value));
 		snprintf(text, size, "rate %s", value);
 		break;
-	case EFFECT_CONNECTIONS:
-		snprintf(text, size, "connections %llu", (unsigned long long)effect->value);
+	case CONSTRAINT_CONNECTIONS:
+		snprintf(text, size, "connections %llu", (unsigned long long)constraint->value);
 		break;
-	case EFFECT_PER_CONNECTION:
+	case CONSTRAINT_PER_CONNECTION:
 		snprintf(text, size, "messages_per_connection %llu",
-			 (unsigned long long)effect->value);
+			 (unsigned long long)constraint->value);
 		break;
-	case EFFECT_HOUR:
-		snprintf(text, size, "hour %llu", (unsigned long long)effect->value);
+	case CONSTRAINT_HOUR:
+		snprintf(text, size, "hour %llu", (unsigned long long)constraint->value);
 		break;
-	case EFFECT_DAY: snprintf(text, size, "day %llu", (unsigned long long)effect->value); break;
+	case CONSTRAINT_DAY:
+		snprintf(text, size, "day %llu", (unsigned long long)constraint->value);
+		break;
 	default: snprintf(text, size, "unknown"); break;
 	}
 	return text;
@@ -155,28 +157,31 @@ static const char *effect_text(const struct effect *effect, char *text, size_t s
 
 static bool wins(const struct effective *e, int i)
 {
-	return e->rate_effect == i || e->hold_effect == i || e->hour_effect == i ||
-	       e->day_effect == i || e->connections_effect == i || e->per_connection_effect == i;
+	return e->rate_constraint == i || e->hold_constraint == i || e->hour_constraint == i ||
+	       e->day_constraint == i || e->connections_constraint == i ||
+	       e->per_connection_constraint == i;
 }
 
 static void put_effects(struct json_writer *out, const struct engine_flow *flow,
 			const struct effective *e, uint64_t now_ns)
 {
 	json_put_array(out, "set");
-	for (int i = 0; i < EFFECTS; i++) {
-		const struct effect *effect = &flow->effects[i];
+	for (int i = 0; i < CONSTRAINTS; i++) {
+		const struct constraint *constraint = &flow->constraints[i];
 		char text[64];
 
-		if (effect->kind == EFFECT_NONE || effect->until_ns <= now_ns)
+		if (constraint->kind == CONSTRAINT_NONE || constraint->until_ns <= now_ns)
 			continue;
 		json_put_object(out, NULL);
-		json_put_text(out, "what", effect_text(effect, text, sizeof(text)));
-		json_put_text(out, "by", effect->by_hand ? "operator" : effect->name);
-		json_put_text(out, "reason", *effect->why ? effect->why : NULL);
-		json_put_number(
-			out, "since_s",
-			now_ns > effect->from_ns ? (double)(now_ns - effect->from_ns) / 1e9 : 0, 1);
-		report_in(out, "ends_s", effect->until_ns, now_ns);
+		json_put_text(out, "what", constraint_text(constraint, text, sizeof(text)));
+		json_put_text(out, "by", constraint->by_operator ? "operator" : constraint->name);
+		json_put_text(out, "reason", *constraint->why ? constraint->why : NULL);
+		json_put_number(out, "since_s",
+				now_ns > constraint->from_ns
+					? (double)(now_ns - constraint->from_ns) / 1e9
+					: 0,
+				1);
+		report_in(out, "ends_s", constraint->until_ns, now_ns);
 		json_put_bool(out, "won", wins(e, i));
 		json_put_end(out);
 	}

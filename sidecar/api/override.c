@@ -23,8 +23,9 @@
 #define FOR_MAX_NS (400 * UNITS_DAY_NS)
 
 struct change {
-	struct effect effects[KINDS_MAX]; /* until_ns is worked out for each flow's turn alike */
-	bool drop[KINDS_MAX];		  /* take away what was set of that kind */
+	struct constraint
+		constraints[KINDS_MAX]; /* until_ns is worked out for each flow's turn alike */
+	bool drop[KINDS_MAX];		/* take away what was set of that kind */
 	int count;
 };
 
@@ -40,7 +41,7 @@ static int refuse(struct server_call *call, const char *what, const char *why)
 }
 
 /* "for" and "reason", which every effect of the request has. */
-static int common_read(struct server_call *call, struct effect *ret, uint64_t now_ns)
+static int common_read(struct server_call *call, struct constraint *ret, uint64_t now_ns)
 {
 	const char *text = json_get_text(call->request, "for", NULL);
 	const char *why = json_get_text(call->request, "reason", "");
@@ -51,10 +52,10 @@ static int common_read(struct server_call *call, struct effect *ret, uint64_t no
 		return refuse(call, text, reason);
 	if (text && (for_ns == 0 || for_ns > FOR_MAX_NS))
 		return refuse(call, text, "must be above 0, and at most 400 days");
-	*ret = (struct effect){.by_hand = 1,
-			       .from_ns = now_ns,
-			       .until_ns = text ? now_ns + for_ns : UINT64_MAX,
-			       .name = "operator"};
+	*ret = (struct constraint){.by_operator = 1,
+				   .from_ns = now_ns,
+				   .until_ns = text ? now_ns + for_ns : UINT64_MAX,
+				   .name = "operator"};
 	snprintf(ret->why, sizeof(ret->why), "%s", why);
 	return 0;
 }
@@ -91,14 +92,14 @@ static int number_read(const char *text, uint64_t *ret, const char **reason)
 
 static const struct settable {
 	const char *name;
-	enum effect_kind kind;
+	enum constraint_kind kind;
 	int (*read)(const char *text, uint64_t *ret, const char **reason);
 } settables[] = {
-	{"rate", EFFECT_INTERVAL, rate_read},
-	{"connections", EFFECT_CONNECTIONS, number_read},
-	{"messages_per_connection", EFFECT_PER_CONNECTION, number_read},
-	{"hour", EFFECT_HOUR, number_read},
-	{"day", EFFECT_DAY, number_read},
+	{"rate", CONSTRAINT_INTERVAL, rate_read},
+	{"connections", CONSTRAINT_CONNECTIONS, number_read},
+	{"messages_per_connection", CONSTRAINT_PER_CONNECTION, number_read},
+	{"hour", CONSTRAINT_HOUR, number_read},
+	{"day", CONSTRAINT_DAY, number_read},
 };
 
 struct members {
@@ -146,21 +147,21 @@ static int members_check(struct server_call *call, bool limits, bool makes)
 static int change_read(struct server_call *call, struct change *ret, uint64_t now_ns)
 {
 	struct change change = {0};
-	struct effect common;
+	struct constraint common;
 	int error = common_read(call, &common, now_ns);
 
 	for (size_t i = 0; i < sizeof(settables) / sizeof(settables[0]) && !error; i++) {
 		const char *text = json_get_text(call->request, settables[i].name, NULL),
 			   *reason = NULL;
-		struct effect *effect = &change.effects[change.count];
+		struct constraint *constraint = &change.constraints[change.count];
 
 		if (text == NULL)
 			continue;
-		*effect = common;
-		effect->kind = settables[i].kind;
+		*constraint = common;
+		constraint->kind = settables[i].kind;
 		change.drop[change.count] = strcmp(text, "none") == 0;
 		if (!change.drop[change.count] &&
-		    settables[i].read(text, &effect->value, &reason) != 0)
+		    settables[i].read(text, &constraint->value, &reason) != 0)
 			return refuse(call, text, reason);
 		change.count++;
 	}
@@ -232,8 +233,10 @@ static int set_flow(struct api_context *s, uint32_t slot, const struct change *c
 
 	for (int i = 0; i < change->count && !error; i++)
 		error = change->drop[i]
-				? engine_drop(s->engine, slot, change->effects[i].kind, now_ns)
-				: engine_apply(s->engine, slot, &change->effects[i], now_ns);
+				? engine_constraint_remove(s->engine, slot,
+							   change->constraints[i].kind, now_ns)
+				: engine_constraint_add(s->engine, slot, &change->constraints[i],
+							now_ns);
 	return error;
 }
 
@@ -309,12 +312,12 @@ int api_hold(void *arg, struct server_call *call)
 	if (call->data == NULL) {
 		struct change *change = calloc(1, sizeof(*change));
 
-		error = change ? common_read(call, &change->effects[0], loop_now()) : -ENOMEM;
+		error = change ? common_read(call, &change->constraints[0], loop_now()) : -ENOMEM;
 		if (error) {
 			free(change);
 			return error;
 		}
-		change->effects[0].kind = EFFECT_HOLD;
+		change->constraints[0].kind = CONSTRAINT_HOLD;
 		change->count = 1;
 		call->data = change;
 	}

@@ -141,43 +141,44 @@ static void interval_raise(struct publish_limits *l, uint64_t interval_ns)
 		l->burst[c] = 1;
 }
 
-static void effect_merge(struct effective *e, const struct effect *effect, int index)
+static void constraint_merge(struct effective *e, const struct constraint *constraint, int index)
 {
 	struct publish_limits *l = &e->limits;
-	enum effective_by by = effect->by_hand ? BY_HAND : BY_RULE;
-	uint32_t value = effect->value < UINT32_MAX ? (uint32_t)effect->value : UINT32_MAX - 1;
+	enum effective_by by = constraint->by_operator ? BY_OPERATOR : BY_RULE;
+	uint32_t value =
+		constraint->value < UINT32_MAX ? (uint32_t)constraint->value : UINT32_MAX - 1;
 
-#define WINS(what)                        \
-	do {                              \
-		e->what##_by = by;        \
-		e->what##_effect = index; \
+#define WINS(what)                            \
+	do {                                  \
+		e->what##_by = by;            \
+		e->what##_constraint = index; \
 	} while (0)
-	switch (effect->kind) {
-	case EFFECT_HOLD:
-		if (effect->until_ns > l->hold_until_ns) {
-			l->hold_until_ns = effect->until_ns;
+	switch (constraint->kind) {
+	case CONSTRAINT_HOLD:
+		if (constraint->until_ns > l->hold_until_ns) {
+			l->hold_until_ns = constraint->until_ns;
 			WINS(hold);
 		}
 		break;
-	case EFFECT_INTERVAL:
-		if (l->interval_ns == 0 || effect->value > l->interval_ns) {
-			interval_raise(l, effect->value);
+	case CONSTRAINT_INTERVAL:
+		if (l->interval_ns == 0 || constraint->value > l->interval_ns) {
+			interval_raise(l, constraint->value);
 			WINS(rate);
 		}
 		break;
-	case EFFECT_CONNECTIONS:
+	case CONSTRAINT_CONNECTIONS:
 		if (connections_lower(l->connections, value))
 			WINS(connections);
 		break;
-	case EFFECT_PER_CONNECTION:
+	case CONSTRAINT_PER_CONNECTION:
 		if (number_lower(&l->per_connection, value))
 			WINS(per_connection);
 		break;
-	case EFFECT_HOUR:
+	case CONSTRAINT_HOUR:
 		if (cap_lower(l->hour_cap, value))
 			WINS(hour);
 		break;
-	case EFFECT_DAY:
+	case CONSTRAINT_DAY:
 		if (cap_lower(l->day_cap, value))
 			WINS(day);
 		break;
@@ -187,77 +188,80 @@ static void effect_merge(struct effective *e, const struct effect *effect, int i
 }
 
 void effective_merge(const struct flow_limits *configured, const struct control_limits *control,
-		     const struct effect effects[EFFECTS], uint32_t parents, uint64_t now_ns,
-		     struct effective *ret)
+		     const struct constraint constraints[CONSTRAINTS], uint32_t parents,
+		     uint64_t now_ns, struct effective *ret)
 {
-	*ret = (struct effective){.rate_effect = -1,
-				  .hold_effect = -1,
-				  .hour_effect = -1,
-				  .day_effect = -1,
-				  .connections_effect = -1,
-				  .per_connection_effect = -1,
+	*ret = (struct effective){.rate_constraint = -1,
+				  .hold_constraint = -1,
+				  .hour_constraint = -1,
+				  .day_constraint = -1,
+				  .connections_constraint = -1,
+				  .per_connection_constraint = -1,
 				  .next_ns = UINT64_MAX};
 	effective_plain(configured, &ret->limits);
 	ret->limits.flags |= parents;
 	if (control)
 		control_merge(ret, control, configured->ceiling_interval_ns, now_ns);
-	for (int i = 0; effects && i < EFFECTS; i++) {
-		if (effects[i].kind == EFFECT_NONE || effects[i].until_ns <= now_ns)
+	for (int i = 0; constraints && i < CONSTRAINTS; i++) {
+		if (constraints[i].kind == CONSTRAINT_NONE || constraints[i].until_ns <= now_ns)
 			continue;
-		effect_merge(ret, &effects[i], i);
-		ret->next_ns =
-			effects[i].until_ns < ret->next_ns ? effects[i].until_ns : ret->next_ns;
+		constraint_merge(ret, &constraints[i], i);
+		ret->next_ns = constraints[i].until_ns < ret->next_ns ? constraints[i].until_ns
+								      : ret->next_ns;
 	}
 }
 
 /* How much is lost with an effect: nothing with one that has ended; the operator's, of which there
  * is one a kind at most, are not for rules to push out. */
-static uint64_t worth(const struct effect *effect, uint64_t now_ns)
+static uint64_t worth(const struct constraint *constraint, uint64_t now_ns)
 {
-	if (effect->kind == EFFECT_NONE || effect->until_ns <= now_ns)
+	if (constraint->kind == CONSTRAINT_NONE || constraint->until_ns <= now_ns)
 		return 0;
-	return effect->by_hand ? UINT64_MAX : effect->until_ns;
+	return constraint->by_operator ? UINT64_MAX : constraint->until_ns;
 }
 
-void effect_add(struct effect effects[EFFECTS], const struct effect *effect, uint64_t now_ns)
+void constraint_add(struct constraint constraints[CONSTRAINTS], const struct constraint *constraint,
+		    uint64_t now_ns)
 {
 	int place = 0;
 
-	for (int i = 0; i < EFFECTS; i++) {
-		if (effects[i].kind == effect->kind && effects[i].by_hand == effect->by_hand &&
-		    strncmp(effects[i].name, effect->name, EFFECT_NAME) == 0 &&
-		    effects[i].until_ns > now_ns) {
+	for (int i = 0; i < CONSTRAINTS; i++) {
+		if (constraints[i].kind == constraint->kind &&
+		    constraints[i].by_operator == constraint->by_operator &&
+		    strncmp(constraints[i].name, constraint->name, CONSTRAINT_NAME) == 0 &&
+		    constraints[i].until_ns > now_ns) {
 			place = i;
 			break;
 		}
-		if (worth(&effects[i], now_ns) < worth(&effects[place], now_ns))
+		if (worth(&constraints[i], now_ns) < worth(&constraints[place], now_ns))
 			place = i;
 	}
-	effects[place] = *effect;
-	effects[place].name[EFFECT_NAME - 1] = '\0';
-	effects[place].why[EFFECT_WHY - 1] = '\0';
+	constraints[place] = *constraint;
+	constraints[place].name[CONSTRAINT_NAME - 1] = '\0';
+	constraints[place].why[CONSTRAINT_WHY - 1] = '\0';
 }
 
-unsigned effect_drop_by_hand(struct effect effects[EFFECTS], enum effect_kind kind)
+unsigned constraint_remove_by_operator(struct constraint constraints[CONSTRAINTS],
+				       enum constraint_kind kind)
 {
 	unsigned dropped = 0;
 
-	for (int i = 0; i < EFFECTS; i++)
-		if (effects[i].by_hand && effects[i].kind != EFFECT_NONE &&
-		    (kind == EFFECT_NONE || effects[i].kind == kind)) {
-			memset(&effects[i], 0, sizeof(effects[i]));
+	for (int i = 0; i < CONSTRAINTS; i++)
+		if (constraints[i].by_operator && constraints[i].kind != CONSTRAINT_NONE &&
+		    (kind == CONSTRAINT_NONE || constraints[i].kind == kind)) {
+			memset(&constraints[i], 0, sizeof(constraints[i]));
 			dropped++;
 		}
 	return dropped;
 }
 
-void effects_check(struct effect effects[EFFECTS])
+void constraints_check(struct constraint constraints[CONSTRAINTS])
 {
-	for (int i = 0; i < EFFECTS; i++) {
-		struct effect *e = &effects[i];
+	for (int i = 0; i < CONSTRAINTS; i++) {
+		struct constraint *e = &constraints[i];
 
-		if (e->kind >= EFFECT_KINDS || e->by_hand > 1 || e->name[EFFECT_NAME - 1] ||
-		    e->why[EFFECT_WHY - 1])
+		if (e->kind >= CONSTRAINT_KINDS || e->by_operator > 1 ||
+		    e->name[CONSTRAINT_NAME - 1] || e->why[CONSTRAINT_WHY - 1])
 			memset(e, 0, sizeof(*e));
 	}
 }

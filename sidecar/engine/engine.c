@@ -61,7 +61,7 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 	if (!adapts)
 		next_ns = UINT64_MAX;
 	effective_merge(&e->configured[slot], adapts ? ret_control : NULL,
-			engine_flow_of(e, slot)->effects, e->parents[slot], now_ns, ret);
+			engine_flow_of(e, slot)->constraints, e->parents[slot], now_ns, ret);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
 	return 0;
 }
@@ -107,7 +107,7 @@ static void flow_begin(struct engine *e, uint32_t slot, uint64_t now_ns)
 	struct control_bounds bounds;
 
 	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
-	effects_check(flow->effects);
+	constraints_check(flow->constraints);
 	if (flow->begun == 1 && control_valid(&flow->control)) {
 		control_rebound(&flow->control, &bounds);
 		return;
@@ -551,20 +551,22 @@ void engine_housekeep(struct engine *e, uint64_t now_ns)
 
 /* ---- the operator ---------------------------------------------------------------------------- */
 
-int engine_apply(struct engine *e, uint32_t slot, const struct effect *effect, uint64_t now_ns)
+int engine_constraint_add(struct engine *e, uint32_t slot, const struct constraint *constraint,
+			  uint64_t now_ns)
 {
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
-	effect_add(engine_flow_of(e, slot)->effects, effect, now_ns);
+	constraint_add(engine_flow_of(e, slot)->constraints, constraint, now_ns);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
 
-int engine_drop(struct engine *e, uint32_t slot, enum effect_kind kind, uint64_t now_ns)
+int engine_constraint_remove(struct engine *e, uint32_t slot, enum constraint_kind kind,
+			     uint64_t now_ns)
 {
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
-	effect_drop_by_hand(engine_flow_of(e, slot)->effects, kind);
+	constraint_remove_by_operator(engine_flow_of(e, slot)->constraints, kind);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
@@ -577,9 +579,9 @@ int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
 	flow = engine_flow_of(e, slot);
-	for (int i = 0; i < EFFECTS; i++)
-		if (flow->effects[i].kind == EFFECT_HOLD)
-			memset(&flow->effects[i], 0, sizeof(flow->effects[i]));
+	for (int i = 0; i < CONSTRAINTS; i++)
+		if (flow->constraints[i].kind == CONSTRAINT_HOLD)
+			memset(&flow->constraints[i], 0, sizeof(flow->constraints[i]));
 	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
 	control_release(&flow->control, &bounds, now_ns);
 	engine_publish(e, slot, now_ns);

@@ -48,7 +48,7 @@ struct engine_flow {
 	uint64_t trouble_ns;	      /* when it was last held that had been well; 0: it is well */
 	struct pool_pace pace;
 	uint64_t step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
-	struct effect effects[EFFECTS];
+	struct constraint constraints[CONSTRAINTS];
 	struct reply_history history[REPLY_HISTORY];
 };
 
@@ -115,15 +115,16 @@ uint32_t engine_claim(struct engine *engine, const uint8_t source[16], const cha
 		      uint64_t now_ns);
 
 /* An effect by hand or by rule, at once. */
-int engine_apply(struct engine *engine, uint32_t slot, const struct effect *effect,
-		 uint64_t now_ns);
+int engine_constraint_add(struct engine *engine, uint32_t slot, const struct constraint *constraint,
+			  uint64_t now_ns);
 
 /* What the rules remember of a flow, in words. Returns the length as snprintf does. */
 int engine_rules_describe(struct engine *engine, uint32_t slot, uint64_t now_ns, char *text,
 			  size_t size);
 
 /* Takes away what the operator set of one kind. */
-int engine_drop(struct engine *engine, uint32_t slot, enum effect_kind kind, uint64_t now_ns);
+int engine_constraint_remove(struct engine *engine, uint32_t slot, enum constraint_kind kind,
+			     uint64_t now_ns);
 
 /* Ends holds: the operator's, rules', the controller's. */
 int engine_release(struct engine *engine, uint32_t slot, uint64_t now_ns);

@@ -13,11 +13,11 @@
 #include "sidecar/base/log.h"
 #include "sidecar/engine/state.h"
 
-#define SECOND_NS    UINT64_C(1000000000)
-#define LOOK_NS	     (5 * SECOND_NS)
-#define FORGET_NS    (600 * SECOND_NS)
-#define ACTIVE_NS    (3600 * SECOND_NS)
-#define EFFECT_WORDS "pool-trouble"
+#define SECOND_NS	UINT64_C(1000000000)
+#define LOOK_NS		(5 * SECOND_NS)
+#define FORGET_NS	(600 * SECOND_NS)
+#define ACTIVE_NS	(3600 * SECOND_NS)
+#define POOL_CONSTRAINT "pool-trouble"
 
 struct pool_watch {
 	char pool[64];
@@ -104,26 +104,26 @@ static enum control_phase phase_of(struct engine *e, uint32_t slot, uint64_t now
 static void flow_freeze(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct engine_flow *flow = engine_flow_of(e, slot);
-	struct effect effect = {
-		.kind = EFFECT_INTERVAL,
+	struct constraint constraint = {
+		.kind = CONSTRAINT_INTERVAL,
 		.value = pool_pace_interval(&flow->pace, e->configured[slot].start_interval_ns),
 		.from_ns = now_ns,
 		.until_ns = now_ns + 3 * LOOK_NS,
-		.name = EFFECT_WORDS,
+		.name = POOL_CONSTRAINT,
 		.why = "most of its pool is refused there: it keeps to its pace",
 	};
 
 	/* What it was when the trouble began holds; its pace since then was already bounded by it.
 	 */
-	for (int i = 0; i < EFFECTS; i++)
-		if (flow->effects[i].kind == EFFECT_INTERVAL &&
-		    strcmp(flow->effects[i].name, EFFECT_WORDS) == 0 &&
-		    flow->effects[i].until_ns > now_ns) {
-			flow->effects[i].until_ns = effect.until_ns;
+	for (int i = 0; i < CONSTRAINTS; i++)
+		if (flow->constraints[i].kind == CONSTRAINT_INTERVAL &&
+		    strcmp(flow->constraints[i].name, POOL_CONSTRAINT) == 0 &&
+		    flow->constraints[i].until_ns > now_ns) {
+			flow->constraints[i].until_ns = constraint.until_ns;
 			engine_publish(e, slot, now_ns);
 			return;
 		}
-	effect_add(flow->effects, &effect, now_ns);
+	constraint_add(flow->constraints, &constraint, now_ns);
 	engine_publish(e, slot, now_ns);
 }
 

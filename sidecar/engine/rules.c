@@ -63,7 +63,7 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 				   .scratch = e->scratch};
 	struct control_limits control;
 	struct control_bounds bounds;
-	struct effect effects[RULE_ACTIONS];
+	struct constraint constraints[RULE_ACTIONS];
 	struct effective effective;
 	struct rule_verdict verdict;
 	struct flow_names names;
@@ -75,9 +75,9 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 		return;
 	e->totals.fired += verdict.fired_count;
 	engine_effective(e, r->slot, now_ns, &effective, &control, &bounds);
-	count = rule_effects(&verdict, &effective.limits, now_ns, effects);
+	count = rule_effects(&verdict, &effective.limits, now_ns, constraints);
 	for (unsigned i = 0; i < count; i++)
-		effect_add(flow->effects, &effects[i], now_ns);
+		constraint_add(flow->constraints, &constraints[i], now_ns);
 	if (verdict.effect[RULE_STEP_BACK].rule)
 		flow->step_back_ns = now_ns;
 	if (count) {

@@ -130,37 +130,39 @@ static int flow_effective(const struct ebpf_bridge *b, uint32_t slot, const uint
 {
 	struct control_limits control;
 	struct control_bounds bounds;
-	struct effect effects[EFFECTS];
+	struct constraint constraints[CONSTRAINTS];
 	struct policy policy;
 	bool split = false;
 	int error = engine_effective(b->engine, slot, now_ns, ret, &control, &bounds);
 
 	if (error)
 		return error;
-	memcpy(effects, engine_flow_of(b->engine, slot)->effects, sizeof(effects));
-	for (int i = 0; i < EFFECTS; i++) {
-		if (effects[i].kind == EFFECT_NONE || strcmp(effects[i].name, SPLIT_NAME) != 0)
+	memcpy(constraints, engine_flow_of(b->engine, slot)->constraints, sizeof(constraints));
+	for (int i = 0; i < CONSTRAINTS; i++) {
+		if (constraints[i].kind == CONSTRAINT_NONE ||
+		    strcmp(constraints[i].name, SPLIT_NAME) != 0)
 			continue;
-		effects[i].kind = EFFECT_NONE;
+		constraints[i].kind = CONSTRAINT_NONE;
 		split = true;
 	}
 	if (!split)
 		return 0;
 	policy_flow(b->config, source, name, &policy);
-	effective_merge(&policy.limits, policy.limits.flags & FLOW_ADAPT ? &control : NULL, effects,
-			0, now_ns, ret);
+	effective_merge(&policy.limits, policy.limits.flags & FLOW_ADAPT ? &control : NULL,
+			constraints, 0, now_ns, ret);
 	return 0;
 }
 
-static void split_apply(const struct ebpf_bridge *b, uint32_t slot, enum effect_kind kind,
+static void split_apply(const struct ebpf_bridge *b, uint32_t slot, enum constraint_kind kind,
 			uint64_t value, uint64_t now_ns)
 {
-	struct effect effect = {
+	struct constraint constraint = {
 		.kind = kind, .value = value, .from_ns = now_ns, .until_ns = now_ns + SPLIT_NS};
 
-	snprintf(effect.name, sizeof(effect.name), SPLIT_NAME);
-	snprintf(effect.why, sizeof(effect.why), "the rest is for connections paced in the kernel");
-	engine_apply(b->engine, slot, &effect, now_ns);
+	snprintf(constraint.name, sizeof(constraint.name), SPLIT_NAME);
+	snprintf(constraint.why, sizeof(constraint.why),
+		 "the rest is for connections paced in the kernel");
+	engine_constraint_add(b->engine, slot, &constraint, now_ns);
 }
 
 /* The workers' part, where both send. */
@@ -174,13 +176,13 @@ static void workers_limit(const struct ebpf_bridge *b, uint32_t slot,
 	if (rest == 0)
 		return;
 	if (limits->interval_ns)
-		split_apply(b, slot, EFFECT_INTERVAL,
+		split_apply(b, slot, CONSTRAINT_INTERVAL,
 			    (uint64_t)((unsigned __int128)limits->interval_ns * EBPF_MILLI / rest),
 			    now_ns);
 	if (hour != PUBLISH_NO_CAP)
-		split_apply(b, slot, EFFECT_HOUR, (uint64_t)hour * rest / EBPF_MILLI, now_ns);
+		split_apply(b, slot, CONSTRAINT_HOUR, (uint64_t)hour * rest / EBPF_MILLI, now_ns);
 	if (cap && open)
-		split_apply(b, slot, EFFECT_CONNECTIONS, cap > open ? cap - open : 1, now_ns);
+		split_apply(b, slot, CONSTRAINT_CONNECTIONS, cap > open ? cap - open : 1, now_ns);
 }
 
 static uint32_t worker_open(const struct ebpf_bridge *b, uint32_t slot)
