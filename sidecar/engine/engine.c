@@ -78,7 +78,7 @@ void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	timer_heap_set(e->timers, slot, effective.next_ns);
 }
 
-static void other_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
+static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct publish_limits limits;
 
@@ -142,7 +142,7 @@ static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
 	default: return;
 	}
 	e->configured[slot] = policy.limits;
-	other_publish(e, slot, now_ns);
+	publish_nonflow(e, slot, now_ns);
 }
 
 static void default_publish(struct engine *e, uint32_t index, const struct policy *policy,
@@ -203,7 +203,7 @@ static void defaults_publish(struct engine *e, uint64_t now_ns)
 	}
 }
 
-static void slot_know(struct engine *e, uint32_t slot)
+static void slot_add(struct engine *e, uint32_t slot)
 {
 	uint32_t flows = e->segment->header.sizes.flows;
 
@@ -236,7 +236,7 @@ static uint32_t destination_claim(struct engine *e, const char *name)
 
 	slot = segment_destination(e->segment, name);
 	if (slot != LAYOUT_NONE && !known)
-		slot_know(e, slot);
+		slot_add(e, slot);
 	return slot;
 }
 
@@ -263,7 +263,7 @@ static uint32_t source_claim(struct engine *e, const uint8_t address[16])
 		return slot;
 	slot = segment_source(e->segment, address);
 	if (slot != LAYOUT_NONE)
-		slot_know(e, slot);
+		slot_add(e, slot);
 	return slot;
 }
 
@@ -300,7 +300,7 @@ uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *de
 		slot = segment_flow(e->segment, source, destination);
 		if (slot == LAYOUT_NONE)
 			return LAYOUT_NONE;
-		slot_know(e, slot);
+		slot_add(e, slot);
 	}
 	while (first < e->count)
 		slot_fill(e, e->slots[first++], now_ns);
@@ -407,13 +407,13 @@ static void names_full(struct engine *e)
 	e->names_full = true;
 }
 
-static void learn(struct engine *e, const struct layout_record *r, uint64_t now_ns)
+static void slot_register(struct engine *e, const struct layout_record *r, uint64_t now_ns)
 {
 	uint32_t first = e->count;
 	int error = segment_learn(e->segment, r);
 
 	if (error == 0) {
-		slot_know(e, r->slot);
+		slot_add(e, r->slot);
 		/* Its source's own announcement may have been lost. */
 		if (r->kind == LAYOUT_RECORD_FLOW)
 			source_claim(e, e->segment->slots[r->slot].address);
@@ -433,7 +433,7 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 			    (unsigned)(r->enhanced[1] & 0x3ff) << 10 | (r->enhanced[2] & 0x3ff);
 
 	if (e->segment->slots[r->slot].kind == SEGMENT_UNKNOWN)
-		learn(e, r, now_ns);
+		slot_register(e, r, now_ns);
 	if (!is_flow(e, r->slot))
 		return;
 	if (r->code == 0 || r->code >= 300) {
@@ -458,7 +458,7 @@ void engine_record(struct engine *e, const struct layout_record *r, uint64_t now
 	if (r->kind == LAYOUT_RECORD_REPLY)
 		reply_take(e, r, now_ns);
 	else
-		learn(e, r, now_ns);
+		slot_register(e, r, now_ns);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -621,7 +621,7 @@ int engine_create(struct segment *segment, struct engine **ret)
 				    sizeof(*segment->slots), end, &slot, &end);)
 		for (; slot < end; slot++)
 			if (segment->slots[slot].kind != SEGMENT_UNKNOWN)
-				slot_know(e, slot);
+				slot_add(e, slot);
 	*ret = e;
 	return 0;
 }
