@@ -6,7 +6,7 @@
 #define SECOND UINT64_C(1000000000)
 #define MINUTE (60 * SECOND)
 
-Test(pool_trouble, begins_at_two_thirds_and_ends_below_one)
+Test(pool_health, begins_at_two_thirds_and_ends_below_one)
 {
 	static const struct {
 		uint32_t active, troubled;
@@ -17,19 +17,19 @@ Test(pool_trouble, begins_at_two_thirds_and_ends_below_one)
 		{6, 4, POOL_BEGINS}, {0, 0, POOL_ENDS},	  {2, 2, POOL_BEGINS}, {2, 1, POOL_STANDS},
 		{2, 0, POOL_ENDS},
 	};
-	struct pool_trouble state = {0};
+	struct pool_health state = {0};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct pool_counts counts = {rows[i].active, rows[i].troubled};
 
-		cr_expect_eq(pool_trouble_judge(&state, &counts, i * SECOND), rows[i].wanted,
+		cr_expect_eq(pool_health_judge(&state, &counts, i * SECOND), rows[i].wanted,
 			     "row %zu", i);
 	}
 }
 
-Test(pool_trouble, a_pace_is_the_highest_minute_of_late)
+Test(pool_health, a_pace_is_the_highest_minute_of_late)
 {
-	struct pool_pace pace = {0};
+	struct pool_rate pace = {0};
 	uint64_t now = 5 * MINUTE;
 
 	for (int second = 0; second < 60; second++)
@@ -47,9 +47,9 @@ Test(pool_trouble, a_pace_is_the_highest_minute_of_late)
 	cr_expect_eq(pool_pace_interval(&pace, 0), SECOND);
 }
 
-Test(pool_trouble, a_clock_that_goes_backwards_and_full_counts_do_no_harm)
+Test(pool_health, a_clock_that_goes_backwards_and_full_counts_do_no_harm)
 {
-	struct pool_pace pace = {0};
+	struct pool_rate pace = {0};
 
 	pool_pace_count(&pace, UINT32_MAX, MINUTE * 10);
 	pool_pace_count(&pace, 5, MINUTE);

@@ -22,7 +22,7 @@
 struct pool_watch {
 	char pool[64];
 	uint32_t destination; /* slot */
-	struct pool_trouble state;
+	struct pool_health state;
 	uint64_t look_ns;
 	uint64_t quiet_ns; /* since when it has been quiet */
 };
@@ -144,7 +144,7 @@ static void pool_count(struct engine *e, const struct pool_watch *watch,
 			continue;
 		ret->active++;
 		ret->troubled += flow->trouble_ns &&
-				 now_ns >= flow->trouble_ns + POOL_TROUBLE_LASTS_NS &&
+				 now_ns >= flow->trouble_ns + POOL_TROUBLE_DURATION_NS &&
 				 in_trouble(phase_of(e, slot, now_ns));
 	}
 }
@@ -159,7 +159,7 @@ static void pool_housekeep(struct engine *e, struct pool_watch *watch, uint64_t 
 	if (destination_pool(e->config->table, e->config->table_length, watch->pool, &pool) != 0)
 		pool.count = 0;
 	pool_count(e, watch, &pool, now_ns, &counts);
-	judgement = pool_trouble_judge(&watch->state, &counts, now_ns);
+	judgement = pool_health_judge(&watch->state, &counts, now_ns);
 	engine_destination(e, watch->destination, destination, sizeof(destination));
 	if (judgement == POOL_BEGINS)
 		log_warning(

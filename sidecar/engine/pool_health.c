@@ -4,8 +4,8 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define MINUTE_NS (60 * SECOND_NS)
 
-enum pool_judgement pool_trouble_judge(struct pool_trouble *state, const struct pool_counts *counts,
-				       uint64_t now_ns)
+enum pool_judgement pool_health_judge(struct pool_health *state, const struct pool_counts *counts,
+				      uint64_t now_ns)
 {
 	if (state->since_ns == 0) {
 		if (counts->troubled < 2 ||
@@ -20,7 +20,7 @@ enum pool_judgement pool_trouble_judge(struct pool_trouble *state, const struct 
 	return POOL_ENDS;
 }
 
-void pool_pace_count(struct pool_pace *pace, uint32_t delivered, uint64_t now_ns)
+void pool_pace_count(struct pool_rate *pace, uint32_t delivered, uint64_t now_ns)
 {
 	uint64_t minutes = now_ns > pace->minute_ns ? (now_ns - pace->minute_ns) / MINUTE_NS : 0;
 
@@ -39,7 +39,7 @@ void pool_pace_count(struct pool_pace *pace, uint32_t delivered, uint64_t now_ns
 	pace->count = delivered > UINT32_MAX - pace->count ? UINT32_MAX : pace->count + delivered;
 }
 
-uint64_t pool_pace_interval(const struct pool_pace *pace, uint64_t start_ns)
+uint64_t pool_pace_interval(const struct pool_rate *pace, uint64_t start_ns)
 {
 	uint64_t most = pace->count > pace->peak ? pace->count : pace->peak;
 

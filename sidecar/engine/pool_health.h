@@ -12,14 +12,14 @@
 #include <stdint.h>
 
 /* A hold that the first probe ends is a flow finding its rate; trouble has lasted this long. */
-#define POOL_TROUBLE_LASTS_NS UINT64_C(20000000000)
+#define POOL_TROUBLE_DURATION_NS UINT64_C(20000000000)
 
 struct pool_counts {
 	uint32_t active;   /* flows of the pool to the destination that sent within the last hour */
-	uint32_t troubled; /* of these, held or probing for longer than POOL_TROUBLE_LASTS_NS */
+	uint32_t troubled; /* of these, held or probing for longer than POOL_TROUBLE_DURATION_NS */
 };
 
-struct pool_trouble {
+struct pool_health {
 	uint64_t since_ns; /* 0: none */
 };
 
@@ -32,21 +32,21 @@ enum pool_judgement {
 
 /* Begins when two thirds of the active IPs, two at least, are in trouble; ends when fewer than a
  * third are, so that it does not flap. */
-enum pool_judgement pool_trouble_judge(struct pool_trouble *state, const struct pool_counts *counts,
-				       uint64_t now_ns);
+enum pool_judgement pool_health_judge(struct pool_health *state, const struct pool_counts *counts,
+				      uint64_t now_ns);
 
 /* What a flow delivered a minute of late: the highest count of a minute, which fades by a tenth
  * with each further one. */
-struct pool_pace {
+struct pool_rate {
 	uint64_t minute_ns; /* when the minute under way began */
 	uint32_t count;	    /* in it */
 	uint32_t peak;
 };
 
-void pool_pace_count(struct pool_pace *pace, uint32_t delivered, uint64_t now_ns);
+void pool_pace_count(struct pool_rate *pace, uint32_t delivered, uint64_t now_ns);
 
 /* The interval that keeps a flow to a tenth above what it delivered; start_ns (0: unlimited, then
  * one a second) where it has delivered nothing of late. */
-uint64_t pool_pace_interval(const struct pool_pace *pace, uint64_t start_ns);
+uint64_t pool_pace_interval(const struct pool_rate *pace, uint64_t start_ns);
 
 #endif
