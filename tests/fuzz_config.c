@@ -40,7 +40,7 @@ static void ask(const struct config *config)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct config_report report = {.count = 0};
+	struct diagnostics report = {.count = 0};
 	struct config *config = NULL;
 	char *text = malloc(size ? size : 1);
 	int rc;
@@ -53,6 +53,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rc == 0)
 		ask(config);
 	config_free(config);
-	config_report_free(&report);
+	diagnostics_free(&report);
 	return 0;
 }

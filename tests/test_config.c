@@ -16,7 +16,7 @@
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
 
-static struct config_report report;
+static struct diagnostics report;
 
 static struct config *load(const char *text)
 {
@@ -24,10 +24,10 @@ static struct config *load(const char *text)
 	char *copy = guard_copy(text, len);
 	struct config *config = NULL;
 
-	config_report_free(&report);
+	diagnostics_free(&report);
 	config_load(copy, len, "t.yaml", NULL, NULL, &config, &report);
 	guard_free(copy, len);
-	config_report_sort(&report);
+	diagnostics_sort(&report);
 	return config;
 }
 
@@ -35,7 +35,7 @@ static const char *problem(uint32_t i)
 {
 	static char text[1024];
 
-	return i < report.count ? config_problem_text(&report.problems[i], text, sizeof(text))
+	return i < report.count ? diagnostic_text(&report.problems[i], text, sizeof(text))
 				: "(none)";
 }
 
@@ -457,7 +457,7 @@ Test(file, that_is_not_there_is_an_error_with_its_name)
 
 	cr_expect_eq(config_read("/nonexistent/t.yaml", NULL, &config, &report), -ENOENT);
 	cr_expect_str_eq(problem(0), "/nonexistent/t.yaml: error: No such file or directory");
-	config_report_free(&report);
+	diagnostics_free(&report);
 	cr_expect_eq(config_read("/", NULL, &config, &report), -EISDIR);
 }
 
@@ -560,7 +560,7 @@ Test(memory, that_runs_out_is_an_error_and_all_goes_back)
 		int rc;
 
 		fuse = at;
-		config_report_free(&report);
+		diagnostics_free(&report);
 		rc = config_load(whole, strlen(whole), "t", &memory, NULL, &config, &report);
 		if (rc == 0) {
 			config_free(config);
@@ -590,7 +590,7 @@ Test(bytes, at_random_do_no_harm)
 			text[(seed >> 33) % (sizeof(whole) - 1)] =
 				"0123456789abcz%/.,:-[]{}* \n"[(seed >> 20) % 27];
 		}
-		config_report_free(&report);
+		diagnostics_free(&report);
 		if (config_load(text, sizeof(whole) - 1, "t", NULL, "/nonexistent", &config,
 				&report) < 0) {
 			refused++;

@@ -60,7 +60,7 @@ static void setup(void)
 			  .leases = 8,
 			  .names_bytes = 1 << 20},
 	};
-	struct config_report report = {0};
+	struct diagnostics report = {0};
 	FILE *file;
 
 	snprintf(world.path, sizeof(world.path), "/dev/shm/tollgate-engine-%d", (int)getpid());
@@ -71,7 +71,7 @@ static void setup(void)
 	fclose(file);
 	cr_assert_eq(segment_open(&options, &world.segment, reason), 0, "%s", reason);
 	cr_assert_eq(generation_load(world.file, &world.generation, &report), 0);
-	config_report_free(&report);
+	diagnostics_free(&report);
 	cr_assert_eq(engine_create(world.segment, &world.engine), 0);
 	engine_on_alert(world.engine, alert, NULL);
 	engine_wall_offset(world.engine, 0);

@@ -19,13 +19,13 @@ static struct policy policy;
 
 static void load(const char *text)
 {
-	struct config_report report = {.count = 0};
+	struct diagnostics report = {.count = 0};
 
 	config_free(config);
 	config = NULL;
 	if (config_load(text, strlen(text), "t.yaml", NULL, NULL, &config, &report) < 0)
 		cr_assert_fail("%s: %s", text, report.count ? report.problems[0].text : "?");
-	config_report_free(&report);
+	diagnostics_free(&report);
 }
 
 static void flow(const char *source, const char *destination)

@@ -78,7 +78,7 @@ static void lines_replay(const char *config_text, const char *const *lines, size
 {
 	struct yaml_error error = {.reason = ""};
 	struct classify_error fault = {.reason = ""};
-	struct config_report report = {.count = 0};
+	struct diagnostics report = {.count = 0};
 	const char *reason;
 
 	told[0] = '\0';
@@ -94,7 +94,7 @@ static void lines_replay(const char *config_text, const char *const *lines, size
 					 strlen(lines[i]), &reason),
 			     0, "%s: %s", lines[i], reason);
 	*ret_count = replay_totals(replay, ret_totals);
-	config_report_free(&report);
+	diagnostics_free(&report);
 }
 
 static void release(void)
@@ -182,7 +182,7 @@ Test(replay, refuses_lines_that_are_none)
 		LINE("1", "", "451"),
 		LINE("1", "a..b", "451"),
 	};
-	struct config_report report = {.count = 0};
+	struct diagnostics report = {.count = 0};
 	struct classify_error fault;
 	struct yaml_error error;
 	const char *reason;
@@ -190,7 +190,7 @@ Test(replay, refuses_lines_that_are_none)
 	cr_assert_eq(rule_file_load(rules_text, strlen(rules_text), "t", &file, NULL, &error), 0);
 	cr_assert_eq(classifier_create(file, NULL, &classifier, &fault), 0);
 	cr_assert_eq(config_builtin(NULL, &config, &report), 0);
-	config_report_free(&report);
+	diagnostics_free(&report);
 	cr_assert_eq(replay_create(classifier, config, tell, NULL, &replay), 0);
 	for (size_t i = 0; i < N(lines); i++)
 		cr_expect_eq(replay_line(replay, guard_copy(lines[i], strlen(lines[i])),

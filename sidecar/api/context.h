@@ -21,7 +21,7 @@ struct api_reload_result {
 	uint64_t done; /* the last ticket that this answers */
 	int error;     /* 0, or -errno with the reason; nothing was changed then */
 	char reason[API_REASON];
-	struct config_report report; /* what was found */
+	struct diagnostics report; /* what was found */
 };
 
 struct api_context {

@@ -9,14 +9,14 @@
 
 #define PROBLEMS_MAX 100 /* as many as somebody repairs in one go; how many there are is said */
 
-static void put_problems(const struct config_report *report, struct json_writer *out)
+static void put_problems(const struct diagnostics *report, struct json_writer *out)
 {
 	char text[512];
 
 	for (uint32_t i = 0; i < report->count && i < PROBLEMS_MAX; i++) {
 		json_put_object(out, NULL);
 		json_put_text(out, "problem",
-			      config_problem_text(&report->problems[i], text, sizeof(text)));
+			      diagnostic_text(&report->problems[i], text, sizeof(text)));
 		json_put_bool(out, "error", report->problems[i].error);
 		json_put_end(out);
 		json_put_newline(out);

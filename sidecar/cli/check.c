@@ -28,14 +28,13 @@ static int usage(FILE *out, int status)
 	return status;
 }
 
-static void print_problems(struct config_report *report)
+static void print_problems(struct diagnostics *report)
 {
 	char text[1024];
 
-	config_report_sort(report);
+	diagnostics_sort(report);
 	for (uint32_t i = 0; i < report->count; i++)
-		fprintf(stderr, "%s\n",
-			config_problem_text(&report->problems[i], text, sizeof(text)));
+		fprintf(stderr, "%s\n", diagnostic_text(&report->problems[i], text, sizeof(text)));
 }
 
 /* ---- limits ---------------------------------------------------------------------------------- */
@@ -183,19 +182,19 @@ static void print_config(const struct config *config, bool all)
 
 static int check_builtin(void)
 {
-	struct config_report report = {.count = 0};
+	struct diagnostics report = {.count = 0};
 	struct config *config = NULL;
 	int rc = config_builtin(NULL, &config, &report);
 
 	print_problems(&report);
-	config_report_free(&report);
+	diagnostics_free(&report);
 	config_free(config);
 	fwrite(builtin_config, 1, builtin_config_size(), stdout);
 	return rc < 0 ? 1 : 0;
 }
 
 /* What a start here would refuse is an error. */
-static void count_here(struct config_report *report)
+static void count_here(struct diagnostics *report)
 {
 	for (uint32_t i = 0; i < report->count; i++)
 		if (report->problems[i].here) {
@@ -207,7 +206,7 @@ static void count_here(struct config_report *report)
 
 static int check_file(const char *path, bool all, bool elsewhere)
 {
-	struct config_report report = {.count = 0};
+	struct diagnostics report = {.count = 0};
 	struct config *config = NULL;
 	int rc = config_read(path, NULL, &config, &report);
 
@@ -224,7 +223,7 @@ static int check_file(const char *path, bool all, bool elsewhere)
 			report.errors == 1 ? "" : "s", report.warnings,
 			report.warnings == 1 ? "" : "s");
 	rc = report.errors ? -1 : rc;
-	config_report_free(&report);
+	diagnostics_free(&report);
 	return rc < 0 ? 1 : 0;
 }
 

@@ -168,7 +168,7 @@ static bool print_name(const struct config *config, const char *name, bool json)
 /* The configuration asked for; what is wrong with it goes to standard error. */
 static struct config *config_open(const char *path)
 {
-	struct config_report report = {.count = 0};
+	struct diagnostics report = {.count = 0};
 	struct config *config = NULL;
 	char text[1024];
 
@@ -178,12 +178,12 @@ static struct config *config_open(const char *path)
 		config_read(path, NULL, &config, &report);
 	else
 		config_load("", 0, "(no file)", NULL, NULL, &config, &report);
-	config_report_sort(&report);
+	diagnostics_sort(&report);
 	for (uint32_t i = 0; i < report.count; i++)
 		if (report.problems[i].error || !config || report.problems[i].mark.line == 0)
 			fprintf(stderr, "%s\n",
-				config_problem_text(&report.problems[i], text, sizeof(text)));
-	config_report_free(&report);
+				diagnostic_text(&report.problems[i], text, sizeof(text)));
+	diagnostics_free(&report);
 	return config;
 }
 

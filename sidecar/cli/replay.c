@@ -192,7 +192,7 @@ static int replay_run(const struct loaded_rules *rules, const struct config *con
 /* The configuration at `path`, or the built-in one. */
 static struct config *config_open(const char *path)
 {
-	struct config_report report = {.count = 0};
+	struct diagnostics report = {.count = 0};
 	struct config *config = NULL;
 	char text[1024];
 
@@ -203,8 +203,8 @@ static struct config *config_open(const char *path)
 	for (uint32_t i = 0; i < report.count; i++)
 		if (report.problems[i].error)
 			fprintf(stderr, "%s\n",
-				config_problem_text(&report.problems[i], text, sizeof(text)));
-	config_report_free(&report);
+				diagnostic_text(&report.problems[i], text, sizeof(text)));
+	diagnostics_free(&report);
 	return config;
 }
 

@@ -74,10 +74,10 @@ void config_free(struct config *config)
 
 /* ---- what the system must know --------------------------------------------------------------- */
 
-static void check_zone(const struct config_checking *checking)
+static void check_zone(const struct config_loader *loader)
 {
-	const char *zone = checking->config->time_zone;
-	struct yaml_mark mark = config_place(checking, "time_zone");
+	const char *zone = loader->config->time_zone;
+	struct yaml_mark mark = config_mark(loader, "time_zone");
 	char path[256];
 	struct stat st;
 
@@ -85,61 +85,60 @@ static void check_zone(const struct config_checking *checking)
 		return;
 	snprintf(path, sizeof(path), "%s/%s", ZONES, zone);
 	if (zone[0] == '/' || strstr(zone, "..") || strlen(zone) > 100)
-		config_error(checking, mark,
+		config_error(loader, mark,
 			     "'%.60s': not the name of a time zone, such as Europe/Madrid", zone);
 	else if (strcmp(zone, "UTC") != 0 && (stat(path, &st) < 0 || !S_ISREG(st.st_mode)))
-		config_error(checking, mark, "'%.60s': this system knows no such time zone (in %s)",
+		config_error(loader, mark, "'%.60s': this system knows no such time zone (in %s)",
 			     zone, ZONES);
 }
 
 /* Users and groups may be made later, on another machine even: a warning, but for whoever starts
  * here. */
-static void warn_here(const struct config_checking *checking, const char *key, const char *what,
+static void warn_here(const struct config_loader *loader, const char *key, const char *what,
 		      const char *name)
 {
-	struct config_report *report = checking->report;
+	struct diagnostics *report = loader->report;
 	uint32_t before = report->count;
 
-	config_warning(checking, config_place(checking, "%s", key),
+	config_warning(loader, config_mark(loader, "%s", key),
 		       "'%.60s': this system knows no such %s", name, what);
 	if (report->count > before)
 		report->problems[before].here = true;
 }
 
-static void check_user(const struct config_checking *checking, const char *key, const char *name)
+static void check_user(const struct config_loader *loader, const char *key, const char *name)
 {
 	if (name && !getpwnam(name))
-		warn_here(checking, key, "user", name);
+		warn_here(loader, key, "user", name);
 }
 
-static void check_system(const struct config_checking *checking)
+static void check_system(const struct config_loader *loader)
 {
-	const struct config_segment *segment = &checking->config->segment;
+	const struct config_segment *segment = &loader->config->segment;
 
-	check_zone(checking);
-	check_user(checking, "user", checking->config->user);
-	check_user(checking, "segment.owner", segment->owner);
+	check_zone(loader);
+	check_user(loader, "user", loader->config->user);
+	check_user(loader, "segment.owner", segment->owner);
 	if (segment->group && !getgrnam(segment->group))
-		warn_here(checking, "segment.group", "group", segment->group);
+		warn_here(loader, "segment.group", "group", segment->group);
 	if (segment->path[0] != '/')
-		config_error(checking, config_place(checking, "segment.path"),
+		config_error(loader, config_mark(loader, "segment.path"),
 			     "must be an absolute path, such as /dev/shm/tollgate");
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
 static int load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
-		const char *list, bool is_builtin, struct config **ret,
-		struct config_report *report);
+		const char *list, bool is_builtin, struct config **ret, struct diagnostics *report);
 
-static int load_base(const struct config_checking *checking)
+static int load_base(const struct config_loader *loader)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 
 	if (config->is_builtin || !config->builtin.value)
 		return 0;
 	return load(builtin_config, builtin_config_size(), "builtin.yaml", &config->memory,
-		    checking->list, true, &config->base, checking->report);
+		    loader->list, true, &config->base, loader->report);
 }
 
 static char *copy_text(struct config *config, const char *text)
@@ -152,37 +151,36 @@ static char *copy_text(struct config *config, const char *text)
 }
 
 /* All that comes after the schema. Only -ENOMEM and errors of the built-in file come back. */
-static int check(const struct config_checking *checking)
+static int check(const struct config_loader *loader)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 	int rc;
 
-	config->file = copy_text(config, checking->file);
+	config->file = copy_text(config, loader->file);
 	if (!config->segment.path)
 		config->segment.path = copy_text(config, TG_SEGMENT_DEFAULT);
 	if (!config->file || !config->segment.path)
 		return -ENOMEM;
-	config_read_values(checking);
-	rc = load_base(checking);
+	config_read_values(loader);
+	rc = load_base(loader);
 	if (rc == 0)
-		rc = config_read_pools(checking);
+		rc = config_read_pools(loader);
 	if (rc == 0)
-		rc = config_read_names(checking);
+		rc = config_read_names(loader);
 	if (rc == 0)
-		rc = config_read_overrides(checking);
+		rc = config_read_overrides(loader);
 	if (rc < 0)
 		return rc;
-	check_system(checking);
-	config_check_limits(checking);
-	return config_check_rules(checking);
+	check_system(loader);
+	config_check_limits(loader);
+	return config_check_rules(loader);
 }
 
 static int load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
-		const char *list, bool is_builtin, struct config **ret,
-		struct config_report *report)
+		const char *list, bool is_builtin, struct config **ret, struct diagnostics *report)
 {
 	static const struct yaml_memory plain = {from_malloc, NULL};
-	struct config_checking checking = {.file = name, .report = report, .list = list};
+	struct config_loader loader = {.file = name, .report = report, .list = list};
 	uint32_t errors = report->errors;
 	struct yaml_error error = {0};
 	void *loaded;
@@ -190,36 +188,36 @@ static int load(const char *text, size_t len, const char *name, const struct yam
 
 	if (!memory)
 		memory = &plain;
-	rc = yaml_load_marked(text, len, name, &config_schema, memory, &loaded, &checking.marks,
+	rc = yaml_load_marked(text, len, name, &config_schema, memory, &loaded, &loader.marks,
 			      &error);
 	if (rc < 0) {
-		config_report_add(report, true, name, error.mark, "%s", error.reason);
+		diagnostics_add(report, true, name, error.mark, "%s", error.reason);
 		return rc;
 	}
-	checking.config = loaded;
-	checking.config->memory = *memory;
-	checking.config->is_builtin = is_builtin;
-	rc = check(&checking);
-	yaml_marks_free(checking.marks);
+	loader.config = loaded;
+	loader.config->memory = *memory;
+	loader.config->is_builtin = is_builtin;
+	rc = check(&loader);
+	yaml_marks_free(loader.marks);
 	if (rc == -ENOMEM)
-		config_report_add(report, true, name, (struct yaml_mark){0, 0}, "out of memory");
+		diagnostics_add(report, true, name, (struct yaml_mark){0, 0}, "out of memory");
 	if (rc == 0 && report->errors > errors)
 		rc = -EINVAL;
 	if (rc < 0)
-		config_free(checking.config);
+		config_free(loader.config);
 	else
-		*ret = checking.config;
+		*ret = loader.config;
 	return rc;
 }
 
 int config_load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
-		const char *list, struct config **ret, struct config_report *report)
+		const char *list, struct config **ret, struct diagnostics *report)
 {
 	return load(text, len, name, memory, list, false, ret, report);
 }
 
 int config_builtin(const struct yaml_memory *memory, struct config **ret,
-		   struct config_report *report)
+		   struct diagnostics *report)
 {
 	return load(builtin_config, builtin_config_size(), "builtin.yaml", memory, NULL, true, ret,
 		    report);
@@ -265,15 +263,14 @@ static int read_whole(const char *path, char **ret, size_t *ret_len)
 }
 
 int config_read(const char *path, const struct yaml_memory *memory, struct config **ret,
-		struct config_report *report)
+		struct diagnostics *report)
 {
 	char *text;
 	size_t len;
 	int rc = read_whole(path, &text, &len);
 
 	if (rc < 0) {
-		config_report_add(report, true, path, (struct yaml_mark){0, 0}, "%s",
-				  strerror(-rc));
+		diagnostics_add(report, true, path, (struct yaml_mark){0, 0}, "%s", strerror(-rc));
 		return rc;
 	}
 	rc = config_load(text, len, path, memory, NULL, ret, report);

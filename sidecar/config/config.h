@@ -33,7 +33,7 @@
 
 /* ---- what is wrong with a file --------------------------------------------------------------- */
 
-struct config_problem {
+struct diagnostic {
 	const char *file;      /* name as given to config_load(), or "builtin.yaml" */
 	struct yaml_mark mark; /* 0, 0: the file as a whole */
 	bool error;	       /* else a warning */
@@ -41,8 +41,8 @@ struct config_problem {
 	char text[256];
 };
 
-struct config_report {
-	struct config_problem *problems; /* malloc; in order of discovery */
+struct diagnostics {
+	struct diagnostic *problems; /* malloc; in order of discovery */
 	uint32_t count;
 	uint32_t room;
 	uint32_t errors;
@@ -50,14 +50,14 @@ struct config_report {
 };
 
 /* Adds a problem; out of memory, it still counts. report may not be NULL. */
-void config_report_add(struct config_report *report, bool error, const char *file,
-		       struct yaml_mark mark, const char *format, ...)
+void diagnostics_add(struct diagnostics *report, bool error, const char *file,
+		     struct yaml_mark mark, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
-void config_report_free(struct config_report *report);
+void diagnostics_free(struct diagnostics *report);
 /* Sorts by file and place. */
-void config_report_sort(struct config_report *report);
+void diagnostics_sort(struct diagnostics *report);
 /* "tollgate.yaml:12:9: error: ..." Returns text. */
-const char *config_problem_text(const struct config_problem *problem, char *text, size_t size);
+const char *diagnostic_text(const struct diagnostic *problem, char *text, size_t size);
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -279,15 +279,15 @@ struct config {
  * stand in the report in either case. Allocates, reads the list from disk, looks up users; not for
  * a hot path. */
 int config_load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
-		const char *list, struct config **ret, struct config_report *report);
+		const char *list, struct config **ret, struct diagnostics *report);
 
 /* The same of a file. Also -errno of opening and reading, with an error in the report. */
 int config_read(const char *path, const struct yaml_memory *memory, struct config **ret,
-		struct config_report *report);
+		struct diagnostics *report);
 
 /* The built-in configuration by itself. */
 int config_builtin(const struct yaml_memory *memory, struct config **ret,
-		   struct config_report *report);
+		   struct diagnostics *report);
 
 /* Frees all of it. NULL is fine. */
 void config_free(struct config *config);

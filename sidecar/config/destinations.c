@@ -16,9 +16,9 @@
 
 /* ---- which destinations there are ------------------------------------------------------------ */
 
-static int read_destinations(const struct config_checking *checking)
+static int read_destinations(const struct config_loader *loader)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 	uint32_t most =
 		config->destinations_count + (config->base ? config->base->effective_count : 0);
 
@@ -30,7 +30,7 @@ static int read_destinations(const struct config_checking *checking)
 		char name[DESTINATION_NAME_MAX + 1];
 
 		if (destination_normalise(destination->name, name) < 0)
-			config_error(checking, config_place(checking, "destinations[%u].name", i),
+			config_error(loader, config_mark(loader, "destinations[%u].name", i),
 				     "a name is made of letters, digits, - _ and . up to %u bytes",
 				     DESTINATION_NAME_MAX);
 		else
@@ -52,7 +52,7 @@ static int read_destinations(const struct config_checking *checking)
 			config->effective[config->effective_count++] = theirs;
 	}
 	if (config->effective_count > CONFIG_DESTINATIONS_MAX)
-		config_error(checking, config_place(checking, "destinations"),
+		config_error(loader, config_mark(loader, "destinations"),
 			     "more than %u destinations", CONFIG_DESTINATIONS_MAX);
 	return 0;
 }
@@ -61,7 +61,7 @@ static int read_destinations(const struct config_checking *checking)
 
 /* One claim while it is made. */
 struct claim {
-	const struct config_checking *checking;
+	const struct config_loader *loader;
 	struct destination_table *table;
 	const struct config_destination *by;
 	int32_t index; /* of by */
@@ -72,26 +72,26 @@ struct claim {
 
 static bool claim_is_ours(const struct claim *claim)
 {
-	return !claim->by->builtin || !claim->checking->config->base;
+	return !claim->by->builtin || !claim->loader->config->base;
 }
 
 static struct yaml_mark claim_place(const struct claim *claim)
 {
 	if (!claim->list)
-		return config_place(claim->checking, "destinations[%u].name", claim->by->place);
-	return config_place(claim->checking, "destinations[%u].%s[%u]", claim->by->place,
-			    claim->list, claim->entry);
+		return config_mark(claim->loader, "destinations[%u].name", claim->by->place);
+	return config_mark(claim->loader, "destinations[%u].%s[%u]", claim->by->place, claim->list,
+			   claim->entry);
 }
 
 static void claim_wrong(const struct claim *claim, const char *reason)
 {
-	config_error(claim->checking, claim_place(claim), "'%.60s': %s", claim->text, reason);
+	config_error(claim->loader, claim_place(claim), "'%.60s': %s", claim->text, reason);
 }
 
 /* Takes what a destination_table function returned. Only -ENOMEM comes back. */
 static int claim_done(const struct claim *claim, int rc, int32_t owner)
 {
-	const struct config *config = claim->checking->config;
+	const struct config *config = claim->loader->config;
 
 	if (rc == -ENOMEM)
 		return rc;
@@ -100,12 +100,12 @@ static int claim_done(const struct claim *claim, int rc, int32_t owner)
 	if (rc != -EEXIST)
 		return 0;
 	if (claim_is_ours(claim))
-		config_error(claim->checking, claim_place(claim), "'%.60s' belongs to %s already",
+		config_error(claim->loader, claim_place(claim), "'%.60s' belongs to %s already",
 			     claim->text, config->effective[owner]->name);
 	else
-		config_warning(claim->checking,
-			       config_place(claim->checking, "destinations[%u]",
-					    config->effective[owner]->place),
+		config_warning(claim->loader,
+			       config_mark(claim->loader, "destinations[%u]",
+					   config->effective[owner]->place),
 			       "'%.60s' is taken from the built-in destination %s", claim->text,
 			       claim->by->name);
 	return 0;
@@ -193,7 +193,7 @@ static void warn_covered(const struct claim *claim, const char *name)
 		return;
 	for (uint32_t i = 0; i < count; i++)
 		if (mx[i] != claim->text && ends_in(name, mx[i]))
-			config_warning(claim->checking, claim_place(claim),
+			config_warning(claim->loader, claim_place(claim),
 				       "'%.60s' does nothing: '%.60s' under mx matches it, too",
 				       claim->text, mx[i]);
 }
@@ -222,17 +222,17 @@ static int claim_lists(struct claim *claim)
 	}
 	if (counts[0] + counts[1] + counts[2] == 0 && !strchr(claim->by->name, '.'))
 		config_error(
-			claim->checking,
-			config_place(claim->checking, "destinations[%u]", claim->by->place),
+			claim->loader,
+			config_mark(claim->loader, "destinations[%u]", claim->by->place),
 			"%.60s has neither domains nor mx nor addresses: no mail can belong to it",
 			claim->by->name);
 	return 0;
 }
 
-static int table_fill(const struct config_checking *checking, struct destination_table *table)
+static int table_fill(const struct config_loader *loader, struct destination_table *table)
 {
-	const struct config *config = checking->config;
-	struct claim claim = {.checking = checking, .table = table};
+	const struct config *config = loader->config;
+	struct claim claim = {.loader = loader, .table = table};
 	int32_t owner;
 	int rc;
 
@@ -281,15 +281,15 @@ static int table_add_pools(const struct config *config, struct destination_table
 	return 0;
 }
 
-static int table_publish(const struct config_checking *checking, struct destination_table *table)
+static int table_publish(const struct config_loader *loader, struct destination_table *table)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 	size_t length;
 	void *block;
 	int rc;
 
 	/* Wrong pools may be too large to be listed; nobody will ask for them. */
-	if (checking->report->errors == 0 && table_add_pools(config, table) < 0)
+	if (loader->report->errors == 0 && table_add_pools(config, table) < 0)
 		return -ENOMEM;
 	rc = destination_table_build(table, &block, &length);
 	if (rc < 0)
@@ -303,43 +303,43 @@ static int table_publish(const struct config_checking *checking, struct destinat
 	return config->table ? 0 : -ENOMEM;
 }
 
-static int read_table(const struct config_checking *checking)
+static int read_table(const struct config_loader *loader)
 {
-	const char *path = checking->list ? checking->list : suffix_list_path();
+	const char *path = loader->list ? loader->list : suffix_list_path();
 	struct destination_table *table;
 	int rc;
 
 	if (destination_table_new(&table) < 0)
 		return -ENOMEM;
 	rc = destination_table_list(table, path);
-	if (rc < 0 && rc != -ENOMEM && !checking->config->is_builtin)
-		config_warning(checking, (struct yaml_mark){0, 0},
+	if (rc < 0 && rc != -ENOMEM && !loader->config->is_builtin)
+		config_warning(loader, (struct yaml_mark){0, 0},
 			       "the Public Suffix List cannot be read at %.80s (%s): domains are "
 			       "told apart "
 			       "by their last labels; install the package publicsuffix",
 			       path, strerror(-rc));
 	if (rc != -ENOMEM)
-		rc = table_fill(checking, table);
+		rc = table_fill(loader, table);
 	if (rc == 0)
-		rc = table_publish(checking, table);
+		rc = table_publish(loader, table);
 	destination_table_free(table);
 	return rc;
 }
 
 /* What the matcher makes of the name of a destination in some section; what is wrong is said. */
-bool config_match(const struct config_checking *checking, const char *name, struct yaml_mark mark,
+bool config_match(const struct config_loader *loader, const char *name, struct yaml_mark mark,
 		  struct destination_match *ret)
 {
-	const struct config *config = checking->config;
+	const struct config *config = loader->config;
 	char normal[DESTINATION_NAME_MAX + 1];
 	bool same;
 
 	if (destination_match(config->table, config->table_length, name, ret) < 0) {
-		config_error(checking, mark, "'%.60s': neither a destination nor a domain", name);
+		config_error(loader, mark, "'%.60s': neither a destination nor a domain", name);
 		return false;
 	}
 	if (ret->index == DESTINATION_NONE && ret->by == DESTINATION_DEFAULT && !ret->is_address) {
-		config_error(checking, mark, "'%.60s': no such destination", name);
+		config_error(loader, mark, "'%.60s': no such destination", name);
 		return false;
 	}
 	if (ret->is_address)
@@ -347,14 +347,14 @@ bool config_match(const struct config_checking *checking, const char *name, stru
 	else
 		same = destination_normalise(name, normal) > 0 && strcmp(normal, ret->name) == 0;
 	if (!same)
-		config_error(checking, mark, "'%.60s' belongs to the destination %.80s: write that",
+		config_error(loader, mark, "'%.60s' belongs to the destination %.80s: write that",
 			     name, ret->name);
 	return same;
 }
 
-int config_read_names(const struct config_checking *checking)
+int config_read_names(const struct config_loader *loader)
 {
-	int rc = read_destinations(checking);
+	int rc = read_destinations(loader);
 
-	return rc < 0 ? rc : read_table(checking);
+	return rc < 0 ? rc : read_table(loader);
 }

@@ -9,10 +9,10 @@
 
 #include "sidecar/config/config.h"
 
-void config_report_add(struct config_report *report, bool error, const char *file,
-		       struct yaml_mark mark, const char *format, ...)
+void diagnostics_add(struct diagnostics *report, bool error, const char *file,
+		     struct yaml_mark mark, const char *format, ...)
 {
-	struct config_problem *problem;
+	struct diagnostic *problem;
 	va_list args;
 
 	if (error)
@@ -21,7 +21,7 @@ void config_report_add(struct config_report *report, bool error, const char *fil
 		report->warnings++;
 	if (report->count == report->room) {
 		uint32_t room = report->room ? report->room * 2 : 16;
-		struct config_problem *grown = reallocarray(report->problems, room, sizeof(*grown));
+		struct diagnostic *grown = reallocarray(report->problems, room, sizeof(*grown));
 
 		if (!grown)
 			return;
@@ -29,22 +29,22 @@ void config_report_add(struct config_report *report, bool error, const char *fil
 		report->room = room;
 	}
 	problem = &report->problems[report->count++];
-	*problem = (struct config_problem){.file = file, .mark = mark, .error = error};
+	*problem = (struct diagnostic){.file = file, .mark = mark, .error = error};
 	va_start(args, format);
 	vsnprintf(problem->text, sizeof(problem->text), format, args);
 	va_end(args);
 }
 
-void config_report_free(struct config_report *report)
+void diagnostics_free(struct diagnostics *report)
 {
 	free(report->problems);
-	*report = (struct config_report){.count = 0};
+	*report = (struct diagnostics){.count = 0};
 }
 
 static int problem_order(const void *a, const void *b)
 {
-	const struct config_problem *x = a;
-	const struct config_problem *y = b;
+	const struct diagnostic *x = a;
+	const struct diagnostic *y = b;
 	int order = strcmp(x->file, y->file);
 
 	if (order == 0)
@@ -54,13 +54,13 @@ static int problem_order(const void *a, const void *b)
 	return order ? order : strcmp(x->text, y->text);
 }
 
-void config_report_sort(struct config_report *report)
+void diagnostics_sort(struct diagnostics *report)
 {
 	if (report->count)
 		qsort(report->problems, report->count, sizeof(*report->problems), problem_order);
 }
 
-const char *config_problem_text(const struct config_problem *problem, char *text, size_t size)
+const char *diagnostic_text(const struct diagnostic *problem, char *text, size_t size)
 {
 	const char *kind = problem->error ? "error" : "warning";
 

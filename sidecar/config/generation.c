@@ -19,24 +19,24 @@ void generation_free(struct generation *g)
 	*g = (struct generation){0};
 }
 
-static int rules_load(struct generation *g, const char *path, struct config_report *report)
+static int rules_load(struct generation *g, const char *path, struct diagnostics *report)
 {
 	struct classify_error where = {0};
 	struct yaml_error error = {0};
 	int failed = rule_file_builtin(&g->builtin, NULL, &error);
 
 	if (failed)
-		config_report_add(report, true, "built-in rules", error.mark, "%s", error.reason);
+		diagnostics_add(report, true, "built-in rules", error.mark, "%s", error.reason);
 	else if ((failed = classifier_create(&g->config->rules, g->builtin, &g->classifier,
 					     &where)) != 0)
-		config_report_add(report, true, where.file || !path ? "built-in rules" : path,
-				  (struct yaml_mark){0}, "%s: %s", where.path, where.reason);
+		diagnostics_add(report, true, where.file || !path ? "built-in rules" : path,
+				(struct yaml_mark){0}, "%s: %s", where.path, where.reason);
 	if (!failed)
 		failed = rule_set_create(g->classifier, &g->rules);
 	return failed;
 }
 
-int generation_load(const char *path, struct generation *ret, struct config_report *report)
+int generation_load(const char *path, struct generation *ret, struct diagnostics *report)
 {
 	struct generation g = {0};
 	int error = alloc_arena_create(&g.arena);
@@ -57,14 +57,14 @@ int generation_load(const char *path, struct generation *ret, struct config_repo
 	return 0;
 }
 
-void generation_log(const struct config_report *report)
+void generation_log(const struct diagnostics *report)
 {
 	for (uint32_t i = 0; i < report->count; i++) {
 		char text[512];
 
 		log_event(report->problems[i].error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
 			  "configuration", "%s",
-			  config_problem_text(&report->problems[i], text, sizeof(text)));
+			  diagnostic_text(&report->problems[i], text, sizeof(text)));
 	}
 }
 
@@ -74,7 +74,7 @@ struct generation_job {
 	int done;
 	int error;
 	struct generation loaded;
-	struct config_report report;
+	struct diagnostics report;
 };
 
 static void *job_run(void *arg)
@@ -111,7 +111,7 @@ int generation_job_begin(const char *path, struct generation_job **ret, int *ret
 }
 
 int generation_job_end(struct generation_job *job, struct generation *ret,
-		       struct config_report *ret_report)
+		       struct diagnostics *ret_report)
 {
 	int error;
 

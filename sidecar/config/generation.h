@@ -21,10 +21,10 @@ struct generation {
 /* Loads a configuration (path NULL: the built-in one) and makes the rest from it. What is wrong
  * with it, and what is worth a warning, is added to the report, whose texts live as long as path
  * and the generation. */
-int generation_load(const char *path, struct generation *ret, struct config_report *report);
+int generation_load(const char *path, struct generation *ret, struct diagnostics *report);
 
 /* Writes a report to the log. */
-void generation_log(const struct config_report *report);
+void generation_log(const struct diagnostics *report);
 
 /* The same in a thread of its own: compiling patterns takes half a second, in which mail goes on.
  * `done` becomes readable when it has ended; then generation_job_end gives the result and the
@@ -32,7 +32,7 @@ void generation_log(const struct config_report *report);
 struct generation_job;
 int generation_job_begin(const char *path, struct generation_job **ret, int *ret_done);
 int generation_job_end(struct generation_job *job, struct generation *ret,
-		       struct config_report *ret_report);
+		       struct diagnostics *ret_report);
 
 /* Of a zeroed one too. */
 void generation_free(struct generation *generation);

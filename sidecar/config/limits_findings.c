@@ -11,21 +11,21 @@
 #include "sidecar/config/schema.h"
 
 /* The key of a finding that stands in the file being checked, or -1. */
-static int key_here(const struct config_checking *checking, const struct policy *policy,
+static int key_here(const struct config_loader *loader, const struct policy *policy,
 		    const struct policy_finding *finding)
 {
 	const enum config_limit keys[] = {finding->blame, finding->other};
 
 	for (int i = 0; i < 2; i++)
-		if (policy->origin[keys[i]].file == checking->config->file)
+		if (policy->origin[keys[i]].file == loader->config->file)
 			return (int)keys[i];
 	return -1;
 }
 
-static bool told_before(const struct config_report *report, struct yaml_mark mark, const char *text)
+static bool told_before(const struct diagnostics *report, struct yaml_mark mark, const char *text)
 {
 	for (uint32_t i = 0; i < report->count; i++) {
-		const struct config_problem *problem = &report->problems[i];
+		const struct diagnostic *problem = &report->problems[i];
 
 		if (problem->mark.line == mark.line && problem->mark.column == mark.column &&
 		    strcmp(problem->text, text) == 0)
@@ -34,14 +34,14 @@ static bool told_before(const struct config_report *report, struct yaml_mark mar
 	return false;
 }
 
-static void tell(const struct config_checking *checking, const struct policy *policy,
+static void tell(const struct config_loader *loader, const struct policy *policy,
 		 const struct policy_finding *finding)
 {
-	int key = key_here(checking, policy, finding);
+	int key = key_here(loader, policy, finding);
 	enum config_limit second;
 	struct yaml_mark mark = {0, 0};
 	char origin[200];
-	char text[sizeof(((struct config_problem *)NULL)->text)];
+	char text[sizeof(((struct diagnostic *)NULL)->text)];
 
 	/* That a key of the built-in file has no effect here is nothing to be warned of, nor that a
 	 * more specific one narrows a general one. */
@@ -58,21 +58,21 @@ static void tell(const struct config_checking *checking, const struct policy *po
 	else
 		snprintf(text, sizeof(text), "%s: %s", config_limit_name(finding->blame),
 			 finding->text);
-	if (told_before(checking->report, mark, text))
+	if (told_before(loader->report, mark, text))
 		return;
 	if (finding->error)
-		config_error(checking, mark, "%s", text);
+		config_error(loader, mark, "%s", text);
 	else
-		config_warning(checking, mark, "%s", text);
+		config_warning(loader, mark, "%s", text);
 }
 
-static void check_policy(const struct config_checking *checking, const struct policy *policy)
+static void check_policy(const struct config_loader *loader, const struct policy *policy)
 {
 	struct policy_finding findings[POLICY_FINDINGS_MAX];
 	unsigned count = policy_check(policy, findings);
 
 	for (unsigned i = 0; i < count; i++)
-		tell(checking, policy, &findings[i]);
+		tell(loader, policy, &findings[i]);
 }
 
 /* ---- a total that is less than what one of its parts may do ---------------------------------- */
@@ -82,7 +82,7 @@ static bool less(uint64_t whole, uint64_t part)
 	return whole && (part == 0 || whole < part);
 }
 
-static void check_shadow(const struct config_checking *checking, const struct policy *flow,
+static void check_shadow(const struct config_loader *loader, const struct policy *flow,
 			 const struct policy *total, const char *what)
 {
 	const struct flow_limits *f = &flow->limits;
@@ -100,49 +100,49 @@ static void check_shadow(const struct config_checking *checking, const struct po
 		const struct policy_origin *origin = &flow->origin[rows[i].key];
 		char text[200];
 
-		if (!rows[i].shadowed || origin->file != checking->config->file)
+		if (!rows[i].shadowed || origin->file != loader->config->file)
 			continue;
 		snprintf(text, sizeof(text), "%s: is never reached: %s lets less pass",
 			 config_limit_name(rows[i].key), what);
-		if (!told_before(checking->report, origin->mark, text))
-			config_warning(checking, origin->mark, "%s", text);
+		if (!told_before(loader->report, origin->mark, text))
+			config_warning(loader, origin->mark, "%s", text);
 	}
 }
 
-static void check_destination(const struct config_checking *checking, const char *name)
+static void check_destination(const struct config_loader *loader, const char *name)
 {
 	struct policy flow;
 	struct policy total;
 
-	policy_flow(checking->config, NULL, name, &flow);
-	policy_destination(checking->config, name, &total);
-	check_policy(checking, &flow);
-	check_policy(checking, &total);
-	check_shadow(checking, &flow, &total, "the total of the destination");
+	policy_flow(loader->config, NULL, name, &flow);
+	policy_destination(loader->config, name, &total);
+	check_policy(loader, &flow);
+	check_policy(loader, &total);
+	check_shadow(loader, &flow, &total, "the total of the destination");
 }
 
-static void check_sources(const struct config_checking *checking)
+static void check_sources(const struct config_loader *loader)
 {
-	const struct config *config = checking->config;
+	const struct config *config = loader->config;
 	struct policy total;
 
 	policy_source(config, NULL, &total);
-	check_policy(checking, &total);
+	check_policy(loader, &total);
 	for (uint32_t i = 0; i < config->pools_count; i++) {
 		if (config->pools[i].sources_count == 0)
 			continue;
 		policy_source(config, config->pools[i].ranges[0].first, &total);
-		check_policy(checking, &total);
+		check_policy(loader, &total);
 	}
 	for (uint32_t i = 0; i < config->sources_count; i++) {
 		policy_source(config, config->sources[i].range.first, &total);
-		check_policy(checking, &total);
+		check_policy(loader, &total);
 	}
 }
 
-static void check_overrides(const struct config_checking *checking)
+static void check_overrides(const struct config_loader *loader)
 {
-	const struct config *config = checking->config;
+	const struct config *config = loader->config;
 	struct policy flow;
 	struct policy total;
 
@@ -152,32 +152,32 @@ static void check_overrides(const struct config_checking *checking)
 							  : override->range.first;
 
 		policy_flow(config, source, override->canonical, &flow);
-		check_policy(checking, &flow);
+		check_policy(loader, &flow);
 		policy_destination(config, override->canonical, &total);
-		check_shadow(checking, &flow, &total, "the total of the destination");
+		check_shadow(loader, &flow, &total, "the total of the destination");
 		policy_source(config, source, &total);
-		check_shadow(checking, &flow, &total, "the total of the source");
+		check_shadow(loader, &flow, &total, "the total of the source");
 	}
 }
 
 /* Values that could not be read are told already; what follows from them would only confuse. */
-void config_check_limits(const struct config_checking *checking)
+void config_check_limits(const struct config_loader *loader)
 {
-	const struct config *config = checking->config;
+	const struct config *config = loader->config;
 	struct policy policy;
 
-	if (checking->report->errors)
+	if (loader->report->errors)
 		return;
 	policy_flow(config, NULL, "", &policy);
-	check_policy(checking, &policy);
+	check_policy(loader, &policy);
 	for (uint32_t i = 0; i < config->effective_count; i++)
-		check_destination(checking, config->effective[i]->name);
-	check_sources(checking);
+		check_destination(loader, config->effective[i]->name);
+	check_sources(loader);
 	policy_stream(config, "", &policy);
-	check_policy(checking, &policy);
+	check_policy(loader, &policy);
 	for (uint32_t i = 0; i < config->streams_count; i++) {
 		policy_stream(config, config->streams[i].name, &policy);
-		check_policy(checking, &policy);
+		check_policy(loader, &policy);
 	}
-	check_overrides(checking);
+	check_overrides(loader);
 }

@@ -9,7 +9,7 @@
 #include "shm/destination.h"
 #include "sidecar/config/schema.h"
 
-static void owners_sort(const struct config_checking *checking, struct config_owner *owners,
+static void owners_sort(const struct config_loader *loader, struct config_owner *owners,
 			uint32_t count, const char *what)
 {
 	if (count == 0)
@@ -19,7 +19,7 @@ static void owners_sort(const struct config_checking *checking, struct config_ow
 		const struct config_owner *before = &owners[i - 1];
 
 		if (memcmp(before->range.last, owners[i].range.first, 16) >= 0)
-			config_error(checking, owners[i].mark,
+			config_error(loader, owners[i].mark,
 				     "overlaps with the %s on line %u; a source belongs to one",
 				     what, before->mark.line);
 	}
@@ -34,26 +34,26 @@ static uint64_t range_size(const struct config_range *range)
 	return size >= UINT32_MAX ? UINT32_MAX : (uint64_t)size + 1;
 }
 
-static int read_pool(const struct config_checking *checking, uint32_t index, uint64_t *sum)
+static int read_pool(const struct config_loader *loader, uint32_t index, uint64_t *sum)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 	struct config_pool *pool = &config->pools[index];
 	const char *reason;
 
 	if (config_pool_named(config, pool->name) != pool)
-		config_error(checking, config_place(checking, "pools[%u].name", index),
+		config_error(loader, config_mark(loader, "pools[%u].name", index),
 			     "a pool of this name stands above");
 	if (strlen(pool->name) > DESTINATION_NAME_MAX)
-		config_error(checking, config_place(checking, "pools[%u].name", index),
+		config_error(loader, config_mark(loader, "pools[%u].name", index),
 			     "longer than %u bytes", DESTINATION_NAME_MAX);
 	pool->ranges = config_allocate(config, pool->sources_count, sizeof(*pool->ranges));
 	if (!pool->ranges)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < pool->sources_count; i++) {
-		struct yaml_mark mark = config_place(checking, "pools[%u].sources[%u]", index, i);
+		struct yaml_mark mark = config_mark(loader, "pools[%u].sources[%u]", index, i);
 
 		if (config_range_read(pool->sources[i], &pool->ranges[i], &reason) < 0) {
-			config_error(checking, mark, "'%.60s': %s", pool->sources[i], reason);
+			config_error(loader, mark, "'%.60s': %s", pool->sources[i], reason);
 			continue;
 		}
 		*sum += range_size(&pool->ranges[i]);
@@ -63,9 +63,9 @@ static int read_pool(const struct config_checking *checking, uint32_t index, uin
 	return 0;
 }
 
-static int read_pools(const struct config_checking *checking)
+static int read_pools(const struct config_loader *loader)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 	uint32_t count = 0;
 	uint64_t sum = 0;
 
@@ -75,19 +75,19 @@ static int read_pools(const struct config_checking *checking)
 	if (!config->pool_owners)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < config->pools_count; i++)
-		if (read_pool(checking, i, &sum) < 0)
+		if (read_pool(loader, i, &sum) < 0)
 			return -ENOMEM;
 	if (sum > CONFIG_POOL_SOURCES_MAX)
-		config_error(checking, config_place(checking, "pools"),
+		config_error(loader, config_mark(loader, "pools"),
 			     "the pools hold more than %u sources together",
 			     CONFIG_POOL_SOURCES_MAX);
-	owners_sort(checking, config->pool_owners, config->pool_owners_count, "source");
+	owners_sort(loader, config->pool_owners, config->pool_owners_count, "source");
 	return 0;
 }
 
-static int read_sources(const struct config_checking *checking)
+static int read_sources(const struct config_loader *loader)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 	const char *reason;
 
 	config->source_owners =
@@ -96,32 +96,31 @@ static int read_sources(const struct config_checking *checking)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < config->sources_count; i++) {
 		struct config_source *source = &config->sources[i];
-		struct yaml_mark mark = config_place(checking, "sources[%u].address", i);
+		struct yaml_mark mark = config_mark(loader, "sources[%u].address", i);
 
 		if (config_range_read(source->address, &source->range, &reason) < 0)
-			config_error(checking, mark, "'%.60s': %s", source->address, reason);
+			config_error(loader, mark, "'%.60s': %s", source->address, reason);
 		config->source_owners[i] = (struct config_owner){source->range, i, mark};
 	}
-	owners_sort(checking, config->source_owners, config->sources_count, "entry");
+	owners_sort(loader, config->source_owners, config->sources_count, "entry");
 	return 0;
 }
 
-static void read_streams(const struct config_checking *checking)
+static void read_streams(const struct config_loader *loader)
 {
-	const struct config *config = checking->config;
+	const struct config *config = loader->config;
 
 	for (uint32_t i = 0; i < config->streams_count; i++)
 		for (uint32_t j = 0; j < i; j++)
 			if (strcmp(config->streams[i].name, config->streams[j].name) == 0)
-				config_error(checking,
-					     config_place(checking, "streams[%u].name", i),
+				config_error(loader, config_mark(loader, "streams[%u].name", i),
 					     "a stream of this name stands above");
 }
 
-int config_read_pools(const struct config_checking *checking)
+int config_read_pools(const struct config_loader *loader)
 {
-	if (read_pools(checking) < 0 || read_sources(checking) < 0)
+	if (read_pools(loader) < 0 || read_sources(loader) < 0)
 		return -ENOMEM;
-	read_streams(checking);
+	read_streams(loader);
 	return 0;
 }

@@ -12,30 +12,30 @@
 #include "sidecar/rules/pattern_set.h"
 #include "sidecar/rules/rule_lint.h"
 
-static void check_match(const struct config_checking *checking, const struct rule_match *match,
+static void check_match(const struct config_loader *loader, const struct rule_match *match,
 			const char *path)
 {
-	const struct config *config = checking->config;
+	const struct config *config = loader->config;
 	struct destination_match found;
 	struct config_range range;
 	const char *reason;
 
 	for (unsigned i = 0; i < match->destination_count; i++)
-		config_match(checking, match->destination[i],
-			     config_place(checking, "%s.destination[%u]", path, i), &found);
+		config_match(loader, match->destination[i],
+			     config_mark(loader, "%s.destination[%u]", path, i), &found);
 	for (unsigned i = 0; i < match->pool_count; i++)
 		if (!config_pool_named(config, match->pool[i]))
-			config_error(checking, config_place(checking, "%s.pool[%u]", path, i),
+			config_error(loader, config_mark(loader, "%s.pool[%u]", path, i),
 				     "'%.60s': no such pool", match->pool[i]);
 	for (unsigned i = 0; i < match->source_count; i++)
 		if (config_range_read(match->source[i], &range, &reason) < 0)
-			config_error(checking, config_place(checking, "%s.source[%u]", path, i),
+			config_error(loader, config_mark(loader, "%s.source[%u]", path, i),
 				     "'%.60s': %s", match->source[i], reason);
 }
 
 /* What is no regular expression. -ENOTSUP: none can be compiled on this processor. */
-static int check_patterns(const struct config_checking *checking, char *const *patterns,
-			  unsigned count, const char *path)
+static int check_patterns(const struct config_loader *loader, char *const *patterns, unsigned count,
+			  const char *path)
 {
 	struct pattern_error error;
 	struct pattern_info info;
@@ -46,34 +46,33 @@ static int check_patterns(const struct config_checking *checking, char *const *p
 		if (rc == -ENOMEM)
 			return rc;
 		if (rc == -ENOTSUP) {
-			config_warning(checking, config_place(checking, "rules"), "%s",
-				       error.reason);
+			config_warning(loader, config_mark(loader, "rules"), "%s", error.reason);
 			return rc;
 		}
 		if (rc < 0)
-			config_error(checking, config_place(checking, "%s[%u]", path, i), "%s",
+			config_error(loader, config_mark(loader, "%s[%u]", path, i), "%s",
 				     error.reason);
 	}
 	return 0;
 }
 
-static int check_expressions(const struct config_checking *checking, const struct rule_match *match,
+static int check_expressions(const struct config_loader *loader, const struct rule_match *match,
 			     const char *path)
 {
 	char place[96];
 	int rc;
 
 	snprintf(place, sizeof(place), "%s.text", path);
-	rc = check_patterns(checking, match->text, match->text_count, place);
+	rc = check_patterns(loader, match->text, match->text_count, place);
 	snprintf(place, sizeof(place), "%s.unless", path);
-	return rc ? rc : check_patterns(checking, match->unless, match->unless_count, place);
+	return rc ? rc : check_patterns(loader, match->unless, match->unless_count, place);
 }
 
 /* What is well written and dead. Which destinations no rule reaches is asked only where ours, which
  * reach all, are left out. */
-static int lint_rules(const struct config_checking *checking)
+static int lint_rules(const struct config_loader *loader)
 {
-	const struct config *config = checking->config;
+	const struct config *config = loader->config;
 	const char **names = calloc(config->effective_count + 1, sizeof(*names));
 	struct rule_lint lint = {.any_destination = true, .destinations = names};
 	struct rule_warning *warnings;
@@ -83,40 +82,40 @@ static int lint_rules(const struct config_checking *checking)
 		return -ENOMEM;
 	for (uint32_t i = 0; config->rules.builtin == RULE_NO && i < config->effective_count; i++)
 		names[lint.destination_count++] = config->effective[i]->name;
-	count = rule_file_lint(&config->rules, checking->marks, &lint, &warnings);
+	count = rule_file_lint(&config->rules, loader->marks, &lint, &warnings);
 	free(names);
 	if (count < 0)
 		return count;
 	for (int i = 0; i < count; i++)
-		config_warning(checking, warnings[i].mark, "%s", warnings[i].reason);
+		config_warning(loader, warnings[i].mark, "%s", warnings[i].reason);
 	free(warnings);
 	return 0;
 }
 
-int config_check_rules(const struct config_checking *checking)
+int config_check_rules(const struct config_loader *loader)
 {
-	const struct rule_file *rules = &checking->config->rules;
+	const struct rule_file *rules = &loader->config->rules;
 	struct yaml_error error = {0};
 	char path[64];
 	int rc = 0;
 
 	if (rules->classes_count + rules->rules_count == 0)
 		return 0;
-	if (rule_file_check(rules, checking->marks, checking->file, &error) < 0) {
-		config_error(checking, error.mark, "%s", error.reason);
+	if (rule_file_check(rules, loader->marks, loader->file, &error) < 0) {
+		config_error(loader, error.mark, "%s", error.reason);
 		return 0;
 	}
 	for (unsigned i = 0; i < rules->classes_count && rc == 0; i++) {
 		snprintf(path, sizeof(path), "classes[%u]", i);
-		check_match(checking, &rules->classes[i].match, path);
-		rc = check_expressions(checking, &rules->classes[i].match, path);
+		check_match(loader, &rules->classes[i].match, path);
+		rc = check_expressions(loader, &rules->classes[i].match, path);
 	}
 	for (unsigned i = 0; i < rules->rules_count && rc == 0; i++) {
 		snprintf(path, sizeof(path), "rules[%u].match", i);
-		check_match(checking, &rules->rules[i].match, path);
-		rc = check_expressions(checking, &rules->rules[i].match, path);
+		check_match(loader, &rules->rules[i].match, path);
+		rc = check_expressions(loader, &rules->rules[i].match, path);
 	}
 	if (rc)
 		return rc == -ENOMEM ? rc : 0;
-	return lint_rules(checking);
+	return lint_rules(loader);
 }

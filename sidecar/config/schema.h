@@ -52,21 +52,21 @@ int config_value_read(const struct config_key *key, const char *text, struct con
 /* ---- one file being checked: what its files hand each other -----------------------------------
  */
 
-struct config_checking {
+struct config_loader {
 	struct config *config;
 	const char *file; /* as the caller of config_load() named it */
 	struct yaml_marks *marks;
-	struct config_report *report;
+	struct diagnostics *report;
 	const char *list; /* of public suffixes */
 };
 
 /* The place of a path ("destinations[%u].mx[%u]"), and a problem there. */
-struct yaml_mark config_place(const struct config_checking *checking, const char *format, ...)
+struct yaml_mark config_mark(const struct config_loader *loader, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-void config_error(const struct config_checking *checking, struct yaml_mark mark, const char *format,
+void config_error(const struct config_loader *loader, struct yaml_mark mark, const char *format,
 		  ...) __attribute__((format(printf, 3, 4)));
-void config_warning(const struct config_checking *checking, struct yaml_mark mark,
-		    const char *format, ...) __attribute__((format(printf, 3, 4)));
+void config_warning(const struct config_loader *loader, struct yaml_mark mark, const char *format,
+		    ...) __attribute__((format(printf, 3, 4)));
 
 /* Order of qsort for struct config_owner: by address. */
 int config_owner_order(const void *a, const void *b);
@@ -76,20 +76,20 @@ void *config_allocate(struct config *config, size_t count, size_t size);
 void config_release(struct config *config, void *memory);
 
 /* Reads every value of the file (values.c). */
-void config_read_values(const struct config_checking *checking);
+void config_read_values(const struct config_loader *loader);
 /* Pools, sources and streams (pools.c). 0 or -ENOMEM. */
-int config_read_pools(const struct config_checking *checking);
+int config_read_pools(const struct config_loader *loader);
 /* Destinations and the table of names (destinations.c); after the pools. 0 or -ENOMEM. */
-int config_read_names(const struct config_checking *checking);
+int config_read_names(const struct config_loader *loader);
 /* Overrides and the eBPF section (overrides.c); after the names. 0 or -ENOMEM. */
-int config_read_overrides(const struct config_checking *checking);
+int config_read_overrides(const struct config_loader *loader);
 /* What the matcher makes of the name of a destination in some section; false: what is wrong is
  * said. */
-bool config_match(const struct config_checking *checking, const char *name, struct yaml_mark mark,
+bool config_match(const struct config_loader *loader, const char *name, struct yaml_mark mark,
 		  struct destination_match *ret);
 /* Classes and rules (rules_check.c). 0 or -ENOMEM. */
-int config_check_rules(const struct config_checking *checking);
+int config_check_rules(const struct config_loader *loader);
 /* Limits that contradict or shadow each other (limits_findings.c). */
-void config_check_limits(const struct config_checking *checking);
+void config_check_limits(const struct config_loader *loader);
 
 #endif

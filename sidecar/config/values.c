@@ -116,7 +116,7 @@ int config_value_read(const struct config_key *key, const char *text, struct con
 
 /* ---- problems at places ---------------------------------------------------------------------- */
 
-struct yaml_mark config_place(const struct config_checking *checking, const char *format, ...)
+struct yaml_mark config_mark(const struct config_loader *loader, const char *format, ...)
 {
 	struct yaml_mark mark = {0, 0};
 	char path[256];
@@ -125,38 +125,38 @@ struct yaml_mark config_place(const struct config_checking *checking, const char
 	va_start(args, format);
 	vsnprintf(path, sizeof(path), format, args);
 	va_end(args);
-	yaml_marks_find(checking->marks, path, &mark);
+	yaml_marks_find(loader->marks, path, &mark);
 	return mark;
 }
 
-void config_error(const struct config_checking *checking, struct yaml_mark mark, const char *format,
+void config_error(const struct config_loader *loader, struct yaml_mark mark, const char *format,
 		  ...)
 {
-	char text[sizeof(((struct config_problem *)NULL)->text)];
+	char text[sizeof(((struct diagnostic *)NULL)->text)];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	config_report_add(checking->report, true, checking->file, mark, "%s", text);
+	diagnostics_add(loader->report, true, loader->file, mark, "%s", text);
 }
 
-void config_warning(const struct config_checking *checking, struct yaml_mark mark,
-		    const char *format, ...)
+void config_warning(const struct config_loader *loader, struct yaml_mark mark, const char *format,
+		    ...)
 {
-	char text[sizeof(((struct config_problem *)NULL)->text)];
+	char text[sizeof(((struct diagnostic *)NULL)->text)];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	config_report_add(checking->report, false, checking->file, mark, "%s", text);
+	diagnostics_add(loader->report, false, loader->file, mark, "%s", text);
 }
 
 /* ---- all values ------------------------------------------------------------------------------ */
 
 /* The values of one section, which stands at `path` in the file ("" for the top). */
-static void read_section(const struct config_checking *checking, const struct config_key *keys,
+static void read_section(const struct config_loader *loader, const struct config_key *keys,
 			 void *section, const char *path)
 {
 	char reason[160];
@@ -171,23 +171,23 @@ static void read_section(const struct config_checking *checking, const struct co
 						  sizeof(reason));
 			continue;
 		}
-		value->mark = config_place(checking, "%s%s%s", path, *path ? "." : "", key->name);
+		value->mark = config_mark(loader, "%s%s%s", path, *path ? "." : "", key->name);
 		if (config_value_read(key, value->text, value, reason, sizeof(reason)) < 0)
-			config_error(checking, value->mark, "%s: '%.40s': %s", key->name,
-				     value->text, reason);
+			config_error(loader, value->mark, "%s: '%.40s': %s", key->name, value->text,
+				     reason);
 	}
 }
 
 /* The segment holds phases in these units. */
-static void check_grain(const struct config_checking *checking, const struct config_value *value,
+static void check_grain(const struct config_loader *loader, const struct config_value *value,
 			uint64_t grain_ns, const char *name, const char *grain)
 {
 	if (value->value % grain_ns)
-		config_error(checking, value->mark, "%s: '%.40s': must be whole %s", name,
+		config_error(loader, value->mark, "%s: '%.40s': must be whole %s", name,
 			     value->text, grain);
 }
 
-static void read_limits(const struct config_checking *checking, struct config_limits *limits,
+static void read_limits(const struct config_loader *loader, struct config_limits *limits,
 			const char *section, unsigned i, const char *part)
 {
 	char path[64];
@@ -196,64 +196,64 @@ static void read_limits(const struct config_checking *checking, struct config_li
 		snprintf(path, sizeof(path), "%s[%u].%s", section, i, part);
 	else
 		snprintf(path, sizeof(path), "%s", section);
-	read_section(checking, config_limit_keys, limits, path);
-	check_grain(checking, &limits->key[LIMIT_HOUR_STARTS], UNITS_SECOND_NS, "hour_starts",
+	read_section(loader, config_limit_keys, limits, path);
+	check_grain(loader, &limits->key[LIMIT_HOUR_STARTS], UNITS_SECOND_NS, "hour_starts",
 		    "seconds");
-	check_grain(checking, &limits->key[LIMIT_DAY_STARTS], UNITS_MINUTE_NS, "day_starts",
+	check_grain(loader, &limits->key[LIMIT_DAY_STARTS], UNITS_MINUTE_NS, "day_starts",
 		    "minutes");
 }
 
 /* Connections are counted by flow alone: of a total nobody would keep them. */
-static void read_total(const struct config_checking *checking, struct config_limits *limits,
+static void read_total(const struct config_loader *loader, struct config_limits *limits,
 		       const char *section, unsigned i, const char *part)
 {
-	read_limits(checking, limits, section, i, part);
+	read_limits(loader, limits, section, i, part);
 	for (int key = LIMIT_TOTAL_KEYS; key < LIMIT_KEYS; key++)
 		if (limits->key[key].text)
-			config_error(checking, limits->key[key].mark,
+			config_error(loader, limits->key[key].mark,
 				     "%s: is limited for each flow alone, not for all of them "
 				     "together: write it under limits",
 				     config_limit_name((enum config_limit)key));
 }
 
-static void read_lists(const struct config_checking *checking)
+static void read_lists(const struct config_loader *loader)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 
 	for (unsigned i = 0; i < config->pools_count; i++)
-		read_total(checking, &config->pools[i].total, "pools", i, "total");
+		read_total(loader, &config->pools[i].total, "pools", i, "total");
 	for (unsigned i = 0; i < config->sources_count; i++)
-		read_total(checking, &config->sources[i].total, "sources", i, "total");
+		read_total(loader, &config->sources[i].total, "sources", i, "total");
 	for (unsigned i = 0; i < config->streams_count; i++)
-		read_total(checking, &config->streams[i].limits, "streams", i, "limits");
+		read_total(loader, &config->streams[i].limits, "streams", i, "limits");
 	for (unsigned i = 0; i < config->destinations_count; i++) {
-		read_limits(checking, &config->destinations[i].limits, "destinations", i, "limits");
-		read_total(checking, &config->destinations[i].total, "destinations", i, "total");
+		read_limits(loader, &config->destinations[i].limits, "destinations", i, "limits");
+		read_total(loader, &config->destinations[i].total, "destinations", i, "total");
 	}
 	for (unsigned i = 0; i < config->overrides_count; i++)
-		read_limits(checking, &config->overrides[i].limits, "overrides", i, "limits");
+		read_limits(loader, &config->overrides[i].limits, "overrides", i, "limits");
 }
 
-void config_read_values(const struct config_checking *checking)
+void config_read_values(const struct config_loader *loader)
 {
-	struct config *config = checking->config;
+	struct config *config = loader->config;
 	uint64_t ring;
 
-	read_section(checking, config_top_keys, config, "");
-	read_section(checking, config_segment_keys, &config->segment, "segment");
-	read_section(checking, config_ebpf_keys, &config->ebpf, "ebpf");
-	read_limits(checking, &config->limits, "limits", 0, NULL);
-	read_total(checking, &config->source_total, "source_total", 0, NULL);
-	read_total(checking, &config->stream_limits, "stream_limits", 0, NULL);
-	read_lists(checking);
+	read_section(loader, config_top_keys, config, "");
+	read_section(loader, config_segment_keys, &config->segment, "segment");
+	read_section(loader, config_ebpf_keys, &config->ebpf, "ebpf");
+	read_limits(loader, &config->limits, "limits", 0, NULL);
+	read_total(loader, &config->source_total, "source_total", 0, NULL);
+	read_total(loader, &config->stream_limits, "stream_limits", 0, NULL);
+	read_lists(loader);
 	for (unsigned i = 0; i < config->ebpf.rules_count; i++) {
 		char path[64];
 
 		snprintf(path, sizeof(path), "ebpf.rules[%u]", i);
-		read_section(checking, config_gate_keys, &config->ebpf.rules[i], path);
+		read_section(loader, config_gate_keys, &config->ebpf.rules[i], path);
 	}
 	ring = config->segment.ring.value;
 	if (ring & (ring - 1))
-		config_error(checking, config->segment.ring.mark,
+		config_error(loader, config->segment.ring.mark,
 			     "ring: must be a power of two, such as 1024");
 }

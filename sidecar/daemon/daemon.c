@@ -551,14 +551,14 @@ static void descriptors_raise(void)
 
 static int begin(struct sidecar *s, char *reason)
 {
-	struct config_report report = {0};
+	struct diagnostics report = {0};
 	int error = generation_load(s->config_path, &s->generation, &report);
 
 	generation_log(&report);
 	if (error)
 		snprintf(reason, SIDECAR_REASON, "the configuration has %u error%s", report.errors,
 			 report.errors == 1 ? "" : "s");
-	config_report_free(&report);
+	diagnostics_free(&report);
 	if (error)
 		return error;
 	log_settings(s->generation.config);
@@ -615,7 +615,7 @@ void sidecar_free(struct sidecar *s)
 	if (s == NULL)
 		return;
 	reload_end(s);
-	config_report_free(&s->reload.result.report);
+	diagnostics_free(&s->reload.result.report);
 	ebpf_bridge_free(s->gate);
 	server_free(s->server);
 	alerts_free(s->alerts);

@@ -74,7 +74,7 @@ static void loaded(void *arg, int revents)
 	/* On an error the watch is gone already; the job ends all the same, and is waited for. */
 	if (revents >= 0)
 		loop_unwatch(s->loop, reload->watch);
-	config_report_free(&reload->result.report);
+	diagnostics_free(&reload->result.report);
 	error = generation_job_end(reload->job, &next, &reload->result.report);
 	reload->job = NULL;
 	finish(s, error, &next);
@@ -95,7 +95,7 @@ static void begin(struct sidecar *s)
 		error = reload->watch;
 		reload_end(s);
 	}
-	config_report_free(&reload->result.report);
+	diagnostics_free(&reload->result.report);
 	finish(s, error, NULL);
 }
 
@@ -111,13 +111,13 @@ uint64_t reload_ask(struct sidecar *s)
 void reload_end(struct sidecar *s)
 {
 	struct generation next;
-	struct config_report report;
+	struct diagnostics report;
 
 	if (s->reload.job == NULL)
 		return;
 	loop_unwatch(s->loop, s->reload.watch);
 	if (generation_job_end(s->reload.job, &next, &report) == 0)
 		generation_free(&next);
-	config_report_free(&report);
+	diagnostics_free(&report);
 	s->reload.job = NULL;
 }

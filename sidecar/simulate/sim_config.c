@@ -18,14 +18,14 @@ struct simulate_config {
 int simulate_config_load(const char *path, struct simulate_config **ret)
 {
 	struct simulate_config *self = calloc(1, sizeof *self);
-	struct config_report report = {0};
+	struct diagnostics report = {0};
 	int rc;
 
 	if (!self)
 		return -ENOMEM;
 	rc = generation_load(path, &self->generation, &report);
 	generation_log(&report);
-	config_report_free(&report);
+	diagnostics_free(&report);
 	if (!rc)
 		rc = classify_scratch_create(self->generation.classifier, &self->scratch);
 	if (rc)
