@@ -48,8 +48,8 @@ __attribute__((format(printf, 4, 5))) static void level_add(struct levels *level
 /* Keys whose value means nothing without another key of at least the same level. */
 static const struct {
 	enum config_limit key;
-	enum config_limit master;
-} tied[] = {
+	enum config_limit depends_on;
+} dependent[] = {
 	{LIMIT_BURST, LIMIT_RATE},
 	{LIMIT_FLOOR, LIMIT_RATE},
 	{LIMIT_CEILING, LIMIT_RATE},
@@ -68,9 +68,9 @@ static void choose(const struct levels *levels, struct chosen *chosen, struct po
 			chosen->level[k] = (int)l;
 		}
 	}
-	for (unsigned i = 0; i < sizeof(tied) / sizeof(tied[0]); i++)
-		if (chosen->level[tied[i].key] < chosen->level[tied[i].master])
-			chosen->value[tied[i].key] = NULL;
+	for (unsigned i = 0; i < sizeof(dependent) / sizeof(dependent[0]); i++)
+		if (chosen->level[dependent[i].key] < chosen->level[dependent[i].depends_on])
+			chosen->value[dependent[i].key] = NULL;
 	for (unsigned k = 0; k < LIMIT_KEYS; k++) {
 		const struct level *level = &levels->level[chosen->level[k]];
 
@@ -98,9 +98,9 @@ static struct units_rate rate_of(const struct chosen *chosen, enum config_limit 
 		     : (struct units_rate){0, 0};
 }
 
-static uint64_t number_of(const struct chosen *chosen, enum config_limit key, uint64_t standard)
+static uint64_t number_of(const struct chosen *chosen, enum config_limit key, uint64_t fallback)
 {
-	return chosen->value[key] ? chosen->value[key]->value : standard;
+	return chosen->value[key] ? chosen->value[key]->value : fallback;
 }
 
 /* Of a reserve: messages out of a total. */
@@ -173,11 +173,11 @@ static void set_rate(const struct chosen *chosen, struct policy *policy)
 	}
 }
 
-static uint64_t bound_of(const struct chosen *chosen, enum config_limit key, uint64_t standard_ns)
+static uint64_t bound_of(const struct chosen *chosen, enum config_limit key, uint64_t fallback_ns)
 {
 	struct units_rate rate = rate_of(chosen, key);
 
-	return chosen->value[key] ? interval_of(&rate) : standard_ns;
+	return chosen->value[key] ? interval_of(&rate) : fallback_ns;
 }
 
 static void set_bounds(const struct chosen *chosen, struct flow_limits *limits)

@@ -85,24 +85,28 @@ const struct config_key config_limit_keys[] = {
 	ROW(LIMIT_RATE, "rate", CONFIG_RATE, 0, 0, NULL),
 	ROW(LIMIT_BURST, "burst", CONFIG_NUMBER, 1, U32_MOST, NULL),
 	ROW(LIMIT_STRICT, "strict", CONFIG_SWITCH, 0, 0, NULL),
-	ROW(LIMIT_RESERVE_TRANSACTIONAL, "reserve.transactional", CONFIG_PART, 0, U32_MOST, NULL),
-	ROW(LIMIT_RESERVE_ENGAGED, "reserve.engaged", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_RESERVE_TRANSACTIONAL, "reserve.transactional", CONFIG_RESERVE, 0, U32_MOST,
+	    NULL),
+	ROW(LIMIT_RESERVE_ENGAGED, "reserve.engaged", CONFIG_RESERVE, 0, U32_MOST, NULL),
 	ROW(LIMIT_HOUR, "hour", CONFIG_CAP, 1, U32_MOST, NULL),
-	ROW(LIMIT_HOUR_TRANSACTIONAL, "hour_reserve.transactional", CONFIG_PART, 0, U32_MOST, NULL),
-	ROW(LIMIT_HOUR_ENGAGED, "hour_reserve.engaged", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_HOUR_TRANSACTIONAL, "hour_reserve.transactional", CONFIG_RESERVE, 0, U32_MOST,
+	    NULL),
+	ROW(LIMIT_HOUR_ENGAGED, "hour_reserve.engaged", CONFIG_RESERVE, 0, U32_MOST, NULL),
 	ROW(LIMIT_HOUR_STARTS, "hour_starts", CONFIG_DURATION, 0, HOUR_NS - 1, NULL),
 	ROW(LIMIT_DAY, "day", CONFIG_CAP, 1, U32_MOST, NULL),
-	ROW(LIMIT_DAY_TRANSACTIONAL, "day_reserve.transactional", CONFIG_PART, 0, U32_MOST, NULL),
-	ROW(LIMIT_DAY_ENGAGED, "day_reserve.engaged", CONFIG_PART, 0, U32_MOST, NULL),
+	ROW(LIMIT_DAY_TRANSACTIONAL, "day_reserve.transactional", CONFIG_RESERVE, 0, U32_MOST,
+	    NULL),
+	ROW(LIMIT_DAY_ENGAGED, "day_reserve.engaged", CONFIG_RESERVE, 0, U32_MOST, NULL),
 	ROW(LIMIT_DAY_STARTS, "day_starts", CONFIG_DURATION, 0, 24 * HOUR_NS - 1, NULL),
 	ROW(LIMIT_CONNECTIONS, "connections", CONFIG_CAP, 1, 65534, NULL),
-	ROW(LIMIT_CONNECTIONS_TRANSACTIONAL, "connection_reserve.transactional", CONFIG_PART, 0,
+	ROW(LIMIT_CONNECTIONS_TRANSACTIONAL, "connection_reserve.transactional", CONFIG_RESERVE, 0,
 	    65534, NULL),
-	ROW(LIMIT_CONNECTIONS_ENGAGED, "connection_reserve.engaged", CONFIG_PART, 0, 65534, NULL),
+	ROW(LIMIT_CONNECTIONS_ENGAGED, "connection_reserve.engaged", CONFIG_RESERVE, 0, 65534,
+	    NULL),
 	ROW(LIMIT_CONNECTION_RATE, "connection_rate", CONFIG_RATE, 0, 0, NULL),
 	ROW(LIMIT_CONNECTION_BURST, "connection_burst", CONFIG_NUMBER, 1, U32_MOST, NULL),
 	ROW(LIMIT_MESSAGES_PER_CONNECTION, "messages_per_connection", CONFIG_CAP, 1, 65535, NULL),
-	ROW(LIMIT_COUNT, "count", CONFIG_WORD, 0, 0, count_words),
+	ROW(LIMIT_COUNT, "count", CONFIG_ENUM, 0, 0, count_words),
 	ROW(LIMIT_ADAPT, "adapt", CONFIG_SWITCH, 0, 0, NULL),
 	ROW(LIMIT_FLOOR, "floor", CONFIG_RATE, 0, 0, NULL),
 	ROW(LIMIT_CEILING, "ceiling", CONFIG_RATE, 0, 0, NULL),
@@ -130,9 +134,10 @@ static const cyaml_schema_field_t segment_fields[] = {
 	TEXT("longest_reservation", struct config_segment, longest_reservation.text),
 	CYAML_FIELD_END};
 
-#define ROW(name, member, kind, standard, least, most, words)                                     \
-	{                                                                                         \
-		name, kind, offsetof(struct config_segment, member), standard, least, most, words \
+#define ROW(name, member, kind, default_text, least, most, words)                               \
+	{                                                                                       \
+		name, kind, offsetof(struct config_segment, member), default_text, least, most, \
+			words                                                                   \
 	}
 
 const struct config_key config_segment_keys[] = {
@@ -235,32 +240,32 @@ static const cyaml_schema_field_t ebpf_fields[] = {
 	LIST("rules", struct config_ebpf, rules, &gate_schema),
 	CYAML_FIELD_END};
 
-#define ROW(name, member, kind, standard, least, most, words)                                  \
-	{                                                                                      \
-		name, kind, offsetof(struct config_ebpf, member), standard, least, most, words \
+#define ROW(name, member, kind, default_text, least, most, words)                                  \
+	{                                                                                          \
+		name, kind, offsetof(struct config_ebpf, member), default_text, least, most, words \
 	}
 
 const struct config_key config_ebpf_keys[] = {
-	ROW("mode", mode, CONFIG_WORD, "observe", 0, 0, mode_words),
+	ROW("mode", mode, CONFIG_ENUM, "observe", 0, 0, mode_words),
 	ROW("longest_wait", longest_wait, CONFIG_DURATION, "12s", 1000000,
 	    60 * UINT64_C(1000000000), NULL),
-	ROW("refuse_errno", refuse_errno, CONFIG_WORD, "EPERM", 0, 0, errno_words),
+	ROW("refuse_errno", refuse_errno, CONFIG_ENUM, "EPERM", 0, 0, errno_words),
 	ROW("stale", stale, CONFIG_DURATION, "10s", UINT64_C(1000000000), 24 * HOUR_NS, NULL),
-	ROW("on_stale", on_stale, CONFIG_WORD, "open", 0, 0, stale_words),
+	ROW("on_stale", on_stale, CONFIG_ENUM, "open", 0, 0, stale_words),
 	ROW("pin", pin, CONFIG_SWITCH, "false", 0, 0, NULL),
 	ROW("resolve", resolve, CONFIG_SWITCH, "true", 0, 0, NULL),
 	{NULL, 0, 0, NULL, 0, 0, NULL},
 };
 #undef ROW
 
-#define ROW(name, member, kind, standard, least, most, words)                                 \
-	{                                                                                     \
-		name, kind, offsetof(struct config_gate_rule, member), standard, least, most, \
-			words                                                                 \
+#define ROW(name, member, kind, default_text, least, most, words)                                 \
+	{                                                                                         \
+		name, kind, offsetof(struct config_gate_rule, member), default_text, least, most, \
+			words                                                                     \
 	}
 
 const struct config_key config_gate_keys[] = {
-	ROW("mode", mode, CONFIG_WORD, NULL, 0, 0, mode_words),
+	ROW("mode", mode, CONFIG_ENUM, NULL, 0, 0, mode_words),
 	ROW("second", second, CONFIG_NUMBER, NULL, 1, 1000000, NULL),
 	ROW("minute", minute, CONFIG_NUMBER, NULL, 1, 60000000, NULL),
 	ROW("hour", hour, CONFIG_NUMBER, NULL, 1, U32_MOST, NULL),
@@ -281,18 +286,18 @@ static const struct config_word level_words[] = {
 	{"error", CONFIG_LOG_ERROR}, {"warning", CONFIG_LOG_WARNING}, {"notice", CONFIG_LOG_NOTICE},
 	{"info", CONFIG_LOG_INFO},   {"debug", CONFIG_LOG_DEBUG},     {NULL, 0}};
 
-#define ROW(name, member, kind, standard, least, most, words)                             \
-	{                                                                                 \
-		name, kind, offsetof(struct config, member), standard, least, most, words \
+#define ROW(name, member, kind, default_text, least, most, words)                             \
+	{                                                                                     \
+		name, kind, offsetof(struct config, member), default_text, least, most, words \
 	}
 
 const struct config_key config_top_keys[] = {
 	ROW("builtin", builtin, CONFIG_SWITCH, "true", 0, 0, NULL),
-	ROW("on_sidecar_loss", on_sidecar_loss, CONFIG_WORD, "keep", 0, 0, loss_words),
+	ROW("on_sidecar_loss", on_sidecar_loss, CONFIG_ENUM, "keep", 0, 0, loss_words),
 	ROW("sidecar_lost_after", sidecar_lost_after, CONFIG_DURATION, "30s", UINT64_C(1000000000),
 	    7 * 24 * HOUR_NS, NULL),
-	ROW("log.format", log.format, CONFIG_WORD, "text", 0, 0, format_words),
-	ROW("log.level", log.level, CONFIG_WORD, "info", 0, 0, level_words),
+	ROW("log.format", log.format, CONFIG_ENUM, "text", 0, 0, format_words),
+	ROW("log.level", log.level, CONFIG_ENUM, "info", 0, 0, level_words),
 	{NULL, 0, 0, NULL, 0, 0, NULL},
 };
 #undef ROW

@@ -12,10 +12,10 @@ enum config_kind {
 	CONFIG_RATE,	 /* units_rate; value 0 is unlimited */
 	CONFIG_NUMBER,	 /* units_count */
 	CONFIG_CAP,	 /* units_count, or "unlimited": CONFIG_UNLIMITED */
-	CONFIG_PART,	 /* units_count, or units_share with .share set */
+	CONFIG_RESERVE,	 /* units_count, or units_share with .share set */
 	CONFIG_DURATION, /* units_duration */
 	CONFIG_SWITCH,	 /* true or false */
-	CONFIG_WORD,	 /* one of words */
+	CONFIG_ENUM,	 /* one of words */
 };
 
 struct destination_match;
@@ -29,8 +29,8 @@ struct config_word {
 struct config_key {
 	const char *name; /* under the section, "reserve.transactional" */
 	enum config_kind kind;
-	size_t offset;	      /* of its struct config_value */
-	const char *standard; /* the default as it would be written; NULL: none */
+	size_t offset;		  /* of its struct config_value */
+	const char *default_text; /* the default as it would be written; NULL: none */
 	uint64_t least, most; /* of CONFIG_NUMBER, CONFIG_CAP, CONFIG_DURATION; most 0: no bound */
 	const struct config_word *words; /* up to one without text */
 };

@@ -98,7 +98,7 @@ int config_value_read(const struct config_key *key, const char *text, struct con
 		rc = units_count(text, &value->value, &why);
 		break;
 	case CONFIG_NUMBER: rc = units_count(text, &value->value, &why); break;
-	case CONFIG_PART:
+	case CONFIG_RESERVE:
 		if (strchr(text, '%')) {
 			rc = units_share(text, &share, &why);
 			value->value = share;
@@ -109,7 +109,7 @@ int config_value_read(const struct config_key *key, const char *text, struct con
 		break;
 	case CONFIG_DURATION: rc = units_duration(text, &value->value, &why); break;
 	case CONFIG_SWITCH: return read_switch(text, value, reason, size);
-	case CONFIG_WORD: return read_word(key->words, text, value, reason, size);
+	case CONFIG_ENUM: return read_word(key->words, text, value, reason, size);
 	}
 	return rc < 0 ? refuse(reason, size, why) : in_bounds(key, value, reason, size);
 }
@@ -166,8 +166,8 @@ static void read_section(const struct config_loader *loader, const struct config
 			(struct config_value *)(void *)((char *)section + key->offset);
 
 		if (!value->text) {
-			if (key->standard)
-				config_value_read(key, key->standard, value, reason,
+			if (key->default_text)
+				config_value_read(key, key->default_text, value, reason,
 						  sizeof(reason));
 			continue;
 		}
