@@ -60,7 +60,7 @@ static int read_destinations(const struct config_loader *loader)
 /* ---- what belongs to them -------------------------------------------------------------------- */
 
 /* One claim while it is made. */
-struct claim {
+struct name_binding {
 	const struct config_loader *loader;
 	struct destination_table *table;
 	const struct config_destination *by;
@@ -70,50 +70,51 @@ struct claim {
 	const char *text;
 };
 
-static bool claim_is_ours(const struct claim *claim)
+static bool binding_is_ours(const struct name_binding *binding)
 {
-	return !claim->by->builtin || !claim->loader->config->base;
+	return !binding->by->builtin || !binding->loader->config->base;
 }
 
-static struct yaml_mark claim_place(const struct claim *claim)
+static struct yaml_mark binding_mark(const struct name_binding *binding)
 {
-	if (!claim->list)
-		return config_mark(claim->loader, "destinations[%u].name", claim->by->place);
-	return config_mark(claim->loader, "destinations[%u].%s[%u]", claim->by->place, claim->list,
-			   claim->entry);
+	if (!binding->list)
+		return config_mark(binding->loader, "destinations[%u].name", binding->by->place);
+	return config_mark(binding->loader, "destinations[%u].%s[%u]", binding->by->place,
+			   binding->list, binding->entry);
 }
 
-static void claim_wrong(const struct claim *claim, const char *reason)
+static void binding_error(const struct name_binding *binding, const char *reason)
 {
-	config_error(claim->loader, claim_place(claim), "'%.60s': %s", claim->text, reason);
+	config_error(binding->loader, binding_mark(binding), "'%.60s': %s", binding->text, reason);
 }
 
 /* Takes what a destination_table function returned. Only -ENOMEM comes back. */
-static int claim_done(const struct claim *claim, int rc, int32_t owner)
+static int binding_done(const struct name_binding *binding, int rc, int32_t owner)
 {
-	const struct config *config = claim->loader->config;
+	const struct config *config = binding->loader->config;
 
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc == -EINVAL)
-		claim_wrong(claim, "no name can look like that");
+		binding_error(binding, "no name can look like that");
 	if (rc != -EEXIST)
 		return 0;
-	if (claim_is_ours(claim))
-		config_error(claim->loader, claim_place(claim), "'%.60s' belongs to %s already",
-			     claim->text, config->effective[owner]->name);
+	if (binding_is_ours(binding))
+		config_error(binding->loader, binding_mark(binding),
+			     "'%.60s' belongs to %s already", binding->text,
+			     config->effective[owner]->name);
 	else
-		config_warning(claim->loader,
-			       config_mark(claim->loader, "destinations[%u]",
+		config_warning(binding->loader,
+			       config_mark(binding->loader, "destinations[%u]",
 					   config->effective[owner]->place),
-			       "'%.60s' is taken from the built-in destination %s", claim->text,
-			       claim->by->name);
+			       "'%.60s' is taken from the built-in destination %s", binding->text,
+			       binding->by->name);
 	return 0;
 }
 
-static int claim_domain(const struct claim *claim)
+static int bind_domain(const struct name_binding *binding)
 {
-	const char *text = claim->text;
+	const char *text = binding->text;
 	size_t length = strlen(text);
 	uint8_t address[16];
 	char label[DESTINATION_NAME_MAX + 1];
@@ -121,43 +122,47 @@ static int claim_domain(const struct claim *claim)
 	int rc;
 
 	if (text[0] == '.')
-		return claim_wrong(claim, "a domain is a whole name; suffixes stand under mx"), 0;
+		return binding_error(binding, "a domain is a whole name; suffixes stand under mx"),
+		       0;
 	if (destination_address(text, address) == 0)
-		return claim_wrong(claim, "an address; those stand under addresses"), 0;
+		return binding_error(binding, "an address; those stand under addresses"), 0;
 	if (length > 2 && length < sizeof(label) && strcmp(text + length - 2, ".*") == 0) {
 		memcpy(label, text, length - 2);
 		label[length - 2] = '\0';
-		rc = destination_table_under(claim->table, label, claim->index, &owner);
-		return claim_done(claim, rc, owner);
+		rc = destination_table_under(binding->table, label, binding->index, &owner);
+		return binding_done(binding, rc, owner);
 	}
 	if (strchr(text, '*'))
-		return claim_wrong(claim, "a star may stand only at the end, as in hotmail.*"), 0;
-	rc = destination_table_exact(claim->table, text, claim->index, &owner);
-	return claim_done(claim, rc, owner);
+		return binding_error(binding, "a star may stand only at the end, as in hotmail.*"),
+		       0;
+	rc = destination_table_exact(binding->table, text, binding->index, &owner);
+	return binding_done(binding, rc, owner);
 }
 
-static int claim_suffix(const struct claim *claim)
+static int bind_suffix(const struct name_binding *binding)
 {
-	const char *text = claim->text;
+	const char *text = binding->text;
 	uint8_t address[16];
 	int32_t owner;
 	int rc;
 
 	if (strchr(text, '*'))
-		return claim_wrong(claim, "a suffix has no star; hotmail.* stands under domains"),
+		return binding_error(binding,
+				     "a suffix has no star; hotmail.* stands under domains"),
 		       0;
 	if (destination_address(text, address) == 0)
-		return claim_wrong(claim, "an address; those stand under addresses"), 0;
+		return binding_error(binding, "an address; those stand under addresses"), 0;
 	if (text[0] == '.' && strlen(text) + 1 > DESTINATION_NAME_MAX)
-		return claim_wrong(claim, "can match nothing: no name is longer"), 0;
-	if (destination_table_public(claim->table, text + (text[0] == '.')))
-		return claim_wrong(claim, "a public suffix: it would match what others registered"),
+		return binding_error(binding, "can match nothing: no name is longer"), 0;
+	if (destination_table_public(binding->table, text + (text[0] == '.')))
+		return binding_error(binding,
+				     "a public suffix: it would match what others registered"),
 		       0;
-	rc = destination_table_suffix(claim->table, text, claim->index, &owner);
-	return claim_done(claim, rc, owner);
+	rc = destination_table_suffix(binding->table, text, binding->index, &owner);
+	return binding_done(binding, rc, owner);
 }
 
-static int claim_address(const struct claim *claim)
+static int bind_address(const struct name_binding *binding)
 {
 	uint8_t address[16];
 	const char *reason;
@@ -165,10 +170,10 @@ static int claim_address(const struct claim *claim)
 	int32_t owner;
 	int rc;
 
-	if (config_prefix_read(claim->text, address, &bits, &reason) < 0)
-		return claim_wrong(claim, reason), 0;
-	rc = destination_table_range(claim->table, address, bits, claim->index, &owner);
-	return claim_done(claim, rc, owner);
+	if (config_prefix_read(binding->text, address, &bits, &reason) < 0)
+		return binding_error(binding, reason), 0;
+	rc = destination_table_range(binding->table, address, bits, binding->index, &owner);
+	return binding_done(binding, rc, owner);
 }
 
 /* Whether a name ends in a suffix, on a label boundary. */
@@ -184,74 +189,74 @@ static bool ends_in(const char *name, const char *suffix)
 }
 
 /* An entry that another one of the same destination covers does nothing. */
-static void warn_covered(const struct claim *claim, const char *name)
+static void warn_covered(const struct name_binding *binding, const char *name)
 {
 	uint32_t count;
-	char *const *mx = config_mx(claim->by, &count);
+	char *const *mx = config_mx(binding->by, &count);
 
-	if (!claim_is_ours(claim))
+	if (!binding_is_ours(binding))
 		return;
 	for (uint32_t i = 0; i < count; i++)
-		if (mx[i] != claim->text && ends_in(name, mx[i]))
-			config_warning(claim->loader, claim_place(claim),
+		if (mx[i] != binding->text && ends_in(name, mx[i]))
+			config_warning(binding->loader, binding_mark(binding),
 				       "'%.60s' does nothing: '%.60s' under mx matches it, too",
-				       claim->text, mx[i]);
+				       binding->text, mx[i]);
 }
 
-static int claim_lists(struct claim *claim)
+static int bind_lists(struct name_binding *binding)
 {
 	static const char *const names[] = {"domains", "mx", "addresses"};
-	static int (*const claims[])(const struct claim *) = {claim_domain, claim_suffix,
-							      claim_address};
+	static int (*const claims[])(const struct name_binding *) = {bind_domain, bind_suffix,
+								     bind_address};
 	char *const *lists[3];
 	uint32_t counts[3];
 
-	lists[0] = config_domains(claim->by, &counts[0]);
-	lists[1] = config_mx(claim->by, &counts[1]);
-	lists[2] = config_addresses(claim->by, &counts[2]);
+	lists[0] = config_domains(binding->by, &counts[0]);
+	lists[1] = config_mx(binding->by, &counts[1]);
+	lists[2] = config_addresses(binding->by, &counts[2]);
 	for (int l = 0; l < 3; l++) {
-		claim->list = names[l];
+		binding->list = names[l];
 		for (uint32_t i = 0; i < counts[l]; i++) {
-			claim->entry = i;
-			claim->text = lists[l][i];
-			if (claims[l](claim) < 0)
+			binding->entry = i;
+			binding->text = lists[l][i];
+			if (claims[l](binding) < 0)
 				return -ENOMEM;
 			if (l < 2)
-				warn_covered(claim, lists[l][i] + (lists[l][i][0] == '.'));
+				warn_covered(binding, lists[l][i] + (lists[l][i][0] == '.'));
 		}
 	}
-	if (counts[0] + counts[1] + counts[2] == 0 && !strchr(claim->by->name, '.'))
+	if (counts[0] + counts[1] + counts[2] == 0 && !strchr(binding->by->name, '.'))
 		config_error(
-			claim->loader,
-			config_mark(claim->loader, "destinations[%u]", claim->by->place),
+			binding->loader,
+			config_mark(binding->loader, "destinations[%u]", binding->by->place),
 			"%.60s has neither domains nor mx nor addresses: no mail can belong to it",
-			claim->by->name);
+			binding->by->name);
 	return 0;
 }
 
 static int table_fill(const struct config_loader *loader, struct destination_table *table)
 {
 	const struct config *config = loader->config;
-	struct claim claim = {.loader = loader, .table = table};
+	struct name_binding binding = {.loader = loader, .table = table};
 	int32_t owner;
 	int rc;
 
 	for (uint32_t i = 0; i < config->effective_count; i++) {
-		claim.by = config->effective[i];
-		claim.text = claim.by->name;
-		claim.index = destination_table_add(table, claim.text);
-		if (claim.index == -EINVAL) /* said before */
-			claim.index = destination_table_add(table, "invalid");
-		if (claim.index < 0)
-			return claim.index;
-		rc = destination_table_exact(table, claim.text, claim.index, &owner);
-		if (rc != -EINVAL && claim_done(&claim, rc, owner) < 0)
+		binding.by = config->effective[i];
+		binding.text = binding.by->name;
+		binding.index = destination_table_add(table, binding.text);
+		if (binding.index == -EINVAL) /* said before */
+			binding.index = destination_table_add(table, "invalid");
+		if (binding.index < 0)
+			return binding.index;
+		rc = destination_table_exact(table, binding.text, binding.index, &owner);
+		if (rc != -EINVAL && binding_done(&binding, rc, owner) < 0)
 			return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < config->effective_count; i++) {
-		claim.by = config->effective[i];
-		claim.index = (int32_t)i;
-		if (claim_lists(&claim) < 0)
+		binding.by = config->effective[i];
+		binding.index = (int32_t)i;
+		if (bind_lists(&binding) < 0)
 			return -ENOMEM;
 	}
 	return 0;
