@@ -18,19 +18,20 @@ static void ask(const struct config *config)
 {
 	for (uint32_t i = 0; i < config->effective_count && i < 8; i++) {
 		const char *name = config->effective[i]->name;
-		struct policy_finding findings[POLICY_FINDINGS_MAX];
+		struct limits_finding findings[LIMITS_FINDINGS_MAX];
 		struct destination_match match;
-		struct policy policy;
+		struct resolved_limits resolved;
 
-		policy_flow(config, config->pools_count ? config->pools[0].ranges[0].first : NULL,
-			    name, &policy);
-		for (unsigned f = policy_check(&policy, findings); f > 0; f--)
+		limits_resolve_flow(config,
+				    config->pools_count ? config->pools[0].ranges[0].first : NULL,
+				    name, &resolved);
+		for (unsigned f = limits_check(&resolved, findings); f > 0; f--)
 			if (findings[f - 1].error)
 				abort();
-		if (policy.limits.interval_ns &&
-		    (policy.limits.burst[TG_BULK] == 0 ||
-		     policy.limits.burst[TG_BULK] > policy.limits.burst[TG_ENGAGED] ||
-		     policy.limits.burst[TG_ENGAGED] > policy.limits.burst[TG_TRANSACTIONAL]))
+		if (resolved.limits.interval_ns &&
+		    (resolved.limits.burst[TG_BULK] == 0 ||
+		     resolved.limits.burst[TG_BULK] > resolved.limits.burst[TG_ENGAGED] ||
+		     resolved.limits.burst[TG_ENGAGED] > resolved.limits.burst[TG_TRANSACTIONAL]))
 			abort();
 		if (destination_match(config->table, config->table_length, name, &match) < 0 ||
 		    match.index != (int32_t)i)

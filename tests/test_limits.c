@@ -15,7 +15,7 @@
 #define S	 UNITS_SECOND_NS
 
 static struct config *config;
-static struct policy policy;
+static struct resolved_limits resolved;
 
 static void load(const char *text)
 {
@@ -34,7 +34,7 @@ static void flow(const char *source, const char *destination)
 
 	if (source)
 		cr_assert_eq(destination_address(source, address), 0);
-	policy_flow(config, source ? address : NULL, destination, &policy);
+	limits_resolve_flow(config, source ? address : NULL, destination, &resolved);
 }
 
 static void finish(void)
@@ -73,9 +73,9 @@ Test(interval, is_rounded_up_and_longer_under_strict)
 		snprintf(file, sizeof(file), "builtin: false\nlimits: {%s}\n", rows[i].limits);
 		load(file);
 		flow(NULL, "x.org");
-		cr_expect_eq(policy.limits.interval_ns, rows[i].interval_ns, "%s: %lu",
-			     rows[i].limits, policy.limits.interval_ns);
-		cr_expect_eq(!!(policy.limits.flags & FLOW_STRICT),
+		cr_expect_eq(resolved.limits.interval_ns, rows[i].interval_ns, "%s: %lu",
+			     rows[i].limits, resolved.limits.interval_ns);
+		cr_expect_eq(!!(resolved.limits.flags & FLOW_STRICT),
 			     strstr(rows[i].limits, "strict") != NULL);
 	}
 }
@@ -98,38 +98,38 @@ Test(classes, share_the_whole_less_the_reserves_above_them)
 	     "  connection_rate: 100/min, connection_burst: 7, messages_per_connection: 50,\n"
 	     "  hour_starts: 15m, day_starts: 6h, count: recipients}\n");
 	flow(NULL, "x.org");
-	expect_classes(policy.limits.burst, 20, 15, 13);
-	expect_classes(policy.limits.hour_cap, 1000, 1000, 667);
-	expect_classes(policy.limits.day_cap, 9, 8, 8);
-	expect_classes(policy.limits.connections, 10, 9, 7);
-	cr_expect_eq(policy.limits.connection_interval_ns, 600000000);
-	cr_expect_eq(policy.limits.connection_burst, 7);
-	cr_expect_eq(policy.limits.per_connection, 50);
-	cr_expect_eq(policy.limits.hour_phase_s, 900);
-	cr_expect_eq(policy.limits.day_phase_min, 360);
-	cr_expect_eq(policy.limits.flags, FLOW_COUNT_RECIPIENTS);
+	expect_classes(resolved.limits.burst, 20, 15, 13);
+	expect_classes(resolved.limits.hour_cap, 1000, 1000, 667);
+	expect_classes(resolved.limits.day_cap, 9, 8, 8);
+	expect_classes(resolved.limits.connections, 10, 9, 7);
+	cr_expect_eq(resolved.limits.connection_interval_ns, 600000000);
+	cr_expect_eq(resolved.limits.connection_burst, 7);
+	cr_expect_eq(resolved.limits.per_connection, 50);
+	cr_expect_eq(resolved.limits.hour_phase_s, 900);
+	cr_expect_eq(resolved.limits.day_phase_min, 360);
+	cr_expect_eq(resolved.limits.flags, FLOW_COUNT_RECIPIENTS);
 }
 
 Test(classes, of_nothing_are_nothing)
 {
 	load("builtin: false\n");
 	flow("10.0.0.1", "x.org");
-	expect_classes(policy.limits.burst, 0, 0, 0);
-	expect_classes(policy.limits.hour_cap, 0, 0, 0);
-	expect_classes(policy.limits.connections, 0, 0, 0);
-	cr_expect_eq(policy_limits_any(&policy), false);
-	cr_expect_eq(policy_window_most(&policy.limits, S), UINT64_MAX);
+	expect_classes(resolved.limits.burst, 0, 0, 0);
+	expect_classes(resolved.limits.hour_cap, 0, 0, 0);
+	expect_classes(resolved.limits.connections, 0, 0, 0);
+	cr_expect_eq(limits_any(&resolved), false);
+	cr_expect_eq(limits_window_most(&resolved.limits, S), UINT64_MAX);
 }
 
 Test(classes, of_what_is_unlimited_and_adapts_have_a_burst)
 {
 	load("builtin: false\nlimits: {adapt: true, burst: 10, reserve: {transactional: 2}}\n");
 	flow(NULL, "x.org");
-	cr_expect_eq(policy.limits.interval_ns, 0);
-	expect_classes(policy.limits.burst, 10, 8, 8);
+	cr_expect_eq(resolved.limits.interval_ns, 0);
+	expect_classes(resolved.limits.burst, 10, 8, 8);
 	load("builtin: false\nlimits: {adapt: true}\n");
 	flow(NULL, "x.org");
-	expect_classes(policy.limits.burst, 1, 1, 1);
+	expect_classes(resolved.limits.burst, 1, 1, 1);
 }
 
 static const char levels_file[] =
@@ -149,7 +149,7 @@ static const char levels_file[] =
 
 static void expect_key(enum config_limit key, const char *file, uint32_t line)
 {
-	const struct policy_origin *origin = &policy.origin[key];
+	const struct limits_origin *origin = &resolved.origin[key];
 
 	cr_expect(origin->file && strcmp(origin->file, file) == 0 && origin->mark.line == line,
 		  "%s is from %s line %u", config_limit_name(key), origin->file, origin->mark.line);
@@ -159,25 +159,25 @@ Test(levels, of_a_flow_are_the_more_specific_the_stronger)
 {
 	load(levels_file);
 	flow("10.0.0.9", "google");
-	cr_expect_eq(policy.rate.count, 10);
+	cr_expect_eq(resolved.rate.count, 10);
 	expect_key(LIMIT_RATE, "t.yaml", 11);
 	expect_key(LIMIT_HOUR, "t.yaml", 1);
-	cr_expect_eq(policy.limits.connections[TG_TRANSACTIONAL], 1);
+	cr_expect_eq(resolved.limits.connections[TG_TRANSACTIONAL], 1);
 	expect_key(LIMIT_CONNECTIONS, "t.yaml", 12);
-	cr_expect_eq(policy.limits.per_connection, 50);
-	cr_expect_str_eq(policy.origin[LIMIT_MESSAGES_PER_CONNECTION].file, "builtin.yaml");
+	cr_expect_eq(resolved.limits.per_connection, 50);
+	cr_expect_str_eq(resolved.origin[LIMIT_MESSAGES_PER_CONNECTION].file, "builtin.yaml");
 	flow("10.0.0.8", "google");
-	cr_expect_eq(policy.limits.connections[TG_TRANSACTIONAL], 3);
+	cr_expect_eq(resolved.limits.connections[TG_TRANSACTIONAL], 3);
 	flow("10.0.1.0", "google");
-	cr_expect_eq(policy.rate.count, 20);
-	cr_expect_eq(policy.limits.connections[TG_TRANSACTIONAL], 5);
+	cr_expect_eq(resolved.rate.count, 20);
+	cr_expect_eq(resolved.limits.connections[TG_TRANSACTIONAL], 5);
 	flow("10.0.0.9", "x.org");
-	cr_expect_eq(policy.rate.count, 30);
-	cr_expect_eq(policy.limits.hour_cap[TG_TRANSACTIONAL], 100);
+	cr_expect_eq(resolved.rate.count, 30);
+	cr_expect_eq(resolved.limits.hour_cap[TG_TRANSACTIONAL], 100);
 	flow("10.0.0.9", "other.org");
 	expect_key(LIMIT_RATE, "t.yaml", 13);
 	flow(NULL, "other.org");
-	cr_expect_eq(policy.rate.count, 30);
+	cr_expect_eq(resolved.rate.count, 30);
 }
 
 Test(levels, of_a_rate_start_anew_with_it)
@@ -185,19 +185,19 @@ Test(levels, of_a_rate_start_anew_with_it)
 	load(levels_file);
 	flow(NULL,
 	     "x.org"); /* the rate of line 1 has its own burst, and not the built-in ceiling */
-	cr_expect_eq(policy.limits.burst[TG_TRANSACTIONAL], 9);
-	cr_expect_eq(policy.limits.ceiling_interval_ns, 2 * S);
-	cr_expect_eq(policy.limits.start_interval_ns, 2 * S);
-	cr_expect_eq(policy.limits.floor_interval_ns, 3600 * S);
-	cr_expect_eq(policy.limits.flags & FLOW_ADAPT, FLOW_ADAPT);
+	cr_expect_eq(resolved.limits.burst[TG_TRANSACTIONAL], 9);
+	cr_expect_eq(resolved.limits.ceiling_interval_ns, 2 * S);
+	cr_expect_eq(resolved.limits.start_interval_ns, 2 * S);
+	cr_expect_eq(resolved.limits.floor_interval_ns, 3600 * S);
+	cr_expect_eq(resolved.limits.flags & FLOW_ADAPT, FLOW_ADAPT);
 	flow(NULL, "google"); /* that of line 8 has neither */
-	cr_expect_eq(policy.limits.burst[TG_TRANSACTIONAL], 1);
-	cr_expect_eq(policy.limits.ceiling_interval_ns, 3 * S);
-	cr_expect_null(policy.origin[LIMIT_BURST].file);
+	cr_expect_eq(resolved.limits.burst[TG_TRANSACTIONAL], 1);
+	cr_expect_eq(resolved.limits.ceiling_interval_ns, 3 * S);
+	cr_expect_null(resolved.origin[LIMIT_BURST].file);
 	load("");
 	flow(NULL, "x.org"); /* the built-in one has all of its own */
-	cr_expect_eq(policy.limits.burst[TG_TRANSACTIONAL], 10);
-	cr_expect_eq(policy.limits.ceiling_interval_ns, 2000000);
+	cr_expect_eq(resolved.limits.burst[TG_TRANSACTIONAL], 10);
+	cr_expect_eq(resolved.limits.ceiling_interval_ns, 2000000);
 }
 
 Test(levels, of_totals_and_streams)
@@ -206,25 +206,25 @@ Test(levels, of_totals_and_streams)
 
 	load(levels_file);
 	destination_address("10.0.0.9", address);
-	policy_source(config, address, &policy);
-	cr_expect(policy.rate.count == 10 && policy.limits.burst[0] == 1);
-	cr_expect_eq(policy.limits.day_cap[0], 5000);
+	limits_resolve_source(config, address, &resolved);
+	cr_expect(resolved.rate.count == 10 && resolved.limits.burst[0] == 1);
+	cr_expect_eq(resolved.limits.day_cap[0], 5000);
 	destination_address("10.0.0.8", address);
-	policy_source(config, address, &policy);
-	cr_expect(policy.rate.count == 100 && policy.limits.burst[0] == 2);
-	policy_source(config, NULL, &policy);
-	cr_expect_eq(policy.limits.day_cap[0], 0);
-	policy_destination(config, "google", &policy);
-	cr_expect_eq(policy.limits.day_cap[TG_BULK], 99000);
+	limits_resolve_source(config, address, &resolved);
+	cr_expect(resolved.rate.count == 100 && resolved.limits.burst[0] == 2);
+	limits_resolve_source(config, NULL, &resolved);
+	cr_expect_eq(resolved.limits.day_cap[0], 0);
+	limits_resolve_destination(config, "google", &resolved);
+	cr_expect_eq(resolved.limits.day_cap[TG_BULK], 99000);
 	expect_key(LIMIT_DAY, "t.yaml", 8);
-	policy_destination(config, "yahoo", &policy);
-	cr_expect_eq(policy_limits_any(&policy), false, "unlimited unless set");
-	policy_destination(config, "unknown.org", &policy);
-	cr_expect_eq(policy_limits_any(&policy), false);
-	policy_stream(config, "t", &policy);
-	cr_expect(policy.rate.count == 1 && policy.limits.hour_cap[0] == 500);
-	policy_stream(config, "u", &policy);
-	cr_expect(policy.rate.count == 0 && policy.limits.hour_cap[0] == 500);
+	limits_resolve_destination(config, "yahoo", &resolved);
+	cr_expect_eq(limits_any(&resolved), false, "unlimited unless set");
+	limits_resolve_destination(config, "unknown.org", &resolved);
+	cr_expect_eq(limits_any(&resolved), false);
+	limits_resolve_stream(config, "t", &resolved);
+	cr_expect(resolved.rate.count == 1 && resolved.limits.hour_cap[0] == 500);
+	limits_resolve_stream(config, "u", &resolved);
+	cr_expect(resolved.rate.count == 0 && resolved.limits.hour_cap[0] == 500);
 }
 
 Test(text, says_value_and_origin)
@@ -247,9 +247,9 @@ Test(text, says_value_and_origin)
 	load(levels_file);
 	flow(NULL, "google");
 	for (size_t i = 0; i < N(rows); i++) {
-		cr_expect_str_eq(policy_value_text(&policy, rows[i].key, text, sizeof(text)),
+		cr_expect_str_eq(limits_value_text(&resolved, rows[i].key, text, sizeof(text)),
 				 rows[i].value);
-		cr_expect_str_eq(policy_origin_text(&policy, rows[i].key, text, sizeof(text)),
+		cr_expect_str_eq(limits_origin_text(&resolved, rows[i].key, text, sizeof(text)),
 				 rows[i].origin);
 	}
 }
@@ -308,7 +308,7 @@ Test(window, of_a_strict_rate_never_holds_more_than_n)
 			 period, burst);
 		load(file);
 		flow(NULL, "x.org");
-		most = most_in_window(policy.limits.interval_ns, policy.limits.burst[0],
+		most = most_in_window(resolved.limits.interval_ns, resolved.limits.burst[0],
 				      period * S);
 		cr_assert_leq(most, n, "%s: %lu", file, most);
 		full += most == n;
@@ -327,23 +327,23 @@ Test(window, of_any_length_holds_at_most_what_is_said)
 			 n, 1 + (unsigned)dice(100));
 		load(file);
 		flow(NULL, "x.org");
-		cr_assert_leq(
-			most_in_window(policy.limits.interval_ns, policy.limits.burst[0], window),
-			policy_window_most(&policy.limits, window), "%s", file);
+		cr_assert_leq(most_in_window(resolved.limits.interval_ns, resolved.limits.burst[0],
+					     window),
+			      limits_window_most(&resolved.limits, window), "%s", file);
 	}
 }
 
 Test(check, finds_nothing_in_a_good_policy_and_a_shadow_where_there_is_one)
 {
-	struct policy_finding findings[POLICY_FINDINGS_MAX];
+	struct limits_finding findings[LIMITS_FINDINGS_MAX];
 
 	load("");
 	flow("10.0.0.9", "google");
-	cr_expect_eq(policy_check(&policy, findings), 0);
+	cr_expect_eq(limits_check(&resolved, findings), 0);
 	load(levels_file);
 	flow("10.0.0.9", "google");
-	cr_expect_eq(policy_check(&policy, findings), 1);
-	cr_expect(!findings[0].error && findings[0].blame == LIMIT_HOUR &&
+	cr_expect_eq(limits_check(&resolved, findings), 1);
+	cr_expect(!findings[0].error && findings[0].key == LIMIT_HOUR &&
 		  findings[0].other == LIMIT_RATE);
 	config_free(config);
 }

@@ -151,16 +151,17 @@ void api_put_flow(struct api_context *s, uint32_t slot, uint64_t now_ns, struct 
 	struct effective effective;
 	struct control_limits control;
 	struct control_bounds bounds;
-	struct policy policy;
+	struct resolved_limits resolved;
 
 	if (engine_effective(s->engine, slot, now_ns, &effective, &control, &bounds) != 0)
 		return;
-	policy_flow(s->generation->config, known->address,
-		    segment_name(s->segment, known->destination, name, sizeof(name)), &policy);
+	limits_resolve_flow(s->generation->config, known->address,
+			    segment_name(s->segment, known->destination, name, sizeof(name)),
+			    &resolved);
 	json_put_text(out, "state", state_name(&effective, &control, now_ns));
-	json_put_bool(out, "adapts", policy.limits.flags & FLOW_ADAPT);
-	report_rate(out, "configured_rate", policy.limits.interval_ns);
-	report_rate(out, "ceiling", policy.limits.ceiling_interval_ns);
+	json_put_bool(out, "adapts", resolved.limits.flags & FLOW_ADAPT);
+	report_rate(out, "configured_rate", resolved.limits.interval_ns);
+	report_rate(out, "ceiling", resolved.limits.ceiling_interval_ns);
 	json_put_text(out, "rate_by", api_by(flow, effective.rate_by, effective.rate_constraint));
 	json_put_text(out, "hold_by", api_by(flow, effective.hold_by, effective.hold_constraint));
 }

@@ -16,21 +16,21 @@
 
 /* ---- what is configured ---------------------------------------------------------------------- */
 
-static void put_policy(struct json_writer *out, const char *key, const struct policy *policy,
-		       int keys)
+static void put_policy(struct json_writer *out, const char *key,
+		       const struct resolved_limits *resolved, int keys)
 {
 	json_put_array(out, key);
 	for (int limit = 0; limit < keys; limit++) {
 		char value[128], origin[256];
 
-		policy_value_text(policy, (enum config_limit)limit, value, sizeof(value));
+		limits_value_text(resolved, (enum config_limit)limit, value, sizeof(value));
 		if (strcmp(value, "-") == 0)
 			continue;
 		json_put_object(out, NULL);
 		json_put_text(out, "limit", config_limit_name((enum config_limit)limit));
 		json_put_text(out, "value", value);
 		json_put_text(out, "origin",
-			      policy_origin_text(policy, (enum config_limit)limit, origin,
+			      limits_origin_text(resolved, (enum config_limit)limit, origin,
 						 sizeof(origin)));
 		json_put_end(out);
 	}
@@ -42,17 +42,17 @@ static void put_configured(struct api_context *s, const uint8_t source[16], cons
 {
 	const struct config *config = s->generation->config;
 	const struct config_pool *pool = config_pool_of(config, source);
-	struct policy policy;
+	struct resolved_limits resolved;
 
 	json_put_text(out, "pool", pool ? pool->name : NULL);
-	policy_flow(config, source, destination, &policy);
-	put_policy(out, "configured", &policy, LIMIT_KEYS);
-	policy_source(config, source, &policy);
-	if (policy_limits_any(&policy))
-		put_policy(out, "source_total", &policy, LIMIT_TOTAL_KEYS);
-	policy_destination(config, destination, &policy);
-	if (policy_limits_any(&policy))
-		put_policy(out, "destination_total", &policy, LIMIT_TOTAL_KEYS);
+	limits_resolve_flow(config, source, destination, &resolved);
+	put_policy(out, "configured", &resolved, LIMIT_KEYS);
+	limits_resolve_source(config, source, &resolved);
+	if (limits_any(&resolved))
+		put_policy(out, "source_total", &resolved, LIMIT_TOTAL_KEYS);
+	limits_resolve_destination(config, destination, &resolved);
+	if (limits_any(&resolved))
+		put_policy(out, "destination_total", &resolved, LIMIT_TOTAL_KEYS);
 }
 
 /* ---- what is in force ------------------------------------------------------------------------ */
@@ -69,7 +69,7 @@ static void put_in_force(struct json_writer *out, const char *limit, const char 
 
 static const char *cap_text(const uint32_t cap[TG_CLASSES], uint32_t none, char text[96])
 {
-	return cap[0] == none ? "unlimited" : policy_classes_text(cap, text, 96);
+	return cap[0] == none ? "unlimited" : limits_classes_text(cap, text, 96);
 }
 
 /* As exact as somebody who reads it can use. */
@@ -110,7 +110,7 @@ static void put_effective(struct json_writer *out, const struct engine_flow *flo
 	put_in_force(out, "rate", report_rate_text(l->interval_ns, text, sizeof(text)),
 		     api_by(flow, e->rate_by, e->rate_constraint));
 	if (l->interval_ns)
-		put_in_force(out, "burst", policy_classes_text(l->burst, count, sizeof(count)),
+		put_in_force(out, "burst", limits_classes_text(l->burst, count, sizeof(count)),
 			     api_by(flow, e->rate_by, e->rate_constraint));
 	put_in_force(out, "hour", cap_text(l->hour_cap, PUBLISH_NO_CAP, count),
 		     api_by(flow, e->hour_by, e->hour_constraint));

@@ -45,7 +45,7 @@ static void print_row(const char *name, const char *value, const char *origin)
 }
 
 /* What the rate comes to over the windows that receivers count in. */
-static void print_windows(const struct policy *policy)
+static void print_windows(const struct resolved_limits *resolved)
 {
 	static const struct {
 		const char *name;
@@ -56,18 +56,18 @@ static void print_windows(const struct policy *policy)
 	char count[32];
 	size_t used = 0;
 
-	if (policy->limits.interval_ns == 0)
+	if (resolved->limits.interval_ns == 0)
 		return;
 	for (unsigned i = 0; i < 3; i++)
 		used += (size_t)snprintf(
 			text + used, sizeof(text) - used, "%s%s in %s", i ? ", " : "",
-			units_count_text(policy_window_most(&policy->limits, windows[i].ns), count,
-					 sizeof(count)),
+			units_count_text(limits_window_most(&resolved->limits, windows[i].ns),
+					 count, sizeof(count)),
 			windows[i].name);
 	print_row("  (at most, by the rate)", text, "");
 }
 
-static void print_policy(const struct policy *policy)
+static void print_policy(const struct resolved_limits *resolved)
 {
 	static const enum config_limit keys[] = {
 		LIMIT_RATE,
@@ -90,17 +90,17 @@ static void print_policy(const struct policy *policy)
 	char origin[256];
 
 	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		policy_value_text(policy, keys[i], value, sizeof(value));
+		limits_value_text(resolved, keys[i], value, sizeof(value));
 		if (strcmp(value, "-") == 0)
 			continue;
 		/* What nobody wrote and what has no effect would only fill the page. */
-		if (!policy->origin[keys[i]].file && keys[i] != LIMIT_RATE &&
+		if (!resolved->origin[keys[i]].file && keys[i] != LIMIT_RATE &&
 		    keys[i] != LIMIT_BURST)
 			continue;
 		print_row(config_limit_name(keys[i]), value,
-			  policy_origin_text(policy, keys[i], origin, sizeof(origin)));
+			  limits_origin_text(resolved, keys[i], origin, sizeof(origin)));
 		if (keys[i] == LIMIT_RATE)
-			print_windows(policy);
+			print_windows(resolved);
 	}
 	putchar('\n');
 }
@@ -108,43 +108,43 @@ static void print_policy(const struct policy *policy)
 static void print_destination(const struct config *config,
 			      const struct config_destination *destination)
 {
-	struct policy policy;
+	struct resolved_limits resolved;
 
-	policy_flow(config, NULL, destination->name, &policy);
+	limits_resolve_flow(config, NULL, destination->name, &resolved);
 	printf("any source -> %s\n", destination->name);
-	print_policy(&policy);
-	policy_destination(config, destination->name, &policy);
-	if (!policy_limits_any(&policy))
+	print_policy(&resolved);
+	limits_resolve_destination(config, destination->name, &resolved);
+	if (!limits_any(&resolved))
 		return;
 	printf("all sources -> %s\n", destination->name);
-	print_policy(&policy);
+	print_policy(&resolved);
 }
 
 static void print_sources(const struct config *config)
 {
-	struct policy policy;
+	struct resolved_limits resolved;
 
 	for (uint32_t i = 0; i < config->pools_count; i++) {
-		policy_source(config, config->pools[i].ranges[0].first, &policy);
-		if (!policy_limits_any(&policy))
+		limits_resolve_source(config, config->pools[i].ranges[0].first, &resolved);
+		if (!limits_any(&resolved))
 			continue;
 		printf("each source of pool %s -> all destinations\n", config->pools[i].name);
-		print_policy(&policy);
+		print_policy(&resolved);
 	}
 	for (uint32_t i = 0; i < config->sources_count; i++) {
-		policy_source(config, config->sources[i].range.first, &policy);
+		limits_resolve_source(config, config->sources[i].range.first, &resolved);
 		printf("%s -> all destinations\n", config->sources[i].address);
-		print_policy(&policy);
+		print_policy(&resolved);
 	}
-	policy_stream(config, "", &policy);
-	if (policy_limits_any(&policy)) {
+	limits_resolve_stream(config, "", &resolved);
+	if (limits_any(&resolved)) {
 		printf("each stream\n");
-		print_policy(&policy);
+		print_policy(&resolved);
 	}
 	for (uint32_t i = 0; i < config->streams_count; i++) {
-		policy_stream(config, config->streams[i].name, &policy);
+		limits_resolve_stream(config, config->streams[i].name, &resolved);
 		printf("stream %s\n", config->streams[i].name);
-		print_policy(&policy);
+		print_policy(&resolved);
 	}
 }
 
@@ -152,25 +152,25 @@ static void print_overrides(const struct config *config)
 {
 	for (uint32_t i = 0; i < config->overrides_count; i++) {
 		const struct config_override *override = &config->overrides[i];
-		struct policy policy;
+		struct resolved_limits resolved;
 
-		policy_flow(config,
-			    override->of_pool ? override->of_pool->ranges[0].first
-					      : override->range.first,
-			    override->canonical, &policy);
+		limits_resolve_flow(config,
+				    override->of_pool ? override->of_pool->ranges[0].first
+						      : override->range.first,
+				    override->canonical, &resolved);
 		printf("%s%s -> %s\n", override->of_pool ? "pool " : "",
 		       override->of_pool ? override->pool : override->source, override->canonical);
-		print_policy(&policy);
+		print_policy(&resolved);
 	}
 }
 
 static void print_config(const struct config *config, bool all)
 {
-	struct policy policy;
+	struct resolved_limits resolved;
 
-	policy_flow(config, NULL, "", &policy);
+	limits_resolve_flow(config, NULL, "", &resolved);
 	printf("any source -> any other destination\n");
-	print_policy(&policy);
+	print_policy(&resolved);
 	for (uint32_t i = 0; i < config->effective_count; i++)
 		if (all || !config->effective[i]->builtin)
 			print_destination(config, config->effective[i]);

@@ -57,7 +57,8 @@ static const struct {
 	{LIMIT_CONNECTION_BURST, LIMIT_CONNECTION_RATE},
 };
 
-static void choose(const struct levels *levels, struct chosen *chosen, struct policy *policy)
+static void choose(const struct levels *levels, struct chosen *chosen,
+		   struct resolved_limits *resolved)
 {
 	memset(chosen, 0, sizeof(*chosen));
 	for (unsigned l = 0; l < levels->count; l++) {
@@ -76,10 +77,10 @@ static void choose(const struct levels *levels, struct chosen *chosen, struct po
 
 		if (!chosen->value[k])
 			continue;
-		policy->origin[k].file = level->file;
-		policy->origin[k].mark = chosen->value[k]->mark;
-		policy->origin[k].level = (uint32_t)chosen->level[k];
-		memcpy(policy->origin[k].section, level->section, sizeof(level->section));
+		resolved->origin[k].file = level->file;
+		resolved->origin[k].mark = chosen->value[k]->mark;
+		resolved->origin[k].level = (uint32_t)chosen->level[k];
+		memcpy(resolved->origin[k].section, level->section, sizeof(level->section));
 	}
 }
 
@@ -123,15 +124,15 @@ static const enum config_limit reserves[][2] = {
 };
 
 /* Splits a total (0: unlimited) by its reserves. What is left for a class is at least 1; reserves
- * that leave less are an error that policy_check tells. */
+ * that leave less are an error that limits_check tells. */
 static void split(const struct chosen *chosen, uint64_t total, enum whole whole,
-		  struct policy *policy, uint32_t ret[TG_CLASSES])
+		  struct resolved_limits *resolved, uint32_t ret[TG_CLASSES])
 {
 	uint64_t upper = part_of(chosen, reserves[whole][0], total);
 	uint64_t middle = part_of(chosen, reserves[whole][1], total);
 
-	policy->parts[whole][0] = upper;
-	policy->parts[whole][1] = middle;
+	resolved->parts[whole][0] = upper;
+	resolved->parts[whole][1] = middle;
 	ret[TG_TRANSACTIONAL] = ret[TG_ENGAGED] = ret[TG_BULK] = (uint32_t)total;
 	if (total == 0)
 		return;
@@ -140,17 +141,17 @@ static void split(const struct chosen *chosen, uint64_t total, enum whole whole,
 }
 
 static void set_cap(const struct chosen *chosen, enum config_limit cap, enum whole whole,
-		    struct policy *policy, uint32_t ret[TG_CLASSES])
+		    struct resolved_limits *resolved, uint32_t ret[TG_CLASSES])
 {
 	uint64_t total = number_of(chosen, cap, CONFIG_UNLIMITED);
 
-	split(chosen, total == CONFIG_UNLIMITED ? 0 : total, whole, policy, ret);
+	split(chosen, total == CONFIG_UNLIMITED ? 0 : total, whole, resolved, ret);
 }
 
-static void set_rate(const struct chosen *chosen, struct policy *policy)
+static void set_rate(const struct chosen *chosen, struct resolved_limits *resolved)
 {
-	struct flow_limits *limits = &policy->limits;
-	struct units_rate *rate = &policy->rate;
+	struct flow_limits *limits = &resolved->limits;
+	struct units_rate *rate = &resolved->rate;
 	uint64_t burst = number_of(chosen, LIMIT_BURST, 1);
 
 	*rate = rate_of(chosen, LIMIT_RATE);
@@ -159,7 +160,7 @@ static void set_rate(const struct chosen *chosen, struct policy *policy)
 	if (number_of(chosen, LIMIT_ADAPT, 0))
 		limits->flags |= FLOW_ADAPT;
 	/* What is unlimited needs a burst as well if the controller may limit it. */
-	split(chosen, rate->count || limits->flags & FLOW_ADAPT ? burst : 0, WHOLE_BURST, policy,
+	split(chosen, rate->count || limits->flags & FLOW_ADAPT ? burst : 0, WHOLE_BURST, resolved,
 	      limits->burst);
 	if (rate->count == 0)
 		return;
@@ -194,35 +195,35 @@ static void set_bounds(const struct chosen *chosen, struct flow_limits *limits)
 	limits->start_interval_ns = bound_of(chosen, LIMIT_START, limits->interval_ns);
 }
 
-static void set_connections(const struct chosen *chosen, struct policy *policy)
+static void set_connections(const struct chosen *chosen, struct resolved_limits *resolved)
 {
-	struct flow_limits *limits = &policy->limits;
+	struct flow_limits *limits = &resolved->limits;
 	uint64_t most = number_of(chosen, LIMIT_MESSAGES_PER_CONNECTION, CONFIG_UNLIMITED);
 
-	set_cap(chosen, LIMIT_CONNECTIONS, WHOLE_CONNECTIONS, policy, limits->connections);
-	policy->connection_rate = rate_of(chosen, LIMIT_CONNECTION_RATE);
-	limits->connection_interval_ns = interval_of(&policy->connection_rate);
+	set_cap(chosen, LIMIT_CONNECTIONS, WHOLE_CONNECTIONS, resolved, limits->connections);
+	resolved->connection_rate = rate_of(chosen, LIMIT_CONNECTION_RATE);
+	limits->connection_interval_ns = interval_of(&resolved->connection_rate);
 	if (limits->connection_interval_ns)
 		limits->connection_burst = (uint32_t)number_of(chosen, LIMIT_CONNECTION_BURST, 1);
 	limits->per_connection = most == CONFIG_UNLIMITED ? 0 : (uint32_t)most;
 }
 
-static void compute(const struct levels *levels, struct policy *policy)
+static void compute(const struct levels *levels, struct resolved_limits *resolved)
 {
-	struct flow_limits *limits = &policy->limits;
+	struct flow_limits *limits = &resolved->limits;
 	struct chosen chosen;
 
-	memset(policy, 0, sizeof(*policy));
-	choose(levels, &chosen, policy);
-	set_rate(&chosen, policy);
+	memset(resolved, 0, sizeof(*resolved));
+	choose(levels, &chosen, resolved);
+	set_rate(&chosen, resolved);
 	set_bounds(&chosen, limits);
-	set_cap(&chosen, LIMIT_HOUR, WHOLE_HOUR, policy, limits->hour_cap);
-	set_cap(&chosen, LIMIT_DAY, WHOLE_DAY, policy, limits->day_cap);
+	set_cap(&chosen, LIMIT_HOUR, WHOLE_HOUR, resolved, limits->hour_cap);
+	set_cap(&chosen, LIMIT_DAY, WHOLE_DAY, resolved, limits->day_cap);
 	limits->hour_phase_s =
 		(uint32_t)(number_of(&chosen, LIMIT_HOUR_STARTS, 0) / UNITS_SECOND_NS);
 	limits->day_phase_min =
 		(uint32_t)(number_of(&chosen, LIMIT_DAY_STARTS, 0) / UNITS_MINUTE_NS);
-	set_connections(&chosen, policy);
+	set_connections(&chosen, resolved);
 	if (number_of(&chosen, LIMIT_COUNT, CONFIG_COUNT_MESSAGES) == CONFIG_COUNT_RECIPIENTS)
 		limits->flags |= FLOW_COUNT_RECIPIENTS;
 }
@@ -266,8 +267,8 @@ static void add_overrides(struct levels *levels, const struct config *config,
 			  of_source->source, destination);
 }
 
-void policy_flow(const struct config *config, const uint8_t source[16], const char *destination,
-		 struct policy *ret)
+void limits_resolve_flow(const struct config *config, const uint8_t source[16],
+			 const char *destination, struct resolved_limits *ret)
 {
 	const struct config_destination *known = config_destination_named(config, destination);
 	struct levels levels = {.count = 0};
@@ -282,7 +283,8 @@ void policy_flow(const struct config *config, const uint8_t source[16], const ch
 	compute(&levels, ret);
 }
 
-void policy_source(const struct config *config, const uint8_t source[16], struct policy *ret)
+void limits_resolve_source(const struct config *config, const uint8_t source[16],
+			   struct resolved_limits *ret)
 {
 	const struct config_pool *pool = source ? config_pool_of(config, source) : NULL;
 	const struct config_source *known = source ? config_source_of(config, source) : NULL;
@@ -299,7 +301,8 @@ void policy_source(const struct config *config, const uint8_t source[16], struct
 	compute(&levels, ret);
 }
 
-void policy_destination(const struct config *config, const char *destination, struct policy *ret)
+void limits_resolve_destination(const struct config *config, const char *destination,
+				struct resolved_limits *ret)
 {
 	const struct config_destination *known = config_destination_named(config, destination);
 	struct levels levels = {.count = 0};
@@ -309,7 +312,8 @@ void policy_destination(const struct config *config, const char *destination, st
 	compute(&levels, ret);
 }
 
-void policy_stream(const struct config *config, const char *stream, struct policy *ret)
+void limits_resolve_stream(const struct config *config, const char *stream,
+			   struct resolved_limits *ret)
 {
 	struct levels levels = {.count = 0};
 
@@ -324,15 +328,15 @@ void policy_stream(const struct config *config, const char *stream, struct polic
 	compute(&levels, ret);
 }
 
-bool policy_limits_any(const struct policy *policy)
+bool limits_any(const struct resolved_limits *resolved)
 {
-	const struct flow_limits *limits = &policy->limits;
+	const struct flow_limits *limits = &resolved->limits;
 
 	return limits->interval_ns || limits->hour_cap[TG_TRANSACTIONAL] ||
 	       limits->day_cap[TG_TRANSACTIONAL];
 }
 
-uint64_t policy_window_most(const struct flow_limits *limits, uint64_t window_ns)
+uint64_t limits_window_most(const struct flow_limits *limits, uint64_t window_ns)
 {
 	if (limits->interval_ns == 0)
 		return UINT64_MAX;

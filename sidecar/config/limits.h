@@ -53,67 +53,71 @@ struct flow_limits {
 };
 
 /* Where a value of a limit comes from. */
-struct policy_origin {
+struct limits_origin {
 	const char *file;      /* NULL: a default that no file writes */
 	char section[96];      /* "destinations.google.limits" */
 	struct yaml_mark mark; /* of the value */
 	uint32_t level;	       /* the greater, the more specific; 0 where file is NULL */
 };
 
-struct policy {
+struct resolved_limits {
 	struct flow_limits limits;
 	struct units_rate rate; /* as written; count 0: unlimited */
 	struct units_rate connection_rate;
 	/* Reserves in messages or connections: of transactional and engaged; of burst, hour, day,
 	 * connections. */
 	uint64_t parts[4][2];
-	struct policy_origin origin[LIMIT_KEYS];
+	struct limits_origin origin[LIMIT_KEYS];
 };
 
 /* Of a flow: any source address (NULL: a source in no pool), and the name of a destination as the
  * matcher gives it. */
-void policy_flow(const struct config *config, const uint8_t source[16], const char *destination,
-		 struct policy *ret);
+void limits_resolve_flow(const struct config *config, const uint8_t source[16],
+			 const char *destination, struct resolved_limits *ret);
 
 /* Of a source over all destinations, a destination over all sources, a stream. */
-void policy_source(const struct config *config, const uint8_t source[16], struct policy *ret);
-void policy_destination(const struct config *config, const char *destination, struct policy *ret);
-void policy_stream(const struct config *config, const char *stream, struct policy *ret);
+void limits_resolve_source(const struct config *config, const uint8_t source[16],
+			   struct resolved_limits *ret);
+void limits_resolve_destination(const struct config *config, const char *destination,
+				struct resolved_limits *ret);
+void limits_resolve_stream(const struct config *config, const char *stream,
+			   struct resolved_limits *ret);
 
 /* Whether anything is limited at all. */
-bool policy_limits_any(const struct policy *policy);
+bool limits_any(const struct resolved_limits *resolved);
 
 /* "destinations.google.limits.rate, tollgate.yaml line 12", or "default". Returns text. */
-const char *policy_origin_text(const struct policy *policy, enum config_limit limit, char *text,
-			       size_t size);
+const char *limits_origin_text(const struct resolved_limits *resolved, enum config_limit limit,
+			       char *text, size_t size);
 
 /* The limit's value as a person would write it: "10/min", "20 (engaged 18, bulk 14)", "unlimited";
  * "-" where it has no meaning for this policy. Returns text. */
-const char *policy_value_text(const struct policy *policy, enum config_limit limit, char *text,
-			      size_t size);
+const char *limits_value_text(const struct resolved_limits *resolved, enum config_limit limit,
+			      char *text, size_t size);
 
 /* What each class may use: "20", or "20 (engaged 18, bulk 14)" where there are reserves;
  * "unlimited" where the first is 0. Returns text. */
-const char *policy_classes_text(const uint32_t value[TG_CLASSES], char *text, size_t size);
+const char *limits_classes_text(const uint32_t value[TG_CLASSES], char *text, size_t size);
 
 /* How many messages any half-open window of that length can at most hold by the rate (UINT64_MAX:
  * no bound): burst + ceil(window / interval) - 1. */
-uint64_t policy_window_most(const struct flow_limits *limits, uint64_t window_ns);
+uint64_t limits_window_most(const struct flow_limits *limits, uint64_t window_ns);
 
 /* ---- what a policy must fulfil --------------------------------------------------------------- */
 
 /* One thing that is wrong with the numbers of a policy, and the two keys that make it so. */
-struct policy_finding {
+struct limits_finding {
 	bool error; /* else a warning */
-	enum config_limit blame;
+	enum config_limit key;
 	enum config_limit other;
 	char text[200];
 };
 
-#define POLICY_FINDINGS_MAX 16
+#define LIMITS_FINDINGS_MAX 16
 
 /* Writes what is wrong: limits that contradict each other (errors), and those that shadow another
  * or have no effect (warnings). Returns how many; each kind is found at most once. */
-unsigned policy_check(const struct policy *policy, struct policy_finding ret[POLICY_FINDINGS_MAX]);
+unsigned limits_check(const struct resolved_limits *resolved,
+		      struct limits_finding ret[LIMITS_FINDINGS_MAX]);
 
 #endif

@@ -11,45 +11,45 @@
 #include "sidecar/config/schema.h"
 
 struct findings {
-	struct policy_finding *list;
+	struct limits_finding *list;
 	unsigned count;
 };
 
 __attribute__((format(printf, 5, 6))) static void find(struct findings *findings, bool error,
-						       enum config_limit blame,
+						       enum config_limit key,
 						       enum config_limit other, const char *format,
 						       ...)
 {
-	struct policy_finding *finding = &findings->list[findings->count];
+	struct limits_finding *finding = &findings->list[findings->count];
 	va_list args;
 
-	if (findings->count == POLICY_FINDINGS_MAX)
+	if (findings->count == LIMITS_FINDINGS_MAX)
 		return;
 	findings->count++;
 	finding->error = error;
-	finding->blame = blame;
+	finding->key = key;
 	finding->other = other;
 	va_start(args, format);
 	vsnprintf(finding->text, sizeof(finding->text), format, args);
 	va_end(args);
 }
 
-static bool written(const struct policy *policy, enum config_limit key)
+static bool written(const struct resolved_limits *resolved, enum config_limit key)
 {
-	return policy->origin[key].file != NULL;
+	return resolved->origin[key].file != NULL;
 }
 
-static void check_strict(const struct policy *policy, struct findings *findings)
+static void check_strict(const struct resolved_limits *resolved, struct findings *findings)
 {
-	const struct flow_limits *limits = &policy->limits;
+	const struct flow_limits *limits = &resolved->limits;
 	uint32_t burst = limits->burst[TG_TRANSACTIONAL];
 
-	if (policy->rate.count == 0)
+	if (resolved->rate.count == 0)
 		return;
-	if (limits->flags & FLOW_STRICT && burst > policy->rate.count)
+	if (limits->flags & FLOW_STRICT && burst > resolved->rate.count)
 		find(findings, true, LIMIT_BURST, LIMIT_STRICT,
 		     "burst %u is more than the %llu of the rate, which strict never lets pass",
-		     burst, (unsigned long long)policy->rate.count);
+		     burst, (unsigned long long)resolved->rate.count);
 	if (burst > GCRA_SPAN_MAX / limits->interval_ns)
 		find(findings, true, LIMIT_BURST, LIMIT_RATE,
 		     "burst %u at this rate spans more than 73 years", burst);
@@ -68,51 +68,51 @@ struct reserve {
 	const uint64_t *parts;
 };
 
-static void check_reserve(const struct policy *policy, const struct reserve *reserve,
+static void check_reserve(const struct resolved_limits *resolved, const struct reserve *reserve,
 			  struct findings *findings)
 {
 	uint32_t whole = reserve->classes[TG_TRANSACTIONAL];
-	enum config_limit blame =
-		written(policy, reserve->transactional) ? reserve->transactional : reserve->engaged;
+	enum config_limit key = written(resolved, reserve->transactional) ? reserve->transactional
+									  : reserve->engaged;
 
 	if (whole && reserve->parts[0] + reserve->parts[1] >= whole)
-		find(findings, true, blame, reserve->whole,
+		find(findings, true, key, reserve->whole,
 		     "the reserves take %llu of %s %u and leave nothing for bulk",
 		     (unsigned long long)(reserve->parts[0] + reserve->parts[1]),
 		     config_limit_name(reserve->whole), whole);
 	/* A share of what is unlimited is a way to say "if ever": no warning. */
-	if (!whole && written(policy, blame) && reserve->parts[0] + reserve->parts[1])
-		find(findings, false, blame, blame, "has no effect: %s is unlimited",
+	if (!whole && written(resolved, key) && reserve->parts[0] + reserve->parts[1])
+		find(findings, false, key, key, "has no effect: %s is unlimited",
 		     config_limit_name(reserve->whole));
 }
 
-static void check_reserves(const struct policy *policy, struct findings *findings)
+static void check_reserves(const struct resolved_limits *resolved, struct findings *findings)
 {
-	const struct flow_limits *limits = &policy->limits;
+	const struct flow_limits *limits = &resolved->limits;
 	const struct reserve reserves[] = {
 		{LIMIT_BURST, LIMIT_RESERVE_TRANSACTIONAL, LIMIT_RESERVE_ENGAGED, limits->burst,
-		 policy->parts[0]},
+		 resolved->parts[0]},
 		{LIMIT_HOUR, LIMIT_HOUR_TRANSACTIONAL, LIMIT_HOUR_ENGAGED, limits->hour_cap,
-		 policy->parts[1]},
+		 resolved->parts[1]},
 		{LIMIT_DAY, LIMIT_DAY_TRANSACTIONAL, LIMIT_DAY_ENGAGED, limits->day_cap,
-		 policy->parts[2]},
+		 resolved->parts[2]},
 		{LIMIT_CONNECTIONS, LIMIT_CONNECTIONS_TRANSACTIONAL, LIMIT_CONNECTIONS_ENGAGED,
-		 limits->connections, policy->parts[3]},
+		 limits->connections, resolved->parts[3]},
 	};
 
 	for (unsigned i = 0; i < sizeof(reserves) / sizeof(reserves[0]); i++)
-		check_reserve(policy, &reserves[i], findings);
+		check_reserve(resolved, &reserves[i], findings);
 }
 
-static void check_bounds(const struct policy *policy, struct findings *findings)
+static void check_bounds(const struct resolved_limits *resolved, struct findings *findings)
 {
 	static const enum config_limit keys[] = {LIMIT_FLOOR, LIMIT_CEILING, LIMIT_START};
-	const struct flow_limits *limits = &policy->limits;
+	const struct flow_limits *limits = &resolved->limits;
 	uint64_t ceiling = limits->ceiling_interval_ns;
 
 	if (!(limits->flags & FLOW_ADAPT)) {
 		for (unsigned i = 0; i < 3; i++)
-			if (written(policy, keys[i]))
+			if (written(resolved, keys[i]))
 				find(findings, false, keys[i], LIMIT_ADAPT,
 				     "has no effect: adapt is false");
 		return;
@@ -131,27 +131,27 @@ static void check_bounds(const struct policy *policy, struct findings *findings)
 }
 
 /* The fastest that the rate can ever be: adapt may raise it up to the ceiling. */
-static uint64_t window_most(const struct policy *policy, uint64_t window_ns)
+static uint64_t window_most(const struct resolved_limits *resolved, uint64_t window_ns)
 {
-	struct flow_limits fastest = policy->limits;
+	struct flow_limits fastest = resolved->limits;
 
 	if (fastest.flags & FLOW_ADAPT)
 		fastest.interval_ns = fastest.ceiling_interval_ns;
-	return policy_window_most(&fastest, window_ns);
+	return limits_window_most(&fastest, window_ns);
 }
 
-static void check_caps(const struct policy *policy, struct findings *findings)
+static void check_caps(const struct resolved_limits *resolved, struct findings *findings)
 {
-	const struct flow_limits *limits = &policy->limits;
+	const struct flow_limits *limits = &resolved->limits;
 	uint64_t hour = limits->hour_cap[TG_TRANSACTIONAL];
 	uint64_t day = limits->day_cap[TG_TRANSACTIONAL];
-	uint64_t most = window_most(policy, UNITS_HOUR_NS);
+	uint64_t most = window_most(resolved, UNITS_HOUR_NS);
 
 	if (hour && most < hour)
 		find(findings, false, LIMIT_HOUR, LIMIT_RATE,
 		     "hour %llu is never reached: the rate lets at most %llu pass in an hour",
 		     (unsigned long long)hour, (unsigned long long)most);
-	most = window_most(policy, 25 * UNITS_HOUR_NS); /* the longest day has 25 hours */
+	most = window_most(resolved, 25 * UNITS_HOUR_NS); /* the longest day has 25 hours */
 	if (day && most < day)
 		find(findings, false, LIMIT_DAY, LIMIT_RATE,
 		     "day %llu is never reached: the rate lets at most %llu pass in a day",
@@ -169,19 +169,19 @@ static void check_caps(const struct policy *policy, struct findings *findings)
 		     limits->burst[TG_TRANSACTIONAL], (unsigned long long)hour);
 }
 
-static void check_connections(const struct policy *policy, struct findings *findings)
+static void check_connections(const struct resolved_limits *resolved, struct findings *findings)
 {
-	const struct flow_limits *limits = &policy->limits;
+	const struct flow_limits *limits = &resolved->limits;
 
 	if (limits->interval_ns && limits->connection_interval_ns && limits->per_connection &&
 	    limits->connection_interval_ns / limits->per_connection > limits->interval_ns)
 		find(findings, false, LIMIT_RATE, LIMIT_CONNECTION_RATE,
 		     "the rate is never reached: connection_rate x messages_per_connection is "
 		     "less");
-	if (written(policy, LIMIT_CONNECTION_BURST) && !limits->connection_interval_ns)
+	if (written(resolved, LIMIT_CONNECTION_BURST) && !limits->connection_interval_ns)
 		find(findings, false, LIMIT_CONNECTION_BURST, LIMIT_CONNECTION_RATE,
 		     "has no effect: connection_rate is unlimited");
-	if (written(policy, LIMIT_BURST) && !limits->interval_ns && !(limits->flags & FLOW_ADAPT))
+	if (written(resolved, LIMIT_BURST) && !limits->interval_ns && !(limits->flags & FLOW_ADAPT))
 		find(findings, false, LIMIT_BURST, LIMIT_RATE,
 		     "has no effect: the rate is unlimited");
 	if (limits->flags & FLOW_STRICT && !limits->interval_ns)
@@ -194,14 +194,15 @@ static void check_connections(const struct policy *policy, struct findings *find
 		     "to");
 }
 
-unsigned policy_check(const struct policy *policy, struct policy_finding ret[POLICY_FINDINGS_MAX])
+unsigned limits_check(const struct resolved_limits *resolved,
+		      struct limits_finding ret[LIMITS_FINDINGS_MAX])
 {
 	struct findings findings = {ret, 0};
 
-	check_strict(policy, &findings);
-	check_reserves(policy, &findings);
-	check_bounds(policy, &findings);
-	check_caps(policy, &findings);
-	check_connections(policy, &findings);
+	check_strict(resolved, &findings);
+	check_reserves(resolved, &findings);
+	check_bounds(resolved, &findings);
+	check_caps(resolved, &findings);
+	check_connections(resolved, &findings);
 	return findings.count;
 }

@@ -11,13 +11,13 @@
 #include "sidecar/config/schema.h"
 
 /* The key of a finding that stands in the file being checked, or -1. */
-static int key_here(const struct config_loader *loader, const struct policy *policy,
-		    const struct policy_finding *finding)
+static int key_here(const struct config_loader *loader, const struct resolved_limits *resolved,
+		    const struct limits_finding *finding)
 {
-	const enum config_limit keys[] = {finding->blame, finding->other};
+	const enum config_limit keys[] = {finding->key, finding->other};
 
 	for (int i = 0; i < 2; i++)
-		if (policy->origin[keys[i]].file == loader->config->file)
+		if (resolved->origin[keys[i]].file == loader->config->file)
 			return (int)keys[i];
 	return -1;
 }
@@ -34,10 +34,11 @@ static bool told_before(const struct diagnostics *report, struct yaml_mark mark,
 	return false;
 }
 
-static void tell(const struct config_loader *loader, const struct policy *policy,
-		 const struct policy_finding *finding)
+static void report_finding(const struct config_loader *loader,
+			   const struct resolved_limits *resolved,
+			   const struct limits_finding *finding)
 {
-	int key = key_here(loader, policy, finding);
+	int key = key_here(loader, resolved, finding);
 	enum config_limit second;
 	struct yaml_mark mark = {0, 0};
 	char origin[200];
@@ -46,17 +47,18 @@ static void tell(const struct config_loader *loader, const struct policy *policy
 	/* That a key of the built-in file has no effect here is nothing to be warned of, nor that a
 	 * more specific one narrows a general one. */
 	if (!finding->error &&
-	    (key != (int)finding->blame ||
-	     policy->origin[finding->blame].level < policy->origin[finding->other].level))
+	    (key != (int)finding->key ||
+	     resolved->origin[finding->key].level < resolved->origin[finding->other].level))
 		return;
 	if (key >= 0)
-		mark = policy->origin[key].mark;
-	second = key == (int)finding->blame ? finding->other : finding->blame;
-	if (second != (enum config_limit)key && policy->origin[second].file)
-		snprintf(text, sizeof(text), "%s: %s (%s)", config_limit_name(finding->blame),
-			 finding->text, policy_origin_text(policy, second, origin, sizeof(origin)));
+		mark = resolved->origin[key].mark;
+	second = key == (int)finding->key ? finding->other : finding->key;
+	if (second != (enum config_limit)key && resolved->origin[second].file)
+		snprintf(text, sizeof(text), "%s: %s (%s)", config_limit_name(finding->key),
+			 finding->text,
+			 limits_origin_text(resolved, second, origin, sizeof(origin)));
 	else
-		snprintf(text, sizeof(text), "%s: %s", config_limit_name(finding->blame),
+		snprintf(text, sizeof(text), "%s: %s", config_limit_name(finding->key),
 			 finding->text);
 	if (told_before(loader->report, mark, text))
 		return;
@@ -66,13 +68,13 @@ static void tell(const struct config_loader *loader, const struct policy *policy
 		config_warning(loader, mark, "%s", text);
 }
 
-static void check_policy(const struct config_loader *loader, const struct policy *policy)
+static void check_policy(const struct config_loader *loader, const struct resolved_limits *resolved)
 {
-	struct policy_finding findings[POLICY_FINDINGS_MAX];
-	unsigned count = policy_check(policy, findings);
+	struct limits_finding findings[LIMITS_FINDINGS_MAX];
+	unsigned count = limits_check(resolved, findings);
 
 	for (unsigned i = 0; i < count; i++)
-		tell(loader, policy, &findings[i]);
+		report_finding(loader, resolved, &findings[i]);
 }
 
 /* ---- a total that is less than what one of its parts may do ---------------------------------- */
@@ -82,8 +84,8 @@ static bool less(uint64_t whole, uint64_t part)
 	return whole && (part == 0 || whole < part);
 }
 
-static void check_shadow(const struct config_loader *loader, const struct policy *flow,
-			 const struct policy *total, const char *what)
+static void check_shadow(const struct config_loader *loader, const struct resolved_limits *flow,
+			 const struct resolved_limits *total, const char *what)
 {
 	const struct flow_limits *f = &flow->limits;
 	const struct flow_limits *t = &total->limits;
@@ -97,7 +99,7 @@ static void check_shadow(const struct config_loader *loader, const struct policy
 	};
 
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct policy_origin *origin = &flow->origin[rows[i].key];
+		const struct limits_origin *origin = &flow->origin[rows[i].key];
 		char text[200];
 
 		if (!rows[i].shadowed || origin->file != loader->config->file)
@@ -111,11 +113,11 @@ static void check_shadow(const struct config_loader *loader, const struct policy
 
 static void check_destination(const struct config_loader *loader, const char *name)
 {
-	struct policy flow;
-	struct policy total;
+	struct resolved_limits flow;
+	struct resolved_limits total;
 
-	policy_flow(loader->config, NULL, name, &flow);
-	policy_destination(loader->config, name, &total);
+	limits_resolve_flow(loader->config, NULL, name, &flow);
+	limits_resolve_destination(loader->config, name, &total);
 	check_policy(loader, &flow);
 	check_policy(loader, &total);
 	check_shadow(loader, &flow, &total, "the total of the destination");
@@ -124,18 +126,18 @@ static void check_destination(const struct config_loader *loader, const char *na
 static void check_sources(const struct config_loader *loader)
 {
 	const struct config *config = loader->config;
-	struct policy total;
+	struct resolved_limits total;
 
-	policy_source(config, NULL, &total);
+	limits_resolve_source(config, NULL, &total);
 	check_policy(loader, &total);
 	for (uint32_t i = 0; i < config->pools_count; i++) {
 		if (config->pools[i].sources_count == 0)
 			continue;
-		policy_source(config, config->pools[i].ranges[0].first, &total);
+		limits_resolve_source(config, config->pools[i].ranges[0].first, &total);
 		check_policy(loader, &total);
 	}
 	for (uint32_t i = 0; i < config->sources_count; i++) {
-		policy_source(config, config->sources[i].range.first, &total);
+		limits_resolve_source(config, config->sources[i].range.first, &total);
 		check_policy(loader, &total);
 	}
 }
@@ -143,19 +145,19 @@ static void check_sources(const struct config_loader *loader)
 static void check_overrides(const struct config_loader *loader)
 {
 	const struct config *config = loader->config;
-	struct policy flow;
-	struct policy total;
+	struct resolved_limits flow;
+	struct resolved_limits total;
 
 	for (uint32_t i = 0; i < config->overrides_count; i++) {
 		const struct config_override *override = &config->overrides[i];
 		const uint8_t *source = override->of_pool ? override->of_pool->ranges[0].first
 							  : override->range.first;
 
-		policy_flow(config, source, override->canonical, &flow);
+		limits_resolve_flow(config, source, override->canonical, &flow);
 		check_policy(loader, &flow);
-		policy_destination(config, override->canonical, &total);
+		limits_resolve_destination(config, override->canonical, &total);
 		check_shadow(loader, &flow, &total, "the total of the destination");
-		policy_source(config, source, &total);
+		limits_resolve_source(config, source, &total);
 		check_shadow(loader, &flow, &total, "the total of the source");
 	}
 }
@@ -164,20 +166,20 @@ static void check_overrides(const struct config_loader *loader)
 void config_check_limits(const struct config_loader *loader)
 {
 	const struct config *config = loader->config;
-	struct policy policy;
+	struct resolved_limits resolved;
 
 	if (loader->report->errors)
 		return;
-	policy_flow(config, NULL, "", &policy);
-	check_policy(loader, &policy);
+	limits_resolve_flow(config, NULL, "", &resolved);
+	check_policy(loader, &resolved);
 	for (uint32_t i = 0; i < config->effective_count; i++)
 		check_destination(loader, config->effective[i]->name);
 	check_sources(loader);
-	policy_stream(config, "", &policy);
-	check_policy(loader, &policy);
+	limits_resolve_stream(config, "", &resolved);
+	check_policy(loader, &resolved);
 	for (uint32_t i = 0; i < config->streams_count; i++) {
-		policy_stream(config, config->streams[i].name, &policy);
-		check_policy(loader, &policy);
+		limits_resolve_stream(config, config->streams[i].name, &resolved);
+		check_policy(loader, &resolved);
 	}
 	check_overrides(loader);
 }

@@ -8,10 +8,10 @@
 #include "sidecar/config/limits.h"
 #include "sidecar/config/schema.h"
 
-const char *policy_origin_text(const struct policy *policy, enum config_limit limit, char *text,
-			       size_t size)
+const char *limits_origin_text(const struct resolved_limits *resolved, enum config_limit limit,
+			       char *text, size_t size)
 {
-	const struct policy_origin *origin = &policy->origin[limit];
+	const struct limits_origin *origin = &resolved->origin[limit];
 
 	if (!origin->file)
 		snprintf(text, size, "default");
@@ -21,7 +21,7 @@ const char *policy_origin_text(const struct policy *policy, enum config_limit li
 	return text;
 }
 
-const char *policy_classes_text(const uint32_t value[TG_CLASSES], char *text, size_t size)
+const char *limits_classes_text(const uint32_t value[TG_CLASSES], char *text, size_t size)
 {
 	char all[32];
 	char engaged[32];
@@ -67,45 +67,45 @@ static void put_number(uint64_t value, char *text, size_t size)
 		units_count_text(value, text, size);
 }
 
-static void put_rate(const struct policy *policy, char *text, size_t size)
+static void put_rate(const struct resolved_limits *resolved, char *text, size_t size)
 {
-	const struct flow_limits *limits = &policy->limits;
+	const struct flow_limits *limits = &resolved->limits;
 	char rate[96];
 	char interval[96];
 
-	units_rate_text(&policy->rate, rate, sizeof(rate));
-	if (policy->rate.count == 0 || !(limits->flags & FLOW_STRICT))
+	units_rate_text(&resolved->rate, rate, sizeof(rate));
+	if (resolved->rate.count == 0 || !(limits->flags & FLOW_STRICT))
 		snprintf(text, size, "%s", rate);
 	else
 		snprintf(text, size, "%s, strict: one each %s", rate,
 			 units_duration_text(limits->interval_ns, interval, sizeof(interval)));
 }
 
-const char *policy_value_text(const struct policy *policy, enum config_limit limit, char *text,
-			      size_t size)
+const char *limits_value_text(const struct resolved_limits *resolved, enum config_limit limit,
+			      char *text, size_t size)
 {
-	const struct flow_limits *limits = &policy->limits;
+	const struct flow_limits *limits = &resolved->limits;
 
 	snprintf(text, size, "-");
 	switch (limit) {
-	case LIMIT_RATE: put_rate(policy, text, size); break;
+	case LIMIT_RATE: put_rate(resolved, text, size); break;
 	case LIMIT_BURST:
 		if (limits->burst[TG_TRANSACTIONAL])
-			policy_classes_text(limits->burst, text, size);
+			limits_classes_text(limits->burst, text, size);
 		break;
 	case LIMIT_STRICT:
 		snprintf(text, size, "%s", limits->flags & FLOW_STRICT ? "true" : "false");
 		break;
-	case LIMIT_HOUR: policy_classes_text(limits->hour_cap, text, size); break;
-	case LIMIT_DAY: policy_classes_text(limits->day_cap, text, size); break;
+	case LIMIT_HOUR: limits_classes_text(limits->hour_cap, text, size); break;
+	case LIMIT_DAY: limits_classes_text(limits->day_cap, text, size); break;
 	case LIMIT_HOUR_STARTS:
 		units_duration_text(limits->hour_phase_s * UNITS_SECOND_NS, text, size);
 		break;
 	case LIMIT_DAY_STARTS:
 		units_duration_text(limits->day_phase_min * UNITS_MINUTE_NS, text, size);
 		break;
-	case LIMIT_CONNECTIONS: policy_classes_text(limits->connections, text, size); break;
-	case LIMIT_CONNECTION_RATE: units_rate_text(&policy->connection_rate, text, size); break;
+	case LIMIT_CONNECTIONS: limits_classes_text(limits->connections, text, size); break;
+	case LIMIT_CONNECTION_RATE: units_rate_text(&resolved->connection_rate, text, size); break;
 	case LIMIT_CONNECTION_BURST:
 		if (limits->connection_interval_ns)
 			put_number(limits->connection_burst, text, size);

@@ -90,13 +90,13 @@ static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 static uint32_t parents_of(const struct engine *e, const uint8_t *source, const char *destination)
 {
-	struct policy policy;
+	struct resolved_limits resolved;
 	uint32_t parents = 0;
 
-	policy_source(e->config, source, &policy);
-	parents |= policy_limits_any(&policy) ? LAYOUT_SOURCE : 0;
-	policy_destination(e->config, destination, &policy);
-	parents |= policy_limits_any(&policy) ? LAYOUT_DESTINATION : 0;
+	limits_resolve_source(e->config, source, &resolved);
+	parents |= limits_any(&resolved) ? LAYOUT_SOURCE : 0;
+	limits_resolve_destination(e->config, destination, &resolved);
+	parents |= limits_any(&resolved) ? LAYOUT_DESTINATION : 0;
 	return parents;
 }
 
@@ -125,32 +125,32 @@ static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	const struct segment_slot *known = &e->segment->slots[slot];
 	char name[DESTINATION_NAME_MAX + 1];
-	struct policy policy;
+	struct resolved_limits resolved;
 
 	engine_destination(e, slot, name, sizeof(name));
 	switch (known->kind) {
 	case SEGMENT_FLOW:
-		policy_flow(e->config, known->address, name, &policy);
-		e->configured[slot] = policy.limits;
+		limits_resolve_flow(e->config, known->address, name, &resolved);
+		e->configured[slot] = resolved.limits;
 		e->parents[slot] = parents_of(e, known->address, name);
 		flow_begin(e, slot, now_ns);
 		engine_publish(e, slot, now_ns);
 		return;
-	case SEGMENT_SOURCE: policy_source(e->config, known->address, &policy); break;
-	case SEGMENT_DESTINATION: policy_destination(e->config, name, &policy); break;
-	case SEGMENT_STREAM: policy_stream(e->config, name, &policy); break;
+	case SEGMENT_SOURCE: limits_resolve_source(e->config, known->address, &resolved); break;
+	case SEGMENT_DESTINATION: limits_resolve_destination(e->config, name, &resolved); break;
+	case SEGMENT_STREAM: limits_resolve_stream(e->config, name, &resolved); break;
 	default: return;
 	}
-	e->configured[slot] = policy.limits;
+	e->configured[slot] = resolved.limits;
 	publish_nonflow(e, slot, now_ns);
 }
 
-static void default_publish(struct engine *e, uint32_t index, const struct policy *policy,
-			    uint32_t parents)
+static void default_publish(struct engine *e, uint32_t index,
+			    const struct resolved_limits *resolved, uint32_t parents)
 {
 	struct publish_limits limits;
 
-	effective_plain(&policy->limits, &limits);
+	effective_plain(&resolved->limits, &limits);
 	limits.flags |= parents;
 	publish_default(e->segment, index, &limits);
 }
@@ -159,19 +159,20 @@ static void default_publish(struct engine *e, uint32_t index, const struct polic
  * takes no burst that it has to be forbidden a moment later. Who is still under these limits tells
  * all replies, since its announcement may have been lost: the first reply that arrives makes it
  * known. */
-static void default_publish_flow(struct engine *e, uint32_t index, const struct policy *policy,
-				 uint32_t parents, uint64_t now_ns)
+static void default_publish_flow(struct engine *e, uint32_t index,
+				 const struct resolved_limits *resolved, uint32_t parents,
+				 uint64_t now_ns)
 {
-	bool adapts = policy->limits.flags & FLOW_ADAPT;
+	bool adapts = resolved->limits.flags & FLOW_ADAPT;
 	struct control_bounds bounds;
 	struct control_limits limits;
 	struct control_state fresh;
 	struct effective effective;
 
-	effective_bounds(&policy->limits, e->wall_offset_ns, &bounds);
+	effective_bounds(&resolved->limits, e->wall_offset_ns, &bounds);
 	control_init(&fresh, &bounds, now_ns);
 	control_limits(&fresh, &bounds, now_ns, &limits);
-	effective_merge(&policy->limits, adapts ? &limits : NULL, NULL, parents, now_ns,
+	effective_merge(&resolved->limits, adapts ? &limits : NULL, NULL, parents, now_ns,
 			&effective);
 	effective.limits.flags |= LAYOUT_REPORT_DELIVERED;
 	publish_default(e->segment, index, &effective.limits);
@@ -180,25 +181,25 @@ static void default_publish_flow(struct engine *e, uint32_t index, const struct 
 /* Until a slot is filled these hold; parents that only some sources have are asked for all. */
 static void defaults_publish(struct engine *e, uint64_t now_ns)
 {
-	struct policy policy;
+	struct resolved_limits resolved;
 	uint32_t parents;
 
-	policy_source(e->config, NULL, &policy);
-	parents = policy_limits_any(&policy) || e->config->sources_count || e->config->pools_count
+	limits_resolve_source(e->config, NULL, &resolved);
+	parents = limits_any(&resolved) || e->config->sources_count || e->config->pools_count
 			  ? LAYOUT_SOURCE
 			  : 0;
-	default_publish(e, LAYOUT_DEFAULT_SOURCE, &policy, 0);
-	policy_destination(e->config, "", &policy);
-	default_publish(e, LAYOUT_DEFAULT_DESTINATION, &policy, 0);
-	policy_stream(e->config, "", &policy);
-	default_publish(e, LAYOUT_DEFAULT_STREAM, &policy, 0);
-	policy_flow(e->config, NULL, "", &policy);
-	default_publish_flow(e, LAYOUT_DEFAULT_FLOW, &policy, parents, now_ns);
+	default_publish(e, LAYOUT_DEFAULT_SOURCE, &resolved, 0);
+	limits_resolve_destination(e->config, "", &resolved);
+	default_publish(e, LAYOUT_DEFAULT_DESTINATION, &resolved, 0);
+	limits_resolve_stream(e->config, "", &resolved);
+	default_publish(e, LAYOUT_DEFAULT_STREAM, &resolved, 0);
+	limits_resolve_flow(e->config, NULL, "", &resolved);
+	default_publish_flow(e, LAYOUT_DEFAULT_FLOW, &resolved, parents, now_ns);
 	for (uint32_t i = 0; i < e->config->effective_count; i++) {
 		const char *name = e->config->effective[i]->name;
 
-		policy_flow(e->config, NULL, name, &policy);
-		default_publish_flow(e, LAYOUT_DEFAULT_FIRST + i, &policy,
+		limits_resolve_flow(e->config, NULL, name, &resolved);
+		default_publish_flow(e, LAYOUT_DEFAULT_FIRST + i, &resolved,
 				     parents | parents_of(e, NULL, name), now_ns);
 	}
 }

@@ -131,7 +131,7 @@ static int flow_effective(const struct ebpf_bridge *b, uint32_t slot, const uint
 	struct control_limits control;
 	struct control_bounds bounds;
 	struct constraint constraints[CONSTRAINTS];
-	struct policy policy;
+	struct resolved_limits resolved;
 	bool split = false;
 	int error = engine_effective(b->engine, slot, now_ns, ret, &control, &bounds);
 
@@ -147,8 +147,8 @@ static int flow_effective(const struct ebpf_bridge *b, uint32_t slot, const uint
 	}
 	if (!split)
 		return 0;
-	policy_flow(b->config, source, name, &policy);
-	effective_merge(&policy.limits, policy.limits.flags & FLOW_ADAPT ? &control : NULL,
+	limits_resolve_flow(b->config, source, name, &resolved);
+	effective_merge(&resolved.limits, resolved.limits.flags & FLOW_ADAPT ? &control : NULL,
 			constraints, 0, now_ns, ret);
 	return 0;
 }
@@ -248,10 +248,10 @@ static void defaults_set(struct ebpf_bridge *b, uint32_t id, const char *name, u
 	struct publish_limits limits;
 	struct gate_limits gate;
 	struct ebpf_rule rule;
-	struct policy policy;
+	struct resolved_limits resolved;
 
-	policy_flow(b->config, NULL, name, &policy);
-	effective_plain(&policy.limits, &limits);
+	limits_resolve_flow(b->config, NULL, name, &resolved);
+	effective_plain(&resolved.limits, &limits);
 	ebpf_rule_of(&b->config->ebpf, name, &rule);
 	ebpf_limits(&limits, &rule, &use, now_ns, &gate);
 	gate_destination_set(b->gate, id, &gate, now_ns);

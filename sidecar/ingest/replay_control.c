@@ -11,13 +11,13 @@ static void begin(struct replay_control *c, const struct config *config, const c
 		  const char *destination, uint64_t time_ns)
 {
 	uint8_t address[16];
-	struct policy policy;
+	struct resolved_limits resolved;
 
-	policy_flow(config, destination_address(source, address) == 0 ? address : NULL, destination,
-		    &policy);
+	limits_resolve_flow(config, destination_address(source, address) == 0 ? address : NULL,
+			    destination, &resolved);
 	c->begun = true;
-	c->adapts = policy.limits.flags & FLOW_ADAPT;
-	effective_bounds(&policy.limits, 0, &c->bounds);
+	c->adapts = resolved.limits.flags & FLOW_ADAPT;
+	effective_bounds(&resolved.limits, 0, &c->bounds);
 	control_init(&c->state, &c->bounds, time_ns);
 	control_limits(&c->state, &c->bounds, time_ns, &c->limits);
 }
