@@ -37,7 +37,7 @@ static const char configuration[] =
 	"    match: {code: [452]}\n"
 	"    action: {scale: '0.5', connections: 1, for: 20m}\n";
 
-static void alert(void *arg, const struct rule *rule, const struct rule_plan *plan,
+static void alert(void *arg, const struct rule *rule, const struct rule_action *plan,
 		  const struct rule_alert_about *about)
 {
 	world.alerts++;

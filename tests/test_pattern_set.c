@@ -20,7 +20,7 @@
 
 static char *patterns[PATTERNS_MAX];
 static unsigned pattern_count;
-static struct pattern_confirm *confirm[PATTERNS_MAX];
+static struct pattern_pcre *confirm[PATTERNS_MAX];
 static struct pattern_match_data *match_data;
 static struct pattern_set *set;
 static struct pattern_scratch *scratch;
@@ -53,9 +53,8 @@ static void prepare(void)
 		patterns_add(match->unless, match->unless_count);
 	}
 	for (unsigned i = 0; i < pattern_count; i++)
-		cr_assert_eq(
-			pattern_confirm_create(patterns[i], &confirm[i], reason, sizeof(reason)), 0,
-			"%s: %s", patterns[i], reason);
+		cr_assert_eq(pattern_pcre_create(patterns[i], &confirm[i], reason, sizeof(reason)),
+			     0, "%s: %s", patterns[i], reason);
 	cr_assert_eq(pattern_set_create((const char *const *)patterns, NULL, pattern_count, &set,
 					&fault),
 		     0, "%s", fault.reason);
@@ -70,7 +69,7 @@ static void release(void)
 	pattern_set_free(set);
 	pattern_match_data_free(match_data);
 	for (unsigned i = 0; i < pattern_count; i++) {
-		pattern_confirm_free(confirm[i]);
+		pattern_pcre_free(confirm[i]);
 		free(patterns[i]);
 	}
 }
@@ -90,7 +89,7 @@ static void compare(const char *reply, int only)
 		if (only >= 0 && i != (unsigned)only)
 			continue;
 		cr_expect_eq(found[i / 64] >> i % 64 & 1,
-			     pattern_confirm_match(confirm[i], match_data, folded, len),
+			     pattern_pcre_match(confirm[i], match_data, folded, len),
 			     "/%s/ in \"%.*s\"", patterns[i], (int)len - 1, folded);
 	}
 }

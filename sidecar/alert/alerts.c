@@ -124,7 +124,7 @@ static struct running *place(struct alerts *alerts)
 	return NULL;
 }
 
-void alerts_start(void *arg, const struct rule *rule, const struct rule_plan *plan,
+void alerts_start(void *arg, const struct rule *rule, const struct rule_action *plan,
 		  const struct rule_alert_about *about)
 {
 	struct alerts *alerts = arg;

@@ -20,7 +20,7 @@ int alerts_create(struct loop *loop, struct alerts **ret);
 void alerts_free(struct alerts *alerts);
 
 /* Starts the command of a rule's alert, if it has one: an engine_alert. */
-void alerts_start(void *alerts, const struct rule *rule, const struct rule_plan *plan,
+void alerts_start(void *alerts, const struct rule *rule, const struct rule_action *plan,
 		  const struct rule_alert_about *about);
 
 #endif

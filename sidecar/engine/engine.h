@@ -73,7 +73,7 @@ void engine_wall_offset(struct engine *engine, int64_t offset_ns);
 
 /* An alert that begins: called from engine_record, must not block. about's texts live as long as
  * the call. */
-typedef void engine_alert(void *arg, const struct rule *rule, const struct rule_plan *plan,
+typedef void engine_alert(void *arg, const struct rule *rule, const struct rule_action *plan,
 			  const struct rule_alert_about *about);
 void engine_on_alert(struct engine *engine, engine_alert *alert, void *arg);
 

@@ -24,7 +24,7 @@
 #define CODES	   400 /* 200 to 599 */
 #define CODE_WORDS ((CODES + 63) / 64)
 #define HALVES	   2
-#define KINDS	   2 /* of replies: 5xx, all others */
+#define CODE_KINDS 2 /* of replies: 5xx, all others */
 
 /* Patterns first to end, of entry or rule. */
 struct span {
@@ -56,7 +56,7 @@ struct classifier {
 	uint64_t *by_code; /* [CODES + 1][entry_words]: entries without a text; the last: no code */
 	struct intern *destinations;
 	unsigned half_end[HALVES]; /* the entries of a half end there */
-	struct pattern_set *patterns[HALVES * KINDS];
+	struct pattern_set *patterns[HALVES * CODE_KINDS];
 };
 
 struct classify_scratch {
@@ -323,12 +323,12 @@ static int sets_create(struct classifier *classifier, const struct collection *a
 	struct pattern_error fault;
 	int err = use == NULL ? -ENOMEM : 0;
 
-	for (unsigned i = 0; err == 0 && i < HALVES * KINDS; i++) {
+	for (unsigned i = 0; err == 0 && i < HALVES * CODE_KINDS; i++) {
 		if (i == 1) { /* the first half differs little by kind: one set serves both */
 			classifier->patterns[1] = classifier->patterns[0];
 			continue;
 		}
-		patterns_choose(classifier, i / KINDS, i % KINDS, use, all->count);
+		patterns_choose(classifier, i / CODE_KINDS, i % CODE_KINDS, use, all->count);
 		err = pattern_set_create((const char *const *)all->patterns, use, all->count,
 					 &classifier->patterns[i], &fault);
 		if (err == 0)
@@ -409,7 +409,7 @@ void classifier_free(struct classifier *classifier)
 		free(classifier->entries[i].enhanced);
 		free(classifier->entries[i].destination);
 	}
-	for (unsigned i = 0; i < HALVES * KINDS; i++)
+	for (unsigned i = 0; i < HALVES * CODE_KINDS; i++)
 		if (i != 1) /* the same as the one before */
 			pattern_set_free(classifier->patterns[i]);
 	intern_free(classifier->destinations);
@@ -431,7 +431,8 @@ int classify_scratch_create(const struct classifier *classifier,
 	scratch->found = calloc(pattern_set_words(classifier->patterns[0]) + 1, sizeof(uint64_t));
 	scratch->candidates = calloc(classifier->entry_words + 1, sizeof(uint64_t));
 	if (scratch->found == NULL || scratch->candidates == NULL ||
-	    pattern_scratch_create(classifier->patterns, HALVES * KINDS, &scratch->scratch) != 0) {
+	    pattern_scratch_create(classifier->patterns, HALVES * CODE_KINDS, &scratch->scratch) !=
+		    0) {
 		classify_scratch_free(scratch);
 		return -ENOMEM;
 	}
@@ -526,7 +527,7 @@ static const struct entry *entry_by_text(const struct classifier *classifier,
 
 	memset(scratch->found, 0, pattern_set_words(classifier->patterns[0]) * sizeof(uint64_t));
 	for (unsigned half = 0; half < HALVES && entry == NULL; half++) {
-		if (pattern_set_scan(classifier->patterns[half * KINDS + permanent],
+		if (pattern_set_scan(classifier->patterns[half * CODE_KINDS + permanent],
 				     scratch->scratch, scratch->folded, folded,
 				     scratch->found) != 0)
 			return NULL;

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct pattern_confirm {
+struct pattern_pcre {
 	pcre2_code *code;
 };
 
@@ -21,10 +21,10 @@ struct pattern_match_data {
 	pcre2_match_context *context;
 };
 
-int pattern_confirm_create(const char *pattern, struct pattern_confirm **ret_confirm, char *reason,
-			   size_t reason_size)
+int pattern_pcre_create(const char *pattern, struct pattern_pcre **ret_confirm, char *reason,
+			size_t reason_size)
 {
-	struct pattern_confirm *confirm = calloc(1, sizeof(*confirm));
+	struct pattern_pcre *confirm = calloc(1, sizeof(*confirm));
 	PCRE2_SIZE offset;
 	int error;
 
@@ -45,7 +45,7 @@ int pattern_confirm_create(const char *pattern, struct pattern_confirm **ret_con
 	return 0;
 }
 
-void pattern_confirm_free(struct pattern_confirm *confirm)
+void pattern_pcre_free(struct pattern_pcre *confirm)
 {
 	if (confirm == NULL)
 		return;
@@ -80,15 +80,15 @@ void pattern_match_data_free(struct pattern_match_data *data)
 	free(data);
 }
 
-bool pattern_confirm_match(const struct pattern_confirm *confirm, struct pattern_match_data *data,
-			   const char *text, size_t len)
+bool pattern_pcre_match(const struct pattern_pcre *confirm, struct pattern_match_data *data,
+			const char *text, size_t len)
 {
 	return pcre2_match(confirm->code, (PCRE2_SPTR)text, len, 0, 0, data->match,
 			   data->context) >= 0;
 }
 
-bool pattern_confirm_exhausts(const struct pattern_confirm *confirm,
-			      struct pattern_match_data *data, const char *text, size_t len)
+bool pattern_confirm_exhausts(const struct pattern_pcre *confirm, struct pattern_match_data *data,
+			      const char *text, size_t len)
 {
 	int found =
 		pcre2_match(confirm->code, (PCRE2_SPTR)text, len, 0, 0, data->match, data->context);
@@ -97,7 +97,7 @@ bool pattern_confirm_exhausts(const struct pattern_confirm *confirm,
 	       found == PCRE2_ERROR_HEAPLIMIT;
 }
 
-int pattern_confirm_last(const struct pattern_confirm *confirm)
+int pattern_pcre_last(const struct pattern_pcre *confirm)
 {
 	uint32_t has = 0, unit = 0;
 
@@ -111,7 +111,7 @@ int pattern_confirm_last(const struct pattern_confirm *confirm)
 	return -1;
 }
 
-size_t pattern_confirm_min_len(const struct pattern_confirm *confirm)
+size_t pattern_pcre_min_len(const struct pattern_pcre *confirm)
 {
 	uint32_t len = 0;
 

@@ -9,12 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct pattern_confirm;
+struct pattern_pcre;
 
 /* -EINVAL with the reason, -ENOMEM. */
-int pattern_confirm_create(const char *pattern, struct pattern_confirm **ret_confirm, char *reason,
-			   size_t reason_size);
-void pattern_confirm_free(struct pattern_confirm *confirm);
+int pattern_pcre_create(const char *pattern, struct pattern_pcre **ret_confirm, char *reason,
+			size_t reason_size);
+void pattern_pcre_free(struct pattern_pcre *confirm);
 
 /* Room for matching, one a thread; NULL if there is no memory. */
 struct pattern_match_data *pattern_match_data_create(void);
@@ -23,18 +23,18 @@ void pattern_match_data_free(struct pattern_match_data *data);
 /* Whether it matches somewhere. An expression that backtracks beyond PATTERN_STEPS_MAX is taken as
  * not matching, so that no text can hold up the sidecar. */
 #define PATTERN_STEPS_MAX 100000
-bool pattern_confirm_match(const struct pattern_confirm *confirm, struct pattern_match_data *data,
-			   const char *text, size_t len);
+bool pattern_pcre_match(const struct pattern_pcre *confirm, struct pattern_match_data *data,
+			const char *text, size_t len);
 
 /* Whether matching this text, or finding that it does not match, takes more than PATTERN_STEPS_MAX:
  * for lint. */
-bool pattern_confirm_exhausts(const struct pattern_confirm *confirm,
-			      struct pattern_match_data *data, const char *text, size_t len);
+bool pattern_confirm_exhausts(const struct pattern_pcre *confirm, struct pattern_match_data *data,
+			      const char *text, size_t len);
 
 /* The one character that every match must contain as its last fixed one, or -1: for lint. */
-int pattern_confirm_last(const struct pattern_confirm *confirm);
+int pattern_pcre_last(const struct pattern_pcre *confirm);
 
 /* The length of the shortest text that matches, a lower bound: for lint. */
-size_t pattern_confirm_min_len(const struct pattern_confirm *confirm);
+size_t pattern_pcre_min_len(const struct pattern_pcre *confirm);
 
 #endif

@@ -30,7 +30,7 @@ enum kind { EXACT, ROUGH, FOREIGN, ABSENT };
 struct pattern_set {
 	unsigned count, words, foreign_count;
 	enum kind *kind;
-	struct pattern_confirm **confirm; /* NULL where exact */
+	struct pattern_pcre **confirm; /* NULL where exact */
 	unsigned *foreign;
 	hs_database_t *database; /* NULL if all are foreign */
 };
@@ -57,8 +57,7 @@ static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern,
 	if (set->confirm[i] != NULL)
 		return 0;
 	error->index = i;
-	return pattern_confirm_create(pattern, &set->confirm[i], error->reason,
-				      sizeof(error->reason));
+	return pattern_pcre_create(pattern, &set->confirm[i], error->reason, sizeof(error->reason));
 }
 
 /* Compiles what is not foreign. A pattern that is refused goes one step down
@@ -120,7 +119,7 @@ int pattern_set_create(const char *const *patterns, const bool *use, unsigned co
 	set->count = count;
 	set->words = (count + 63) / 64;
 	set->kind = calloc(count + 1, sizeof(*set->kind));
-	set->confirm = calloc(count + 1, sizeof(struct pattern_confirm *));
+	set->confirm = calloc(count + 1, sizeof(struct pattern_pcre *));
 	set->foreign = calloc(count + 1, sizeof(*set->foreign));
 	if (set->kind == NULL || set->confirm == NULL || set->foreign == NULL)
 		goto out;
@@ -149,7 +148,7 @@ void pattern_set_free(struct pattern_set *set)
 	if (set == NULL)
 		return;
 	for (unsigned i = 0; set->confirm != NULL && i < set->count; i++)
-		pattern_confirm_free(set->confirm[i]);
+		pattern_pcre_free(set->confirm[i]);
 	hs_free_database(set->database);
 	free(set->kind);
 	free(set->confirm);
@@ -214,7 +213,7 @@ int pattern_set_scan(const struct pattern_set *set, struct pattern_scratch *scra
 			unsigned id = word * 64 + (unsigned)__builtin_ctzll(left);
 
 			if (set->confirm[id] != NULL &&
-			    !pattern_confirm_match(set->confirm[id], scratch->pcre, text, len))
+			    !pattern_pcre_match(set->confirm[id], scratch->pcre, text, len))
 				found[word] &= ~(left & -left);
 		}
 	}
@@ -243,7 +242,7 @@ static bool pattern_read(const char *pattern, bool rough, struct pattern_info *i
 int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct pattern_error *error)
 {
 	struct pattern_info info = {0};
-	struct pattern_confirm *confirm;
+	struct pattern_pcre *confirm;
 
 	*error = (struct pattern_error){.reason = ""};
 	if (hs_valid_platform() != HS_SUCCESS) {
@@ -251,15 +250,15 @@ int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct p
 		return -ENOTSUP;
 	}
 	if (!pattern_read(pattern, false, &info)) {
-		int err = pattern_confirm_create(pattern, &confirm, error->reason,
-						 sizeof(error->reason));
+		int err = pattern_pcre_create(pattern, &confirm, error->reason,
+					      sizeof(error->reason));
 
 		if (err != 0)
 			return err;
 		if (!pattern_read(pattern, true, &info))
-			info.min_len = pattern_confirm_min_len(confirm);
+			info.min_len = pattern_pcre_min_len(confirm);
 		info.confirmed = true;
-		pattern_confirm_free(confirm);
+		pattern_pcre_free(confirm);
 	}
 	*ret_info = info;
 	return 0;

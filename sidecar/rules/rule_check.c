@@ -81,7 +81,7 @@ static int check_rule(const struct check *check, const struct rule_file *file, u
 {
 	const struct rule *rule = &file->rules[at];
 	struct rule_trigger trigger;
-	struct rule_plan plan;
+	struct rule_action plan;
 	const char *reason, *key;
 	char path[64];
 

@@ -18,7 +18,7 @@
 #include "sidecar/rules/rule_set.h"
 #include "sidecar/rules/rule_window.h"
 
-struct memory {
+struct rule_state {
 	uint64_t rule, flow;	   /* the key */
 	uint64_t used_ns, keep_ns; /* used last, and to be kept for so long */
 	uint64_t hold_ns, held_until_ns;
@@ -27,7 +27,7 @@ struct memory {
 };
 
 struct rule_engine {
-	struct memory **slots; /* linear probing, at most half full */
+	struct rule_state **slots; /* linear probing, at most half full */
 	size_t count, room;
 	int64_t wall_offset_ns;
 };
@@ -63,7 +63,7 @@ size_t rule_engine_windows(const struct rule_engine *engine)
 	return engine->count;
 }
 
-static size_t slot_find(struct memory *const *slots, size_t room, uint64_t rule, uint64_t flow)
+static size_t slot_find(struct rule_state *const *slots, size_t room, uint64_t rule, uint64_t flow)
 {
 	uint64_t h = (rule ^ (flow << 32 | flow >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
 	size_t slot = (size_t)(h >> 20) & (room - 1);
@@ -73,34 +73,34 @@ static size_t slot_find(struct memory *const *slots, size_t room, uint64_t rule,
 	return slot;
 }
 
-static bool memory_old(const struct memory *memory, uint64_t now_ns)
+static bool memory_old(const struct rule_state *state, uint64_t now_ns)
 {
-	return now_ns > memory->used_ns && now_ns - memory->used_ns > memory->keep_ns &&
-	       now_ns > memory->held_until_ns && now_ns > memory->alert_until_ns;
+	return now_ns > state->used_ns && now_ns - state->used_ns > state->keep_ns &&
+	       now_ns > state->held_until_ns && now_ns > state->alert_until_ns;
 }
 
 /* Into a table of a fitting size, without what is too old to matter. */
 static int engine_rebuild(struct rule_engine *engine, uint64_t now_ns)
 {
 	size_t kept = 0, room = 64;
-	struct memory **slots;
+	struct rule_state **slots;
 
 	for (size_t i = 0; i < engine->room; i++)
 		kept += engine->slots[i] != NULL && !memory_old(engine->slots[i], now_ns);
 	while (room < 4 * (kept + 1))
 		room *= 2;
-	slots = calloc(room, sizeof(struct memory *));
+	slots = calloc(room, sizeof(struct rule_state *));
 	if (slots == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < engine->room; i++) {
-		struct memory *memory = engine->slots[i];
+		struct rule_state *state = engine->slots[i];
 
-		if (memory == NULL)
+		if (state == NULL)
 			continue;
-		if (memory_old(memory, now_ns))
-			free(memory);
+		if (memory_old(state, now_ns))
+			free(state);
 		else
-			slots[slot_find(slots, room, memory->rule, memory->flow)] = memory;
+			slots[slot_find(slots, room, state->rule, state->flow)] = state;
 	}
 	free(engine->slots);
 	engine->slots = slots;
@@ -109,36 +109,37 @@ static int engine_rebuild(struct rule_engine *engine, uint64_t now_ns)
 	return 0;
 }
 
-static struct memory *memory_find(const struct rule_engine *engine, uint64_t rule, uint64_t flow)
+static struct rule_state *memory_find(const struct rule_engine *engine, uint64_t rule,
+				      uint64_t flow)
 {
 	return engine->room == 0
 		       ? NULL
 		       : engine->slots[slot_find(engine->slots, engine->room, rule, flow)];
 }
 
-static struct memory *memory_get(struct rule_engine *engine, const struct compiled_rule *rule,
-				 uint64_t flow, uint64_t now_ns)
+static struct rule_state *memory_get(struct rule_engine *engine, const struct compiled_rule *rule,
+				     uint64_t flow, uint64_t now_ns)
 {
-	struct memory *memory = memory_find(engine, rule->name_hash, flow);
+	struct rule_state *state = memory_find(engine, rule->name_hash, flow);
 	size_t slot;
 
-	if (memory == NULL) {
+	if (state == NULL) {
 		if (2 * (engine->count + 1) > engine->room && engine_rebuild(engine, now_ns) != 0)
 			return NULL;
-		memory = calloc(1, sizeof(*memory));
-		if (memory == NULL)
+		state = calloc(1, sizeof(*state));
+		if (state == NULL)
 			return NULL;
-		memory->rule = rule->name_hash;
-		memory->flow = flow;
-		slot = slot_find(engine->slots, engine->room, memory->rule, flow);
-		engine->slots[slot] = memory;
+		state->rule = rule->name_hash;
+		state->flow = flow;
+		slot = slot_find(engine->slots, engine->room, state->rule, flow);
+		engine->slots[slot] = state;
 		engine->count++;
 	}
-	if (now_ns > memory->used_ns)
-		memory->used_ns = now_ns;
-	memory->keep_ns = 2 * (rule->trigger.period_ns > UNITS_DAY_NS ? rule->trigger.period_ns
-								      : UNITS_DAY_NS);
-	return memory;
+	if (now_ns > state->used_ns)
+		state->used_ns = now_ns;
+	state->keep_ns = 2 * (rule->trigger.period_ns > UNITS_DAY_NS ? rule->trigger.period_ns
+								     : UNITS_DAY_NS);
+	return state;
 }
 
 /* ---- verdict ----------------------------------------------------------------------------------
@@ -149,17 +150,17 @@ static bool stricter(enum rule_action_kind kind, double value, double than)
 }
 
 /* How long to hold now: doubled if the last hold ended less than a day ago. */
-static double hold_next(struct memory *memory, const struct rule_plan *plan, uint64_t now_ns)
+static double hold_next(struct rule_state *state, const struct rule_action *plan, uint64_t now_ns)
 {
 	uint64_t hold_ns = (uint64_t)plan->value[RULE_HOLD];
 
-	if (memory->hold_ns != 0 && now_ns < memory->held_until_ns + UNITS_DAY_NS)
-		hold_ns = memory->hold_ns > plan->hold_max_ns / 2 ? plan->hold_max_ns
-								  : 2 * memory->hold_ns;
+	if (state->hold_ns != 0 && now_ns < state->held_until_ns + UNITS_DAY_NS)
+		hold_ns = state->hold_ns > plan->hold_max_ns / 2 ? plan->hold_max_ns
+								 : 2 * state->hold_ns;
 	if (hold_ns < (uint64_t)plan->value[RULE_HOLD])
 		hold_ns = (uint64_t)plan->value[RULE_HOLD];
-	memory->hold_ns = hold_ns;
-	memory->held_until_ns = now_ns + hold_ns;
+	state->hold_ns = hold_ns;
+	state->held_until_ns = now_ns + hold_ns;
 	return (double)hold_ns;
 }
 
@@ -172,10 +173,10 @@ static void effect_take(struct rule_verdict *verdict, enum rule_action_kind kind
 		*effect = (struct rule_effect){rule, value, until_ns};
 }
 
-static void rule_fires(const struct compiled_rule *rule, unsigned index, struct memory *memory,
+static void rule_fires(const struct compiled_rule *rule, unsigned index, struct rule_state *state,
 		       uint64_t now_ns, struct rule_verdict *verdict)
 {
-	const struct rule_plan *plan = &rule->plan;
+	const struct rule_action *plan = &rule->plan;
 
 	if (verdict->fired_count++ < RULE_FIRED_MAX)
 		verdict->fired[verdict->fired_count - 1] = index;
@@ -186,17 +187,17 @@ static void rule_fires(const struct compiled_rule *rule, unsigned index, struct 
 		if (!plan->does[kind] || kind == RULE_ALERT)
 			continue;
 		if (kind == RULE_HOLD) {
-			value = hold_next(memory, plan, now_ns);
-			until_ns = memory->held_until_ns;
+			value = hold_next(state, plan, now_ns);
+			until_ns = state->held_until_ns;
 		}
 		effect_take(verdict, kind, rule->rule, value, until_ns);
 	}
 	if (plan->does[RULE_ALERT]) {
-		if (now_ns >= memory->alert_until_ns && verdict->alert_count < RULE_FIRED_MAX) {
+		if (now_ns >= state->alert_until_ns && verdict->alert_count < RULE_FIRED_MAX) {
 			verdict->alert[verdict->alert_count++] = index;
 			effect_take(verdict, RULE_ALERT, rule->rule, 0, now_ns + plan->until_ns);
 		}
-		memory->alert_until_ns = now_ns + plan->until_ns;
+		state->alert_until_ns = now_ns + plan->until_ns;
 	}
 }
 
@@ -221,20 +222,20 @@ int rule_evaluate(struct rule_engine *engine, const struct rule_set *set,
 	for (unsigned i = 0; i < set->count; i++) {
 		const struct compiled_rule *rule = &set->rules[i];
 		bool hit = rule_matches_reply(rule, i, reply);
-		struct memory *memory;
+		struct rule_state *state;
 
-		if ((!hit && !counts_attempts(rule)) || !rule_covers_flow(rule, flow))
+		if ((!hit && !counts_attempts(rule)) || !rule_subsumes_flow(rule, flow))
 			continue;
-		memory = memory_get(engine, rule, flow->id, now_ns);
-		if (memory == NULL) {
+		state = memory_get(engine, rule, flow->id, now_ns);
+		if (state == NULL) {
 			*ret_verdict = (struct rule_verdict){.fired_count = 0};
 			return -ENOMEM;
 		}
-		if (hit && rule->plan.does[RULE_HOLD] && now_ns < memory->held_until_ns)
+		if (hit && rule->plan.does[RULE_HOLD] && now_ns < state->held_until_ns)
 			continue;
-		if (rule_window_add(&memory->window, &rule->trigger, 1, hit,
+		if (rule_window_add(&state->window, &rule->trigger, 1, hit,
 				    window_time(engine, rule, now_ns)))
-			rule_fires(rule, i, memory, now_ns, ret_verdict);
+			rule_fires(rule, i, state, now_ns, ret_verdict);
 	}
 	return 0;
 }
@@ -244,14 +245,14 @@ int rule_attempts(struct rule_engine *engine, const struct rule_set *set,
 {
 	for (unsigned i = 0; i < set->count; i++) {
 		const struct compiled_rule *rule = &set->rules[i];
-		struct memory *memory;
+		struct rule_state *state;
 
-		if (!counts_attempts(rule) || !rule_covers_flow(rule, flow))
+		if (!counts_attempts(rule) || !rule_subsumes_flow(rule, flow))
 			continue;
-		memory = memory_get(engine, rule, flow->id, now_ns);
-		if (memory == NULL)
+		state = memory_get(engine, rule, flow->id, now_ns);
+		if (state == NULL)
 			return -ENOMEM;
-		rule_window_add(&memory->window, &rule->trigger, attempts, 0,
+		rule_window_add(&state->window, &rule->trigger, attempts, 0,
 				window_time(engine, rule, now_ns));
 	}
 	return 0;
@@ -260,21 +261,21 @@ int rule_attempts(struct rule_engine *engine, const struct rule_set *set,
 /* ---- in words ---------------------------------------------------------------------------------
  */
 static int describe_rule(const struct rule_engine *engine, const struct compiled_rule *rule,
-			 const struct memory *memory, uint64_t now_ns, char *text, size_t size)
+			 const struct rule_state *state, uint64_t now_ns, char *text, size_t size)
 {
 	char trigger[64], left[64] = "";
 	uint32_t attempts, hits;
 
-	rule_window_sum(&memory->window, &rule->trigger, window_time(engine, rule, now_ns),
+	rule_window_sum(&state->window, &rule->trigger, window_time(engine, rule, now_ns),
 			&attempts, &hits);
 	rule_trigger_text(&rule->trigger, trigger, sizeof(trigger));
-	if (memory->held_until_ns > now_ns)
-		units_duration_text((memory->held_until_ns - now_ns) / UNITS_SECOND_NS *
+	if (state->held_until_ns > now_ns)
+		units_duration_text((state->held_until_ns - now_ns) / UNITS_SECOND_NS *
 					    UNITS_SECOND_NS,
 				    left, sizeof(left));
 	return snprintf(text, size, "%s (%s): %u replies%s%s%s\n", rule->rule->name, trigger, hits,
 			left[0] ? "; held for another " : "", left,
-			memory->alert_until_ns > now_ns ? "; alert stands" : "");
+			state->alert_until_ns > now_ns ? "; alert stands" : "");
 }
 
 int rule_describe(const struct rule_engine *engine, const struct rule_set *set,
@@ -285,12 +286,12 @@ int rule_describe(const struct rule_engine *engine, const struct rule_set *set,
 	if (size > 0)
 		text[0] = '\0';
 	for (unsigned i = 0; i < set->count; i++) {
-		const struct memory *memory =
+		const struct rule_state *state =
 			memory_find(engine, set->rules[i].name_hash, flow->id);
 		size_t at = (size_t)len < size ? (size_t)len : size;
 
-		if (memory != NULL && rule_covers_flow(&set->rules[i], flow))
-			len += describe_rule(engine, &set->rules[i], memory, now_ns, text + at,
+		if (state != NULL && rule_subsumes_flow(&set->rules[i], flow))
+			len += describe_rule(engine, &set->rules[i], state, now_ns, text + at,
 					     size - at);
 	}
 	return len;

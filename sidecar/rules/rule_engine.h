@@ -29,7 +29,7 @@ int rule_set_create(const struct classifier *classifier, struct rule_set **ret_s
 void rule_set_free(struct rule_set *set);
 unsigned rule_set_count(const struct rule_set *set);
 const struct rule *rule_set_rule(const struct rule_set *set, unsigned rule);
-const struct rule_plan *rule_set_plan(const struct rule_set *set, unsigned rule);
+const struct rule_action *rule_set_plan(const struct rule_set *set, unsigned rule);
 
 /* Windows; for one thread. wall_offset_ns is wall clock minus the clock of now_ns, for days; it may
  * be said anew when it has changed. -ENOMEM. */

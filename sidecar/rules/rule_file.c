@@ -102,16 +102,16 @@ static const cyaml_schema_field_t alert_fields[] = {
 	TEXT(struct rule_alert, "timeout", timeout), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t action_fields[] = {
-	TEXT(struct rule_do, "hold", hold),
-	TEXT(struct rule_do, "hold_max", hold_max),
-	TEXT(struct rule_do, "scale", scale),
-	TEXT(struct rule_do, "rate", rate),
-	CYAML_FIELD_UINT("connections", OPTIONAL, struct rule_do, connections),
-	CYAML_FIELD_UINT("per_connection", OPTIONAL, struct rule_do, per_connection),
-	CYAML_FIELD_UINT("step_back", OPTIONAL, struct rule_do, step_back),
-	TEXT(struct rule_do, "for", until),
-	CYAML_FIELD_MAPPING_PTR("alert", OPTIONAL | CYAML_FLAG_POINTER, struct rule_do, alert,
-				alert_fields),
+	TEXT(struct rule_action_text, "hold", hold),
+	TEXT(struct rule_action_text, "hold_max", hold_max),
+	TEXT(struct rule_action_text, "scale", scale),
+	TEXT(struct rule_action_text, "rate", rate),
+	CYAML_FIELD_UINT("connections", OPTIONAL, struct rule_action_text, connections),
+	CYAML_FIELD_UINT("per_connection", OPTIONAL, struct rule_action_text, per_connection),
+	CYAML_FIELD_UINT("step_back", OPTIONAL, struct rule_action_text, step_back),
+	TEXT(struct rule_action_text, "for", until),
+	CYAML_FIELD_MAPPING_PTR("alert", OPTIONAL | CYAML_FLAG_POINTER, struct rule_action_text,
+				alert, alert_fields),
 	CYAML_FIELD_END};
 
 static const cyaml_schema_field_t rule_fields[] = {

@@ -51,7 +51,7 @@ struct rule_class {
 enum { RULE_DEFAULT, RULE_YES, RULE_NO };
 
 /* What a rule does when it fires. NULL or 0: not that. Times and rates are texts with units. */
-struct rule_do {
+struct rule_action_text {
 	char *hold; /* "5m": nothing goes for so long; each repeat within a day doubles it ... */
 	char *hold_max; /* ... up to here; NULL: the hold never doubles */
 	char *scale;	/* "0.5": the rate as it stands, times this */
@@ -74,7 +74,7 @@ struct rule {
 	struct rule_match match;
 	char *trigger; /* "immediate", "3/hr", "10% of 50 in 15m", "growth 50% of 200"; NULL:
 			  immediate */
-	struct rule_do action;
+	struct rule_action_text action;
 };
 
 struct rule_file {

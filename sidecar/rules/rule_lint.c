@@ -125,9 +125,9 @@ static bool code_contradicts(const char *start, char *const *code, unsigned code
 	return code_count > 0;
 }
 
-static const char *dead_by_character(const struct pattern_confirm *confirm)
+static const char *dead_by_character(const struct pattern_pcre *confirm)
 {
-	int last = pattern_confirm_last(confirm);
+	int last = pattern_pcre_last(confirm);
 
 	if (last >= 0 && last < ' ' && last != '\n')
 		return "asks for a control character, and replies are folded to one line without "
@@ -136,8 +136,7 @@ static const char *dead_by_character(const struct pattern_confirm *confirm)
 }
 
 static const char *dead(const char *pattern, const struct pattern_info *info,
-			const struct pattern_confirm *confirm, char *const *code,
-			unsigned code_count)
+			const struct pattern_pcre *confirm, char *const *code, unsigned code_count)
 {
 	const char *start = anchored(pattern);
 
@@ -180,7 +179,7 @@ static size_t probe_make(char *text, size_t size, const char *run, size_t count,
 /* Whether a greedy expression can make something in very many ways of some reply, and at last
  * nothing. Tried are replies of each character that it names many times over, and of all in a row.
  */
-static bool backtracks(const char *pattern, const struct pattern_confirm *confirm,
+static bool backtracks(const char *pattern, const struct pattern_pcre *confirm,
 		       struct pattern_match_data *data)
 {
 	enum { NEUTRAL = 4, WORDS = 60, RUN = 60 };
@@ -210,14 +209,14 @@ static void lint_text(struct list *list, const struct rule_match *match, const c
 		      const char *place)
 {
 	struct pattern_match_data *data = pattern_match_data_create();
-	struct pattern_confirm *confirm = NULL;
+	struct pattern_pcre *confirm = NULL;
 	struct pattern_error error;
 	struct pattern_info info;
 	const char *why;
 
 	/* What is no expression is told elsewhere. */
 	if (data == NULL || pattern_inspect(pattern, &info, &error) != 0 ||
-	    pattern_confirm_create(pattern, &confirm, error.reason, sizeof(error.reason)) != 0)
+	    pattern_pcre_create(pattern, &confirm, error.reason, sizeof(error.reason)) != 0)
 		list->failed |= data == NULL;
 	else if ((why = dead(pattern, &info, confirm, match->code, match->code_count)) != NULL)
 		warn(list, place, "\"%.60s\" %s", pattern, why);
@@ -228,7 +227,7 @@ static void lint_text(struct list *list, const struct rule_match *match, const c
 		     "\"%.60s\" backtracks without end (a repeat within a repeat?): on some replies "
 		     "it is given up, and does not match",
 		     pattern);
-	pattern_confirm_free(confirm);
+	pattern_pcre_free(confirm);
 	pattern_match_data_free(data);
 }
 
@@ -350,7 +349,7 @@ static void lint_hold(struct list *list, const struct rule *rule, const struct r
 {
 	uint64_t lifetime_ns =
 		lint->queue_lifetime_ns ? lint->queue_lifetime_ns : RULE_QUEUE_LIFETIME_NS;
-	struct rule_plan plan;
+	struct rule_action plan;
 	const char *key, *reason;
 	char place[80], life[64], hold[64];
 
@@ -379,8 +378,8 @@ static void lint_rule(struct list *list, const struct rule_file *file, unsigned 
 	}
 	lint_hold(list, rule, lint, path);
 	for (unsigned i = 0; i < file->rules_count; i++) {
-		if (i == at || !rule_covers(&file->rules[i], rule) ||
-		    (i > at && rule_covers(rule, &file->rules[i])))
+		if (i == at || !rule_subsumes(&file->rules[i], rule) ||
+		    (i > at && rule_subsumes(rule, &file->rules[i])))
 			continue;
 		warn(list, path,
 		     "\"%.60s\" can never win: \"%.60s\" fires whenever it does, and is as strict",

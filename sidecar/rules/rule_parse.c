@@ -215,14 +215,14 @@ const char *rule_action_name(enum rule_action_kind kind)
 	return (unsigned)kind < RULE_ACTIONS ? names[kind] : "invalid";
 }
 
-static void plan_set(struct rule_plan *plan, enum rule_action_kind kind, double value)
+static void plan_set(struct rule_action *plan, enum rule_action_kind kind, double value)
 {
 	plan->does[kind] = true;
 	plan->value[kind] = value;
 }
 
-static int plan_hold(const struct rule_do *action, struct rule_plan *plan, const char **ret_key,
-		     const char **ret_reason)
+static int plan_hold(const struct rule_action_text *action, struct rule_action *plan,
+		     const char **ret_key, const char **ret_reason)
 {
 	uint64_t hold_ns = 0;
 
@@ -245,8 +245,8 @@ static int plan_hold(const struct rule_do *action, struct rule_plan *plan, const
 	return 0;
 }
 
-static int plan_rate(const struct rule_do *action, struct rule_plan *plan, const char **ret_key,
-		     const char **ret_reason)
+static int plan_rate(const struct rule_action_text *action, struct rule_action *plan,
+		     const char **ret_key, const char **ret_reason)
 {
 	struct units_rate rate;
 	char *end;
@@ -270,8 +270,8 @@ static int plan_rate(const struct rule_do *action, struct rule_plan *plan, const
 	return 0;
 }
 
-static int plan_times(const struct rule_do *action, struct rule_plan *plan, const char **ret_key,
-		      const char **ret_reason)
+static int plan_times(const struct rule_action_text *action, struct rule_action *plan,
+		      const char **ret_key, const char **ret_reason)
 {
 	*ret_key = "for";
 	plan->until_ns = UNTIL_DEFAULT_NS;
@@ -290,10 +290,10 @@ static int plan_times(const struct rule_do *action, struct rule_plan *plan, cons
 	return 0;
 }
 
-int rule_parse_plan(const struct rule_do *action, struct rule_plan *ret_plan, const char **ret_key,
-		    const char **ret_reason)
+int rule_parse_plan(const struct rule_action_text *action, struct rule_action *ret_plan,
+		    const char **ret_key, const char **ret_reason)
 {
-	struct rule_plan plan = {.does = {false}};
+	struct rule_action plan = {.does = {false}};
 	bool any = false;
 
 	if (plan_hold(action, &plan, ret_key, ret_reason) != 0 ||

@@ -65,7 +65,7 @@ enum rule_action_kind {
 const char *rule_action_name(enum rule_action_kind kind);
 
 /* A rule's actions. */
-struct rule_plan {
+struct rule_action {
 	bool does[RULE_ACTIONS];
 	double value[RULE_ACTIONS];
 	uint64_t hold_max_ns;	   /* how far a repeated hold doubles */
@@ -74,7 +74,7 @@ struct rule_plan {
 };
 
 /* *ret_key names the key at fault, for its place in the file. */
-int rule_parse_plan(const struct rule_do *action, struct rule_plan *ret_plan, const char **ret_key,
-		    const char **ret_reason);
+int rule_parse_plan(const struct rule_action_text *action, struct rule_action *ret_plan,
+		    const char **ret_key, const char **ret_reason);
 
 #endif

@@ -34,7 +34,7 @@ static bool sources_have(const struct compiled_rule *rule, const char *source)
 	return false;
 }
 
-bool rule_covers_flow(const struct compiled_rule *rule, const struct rule_flow *flow)
+bool rule_subsumes_flow(const struct compiled_rule *rule, const struct rule_flow *flow)
 {
 	const struct rule_match *match = &rule->rule->match;
 
@@ -164,7 +164,7 @@ const struct rule *rule_set_rule(const struct rule_set *set, unsigned rule)
 	return set->rules[rule].rule;
 }
 
-const struct rule_plan *rule_set_plan(const struct rule_set *set, unsigned rule)
+const struct rule_action *rule_set_plan(const struct rule_set *set, unsigned rule)
 {
 	return &set->rules[rule].plan;
 }

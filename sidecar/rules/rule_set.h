@@ -15,7 +15,7 @@ struct compiled_rule {
 	struct rule_range *codes, *enhanced;
 	struct config_range *sources;
 	struct rule_trigger trigger;
-	struct rule_plan plan;
+	struct rule_action plan;
 };
 
 struct rule_set {
@@ -24,7 +24,7 @@ struct rule_set {
 };
 
 /* Whether it asks for this source, destination and pool, or for none. */
-bool rule_covers_flow(const struct compiled_rule *rule, const struct rule_flow *flow);
+bool rule_subsumes_flow(const struct compiled_rule *rule, const struct rule_flow *flow);
 
 /* Whether it asks for this reply: class, limit, codes and text. */
 bool rule_matches_reply(const struct compiled_rule *rule, unsigned index,

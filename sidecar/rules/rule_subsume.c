@@ -7,8 +7,8 @@
 #include "sidecar/rules/rule_parse.h"
 
 /* Every name of `narrow` is in `wide`; an empty list stands for all names. */
-static bool names_cover(char *const *wide, unsigned wide_count, char *const *narrow,
-			unsigned narrow_count)
+static bool names_subsume(char *const *wide, unsigned wide_count, char *const *narrow,
+			  unsigned narrow_count)
 {
 	if (wide_count == 0)
 		return true;
@@ -78,15 +78,15 @@ bool rule_match_covers(const struct rule_match *wide, const struct rule_match *n
 			    narrow->code_count) &&
 	       ranges_cover(rule_parse_enhanced, wide->enhanced, wide->enhanced_count,
 			    narrow->enhanced, narrow->enhanced_count) &&
-	       names_cover(wide->text, wide->text_count, narrow->text, narrow->text_count) &&
+	       names_subsume(wide->text, wide->text_count, narrow->text, narrow->text_count) &&
 	       (wide->unless_count == 0 ||
-		(narrow->unless_count > 0 && names_cover(narrow->unless, narrow->unless_count,
-							 wide->unless, wide->unless_count))) &&
-	       names_cover(wide->destination, wide->destination_count, narrow->destination,
-			   narrow->destination_count) &&
-	       names_cover(wide->source, wide->source_count, narrow->source,
-			   narrow->source_count) &&
-	       names_cover(wide->pool, wide->pool_count, narrow->pool, narrow->pool_count) &&
+		(narrow->unless_count > 0 && names_subsume(narrow->unless, narrow->unless_count,
+							   wide->unless, wide->unless_count))) &&
+	       names_subsume(wide->destination, wide->destination_count, narrow->destination,
+			     narrow->destination_count) &&
+	       names_subsume(wide->source, wide->source_count, narrow->source,
+			     narrow->source_count) &&
+	       names_subsume(wide->pool, wide->pool_count, narrow->pool, narrow->pool_count) &&
 	       (wide->lowers_cap == RULE_DEFAULT || wide->lowers_cap == narrow->lowers_cap);
 }
 
@@ -101,8 +101,8 @@ static bool trigger_covers(const struct rule_trigger *a, const struct rule_trigg
 	       a->millionths == b->millionths;
 }
 
-static bool action_covers(enum rule_action_kind kind, const struct rule_plan *a,
-			  const struct rule_plan *b)
+static bool action_covers(enum rule_action_kind kind, const struct rule_action *a,
+			  const struct rule_action *b)
 {
 	if (!b->does[kind])
 		return true;
@@ -116,10 +116,10 @@ static bool action_covers(enum rule_action_kind kind, const struct rule_plan *a,
 	}
 }
 
-bool rule_covers(const struct rule *a, const struct rule *b)
+bool rule_subsumes(const struct rule *a, const struct rule *b)
 {
 	struct rule_trigger trigger_a, trigger_b;
-	struct rule_plan plan_a, plan_b;
+	struct rule_action plan_a, plan_b;
 	const char *reason, *key;
 
 	if (!rule_match_covers(&a->match, &b->match) ||

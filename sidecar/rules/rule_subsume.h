@@ -13,6 +13,6 @@
 bool rule_match_covers(const struct rule_match *wide, const struct rule_match *narrow);
 
 /* Whether a fires whenever b does, and each of its actions is at least as strict: b never wins. */
-bool rule_covers(const struct rule *a, const struct rule *b);
+bool rule_subsumes(const struct rule *a, const struct rule *b);
 
 #endif
