@@ -95,7 +95,7 @@ static int clock_compare(struct gate *gate)
 
 	for (int try = 0; try < 8; try++) {
 		uint64_t before = monotonic(), after;
-		int error = kernel_clock(gate->kernel);
+		int error = gate_objects_clock(gate->kernel);
 
 		if (error)
 			return error;
@@ -123,16 +123,16 @@ static uint64_t kernel_time(const struct gate *gate, uint64_t now_ns)
 static int cgroup_attach(struct gate *gate, size_t i)
 {
 	struct gate_folder *folder = &gate->folder[i];
-	int got = folder_open(folder);
+	int got = gate_cgroup_open(folder);
 
 	if (got <= 0)
 		return got;
 	/* Noted before the programs stand: what is open by then is followed by nobody. */
 	if (!gate->taken_over)
-		adopt_begin(gate, folder);
-	got = kernel_attach(gate->kernel, i, folder->fd, folder->id);
+		gate_adopt_begin(gate, folder);
+	got = gate_objects_attach(gate->kernel, i, folder->fd, folder->id);
 	if (got < 0)
-		folder_close(folder);
+		gate_cgroup_close(folder);
 	return got;
 }
 
@@ -141,9 +141,9 @@ static void cgroups_look(struct gate *gate)
 	for (size_t i = 0; i < gate->folder_count; i++) {
 		struct gate_folder *folder = &gate->folder[i];
 
-		if (folder_gone(folder)) {
-			kernel_retire(gate->kernel, i, monotonic());
-			folder_close(folder);
+		if (gate_cgroup_gone(folder)) {
+			gate_objects_retire(gate->kernel, i, monotonic());
+			gate_cgroup_close(folder);
 		}
 		if (folder->fd < 0 && cgroup_attach(gate, i) >= 0 && folder->fd >= 0)
 			gate->restarts++;
@@ -154,10 +154,11 @@ static void cgroups_look(struct gate *gate)
  * not, connections were missed meanwhile, and what is counted as open cannot be trusted. */
 static int take_over_whole(struct gate *gate)
 {
-	if (!kernel_maps_reused(gate->kernel))
+	if (!gate_objects_maps_reused(gate->kernel))
 		return 0;
 	for (size_t i = 0; i < gate->folder_count; i++)
-		if (gate->folder[i].fd >= 0 && !kernel_has_pins(gate->kernel, gate->folder[i].id))
+		if (gate->folder[i].fd >= 0 &&
+		    !gate_objects_has_pins(gate->kernel, gate->folder[i].id))
 			return 0;
 	return 1;
 }
@@ -179,7 +180,7 @@ static void places_forget(struct gate *gate)
 static int folders_open(struct gate *gate, char *why, size_t size)
 {
 	for (size_t i = 0; i < gate->folder_count; i++) {
-		int got = folder_open(&gate->folder[i]);
+		int got = gate_cgroup_open(&gate->folder[i]);
 
 		if (got < 0) {
 			snprintf(why, size, "%s: %s", gate->folder[i].path,
@@ -201,7 +202,7 @@ static void pins_judge(struct gate *gate)
 	gate->taken_over = (uint32_t)take_over_whole(gate);
 	if (!gate->taken_over)
 		places_forget(gate);
-	kernel_forget_pins(gate->kernel, keep, kept);
+	gate_objects_forget_pins(gate->kernel, keep, kept);
 }
 
 static int cgroups_attach(struct gate *gate, char *why, size_t size)
@@ -213,8 +214,8 @@ static int cgroups_attach(struct gate *gate, char *why, size_t size)
 		if (folder->fd < 0)
 			continue;
 		if (!gate->taken_over)
-			adopt_begin(gate, folder);
-		got = kernel_attach(gate->kernel, i, folder->fd, folder->id);
+			gate_adopt_begin(gate, folder);
+		got = gate_objects_attach(gate->kernel, i, folder->fd, folder->id);
 		if (got < 0) {
 			snprintf(why, size, "%s: cannot attach: %s", folder->path, strerror(-got));
 			return got;
@@ -232,12 +233,12 @@ static int folders_init(struct gate *gate, const struct gate_options *options, c
 	if (gate->notify < 0)
 		return -errno;
 	for (size_t i = 0; i < options->cgroup_count; i++) {
-		int error = folder_init(&gate->folder[i], options->cgroups[i].path, why, size);
+		int error = gate_cgroup_init(&gate->folder[i], options->cgroups[i].path, why, size);
 
 		if (error)
 			return error;
 		gate->folder_count = i + 1;
-		folder_watch(&gate->folder[i], gate->notify);
+		gate_cgroup_watch(&gate->folder[i], gate->notify);
 	}
 	return 0;
 }
@@ -252,7 +253,7 @@ static int mode_begin(struct gate *gate, uint32_t mode)
 		return 0;
 	if (gate->strictest == mode)
 		return 0;
-	error = kernel_attach_late(gate->kernel, mode == GATE_PACE);
+	error = gate_objects_attach_late(gate->kernel, mode == GATE_PACE);
 	if (!error)
 		gate->strictest = mode;
 	return error;
@@ -268,7 +269,7 @@ static int gate_start(struct gate *gate, const struct gate_options *options, cha
 		return error;
 	gate->table.idle_ns = options->idle_ns ? options->idle_ns : 3600 * NS_PER_S;
 	gate->table.control->heartbeat_ns = kernel_time(gate, monotonic());
-	table_configure(&gate->table, options, ticks_per_second(), syn_is_linear());
+	gate_table_configure(&gate->table, options, ticks_per_second(), syn_is_linear());
 	for (size_t i = 0; i < options->cgroup_count && !error; i++)
 		error = mode_begin(gate, options->cgroups[i].mode);
 	pins_judge(gate);
@@ -301,7 +302,7 @@ int gate_open(const struct gate_options *options, struct gate **ret, char *why, 
 	if (!error) {
 		char missing[256];
 
-		error = kernel_load(options, &gate->table, &gate->kernel, why, size);
+		error = gate_objects_load(options, &gate->table, &gate->kernel, why, size);
 		/* What is missing says more than which call failed. */
 		if (error && gate_probe(missing, sizeof missing))
 			snprintf(why, size, "%s", missing);
@@ -322,10 +323,10 @@ void gate_close(struct gate *gate, int unpin)
 {
 	if (!gate)
 		return;
-	kernel_free(gate->kernel, unpin);
-	table_free(&gate->table);
+	gate_objects_free(gate->kernel, unpin);
+	gate_table_free(&gate->table);
 	for (size_t i = 0; i < GATE_CGROUPS && gate->folder[i].path; i++)
-		folder_free(&gate->folder[i]);
+		gate_cgroup_free(&gate->folder[i]);
 	if (gate->notify >= 0)
 		close(gate->notify);
 	free(gate->adopted);
@@ -336,7 +337,7 @@ void gate_close(struct gate *gate, int unpin)
 
 int gate_fds(const struct gate *gate, int fds[2])
 {
-	fds[0] = kernel_ring_fd(gate->kernel);
+	fds[0] = gate_objects_ring_fd(gate->kernel);
 	fds[1] = gate->notify;
 	return 2;
 }
@@ -362,7 +363,7 @@ int gate_consume(struct gate *gate)
 		came = 1;
 	if (came)
 		cgroups_look(gate);
-	return kernel_consume(gate->kernel, event_in, gate);
+	return gate_objects_consume(gate->kernel, event_in, gate);
 }
 
 void gate_tick(struct gate *gate, uint64_t now_ns)
@@ -381,7 +382,7 @@ void gate_tick(struct gate *gate, uint64_t now_ns)
 	gate_table_housekeep(&gate->table, now);
 	cgroups_look(gate);
 	gate_objects_housekeep(gate->kernel, now_ns);
-	adopt_refresh(gate);
+	gate_adopt_refresh(gate);
 }
 
 static int limits_begin(struct gate *gate, const struct gate_limits *limits)
@@ -413,7 +414,7 @@ int gate_flow_set_key(struct gate *gate, const struct gate_key *key,
 
 	if (error)
 		return error;
-	return table_flow_set(&gate->table, key, &copy, kernel_time(gate, now_ns));
+	return gate_table_flow_set(&gate->table, key, &copy, kernel_time(gate, now_ns));
 }
 
 int gate_flow_set(struct gate *gate, const uint8_t source[16], uint32_t destination,
@@ -435,7 +436,8 @@ int gate_destination_set(struct gate *gate, uint32_t destination, const struct g
 
 	if (error)
 		return error;
-	return table_destination_set(&gate->table, destination, &copy, kernel_time(gate, now_ns));
+	return gate_table_destination_set(&gate->table, destination, &copy,
+					  kernel_time(gate, now_ns));
 }
 
 int gate_cgroup_mode(struct gate *gate, size_t cgroup, uint32_t mode)
@@ -458,7 +460,7 @@ int gate_destination_add(struct gate *gate, const uint8_t address[16], uint32_t 
 	if (bits > 128 || !destination || destination >= gate->table.destination_count)
 		return -EINVAL;
 	memcpy(words, address, sizeof words);
-	return kernel_prefix_set(gate->kernel, words, bits, destination);
+	return gate_objects_prefix_set(gate->kernel, words, bits, destination);
 }
 
 int gate_destination_remove(struct gate *gate, const uint8_t address[16], uint32_t bits)
@@ -466,7 +468,7 @@ int gate_destination_remove(struct gate *gate, const uint8_t address[16], uint32
 	uint32_t words[4];
 
 	memcpy(words, address, sizeof words);
-	return bits > 128 ? -EINVAL : kernel_prefix_remove(gate->kernel, words, bits);
+	return bits > 128 ? -EINVAL : gate_objects_prefix_remove(gate->kernel, words, bits);
 }
 
 void gate_status(const struct gate *gate, struct gate_status *ret)

@@ -55,7 +55,7 @@ static uint64_t cgroup_of(const struct nlmsghdr *header, const struct inet_diag_
 	return id;
 }
 
-static void adopt_one(struct diag *diag, const struct inet_diag_msg *msg, uint64_t cookie)
+static void gate_adopt_one(struct diag *diag, const struct inet_diag_msg *msg, uint64_t cookie)
 {
 	struct gate *gate = diag->gate;
 	struct gate_key key = {0};
@@ -66,10 +66,10 @@ static void adopt_one(struct diag *diag, const struct inet_diag_msg *msg, uint64
 		return;
 	address_copy(key.source, msg->id.idiag_src, msg->idiag_family);
 	address_copy(remote, msg->id.idiag_dst, msg->idiag_family);
-	key.destination_id = kernel_prefix_find(gate->kernel, remote);
+	key.destination_id = gate_objects_prefix_find(gate->kernel, remote);
 	if (!key.destination_id)
 		memcpy(key.destination, remote, sizeof remote);
-	slot = table_find(&gate->table, &key, gate->table.control->heartbeat_ns);
+	slot = gate_table_find(&gate->table, &key, gate->table.control->heartbeat_ns);
 	more = slot == GATE_NO_SLOT
 		       ? NULL
 		       : realloc(gate->adopted, (gate->adopted_count + 1) * sizeof *more);
@@ -97,8 +97,8 @@ static void diag_one(struct diag *diag, const struct nlmsghdr *header)
 			return;
 		}
 	}
-	if (diag->folder && folder_holds(diag->folder, cgroup_of(header, msg)))
-		adopt_one(diag, msg, cookie);
+	if (diag->folder && gate_cgroup_holds(diag->folder, cgroup_of(header, msg)))
+		gate_adopt_one(diag, msg, cookie);
 }
 
 /* 1: more to come. */
@@ -158,14 +158,14 @@ static int diag_all(struct diag *diag)
 	return error;
 }
 
-int adopt_begin(struct gate *gate, const struct gate_folder *folder)
+int gate_adopt_begin(struct gate *gate, const struct gate_folder *folder)
 {
 	struct diag diag = {.gate = gate, .folder = folder, .look = ++gate->look};
 
 	return diag_all(&diag);
 }
 
-void adopt_refresh(struct gate *gate)
+void gate_adopt_refresh(struct gate *gate)
 {
 	struct diag diag = {.gate = gate, .look = gate->look + 1};
 	size_t kept = 0;

@@ -38,7 +38,7 @@ static int parent_of(const char *path, char *parent, size_t size)
 	return 0;
 }
 
-int folder_init(struct gate_folder *folder, const char *path, char *why, size_t size)
+int gate_cgroup_init(struct gate_folder *folder, const char *path, char *why, size_t size)
 {
 	char parent[4096];
 	struct statfs at;
@@ -61,7 +61,7 @@ int folder_init(struct gate_folder *folder, const char *path, char *why, size_t 
 	return folder->path ? 0 : -ENOMEM;
 }
 
-int folder_open(struct gate_folder *folder)
+int gate_cgroup_open(struct gate_folder *folder)
 {
 	struct statfs at;
 	struct stat st;
@@ -85,14 +85,14 @@ int folder_open(struct gate_folder *folder)
 	return 1;
 }
 
-int folder_gone(const struct gate_folder *folder)
+int gate_cgroup_gone(const struct gate_folder *folder)
 {
 	struct stat st;
 
 	return folder->fd >= 0 && (stat(folder->path, &st) || st.st_ino != folder->id);
 }
 
-void folder_close(struct gate_folder *folder)
+void gate_cgroup_close(struct gate_folder *folder)
 {
 	if (folder->fd >= 0)
 		close(folder->fd);
@@ -100,14 +100,14 @@ void folder_close(struct gate_folder *folder)
 	folder->id = 0;
 }
 
-void folder_free(struct gate_folder *folder)
+void gate_cgroup_free(struct gate_folder *folder)
 {
-	folder_close(folder);
+	gate_cgroup_close(folder);
 	free(folder->path);
 	folder->path = NULL;
 }
 
-int folder_watch(struct gate_folder *folder, int notify)
+int gate_cgroup_watch(struct gate_folder *folder, int notify)
 {
 	char parent[4096];
 	int error = parent_of(folder->path, parent, sizeof parent);
@@ -145,7 +145,7 @@ static int holds(int dir, uint64_t id, int depth)
 	return found;
 }
 
-int folder_holds(const struct gate_folder *folder, uint64_t id)
+int gate_cgroup_holds(const struct gate_folder *folder, uint64_t id)
 {
 	int fd;
 

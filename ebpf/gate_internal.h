@@ -56,11 +56,11 @@ struct gate_adopted {
 	uint32_t seen;
 };
 
-struct gate_kernel; /* gate_objects.c */
+struct gate_objects; /* gate_objects.c */
 
 struct gate {
 	struct gate_table table;
-	struct gate_kernel *kernel;
+	struct gate_objects *kernel;
 	struct gate_folder folder[GATE_CGROUPS];
 	size_t folder_count;
 	int notify; /* inotify */
@@ -80,68 +80,70 @@ struct gate {
 
 /* Loads the programs once per cgroup over one set of maps (those pinned, if they fit) and maps the
  * memory into table. */
-int kernel_load(const struct gate_options *options, struct gate_table *table,
-		struct gate_kernel **ret, char *why, size_t size);
-void kernel_free(struct gate_kernel *kernel, int unpin);
+int gate_objects_load(const struct gate_options *options, struct gate_table *table,
+		      struct gate_objects **ret, char *why, size_t size);
+void gate_objects_free(struct gate_objects *kernel, int unpin);
 /* Attaches the programs of cgroup i to the folder, or takes over its pinned links. 1: taken over.
  */
-int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t cgroup_id);
+int gate_objects_attach(struct gate_objects *kernel, size_t i, int cgroup_fd, uint64_t cgroup_id);
 /* connect() is hooked when something may be refused first, every packet when something is to be
  * paced: in all cgroups, those that come later too. */
-int kernel_attach_late(struct gate_kernel *kernel, int egress);
-void kernel_detach(struct gate_kernel *kernel, size_t i);
+int gate_objects_attach_late(struct gate_objects *kernel, int egress);
+void gate_objects_detach(struct gate_objects *kernel, size_t i);
 /* Its cgroup is gone: the programs stay for the sockets that are still closing. */
-void kernel_retire(struct gate_kernel *kernel, size_t i, uint64_t now_ns);
-void gate_objects_housekeep(struct gate_kernel *kernel, uint64_t now_ns);
+void gate_objects_retire(struct gate_objects *kernel, size_t i, uint64_t now_ns);
+void gate_objects_housekeep(struct gate_objects *kernel, uint64_t now_ns);
 /* Were all of these cgroups' links left by a process before? */
-int kernel_has_pins(const struct gate_kernel *kernel, uint64_t cgroup_id);
-void kernel_forget_pins(struct gate_kernel *kernel, const uint64_t *keep, size_t count);
-int kernel_maps_reused(const struct gate_kernel *kernel);
-int kernel_ring_fd(const struct gate_kernel *kernel);
-int kernel_consume(struct gate_kernel *kernel,
-		   void (*each)(void *arg, const struct gate_event *event), void *arg);
-int kernel_prefix_set(struct gate_kernel *kernel, const uint32_t address[4], uint32_t bits,
-		      uint32_t destination);
-int kernel_prefix_remove(struct gate_kernel *kernel, const uint32_t address[4], uint32_t bits);
+int gate_objects_has_pins(const struct gate_objects *kernel, uint64_t cgroup_id);
+void gate_objects_forget_pins(struct gate_objects *kernel, const uint64_t *keep, size_t count);
+int gate_objects_maps_reused(const struct gate_objects *kernel);
+int gate_objects_ring_fd(const struct gate_objects *kernel);
+int gate_objects_consume(struct gate_objects *kernel,
+			 void (*each)(void *arg, const struct gate_event *event), void *arg);
+int gate_objects_prefix_set(struct gate_objects *kernel, const uint32_t address[4], uint32_t bits,
+			    uint32_t destination);
+int gate_objects_prefix_remove(struct gate_objects *kernel, const uint32_t address[4],
+			       uint32_t bits);
 /* The destination id of an address, 0 if none. */
-uint32_t kernel_prefix_find(const struct gate_kernel *kernel, const uint32_t address[4]);
+uint32_t gate_objects_prefix_find(const struct gate_objects *kernel, const uint32_t address[4]);
 /* Runs gate_clock: the totals then hold the kernel's time and jiffies. */
-int kernel_clock(struct gate_kernel *kernel);
+int gate_objects_clock(struct gate_objects *kernel);
 
 /* ---- gate_table.c */
 
-void table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz,
-		     uint32_t syn_linear);
+void gate_table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz,
+			  uint32_t syn_linear);
 /* The slot of a key, claimed if it is new; GATE_NO_SLOT if there is no room. */
-uint32_t table_find(struct gate_table *table, const struct gate_key *key, uint64_t now_kernel_ns);
+uint32_t gate_table_find(struct gate_table *table, const struct gate_key *key,
+			 uint64_t now_kernel_ns);
 void gate_table_housekeep(struct gate_table *table, uint64_t now_kernel_ns);
-void table_free(struct gate_table *table);
-const struct gate_limits *table_limits(const struct gate_table *table,
-				       const struct gate_flow *flow);
-int table_flow_set(struct gate_table *table, const struct gate_key *key,
-		   const struct gate_limits *limits, uint64_t now_kernel_ns);
-int table_destination_set(struct gate_table *table, uint32_t destination,
-			  const struct gate_limits *limits, uint64_t now_kernel_ns);
-void table_count(const struct gate_table *table, uint32_t slot, struct gate_count *ret);
+void gate_table_free(struct gate_table *table);
+const struct gate_limits *gate_table_limits(const struct gate_table *table,
+					    const struct gate_flow *flow);
+int gate_table_flow_set(struct gate_table *table, const struct gate_key *key,
+			const struct gate_limits *limits, uint64_t now_kernel_ns);
+int gate_table_destination_set(struct gate_table *table, uint32_t destination,
+			       const struct gate_limits *limits, uint64_t now_kernel_ns);
+void gate_table_count(const struct gate_table *table, uint32_t slot, struct gate_count *ret);
 
 /* ---- gate_cgroup.c */
 
-int folder_init(struct gate_folder *folder, const char *path, char *why, size_t size);
+int gate_cgroup_init(struct gate_folder *folder, const char *path, char *why, size_t size);
 /* Opens and locks the folder if it is there. 1: there and new. 0: nothing new. -EBUSY: locked. */
-int folder_open(struct gate_folder *folder);
+int gate_cgroup_open(struct gate_folder *folder);
 /* 1 if the folder that was open is gone (or another stands in its place). */
-int folder_gone(const struct gate_folder *folder);
-void folder_close(struct gate_folder *folder);
-void folder_free(struct gate_folder *folder);
-int folder_watch(struct gate_folder *folder, int notify);
+int gate_cgroup_gone(const struct gate_folder *folder);
+void gate_cgroup_close(struct gate_folder *folder);
+void gate_cgroup_free(struct gate_folder *folder);
+int gate_cgroup_watch(struct gate_folder *folder, int notify);
 /* Is a cgroup id that of the folder or of one below it? */
-int folder_holds(const struct gate_folder *folder, uint64_t id);
+int gate_cgroup_holds(const struct gate_folder *folder, uint64_t id);
 
 /* ---- gate_adopt.c */
 
 /* Notes the connections to gated ports that sockets of folder have open now. */
-int adopt_begin(struct gate *gate, const struct gate_folder *folder);
+int gate_adopt_begin(struct gate *gate, const struct gate_folder *folder);
 /* Drops those that have closed since. */
-void adopt_refresh(struct gate *gate);
+void gate_adopt_refresh(struct gate *gate);
 
 #endif

@@ -47,7 +47,7 @@ static const char *const program_names[PROGRAMS] = {"setsockopt", "sock_ops", "e
 #define RETIRED_NS \
 	(900 * NS_PER_S) /* longer than TCP keeps trying for a socket without a process */
 
-struct gate_kernel {
+struct gate_objects {
 	struct gate_bpf *skel[GATE_CGROUPS];
 	struct bpf_link *link[GATE_CGROUPS][PROGRAMS];
 	uint64_t id[GATE_CGROUPS]; /* of the cgroup that is attached */
@@ -93,7 +93,7 @@ static void maps_of(const struct gate_bpf *skel, struct bpf_map *maps[MAPS])
 	memcpy(maps, all, sizeof all);
 }
 
-static int whine(char *why, size_t size, int error, const char *format, ...)
+static int fail(char *why, size_t size, int error, const char *format, ...)
 {
 	va_list list;
 
@@ -117,27 +117,27 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list list
 
 /* ---- pins ------------------------------------------------------------------------------------ */
 
-static int pin_path(const struct gate_kernel *kernel, char *path, const char *name)
+static int pin_path(const struct gate_objects *kernel, char *path, const char *name)
 {
 	return snprintf(path, PIN_MAX, "%s/%s", kernel->pin, name) < PIN_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static int pin_folder(struct gate_kernel *kernel, const char *pin, char *why, size_t size)
+static int pin_folder(struct gate_objects *kernel, const char *pin, char *why, size_t size)
 {
 	struct statfs at;
 
 	if (strlen(pin) + 64 > PIN_MAX)
-		return whine(why, size, -ENAMETOOLONG, "%s: the path is too long", pin);
+		return fail(why, size, -ENAMETOOLONG, "%s: the path is too long", pin);
 	if (mkdir(pin, 0700) && errno != EEXIST)
-		return whine(why, size, -errno, "%s: %s", pin, strerror(errno));
+		return fail(why, size, -errno, "%s: %s", pin, strerror(errno));
 	if (statfs(pin, &at) || (unsigned long)at.f_type != BPF_FS_MAGIC)
-		return whine(why, size, -ENOTSUP, "%s: not in a bpffs (mount -t bpf)", pin);
+		return fail(why, size, -ENOTSUP, "%s: not in a bpffs (mount -t bpf)", pin);
 	strcpy(kernel->pin, pin);
 	return 0;
 }
 
 /* A pinned map that this build could use, or -1. */
-static int pin_map_open(const struct gate_kernel *kernel, const struct bpf_map *map)
+static int pin_map_open(const struct gate_objects *kernel, const struct bpf_map *map)
 {
 	struct bpf_map_info info = {0};
 	uint32_t length = sizeof info;
@@ -165,7 +165,7 @@ static int pin_version_fits(int control_fd)
 }
 
 /* All of the pinned maps or none: half of them would count in one and limit in another. */
-static void pin_maps_reuse(struct gate_kernel *kernel, struct gate_bpf *skel)
+static void pin_maps_reuse(struct gate_objects *kernel, struct gate_bpf *skel)
 {
 	struct bpf_map *maps[MAPS];
 	int fds[MAPS], got = 0;
@@ -186,7 +186,7 @@ static void pin_maps_reuse(struct gate_kernel *kernel, struct gate_bpf *skel)
 			close(fds[i]);
 }
 
-static int pin_maps(const struct gate_kernel *kernel)
+static int pin_maps(const struct gate_objects *kernel)
 {
 	struct bpf_map *maps[MAPS];
 	char path[PIN_MAX];
@@ -204,13 +204,13 @@ static int pin_maps(const struct gate_kernel *kernel)
 	return 0;
 }
 
-static void pin_link_path(const struct gate_kernel *kernel, char *path, uint64_t id, int which)
+static void pin_link_path(const struct gate_objects *kernel, char *path, uint64_t id, int which)
 {
 	snprintf(path, PIN_MAX, "%.190s/link-%llu-%s", kernel->pin, (unsigned long long)id,
 		 program_names[which]);
 }
 
-int kernel_has_pins(const struct gate_kernel *kernel, uint64_t cgroup_id)
+int gate_objects_has_pins(const struct gate_objects *kernel, uint64_t cgroup_id)
 {
 	char path[PIN_MAX];
 
@@ -223,7 +223,7 @@ int kernel_has_pins(const struct gate_kernel *kernel, uint64_t cgroup_id)
 	return kernel->pin[0] != '\0';
 }
 
-void kernel_forget_pins(struct gate_kernel *kernel, const uint64_t *keep, size_t count)
+void gate_objects_forget_pins(struct gate_objects *kernel, const uint64_t *keep, size_t count)
 {
 	struct dirent *entry;
 	char path[PIN_MAX + 256];
@@ -246,12 +246,12 @@ void kernel_forget_pins(struct gate_kernel *kernel, const uint64_t *keep, size_t
 		closedir(d);
 }
 
-static void pins_remove(struct gate_kernel *kernel)
+static void pins_remove(struct gate_objects *kernel)
 {
 	struct bpf_map *maps[MAPS];
 	char path[PIN_MAX];
 
-	kernel_forget_pins(kernel, NULL, 0);
+	gate_objects_forget_pins(kernel, NULL, 0);
 	maps_of(kernel->skel[0], maps);
 	for (int i = 0; i < MAPS; i++)
 		if (!pin_path(kernel, path, bpf_map__name(maps[i])))
@@ -355,7 +355,7 @@ static int has_set_retval(void)
 }
 
 /* What this configuration does not need is not attached: it would cost every packet something. */
-static void programs_choose(struct gate_kernel *kernel, const struct gate_options *options)
+static void programs_choose(struct gate_objects *kernel, const struct gate_options *options)
 {
 	for (int which = 0; which < PROGRAMS; which++)
 		kernel->wanted[which] = 1;
@@ -384,7 +384,7 @@ static uint32_t flows_mask(const struct gate_bpf *skel)
 	return bpf_map__max_entries(skel->maps.flows) / GATE_WAYS - 1;
 }
 
-static int seed_of(const struct gate_kernel *kernel, struct gate_bpf *skel, uint64_t *ret)
+static int seed_of(const struct gate_objects *kernel, struct gate_bpf *skel, uint64_t *ret)
 {
 	struct gate_control control;
 	uint32_t zero = 0;
@@ -397,7 +397,7 @@ static int seed_of(const struct gate_kernel *kernel, struct gate_bpf *skel, uint
 	return 0;
 }
 
-static int copy_load(struct gate_kernel *kernel, const struct gate_options *options, size_t i,
+static int copy_load(struct gate_objects *kernel, const struct gate_options *options, size_t i,
 		     uint64_t *seed)
 {
 	struct gate_bpf *skel = gate_bpf__open();
@@ -426,7 +426,7 @@ static int copy_load(struct gate_kernel *kernel, const struct gate_options *opti
 	return gate_bpf__load(skel);
 }
 
-static void *map_memory(struct gate_kernel *kernel, const struct bpf_map *map)
+static void *map_memory(struct gate_objects *kernel, const struct bpf_map *map)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t value = (bpf_map__value_size(map) + 7) / 8 * 8;
@@ -442,7 +442,7 @@ static void *map_memory(struct gate_kernel *kernel, const struct bpf_map *map)
 	return NULL;
 }
 
-static int memory_map(struct gate_kernel *kernel, struct gate_table *table, uint64_t seed)
+static int memory_map(struct gate_objects *kernel, struct gate_table *table, uint64_t seed)
 {
 	struct gate_bpf *skel = kernel->skel[0];
 
@@ -464,17 +464,17 @@ static int memory_map(struct gate_kernel *kernel, struct gate_table *table, uint
 
 static int ring_event(void *arg, void *data, size_t size)
 {
-	struct gate_kernel *kernel = arg;
+	struct gate_objects *kernel = arg;
 
 	if (size >= sizeof(struct gate_event) && kernel->each)
 		kernel->each(kernel->arg, data);
 	return 0;
 }
 
-int kernel_load(const struct gate_options *options, struct gate_table *table,
-		struct gate_kernel **ret, char *why, size_t size)
+int gate_objects_load(const struct gate_options *options, struct gate_table *table,
+		      struct gate_objects **ret, char *why, size_t size)
 {
-	struct gate_kernel *kernel = calloc(1, sizeof *kernel);
+	struct gate_objects *kernel = calloc(1, sizeof *kernel);
 	uint64_t seed = 0;
 	int error = 0;
 
@@ -494,8 +494,8 @@ int kernel_load(const struct gate_options *options, struct gate_table *table,
 	if (!error && kernel->pin[0] && !kernel->reused)
 		error = pin_maps(kernel);
 	if (error) {
-		whine(why, size, 0, "the kernel refused to load: %s",
-		      last_words[0] ? last_words : strerror(-error));
+		fail(why, size, 0, "the kernel refused to load: %s",
+		     last_words[0] ? last_words : strerror(-error));
 		goto out;
 	}
 	kernel->prefixes4 = bpf_map__fd(kernel->skel[0]->maps.prefixes4);
@@ -503,13 +503,13 @@ int kernel_load(const struct gate_options *options, struct gate_table *table,
 	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->skel[0]->maps.events), ring_event,
 					kernel, NULL);
 	if (!kernel->ring) {
-		error = whine(why, size, -errno, "the ring of events: %s", strerror(errno));
+		error = fail(why, size, -errno, "the ring of events: %s", strerror(errno));
 		goto out;
 	}
 	*ret = kernel;
 	return 0;
 out:
-	kernel_free(kernel, 0);
+	gate_objects_free(kernel, 0);
 	return error;
 }
 
@@ -519,13 +519,13 @@ static void retired_end(struct retired *retired)
 	retired->link = NULL;
 }
 
-void kernel_free(struct gate_kernel *kernel, int unpin)
+void gate_objects_free(struct gate_objects *kernel, int unpin)
 {
 	if (!kernel)
 		return;
 	for (size_t i = 0; i < GATE_CGROUPS; i++) {
 		if (unpin || !kernel->pin[0])
-			kernel_detach(kernel, i);
+			gate_objects_detach(kernel, i);
 		for (int which = 0; which < PROGRAMS; which++)
 			bpf_link__destroy(kernel->link[i][which]);
 	}
@@ -542,7 +542,7 @@ void kernel_free(struct gate_kernel *kernel, int unpin)
 	free(kernel);
 }
 
-int kernel_maps_reused(const struct gate_kernel *kernel)
+int gate_objects_maps_reused(const struct gate_objects *kernel)
 {
 	return kernel->reused;
 }
@@ -550,7 +550,7 @@ int kernel_maps_reused(const struct gate_kernel *kernel)
 /* ---- attaching ------------------------------------------------------------------------------- */
 
 /* Puts the new program in place of the one in a pinned link. */
-static int link_take_over(struct gate_kernel *kernel, size_t i, int which, uint64_t id)
+static int link_take_over(struct gate_objects *kernel, size_t i, int which, uint64_t id)
 {
 	char path[PIN_MAX];
 	struct bpf_link *link;
@@ -573,7 +573,7 @@ static int link_take_over(struct gate_kernel *kernel, size_t i, int which, uint6
 	return 0;
 }
 
-static int link_attach(struct gate_kernel *kernel, size_t i, int which, int cgroup_fd, uint64_t id)
+static int link_attach(struct gate_objects *kernel, size_t i, int which, int cgroup_fd, uint64_t id)
 {
 	struct bpf_link *link =
 		bpf_program__attach_cgroup(program_of(kernel->skel[i], which), cgroup_fd);
@@ -591,7 +591,7 @@ static int link_attach(struct gate_kernel *kernel, size_t i, int which, int cgro
 	return error == -EACCES || error == -EPERM ? 0 : error;
 }
 
-int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t cgroup_id)
+int gate_objects_attach(struct gate_objects *kernel, size_t i, int cgroup_fd, uint64_t cgroup_id)
 {
 	int taken = 1;
 
@@ -609,14 +609,14 @@ int kernel_attach(struct gate_kernel *kernel, size_t i, int cgroup_fd, uint64_t 
 		taken = 0;
 		error = link_attach(kernel, i, which, cgroup_fd, cgroup_id);
 		if (error) {
-			kernel_detach(kernel, i);
+			gate_objects_detach(kernel, i);
 			return error;
 		}
 	}
 	return taken;
 }
 
-static int attach_late(struct gate_kernel *kernel, int which)
+static int attach_late(struct gate_objects *kernel, int which)
 {
 	int error = 0;
 
@@ -627,7 +627,7 @@ static int attach_late(struct gate_kernel *kernel, int which)
 	return error;
 }
 
-int kernel_attach_late(struct gate_kernel *kernel, int egress)
+int gate_objects_attach_late(struct gate_objects *kernel, int egress)
 {
 	int error = egress ? attach_late(kernel, EGRESS) : 0;
 
@@ -636,7 +636,7 @@ int kernel_attach_late(struct gate_kernel *kernel, int egress)
 	return error ? error : attach_late(kernel, CONNECT6);
 }
 
-void kernel_detach(struct gate_kernel *kernel, size_t i)
+void gate_objects_detach(struct gate_objects *kernel, size_t i)
 {
 	for (int which = 0; which < PROGRAMS; which++) {
 		char path[PIN_MAX];
@@ -653,7 +653,7 @@ void kernel_detach(struct gate_kernel *kernel, size_t i)
 	kernel->id[i] = 0;
 }
 
-static struct retired *retired_place(struct gate_kernel *kernel)
+static struct retired *retired_place(struct gate_objects *kernel)
 {
 	struct retired *oldest = kernel->retired;
 
@@ -666,7 +666,7 @@ static struct retired *retired_place(struct gate_kernel *kernel)
 	return oldest;
 }
 
-void kernel_retire(struct gate_kernel *kernel, size_t i, uint64_t now_ns)
+void gate_objects_retire(struct gate_objects *kernel, size_t i, uint64_t now_ns)
 {
 	for (int which = 0; which < PROGRAMS; which++) {
 		struct retired *place;
@@ -686,7 +686,7 @@ void kernel_retire(struct gate_kernel *kernel, size_t i, uint64_t now_ns)
 }
 
 /* Those that the kernel has detached: the last socket of their cgroup is gone. */
-void gate_objects_housekeep(struct gate_kernel *kernel, uint64_t now_ns)
+void gate_objects_housekeep(struct gate_objects *kernel, uint64_t now_ns)
 {
 	for (int i = 0; i < RETIRED_MOST; i++) {
 		struct retired *retired = &kernel->retired[i];
@@ -704,13 +704,13 @@ void gate_objects_housekeep(struct gate_kernel *kernel, uint64_t now_ns)
 
 /* ---- events, prefixes, the clock ------------------------------------------------------------- */
 
-int kernel_ring_fd(const struct gate_kernel *kernel)
+int gate_objects_ring_fd(const struct gate_objects *kernel)
 {
 	return ring_buffer__epoll_fd(kernel->ring);
 }
 
-int kernel_consume(struct gate_kernel *kernel,
-		   void (*each)(void *arg, const struct gate_event *event), void *arg)
+int gate_objects_consume(struct gate_objects *kernel,
+			 void (*each)(void *arg, const struct gate_event *event), void *arg)
 {
 	int all = 0, got;
 
@@ -741,7 +741,7 @@ static int is_mapped(const uint32_t address[4])
 }
 
 /* In which map a prefix stands, and under which key. */
-static struct place place_of(const struct gate_kernel *kernel, const uint32_t address[4],
+static struct place place_of(const struct gate_objects *kernel, const uint32_t address[4],
 			     uint32_t bits)
 {
 	struct place place;
@@ -758,22 +758,23 @@ static struct place place_of(const struct gate_kernel *kernel, const uint32_t ad
 	return place;
 }
 
-int kernel_prefix_set(struct gate_kernel *kernel, const uint32_t address[4], uint32_t bits,
-		      uint32_t destination)
+int gate_objects_prefix_set(struct gate_objects *kernel, const uint32_t address[4], uint32_t bits,
+			    uint32_t destination)
 {
 	struct place place = place_of(kernel, address, bits);
 
 	return bpf_map_update_elem(place.map, &place.key, &destination, BPF_ANY) ? -errno : 0;
 }
 
-int kernel_prefix_remove(struct gate_kernel *kernel, const uint32_t address[4], uint32_t bits)
+int gate_objects_prefix_remove(struct gate_objects *kernel, const uint32_t address[4],
+			       uint32_t bits)
 {
 	struct place place = place_of(kernel, address, bits);
 
 	return bpf_map_delete_elem(place.map, &place.key) ? -errno : 0;
 }
 
-uint32_t kernel_prefix_find(const struct gate_kernel *kernel, const uint32_t address[4])
+uint32_t gate_objects_prefix_find(const struct gate_objects *kernel, const uint32_t address[4])
 {
 	struct place place = place_of(kernel, address, 128);
 	uint32_t id = 0;
@@ -781,7 +782,7 @@ uint32_t kernel_prefix_find(const struct gate_kernel *kernel, const uint32_t add
 	return bpf_map_lookup_elem(place.map, &place.key, &id) ? 0 : id;
 }
 
-int kernel_clock(struct gate_kernel *kernel)
+int gate_objects_clock(struct gate_objects *kernel)
 {
 	char packet[64] = {0};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof packet);

@@ -20,8 +20,8 @@ static int flow_ready(const struct gate_flow *flow)
 	       __atomic_load_n(&flow->ready, __ATOMIC_ACQUIRE);
 }
 
-void table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz,
-		     uint32_t syn_linear)
+void gate_table_configure(struct gate_table *table, const struct gate_options *options, uint32_t hz,
+			  uint32_t syn_linear)
 {
 	struct gate_control *control = table->control;
 
@@ -48,7 +48,8 @@ void table_configure(struct gate_table *table, const struct gate_options *option
 	}
 }
 
-uint32_t table_find(struct gate_table *table, const struct gate_key *key, uint64_t now_kernel_ns)
+uint32_t gate_table_find(struct gate_table *table, const struct gate_key *key,
+			 uint64_t now_kernel_ns)
 {
 	uint64_t tag = gate_key_tag(key, table->control->seed);
 	uint32_t base = gate_tag_bucket(tag, table->mask) * GATE_WAYS;
@@ -82,7 +83,8 @@ uint32_t table_find(struct gate_table *table, const struct gate_key *key, uint64
 	return GATE_NO_SLOT;
 }
 
-const struct gate_limits *table_limits(const struct gate_table *table, const struct gate_flow *flow)
+const struct gate_limits *gate_table_limits(const struct gate_table *table,
+					    const struct gate_flow *flow)
 {
 	uint32_t id = flow->key.destination_id;
 
@@ -134,17 +136,17 @@ static void limits_store(struct gate_limits *to, const struct gate_limits *from)
 	__atomic_store_n(&to->generation, generation, __ATOMIC_RELEASE);
 }
 
-int table_flow_set(struct gate_table *table, const struct gate_key *key,
-		   const struct gate_limits *limits, uint64_t now_kernel_ns)
+int gate_table_flow_set(struct gate_table *table, const struct gate_key *key,
+			const struct gate_limits *limits, uint64_t now_kernel_ns)
 {
-	uint32_t slot = table_find(table, key, now_kernel_ns);
+	uint32_t slot = gate_table_find(table, key, now_kernel_ns);
 	struct gate_limits was;
 	struct gate_flow *flow;
 
 	if (slot == GATE_NO_SLOT)
 		return -ENOSPC;
 	flow = &table->flows[slot];
-	was = *table_limits(table, flow);
+	was = *gate_table_limits(table, flow);
 	/* Slower: the debt grows first; faster: the limit comes first. Never a moment too generous.
 	 */
 	rescale_all(flow, now_kernel_ns, &was, limits, 1);
@@ -156,11 +158,12 @@ int table_flow_set(struct gate_table *table, const struct gate_key *key,
 static int inherits(const struct gate_table *table, const struct gate_flow *flow,
 		    uint32_t destination)
 {
-	return flow_ready(flow) && table_limits(table, flow) == &table->destinations[destination];
+	return flow_ready(flow) &&
+	       gate_table_limits(table, flow) == &table->destinations[destination];
 }
 
-int table_destination_set(struct gate_table *table, uint32_t destination,
-			  const struct gate_limits *limits, uint64_t now_kernel_ns)
+int gate_table_destination_set(struct gate_table *table, uint32_t destination,
+			       const struct gate_limits *limits, uint64_t now_kernel_ns)
 {
 	struct gate_limits *to, was;
 
@@ -273,7 +276,7 @@ static uint64_t sum(const uint32_t *n, size_t count)
 	return all;
 }
 
-void table_count(const struct gate_table *table, uint32_t slot, struct gate_count *ret)
+void gate_table_count(const struct gate_table *table, uint32_t slot, struct gate_count *ret)
 {
 	const struct gate_flow *flow = &table->flows[slot];
 	const struct gate_history *history = table->history[slot];
@@ -282,7 +285,7 @@ void table_count(const struct gate_table *table, uint32_t slot, struct gate_coun
 	ret->slot = slot;
 	ret->tag = flow->tag;
 	ret->key = flow->key;
-	ret->limits = *table_limits(table, flow);
+	ret->limits = *gate_table_limits(table, flow);
 	ret->open = __atomic_load_n(&flow->open, __ATOMIC_RELAXED);
 	ret->adopted = flow->adopted;
 	ret->attempts = flow_attempts(flow);
@@ -307,7 +310,7 @@ void gate_counts(const struct gate *gate, void (*each)(void *arg, const struct g
 	for (uint32_t slot = 0; slot < gate->table.flow_count; slot++) {
 		if (!flow_ready(&gate->table.flows[slot]))
 			continue;
-		table_count(&gate->table, slot, &count);
+		gate_table_count(&gate->table, slot, &count);
 		each(arg, &count);
 	}
 }
@@ -316,11 +319,11 @@ int gate_count_of(const struct gate *gate, uint32_t slot, struct gate_count *ret
 {
 	if (slot >= gate->table.flow_count || !flow_ready(&gate->table.flows[slot]))
 		return -ENOENT;
-	table_count(&gate->table, slot, ret);
+	gate_table_count(&gate->table, slot, ret);
 	return 0;
 }
 
-void table_free(struct gate_table *table)
+void gate_table_free(struct gate_table *table)
 {
 	for (uint32_t slot = 0; table->history && slot < table->flow_count; slot++)
 		free(table->history[slot]);
