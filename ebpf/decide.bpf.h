@@ -117,12 +117,12 @@ static __always_inline void event_end(struct gate_event *event)
 }
 
 static __always_inline void flow_claimed(struct gate_flow *flow, __u32 slot,
-					 const struct gate_ask *ask)
+					 const struct gate_request *request)
 {
 	struct gate_event *event;
 
-	flow->key = ask->key;
-	flow->claimed_ns = ask->now_ns;
+	flow->key = request->key;
+	flow->claimed_ns = request->now_ns;
 	/* Exchange is a full barrier: who reads ready sees the key. */
 	__sync_lock_test_and_set(&flow->ready, 1);
 	event = event_begin();
@@ -130,8 +130,8 @@ static __always_inline void flow_claimed(struct gate_flow *flow, __u32 slot,
 		return;
 	event->kind = GATE_EVENT_FLOW;
 	event->slot = slot;
-	event->tag = ask->tag;
-	event->at_ns = ask->now_ns;
+	event->tag = request->tag;
+	event->at_ns = request->now_ns;
 	event_end(event);
 }
 
@@ -160,45 +160,46 @@ __noinline __u32 gate_look(__u32 base, __u64 tag)
 /* Looks for the key, claims a free slot if it is new. GATE_NO_SLOT: full, or lost to another key.
  * Two that claim the same key at once see the same first free slot: the one whose compare-and-swap
  * fails finds the other's tag there. */
-static __always_inline __u32 flow_claim(struct gate_ask *ask, __u32 base)
+static __always_inline __u32 flow_claim(struct gate_request *request, __u32 base)
 {
-	__u32 slot = gate_look(base, ask->tag);
+	__u32 slot = gate_look(base, request->tag);
 	struct gate_flow *flow = bpf_map_lookup_elem(&flows, &slot);
 	__u64 seen;
 
 	if (!flow)
 		return GATE_NO_SLOT;
 	seen = *(volatile __u64 *)&flow->tag;
-	if (seen == ask->tag)
+	if (seen == request->tag)
 		return slot;
-	seen = __sync_val_compare_and_swap(&flow->tag, GATE_TAG_FREE, ask->tag);
+	seen = __sync_val_compare_and_swap(&flow->tag, GATE_TAG_FREE, request->tag);
 	if (seen == GATE_TAG_FREE)
-		flow_claimed(flow, slot, ask);
-	return seen == GATE_TAG_FREE || seen == ask->tag ? slot : GATE_NO_SLOT;
+		flow_claimed(flow, slot, request);
+	return seen == GATE_TAG_FREE || seen == request->tag ? slot : GATE_NO_SLOT;
 }
 
 /* The slot of ask->tag, claimed if it is new; GATE_NO_SLOT where its bucket is full. */
-__noinline __u32 gate_find(struct gate_ask *ask)
+__noinline __u32 gate_find(struct gate_request *request)
 {
 	__u32 base, slot;
 
-	if (!ask)
+	if (!request)
 		return GATE_NO_SLOT;
-	base = gate_tag_bucket(ask->tag, gate_buckets_mask) * GATE_WAYS;
-	slot = flow_claim(ask, base);
-	return slot != GATE_NO_SLOT ? slot : flow_claim(ask, base);
+	base = gate_tag_bucket(request->tag, gate_buckets_mask) * GATE_WAYS;
+	slot = flow_claim(request, base);
+	return slot != GATE_NO_SLOT ? slot : flow_claim(request, base);
 }
 
 /* The slot of ask->key, by the shortest way where it stands in its first place. */
-static __always_inline __u32 flow_slot(struct gate_ask *ask)
+static __always_inline __u32 flow_slot(struct gate_request *request)
 {
 	struct gate_flow *flow;
 	__u32 slot;
 
-	ask->tag = gate_key_tag(&ask->key, gate_seed);
-	slot = gate_tag_bucket(ask->tag, gate_buckets_mask) * GATE_WAYS + gate_tag_way(ask->tag);
+	request->tag = gate_key_tag(&request->key, gate_seed);
+	slot = gate_tag_bucket(request->tag, gate_buckets_mask) * GATE_WAYS +
+	       gate_tag_way(request->tag);
 	flow = bpf_map_lookup_elem(&flows, &slot);
-	return flow && *(volatile __u64 *)&flow->tag == ask->tag ? slot : gate_find(ask);
+	return flow && *(volatile __u64 *)&flow->tag == request->tag ? slot : gate_find(request);
 }
 
 static __always_inline void limits_copy(struct gate_limits *to, const struct gate_limits *from)
@@ -245,16 +246,16 @@ struct rate_ask {
 };
 
 /* As far ahead of now as a state can honestly lie. */
-static __always_inline __u64 rate_span(const struct rate_ask *ask)
+static __always_inline __u64 rate_span(const struct rate_ask *request)
 {
-	return gcra_burst(ask->rate) * gcra_interval(ask->rate) + ask->longest_wait_ns +
+	return gcra_burst(request->rate) * gcra_interval(request->rate) + request->longest_wait_ns +
 	       GATE_SLACK_NS;
 }
 
-static __always_inline __u64 rate_earliest(__u64 tat, const struct rate_ask *ask)
+static __always_inline __u64 rate_earliest(__u64 tat, const struct rate_ask *request)
 {
-	__u64 interval = gcra_interval(ask->rate);
-	__u32 burst = gcra_burst(ask->rate);
+	__u64 interval = gcra_interval(request->rate);
+	__u32 burst = gcra_burst(request->rate);
 
 	if (!burst)
 		return ~0ull;
@@ -270,40 +271,40 @@ static __always_inline int rate_limits(__u64 rate)
  * it conforms at at_ns only, which is too late. -1: others changed the state each time. What no
  * honest writer left is brought back for good, not only for this decision: seen against a now that
  * moves on it would stay as far ahead as ever, and the flow blocked. */
-static __always_inline int tat_take(__u64 *tat, struct rate_ask *ask)
+static __always_inline int tat_take(__u64 *tat, struct rate_ask *request)
 {
-	__u64 interval = gcra_interval(ask->rate), span = rate_span(ask);
+	__u64 interval = gcra_interval(request->rate), span = rate_span(request);
 
 	for (int try = 0; try < TRIES; try++) {
 		__u64 had = *(volatile __u64 *)tat;
-		__u64 clamped = gcra_clamp(had, ask->now_ns, span);
-		__u64 earliest = rate_earliest(clamped, ask), at = ask->at_ns, left;
+		__u64 clamped = gcra_clamp(had, request->now_ns, span);
+		__u64 earliest = rate_earliest(clamped, request), at = request->at_ns, left;
 
 		if (earliest > at)
 			at = earliest;
-		left = at > ask->last_ns ? clamped : gcra_charge(clamped, at, interval, 1);
+		left = at > request->last_ns ? clamped : gcra_charge(clamped, at, interval, 1);
 		if (left != had && __sync_val_compare_and_swap(tat, had, left) != had)
 			continue;
-		ask->had = had;
-		ask->left = left;
-		ask->at_ns = at;
-		return at <= ask->last_ns;
+		request->had = had;
+		request->left = left;
+		request->at_ns = at;
+		return at <= request->last_ns;
 	}
 	return -1;
 }
 
 /* A function for each rate, of one text: without CAP_PERFMON the verifier refuses an index here. */
-#define GATE_TAKE(i)                                             \
-	__noinline int gate_take##i(struct rate_ask *ask)        \
-	{                                                        \
-		struct gate_flow *flow;                          \
-		__u32 slot;                                      \
-                                                                 \
-		if (!ask)                                        \
-			return -1;                               \
-		slot = ask->slot;                                \
-		flow = bpf_map_lookup_elem(&flows, &slot);       \
-		return flow ? tat_take(&flow->tat[i], ask) : -1; \
+#define GATE_TAKE(i)                                                 \
+	__noinline int gate_take##i(struct rate_ask *request)        \
+	{                                                            \
+		struct gate_flow *flow;                              \
+		__u32 slot;                                          \
+                                                                     \
+		if (!request)                                        \
+			return -1;                                   \
+		slot = request->slot;                                \
+		flow = bpf_map_lookup_elem(&flows, &slot);           \
+		return flow ? tat_take(&flow->tat[i], request) : -1; \
 	}
 
 GATE_TAKE(0)
@@ -311,7 +312,7 @@ GATE_TAKE(1)
 GATE_TAKE(2)
 
 /* A place among the connections at once: 1 if there was one. cap 0: always. */
-__noinline int gate_place(__u32 slot, __u32 cap)
+__noinline int gate_connection_slot(__u32 slot, __u32 cap)
 {
 	struct gate_flow *flow = bpf_map_lookup_elem(&flows, &slot);
 
@@ -341,12 +342,12 @@ static __always_inline void rate_refund(struct gate_flow *flow, __u64 left, __u6
 
 #define RESERVE_EARLIEST(i)                                                       \
 	if (rate_limits(limits->rate[i])) {                                       \
-		ask.rate = limits->rate[i];                                       \
+		request.rate = limits->rate[i];                                   \
 		tat = *(volatile __u64 *)&flow->tat[i];                           \
-		clamped = gcra_clamp(tat, now, rate_span(&ask));                  \
+		clamped = gcra_clamp(tat, now, rate_span(&request));              \
 		if (clamped != tat)                                               \
 			__sync_val_compare_and_swap(&flow->tat[i], tat, clamped); \
-		earliest = rate_earliest(clamped, &ask);                          \
+		earliest = rate_earliest(clamped, &request);                      \
 		if (earliest > at)                                                \
 			at = earliest;                                            \
 	}
@@ -356,7 +357,7 @@ static __always_inline __u64 reserve_earliest(struct gate_flow *flow,
 					      const struct gate_limits *limits, __u64 now,
 					      __u64 longest, __u64 at)
 {
-	struct rate_ask ask = {.now_ns = now, .longest_wait_ns = longest};
+	struct rate_ask request = {.now_ns = now, .longest_wait_ns = longest};
 	__u64 earliest, tat, clamped;
 
 	RESERVE_EARLIEST(0)
@@ -371,31 +372,31 @@ static __always_inline int reserve_round(struct gate_flow *flow, __u32 slot,
 					 const struct gate_limits *limits, __u64 now, __u64 longest,
 					 __u64 *at)
 {
-	struct rate_ask ask = {.now_ns = now,
-			       .at_ns = *at,
-			       .last_ns = *at,
-			       .longest_wait_ns = longest,
-			       .slot = slot};
+	struct rate_ask request = {.now_ns = now,
+				   .at_ns = *at,
+				   .last_ns = *at,
+				   .longest_wait_ns = longest,
+				   .slot = slot};
 	__u64 had0 = 0, left0 = 0, had1 = 0, left1 = 0;
 	int got = 1;
 
 	if (rate_limits(limits->rate[0])) {
-		ask.rate = limits->rate[0];
-		got = gate_take0(&ask);
-		had0 = ask.had;
-		left0 = got == 1 ? ask.left : 0;
+		request.rate = limits->rate[0];
+		got = gate_take0(&request);
+		had0 = request.had;
+		left0 = got == 1 ? request.left : 0;
 	}
 	if (got == 1 && rate_limits(limits->rate[1])) {
-		ask.rate = limits->rate[1];
-		got = gate_take1(&ask);
-		had1 = ask.had;
-		left1 = got == 1 ? ask.left : 0;
+		request.rate = limits->rate[1];
+		got = gate_take1(&request);
+		had1 = request.had;
+		left1 = got == 1 ? request.left : 0;
 	}
 	if (got == 1 && rate_limits(limits->rate[2])) {
-		ask.rate = limits->rate[2];
-		got = gate_take2(&ask);
+		request.rate = limits->rate[2];
+		got = gate_take2(&request);
 	}
-	*at = ask.at_ns;
+	*at = request.at_ns;
 	if (got != 1) {
 		rate_refund(flow, left0, had0, 0);
 		rate_refund(flow, left1, had1, 1);
@@ -414,41 +415,41 @@ static __always_inline void flow_count(struct gate_flow *flow, __u32 which, __u6
 }
 
 /* One rate alone, as most flows have: one look and one compare-and-swap. */
-static __always_inline int reserve_one(struct gate_ask *ask, const struct gate_limits *limits,
-				       __u64 at)
+static __always_inline int reserve_one(struct gate_request *request,
+				       const struct gate_limits *limits, __u64 at)
 {
 	struct rate_ask one = {.rate = limits->rate[0],
-			       .now_ns = ask->now_ns,
+			       .now_ns = request->now_ns,
 			       .at_ns = at,
-			       .last_ns = ask->now_ns + limits->longest_wait_ns,
+			       .last_ns = request->now_ns + limits->longest_wait_ns,
 			       .longest_wait_ns = limits->longest_wait_ns,
-			       .slot = ask->slot};
+			       .slot = request->slot};
 	int got = gate_take0(&one);
 
 	if (got < 0)
 		total_add(GATE_TOTAL_CONTENDED);
-	ask->at_ns = one.at_ns;
+	request->at_ns = one.at_ns;
 	return got == 1;
 }
 
 /* All rates of the flow at one time within the longest wait: 1 and ask->at_ns, or 0. */
-__noinline int gate_reserve(struct gate_ask *ask, const struct gate_limits *limits)
+__noinline int gate_reserve(struct gate_request *request, const struct gate_limits *limits)
 {
 	struct gate_flow *flow;
 	__u64 at, longest, now;
 	__u32 slot;
 
-	if (!ask || !limits)
+	if (!request || !limits)
 		return 0;
-	now = ask->now_ns;
+	now = request->now_ns;
 	longest = limits->longest_wait_ns;
 	at = limits->hold_until_ns > now ? limits->hold_until_ns : now;
-	ask->at_ns = at;
+	request->at_ns = at;
 	if (at > now && at - now > longest)
 		return 0;
 	if (rate_limits(limits->rate[0]) && !limits->rate[1] && !limits->rate[2])
-		return reserve_one(ask, limits, at);
-	slot = ask->slot;
+		return reserve_one(request, limits, at);
+	slot = request->slot;
 	flow = bpf_map_lookup_elem(&flows, &slot);
 	if (!flow)
 		return 0;
@@ -460,7 +461,7 @@ __noinline int gate_reserve(struct gate_ask *ask, const struct gate_limits *limi
 			break;
 		got = reserve_round(flow, slot, limits, now, longest, &at);
 		if (got == 1) {
-			ask->at_ns = at;
+			request->at_ns = at;
 			return 1;
 		}
 		if (got < 0) {
@@ -468,61 +469,62 @@ __noinline int gate_reserve(struct gate_ask *ask, const struct gate_limits *limi
 			break;
 		}
 	}
-	ask->at_ns = at;
+	request->at_ns = at;
 	return 0;
 }
 
-static __always_inline int decide_observe(struct gate_flow *flow, struct gate_ask *ask,
+static __always_inline int decide_observe(struct gate_flow *flow, struct gate_request *request,
 					  const struct gate_limits *limits)
 {
-	__u64 now = ask->now_ns;
+	__u64 now = request->now_ns;
 
-	if (!gate_place(ask->slot, limits->connections)) {
-		gate_place(ask->slot, 0);
+	if (!gate_connection_slot(request->slot, limits->connections)) {
+		gate_connection_slot(request->slot, 0);
 		flow_count(flow, GATE_WOULD_REFUSE, 1);
-	} else if (!gate_reserve(ask, limits)) {
+	} else if (!gate_reserve(request, limits)) {
 		flow_count(flow, GATE_WOULD_REFUSE, 1);
-	} else if (ask->at_ns > now) {
+	} else if (request->at_ns > now) {
 		flow_count(flow, GATE_WOULD_HOLD, 1);
 	}
 	flow_count(flow, GATE_PASSED, 1);
-	ask->at_ns = now;
+	request->at_ns = now;
 	return GATE_ANSWER_PASS;
 }
 
-static __always_inline int decide_refused(struct gate_flow *flow, const struct gate_ask *ask,
+static __always_inline int decide_refused(struct gate_flow *flow,
+					  const struct gate_request *request,
 					  const struct gate_limits *limits)
 {
-	if (limits->hold_until_ns > ask->now_ns)
+	if (limits->hold_until_ns > request->now_ns)
 		flow_count(flow, GATE_REFUSED_HOLD, 1);
 	else
 		flow_count(flow, GATE_REFUSED_RATE, 1);
 	return GATE_ANSWER_REFUSE;
 }
 
-static __always_inline int decide_gated(struct gate_flow *flow, struct gate_ask *ask,
+static __always_inline int decide_gated(struct gate_flow *flow, struct gate_request *request,
 					const struct gate_limits *limits)
 {
 	if (!limits->connections) {
 		__sync_fetch_and_add(&flow->open, 1);
-	} else if (!gate_place(ask->slot, limits->connections)) {
-		if (ask->mode != GATE_PACE) {
-			flow_count(flow, GATE_REFUSED_PLACE, 1);
+	} else if (!gate_connection_slot(request->slot, limits->connections)) {
+		if (request->mode != GATE_PACE) {
+			flow_count(flow, GATE_REFUSED_CONNECTIONS, 1);
 			return GATE_ANSWER_REFUSE;
 		}
-		if (!ask->again)
+		if (!request->retry)
 			flow_count(flow, GATE_HELD, 1);
 		return GATE_ANSWER_WAIT;
 	}
-	if (!gate_reserve(ask, limits)) {
+	if (!gate_reserve(request, limits)) {
 		__sync_fetch_and_add(&flow->open, -1);
-		return decide_refused(flow, ask, limits);
+		return decide_refused(flow, request, limits);
 	}
-	if (ask->at_ns > ask->now_ns) {
-		if (!ask->again)
+	if (request->at_ns > request->now_ns) {
+		if (!request->retry)
 			flow_count(flow, GATE_HELD, 1);
-		flow_count(flow, GATE_HELD_NS, ask->at_ns - ask->now_ns);
-	} else if (!ask->again) {
+		flow_count(flow, GATE_HELD_NS, request->at_ns - request->now_ns);
+	} else if (!request->retry) {
 		flow_count(flow, GATE_PASSED, 1);
 	}
 	return GATE_ANSWER_PASS;
@@ -530,40 +532,40 @@ static __always_inline int decide_gated(struct gate_flow *flow, struct gate_ask 
 
 /* May a connection of ask->key leave, and when? cgroup_mode is what applies where neither the flow
  * nor its destination says. Returns enum gate_answer. */
-__noinline int gate_decide(struct gate_ask *ask, __u32 cgroup)
+__noinline int gate_decide(struct gate_request *request, __u32 cgroup)
 {
 	struct gate_limits limits = {};
 	struct gate_control *ctl = control_of();
 	struct gate_flow *flow;
 	__u32 slot;
 
-	if (!ask || !ctl || cgroup >= GATE_CGROUPS)
+	if (!request || !ctl || cgroup >= GATE_CGROUPS)
 		return GATE_ANSWER_IGNORE;
-	if (control_stale(ctl, ask->now_ns)) {
+	if (control_stale(ctl, request->now_ns)) {
 		total_add(GATE_TOTAL_STALE);
 		return ctl->stale_policy == GATE_STALE_CLOSED ? GATE_ANSWER_REFUSE
 							      : GATE_ANSWER_IGNORE;
 	}
-	slot = flow_slot(ask);
-	ask->slot = slot;
-	ask->at_ns = ask->now_ns;
+	slot = flow_slot(request);
+	request->slot = slot;
+	request->at_ns = request->now_ns;
 	flow = bpf_map_lookup_elem(&flows, &slot);
 	if (!flow) {
 		total_add(GATE_TOTAL_FULL);
 		return GATE_ANSWER_IGNORE;
 	}
-	limits_load(&limits, flow, ask->key.destination_id);
-	ask->mode = gate_mode_of(limits.modes, cgroup);
-	if (ask->mode == GATE_INHERIT)
-		ask->mode = ctl->cgroup_mode[cgroup];
-	if (ask->mode == GATE_DENY)
+	limits_load(&limits, flow, request->key.destination_id);
+	request->mode = gate_mode_of(limits.modes, cgroup);
+	if (request->mode == GATE_INHERIT)
+		request->mode = ctl->cgroup_mode[cgroup];
+	if (request->mode == GATE_DENY)
 		limits.longest_wait_ns = 0;
 	else if (!limits.longest_wait_ns)
 		limits.longest_wait_ns = ctl->longest_wait_ns;
-	flow->seen_ns = ask->now_ns;
-	if (ask->mode == GATE_OBSERVE)
-		return decide_observe(flow, ask, &limits);
-	return decide_gated(flow, ask, &limits);
+	flow->seen_ns = request->now_ns;
+	if (request->mode == GATE_OBSERVE)
+		return decide_observe(flow, request, &limits);
+	return decide_gated(flow, request, &limits);
 }
 
 #endif

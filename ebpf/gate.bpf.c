@@ -123,32 +123,33 @@ static __always_inline void socket_reset(struct gate_socket *socket)
 }
 
 /* Keeps what was decided with the socket. */
-static __always_inline void socket_keep(struct gate_socket *socket, const struct gate_ask *ask,
-					__u32 phase, const __u32 remote[4])
+static __always_inline void socket_keep(struct gate_socket *socket,
+					const struct gate_request *request, __u32 phase,
+					const __u32 remote[4])
 {
 	struct gate_control *ctl = control_of();
 
 	socket->phase = phase;
-	socket->slot = ask->slot;
-	socket->tag = ask->tag;
+	socket->slot = request->slot;
+	socket->tag = request->tag;
 	socket->epoch = ctl ? ctl->epoch : 0;
-	socket->began_ns = ask->now_ns;
-	socket->at_ns = ask->at_ns;
+	socket->began_ns = request->now_ns;
+	socket->at_ns = request->at_ns;
 	__builtin_memcpy(socket->remote, remote, sizeof socket->remote);
 }
 
 /* The worker knows whose address this is. */
 static __always_inline void socket_tell(const struct gate_socket *socket,
-					const struct gate_ask *ask, const __u32 remote[4])
+					const struct gate_request *request, const __u32 remote[4])
 {
 	struct gate_event *event = event_begin();
 
 	if (!event)
 		return;
 	event->kind = GATE_EVENT_PAID;
-	event->slot = ask->slot;
-	event->tag = ask->tag;
-	event->at_ns = ask->now_ns;
+	event->slot = request->slot;
+	event->tag = request->tag;
+	event->at_ns = request->now_ns;
 	event->destination[0] = socket->destination[0];
 	event->destination[1] = socket->destination[1];
 	__builtin_memcpy(event->remote, remote, sizeof event->remote);
@@ -156,11 +157,11 @@ static __always_inline void socket_tell(const struct gate_socket *socket,
 }
 
 /* A socket that a worker has paid for: counted, not charged. */
-static __always_inline void socket_credit(struct gate_socket *socket, struct gate_ask *ask,
+static __always_inline void socket_credit(struct gate_socket *socket, struct gate_request *request,
 					  const __u32 remote[4])
 {
 	struct gate_flow *flow;
-	__u32 slot = flow_slot(ask);
+	__u32 slot = flow_slot(request);
 
 	flow = bpf_map_lookup_elem(&flows, &slot);
 	if (!flow) {
@@ -168,14 +169,14 @@ static __always_inline void socket_credit(struct gate_socket *socket, struct gat
 		socket->phase = GATE_PHASE_NEW;
 		return;
 	}
-	ask->slot = slot;
-	ask->at_ns = ask->now_ns;
-	flow->seen_ns = ask->now_ns;
+	request->slot = slot;
+	request->at_ns = request->now_ns;
+	flow->seen_ns = request->now_ns;
 	flow_count(flow, GATE_PAID, 1);
 	__sync_fetch_and_add(&flow->paid_open, 1);
-	if (!ask->key.destination_id && socket->destination[0])
-		socket_tell(socket, ask, remote);
-	socket_keep(socket, ask, GATE_PHASE_PASS, remote);
+	if (!request->key.destination_id && socket->destination[0])
+		socket_tell(socket, request, remote);
+	socket_keep(socket, request, GATE_PHASE_PASS, remote);
 	socket->flags = GATE_SOCKET_CREDIT;
 }
 
@@ -198,9 +199,9 @@ static __always_inline int connect_refuse(void)
 }
 
 /* Gives back what a decision took that nobody can keep. */
-static __always_inline void decision_drop(const struct gate_ask *ask)
+static __always_inline void decision_drop(const struct gate_request *request)
 {
-	__u32 slot = ask->slot;
+	__u32 slot = request->slot;
 	struct gate_flow *flow = bpf_map_lookup_elem(&flows, &slot);
 
 	if (flow)
@@ -209,9 +210,9 @@ static __always_inline void decision_drop(const struct gate_ask *ask)
 }
 
 static __always_inline int connect_bound(struct bpf_sock *sk, struct gate_socket *socket,
-					 struct gate_ask *ask, const __u32 remote[4])
+					 struct gate_request *request, const __u32 remote[4])
 {
-	int answer = gate_decide(ask, gate_cgroup);
+	int answer = gate_decide(request, gate_cgroup);
 
 	if (answer == GATE_ANSWER_REFUSE)
 		return connect_refuse();
@@ -219,10 +220,10 @@ static __always_inline int connect_bound(struct bpf_sock *sk, struct gate_socket
 		socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!socket) {
 		if (answer == GATE_ANSWER_PASS)
-			decision_drop(ask);
+			decision_drop(request);
 		return 1;
 	}
-	socket_keep(socket, ask, phase_of(answer), remote);
+	socket_keep(socket, request, phase_of(answer), remote);
 	return 1;
 }
 
@@ -230,9 +231,9 @@ static __always_inline int connect_any(struct bpf_sock_addr *ctx, struct bpf_soc
 				       const __u32 source[4], const __u32 remote[4], int bound)
 {
 	struct gate_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	struct gate_ask ask = {};
+	struct gate_request request = {};
 
-	ask.now_ns = bpf_ktime_get_ns();
+	request.now_ns = bpf_ktime_get_ns();
 	if (socket && socket->phase != GATE_PHASE_PAID)
 		socket_reset(socket);
 	if (!bound) {
@@ -241,19 +242,19 @@ static __always_inline int connect_any(struct bpf_sock_addr *ctx, struct bpf_soc
 		/* sock_ops decides, when the kernel has chosen a source; it cannot refuse at once.
 		 */
 		if (ctl && ctl->stale_policy == GATE_STALE_CLOSED &&
-		    control_stale(ctl, ask.now_ns)) {
+		    control_stale(ctl, request.now_ns)) {
 			total_add(GATE_TOTAL_STALE);
 			return connect_refuse();
 		}
 		return 1;
 	}
-	__builtin_memcpy(ask.key.source, source, sizeof ask.key.source);
-	key_destination(&ask.key, remote);
+	__builtin_memcpy(request.key.source, source, sizeof request.key.source);
+	key_destination(&request.key, remote);
 	if (socket && socket->phase == GATE_PHASE_PAID) {
-		socket_credit(socket, &ask, remote);
+		socket_credit(socket, &request, remote);
 		return 1;
 	}
-	return connect_bound(sk, socket, &ask, remote);
+	return connect_bound(sk, socket, &request, remote);
 }
 
 SEC("cgroup/connect4")
@@ -308,27 +309,27 @@ int gate_connect6(struct bpf_sock_addr *ctx)
 		(__u32) word;                                                                  \
 	})
 
-static __always_inline void ops_addresses(struct bpf_sock_ops *ctx, struct gate_ask *ask,
+static __always_inline void ops_addresses(struct bpf_sock_ops *ctx, struct gate_request *request,
 					  __u32 remote[4])
 {
 	/* A mapped connection of an IPv6 socket has its source in the IPv4 field alone by now. */
 	if (ctx->family == AF_INET ||
 	    (CTX(remote_ip6[0]) == 0 && CTX(remote_ip6[1]) == 0 && CTX(remote_ip6[2]) == MAPPED)) {
-		ask->key.source[2] = MAPPED;
-		ask->key.source[3] = CTX(local_ip4);
+		request->key.source[2] = MAPPED;
+		request->key.source[3] = CTX(local_ip4);
 		remote[2] = MAPPED;
 		remote[3] = CTX(remote_ip4);
 	} else {
-		ask->key.source[0] = CTX(local_ip6[0]);
-		ask->key.source[1] = CTX(local_ip6[1]);
-		ask->key.source[2] = CTX(local_ip6[2]);
-		ask->key.source[3] = CTX(local_ip6[3]);
+		request->key.source[0] = CTX(local_ip6[0]);
+		request->key.source[1] = CTX(local_ip6[1]);
+		request->key.source[2] = CTX(local_ip6[2]);
+		request->key.source[3] = CTX(local_ip6[3]);
 		remote[0] = CTX(remote_ip6[0]);
 		remote[1] = CTX(remote_ip6[1]);
 		remote[2] = CTX(remote_ip6[2]);
 		remote[3] = CTX(remote_ip6[3]);
 	}
-	key_destination(&ask->key, remote);
+	key_destination(&request->key, remote);
 }
 
 /* Refuses what is about to send its SYN. Bound to an interface that does not exist it finds no
@@ -347,24 +348,24 @@ static __always_inline void ops_refuse(struct bpf_sock_ops *ctx)
 
 static __always_inline void ops_decide(struct bpf_sock_ops *ctx, struct gate_socket *socket)
 {
-	struct gate_ask ask = {};
+	struct gate_request request = {};
 	__u32 remote[4] = {};
 	int answer;
 
-	ask.now_ns = bpf_ktime_get_ns();
-	ops_addresses(ctx, &ask, remote);
+	request.now_ns = bpf_ktime_get_ns();
+	ops_addresses(ctx, &request, remote);
 	total_add(GATE_TOTAL_LATE);
 	if (socket->phase == GATE_PHASE_PAID) {
-		socket_credit(socket, &ask, remote);
+		socket_credit(socket, &request, remote);
 		return;
 	}
-	answer = gate_decide(&ask, gate_cgroup);
+	answer = gate_decide(&request, gate_cgroup);
 	if (answer == GATE_ANSWER_REFUSE) {
 		ops_refuse(ctx);
-		socket_keep(socket, &ask, GATE_PHASE_REFUSED, remote);
+		socket_keep(socket, &request, GATE_PHASE_REFUSED, remote);
 		return;
 	}
-	socket_keep(socket, &ask, phase_of(answer), remote);
+	socket_keep(socket, &request, phase_of(answer), remote);
 }
 
 static __always_inline void ops_connect(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
@@ -561,20 +562,20 @@ int gate_sock_ops(struct bpf_sock_ops *ctx)
 static __always_inline void egress_ask(struct gate_socket *socket, __u64 now)
 {
 	struct gate_flow *flow = socket_flow(socket);
-	struct gate_ask ask = {};
+	struct gate_request request = {};
 	int answer;
 
 	if (!flow) {
 		socket->phase = GATE_PHASE_NEW;
 		return;
 	}
-	ask.key = flow->key;
-	ask.now_ns = now;
-	ask.again = 1;
-	answer = gate_decide(&ask, gate_cgroup);
+	request.key = flow->key;
+	request.now_ns = now;
+	request.retry = 1;
+	answer = gate_decide(&request, gate_cgroup);
 	if (answer == GATE_ANSWER_PASS) {
 		flow_count(flow, GATE_HELD_NS, now - socket->began_ns);
-		socket->at_ns = ask.at_ns;
+		socket->at_ns = request.at_ns;
 		socket->phase = GATE_PHASE_PASS;
 	} else if (answer == GATE_ANSWER_IGNORE) {
 		socket->phase = GATE_PHASE_NEW;

@@ -74,15 +74,15 @@ struct gate_key {
 /* The first two stand in the line of the state, which a connection that passes touches anyway.
  * Attempts are the sum of passed, held, refused and paid. */
 enum gate_counter {
-	GATE_PASSED,	    /* let through at once */
-	GATE_HELD,	    /* pace: the SYN leaves later */
-	GATE_HELD_NS,	    /* the waits reserved for them, summed */
-	GATE_REFUSED_RATE,  /* beyond what may be waited for */
-	GATE_REFUSED_HOLD,  /* the flow is suspended */
-	GATE_REFUSED_PLACE, /* as many are open as may be */
-	GATE_WOULD_HOLD,    /* observe: what pace would have held … */
-	GATE_WOULD_REFUSE,  /* … and refused */
-	GATE_PAID,	    /* a worker had paid in the segment */
+	GATE_PASSED,		  /* let through at once */
+	GATE_HELD,		  /* pace: the SYN leaves later */
+	GATE_HELD_NS,		  /* the waits reserved for them, summed */
+	GATE_REFUSED_RATE,	  /* beyond what may be waited for */
+	GATE_REFUSED_HOLD,	  /* the flow is suspended */
+	GATE_REFUSED_CONNECTIONS, /* as many are open as may be */
+	GATE_WOULD_HOLD,	  /* observe: what pace would have held … */
+	GATE_WOULD_REFUSE,	  /* … and refused */
+	GATE_PAID,		  /* a worker had paid in the segment */
 	GATE_ESTABLISHED,
 	GATE_FAILED_RESET,   /* refused by the other side */
 	GATE_FAILED_TIMEOUT, /* no answer */
@@ -220,14 +220,14 @@ struct gate_socket {
 };
 
 /* What gate_decide is asked, and what it answers. */
-struct gate_ask {
+struct gate_request {
 	struct gate_key key;
 	__u64 now_ns;
 	__u64 at_ns; /* answer: when the SYN may leave */
 	__u64 tag;   /* answer */
 	__u32 slot;  /* answer */
 	__u32 mode;  /* answer: the mode that applied */
-	__u32 again; /* asked before for the same connection: not a new attempt */
+	__u32 retry; /* asked before for the same connection: not a new attempt */
 	__u32 reserved;
 };
 

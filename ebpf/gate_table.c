@@ -191,9 +191,12 @@ int gate_table_destination_set(struct gate_table *table, uint32_t destination,
  */
 static uint64_t flow_attempts(const struct gate_flow *flow)
 {
-	static const enum gate_counter parts[] = {GATE_PASSED,	      GATE_HELD,
-						  GATE_REFUSED_RATE,  GATE_REFUSED_HOLD,
-						  GATE_REFUSED_PLACE, GATE_PAID};
+	static const enum gate_counter parts[] = {GATE_PASSED,
+						  GATE_HELD,
+						  GATE_REFUSED_RATE,
+						  GATE_REFUSED_HOLD,
+						  GATE_REFUSED_CONNECTIONS,
+						  GATE_PAID};
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -37,16 +37,16 @@ SEC("tc")
 int trial_decide(struct __sk_buff *skb)
 {
 	struct trial_decision *decision = (void *)(long)skb->data;
-	struct gate_ask ask;
+	struct gate_request request;
 
 	if ((void *)(decision + 1) > (void *)(long)skb->data_end)
 		return -1;
-	ask = decision->ask;
-	decision->answer = gate_decide(&ask, 0);
+	request = decision->request;
+	decision->answer = gate_decide(&request, 0);
 	decision = (void *)(long)skb->data;
 	if ((void *)(decision + 1) > (void *)(long)skb->data_end)
 		return -1;
-	decision->ask = ask;
+	decision->request = request;
 	return 0;
 }
 
@@ -61,15 +61,15 @@ SEC("tc")
 int trial_one_flow(struct __sk_buff *skb)
 {
 	struct gate_limits limits = {};
-	struct gate_ask ask = {};
+	struct gate_request request = {};
 	__u32 slot = 0;
 	struct gate_flow *flow = bpf_map_lookup_elem(&flows, &slot);
 
 	if (!flow)
 		return -1;
-	ask.now_ns = bpf_ktime_get_ns();
+	request.now_ns = bpf_ktime_get_ns();
 	limits_load(&limits, flow, 0);
-	return gate_reserve(&ask, &limits);
+	return gate_reserve(&request, &limits);
 }
 
 /* All that a connect() asks: a random source of four, its destination by longest prefix, its flow
@@ -79,13 +79,13 @@ int trial_random(struct __sk_buff *skb)
 {
 	__u32 random = bpf_get_prandom_u32();
 	__u32 remote[4] = {0, 0, MAPPED, bpf_htonl(0x0a000000 | (random & 0xfffff))};
-	struct gate_ask ask = {};
+	struct gate_request request = {};
 
-	ask.now_ns = bpf_ktime_get_ns();
-	ask.key.source[2] = MAPPED;
-	ask.key.source[3] = bpf_htonl(0xc6330000 | random >> 30);
-	key_destination(&ask.key, remote);
-	return gate_decide(&ask, 0);
+	request.now_ns = bpf_ktime_get_ns();
+	request.key.source[2] = MAPPED;
+	request.key.source[3] = bpf_htonl(0xc6330000 | random >> 30);
+	key_destination(&request.key, remote);
+	return gate_decide(&request, 0);
 }
 
 /* One flow, all that a connect() asks. */
@@ -93,11 +93,11 @@ SEC("tc")
 int trial_whole(struct __sk_buff *skb)
 {
 	__u32 remote[4] = {0, 0, MAPPED, bpf_htonl(0x0a000001)};
-	struct gate_ask ask = {};
+	struct gate_request request = {};
 
-	ask.now_ns = bpf_ktime_get_ns();
-	ask.key.source[2] = MAPPED;
-	ask.key.source[3] = bpf_htonl(0xc6330001);
-	key_destination(&ask.key, remote);
-	return gate_decide(&ask, 0);
+	request.now_ns = bpf_ktime_get_ns();
+	request.key.source[2] = MAPPED;
+	request.key.source[3] = bpf_htonl(0xc6330001);
+	key_destination(&request.key, remote);
+	return gate_decide(&request, 0);
 }

@@ -15,7 +15,7 @@ struct trial_vector {
 };
 
 struct trial_decision {
-	struct gate_ask ask;
+	struct gate_request request;
 	__u32 answer; /* enum gate_answer */
 	__u32 reserved;
 };

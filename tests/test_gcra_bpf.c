@@ -156,21 +156,21 @@ static void decisions_check(const struct gate_limits *limits, uint64_t step_ns, 
 					 limits, BPF_ANY),
 		     0);
 	for (int i = 0; i < steps; i++) {
-		struct trial_decision d = {
-			.ask = {.now_ns = now,
-				.key = {.source = {0, 0, htonl(0xffff), 1}, .destination_id = 9}}};
+		struct trial_decision d = {.request = {.now_ns = now,
+						       .key = {.source = {0, 0, htonl(0xffff), 1},
+							       .destination_id = 9}}};
 		struct gate_flow flow;
 		uint64_t at = 0;
 		int answer = model_decide(tat, limits, now, &at);
 
-		d.ask.key.source[3] = (uint32_t)steps; /* a flow of its own for each sequence */
+		d.request.key.source[3] = (uint32_t)steps; /* a flow of its own for each sequence */
 		trial_run(skel->progs.trial_decide, &d, sizeof d);
 		cr_assert_eq((int)d.answer, answer, "step %d", i);
 		if (answer == GATE_ANSWER_PASS)
-			cr_assert_eq(d.ask.at_ns, at, "step %d", i);
+			cr_assert_eq(d.request.at_ns, at, "step %d", i);
 		refused += answer == GATE_ANSWER_REFUSE;
 		passed += answer == GATE_ANSWER_PASS;
-		cr_assert_eq(bpf_map_lookup_elem(flows_fd, &d.ask.slot, &flow), 0);
+		cr_assert_eq(bpf_map_lookup_elem(flows_fd, &d.request.slot, &flow), 0);
 		for (int r = 0; answer == GATE_ANSWER_PASS && r < GATE_RATES; r++)
 			cr_assert_eq(flow.tat[r], gcra_interval(limits->rate[r]) ? tat[r] : 0,
 				     "step %d rate %d", i, r);
@@ -204,7 +204,7 @@ Test(gcra_bpf, brings_back_a_state_that_no_honest_clock_left)
 {
 	struct gate_limits limits = {
 		.rate = {gcra_rate(S, 5)}, .generation = 1, .longest_wait_ns = S};
-	struct trial_decision d = {.ask = {.now_ns = 1000 * S, .key = {.destination_id = 3}}};
+	struct trial_decision d = {.request = {.now_ns = 1000 * S, .key = {.destination_id = 3}}};
 	struct gate_flow flow;
 	int flows_fd;
 
@@ -214,16 +214,16 @@ Test(gcra_bpf, brings_back_a_state_that_no_honest_clock_left)
 	bpf_map_update_elem(bpf_map__fd(skel->maps.destinations), &(uint32_t){0}, &limits, BPF_ANY);
 	trial_run(skel->progs.trial_decide, &d, sizeof d);
 	cr_assert_eq(d.answer, GATE_ANSWER_PASS);
-	cr_assert_eq(bpf_map_lookup_elem(flows_fd, &d.ask.slot, &flow), 0);
+	cr_assert_eq(bpf_map_lookup_elem(flows_fd, &d.request.slot, &flow), 0);
 	flow.tat[0] = UINT64_C(1) << 61; /* a clock that is 73 years ahead */
-	cr_assert_eq(bpf_map_update_elem(flows_fd, &d.ask.slot, &flow, BPF_ANY), 0);
+	cr_assert_eq(bpf_map_update_elem(flows_fd, &d.request.slot, &flow, BPF_ANY), 0);
 	/* It counts as the furthest that is possible, and so passes when that is over: in seconds.
 	 */
 	trial_run(skel->progs.trial_decide, &d, sizeof d);
 	cr_expect_eq(d.answer, GATE_ANSWER_REFUSE);
-	bpf_map_lookup_elem(flows_fd, &d.ask.slot, &flow);
+	bpf_map_lookup_elem(flows_fd, &d.request.slot, &flow);
 	cr_expect_eq(flow.tat[0], 1000 * S + 5 * S + S + GATE_SLACK_NS);
-	d.ask.now_ns = 1008 * S;
+	d.request.now_ns = 1008 * S;
 	trial_run(skel->progs.trial_decide, &d, sizeof d);
 	cr_expect_eq(d.answer, GATE_ANSWER_PASS);
 	gate_test_bpf__destroy(skel);

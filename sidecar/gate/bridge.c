@@ -597,7 +597,7 @@ static void put_flow(const struct ebpf_bridge *b, struct json_writer *w, const s
 	json_put_object(w, "refused");
 	json_put_u64(w, "rate", c->count[GATE_REFUSED_RATE]);
 	json_put_u64(w, "hold", c->count[GATE_REFUSED_HOLD]);
-	json_put_u64(w, "connections", c->count[GATE_REFUSED_PLACE]);
+	json_put_u64(w, "connections", c->count[GATE_REFUSED_CONNECTIONS]);
 	json_put_end(w);
 	json_put_u64(w, "would_hold", c->count[GATE_WOULD_HOLD]);
 	json_put_u64(w, "would_refuse", c->count[GATE_WOULD_REFUSE]);
