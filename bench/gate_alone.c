@@ -121,20 +121,24 @@ static const char *address_text(const uint32_t address[4], char *text)
 static void count_print(void *arg, const struct gate_count *count)
 {
 	static const char *const names[GATE_COUNTERS] = {
-		"passed",	 "held",	   "held_ns",	   "refused_rate",   "refused_hold",
-		"refused_place", "would_hold",	   "would_refuse", "paid",	     "established",
-		"failed_reset",	 "failed_timeout", "failed_other", "closed",	     "lost",
-		"duration_ns",	 "connect_ns",	   "bytes_sent",   "bytes_received", "retransmits",
-		"late_ns",	 "late_max_ns",	   "srtt_us",
+		"passed",	  "held",	  "held_ns",
+		"refused_rate",	  "refused_hold", "refused_connections",
+		"would_hold",	  "would_refuse", "preadmitted",
+		"established",	  "failed_reset", "failed_timeout",
+		"failed_other",	  "closed",	  "lost",
+		"duration_ns",	  "connect_ns",	  "bytes_sent",
+		"bytes_received", "retransmits",  "late_ns",
+		"late_max_ns",	  "srtt_us",
 	};
 	char source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN];
 	int *first = arg;
 
 	printf("%s{\"source\": \"%s\", \"destination\": %u, \"address\": \"%s\", \"open\": %" PRIu64
-	       ", \"adopted\": %" PRIu64 ", \"paid_open\": %" PRIu64 ", \"attempts\": %" PRIu64,
+	       ", \"adopted\": %" PRIu64 ", \"preadmitted_open\": %" PRIu64
+	       ", \"attempts\": %" PRIu64,
 	       *first ? "" : ", ", address_text(count->key.source, source),
 	       count->key.destination_id, address_text(count->key.destination, destination),
-	       count->open, count->adopted, count->paid_open, count->attempts);
+	       count->open, count->adopted, count->preadmitted_open, count->attempts);
 	for (int i = 0; i < GATE_COUNTERS; i++)
 		printf(", \"%s\": %" PRIu64, names[i], count->count[i]);
 	printf(", \"last_second\": %" PRIu64 ", \"last_minute\": %" PRIu64

@@ -7,7 +7,7 @@
  * errno sock_ops      decides for all others, when the kernel has chosen the source; answers the
  * SYN's timer with the wait; follows the connection until it is closed egress        pace: drops
  * SYNs before their slot; TCP's timer sends them again sock_release  gives back the place of a
- * socket whose connect() never got as far as a SYN setsockopt    a worker that has paid in the
+ * socket whose connect() never got as far as a SYN setsockopt    a worker that was admitted in the
  * segment marks its socket
  *
  * The loader loads the programs once per cgroup, with gate_cgroup set, over the same maps.
@@ -107,7 +107,7 @@ static __always_inline void socket_leave(struct gate_socket *socket)
 	if (!flow)
 		return;
 	if (socket->flags & GATE_SOCKET_CREDIT)
-		__sync_fetch_and_add(&flow->paid_open, -1);
+		__sync_fetch_and_add(&flow->preadmitted_open, -1);
 	else
 		__sync_fetch_and_add(&flow->open, -1);
 }
@@ -156,7 +156,7 @@ static __always_inline void socket_tell(const struct gate_socket *socket,
 	event_end(event);
 }
 
-/* A socket that a worker has paid for: counted, not charged. */
+/* A socket that was pre-admitted by a worker: counted, not charged. */
 static __always_inline void socket_credit(struct gate_socket *socket, struct gate_request *request,
 					  const __u32 remote[4])
 {
@@ -172,8 +172,8 @@ static __always_inline void socket_credit(struct gate_socket *socket, struct gat
 	request->slot = slot;
 	request->at_ns = request->now_ns;
 	flow->seen_ns = request->now_ns;
-	flow_count(flow, GATE_PAID, 1);
-	__sync_fetch_and_add(&flow->paid_open, 1);
+	flow_count(flow, GATE_PREADMITTED, 1);
+	__sync_fetch_and_add(&flow->preadmitted_open, 1);
 	if (!request->key.destination_id && socket->destination[0])
 		socket_tell(socket, request, remote);
 	socket_keep(socket, request, GATE_PHASE_PASS, remote);
@@ -665,7 +665,7 @@ int gate_setsockopt(struct bpf_sockopt *ctx)
 	struct gate_socket *socket;
 	struct gate_mark *mark = ctx->optval;
 
-	if (ctx->level != GATE_SOCKET_LEVEL || ctx->optname != GATE_SOCKET_PAID) {
+	if (ctx->level != GATE_SOCKET_LEVEL || ctx->optname != GATE_SOCKET_PREADMITTED) {
 		/* The kernel refuses what is longer than a page unless it is told to take the
 		 * original. */
 		if (ctx->optlen > PAGE)

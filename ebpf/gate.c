@@ -171,7 +171,7 @@ static void places_forget(struct gate *gate)
 	table->control->epoch++;
 	for (uint32_t slot = 0; slot < table->flow_count; slot++) {
 		__atomic_store_n(&table->flows[slot].open, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&table->flows[slot].paid_open, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&table->flows[slot].preadmitted_open, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&table->flows[slot].adopted, 0, __ATOMIC_RELAXED);
 	}
 }

@@ -33,7 +33,7 @@ struct gate_options {
 	uint64_t longest_wait_ns; /* pace; 0: 12 s */
 	uint64_t stale_ns;     /* without gate_tick for so long the gate acts by itself; 0: never */
 	uint64_t idle_ns;      /* a flow unused for so long is forgotten; 0: an hour */
-	uint64_t token;	       /* by which workers mark sockets as paid for; 0: none can */
+	uint64_t token;	       /* by which workers mark sockets as pre-admitted; 0: none can */
 	uint32_t stale_policy; /* enum gate_stale */
 	int refuse_errno; /* of a refused connect(): one that gate_errno_allowed allows; 0: EPERM */
 	const char
@@ -103,7 +103,7 @@ struct gate_count {
 	struct gate_key key;
 	struct gate_limits limits; /* those in force */
 	uint64_t attempts;	   /* connect() to a gated port */
-	uint64_t open, adopted, paid_open;
+	uint64_t open, adopted, preadmitted_open;
 	uint64_t count[GATE_COUNTERS];
 	uint64_t last_second, last_minute, last_hour; /* attempts */
 	uint64_t first_ns, seen_ns;

@@ -27,15 +27,15 @@
 	1000000000ull /* first wait for a place among the connections at once \
 		       */
 
-/* Marks a socket as paid for: setsockopt(fd, GATE_SOCKET_LEVEL, GATE_SOCKET_PAID, &mark, 24), by
- * tg_mark() in shm/preadmit.c. */
+/* Marks a socket as pre-admitted: setsockopt(fd, GATE_SOCKET_LEVEL, GATE_SOCKET_PREADMITTED, &mark,
+ * 24), by tg_preadmit_socket() in shm/preadmit.c. */
 struct gate_mark {
 	__u64 token;
 	__u64 destination[2]; /* the key of the destination in the segment; 0, 0: not said */
 };
 
-#define GATE_SOCKET_LEVEL 0x7467
-#define GATE_SOCKET_PAID  1
+#define GATE_SOCKET_LEVEL	0x7467
+#define GATE_SOCKET_PREADMITTED 1
 
 enum gate_mode {
 	GATE_INHERIT, /* of a flow or destination: as the cgroup says */
@@ -72,7 +72,7 @@ struct gate_key {
 };
 
 /* The first two stand in the line of the state, which a connection that passes touches anyway.
- * Attempts are the sum of passed, held, refused and paid. */
+ * Attempts are the sum of passed, held, refused and pre-admitted. */
 enum gate_counter {
 	GATE_PASSED,		  /* let through at once */
 	GATE_HELD,		  /* pace: the SYN leaves later */
@@ -82,7 +82,7 @@ enum gate_counter {
 	GATE_REFUSED_CONNECTIONS, /* as many are open as may be */
 	GATE_WOULD_HOLD,	  /* observe: what pace would have held … */
 	GATE_WOULD_REFUSE,	  /* … and refused */
-	GATE_PAID,		  /* a worker had paid in the segment */
+	GATE_PREADMITTED,	  /* a worker had admitted it in the segment */
 	GATE_ESTABLISHED,
 	GATE_FAILED_RESET,   /* refused by the other side */
 	GATE_FAILED_TIMEOUT, /* no answer */
@@ -111,10 +111,10 @@ struct gate_flow {
 	struct gate_limits limits;
 	__u64 adopted; /* connections that were open before the program was attached */
 	/* state: written by the kernel (tat also by the loader, by compare-and-swap) */
-	__u64 tat[GATE_RATES]; /* gcra.h */
-	__u64 open;	       /* connections that hold a place: held, connecting, established */
-	__u64 paid_open;       /* connections that do not: they were paid for in the segment */
-	__u64 seen_ns;	       /* last attempt */
+	__u64 tat[GATE_RATES];	/* gcra.h */
+	__u64 open;		/* connections that hold a place: held, connecting, established */
+	__u64 preadmitted_open; /* connections that do not: they were admitted in the segment */
+	__u64 seen_ns;		/* last attempt */
 	/* counters: written by the kernel alone */
 	__u64 count[GATE_COUNTERS];
 	__u64 unused[3];
@@ -127,7 +127,7 @@ struct gate_control {
 	__u64 heartbeat_ns; /* the loader lived then */
 	__u64 stale_ns;	    /* … and is taken for dead that much later; 0: never */
 	__u64 longest_wait_ns;
-	__u64 token; /* proves that a worker may mark its socket as paid for; 0: none can */
+	__u64 token; /* proves that a worker may mark its socket as pre-admitted; 0: none can */
 	__u64 seed;  /* of the hash of keys */
 	__u32 stale_policy;
 	__u32 refuse_errno; /* of connect(): positive */
@@ -199,7 +199,7 @@ enum gate_phase {
 enum gate_socket_flag {
 	GATE_SOCKET_STARTED = 1,   /* the kernel follows its state: closing is noticed */
 	GATE_SOCKET_TIMED_OUT = 2, /* the last timeout was the last try */
-	GATE_SOCKET_CREDIT = 4,	   /* paid for by a worker: holds no place */
+	GATE_SOCKET_CREDIT = 4,	   /* pre-admitted by a worker: holds no place */
 	GATE_SOCKET_LEFT = 8,	   /* its SYN has left */
 };
 

@@ -196,7 +196,7 @@ static uint64_t flow_attempts(const struct gate_flow *flow)
 						  GATE_REFUSED_RATE,
 						  GATE_REFUSED_HOLD,
 						  GATE_REFUSED_CONNECTIONS,
-						  GATE_PAID};
+						  GATE_PREADMITTED};
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -233,7 +233,8 @@ static int flow_idle(const struct gate_table *table, const struct gate_flow *flo
 {
 	uint64_t idle = table->idle_ns;
 
-	if (flow->open || flow->adopted || flow->paid_open || flow->limits.hold_until_ns > now)
+	if (flow->open || flow->adopted || flow->preadmitted_open ||
+	    flow->limits.hold_until_ns > now)
 		return 0;
 	for (int i = 0; i < GATE_RATES; i++)
 		if (flow->tat[i] > now)
@@ -292,7 +293,7 @@ void gate_table_count(const struct gate_table *table, uint32_t slot, struct gate
 	ret->open = __atomic_load_n(&flow->open, __ATOMIC_RELAXED);
 	ret->adopted = flow->adopted;
 	ret->attempts = flow_attempts(flow);
-	ret->paid_open = __atomic_load_n(&flow->paid_open, __ATOMIC_RELAXED);
+	ret->preadmitted_open = __atomic_load_n(&flow->preadmitted_open, __ATOMIC_RELAXED);
 	/* Relaxed: each counter is a figure by itself. */
 	for (int i = 0; i < GATE_COUNTERS; i++)
 		ret->count[i] = __atomic_load_n(&flow->count[i], __ATOMIC_RELAXED);

@@ -101,8 +101,8 @@ struct layout_live {
 	_Atomic uint32_t
 		names_index; /* counts up; its low bit is the copy of the destination table */
 	_Atomic uint64_t generation;
-	_Atomic uint64_t
-		gate_token; /* marks a socket as paid for to the gate in the kernel; 0: no gate */
+	_Atomic uint64_t gate_token; /* marks a socket as pre-admitted to the gate in the kernel; 0:
+					no gate */
 	uint64_t pad0[2];
 	/* lines 1 and 2 */
 	struct layout_scale scale[2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A socket that was paid for in the segment, told to the gate in the kernel.
+ * A socket that was admitted in the segment, told to the gate in the kernel.
  *
  * The token stands where only those can read it who may send through the gate. Level, option and
  * what is passed are those of ebpf/gate_abi.h, which this library does not include: it needs libc
@@ -14,7 +14,7 @@
 #define MARK_LEVEL  0x7467
 #define MARK_OPTION 1
 
-int tg_mark(struct tg *tg, const struct tg_destination *destination, int fd)
+int tg_preadmit_socket(struct tg *tg, const struct tg_destination *destination, int fd)
 {
 	/* Relaxed: a word by itself. */
 	uint64_t mark[3] = {atomic_load_explicit(&tg->live->gate_token, memory_order_relaxed),

@@ -257,7 +257,7 @@ TG_API int tg_disconnect(struct tg *tg, const struct tg_lease *lease);
  * second time, and the address it goes to is known to belong to destination. Call between socket(2)
  * and connect(2); a system call. -ENOENT: no gate; nothing needs to be done. Otherwise what
  * setsockopt(2) returns. */
-TG_API int tg_mark(struct tg *tg, const struct tg_destination *destination, int fd);
+TG_API int tg_preadmit_socket(struct tg *tg, const struct tg_destination *destination, int fd);
 
 TG_API int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 		     struct tg_advice *ret);

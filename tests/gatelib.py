@@ -135,7 +135,7 @@ class Gate:
         until = time.monotonic() + 10
         while True:
             c = self.count(source)
-            if not (c["open"] or c["paid_open"]) or time.monotonic() > until:
+            if not (c["open"] or c["preadmitted_open"]) or time.monotonic() > until:
                 return c
             time.sleep(0.02)
 

@@ -59,9 +59,9 @@ static void row(const struct json *f)
 	if (would || wouldnt)
 		printf("  observed     %llu would have been held, %llu refused\n",
 		       (unsigned long long)would, (unsigned long long)wouldnt);
-	if (json_get_u64(f, "paid", 0))
-		printf("  paid         %llu were paid for by workers\n",
-		       (unsigned long long)json_get_u64(f, "paid", 0));
+	if (json_get_u64(f, "preadmitted", 0))
+		printf("  pre-admitted %llu by workers\n",
+		       (unsigned long long)json_get_u64(f, "preadmitted", 0));
 	printf("  established  %llu, open now %llu; failed: refused %llu, no answer %llu, other "
 	       "%llu; lost %llu\n",
 	       (unsigned long long)json_get_u64(f, "established", 0),

@@ -87,7 +87,7 @@ static uint32_t messages_milli(const struct ebpf_bridge *b, const struct bridge_
 			       const struct gate_count *count)
 {
 	uint64_t messages = worker_messages(b, flow->slot);
-	uint64_t connections = count->count[GATE_PAID];
+	uint64_t connections = count->count[GATE_PREADMITTED];
 	uint64_t milli;
 
 	if (connections == 0 && atomic_load_explicit(&b->segment->view.counters[flow->slot].tat,
@@ -283,7 +283,7 @@ static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
 
 /* A worker went where no prefix pointed, and said whose address that is. Its word is as good as
  * that of any in the group, so it holds for a day and never against the configuration. */
-static void paid_take(struct ebpf_bridge *b, const struct gate_event *event)
+static void preadmitted_take(struct ebpf_bridge *b, const struct gate_event *event)
 {
 	const struct hash_key key = {{event->destination[0], event->destination[1]}};
 	uint32_t slot = segment_find(b->segment, &key, false), id;
@@ -313,7 +313,7 @@ static void event_take(void *arg, const struct gate_event *event, const struct g
 	else if (event->kind == GATE_EVENT_FAILED)
 		failed_take(b, event);
 	else if (event->kind == GATE_EVENT_PAID)
-		paid_take(b, event);
+		preadmitted_take(b, event);
 }
 
 static void readable(void *arg, int revents)
@@ -569,7 +569,7 @@ static void put_outcomes(struct json_writer *w, const struct gate_count *c)
 	json_put_u64(w, "timeout", c->count[GATE_FAILED_TIMEOUT]);
 	json_put_u64(w, "other", c->count[GATE_FAILED_OTHER]);
 	json_put_end(w);
-	json_put_u64(w, "open", c->open + c->adopted + c->paid_open);
+	json_put_u64(w, "open", c->open + c->adopted + c->preadmitted_open);
 	json_put_u64(w, "closed", c->count[GATE_CLOSED]);
 	json_put_u64(w, "lost", c->count[GATE_LOST]);
 	put_ms(w, "duration_ms", average(c->count[GATE_DURATION_NS], c->count[GATE_CLOSED]));
@@ -601,7 +601,7 @@ static void put_flow(const struct ebpf_bridge *b, struct json_writer *w, const s
 	json_put_end(w);
 	json_put_u64(w, "would_hold", c->count[GATE_WOULD_HOLD]);
 	json_put_u64(w, "would_refuse", c->count[GATE_WOULD_REFUSE]);
-	json_put_u64(w, "paid", c->count[GATE_PAID]);
+	json_put_u64(w, "preadmitted", c->count[GATE_PREADMITTED]);
 	put_outcomes(w, c);
 	json_put_u64(w, "last_second", c->last_second);
 	json_put_u64(w, "last_minute", c->last_minute);
