@@ -7,9 +7,9 @@
 #include "ebpf/gate_test.h"
 #include "ebpf/gate.bpf.c"
 
-static __always_inline struct trial_vector *vector_of(struct __sk_buff *skb)
+static __always_inline struct gate_test_vector *vector_of(struct __sk_buff *skb)
 {
-	struct trial_vector *vector = (void *)(long)skb->data;
+	struct gate_test_vector *vector = (void *)(long)skb->data;
 
 	return (void *)(vector + 1) > (void *)(long)skb->data_end ? 0 : vector;
 }
@@ -18,7 +18,7 @@ static __always_inline struct trial_vector *vector_of(struct __sk_buff *skb)
 SEC("tc")
 int trial_gcra(struct __sk_buff *skb)
 {
-	struct trial_vector *v = vector_of(skb);
+	struct gate_test_vector *v = vector_of(skb);
 	__u32 burst;
 
 	if (!v)
@@ -36,7 +36,7 @@ int trial_gcra(struct __sk_buff *skb)
 SEC("tc")
 int trial_decide(struct __sk_buff *skb)
 {
-	struct trial_decision *decision = (void *)(long)skb->data;
+	struct gate_test_decision *decision = (void *)(long)skb->data;
 	struct gate_request request;
 
 	if ((void *)(decision + 1) > (void *)(long)skb->data_end)

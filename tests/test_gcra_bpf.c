@@ -44,7 +44,7 @@ static int trial_load(void)
 	}
 	libbpf_set_print(silent);
 	skel = gate_test_bpf__open_and_load();
-	cr_assert_not_null(skel, "the trial programs did not load: %s", strerror(errno));
+	cr_assert_not_null(skel, "the test programs did not load: %s", strerror(errno));
 	control.cgroup_mode[0] = GATE_PACE;
 	cr_assert_eq(bpf_map_update_elem(bpf_map__fd(skel->maps.control), &zero, &control, BPF_ANY),
 		     0);
@@ -63,7 +63,8 @@ static void trial_run(const struct bpf_program *program, void *packet, size_t si
 
 static void vector_check(uint64_t tat, uint64_t now, uint64_t rate, uint32_t n, uint64_t span)
 {
-	struct trial_vector v = {.tat = tat, .now_ns = now, .rate = rate, .n = n, .span_ns = span};
+	struct gate_test_vector v = {
+		.tat = tat, .now_ns = now, .rate = rate, .n = n, .span_ns = span};
 	uint64_t interval = gcra_interval(rate);
 
 	trial_run(skel->progs.trial_gcra, &v, sizeof v);
@@ -156,9 +157,10 @@ static void decisions_check(const struct gate_limits *limits, uint64_t step_ns, 
 					 limits, BPF_ANY),
 		     0);
 	for (int i = 0; i < steps; i++) {
-		struct trial_decision d = {.request = {.now_ns = now,
-						       .key = {.source = {0, 0, htonl(0xffff), 1},
-							       .destination_id = 9}}};
+		struct gate_test_decision d = {
+			.request = {
+				.now_ns = now,
+				.key = {.source = {0, 0, htonl(0xffff), 1}, .destination_id = 9}}};
 		struct gate_flow flow;
 		uint64_t at = 0;
 		int answer = model_decide(tat, limits, now, &at);
@@ -204,7 +206,8 @@ Test(gcra_bpf, brings_back_a_state_that_no_honest_clock_left)
 {
 	struct gate_limits limits = {
 		.rate = {gcra_rate(S, 5)}, .generation = 1, .longest_wait_ns = S};
-	struct trial_decision d = {.request = {.now_ns = 1000 * S, .key = {.destination_id = 3}}};
+	struct gate_test_decision d = {
+		.request = {.now_ns = 1000 * S, .key = {.destination_id = 3}}};
 	struct gate_flow flow;
 	int flows_fd;
 
