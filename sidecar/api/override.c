@@ -255,7 +255,7 @@ static int reset_flow(struct api_context *s, uint32_t slot, const struct change 
 /* "set 192.0.2.1 at google: rate=10/min day=none for 2h: they asked for it". */
 static void log_change(const struct server_call *call, const char *what)
 {
-	const char *lasts = json_get_text(call->request, "for", NULL),
+	const char *duration = json_get_text(call->request, "for", NULL),
 		   *why = json_get_text(call->request, "reason", NULL);
 	char values[256] = "";
 	size_t used = 0;
@@ -270,7 +270,8 @@ static void log_change(const struct server_call *call, const char *what)
 	log_notice("operator", "uid %u: %s %.64s at %.255s%s%s%s%.40s%s%.64s", (unsigned)call->uid,
 		   what, json_get_text(call->request, "source", "*"),
 		   json_get_text(call->request, "destination", "*"), used ? ":" : "", values,
-		   lasts ? " for " : "", lasts ? lasts : "", why ? ": " : "", why ? why : "");
+		   duration ? " for " : "", duration ? duration : "", why ? ": " : "",
+		   why ? why : "");
 }
 
 /* Told once a request, and only if it was done. */

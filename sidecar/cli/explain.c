@@ -52,11 +52,11 @@ static void print_set(const struct json *list)
 
 		printf("  %s, by %s, %s ago, ", json_get_text(one, "what", "?"),
 		       json_get_text(one, "by", "?"),
-		       ask_seconds(json_get(one, "since_s"), since, sizeof(since)));
+		       request_seconds_text(json_get(one, "since_s"), since, sizeof(since)));
 		if (json_kind(left) == JSON_KIND_NULL)
 			printf("until it is taken away");
 		else
-			printf("for another %s", ask_seconds(left, ends, sizeof(ends)));
+			printf("for another %s", request_seconds_text(left, ends, sizeof(ends)));
 		printf("%s", json_get_bool(one, "won", false) ? "" : " (something stricter holds)");
 		if (json_get_text(one, "reason", NULL))
 			printf(": %s", json_get_text(one, "reason", ""));
@@ -72,7 +72,7 @@ static void print_reply(const struct json *reply)
 	char ago[64], number[24];
 
 	printf("  %s ago, %s, stage %s: %s%s%s, rule %s\n    ",
-	       ask_seconds(json_get(reply, "ago_s"), ago, sizeof(ago)),
+	       request_seconds_text(json_get(reply, "ago_s"), ago, sizeof(ago)),
 	       json_get_text(reply, "traffic", "?"), json_get_text(reply, "stage", "?"),
 	       json_get_text(reply, "class", "?"), strcmp(limit, "none") ? " of " : "",
 	       strcmp(limit, "none") ? limit : "", json_get_text(reply, "rule", "-"));
@@ -104,7 +104,7 @@ static void print_use(const char *name, const struct json *use, const char *used
 		printf(" of %llu", (unsigned long long)json_get_u64(use, "cap", 0));
 	if (json_get(use, "ends_s"))
 		printf("; begins anew in %s",
-		       ask_seconds(json_get(use, "ends_s"), ends, sizeof(ends)));
+		       request_seconds_text(json_get(use, "ends_s"), ends, sizeof(ends)));
 	putchar('\n');
 }
 
@@ -125,10 +125,10 @@ static void print_next(const struct json *flow)
 		printf("\nnothing changes until a reply comes, or an hour or a day begins\n");
 	else
 		printf("\nlimits are looked at again in %s, or when a reply comes\n",
-		       ask_seconds(next, text, sizeof(text)));
+		       request_seconds_text(next, text, sizeof(text)));
 	if (json_get(flow, "step_back_ago_s"))
 		printf("a rule asked warm-up to step back %s ago\n",
-		       ask_seconds(json_get(flow, "step_back_ago_s"), text, sizeof(text)));
+		       request_seconds_text(json_get(flow, "step_back_ago_s"), text, sizeof(text)));
 }
 
 /* A line each. */
@@ -149,7 +149,7 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 	const char *pool = json_get_text(flow, "pool", NULL);
 
 	if (*(const bool *)arg)
-		return ask_print_line(NULL, flow, text, length);
+		return request_print_line(NULL, flow, text, length);
 	printf("%s at %s%s%s: %s\n", json_get_text(flow, "source", "?"),
 	       json_get_text(flow, "destination", "?"), pool ? ", pool " : "", pool ? pool : "",
 	       json_get_text(flow, "state", "?"));
@@ -179,17 +179,17 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 
 int ctl_explain(int argc, char **argv)
 {
-	struct ask ask = {.command = "explain", .usage = usage};
-	struct json_writer request = {0};
+	struct client_request request = {.command = "explain", .usage = usage};
+	struct json_writer query = {0};
 	char reason[CLIENT_REASON];
-	int status = ask_options(argc, argv, ASK_JSON, &ask);
+	int status = request_options(argc, argv, REQUEST_JSON, &request);
 
 	if (status >= 0)
 		return status;
-	if (ask.count != 2)
-		return ask_misused(&ask, "name a source and a destination");
-	ask.source = ask.arguments[0];
-	ask.destination = ask.arguments[1];
-	ask_begin(&ask, &request);
-	return ask_run(&ask, &request, print_flow, &ask.json, false, reason) == 0 ? 0 : 1;
+	if (request.count != 2)
+		return request_usage_error(&request, "name a source and a destination");
+	request.source = request.arguments[0];
+	request.destination = request.arguments[1];
+	request_begin(&request, &query);
+	return request_run(&request, &query, print_flow, &request.json, false, reason) == 0 ? 0 : 1;
 }

@@ -51,10 +51,10 @@ static const char *hold_text(const struct json *flow, char *text, size_t size)
 	if (json_kind(hold) == JSON_KIND_NULL)
 		snprintf(text, size, "forever");
 	else if (json_double(hold, 0) > 0)
-		ask_seconds(hold, text, size);
+		request_seconds_text(hold, text, size);
 	else if (json_double(lower, 0) > 0) {
 		/* Transactional mail goes. */
-		ask_seconds(lower, text, size - 1);
+		request_seconds_text(lower, text, size - 1);
 		strcat(text, "*");
 	} else
 		snprintf(text, size, "-");
@@ -79,7 +79,7 @@ static int print_flow(void *arg, const struct json *flow, const char *line, size
 
 	table->flows++;
 	if (table->json)
-		return ask_print_line(NULL, flow, line, length);
+		return request_print_line(NULL, flow, line, length);
 	if (!table->began)
 		printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n", "SOURCE",
 		       "DESTINATION", "STATE", "RATE", "CONFIGURED", "HOLD", "HOUR", "DAY", "OPEN",
@@ -133,16 +133,17 @@ static int print_slot(const struct segment *s, uint32_t slot, struct table *tabl
 	return error;
 }
 
-static int look(const struct ask *ask, const struct json_writer *request, struct table *table)
+static int look(const struct client_request *request, const struct json_writer *query,
+		struct table *table)
 {
 	char reason[SEGMENT_REASON + JSON_REASON], name[DESTINATION_NAME_MAX + 1];
 	struct report_filter filter;
 	struct segment *s = NULL;
 	struct json *json = NULL;
-	int error = segment_open_readonly(ask->segment, &s, reason);
+	int error = segment_open_readonly(request->segment, &s, reason);
 
 	if (!error)
-		error = json_read(request->text, request->length, &json, reason);
+		error = json_read(query->text, query->length, &json, reason);
 	if (!error)
 		error = report_filter_read(s, json, name, &filter, reason, sizeof(reason));
 	for (uint32_t slot = 0; !error && slot < s->view.slots; slot++)
@@ -157,27 +158,28 @@ static int look(const struct ask *ask, const struct json_writer *request, struct
 
 int ctl_flows(int argc, char **argv)
 {
-	struct ask ask = {.command = "flows", .usage = usage};
-	struct json_writer request = {0}, again = {0};
+	struct client_request request = {.command = "flows", .usage = usage};
+	struct json_writer query = {0}, again = {0};
 	struct table table = {0};
 	char reason[CLIENT_REASON];
-	int status = ask_options(argc, argv, ASK_JSON | ASK_FLOWS, &ask);
+	int status = request_options(argc, argv, REQUEST_JSON | REQUEST_FLOWS, &request);
 
 	if (status >= 0)
 		return status;
-	if (ask.count)
-		return ask_misused(&ask, "a flow is chosen by --source and --destination");
-	table.json = ask.json;
-	ask_begin(&ask, &request);
-	status = ask_run(&ask, &request, print_flow, &table, true, reason);
+	if (request.count)
+		return request_usage_error(&request,
+					   "a flow is chosen by --source and --destination");
+	table.json = request.json;
+	request_begin(&request, &query);
+	status = request_run(&request, &query, print_flow, &table, true, reason);
 	if (status == -ENOENT)
 		fprintf(stderr, "tollgate flows: %s\n", reason);
 	if (status == -ECONNREFUSED) {
 		fprintf(stderr, "tollgate flows: %s: this is what the segment's files say\n",
 			reason);
-		ask_begin(&ask, &again);
+		request_begin(&request, &again);
 		json_put_end(&again);
-		status = look(&ask, &again, &table);
+		status = look(&request, &again, &table);
 		json_writer_free(&again);
 	}
 	if (status == 0 && table.flows == 0 && !table.json)

@@ -52,7 +52,7 @@ static int print(void *arg, const struct json *json, const char *text, size_t le
 }
 
 /* "rate=10/min" into a member of the request. */
-static bool put_limit(struct json_writer *request, const char *argument)
+static bool put_limit(struct json_writer *query, const char *argument)
 {
 	static const char *const names[] = {"rate", "connections", "messages_per_connection",
 					    "hour", "day"};
@@ -61,65 +61,66 @@ static bool put_limit(struct json_writer *request, const char *argument)
 	for (size_t i = 0; equals && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strlen(names[i]) == (size_t)(equals - argument) &&
 		    strncmp(names[i], argument, (size_t)(equals - argument)) == 0) {
-			json_put_text(request, names[i], equals + 1);
+			json_put_text(query, names[i], equals + 1);
 			return true;
 		}
 	return false;
 }
 
-static int run(int argc, char **argv, struct ask *ask, const char *what, int options, bool limits)
+static int run(int argc, char **argv, struct client_request *request, const char *what, int options,
+	       bool limits)
 {
-	struct json_writer request = {0};
+	struct json_writer query = {0};
 	struct done done = {.what = what};
 	char reason[CLIENT_REASON];
-	int status = ask_options(argc, argv, options, ask);
+	int status = request_options(argc, argv, options, request);
 
 	if (status >= 0)
 		return status;
-	if (ask->count < 2)
-		return ask_misused(ask, "name a source and a destination");
-	if (limits ? ask->count < 3 : ask->count > 2)
-		return ask_misused(ask, limits ? "name a limit" : "too many arguments");
-	ask->source = ask->arguments[0];
-	ask->destination = ask->arguments[1];
-	ask_begin(ask, &request);
-	for (int i = 2; i < ask->count; i++)
-		if (!put_limit(&request, ask->arguments[i])) {
-			json_writer_free(&request);
-			return ask_misused(ask, "no such limit, or no value");
+	if (request->count < 2)
+		return request_usage_error(request, "name a source and a destination");
+	if (limits ? request->count < 3 : request->count > 2)
+		return request_usage_error(request, limits ? "name a limit" : "too many arguments");
+	request->source = request->arguments[0];
+	request->destination = request->arguments[1];
+	request_begin(request, &query);
+	for (int i = 2; i < request->count; i++)
+		if (!put_limit(&query, request->arguments[i])) {
+			json_writer_free(&query);
+			return request_usage_error(request, "no such limit, or no value");
 		}
-	if (ask_run(ask, &request, print, &done, false, reason) != 0)
+	if (request_run(request, &query, print, &done, false, reason) != 0)
 		return 1;
 	if (done.flows)
 		return 0;
-	fprintf(stderr, "tollgate %s: no flow that is known matches\n", ask->command);
+	fprintf(stderr, "tollgate %s: no flow that is known matches\n", request->command);
 	return 1;
 }
 
 int ctl_hold(int argc, char **argv)
 {
-	struct ask ask = {.command = "hold", .usage = hold_usage};
+	struct client_request request = {.command = "hold", .usage = hold_usage};
 
-	return run(argc, argv, &ask, "held", ASK_LASTS | ASK_NEW, false);
+	return run(argc, argv, &request, "held", REQUEST_DURATION | ASK_NEW, false);
 }
 
 int ctl_release(int argc, char **argv)
 {
-	struct ask ask = {.command = "release", .usage = release_usage};
+	struct client_request request = {.command = "release", .usage = release_usage};
 
-	return run(argc, argv, &ask, "released", 0, false);
+	return run(argc, argv, &request, "released", 0, false);
 }
 
 int ctl_set(int argc, char **argv)
 {
-	struct ask ask = {.command = "set", .usage = set_usage};
+	struct client_request request = {.command = "set", .usage = set_usage};
 
-	return run(argc, argv, &ask, "set", ASK_LASTS | ASK_NEW, true);
+	return run(argc, argv, &request, "set", REQUEST_DURATION | ASK_NEW, true);
 }
 
 int ctl_reset(int argc, char **argv)
 {
-	struct ask ask = {.command = "reset", .usage = reset_usage};
+	struct client_request request = {.command = "reset", .usage = reset_usage};
 
-	return run(argc, argv, &ask, "reset", 0, false);
+	return run(argc, argv, &request, "reset", 0, false);
 }

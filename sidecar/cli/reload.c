@@ -27,15 +27,15 @@ static int print(void *arg, const struct json *json, const char *text, size_t le
 
 int ctl_reload(int argc, char **argv)
 {
-	struct ask ask = {.command = "reload", .usage = usage, .patient = true};
-	struct json_writer request = {0};
+	struct client_request request = {.command = "reload", .usage = usage, .patient = true};
+	struct json_writer query = {0};
 	char reason[CLIENT_REASON];
-	int status = ask_options(argc, argv, 0, &ask);
+	int status = request_options(argc, argv, 0, &request);
 
 	if (status >= 0)
 		return status;
-	if (ask.count)
-		return ask_misused(&ask, "it takes no argument");
-	ask_begin(&ask, &request);
-	return ask_run(&ask, &request, print, NULL, false, reason) == 0 ? 0 : 1;
+	if (request.count)
+		return request_usage_error(&request, "it takes no argument");
+	request_begin(&request, &query);
+	return request_run(&request, &query, print, NULL, false, reason) == 0 ? 0 : 1;
 }

@@ -32,28 +32,28 @@ static const struct option longs[] = {
 	{NULL, 0, NULL, 0},
 };
 
-int ask_misused(const struct ask *ask, const char *why)
+int request_usage_error(const struct client_request *request, const char *why)
 {
-	fprintf(stderr, "tollgate %s: %s\n\n%s", ask->command, why, ask->usage);
+	fprintf(stderr, "tollgate %s: %s\n\n%s", request->command, why, request->usage);
 	return 2;
 }
 
 /* Takes an option, if this command has it. */
-static bool take(struct ask *ask, int option, int options)
+static bool take(struct client_request *request, int option, int options)
 {
 	switch (option) {
-	case OPTION_SEGMENT: ask->segment = optarg; return true;
-	case OPTION_JSON: ask->json = true; return options & ASK_JSON;
-	case OPTION_SOURCE: ask->source = optarg; return options & ASK_FLOWS;
-	case OPTION_DESTINATION: ask->destination = optarg; return options & ASK_FLOWS;
-	case OPTION_FOR: ask->lasts = optarg; return options & ASK_LASTS;
-	case OPTION_REASON: ask->reason = optarg; return options & ASK_LASTS;
-	case OPTION_NEW: ask->new = true; return options & ASK_NEW;
+	case OPTION_SEGMENT: request->segment = optarg; return true;
+	case OPTION_JSON: request->json = true; return options & REQUEST_JSON;
+	case OPTION_SOURCE: request->source = optarg; return options & REQUEST_FLOWS;
+	case OPTION_DESTINATION: request->destination = optarg; return options & REQUEST_FLOWS;
+	case OPTION_FOR: request->duration = optarg; return options & REQUEST_DURATION;
+	case OPTION_REASON: request->reason = optarg; return options & REQUEST_DURATION;
+	case OPTION_NEW: request->new = true; return options & ASK_NEW;
 	default: return false;
 	}
 }
 
-int ask_options(int argc, char **argv, int options, struct ask *ret)
+int request_options(int argc, char **argv, int options, struct client_request *ret)
 {
 	int option;
 
@@ -64,9 +64,9 @@ int ask_options(int argc, char **argv, int options, struct ask *ret)
 			return 0;
 		}
 		if (option == '?')
-			return ask_misused(ret, "see the usage");
+			return request_usage_error(ret, "see the usage");
 		if (!take(ret, option, options))
-			return ask_misused(ret, "this command has no such option");
+			return request_usage_error(ret, "this command has no such option");
 	}
 	ret->arguments = argv + optind;
 	ret->count = argc - optind;
@@ -74,53 +74,53 @@ int ask_options(int argc, char **argv, int options, struct ask *ret)
 	return -1;
 }
 
-void ask_begin(const struct ask *ask, struct json_writer *request)
+void request_begin(const struct client_request *request, struct json_writer *query)
 {
-	json_put_object(request, NULL);
-	json_put_text(request, "command", ask->command);
-	if (ask->source)
-		json_put_text(request, "source", ask->source);
-	if (ask->destination)
-		json_put_text(request, "destination", ask->destination);
-	if (ask->lasts)
-		json_put_text(request, "for", ask->lasts);
-	if (ask->reason)
-		json_put_text(request, "reason", ask->reason);
-	if (ask->new)
-		json_put_bool(request, "new", true);
+	json_put_object(query, NULL);
+	json_put_text(query, "command", request->command);
+	if (request->source)
+		json_put_text(query, "source", request->source);
+	if (request->destination)
+		json_put_text(query, "destination", request->destination);
+	if (request->duration)
+		json_put_text(query, "for", request->duration);
+	if (request->reason)
+		json_put_text(query, "reason", request->reason);
+	if (request->new)
+		json_put_bool(query, "new", true);
 }
 
-int ask_run(const struct ask *ask, struct json_writer *request, client_line *line, void *arg,
-	    bool quiet, char *reason)
+int request_run(const struct client_request *request, struct json_writer *query, client_line *line,
+		void *arg, bool quiet, char *reason)
 {
 	struct client *client;
-	int status = client_open(ask->segment, &client, reason);
+	int status = client_open(request->segment, &client, reason);
 
-	json_put_end(request);
+	json_put_end(query);
 	if (status && quiet && (status == -ENOENT || status == -ECONNREFUSED)) {
-		json_writer_free(request);
+		json_writer_free(query);
 		return status;
 	}
-	if (status == 0 && ask->patient)
+	if (status == 0 && request->patient)
 		client_wait_long(client);
 	if (status == 0) {
-		status = client_ask(client, request, line, arg, reason);
+		status = client_ask(client, query, line, arg, reason);
 		client_close(client);
 	}
-	json_writer_free(request);
+	json_writer_free(query);
 	if (status < 0)
-		fprintf(stderr, "tollgate %s: %s\n", ask->command, reason);
+		fprintf(stderr, "tollgate %s: %s\n", request->command, reason);
 	return status;
 }
 
-int ask_print_line(void *arg, const struct json *json, const char *text, size_t length)
+int request_print_line(void *arg, const struct json *json, const char *text, size_t length)
 {
 	fwrite(text, 1, length, stdout);
 	putchar('\n');
 	return 0;
 }
 
-const char *ask_seconds(const struct json *seconds, char *text, size_t size)
+const char *request_seconds_text(const struct json *seconds, char *text, size_t size)
 {
 	double number = json_double(seconds, -1);
 
@@ -133,7 +133,7 @@ const char *ask_seconds(const struct json *seconds, char *text, size_t size)
 	return text;
 }
 
-const char *ask_bytes(uint64_t bytes, char *text, size_t size)
+const char *request_bytes_text(uint64_t bytes, char *text, size_t size)
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
 	double number = (double)bytes;

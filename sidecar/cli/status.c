@@ -34,7 +34,7 @@ static void print_sidecar(const struct json *status)
 	}
 	printf("sidecar    tollgated %s, pid %llu, up %s, configuration %s\n",
 	       json_get_text(status, "version", "?"), number(status, "pid"),
-	       ask_seconds(json_get(status, "uptime_s"), up, sizeof(up)),
+	       request_seconds_text(json_get(status, "uptime_s"), up, sizeof(up)),
 	       json_get_text(status, "config", "built in"));
 }
 
@@ -49,8 +49,8 @@ static void print_segment(const struct json *status)
 	printf("segment    %s, %s%s%s, %s of which %s are in memory\n",
 	       json_get_text(segment, "path", "?"), json_get_text(segment, "state", "?"),
 	       start ? ", " : "", start ? start : "",
-	       ask_bytes(json_get_u64(bytes, "all", 0), all, sizeof(all)),
-	       ask_bytes(json_get_u64(bytes, "in_memory", 0), used, sizeof(used)));
+	       request_bytes_text(json_get_u64(bytes, "all", 0), all, sizeof(all)),
+	       request_bytes_text(json_get_u64(bytes, "in_memory", 0), used, sizeof(used)));
 	if (known)
 		printf("known      %llu flows, %llu sources, %llu destinations, %llu streams; room for %llu\n",
 		       number(known, "flows"), number(known, "sources"),
@@ -118,9 +118,9 @@ static void print_clock(const struct json *status)
 	       strcmp(json_get_text(status, "clock", ""), "counter") == 0
 		       ? "the processor's counter"
 		       : "vDSO",
-	       ask_seconds(json_get(status, "heartbeat_age_s"), age, sizeof(age)),
+	       request_seconds_text(json_get(status, "heartbeat_age_s"), age, sizeof(age)),
 	       number(status, "generation"),
-	       ask_seconds(json_get(status, "sidecar_lost_after_s"), lost, sizeof(lost)),
+	       request_seconds_text(json_get(status, "sidecar_lost_after_s"), lost, sizeof(lost)),
 	       json_get_text(status, "on_sidecar_loss", "?"));
 }
 
@@ -133,10 +133,11 @@ static void print_memory(const struct json *status)
 		return;
 	printf("memory     %s: %s allocated, %s resident; configuration %s\n",
 	       json_get_text(memory, "allocator", "?"),
-	       ask_bytes(json_get_u64(memory, "allocated", 0), allocated, sizeof(allocated)),
-	       ask_bytes(json_get_u64(memory, "resident", 0), resident, sizeof(resident)),
-	       ask_bytes(json_get_u64(memory, "configuration", 0), configuration,
-			 sizeof(configuration)));
+	       request_bytes_text(json_get_u64(memory, "allocated", 0), allocated,
+				  sizeof(allocated)),
+	       request_bytes_text(json_get_u64(memory, "resident", 0), resident, sizeof(resident)),
+	       request_bytes_text(json_get_u64(memory, "configuration", 0), configuration,
+				  sizeof(configuration)));
 	printf("io_uring   %s\n", json_get_text(status, "io_uring", "?"));
 	printf("ebpf       %s\n", json_get_text(json_get(status, "ebpf"), "state", "?"));
 }
@@ -144,7 +145,7 @@ static void print_memory(const struct json *status)
 static int print_status(void *arg, const struct json *status, const char *text, size_t length)
 {
 	if (*(const bool *)arg)
-		return ask_print_line(NULL, status, text, length);
+		return request_print_line(NULL, status, text, length);
 	print_sidecar(status);
 	print_segment(status);
 	print_workers(status);
@@ -156,14 +157,14 @@ static int print_status(void *arg, const struct json *status, const char *text, 
 
 /* ---- without a sidecar ----------------------------------------------------------------------- */
 
-static int look(const struct ask *ask)
+static int look(const struct client_request *request)
 {
 	struct json_writer line = {0};
 	char reason[SEGMENT_REASON + JSON_REASON] = "out of memory";
 	struct segment *s;
 	struct json *json = NULL;
-	bool as_json = ask->json;
-	int error = segment_open_readonly(ask->segment, &s, reason);
+	bool as_json = request->json;
+	int error = segment_open_readonly(request->segment, &s, reason);
 
 	if (error) {
 		fprintf(stderr, "tollgate status: %s\n", reason);
@@ -185,20 +186,20 @@ static int look(const struct ask *ask)
 
 int ctl_status(int argc, char **argv)
 {
-	struct ask ask = {.command = "status", .usage = usage};
-	struct json_writer request = {0};
+	struct client_request request = {.command = "status", .usage = usage};
+	struct json_writer query = {0};
 	char reason[CLIENT_REASON];
-	int status = ask_options(argc, argv, ASK_JSON, &ask);
+	int status = request_options(argc, argv, REQUEST_JSON, &request);
 
 	if (status >= 0)
 		return status;
-	if (ask.count)
-		return ask_misused(&ask, "it takes no argument");
-	ask_begin(&ask, &request);
-	status = ask_run(&ask, &request, print_status, &ask.json, true, reason);
+	if (request.count)
+		return request_usage_error(&request, "it takes no argument");
+	request_begin(&request, &query);
+	status = request_run(&request, &query, print_status, &request.json, true, reason);
 	if (status == -ENOENT || status == -ECONNREFUSED)
 		fprintf(stderr, "tollgate status: %s\n", reason);
 	if (status == -ECONNREFUSED)
-		look(&ask);
+		look(&request);
 	return status == 0 ? 0 : 1;
 }
