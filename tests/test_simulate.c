@@ -202,9 +202,9 @@ static struct {
 	bool saw_receivers, delivered_with_text, deferred_without;
 } spy;
 
-static int spy_create(const struct policy_world *world, void **ret)
+static int spy_create(const struct sim_env *env, void **ret)
 {
-	spy.saw_receivers = world->receivers != NULL;
+	spy.saw_receivers = env->receivers != NULL;
 	*ret = NULL;
 	return 0;
 }
@@ -263,7 +263,7 @@ Test(simulate, shows_the_receivers_to_the_oracle_alone)
 	struct scenario *scenario = parse(STEADY);
 
 	for (size_t i = 0; simulate_policies[i]; i++)
-		cr_expect_eq(simulate_policies[i]->sees_hidden,
+		cr_expect_eq(simulate_policies[i]->sees_truth,
 			     simulate_policies[i] == &policy_oracle, "%s",
 			     simulate_policies[i]->name);
 	run(scenario, &policy_spy);
@@ -471,24 +471,24 @@ Test(simulate, reckons_the_score_as_documented)
 
 /* ---- the peers ------------------------------------------------------------------------------- */
 
-static struct policy_world one_flow(struct simulate_config *config)
+static struct sim_env one_flow(struct simulate_config *config)
 {
 	static const char *const address = "192.0.2.1", *const destination = "x";
 
-	return (struct policy_world){.source_count = 1,
-				     .receiver_count = 1,
-				     .addresses = &address,
-				     .destinations = &destination,
-				     .config = config};
+	return (struct sim_env){.source_count = 1,
+				.receiver_count = 1,
+				.addresses = &address,
+				.destinations = &destination,
+				.config = config};
 }
 
 Test(simulate_policy, fixed_sends_ten_in_any_minute)
 {
-	struct policy_world world = one_flow(NULL);
+	struct sim_env env = one_flow(NULL);
 	uint64_t sent[100], now = 0;
 	void *self;
 
-	cr_assert_eq(policy_fixed.create(&world, &self), 0);
+	cr_assert_eq(policy_fixed.create(&env, &self), 0);
 	for (size_t i = 0; i < 100; i++) {
 		now = policy_fixed.earliest(self, 0, TG_BULK, now + (i % 3) * SECOND);
 		policy_fixed.admit(self, 0, TG_BULK, now);
@@ -515,12 +515,12 @@ static const char noise_text[] = "451 4.7.0 Temporary server error. Please try a
 Test(simulate_policy, timed_slows_for_ninety_minutes_after_each_pattern)
 {
 	struct simulate_config *config;
-	struct policy_world world;
+	struct sim_env env;
 	void *self;
 
 	cr_assert_eq(simulate_config_load(NULL, &config), 0);
-	world = one_flow(config);
-	cr_assert_eq(policy_timed.create(&world, &self), 0);
+	env = one_flow(config);
+	cr_assert_eq(policy_timed.create(&env, &self), 0);
 	policy_timed.admit(self, 0, TG_BULK, HOUR);
 	tell(&policy_timed, self, noise_text, HOUR, HOUR);
 	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR), HOUR, "noise is no pattern");
@@ -539,12 +539,12 @@ Test(simulate_policy, timed_slows_for_ninety_minutes_after_each_pattern)
 Test(simulate_policy, backoff_ends_with_a_success_or_after_an_hour)
 {
 	struct simulate_config *config;
-	struct policy_world world;
+	struct sim_env env;
 	void *self;
 
 	cr_assert_eq(simulate_config_load(NULL, &config), 0);
-	world = one_flow(config);
-	cr_assert_eq(policy_backoff.create(&world, &self), 0);
+	env = one_flow(config);
+	cr_assert_eq(policy_backoff.create(&env, &self), 0);
 	tell(&policy_backoff, self, limit_text, HOUR - SECOND, HOUR);
 	cr_expect_eq(policy_backoff.earliest(self, 0, TG_BULK, HOUR), HOUR + MINUTE);
 	tell(&policy_backoff, self, NULL, HOUR - SECOND, HOUR + SECOND);

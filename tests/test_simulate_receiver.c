@@ -13,7 +13,7 @@
 #define HOUR   UNITS_HOUR_NS
 
 static struct scenario *scenario;
-static struct receiver receiver;
+static struct sim_receiver receiver;
 
 /* A receiver with these further lines, of two sources. */
 static void open_receiver(const char *accept, const char *lines)
@@ -45,7 +45,7 @@ static void close_receiver(void)
 static enum receiver_cause take_from(size_t source, uint64_t now_ns, const char **ret_text)
 {
 	/* Luck that is never noise. */
-	struct receiver_message message = {.place = 1, .luck = UINT64_MAX};
+	struct receiver_message message = {.place = 1, .draw = UINT64_MAX};
 
 	return receiver_take(&receiver, source, &message, now_ns, ret_text);
 }
@@ -111,7 +111,7 @@ Test(simulate_receiver, a_refused_connection_holds_no_place)
 
 Test(simulate_receiver, counts_messages_in_a_connection)
 {
-	struct receiver_message message = {.place = 3, .luck = UINT64_MAX};
+	struct receiver_message message = {.place = 3, .draw = UINT64_MAX};
 	const char *text = NULL;
 
 	open_receiver("rate: 60/min, per_connection: 3", "");
@@ -221,7 +221,7 @@ Test(simulate_receiver, refuses_what_is_far_above_the_history)
 
 Test(simulate_receiver, greylists_each_message_until_the_delay_has_passed)
 {
-	struct receiver_message message = {.place = 1, .luck = UINT64_MAX};
+	struct receiver_message message = {.place = 1, .draw = UINT64_MAX};
 	const char *text = NULL;
 
 	open_receiver("rate: 60/min", "    greylist: {delay: 5m, reply: 450 grey}\n");
@@ -242,7 +242,7 @@ Test(simulate_receiver, is_noisy_by_share_whatever_the_rate)
 	open_receiver("rate: 60000/min, burst: 20000",
 		      "    noise: [{share: 0.25, reply: 451 one}, {share: 0.5, reply: 451 two}]\n");
 	for (uint64_t i = 0; i < 10000; i++) {
-		struct receiver_message message = {.place = 1, .luck = i * (UINT64_MAX / 10000)};
+		struct receiver_message message = {.place = 1, .draw = i * (UINT64_MAX / 10000)};
 
 		if (receiver_take(&receiver, 0, &message, 0, &text) != RECEIVER_NOISE)
 			continue;

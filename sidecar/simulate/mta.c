@@ -177,7 +177,7 @@ void mta_timer(struct mta *mta)
 static uint64_t mta_latency(const struct mta *mta, uint32_t id, uint32_t receiver, bool connecting)
 {
 	double mean = (double)mta->scenario->receivers[receiver].latency_ns;
-	double spread = 0.75 + 0.5 * simulate_chance(mta_luck(mta, id, MTA_LUCK_LATENCY));
+	double spread = 0.75 + 0.5 * simulate_draw(mta_luck(mta, id, MTA_LUCK_LATENCY));
 
 	return 1 + (uint64_t)(mean * spread * (connecting ? 2 : 1));
 }
@@ -187,7 +187,7 @@ static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
 {
 	size_t source = index / mta->scenario->receiver_count;
 	uint32_t receiver_index = index % mta->scenario->receiver_count;
-	struct receiver *receiver = &mta->receivers[receiver_index];
+	struct sim_receiver *receiver = &mta->receivers[receiver_index];
 	struct simulate_message *message = &mta->messages[id];
 	struct mta_flow *flow = &mta->flows[index];
 	bool connecting = connection->state == MTA_CONNECTION_CLOSED;

@@ -63,7 +63,7 @@ struct mta_queue {
 struct mta {
 	const struct scenario *scenario;
 	const struct simulate_policy *policy;
-	struct policy_world world;
+	struct sim_env env;
 	void *self; /* the policy's */
 	uint64_t seed;
 	uint64_t now_ns;
@@ -72,7 +72,7 @@ struct mta {
 	struct simulate_message *messages;
 	size_t message_count;
 	size_t arrived;
-	struct receiver *receivers;
+	struct sim_receiver *receivers;
 	struct mta_flow *flows;
 	struct mta_queue *queues;
 	size_t queue_count;
@@ -82,7 +82,7 @@ struct mta {
 	uint64_t tick_ns; /* of the policy; UINT64_MAX: not set */
 };
 
-/* The n-th attempt of a message has the same luck under every policy. */
+/* The n-th attempt of a message has the same draws under every policy. */
 uint64_t mta_luck(const struct mta *mta, uint32_t message, enum mta_luck draw);
 
 /* Adds an event, unless it lies beyond the end of the run. */

@@ -25,8 +25,8 @@
 #define SLOW_PERIOD  UNITS_MINUTE_NS
 
 const struct simulate_policy *const simulate_policies[] = {
-	&policy_gate,	 &policy_none,	 &policy_fixed, &policy_timed,
-	&policy_backoff, &policy_oracle, NULL,
+	&policy_tollgate, &policy_none,	  &policy_fixed, &policy_timed,
+	&policy_backoff,  &policy_oracle, NULL,
 };
 
 const struct simulate_policy *simulate_policy_find(const char *name)
@@ -59,7 +59,7 @@ static void ignore_reply(void *self, uint32_t flow, const struct policy_reply *r
 
 /* ---- none ------------------------------------------------------------------------------------ */
 
-static int none_create(const struct policy_world *world, void **ret)
+static int none_create(const struct sim_env *env, void **ret)
 {
 	*ret = NULL;
 	return 0;
@@ -88,9 +88,9 @@ struct fixed_flow {
 	uint32_t at;
 };
 
-static int fixed_create(const struct policy_world *world, void **ret)
+static int fixed_create(const struct sim_env *env, void **ret)
 {
-	*ret = calloc(world->source_count * world->receiver_count, sizeof(struct fixed_flow));
+	*ret = calloc(env->source_count * env->receiver_count, sizeof(struct fixed_flow));
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -129,18 +129,18 @@ struct slow_flow {
 };
 
 struct slow {
-	const struct policy_world *world;
+	const struct sim_env *env;
 	struct slow_flow flows[];
 };
 
-static int slow_create(const struct policy_world *world, void **ret)
+static int slow_create(const struct sim_env *env, void **ret)
 {
-	size_t count = world->source_count * world->receiver_count;
+	size_t count = env->source_count * env->receiver_count;
 	struct slow *slow = calloc(1, sizeof *slow + count * sizeof slow->flows[0]);
 
 	if (!slow)
 		return -ENOMEM;
-	slow->world = world;
+	slow->env = env;
 	*ret = slow;
 	return 0;
 }
@@ -164,13 +164,13 @@ static void slow_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_
 
 static bool names_a_limit(void *self, uint32_t flow, const struct policy_reply *reply)
 {
-	const struct policy_world *world = ((struct slow *)self)->world;
+	const struct sim_env *env = ((struct slow *)self)->env;
 	struct classification class;
 
 	if (reply->delivered)
 		return false;
-	simulate_classify(world->config, world->destinations[flow % world->receiver_count],
-			  reply->text, &class);
+	simulate_classify(env->config, env->destinations[flow % env->receiver_count], reply->text,
+			  &class);
 	return class.lowers_cap;
 }
 
@@ -223,22 +223,22 @@ const struct simulate_policy policy_backoff = {
 /* ---- oracle ---------------------------------------------------------------------------------- */
 
 struct oracle {
-	struct receiver *receivers;
+	struct sim_receiver *receivers;
 	size_t receiver_count;
 };
 
-static int oracle_create(const struct policy_world *world, void **ret)
+static int oracle_create(const struct sim_env *env, void **ret)
 {
 	struct oracle *oracle = malloc(sizeof *oracle);
 
 	if (!oracle)
 		return -ENOMEM;
-	*oracle = (struct oracle){world->receivers, world->receiver_count};
+	*oracle = (struct oracle){env->receivers, env->receiver_count};
 	*ret = oracle;
 	return 0;
 }
 
-static struct receiver *oracle_receiver(const struct oracle *oracle, uint32_t flow)
+static struct sim_receiver *oracle_receiver(const struct oracle *oracle, uint32_t flow)
 {
 	return &oracle->receivers[flow % oracle->receiver_count];
 }
@@ -254,16 +254,16 @@ static uint64_t oracle_earliest(void *self, uint32_t flow, enum tg_class traffic
 static uint64_t oracle_connect(void *self, uint32_t flow, enum tg_class traffic, uint32_t open,
 			       uint64_t now_ns)
 {
-	uint32_t hidden = oracle_receiver(self, flow)->accept.connections;
+	uint32_t truth = oracle_receiver(self, flow)->accept.connections;
 
-	return !hidden || open < hidden ? now_ns : UINT64_MAX;
+	return !truth || open < truth ? now_ns : UINT64_MAX;
 }
 
 static uint32_t oracle_per_connection(void *self, uint32_t flow)
 {
-	uint32_t hidden = oracle_receiver(self, flow)->accept.per_connection;
+	uint32_t truth = oracle_receiver(self, flow)->accept.per_connection;
 
-	return hidden ? hidden : 100;
+	return truth ? truth : 100;
 }
 
 /* The source with most room first. */
@@ -276,7 +276,7 @@ static double oracle_rank(void *self, uint32_t flow, uint64_t now_ns)
 
 const struct simulate_policy policy_oracle = {
 	.name = "oracle",
-	.sees_hidden = true,
+	.sees_truth = true,
 	.create = oracle_create,
 	.destroy = free,
 	.earliest = oracle_earliest,

@@ -2,7 +2,7 @@
  *
  * A policy of sending: what paces the mail of every flow in a run of the simulator.
  *
- * All policies meet the same traffic, the same receivers and the same luck. What a policy learns,
+ * All policies meet the same traffic, the same receivers and the same seed. What a policy learns,
  * it learns from replies; only the oracle is given the receivers. A flow is numbered source *
  * receivers + receiver. Times are nanoseconds from the start of the run.
  */
@@ -16,7 +16,7 @@
 
 #include "shm/tollgate.h"
 
-struct receiver;
+struct sim_receiver;
 struct simulate_config;
 
 /* What everybody starts with; only the gate and the oracle ever go elsewhere. */
@@ -25,14 +25,14 @@ struct simulate_config;
 /* The workers of the MTA: no flow can have more connections than this. */
 #define POLICY_WORKERS 20
 
-struct policy_world {
+struct sim_env {
 	size_t source_count;
 	size_t receiver_count;
 	const char *const *addresses;	 /* of the sources */
 	const char *const *destinations; /* of the receivers */
 	struct simulate_config *config;
 	FILE *trace; /* what the policy makes of each deferral is written there; NULL: nowhere */
-	struct receiver *receivers; /* NULL, but for a policy that sees what is hidden */
+	struct sim_receiver *receivers; /* NULL, but for a policy that sees what is hidden */
 };
 
 struct policy_reply {
@@ -47,9 +47,9 @@ struct policy_reply {
 
 struct simulate_policy {
 	const char *name;
-	bool sees_hidden;
+	bool sees_truth;
 	/* 0 or -errno; the world outlives the policy. destroy takes NULL too. */
-	int (*create)(const struct policy_world *world, void **ret);
+	int (*create)(const struct sim_env *env, void **ret);
 	void (*destroy)(void *self);
 	/* When a message of the class may go; UINT64_MAX: not before something has been heard. Must
 	 * not change what the policy will answer later. */
@@ -76,10 +76,10 @@ struct simulate_policy {
 	double (*rate)(void *self, uint32_t flow);
 };
 
-extern const struct simulate_policy policy_gate;  /* tollgate; policy_tollgate.c */
-extern const struct simulate_policy policy_none;  /* as fast as workers go */
-extern const struct simulate_policy policy_fixed; /* ten in any minute */
-extern const struct simulate_policy policy_timed; /* a reply slows to 1/min for 90 minutes */
+extern const struct simulate_policy policy_tollgate; /* tollgate; policy_tollgate.c */
+extern const struct simulate_policy policy_none;     /* as fast as workers go */
+extern const struct simulate_policy policy_fixed;    /* ten in any minute */
+extern const struct simulate_policy policy_timed;    /* a reply slows to 1/min for 90 minutes */
 extern const struct simulate_policy
 	policy_backoff; /* 1/min until an hour has passed, or a success */
 extern const struct simulate_policy policy_oracle; /* knows the limits */

@@ -32,8 +32,8 @@
 #define NAMES_MIN   (UINT32_C(1) << 20)
 #define WORK_MOST   16
 
-struct gate {
-	const struct policy_world *world;
+struct tollgate_policy {
+	const struct sim_env *env;
 	struct segment *segment;
 	struct engine *engine;
 	struct tg_flow *flows;
@@ -104,7 +104,7 @@ static int segment_make(const struct config *config, uint32_t flows, struct segm
 
 static void gate_destroy(void *self)
 {
-	struct gate *gate = self;
+	struct tollgate_policy *gate = self;
 
 	if (!gate)
 		return;
@@ -124,15 +124,15 @@ static void address_of(const char *text, uint8_t ret[16])
 		inet_pton(AF_INET6, text, ret);
 }
 
-static int gate_claim(struct gate *gate, const struct policy_world *world)
+static int gate_claim(struct tollgate_policy *gate, const struct sim_env *env)
 {
-	for (size_t i = 0; i < world->source_count * world->receiver_count; i++) {
+	for (size_t i = 0; i < env->source_count * env->receiver_count; i++) {
 		uint8_t address[16];
 		uint32_t slot;
 
-		address_of(world->addresses[i / world->receiver_count], address);
+		address_of(env->addresses[i / env->receiver_count], address);
 		slot = engine_claim(gate->engine, address,
-				    world->destinations[i % world->receiver_count], EPOCH);
+				    env->destinations[i % env->receiver_count], EPOCH);
 		if (slot == LAYOUT_NONE)
 			return -ENOSPC;
 		gate->flows[i] = (struct tg_flow){
@@ -145,7 +145,7 @@ static int gate_claim(struct gate *gate, const struct policy_world *world)
 	return 0;
 }
 
-static void gate_work(struct gate *gate, uint64_t now_ns)
+static void gate_work(struct tollgate_policy *gate, uint64_t now_ns)
 {
 	/* Piece by piece, as the loop calls it; what is due again at this instant waits for the
 	 * next. */
@@ -156,10 +156,10 @@ static void gate_work(struct gate *gate, uint64_t now_ns)
 	}
 }
 
-static int gate_start(struct gate *gate, const struct policy_world *world)
+static int gate_start(struct tollgate_policy *gate, const struct sim_env *env)
 {
-	size_t flows = world->source_count * world->receiver_count;
-	const struct config *config = simulate_config_of(world->config);
+	size_t flows = env->source_count * env->receiver_count;
+	const struct config *config = simulate_config_of(env->config);
 	int rc = segment_make(config, (uint32_t)flows * 3 + config->effective_count + SPARE_FLOWS,
 			      &gate->segment);
 
@@ -171,24 +171,24 @@ static int gate_start(struct gate *gate, const struct policy_world *world)
 	if (rc)
 		return rc;
 	engine_wall_offset(gate->engine, -(int64_t)EPOCH);
-	rc = engine_configure(gate->engine, config, simulate_config_classifier(world->config),
-			      simulate_config_rules(world->config), EPOCH);
+	rc = engine_configure(gate->engine, config, simulate_config_classifier(env->config),
+			      simulate_config_rules(env->config), EPOCH);
 	if (!rc)
-		rc = gate_claim(gate, world);
+		rc = gate_claim(gate, env);
 	if (!rc)
 		gate_work(gate, EPOCH);
 	gate->second_ns = EPOCH;
 	return rc;
 }
 
-static int gate_create(const struct policy_world *world, void **ret)
+static int gate_create(const struct sim_env *env, void **ret)
 {
-	struct gate *gate = calloc(1, sizeof *gate);
+	struct tollgate_policy *gate = calloc(1, sizeof *gate);
 	int rc = -ENOMEM;
 
 	if (gate) {
-		gate->world = world;
-		rc = gate_start(gate, world);
+		gate->env = env;
+		rc = gate_start(gate, env);
 	}
 	if (rc)
 		gate_destroy(gate);
@@ -206,7 +206,7 @@ static uint64_t at_of(uint64_t ns)
 
 static uint64_t gate_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
-	struct gate *gate = self;
+	struct tollgate_policy *gate = self;
 	uint32_t room;
 	struct tg_verdict verdict = decide_ask(&gate->segment->view, &gate->flows[flow], traffic, 1,
 					       at_ns + EPOCH, &room);
@@ -216,7 +216,7 @@ static uint64_t gate_earliest(void *self, uint32_t flow, enum tg_class traffic, 
 
 static void gate_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
-	struct gate *gate = self;
+	struct tollgate_policy *gate = self;
 	struct tg_verdict verdict =
 		decide_admit(&gate->segment->view, &gate->flows[flow], traffic, 1, at_ns + EPOCH);
 
@@ -230,7 +230,7 @@ static void gate_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_
 static uint64_t gate_connect(void *self, uint32_t index, enum tg_class traffic, uint32_t open,
 			     uint64_t at_ns)
 {
-	struct gate *gate = self;
+	struct tollgate_policy *gate = self;
 	const struct tg_flow *flow = &gate->flows[index];
 	const struct layout_limits_more *more = decide_more(&gate->segment->view, flow);
 	uint64_t rate = atomic_load_explicit(&more->connection_rate, memory_order_relaxed);
@@ -247,14 +247,14 @@ static uint64_t gate_connect(void *self, uint32_t index, enum tg_class traffic, 
 
 static void gate_connected(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
-	struct gate *gate = self;
+	struct tollgate_policy *gate = self;
 
 	decide_connect(&gate->segment->view, &gate->flows[flow], traffic, false, at_ns + EPOCH);
 }
 
 static uint32_t gate_per_connection(void *self, uint32_t flow)
 {
-	struct gate *gate = self;
+	struct tollgate_policy *gate = self;
 	const struct layout_limits_more *more =
 		decide_more(&gate->segment->view, &gate->flows[flow]);
 	uint32_t most =
@@ -266,7 +266,7 @@ static uint32_t gate_per_connection(void *self, uint32_t flow)
 /* The source that was used least of late goes first, as tg_pick spreads by room. */
 static double gate_rank(void *self, uint32_t flow, uint64_t at_ns)
 {
-	const struct gate *gate = self;
+	const struct tollgate_policy *gate = self;
 	uint64_t tat = atomic_load_explicit(
 		&gate->segment->view.counters[gate->flows[flow].slot].tat, memory_order_relaxed);
 
@@ -275,7 +275,7 @@ static double gate_rank(void *self, uint32_t flow, uint64_t at_ns)
 
 static double gate_rate(void *self, uint32_t flow)
 {
-	const struct gate *gate = self;
+	const struct tollgate_policy *gate = self;
 	uint64_t interval = gcra_interval(
 		atomic_load_explicit(&gate->segment->limits[gate->flows[flow].slot].rate[TG_BULK],
 				     memory_order_relaxed));
@@ -284,7 +284,8 @@ static double gate_rate(void *self, uint32_t flow)
 }
 
 /* For people: what was heard, and what came of it. */
-static void gate_trace(struct gate *gate, uint32_t index, const char *text, uint64_t at_ns)
+static void gate_trace(struct tollgate_policy *gate, uint32_t index, const char *text,
+		       uint64_t at_ns)
 {
 	char state[256] = "";
 	struct control_limits control;
@@ -298,7 +299,7 @@ static void gate_trace(struct gate *gate, uint32_t index, const char *text, uint
 	control_describe(&engine_flow_of(gate->engine, slot)->control, &bounds, now, state,
 			 sizeof state);
 	held = effective.limits.hold_until_ns > now ? effective.limits.hold_until_ns - now : 0;
-	fprintf(gate->world->trace, "%.1f\t%u\t%.60s\t%.2f/min, burst %u %u %u\theld %.1fs\t%s\n",
+	fprintf(gate->env->trace, "%.1f\t%u\t%.60s\t%.2f/min, burst %u %u %u\theld %.1fs\t%s\n",
 		(double)at_ns / UNITS_SECOND_NS, index, text, 60 * gate_rate(gate, index),
 		effective.limits.burst[TG_TRANSACTIONAL], effective.limits.burst[TG_ENGAGED],
 		effective.limits.burst[TG_BULK], (double)held / UNITS_SECOND_NS, state);
@@ -307,7 +308,7 @@ static void gate_trace(struct gate *gate, uint32_t index, const char *text, uint
 /* As tg_report: counts first, then a record, but of a plain delivery only where it is asked for. */
 static void gate_reply(void *self, uint32_t index, const struct policy_reply *reply, uint64_t at_ns)
 {
-	struct gate *gate = self;
+	struct tollgate_policy *gate = self;
 	const struct tg_flow *flow = &gate->flows[index];
 	struct layout_counters_more *counts = &gate->segment->view.counters_more[flow->slot];
 	struct tg_reply parsed = {.code = 250};
@@ -343,7 +344,7 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 		memcpy(record.text, parsed.text, record.length);
 	engine_record(gate->engine, &record, at_ns + EPOCH);
 	gate_work(gate, at_ns + EPOCH);
-	if (gate->world->trace && !reply->delivered)
+	if (gate->env->trace && !reply->delivered)
 		gate_trace(gate, index, reply->text, at_ns);
 }
 
@@ -351,7 +352,7 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 
 static uint64_t gate_wake(void *self)
 {
-	const struct gate *gate = self;
+	const struct tollgate_policy *gate = self;
 	uint64_t second_ns = gate->second_ns + UNITS_SECOND_NS;
 
 	return at_of(gate->counted && second_ns < gate->work_ns ? second_ns : gate->work_ns);
@@ -359,7 +360,7 @@ static uint64_t gate_wake(void *self)
 
 static void gate_tick(void *self, uint64_t at_ns)
 {
-	struct gate *gate = self;
+	struct tollgate_policy *gate = self;
 	uint64_t now = at_ns + EPOCH;
 
 	if (gate->counted && now >= gate->second_ns + UNITS_SECOND_NS) {
@@ -370,7 +371,7 @@ static void gate_tick(void *self, uint64_t at_ns)
 	gate_work(gate, now);
 }
 
-const struct simulate_policy policy_gate = {
+const struct simulate_policy policy_tollgate = {
 	.name = "tollgate",
 	.create = gate_create,
 	.destroy = gate_destroy,

@@ -56,7 +56,7 @@ __attribute__((format(printf, 2, 3))) static void put(struct writer *writer, con
  * part of what a seed means. */
 static double draw(struct writer *writer)
 {
-	return simulate_chance(simulate_luck(writer->seed, 0x7261, writer->draws++));
+	return simulate_draw(simulate_luck(writer->seed, 0x7261, writer->draws++));
 }
 
 static bool chance(struct writer *writer, double share)

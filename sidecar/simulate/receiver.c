@@ -19,12 +19,12 @@
 /* Blocks are "in a row" until a day has passed since the last one ended. */
 #define FORGET DAY
 
-int receiver_init(struct receiver *receiver, const struct scenario_receiver *hidden, size_t sources,
-		  uint64_t duration_ns)
+int receiver_init(struct sim_receiver *receiver, const struct scenario_receiver *truth,
+		  size_t sources, uint64_t duration_ns)
 {
-	*receiver = (struct receiver){
-		.hidden = hidden,
-		.accept = hidden->accept,
+	*receiver = (struct sim_receiver){
+		.truth = truth,
+		.accept = truth->accept,
 		.duration_ns = duration_ns,
 		.source_count = sources,
 		.sources = calloc(sources, sizeof *receiver->sources),
@@ -34,45 +34,45 @@ int receiver_init(struct receiver *receiver, const struct scenario_receiver *hid
 	for (size_t i = 0; i < sources; i++) {
 		struct receiver_source *source = &receiver->sources[i];
 
-		source->tokens = hidden->accept.burst;
-		if (!hidden->penalty.count)
+		source->tokens = truth->accept.burst;
+		if (!truth->penalty.count)
 			continue;
-		source->strikes = malloc(hidden->penalty.count * sizeof *source->strikes);
-		if (!source->strikes) {
+		source->violations = malloc(truth->penalty.count * sizeof *source->violations);
+		if (!source->violations) {
 			receiver_free(receiver);
 			return -ENOMEM;
 		}
 		/* No strike yet: as if all had been given infinitely long ago. */
-		memset(source->strikes, 0xff, hidden->penalty.count * sizeof *source->strikes);
+		memset(source->violations, 0xff, truth->penalty.count * sizeof *source->violations);
 	}
 	return 0;
 }
 
-void receiver_free(struct receiver *receiver)
+void receiver_free(struct sim_receiver *receiver)
 {
 	if (receiver->sources)
 		for (size_t i = 0; i < receiver->source_count; i++)
-			free(receiver->sources[i].strikes);
+			free(receiver->sources[i].violations);
 	free(receiver->sources);
-	*receiver = (struct receiver){0};
+	*receiver = (struct sim_receiver){0};
 }
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
 /* The windows that begin before the run's midnight are those of the day before: a whole day is
  * added so that their numbers stay positive. */
-static uint64_t window_clock(const struct receiver *receiver, uint64_t now_ns)
+static uint64_t window_clock(const struct sim_receiver *receiver, uint64_t now_ns)
 {
-	return now_ns + 2 * DAY - receiver->hidden->phase_ns % DAY;
+	return now_ns + 2 * DAY - receiver->truth->phase_ns % DAY;
 }
 
-static void window_advance(const struct receiver *receiver, struct receiver_window *window,
+static void window_advance(const struct sim_receiver *receiver, struct receiver_window *window,
 			   uint64_t length_ns, uint64_t now_ns)
 {
-	uint64_t step = receiver->hidden->sliding ? length_ns / RECEIVER_SLOTS : length_ns;
+	uint64_t step = receiver->truth->sliding ? length_ns / RECEIVER_SLOTS : length_ns;
 	uint64_t period = window_clock(receiver, now_ns) / step;
 
-	if (!receiver->hidden->sliding || period - window->period >= RECEIVER_SLOTS) {
+	if (!receiver->truth->sliding || period - window->period >= RECEIVER_SLOTS) {
 		if (period != window->period)
 			*window = (struct receiver_window){.period = period};
 		return;
@@ -92,16 +92,17 @@ static void window_count(struct receiver_window *window)
 }
 
 /* When the window as advanced to now_ns can next have more room. */
-static uint64_t window_next(const struct receiver *receiver, uint64_t length_ns, uint64_t now_ns)
+static uint64_t window_next(const struct sim_receiver *receiver, uint64_t length_ns,
+			    uint64_t now_ns)
 {
-	uint64_t step = receiver->hidden->sliding ? length_ns / RECEIVER_SLOTS : length_ns;
+	uint64_t step = receiver->truth->sliding ? length_ns / RECEIVER_SLOTS : length_ns;
 
 	return now_ns + step - window_clock(receiver, now_ns) % step;
 }
 
 /* ---- limits ---------------------------------------------------------------------------------- */
 
-static void receiver_advance(struct receiver *receiver, struct receiver_source *source,
+static void receiver_advance(struct sim_receiver *receiver, struct receiver_source *source,
 			     uint64_t now_ns)
 {
 	const struct scenario_accept *accept = &receiver->accept;
@@ -124,11 +125,11 @@ static void receiver_advance(struct receiver *receiver, struct receiver_source *
 	source->history = 0;
 }
 
-static const struct scenario_outage *receiver_outage(const struct receiver *receiver,
+static const struct scenario_outage *receiver_outage(const struct sim_receiver *receiver,
 						     uint64_t now_ns)
 {
-	for (size_t i = 0; i < receiver->hidden->outage_count; i++) {
-		const struct scenario_outage *outage = &receiver->hidden->outages[i];
+	for (size_t i = 0; i < receiver->truth->outage_count; i++) {
+		const struct scenario_outage *outage = &receiver->truth->outages[i];
 
 		if (now_ns >= outage->at_ns && now_ns - outage->at_ns < outage->for_ns)
 			return outage;
@@ -136,24 +137,24 @@ static const struct scenario_outage *receiver_outage(const struct receiver *rece
 	return NULL;
 }
 
-static bool history_full(const struct receiver *receiver, const struct receiver_source *source)
+static bool history_full(const struct sim_receiver *receiver, const struct receiver_source *source)
 {
-	double factor = receiver->hidden->history.factor;
+	double factor = receiver->truth->history.factor;
 
 	return factor > 0 && source->accepted.count >=
-				     fmax(receiver->hidden->history.floor, factor * source->peak);
+				     fmax(receiver->truth->history.floor, factor * source->peak);
 }
 
-static void receiver_block(struct receiver *receiver, struct receiver_source *source,
+static void receiver_block(struct sim_receiver *receiver, struct receiver_source *source,
 			   uint64_t now_ns)
 {
-	const struct scenario_receiver *hidden = receiver->hidden;
+	const struct scenario_receiver *truth = receiver->truth;
 	double hold_ns;
 	uint64_t end_ns;
 
 	if (source->blocks && now_ns - source->blocked_until_ns > FORGET)
 		source->blocks = 0;
-	hold_ns = (double)hidden->penalty.hold_ns * pow(hidden->penalty.repeat, source->blocks++);
+	hold_ns = (double)truth->penalty.hold_ns * pow(truth->penalty.repeat, source->blocks++);
 	/* A block that outlasts the run may as well last for ever. */
 	end_ns = now_ns + (uint64_t)fmin(hold_ns, (double)SCENARIO_DURATION_MAX);
 	source->blocked_until_ns = end_ns;
@@ -166,37 +167,37 @@ static void receiver_block(struct receiver *receiver, struct receiver_source *so
 
 /* A reply over a limit is given: of the last `count` ones the oldest says whether it was one too
  * many. */
-static void receiver_strike(struct receiver *receiver, struct receiver_source *source,
+static void receiver_strike(struct sim_receiver *receiver, struct receiver_source *source,
 			    uint64_t now_ns)
 {
-	uint32_t count = receiver->hidden->penalty.count;
+	uint32_t count = receiver->truth->penalty.count;
 	uint64_t oldest;
 
 	if (!count)
 		return;
-	source->strikes[source->strike_at] = now_ns;
+	source->violations[source->strike_at] = now_ns;
 	source->strike_at = (source->strike_at + 1) % count;
-	oldest = source->strikes[source->strike_at];
-	if (oldest == UINT64_MAX || now_ns - oldest > receiver->hidden->penalty.window_ns)
+	oldest = source->violations[source->strike_at];
+	if (oldest == UINT64_MAX || now_ns - oldest > receiver->truth->penalty.window_ns)
 		return;
 	receiver_block(receiver, source, now_ns);
-	memset(source->strikes, 0xff, count * sizeof *source->strikes);
+	memset(source->violations, 0xff, count * sizeof *source->violations);
 }
 
-static enum receiver_cause receiver_over(struct receiver *receiver, struct receiver_source *source,
-					 enum receiver_cause cause, uint64_t now_ns,
-					 const char **ret_text)
+static enum receiver_cause receiver_over(struct sim_receiver *receiver,
+					 struct receiver_source *source, enum receiver_cause cause,
+					 uint64_t now_ns, const char **ret_text)
 {
-	const struct scenario_receiver *hidden = receiver->hidden;
+	const struct scenario_receiver *truth = receiver->truth;
 
-	*ret_text = cause == RECEIVER_HISTORY ? hidden->history.over
-					      : hidden->over[cause - RECEIVER_RATE];
+	*ret_text = cause == RECEIVER_HISTORY ? truth->history.over
+					      : truth->over[cause - RECEIVER_RATE];
 	receiver_strike(receiver, source, now_ns);
 	return cause;
 }
 
 /* Trouble that has nothing to do with what is attempted: an outage, a block. */
-static enum receiver_cause receiver_shut(const struct receiver *receiver,
+static enum receiver_cause receiver_shut(const struct sim_receiver *receiver,
 					 const struct receiver_source *source, uint64_t now_ns,
 					 const char **ret_text)
 {
@@ -207,13 +208,13 @@ static enum receiver_cause receiver_shut(const struct receiver *receiver,
 		return RECEIVER_OUTAGE;
 	}
 	if (now_ns < source->blocked_until_ns) {
-		*ret_text = receiver->hidden->penalty.reply;
+		*ret_text = receiver->truth->penalty.reply;
 		return RECEIVER_BLOCKED;
 	}
 	return RECEIVER_ACCEPTED;
 }
 
-static enum receiver_cause receiver_limit(const struct receiver *receiver,
+static enum receiver_cause receiver_limit(const struct sim_receiver *receiver,
 					  const struct receiver_source *source)
 {
 	const struct scenario_accept *accept = &receiver->accept;
@@ -231,7 +232,7 @@ static enum receiver_cause receiver_limit(const struct receiver *receiver,
 
 /* ---- what arrives ---------------------------------------------------------------------------- */
 
-enum receiver_cause receiver_connect(struct receiver *receiver, size_t index, uint64_t now_ns,
+enum receiver_cause receiver_connect(struct sim_receiver *receiver, size_t index, uint64_t now_ns,
 				     const char **ret_text)
 {
 	struct receiver_source *source = &receiver->sources[index];
@@ -249,28 +250,29 @@ enum receiver_cause receiver_connect(struct receiver *receiver, size_t index, ui
 	return RECEIVER_ACCEPTED;
 }
 
-void receiver_close(struct receiver *receiver, size_t source)
+void receiver_close(struct sim_receiver *receiver, size_t source)
 {
 	receiver->sources[source].open--;
 }
 
-static const struct scenario_noise *receiver_noise(const struct receiver *receiver, uint64_t luck)
+static const struct scenario_noise *receiver_noise(const struct sim_receiver *receiver,
+						   uint64_t draw)
 {
-	double at = (double)(luck >> 11) * 0x1p-53;
+	double at = (double)(draw >> 11) * 0x1p-53;
 
-	for (size_t i = 0; i < receiver->hidden->noise_count; i++) {
-		if (at < receiver->hidden->noises[i].share)
-			return &receiver->hidden->noises[i];
-		at -= receiver->hidden->noises[i].share;
+	for (size_t i = 0; i < receiver->truth->noise_count; i++) {
+		if (at < receiver->truth->noises[i].share)
+			return &receiver->truth->noises[i];
+		at -= receiver->truth->noises[i].share;
 	}
 	return NULL;
 }
 
-enum receiver_cause receiver_take(struct receiver *receiver, size_t index,
+enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t index,
 				  const struct receiver_message *message, uint64_t now_ns,
 				  const char **ret_text)
 {
-	const struct scenario_receiver *hidden = receiver->hidden;
+	const struct scenario_receiver *truth = receiver->truth;
 	struct receiver_source *source = &receiver->sources[index];
 	const struct scenario_noise *noise;
 	enum receiver_cause cause;
@@ -287,15 +289,15 @@ enum receiver_cause receiver_take(struct receiver *receiver, size_t index,
 	source->tokens -= 1;
 	window_count(&source->hour);
 	window_count(&source->day);
-	noise = receiver_noise(receiver, message->luck);
+	noise = receiver_noise(receiver, message->draw);
 	if (noise) {
 		*ret_text = noise->reply;
 		return RECEIVER_NOISE;
 	}
-	if (hidden->greylist.delay_ns &&
+	if (truth->greylist.delay_ns &&
 	    (!message->first_seen_ns ||
-	     now_ns - message->first_seen_ns < hidden->greylist.delay_ns)) {
-		*ret_text = hidden->greylist.reply;
+	     now_ns - message->first_seen_ns < truth->greylist.delay_ns)) {
+		*ret_text = truth->greylist.reply;
 		return RECEIVER_GREYLIST;
 	}
 	window_count(&source->accepted);
@@ -303,7 +305,7 @@ enum receiver_cause receiver_take(struct receiver *receiver, size_t index,
 	return RECEIVER_ACCEPTED;
 }
 
-void receiver_change(struct receiver *receiver, const struct scenario_change *change,
+void receiver_change(struct sim_receiver *receiver, const struct scenario_change *change,
 		     uint64_t now_ns)
 {
 	for (size_t i = 0; i < receiver->source_count; i++)
@@ -313,7 +315,7 @@ void receiver_change(struct receiver *receiver, const struct scenario_change *ch
 
 /* ---- for the oracle -------------------------------------------------------------------------- */
 
-uint64_t receiver_earliest(struct receiver *receiver, size_t index, uint64_t now_ns)
+uint64_t receiver_earliest(struct sim_receiver *receiver, size_t index, uint64_t now_ns)
 {
 	struct receiver_source *source = &receiver->sources[index];
 	const struct scenario_outage *outage = receiver_outage(receiver, now_ns);

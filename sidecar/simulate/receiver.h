@@ -48,7 +48,7 @@ struct receiver_source {
 	uint64_t history_hour;		 /* number of the hour that history counts */
 	uint32_t history;		 /* accepted in it */
 	uint32_t peak;			 /* most accepted in an hour that has ended */
-	uint64_t *strikes;		 /* when the last replies over a limit were given: a ring */
+	uint64_t *violations;		 /* when the last replies over a limit were given: a ring */
 	uint32_t strike_at;
 	uint64_t blocked_until_ns;
 	uint32_t blocks; /* in a row */
@@ -56,8 +56,8 @@ struct receiver_source {
 	uint64_t blocked_late_ns; /* of blocks that began after the first hour */
 };
 
-struct receiver {
-	const struct scenario_receiver *hidden;
+struct sim_receiver {
+	const struct scenario_receiver *truth;
 	struct scenario_accept accept; /* as it stands now */
 	uint64_t duration_ns;
 	size_t source_count;
@@ -68,31 +68,31 @@ struct receiver {
 struct receiver_message {
 	uint32_t place;		/* in its connection, from 1 */
 	uint64_t first_seen_ns; /* 0: never; what greylisting goes by */
-	uint64_t luck; /* uniform: the same for every policy, so that all meet the same noise */
+	uint64_t draw; /* uniform: the same for every policy, so that all meet the same noise */
 };
 
 /* 0, or -ENOMEM. */
-int receiver_init(struct receiver *receiver, const struct scenario_receiver *hidden, size_t sources,
-		  uint64_t duration_ns);
-void receiver_free(struct receiver *receiver);
+int receiver_init(struct sim_receiver *receiver, const struct scenario_receiver *truth,
+		  size_t sources, uint64_t duration_ns);
+void receiver_free(struct sim_receiver *receiver);
 
 /* A connection arrives: RECEIVER_ACCEPTED holds a place until receiver_close. *ret_text is set to
  * the answer where it is refused. */
-enum receiver_cause receiver_connect(struct receiver *receiver, size_t source, uint64_t now_ns,
+enum receiver_cause receiver_connect(struct sim_receiver *receiver, size_t source, uint64_t now_ns,
 				     const char **ret_text);
-void receiver_close(struct receiver *receiver, size_t source);
+void receiver_close(struct sim_receiver *receiver, size_t source);
 
 /* A message arrives. */
-enum receiver_cause receiver_take(struct receiver *receiver, size_t source,
+enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t source,
 				  const struct receiver_message *message, uint64_t now_ns,
 				  const char **ret_text);
 
 /* The limits become those of the change. */
-void receiver_change(struct receiver *receiver, const struct scenario_change *change,
+void receiver_change(struct sim_receiver *receiver, const struct scenario_change *change,
 		     uint64_t now_ns);
 
 /* For the oracle and the plot alone: when the next message would be accepted (now_ns: now), but for
  * connections, noise and greylisting. */
-uint64_t receiver_earliest(struct receiver *receiver, size_t source, uint64_t now_ns);
+uint64_t receiver_earliest(struct sim_receiver *receiver, size_t source, uint64_t now_ns);
 
 #endif

@@ -44,7 +44,7 @@ static void mta_retry(struct mta *mta, uint32_t id)
 	struct simulate_message *message = &mta->messages[id];
 	size_t most = sizeof retry_minutes / sizeof *retry_minutes - 1;
 	size_t step = message->attempts < most ? message->attempts : most;
-	double late = 1 + RETRY_JITTER * simulate_chance(mta_luck(mta, id, MTA_LUCK_RETRY));
+	double late = 1 + RETRY_JITTER * simulate_draw(mta_luck(mta, id, MTA_LUCK_RETRY));
 
 	if (message->attempts < UINT8_MAX)
 		message->attempts++;
@@ -274,18 +274,18 @@ static int mta_policy(struct mta *mta)
 	const char **addresses = calloc(scenario->source_count, sizeof *addresses);
 	const char **destinations = calloc(scenario->receiver_count, sizeof *destinations);
 
-	mta->world.source_count = scenario->source_count;
-	mta->world.receiver_count = scenario->receiver_count;
-	mta->world.addresses = addresses;
-	mta->world.destinations = destinations;
-	mta->world.receivers = mta->policy->sees_hidden ? mta->receivers : NULL;
+	mta->env.source_count = scenario->source_count;
+	mta->env.receiver_count = scenario->receiver_count;
+	mta->env.addresses = addresses;
+	mta->env.destinations = destinations;
+	mta->env.receivers = mta->policy->sees_truth ? mta->receivers : NULL;
 	if (!addresses || !destinations)
 		return -ENOMEM;
 	for (size_t i = 0; i < scenario->source_count; i++)
 		addresses[i] = scenario->sources[i].address;
 	for (size_t i = 0; i < scenario->receiver_count; i++)
 		destinations[i] = scenario->receivers[i].destination;
-	return mta->policy->create(&mta->world, &mta->self);
+	return mta->policy->create(&mta->env, &mta->self);
 }
 
 static int mta_allocate(struct mta *mta, bool with_series)
@@ -340,8 +340,8 @@ static void mta_end(struct mta *mta)
 		for (size_t i = 0; i < mta->scenario->receiver_count; i++)
 			receiver_free(&mta->receivers[i]);
 	mta->policy->destroy(mta->self);
-	free((void *)mta->world.addresses);
-	free((void *)mta->world.destinations);
+	free((void *)mta->env.addresses);
+	free((void *)mta->env.destinations);
 	simulate_events_free(&mta->events);
 	free(mta->receivers);
 	free(mta->messages);
@@ -358,8 +358,8 @@ int simulate_run(const struct scenario *scenario, const struct simulate_policy *
 	struct mta mta = {
 		.scenario = scenario,
 		.policy = policy,
-		.world.config = config,
-		.world.trace = options->trace,
+		.env.config = config,
+		.env.trace = options->trace,
 		.seed = options->seed,
 		.tick_ns = UINT64_MAX,
 		.result = &result,

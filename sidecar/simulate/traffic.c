@@ -26,12 +26,12 @@ uint64_t simulate_luck(uint64_t seed, uint64_t thing, uint64_t draw)
 	return mix(mix(mix(seed) ^ thing) ^ draw);
 }
 
-double simulate_chance(uint64_t luck)
+double simulate_draw(uint64_t draw)
 {
-	return (double)(luck >> 11) * 0x1p-53;
+	return (double)(draw >> 11) * 0x1p-53;
 }
 
-static uint64_t arrival_ns(const struct scenario_traffic *traffic, uint32_t index, uint64_t luck)
+static uint64_t arrival_ns(const struct scenario_traffic *traffic, uint32_t index, uint64_t draw)
 {
 	uint64_t lumps = (traffic->over_ns + LUMP_NS - 1) / LUMP_NS;
 
@@ -45,7 +45,7 @@ static uint64_t arrival_ns(const struct scenario_traffic *traffic, uint32_t inde
 	default:
 		/* Independent uniform times are a Poisson process of which the number is known. */
 		return traffic->start_ns +
-		       (uint64_t)((double)traffic->over_ns * simulate_chance(luck));
+		       (uint64_t)((double)traffic->over_ns * simulate_draw(draw));
 	}
 }
 

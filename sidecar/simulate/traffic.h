@@ -29,7 +29,7 @@ struct simulate_message {
 uint64_t simulate_luck(uint64_t seed, uint64_t thing, uint64_t draw);
 
 /* The same as a number in [0, 1). */
-double simulate_chance(uint64_t luck);
+double simulate_draw(uint64_t draw);
 
 /* The messages that arrive within the run, in the order of time. A queue is numbered pool *
  * receivers + receiver. 0, or -ENOMEM; the caller frees *ret. */
