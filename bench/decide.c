@@ -49,7 +49,7 @@ struct bench {
 
 /* What a run of decisions works on. */
 struct subject {
-	struct rig *rig;
+	struct bench_fixture *fixture;
 	struct tg_flow flow;
 	const uint32_t *order; /* of flows, or of pairs: destination << 16 | source */
 	uint32_t mask, at;
@@ -88,7 +88,7 @@ static void result_print(const struct bench *bench, const struct result *r)
 static void run_admit(void *context, uint64_t count)
 {
 	struct subject *s = context;
-	struct tg *tg = s->rig->tg;
+	struct tg *tg = s->fixture->tg;
 	uint64_t refused = 0;
 
 	for (uint64_t i = 0; i < count; i++)
@@ -104,14 +104,14 @@ static uint32_t order_next(struct subject *s)
 static void run_keyed(void *context, uint64_t count)
 {
 	struct subject *s = context;
-	struct rig *rig = s->rig;
+	struct bench_fixture *fixture = s->fixture;
 	uint64_t refused = 0;
 
 	for (uint64_t i = 0; i < count; i++) {
 		uint32_t pair = order_next(s);
 
-		refused += tg_admit_pair(rig->tg, &rig->sources[pair & 0xffff],
-					 &rig->destinations[pair >> 16], TG_BULK, 1)
+		refused += tg_admit_pair(fixture->tg, &fixture->sources[pair & 0xffff],
+					 &fixture->destinations[pair >> 16], TG_BULK, 1)
 				   .reason != TG_ADMITTED;
 	}
 	s->refused += refused;
@@ -120,7 +120,7 @@ static void run_keyed(void *context, uint64_t count)
 static void run_batch(void *context, uint64_t count)
 {
 	struct subject *s = context;
-	struct rig *rig = s->rig;
+	struct bench_fixture *fixture = s->fixture;
 	struct tg_request requests[16];
 	struct tg_verdict verdicts[16];
 
@@ -129,10 +129,10 @@ static void run_batch(void *context, uint64_t count)
 			uint32_t pair = order_next(s);
 
 			requests[j] =
-				(struct tg_request){&rig->sources[pair & 0xffff],
-						    &rig->destinations[pair >> 16], TG_BULK, 1};
+				(struct tg_request){&fixture->sources[pair & 0xffff],
+						    &fixture->destinations[pair >> 16], TG_BULK, 1};
 		}
-		tg_admit_batch(rig->tg, requests, verdicts, 16);
+		tg_admit_batch(fixture->tg, requests, verdicts, 16);
 		for (int j = 0; j < 16; j++)
 			s->refused += verdicts[j].reason != TG_ADMITTED;
 	}
@@ -144,7 +144,7 @@ static void run_batch(void *context, uint64_t count)
 struct hot_case {
 	const char *name;
 	enum tg_clock clock;
-	struct rig_limits flow;
+	struct bench_limits flow;
 	bool parents, refuses;
 };
 
@@ -173,19 +173,19 @@ static const struct hot_case *hot_cases(size_t *ret_count)
 static _Atomic uint64_t floor_line[8] __attribute__((aligned(64)));
 
 /* The flow of a hot case, filled. */
-static int hot_prepare(const struct hot_case *c, struct rig *rig, struct subject *s)
+static int hot_prepare(const struct hot_case *c, struct bench_fixture *fixture, struct subject *s)
 {
-	struct rig_limits parent = {.rate = RATE_OPEN};
+	struct bench_limits parent = {.rate = RATE_OPEN};
 
-	if (rig_open(rig, 1000, c->clock) < 0)
+	if (bench_open(fixture, 1000, c->clock) < 0)
 		return -1;
-	*s = (struct subject){.rig = rig};
-	if (rig_flow(rig, 7, &s->flow) < 0)
+	*s = (struct subject){.fixture = fixture};
+	if (bench_flow(fixture, 7, &s->flow) < 0)
 		return -1;
-	rig_fill(rig, s->flow.slot, &c->flow);
+	bench_fill(fixture, s->flow.slot, &c->flow);
 	if (c->parents) {
-		rig_fill(rig, s->flow.source, &parent);
-		rig_fill(rig, s->flow.destination, &parent);
+		bench_fill(fixture, s->flow.source, &parent);
+		bench_fill(fixture, s->flow.destination, &parent);
 	}
 	if (c->refuses)
 		run_admit(s, 1); /* the burst */
@@ -195,7 +195,7 @@ static int hot_prepare(const struct hot_case *c, struct rig *rig, struct subject
 
 static void hot_measure(struct bench *bench, const struct hot_case *c)
 {
-	struct rig rig;
+	struct bench_fixture fixture;
 	struct subject s;
 	struct result r = {.name = c->name};
 	struct measure_pair pairs[2] = {
@@ -203,7 +203,7 @@ static void hot_measure(struct bench *bench, const struct hot_case *c)
 		{run_admit, &s, 0},
 	};
 
-	if (hot_prepare(c, &rig, &s) < 0) {
+	if (hot_prepare(c, &fixture, &s) < 0) {
 		bench->failed = true;
 		return;
 	}
@@ -219,7 +219,7 @@ static void hot_measure(struct bench *bench, const struct hot_case *c)
 	}
 	r.p999_ns = measure_p999(run_admit, &s, P999_SAMPLES);
 	result_print(bench, &r);
-	rig_close(&rig);
+	bench_close(&fixture);
 }
 
 /* ---- many flows ---------------------------------------------------------------------------------
@@ -247,20 +247,22 @@ static const struct keyed_case keyed_cases[] = {
 
 /* The same flows as indexes of source and destination: a division in the loop would be measured,
  * too. */
-static uint32_t *order_pairs(const uint32_t *order, const struct rig *rig)
+static uint32_t *order_pairs(const uint32_t *order, const struct bench_fixture *fixture)
 {
 	uint32_t *pairs = malloc(sizeof(*pairs) << ORDER_BITS);
 
 	for (uint32_t i = 0; pairs && i < 1u << ORDER_BITS; i++)
-		pairs[i] = order[i] / rig->source_count << 16 | order[i] % rig->source_count;
+		pairs[i] =
+			order[i] / fixture->source_count << 16 | order[i] % fixture->source_count;
 	return pairs;
 }
 
-static void keyed_run(struct bench *bench, const struct keyed_case *c, struct rig *rig,
-		      const uint32_t *order, const uint32_t *pairs, char *lines)
+static void keyed_run(struct bench *bench, const struct keyed_case *c,
+		      struct bench_fixture *fixture, const uint32_t *order, const uint32_t *pairs,
+		      char *lines)
 {
 	uint32_t mask = (1u << ORDER_BITS) - 1;
-	struct subject s = {.rig = rig, .order = pairs, .mask = mask};
+	struct subject s = {.fixture = fixture, .order = pairs, .mask = mask};
 	struct floor_lines bare = {.base = lines, .order = order, .mask = mask};
 	struct measure_pair turns[3] = {
 		{floor_counter, floor_line, 0},
@@ -302,31 +304,31 @@ static bool memory_for(uint32_t flows)
 
 static void keyed_measure(struct bench *bench, const struct keyed_case *c)
 {
-	struct rig_limits open = {.rate = RATE_OPEN};
+	struct bench_limits open = {.rate = RATE_OPEN};
 	uint32_t *order, *pairs;
-	struct rig rig;
+	struct bench_fixture fixture;
 	char *lines;
 
 	if (!memory_for(c->flows)) {
 		fprintf(stderr, "SKIP: %s: not enough memory available\n", c->name);
 		return;
 	}
-	if (rig_open(&rig, c->flows, TG_CLOCK_AUTO) < 0) {
+	if (bench_open(&fixture, c->flows, TG_CLOCK_AUTO) < 0) {
 		bench->failed = true;
 		return;
 	}
 	lines = measure_lines(c->flows);
 	order = measure_order(ORDER_BITS, c->flows, c->zipf, 1);
-	pairs = order ? order_pairs(order, &rig) : NULL;
-	if (lines && pairs && rig_fill_all(&rig, &open) == 0)
-		keyed_run(bench, c, &rig, order, pairs, lines);
+	pairs = order ? order_pairs(order, &fixture) : NULL;
+	if (lines && pairs && bench_fill_all(&fixture, &open) == 0)
+		keyed_run(bench, c, &fixture, order, pairs, lines);
 	else
 		bench->failed = true;
 	free(pairs);
 	free(order);
 	if (lines)
 		munmap(lines, (size_t)c->flows * 64);
-	rig_close(&rig);
+	bench_close(&fixture);
 }
 
 /* ---- several processes --------------------------------------------------------------------------
@@ -340,27 +342,28 @@ static void run_order(void *context, uint64_t count)
 	struct tg_flow flow;
 
 	for (uint64_t i = 0; i < count; i++) {
-		rig_flow(s->rig, order_next(s), &flow);
-		s->refused += tg_admit(s->rig->tg, &flow, TG_BULK, 1).reason != TG_ADMITTED;
+		bench_flow(s->fixture, order_next(s), &flow);
+		s->refused += tg_admit(s->fixture->tg, &flow, TG_BULK, 1).reason != TG_ADMITTED;
 	}
 }
 
 /* The workers' subjects; each its own flow, or all one, or 1,000 shared. */
-static int together_prepare(struct rig *rig, struct subject *subjects, void **contexts,
-			    unsigned workers, enum contention contention, const uint32_t *order)
+static int together_prepare(struct bench_fixture *fixture, struct subject *subjects,
+			    void **contexts, unsigned workers, enum contention contention,
+			    const uint32_t *order)
 {
-	struct rig_limits open = {.rate = RATE_OPEN};
+	struct bench_limits open = {.rate = RATE_OPEN};
 
-	if (rig_fill_all(rig, &open) < 0)
+	if (bench_fill_all(fixture, &open) < 0)
 		return -1;
 	for (unsigned i = 0; i < workers; i++) {
-		subjects[i] = (struct subject){.rig = rig,
+		subjects[i] = (struct subject){.fixture = fixture,
 					       .order = order,
 					       .mask = (1u << ORDER_BITS) - 1,
 					       .at = i * 100003};
 		/* Neither source nor destination in common. */
-		if (rig_flow(rig, contention == SAME ? 0 : i * (rig->source_count + 1),
-			     &subjects[i].flow) < 0)
+		if (bench_flow(fixture, contention == SAME ? 0 : i * (fixture->source_count + 1),
+			       &subjects[i].flow) < 0)
 			return -1;
 		contexts[i] = &subjects[i];
 	}
@@ -404,19 +407,19 @@ static void together_measure(struct bench *bench, const char *name, unsigned wor
 	uint32_t *order = contention == ZIPF ? measure_order(ORDER_BITS, 1000, true, 1) : NULL;
 	struct result r = {.name = name};
 	void *contexts[64];
-	struct rig rig;
+	struct bench_fixture fixture;
 
-	if (!subjects || rig_open(&rig, 1024, TG_CLOCK_AUTO) < 0) {
+	if (!subjects || bench_open(&fixture, 1024, TG_CLOCK_AUTO) < 0) {
 		bench->failed = true;
 		free(order);
 		free(subjects);
 		return;
 	}
-	if (together_prepare(&rig, subjects, contexts, workers, contention, order) == 0)
+	if (together_prepare(&fixture, subjects, contexts, workers, contention, order) == 0)
 		together_run(bench, &r, contexts, workers, contention);
 	bench->failed |= r.ns <= 0;
 	result_print(bench, &r);
-	rig_close(&rig);
+	bench_close(&fixture);
 	free(order);
 	free(subjects);
 }
@@ -440,23 +443,23 @@ static void scale_workers(struct bench *bench)
 /* Bytes of the segment a configured flow, all slots filled and used. */
 static void memory_measure(struct bench *bench)
 {
-	struct rig_limits limits = {.rate = RATE_OPEN, .hour_cap = 1000000, .day_cap = 1000000};
+	struct bench_limits limits = {.rate = RATE_OPEN, .hour_cap = 1000000, .day_cap = 1000000};
 	uint32_t flows = 200000;
-	struct rig rig;
+	struct bench_fixture fixture;
 	uint64_t before;
 
-	if (rig_open(&rig, flows, TG_CLOCK_AUTO) < 0) {
+	if (bench_open(&fixture, flows, TG_CLOCK_AUTO) < 0) {
 		bench->failed = true;
 		return;
 	}
-	before = rig_bytes(&rig);
-	if (rig_fill_all(&rig, &limits) < 0)
+	before = bench_bytes(&fixture);
+	if (bench_fill_all(&fixture, &limits) < 0)
 		bench->failed = true;
 	else
 		printf(bench->cases.json ? "{\"case\": \"memory\", \"bytes_per_flow\": %.1f}\n"
 					 : "memory %.1f bytes a flow\n",
-		       (double)(rig_bytes(&rig) - before) / flows);
-	rig_close(&rig);
+		       (double)(bench_bytes(&fixture) - before) / flows);
+	bench_close(&fixture);
 }
 
 static void options_read(struct bench *bench, int argc, char **argv)

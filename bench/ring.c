@@ -137,7 +137,8 @@ static void producer_wait(const struct layout_worker *worker)
 		usleep(50);
 }
 
-static void producer_run(struct rig *rig, struct shared *shared, uint32_t i, uint64_t events)
+static void producer_run(struct bench_fixture *fixture, struct shared *shared, uint32_t i,
+			 uint64_t events)
 {
 	struct tg_reply reply = reply_make();
 	struct layout_worker *worker;
@@ -146,8 +147,8 @@ static void producer_run(struct rig *rig, struct shared *shared, uint32_t i, uin
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	measure_pin(i);
-	worker = tg_worker(rig->tg);
-	rig_flow(rig, i * (rig->source_count + 1), &flow);
+	worker = tg_worker(fixture->tg);
+	bench_flow(fixture, i * (fixture->source_count + 1), &flow);
 	atomic_fetch_add(&shared->ready, 1);
 	while (!atomic_load(&shared->go))
 		usleep(100);
@@ -156,7 +157,7 @@ static void producer_run(struct rig *rig, struct shared *shared, uint32_t i, uin
 	for (uint64_t done = 0; done < events; done++) {
 		if (done % 4096 == 0)
 			producer_wait(worker);
-		tg_report(rig->tg, &flow, &reply);
+		tg_report(fixture->tg, &flow, &reply);
 	}
 	atomic_fetch_add(&shared->producer_cpu_ns, measure_cpu_ns() - cpu);
 	atomic_fetch_add(&shared->done, 1);
@@ -178,8 +179,8 @@ static void on_record(void *arg, const struct layout_record *record, uint32_t wo
 }
 
 /* Empties the rings until `events` replies were taken or all producers are done with less. */
-static uint64_t consumer_run(struct rig *rig, struct shared *shared, uint32_t producers,
-			     uint64_t events)
+static uint64_t consumer_run(struct bench_fixture *fixture, struct shared *shared,
+			     uint32_t producers, uint64_t events)
 {
 	struct drain_totals totals = {0};
 	struct taken taken = {0};
@@ -188,8 +189,8 @@ static uint64_t consumer_run(struct rig *rig, struct shared *shared, uint32_t pr
 	while (taken.replies < events) {
 		uint64_t before = taken.records, now = now_monotonic();
 
-		for (uint32_t i = 0; i < rig->segment->header.sizes.workers; i++)
-			while (drain_worker(rig->segment, i, 1024, now, on_record, &taken,
+		for (uint32_t i = 0; i < fixture->segment->header.sizes.workers; i++)
+			while (drain_worker(fixture->segment, i, 1024, now, on_record, &taken,
 					    &totals) == 1024)
 				;
 		if (taken.records == before && last)
@@ -201,14 +202,14 @@ static uint64_t consumer_run(struct rig *rig, struct shared *shared, uint32_t pr
 }
 
 /* Doorbells in the FIFO: the sidecar does not sleep here, so there must be none. */
-static uint64_t wakes_count(const struct rig *rig)
+static uint64_t wakes_count(const struct bench_fixture *fixture)
 {
 	char path[96], bytes[4096];
 	uint64_t count = 0;
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/wake", rig->path);
+	snprintf(path, sizeof(path), "%s/wake", fixture->path);
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -223,7 +224,8 @@ struct once {
 };
 
 /* ns an event; below 0: a text was lost or a process failed. */
-static struct once producers_once(struct rig *rig, uint32_t producers, uint64_t events)
+static struct once producers_once(struct bench_fixture *fixture, uint32_t producers,
+				  uint64_t events)
 {
 	struct shared *shared = shared_new();
 	uint64_t begin = UINT64_MAX, taken, end, cpu;
@@ -235,14 +237,14 @@ static struct once producers_once(struct rig *rig, uint32_t producers, uint64_t 
 	for (uint32_t i = 0; i < producers; i++) {
 		pids[i] = fork();
 		if (pids[i] == 0)
-			producer_run(rig, shared, i, events);
+			producer_run(fixture, shared, i, events);
 	}
 	measure_pin(measure_cpus() - 1);
 	while (atomic_load(&shared->ready) < producers)
 		usleep(100);
 	atomic_store(&shared->go, 1);
 	cpu = measure_cpu_ns();
-	taken = consumer_run(rig, shared, producers, events * producers);
+	taken = consumer_run(fixture, shared, producers, events * producers);
 	end = now_monotonic();
 	cpu = measure_cpu_ns() - cpu;
 	atomic_store(&shared->finished, 1);
@@ -261,20 +263,20 @@ static struct once producers_once(struct rig *rig, uint32_t producers, uint64_t 
 
 static void producers_measure(struct bench *bench, const char *name, uint32_t producers)
 {
-	struct rig_limits open = {.rate = gcra_rate(1, UINT32_MAX)};
+	struct bench_limits open = {.rate = gcra_rate(1, UINT32_MAX)};
 	uint64_t events = (bench->cases.quick ? 200000 : 1000000) / producers;
 	struct figures f = {-1, -1, -1, -1, -1, -1};
 	double values[RUNS], producer[RUNS], consumer[RUNS];
-	struct rig rig;
+	struct bench_fixture fixture;
 
-	if (rig_open_ring(&rig, 1000, TG_CLOCK_AUTO, RING_RECORDS) < 0 ||
-	    rig_fill_all(&rig, &open) < 0) {
+	if (bench_open_ring(&fixture, 1000, TG_CLOCK_AUTO, RING_RECORDS) < 0 ||
+	    bench_fill_all(&fixture, &open) < 0) {
 		bench->failed = true;
 		return;
 	}
-	wakes_count(&rig);
+	wakes_count(&fixture);
 	for (int i = 0; i < RUNS; i++) {
-		struct once once = producers_once(&rig, producers, events);
+		struct once once = producers_once(&fixture, producers, events);
 
 		values[i] = once.ns;
 		producer[i] = once.producer_ns;
@@ -284,9 +286,9 @@ static void producers_measure(struct bench *bench, const char *name, uint32_t pr
 	f.ns = measure_median(values, RUNS);
 	f.producer_ns = measure_median(producer, RUNS);
 	f.consumer_ns = measure_median(consumer, RUNS);
-	f.wakes = (double)wakes_count(&rig);
+	f.wakes = (double)wakes_count(&fixture);
 	figures_print(bench, name, &f);
-	rig_close(&rig);
+	bench_close(&fixture);
 }
 
 /* ---- with a real sidecar ------------------------------------------------------------------------

@@ -36,7 +36,7 @@
 /* A time far from 0, as a machine that has run for three days has it. */
 #define FIXTURE_NOW (UINT64_C(260000) * WINDOW_SECOND_NS)
 
-#define fixture_need(condition)                                                                  \
+#define must(condition)                                                                          \
 	do {                                                                                     \
 		if (!(condition)) {                                                              \
 			fprintf(stderr, "%s:%d: %s: errno %d\n", __FILE__, __LINE__, #condition, \
@@ -61,7 +61,7 @@ static inline void fixture_clear(const char *path)
 	while (folder && (entry = readdir(folder)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
-		fixture_need(asprintf(&below, "%s/%s", path, entry->d_name) > 0);
+		must(asprintf(&below, "%s/%s", path, entry->d_name) > 0);
 		if (unlink(below) != 0 && errno == EISDIR)
 			fixture_clear(below);
 		free(below);
@@ -77,9 +77,9 @@ static inline void fixture_guard(const char *path)
 	pid_t guardian;
 	char byte;
 
-	fixture_need(pipe(ends) == 0);
+	must(pipe(ends) == 0);
 	guardian = fork();
-	fixture_need(guardian >= 0);
+	must(guardian >= 0);
 	if (guardian == 0) {
 		setsid();
 		if (fork() != 0)
@@ -100,7 +100,7 @@ static inline void fixture_guard(const char *path)
 static inline void fixture_begin(struct fixture *f)
 {
 	*f = (struct fixture){.path = "/dev/shm/tg-test-XXXXXX"};
-	fixture_need(mkdtemp(f->path) != NULL);
+	must(mkdtemp(f->path) != NULL);
 	fixture_guard(f->path);
 	f->options = (struct segment_options){
 		.path = f->path,
@@ -136,18 +136,18 @@ static inline void fixture_names(struct segment *s, uint32_t sources)
 	void *blob;
 	size_t length;
 
-	fixture_need(destination_table_new(&table) == 0);
-	fixture_need(destination_table_add(table, "provider") == 0);
-	fixture_need(destination_table_suffix(table, "provider.test", 0, NULL) == 0);
-	fixture_need(destination_table_pool(table, "pool") >= 0);
+	must(destination_table_new(&table) == 0);
+	must(destination_table_add(table, "provider") == 0);
+	must(destination_table_suffix(table, "provider.test", 0, NULL) == 0);
+	must(destination_table_pool(table, "pool") >= 0);
 	for (uint32_t i = 1; i <= sources; i++) {
 		uint8_t address[16] = {
 			[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = (uint8_t)i};
 
-		fixture_need(destination_table_source(table, address) >= 0);
+		must(destination_table_source(table, address) >= 0);
 	}
-	fixture_need(destination_table_build(table, &blob, &length) == 0);
-	fixture_need(segment_publish_names(s, blob, length) == 0);
+	must(destination_table_build(table, &blob, &length) == 0);
+	must(segment_publish_names(s, blob, length) == 0);
 	free(blob);
 	destination_table_free(table);
 }
@@ -187,7 +187,7 @@ static inline struct tg *fixture_attach(const struct fixture *f)
 
 static inline void fixture_address(const char *text, uint8_t ret[16])
 {
-	fixture_need(destination_address(text, ret) == 0);
+	must(destination_address(text, ret) == 0);
 }
 
 /* A rate alone: burst for transactional, engaged, bulk. */
@@ -214,7 +214,7 @@ static inline struct tg_flow fixture_flow(struct segment *s, const char *address
 
 	fixture_address(address, bytes);
 	flow.slot = segment_flow(s, bytes, destination);
-	fixture_need(flow.slot != LAYOUT_NONE);
+	must(flow.slot != LAYOUT_NONE);
 	flow.source = s->slots[flow.slot].source;
 	flow.destination = s->slots[flow.slot].destination;
 	publish_slot(s, flow.slot, limits, now_ns);
@@ -225,7 +225,7 @@ static inline void *fixture_shared(size_t bytes)
 {
 	void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	fixture_need(base != MAP_FAILED);
+	must(base != MAP_FAILED);
 	return base;
 }
 

@@ -75,18 +75,18 @@ static void race_run(struct race *race, bool processes, const char *what, bool e
 {
 	uint64_t admitted, estimates;
 
-	crew_run(processes, WORKERS, ask, race);
+	stress_run(processes, WORKERS, ask, race);
 	admitted = atomic_load(&race->admitted);
 	estimates = atomic_load(&race->estimates);
-	crew_expect(admitted <= N, "%s: %lu of %u", what, admitted, N);
-	crew_expect(admitted + (exact ? race->most - 1 : race->most - 1 + estimates) >= N,
-		    "%s: %lu of %u, %lu estimates", what, admitted, N, estimates);
+	stress_expect(admitted <= N, "%s: %lu of %u", what, admitted, N);
+	stress_expect(admitted + (exact ? race->most - 1 : race->most - 1 + estimates) >= N,
+		      "%s: %lu of %u, %lu estimates", what, admitted, N, estimates);
 	/* Now that nobody races, what is left can be had to the last one, and no more. */
 	for (uint32_t i = 0; i < N; i++)
 		admitted += decide_admit(&race->segment->view, &race->flow[0], TG_BULK, 1, NOW)
 				    .reason == TG_ADMITTED;
-	crew_expect(admitted <= N && admitted + (exact ? 0 : estimates) >= N, "%s: %lu in the end",
-		    what, admitted);
+	stress_expect(admitted <= N && admitted + (exact ? 0 : estimates) >= N,
+		      "%s: %lu in the end", what, admitted);
 	printf("  %-9s %-36s %lu of %u, %lu estimates\n", processes ? "processes" : "threads", what,
 	       admitted, N, estimates);
 }
@@ -160,8 +160,8 @@ static void ask_batch(uint32_t index, void *arg)
 	struct tg_source source;
 	uint64_t admitted = 0;
 
-	fixture_need(tg_source(tg, "192.0.2.1", &source) == 0 &&
-		     tg_destination(tg, "provider", &destination) == 0);
+	must(tg_source(tg, "192.0.2.1", &source) == 0 &&
+	     tg_destination(tg, "provider", &destination) == 0);
 	for (int i = 0; i < 40; i++)
 		requests[i] = (struct tg_request){&source, &destination, TG_BULK, 1};
 	for (uint32_t done = 0; done < 10 * N / WORKERS;) {
@@ -185,16 +185,16 @@ static void batches(bool processes)
 	fixture_open(&f);
 	race->fixture = &f;
 	fixture_flow(f.segment, "192.0.2.1", "provider", &limits, 0);
-	crew_run(processes, WORKERS, ask_batch, race);
-	crew_expect(atomic_load(&race->admitted) == N, "%lu by batches",
-		    atomic_load(&race->admitted));
+	stress_run(processes, WORKERS, ask_batch, race);
+	stress_expect(atomic_load(&race->admitted) == N, "%lu by batches",
+		      atomic_load(&race->admitted));
 	fixture_end(&f);
 }
 
 int main(void)
 {
-	for (uint32_t i = 0; i < crew_times(2, 40); i++)
-		for (int mode = 0; mode < crew_modes(); mode++) {
+	for (uint32_t i = 0; i < stress_times(2, 40); i++)
+		for (int mode = 0; mode < stress_modes(); mode++) {
 			one_limit(mode);
 			two_limits(mode);
 			batches(mode);

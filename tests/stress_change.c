@@ -66,7 +66,7 @@ static void work(uint32_t index, void *arg)
 		    TG_ADMITTED) {
 			uint32_t noted = atomic_fetch_add(&run->count, 1);
 
-			fixture_need(noted < MOST);
+			must(noted < MOST);
 			atomic_store(&run->at[noted], now);
 		}
 		atomic_fetch_add(&run->attempts, 1);
@@ -105,10 +105,10 @@ static void no_fresh_burst(bool processes)
 		struct run *run = run_new(pairs[i][0], pairs[i][1], 1000, 3000, true);
 		uint32_t after = 0;
 
-		crew_run(processes, WORKERS + 1, work, run);
+		stress_run(processes, WORKERS + 1, work, run);
 		/* However workers and changes are stopped in between: each charge is at the price
 		 * of the state's own epoch, so the burst passes, and no more. */
-		crew_expect(run->count <= 1000, "pair %d: %u of a burst of 1000", i, run->count);
+		stress_expect(run->count <= 1000, "pair %d: %u of a burst of 1000", i, run->count);
 		change(run, 1);
 		segment_repair(run->segment, 0, 1, fresh());
 		atomic_fetch_add(&run->clock,
@@ -116,7 +116,7 @@ static void no_fresh_burst(bool processes)
 		while (decide_admit(&run->segment->view, &flow, TG_BULK, 1, fresh()).reason ==
 		       TG_ADMITTED)
 			after++;
-		crew_expect(after == 1000, "pair %d: after the raise %u", i, after);
+		stress_expect(after == 1000, "pair %d: after the raise %u", i, after);
 		printf("  %s: %u of 1000 under %u changes\n", processes ? "processes" : "threads",
 		       run->count, run->changes);
 		munmap(run, sizeof(*run));
@@ -139,9 +139,9 @@ static void windows_check(struct run *run, uint64_t fastest, uint32_t burst, con
 		for (uint32_t to = from + burst; to < count && to < from + burst + 300; to++) {
 			uint64_t window = run->at[to] - run->at[from] + 1;
 
-			crew_expect(to - from + 1 <= burst + (window + fastest - 1) / fastest - 1,
-				    "%s: %u in %.2f intervals, burst %u", what, to - from + 1,
-				    (double)window / (double)fastest, burst);
+			stress_expect(to - from + 1 <= burst + (window + fastest - 1) / fastest - 1,
+				      "%s: %u in %.2f intervals, burst %u", what, to - from + 1,
+				      (double)window / (double)fastest, burst);
 		}
 }
 
@@ -149,9 +149,9 @@ static void windows(bool processes)
 {
 	struct run *run = run_new(10 * SECOND, SECOND, 20, 20000, false);
 
-	crew_run(processes, WORKERS + 1, work, run);
+	stress_run(processes, WORKERS + 1, work, run);
 	windows_check(run, gcra_interval(gcra_rate(SECOND, 1)), 20, "changing");
-	crew_expect(run->count > 500, "%u", run->count);
+	stress_expect(run->count > 500, "%u", run->count);
 	printf("  %s: %u over %.0f s\n", processes ? "processes" : "threads", run->count,
 	       (double)(fresh() - NOW) / 1e9);
 	munmap(run, sizeof(*run));
@@ -165,20 +165,20 @@ static void strict(bool processes)
 	struct run *run = run_new(slow, fast, 10, 20000, false);
 	uint32_t from = 0;
 
-	crew_run(processes, WORKERS + 1, work, run);
+	stress_run(processes, WORKERS + 1, work, run);
 	qsort((void *)run->at, run->count, sizeof(run->at[0]), by_time);
 	for (uint32_t to = 0; to < run->count; to++) {
 		while (run->at[to] - run->at[from] >= MINUTE)
 			from++;
-		crew_expect(to - from + 1 <= 60, "%u in a minute, not 60", to - from + 1);
+		stress_expect(to - from + 1 <= 60, "%u in a minute, not 60", to - from + 1);
 	}
 	munmap(run, sizeof(*run));
 }
 
 int main(void)
 {
-	for (uint32_t i = 0; i < crew_times(1, 30); i++)
-		for (int mode = 0; mode < crew_modes(); mode++) {
+	for (uint32_t i = 0; i < stress_times(1, 30); i++)
+		for (int mode = 0; mode < stress_modes(); mode++) {
 			no_fresh_burst(mode);
 			windows(mode);
 			strict(mode);

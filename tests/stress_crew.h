@@ -5,8 +5,8 @@
  * Under ThreadSanitizer threads alone, since it does not see across processes. All start at once.
  * Work gets its number and an argument in shared memory (fixture_shared).
  */
-#ifndef TESTS_STRESS_CREW_H
-#define TESTS_STRESS_CREW_H
+#ifndef TESTS_STRESS_WORKERS_H
+#define TESTS_STRESS_WORKERS_H
 
 #include <pthread.h>
 #include <sched.h>
@@ -16,9 +16,9 @@
 
 #include "tests/segment_fixture.h"
 
-#define CREW_MAX 32
+#define STRESS_WORKERS_MAX 32
 
-struct crew {
+struct stress_workers {
 	_Atomic uint32_t ready;
 	_Atomic uint32_t go;
 	uint32_t count;
@@ -26,96 +26,96 @@ struct crew {
 	void *arg;
 };
 
-struct crew_member {
-	struct crew *crew;
+struct stress_member {
+	struct stress_workers *workers;
 	uint32_t index;
 };
 
-static inline void crew_begin(struct crew *crew)
+static inline void stress_begin(struct stress_workers *workers)
 {
-	atomic_fetch_add(&crew->ready, 1);
-	while (!atomic_load(&crew->go))
+	atomic_fetch_add(&workers->ready, 1);
+	while (!atomic_load(&workers->go))
 		sched_yield();
 }
 
-static inline void *crew_thread(void *arg)
+static inline void *stress_thread(void *arg)
 {
-	struct crew_member *member = arg;
+	struct stress_member *member = arg;
 
-	crew_begin(member->crew);
-	member->crew->work(member->index, member->crew->arg);
+	stress_begin(member->workers);
+	member->workers->work(member->index, member->workers->arg);
 	return NULL;
 }
 
-static inline void crew_release(struct crew *crew)
+static inline void stress_release(struct stress_workers *workers)
 {
-	while (atomic_load(&crew->ready) < crew->count)
+	while (atomic_load(&workers->ready) < workers->count)
 		sched_yield();
-	atomic_store(&crew->go, 1);
+	atomic_store(&workers->go, 1);
 }
 
-static inline void crew_threads(struct crew *crew)
+static inline void stress_threads(struct stress_workers *workers)
 {
-	struct crew_member members[CREW_MAX];
-	pthread_t threads[CREW_MAX];
+	struct stress_member members[STRESS_WORKERS_MAX];
+	pthread_t threads[STRESS_WORKERS_MAX];
 
-	for (uint32_t i = 0; i < crew->count; i++) {
-		members[i] = (struct crew_member){crew, i};
-		fixture_need(pthread_create(&threads[i], NULL, crew_thread, &members[i]) == 0);
+	for (uint32_t i = 0; i < workers->count; i++) {
+		members[i] = (struct stress_member){workers, i};
+		must(pthread_create(&threads[i], NULL, stress_thread, &members[i]) == 0);
 	}
-	crew_release(crew);
-	for (uint32_t i = 0; i < crew->count; i++)
+	stress_release(workers);
+	for (uint32_t i = 0; i < workers->count; i++)
 		pthread_join(threads[i], NULL);
 }
 
 /* A child that ends with this process, however that ends. */
-static inline pid_t crew_fork(void)
+static inline pid_t stress_fork(void)
 {
 	pid_t parent = getpid(), pid = fork();
 
-	fixture_need(pid >= 0);
+	must(pid >= 0);
 	if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent))
 		_exit(125);
 	return pid;
 }
 
-static inline void crew_processes(struct crew *crew)
+static inline void stress_processes(struct stress_workers *workers)
 {
-	pid_t pids[CREW_MAX];
+	pid_t pids[STRESS_WORKERS_MAX];
 	int status;
 
-	for (uint32_t i = 0; i < crew->count; i++) {
-		pids[i] = crew_fork();
+	for (uint32_t i = 0; i < workers->count; i++) {
+		pids[i] = stress_fork();
 		if (pids[i] == 0) {
-			crew_begin(crew);
-			crew->work(i, crew->arg);
+			stress_begin(workers);
+			workers->work(i, workers->arg);
 			_exit(0);
 		}
 	}
-	crew_release(crew);
-	for (uint32_t i = 0; i < crew->count; i++) {
+	stress_release(workers);
+	for (uint32_t i = 0; i < workers->count; i++) {
 		waitpid(pids[i], &status, 0);
-		fixture_need(status == 0);
+		must(status == 0);
 	}
 }
 
-static inline void crew_run(bool processes, uint32_t count, void (*work)(uint32_t, void *),
-			    void *arg)
+static inline void stress_run(bool processes, uint32_t count, void (*work)(uint32_t, void *),
+			      void *arg)
 {
-	struct crew *crew = fixture_shared(sizeof(*crew));
+	struct stress_workers *workers = fixture_shared(sizeof(*workers));
 
-	crew->count = count;
-	crew->work = work;
-	crew->arg = arg;
+	workers->count = count;
+	workers->work = work;
+	workers->arg = arg;
 	if (processes)
-		crew_processes(crew);
+		stress_processes(workers);
 	else
-		crew_threads(crew);
-	munmap(crew, sizeof(*crew));
+		stress_threads(workers);
+	munmap(workers, sizeof(*workers));
 }
 
 /* Once with threads, once with processes where that can be. */
-static inline int crew_modes(void)
+static inline int stress_modes(void)
 {
 #ifdef TG_SAN_tsan
 	return 1;
@@ -124,17 +124,17 @@ static inline int crew_modes(void)
 #endif
 }
 
-static inline bool crew_soak(void)
+static inline bool stress_soak(void)
 {
 	return getenv("TG_SOAK") != NULL;
 }
 
-static inline uint32_t crew_times(uint32_t usual, uint32_t soak)
+static inline uint32_t stress_times(uint32_t usual, uint32_t soak)
 {
-	return crew_soak() ? soak : usual;
+	return stress_soak() ? soak : usual;
 }
 
-static inline void crew_nap(uint64_t ns)
+static inline void stress_nap(uint64_t ns)
 {
 	struct timespec pause = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
 
@@ -142,7 +142,7 @@ static inline void crew_nap(uint64_t ns)
 }
 
 /* A failed expectation ends the program. */
-#define crew_expect(condition, ...)                                                     \
+#define stress_expect(condition, ...)                                                   \
 	do {                                                                            \
 		if (!(condition)) {                                                     \
 			fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \

@@ -56,15 +56,15 @@ static void check(struct claims *claims)
 	for (uint32_t i = 0; i < KEYS; i++) {
 		uint32_t slot = directory_find(&claims->segment->view, &claims->keys[i], true);
 
-		crew_expect(slot < SLOTS, "key %u has no slot", i);
-		crew_expect(owner[slot] == UINT32_MAX, "keys %u and %u share slot %u", owner[slot],
-			    i, slot);
+		stress_expect(slot < SLOTS, "key %u has no slot", i);
+		stress_expect(owner[slot] == UINT32_MAX, "keys %u and %u share slot %u",
+			      owner[slot], i, slot);
 		owner[slot] = i;
 		for (uint32_t w = 0; w < WORKERS; w++)
-			crew_expect(claims->slots[w][i] == slot ||
-					    claims->slots[w][i] == UINT32_MAX,
-				    "worker %u has slot %u for key %u, not %u", w,
-				    claims->slots[w][i], i, slot);
+			stress_expect(claims->slots[w][i] == slot ||
+					      claims->slots[w][i] == UINT32_MAX,
+				      "worker %u has slot %u for key %u, not %u", w,
+				      claims->slots[w][i], i, slot);
 	}
 }
 
@@ -85,7 +85,7 @@ static void killed(uint64_t seed)
 
 	for (uint32_t w = 0; w < WORKERS / 2; w++) {
 		uint64_t wait = fixture_draw(&seed) % KEYS;
-		pid_t child = crew_fork();
+		pid_t child = stress_fork();
 
 		if (child == 0) {
 			claim(w, claims);
@@ -106,14 +106,14 @@ static void killed(uint64_t seed)
 
 int main(void)
 {
-	for (uint64_t seed = 1; seed <= crew_times(10, 300); seed++) {
-		for (int mode = 0; mode < crew_modes(); mode++) {
+	for (uint64_t seed = 1; seed <= stress_times(10, 300); seed++) {
+		for (int mode = 0; mode < stress_modes(); mode++) {
 			struct claims *claims = claims_new(seed);
 
-			crew_run(mode, WORKERS, claim, claims);
+			stress_run(mode, WORKERS, claim, claims);
 			check(claims);
 		}
-		if (crew_modes() == 2)
+		if (stress_modes() == 2)
 			killed(seed);
 	}
 	return 0;

@@ -55,14 +55,14 @@ struct shared {
 static void hostile(struct shared *shared, struct tg_flow spared, uint32_t spared_worker)
 {
 	struct tg *tg = sidecar_attach(&shared->sidecar);
-	uint64_t seed = 99, end = clock_vdso() + crew_times(3, 60) * SECOND;
+	uint64_t seed = 99, end = clock_vdso() + stress_times(3, 60) * SECOND;
 
 	while (clock_vdso() < end) {
 		scribble(tg, spared.slot, spared_worker, &seed, 20000);
 		/* Of the worker that is spared only whose it is. */
 		atomic_store(&tg->workers[spared_worker].owner, fixture_draw(&seed));
 		ring_bell(tg);
-		crew_nap(SECOND / 1000);
+		stress_nap(SECOND / 1000);
 	}
 	_exit(0);
 }
@@ -72,7 +72,7 @@ static void file_cut(const struct shared *shared, const char *name, off_t length
 	char path[160];
 
 	snprintf(path, sizeof(path), "%s/%s", shared->sidecar.segment, name);
-	fixture_need(truncate(path, length) == 0);
+	must(truncate(path, length) == 0);
 }
 
 static uint32_t admitted(struct tg *tg, const struct tg_flow *flow)
@@ -103,38 +103,38 @@ static void scribbled(struct shared *shared)
 	int status;
 	pid_t child;
 
-	fixture_need(sidecar_flow(tg, "192.0.2.1", &calm) && sidecar_flow(tg, "192.0.2.2", &hit));
+	must(sidecar_flow(tg, "192.0.2.1", &calm) && sidecar_flow(tg, "192.0.2.2", &hit));
 	/* Until the sidecar has given both their own limits. */
 	for (int i = 0; i < 30000 && !(atomic_load(&tg->view.limits[calm.slot].rate[0]) &&
 				       atomic_load(&tg->view.limits[hit.slot].rate[0]));
 	     i++)
-		crew_nap(SECOND / 500);
+		stress_nap(SECOND / 500);
 	memcpy(&limits[0], (const void *)&tg->view.limits[calm.slot], sizeof(limits[0]));
 	memcpy(&limits[1], (const void *)&tg->view.limits[hit.slot], sizeof(limits[1]));
-	crew_expect(atomic_load(&limits[0].rate[0]) != 0, "the flow was never filled");
+	stress_expect(atomic_load(&limits[0].rate[0]) != 0, "the flow was never filled");
 	for (int i = 0; i < BURST / 2; i++)
 		first += tg_admit(tg, &calm, TG_BULK, 1).reason == TG_ADMITTED;
-	crew_expect(first == BURST / 2, "%u", first);
-	child = crew_fork();
+	stress_expect(first == BURST / 2, "%u", first);
+	child = stress_fork();
 	if (child == 0)
 		hostile(shared, calm, mine);
 	while (waitpid(child, &status, WNOHANG) == 0) {
-		crew_expect(sidecar_lives(&shared->sidecar), "the sidecar died");
-		crew_expect(memcmp(&limits[0], (const void *)&tg->view.limits[calm.slot],
-				   sizeof(limits[0])) == 0,
-			    "limits changed");
-		crew_expect(memcmp(&limits[1], (const void *)&tg->view.limits[hit.slot],
-				   sizeof(limits[1])) == 0,
-			    "limits changed");
+		stress_expect(sidecar_lives(&shared->sidecar), "the sidecar died");
+		stress_expect(memcmp(&limits[0], (const void *)&tg->view.limits[calm.slot],
+				     sizeof(limits[0])) == 0,
+			      "limits changed");
+		stress_expect(memcmp(&limits[1], (const void *)&tg->view.limits[hit.slot],
+				     sizeof(limits[1])) == 0,
+			      "limits changed");
 		first += tg_admit(tg, &calm, TG_BULK, 1).reason == TG_ADMITTED;
-		crew_nap(SECOND / 50);
+		stress_nap(SECOND / 50);
 	}
 	first += admitted(tg, &calm);
-	crew_expect(first == BURST || first == BURST + 1, "the calm flow admitted %u", first);
+	stress_expect(first == BURST || first == BURST + 1, "the calm flow admitted %u", first);
 	for (int i = 0; i < 100 && atomic_load(&tg->workers[mine].owner) != own; i++)
-		crew_nap(SECOND / 20);
-	crew_expect(atomic_load(&tg->workers[mine].owner) == own,
-		    "the worker is no longer known by its slot");
+		stress_nap(SECOND / 20);
+	stress_expect(atomic_load(&tg->workers[mine].owner) == own,
+		      "the worker is no longer known by its slot");
 	/* The one that was hit: repaired, and then never more than a burst at once. */
 	for (int i = 0; i < 100 && most != BURST; i++) {
 		uint64_t tat = atomic_load(&tg->view.counters[hit.slot].tat), now = tg_now(tg);
@@ -142,15 +142,15 @@ static void scribbled(struct shared *shared)
 
 		/* Where nobody decides the sidecar need not look. */
 		tg_admit(tg, &calm, TG_BULK, 1);
-		crew_nap(SECOND / 20);
+		stress_nap(SECOND / 20);
 		if (sidecar_flow(tg, "192.0.2.2", &again) && again.slot == hit.slot &&
 		    (tat < now || tat - now < 2 * BURST * T))
 			most = BURST;
 	}
-	crew_expect(most == BURST, "the flow that was hit was not repaired");
-	crew_expect(admitted(tg, &hit) <= BURST,
-		    "the flow that was hit passes more than its burst");
-	crew_expect(logged(shared, "damage"), "the damage was not reported");
+	stress_expect(most == BURST, "the flow that was hit was not repaired");
+	stress_expect(admitted(tg, &hit) <= BURST,
+		      "the flow that was hit passes more than its burst");
+	stress_expect(logged(shared, "damage"), "the damage was not reported");
 	tg_detach(tg);
 }
 
@@ -158,26 +158,26 @@ static void cut(struct shared *shared)
 {
 	uint64_t seed = 3;
 
-	for (uint32_t i = 0; i < crew_times(15, 200); i++) {
+	for (uint32_t i = 0; i < stress_times(15, 200); i++) {
 		file_cut(shared, i % 2 ? "counters" : "rings",
 			 (off_t)(fixture_draw(&seed) % 3 ? fixture_draw(&seed) % 100000 : 0));
-		crew_nap(fixture_draw(&seed) % (SECOND / 5));
-		crew_expect(sidecar_lives(&shared->sidecar), "the sidecar died, round %u", i);
+		stress_nap(fixture_draw(&seed) % (SECOND / 5));
+		stress_expect(sidecar_lives(&shared->sidecar), "the sidecar died, round %u", i);
 	}
-	crew_nap(3 * SECOND / 2);
+	stress_nap(3 * SECOND / 2);
 	struct tg *tg = sidecar_attach(&shared->sidecar);
 	struct tg_flow flow;
 
 	uint32_t passed;
 
-	fixture_need(sidecar_flow(tg, "192.0.2.1", &flow));
+	must(sidecar_flow(tg, "192.0.2.1", &flow));
 	/* What is damaged is looked for when somebody decides, and begins anew when it is repaired:
 	 * only then can a burst be counted. */
 	tg_admit(tg, &flow, TG_BULK, 1);
-	crew_nap(SECOND);
-	fixture_need(sidecar_flow(tg, "192.0.2.1", &flow));
+	stress_nap(SECOND);
+	must(sidecar_flow(tg, "192.0.2.1", &flow));
 	passed = admitted(tg, &flow);
-	crew_expect(passed <= BURST, "%u after the files were cut, more than a burst", passed);
+	stress_expect(passed <= BURST, "%u after the files were cut, more than a burst", passed);
 	tg_detach(tg);
 }
 
@@ -186,7 +186,7 @@ int main(void)
 	struct shared *shared = fixture_shared(sizeof(*shared));
 	int status;
 
-	if (crew_modes() == 1) {
+	if (stress_modes() == 1) {
 		printf("SKIP: ThreadSanitizer does not see across processes\n");
 		return 77;
 	}
@@ -197,7 +197,7 @@ int main(void)
 	scribbled(shared);
 	cut(shared);
 	status = sidecar_end(&shared->sidecar, SIGTERM);
-	crew_expect(status == 0, "the sidecar ended with %x", status);
+	stress_expect(status == 0, "the sidecar ended with %x", status);
 	sidecar_clear(&shared->sidecar);
 	return 0;
 }

@@ -29,13 +29,14 @@ static void work(struct shared *shared, uint64_t seed)
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%d", i + 1);
-		fixture_need(sidecar_flow(tg, address, &flows[i]));
+		must(sidecar_flow(tg, address, &flows[i]));
 	}
 	while (!atomic_load(&shared->stop)) {
 		uint32_t which = (uint32_t)(fixture_draw(&seed) % FLOWS);
 		struct tg_verdict verdict = tg_admit(tg, &flows[which], TG_BULK, 1);
 
-		crew_expect(verdict.reason != TG_RETIRED, "the segment was replaced, not adopted");
+		stress_expect(verdict.reason != TG_RETIRED,
+			      "the segment was replaced, not adopted");
 		if (verdict.reason == TG_ADMITTED) {
 			atomic_fetch_add(&shared->admitted[which], 1);
 			atomic_fetch_add(&shared->reported[which], 1);
@@ -43,9 +44,9 @@ static void work(struct shared *shared, uint64_t seed)
 		}
 		if (fixture_draw(&seed) % 64 == 0 &&
 		    tg_connect(tg, &flows[which], TG_BULK, &lease).reason == TG_ADMITTED)
-			fixture_need(tg_disconnect(tg, &lease) == 0);
+			must(tg_disconnect(tg, &lease) == 0);
 		if (fixture_draw(&seed) % 8 == 0)
-			crew_nap(SECOND / 10000);
+			stress_nap(SECOND / 10000);
 	}
 	tg_detach(tg);
 }
@@ -53,13 +54,13 @@ static void work(struct shared *shared, uint64_t seed)
 int main(void)
 {
 	struct shared *shared = fixture_shared(sizeof(*shared));
-	uint32_t rounds = crew_times(25, 200), naps = 0;
+	uint32_t rounds = stress_times(25, 200), naps = 0;
 	uint64_t begin, end, seed = 77;
 	pid_t pids[WORKERS];
 	struct tg *tg;
 	int status;
 
-	if (crew_modes() == 1) {
+	if (stress_modes() == 1) {
 		printf("SKIP: ThreadSanitizer does not see across processes\n");
 		return 77;
 	}
@@ -69,14 +70,14 @@ int main(void)
 	tg_detach(sidecar_attach(&shared->sidecar));
 	begin = clock_vdso();
 	for (int i = 0; i < WORKERS; i++) {
-		pids[i] = crew_fork();
+		pids[i] = stress_fork();
 		if (pids[i] == 0) {
 			work(shared, (uint64_t)i + 1);
 			_exit(0);
 		}
 	}
 	for (uint32_t round = 0; round < rounds; round++) {
-		crew_nap(fixture_draw(&seed) % (SECOND / 5));
+		stress_nap(fixture_draw(&seed) % (SECOND / 5));
 		sidecar_end(&shared->sidecar, SIGKILL);
 		sidecar_start(&shared->sidecar);
 	}
@@ -84,13 +85,13 @@ int main(void)
 	/* The last one has it in hand: its heart beats. */
 	for (uint64_t heart = atomic_load(&tg->live->heartbeat_ns);
 	     atomic_load(&tg->live->heartbeat_ns) == heart; naps++) {
-		crew_expect(naps < 30000, "no heartbeat");
-		crew_nap(SECOND / 500);
+		stress_expect(naps < 30000, "no heartbeat");
+		stress_nap(SECOND / 500);
 	}
 	atomic_store(&shared->stop, 1);
 	for (int i = 0; i < WORKERS; i++) {
 		waitpid(pids[i], &status, 0);
-		crew_expect(status == 0, "worker %d ended with %x", i, status);
+		stress_expect(status == 0, "worker %d ended with %x", i, status);
 	}
 	end = clock_vdso();
 	for (int i = 0; i < FLOWS; i++) {
@@ -100,22 +101,22 @@ int main(void)
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%d", i + 1);
-		fixture_need(sidecar_flow(tg, address, &flow));
-		crew_expect(admitted <= most, "flow %d: %lu admitted, %lu allowed", i, admitted,
-			    most);
-		crew_expect(admitted >= most / 2, "flow %d: %lu admitted of %lu: it was stuck", i,
-			    admitted, most);
-		crew_expect(atomic_load(&tg->view.counters_more[flow.slot].delivered) ==
-				    atomic_load(&shared->reported[i]),
-			    "flow %d: %lu counted, %lu reported", i,
-			    atomic_load(&tg->view.counters_more[flow.slot].delivered),
-			    atomic_load(&shared->reported[i]));
+		must(sidecar_flow(tg, address, &flow));
+		stress_expect(admitted <= most, "flow %d: %lu admitted, %lu allowed", i, admitted,
+			      most);
+		stress_expect(admitted >= most / 2, "flow %d: %lu admitted of %lu: it was stuck", i,
+			      admitted, most);
+		stress_expect(atomic_load(&tg->view.counters_more[flow.slot].delivered) ==
+				      atomic_load(&shared->reported[i]),
+			      "flow %d: %lu counted, %lu reported", i,
+			      atomic_load(&tg->view.counters_more[flow.slot].delivered),
+			      atomic_load(&shared->reported[i]));
 		printf("  flow %d: %lu admitted of %lu allowed, %u kills\n", i, admitted, most,
 		       rounds);
 	}
 	tg_detach(tg);
 	status = sidecar_end(&shared->sidecar, SIGTERM);
-	crew_expect(status == 0, "it ended with %x", status);
+	stress_expect(status == 0, "it ended with %x", status);
 	sidecar_clear(&shared->sidecar);
 	return 0;
 }

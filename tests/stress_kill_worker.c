@@ -34,23 +34,23 @@ static void live(struct shared *shared, uint64_t seed)
 
 		snprintf(address, sizeof(address), "192.0.2.%u",
 			 (unsigned)(fixture_draw(&seed) % FLOWS) + 1);
-		fixture_need(tg_source(tg, address, &source) == 0);
-		fixture_need(tg_destination(tg, "mx.provider.test", &destination) == 0);
-		fixture_need(tg_flow(tg, &source, &destination, &flow) == 0);
+		must(tg_source(tg, address, &source) == 0);
+		must(tg_destination(tg, "mx.provider.test", &destination) == 0);
+		must(tg_flow(tg, &source, &destination, &flow) == 0);
 		if (held < 4 && tg_connect(tg, &flow, TG_BULK, &lease[held]).reason == TG_ADMITTED)
 			held++;
 		if (tg_admit(tg, &flow, TG_BULK, 1).reason == TG_ADMITTED)
 			atomic_fetch_add(&shared->admitted, 1);
 		tg_report(tg, &flow, &reply);
 		if (held && fixture_draw(&seed) % 2)
-			fixture_need(tg_disconnect(tg, &lease[--held]) == 0);
+			must(tg_disconnect(tg, &lease[--held]) == 0);
 		atomic_fetch_add(&shared->calls, 1);
 	}
 }
 
 static pid_t start(struct shared *shared, uint64_t seed)
 {
-	pid_t child = crew_fork();
+	pid_t child = stress_fork();
 
 	if (child == 0)
 		live(shared, seed);
@@ -72,7 +72,7 @@ static void take_back(struct segment *s, pid_t pid)
 
 static void gone(struct shared *shared, pid_t pid)
 {
-	fixture_need(kill(pid, SIGKILL) == 0);
+	must(kill(pid, SIGKILL) == 0);
 	waitpid(pid, NULL, 0);
 	take_back(shared->f.segment, pid);
 }
@@ -86,29 +86,29 @@ static void check(struct shared *shared, const struct tg_flow *flows, uint64_t k
 	struct tg *tg;
 
 	for (uint32_t w = 0; w < s->header.sizes.workers; w++)
-		crew_expect(atomic_load(&s->workers[w].owner) == 0, "worker slot %u is taken", w);
+		stress_expect(atomic_load(&s->workers[w].owner) == 0, "worker slot %u is taken", w);
 	for (uint64_t i = 0; i < (uint64_t)s->header.sizes.workers * s->header.sizes.leases; i++)
-		crew_expect(lease_state(atomic_load(&s->leases[i])) == LEASE_FREE,
-			    "lease %lu is not free", i);
+		stress_expect(lease_state(atomic_load(&s->leases[i])) == LEASE_FREE,
+			      "lease %lu is not free", i);
 	for (uint32_t slot = 0; slot < s->view.slots; slot++)
-		crew_expect(lease_count(atomic_load(&s->view.counters_more[slot].gauge)) == 0,
-			    "slot %u: %u connections", slot,
-			    lease_count(atomic_load(&s->view.counters_more[slot].gauge)));
+		stress_expect(lease_count(atomic_load(&s->view.counters_more[slot].gauge)) == 0,
+			      "slot %u: %u connections", slot,
+			      lease_count(atomic_load(&s->view.counters_more[slot].gauge)));
 	for (int i = 0; i < FLOWS; i++)
 		counted += (uint32_t)atomic_load(&s->view.counters[flows[i].slot].day);
-	crew_expect(counted >= admitted && counted - admitted <= kills,
-		    "%lu counted, %lu admitted, %lu killed", counted, admitted, kills);
+	stress_expect(counted >= admitted && counted - admitted <= kills,
+		      "%lu counted, %lu admitted, %lu killed", counted, admitted, kills);
 	tg = fixture_attach(&shared->f);
 	for (int i = 0; i < FLOWS; i++) {
 		for (int c = 0; c < CAP; c++)
-			crew_expect(tg_connect(tg, &flows[i], TG_BULK, &lease[c]).reason ==
-					    TG_ADMITTED,
-				    "flow %d, connection %d", i, c);
-		crew_expect(tg_connect(tg, &flows[i], TG_BULK, &lease[CAP]).reason ==
-				    TG_REFUSED_CONNECTIONS,
-			    "flow %d is not full", i);
+			stress_expect(tg_connect(tg, &flows[i], TG_BULK, &lease[c]).reason ==
+					      TG_ADMITTED,
+				      "flow %d, connection %d", i, c);
+		stress_expect(tg_connect(tg, &flows[i], TG_BULK, &lease[CAP]).reason ==
+				      TG_REFUSED_CONNECTIONS,
+			      "flow %d is not full", i);
 		for (int c = 0; c < CAP; c++)
-			fixture_need(tg_disconnect(tg, &lease[c]) == 0);
+			must(tg_disconnect(tg, &lease[c]) == 0);
 	}
 	tg_detach(tg);
 }
@@ -119,10 +119,10 @@ int main(void)
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	struct tg_flow flows[FLOWS];
 	pid_t pids[WORKERS];
-	uint32_t rounds = crew_times(60, 1000);
+	uint32_t rounds = stress_times(60, 1000);
 	uint64_t seed = 5, kills = 0;
 
-	if (crew_modes() == 1) {
+	if (stress_modes() == 1) {
 		printf("SKIP: ThreadSanitizer does not see across processes\n");
 		return 77;
 	}

@@ -26,9 +26,9 @@ static void resolve(struct tg *tg, struct tg_flow *flows)
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%d", i + 1);
-		fixture_need(tg_source(tg, address, &source) == 0);
-		fixture_need(tg_destination(tg, "mx.provider.test", &destination) == 0);
-		fixture_need(tg_flow(tg, &source, &destination, &flows[i]) == 0);
+		must(tg_source(tg, address, &source) == 0);
+		must(tg_destination(tg, "mx.provider.test", &destination) == 0);
+		must(tg_flow(tg, &source, &destination, &flows[i]) == 0);
 	}
 }
 
@@ -37,8 +37,8 @@ static void renew(struct shared *shared, struct tg *tg, struct tg_flow *flows)
 	int error;
 
 	while ((error = tg_renew(tg)) == -ESTALE || error == -ENOENT)
-		crew_nap(SECOND / 5000);
-	crew_expect(error == 0, "tg_renew: %d", error);
+		stress_nap(SECOND / 5000);
+	stress_expect(error == 0, "tg_renew: %d", error);
 	atomic_fetch_add(&shared->renewed, 1);
 	resolve(tg, flows);
 }
@@ -51,8 +51,8 @@ static int give_back(struct tg *tg, const struct tg_lease *lease)
 
 	if (error == -EINVAL && (lease->entry & 0xffff) >= tg->header.sizes.leases)
 		error = 0;
-	crew_expect(error == 0 || error == -ESTALE, "tg_disconnect: %d, entry %u of %u", error,
-		    lease->entry & 0xffff, tg->header.sizes.leases);
+	stress_expect(error == 0 || error == -ESTALE, "tg_disconnect: %d, entry %u of %u", error,
+		      lease->entry & 0xffff, tg->header.sizes.leases);
 	return error;
 }
 
@@ -67,8 +67,8 @@ static void work(uint32_t index, void *arg)
 	int error;
 
 	while ((error = fixture_try(&shared->f, &tg)) == -ESTALE)
-		crew_nap(SECOND / 5000);
-	crew_expect(error == 0, "tg_attach: %d", error);
+		stress_nap(SECOND / 5000);
+	stress_expect(error == 0, "tg_attach: %d", error);
 	resolve(tg, flows);
 	while (!atomic_load(&shared->stop)) {
 		uint32_t which = (uint32_t)(fixture_draw(&seed) % FLOWS);
@@ -89,7 +89,7 @@ static void work(uint32_t index, void *arg)
 		}
 		/* So that the burst lasts for the run. */
 		if (fixture_draw(&seed) % 4 == 0)
-			crew_nap(SECOND / 20000);
+			stress_nap(SECOND / 20000);
 	}
 	while (held && give_back(tg, &lease) == -ESTALE)
 		renew(shared, tg, flows);
@@ -102,7 +102,7 @@ static void replace(struct shared *shared, uint32_t round, const struct publish_
 	shared->f.options.sizes.flows = 500 + round % 7 * 100;
 	shared->f.options.sizes.leases = 16 + round % 3;
 	fixture_reopen(&shared->f);
-	crew_expect(shared->f.segment->replaced, "round %u was not a replacement", round);
+	stress_expect(shared->f.segment->replaced, "round %u was not a replacement", round);
 	publish_default(shared->f.segment, LAYOUT_DEFAULT_FLOW, limits);
 	segment_live(shared->f.segment);
 }
@@ -127,7 +127,7 @@ static void run(uint32_t rounds)
 	}
 	mine = shared->f.segment;
 	for (uint32_t i = 0; i < WORKERS; i++) {
-		pids[i] = crew_fork();
+		pids[i] = stress_fork();
 		if (pids[i] == 0) {
 			/* The lock is the parent's. */
 			segment_close(mine, false);
@@ -137,18 +137,18 @@ static void run(uint32_t rounds)
 		}
 	}
 	while (atomic_load(&shared->begun) < WORKERS)
-		crew_nap(SECOND / 1000);
+		stress_nap(SECOND / 1000);
 	for (uint32_t round = 1; round <= rounds; round++) {
-		crew_nap(SECOND / 100);
+		stress_nap(SECOND / 100);
 		replace(shared, round, &limits);
 	}
-	crew_nap(SECOND / 50);
+	stress_nap(SECOND / 50);
 	atomic_store(&shared->stop, 1);
 	for (int i = 0; i < WORKERS; i++) {
 		int status;
 
 		waitpid(pids[i], &status, 0);
-		crew_expect(status == 0, "a worker ended with %x", status);
+		stress_expect(status == 0, "a worker ended with %x", status);
 	}
 	tg = fixture_attach(&shared->f);
 	resolve(tg, flows);
@@ -157,26 +157,26 @@ static void run(uint32_t rounds)
 
 		for (int k = 0; k < 2 * N; k++)
 			sum += tg_admit(tg, &flows[i], TG_BULK, 1).reason == TG_ADMITTED;
-		crew_expect(sum == N, "flow %d: %u of %u, %u of them after the run", i, sum, N,
-			    sum - before);
-		crew_expect(
+		stress_expect(sum == N, "flow %d: %u of %u, %u of them after the run", i, sum, N,
+			      sum - before);
+		stress_expect(
 			lease_count(atomic_load(&tg->view.counters_more[flows[i].slot].gauge)) == 0,
 			"flow %d has connections", i);
 		printf("  flow %d: %u during %u replacements, %u after\n", i, before, rounds,
 		       sum - before);
 	}
-	crew_expect(atomic_load(&shared->renewed) > rounds, "renewed %u times only",
-		    atomic_load(&shared->renewed));
+	stress_expect(atomic_load(&shared->renewed) > rounds, "renewed %u times only",
+		      atomic_load(&shared->renewed));
 	tg_detach(tg);
 	fixture_end(&shared->f);
 }
 
 int main(void)
 {
-	if (crew_modes() == 1) {
+	if (stress_modes() == 1) {
 		printf("SKIP: ThreadSanitizer does not see across processes\n");
 		return 77;
 	}
-	run(crew_times(60, 1000));
+	run(stress_times(60, 1000));
 	return 0;
 }

@@ -31,7 +31,7 @@ static uint32_t note(struct run *run, uint64_t at)
 {
 	uint32_t index = atomic_fetch_add(&run->count, 1);
 
-	fixture_need(index < MOST);
+	must(index < MOST);
 	atomic_store(&run->list[index].at, at);
 	return index;
 }
@@ -75,12 +75,13 @@ static void one_by_one(bool processes)
 	struct run *run = run_new(BURST, BURST, BURST);
 	uint32_t expected = BURST + (uint32_t)(MINUTE / T);
 
-	crew_run(processes, WORKERS, reserve_all, run);
-	crew_expect(atomic_load(&run->count) == expected, "%u slots, not %u", run->count, expected);
+	stress_run(processes, WORKERS, reserve_all, run);
+	stress_expect(atomic_load(&run->count) == expected, "%u slots, not %u", run->count,
+		      expected);
 	qsort(run->list, expected, sizeof(run->list[0]), by_time);
 	for (uint32_t i = 0; i < expected; i++)
-		crew_expect(run->list[i].at == (i < BURST ? NOW : NOW + (i - BURST + 1) * T),
-			    "slot %u at %lu", i, run->list[i].at - NOW);
+		stress_expect(run->list[i].at == (i < BURST ? NOW : NOW + (i - BURST + 1) * T),
+			      "slot %u at %lu", i, run->list[i].at - NOW);
 }
 
 static void mix(uint32_t index, void *arg)
@@ -126,9 +127,9 @@ static void windows_check(struct run *run, uint32_t burst)
 		for (uint32_t to = from + burst; to < kept && to < from + 600; to++) {
 			uint64_t window = run->list[to].at - run->list[from].at + 1;
 
-			crew_expect(to - from + 1 <= burst + (window + T - 1) / T - 1,
-				    "%u in %.1f intervals, burst %u", to - from + 1,
-				    (double)window / (double)T, burst);
+			stress_expect(to - from + 1 <= burst + (window + T - 1) / T - 1,
+				      "%u in %.1f intervals, burst %u", to - from + 1,
+				      (double)window / (double)T, burst);
 		}
 	printf("  %u left, %u refused\n", kept, run->refused);
 }
@@ -140,7 +141,7 @@ static void mixed(bool processes)
 	for (int i = 0; i < 3; i++) {
 		struct run *run = run_new(bursts[i][0], bursts[i][1], bursts[i][2]);
 
-		crew_run(processes, WORKERS, mix, run);
+		stress_run(processes, WORKERS, mix, run);
 		windows_check(run, bursts[i][0]);
 		munmap(run, sizeof(*run));
 	}
@@ -148,8 +149,8 @@ static void mixed(bool processes)
 
 int main(void)
 {
-	for (uint32_t i = 0; i < crew_times(crew_modes() == 1 ? 2 : 6, 200); i++)
-		for (int mode = 0; mode < crew_modes(); mode++) {
+	for (uint32_t i = 0; i < stress_times(stress_modes() == 1 ? 2 : 6, 200); i++)
+		for (int mode = 0; mode < stress_modes(); mode++) {
 			one_by_one(mode);
 			mixed(mode);
 		}

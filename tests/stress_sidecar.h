@@ -24,7 +24,7 @@ static inline void sidecar_configure(struct sidecar *s, const char *limits)
 	snprintf(s->config, sizeof(s->config), "%s/tollgate.yaml", s->f.path);
 	snprintf(s->log, sizeof(s->log), "%s/log", s->f.path);
 	file = fopen(s->config, "w");
-	fixture_need(file != NULL);
+	must(file != NULL);
 	fprintf(file,
 		"segment: {path: %s, flows: 500, workers: 16, ring: 256}\nlog: {level: info}\nlimits: %s\n",
 		s->segment, limits);
@@ -36,7 +36,7 @@ static inline void sidecar_start(struct sidecar *s)
 	const char *build = getenv("TG_BUILD");
 	char program[256];
 
-	pid_t pid = crew_fork();
+	pid_t pid = stress_fork();
 	int fd;
 
 	/* Not by the child: the struct may be shared with it. */
@@ -58,7 +58,7 @@ static inline int sidecar_end(struct sidecar *s, int number)
 {
 	int status = 0;
 
-	fixture_need(s->pid > 0 && kill(s->pid, number) == 0);
+	must(s->pid > 0 && kill(s->pid, number) == 0);
 	waitpid(s->pid, &status, 0);
 	return status;
 }
@@ -89,10 +89,10 @@ static inline struct tg *sidecar_attach(const struct sidecar *s)
 	int error = -ENOENT;
 
 	for (int i = 0; i < 30000 && (error = tg_attach(&options, &tg)) != 0; i++)
-		crew_nap(SECOND / 500);
+		stress_nap(SECOND / 500);
 	if (error != 0)
 		sidecar_tell(s);
-	crew_expect(error == 0, "cannot attach: %d", error);
+	stress_expect(error == 0, "cannot attach: %d", error);
 	return tg;
 }
 

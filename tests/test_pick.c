@@ -8,150 +8,158 @@
 
 #define SOURCES 4
 
-struct rig {
+struct pick_fixture {
 	struct fixture f;
 	struct tg *tg;
 	struct tg_destination destination;
 	struct tg_flow flow[SOURCES + 1]; /* by the last byte of the address */
 };
 
-static void rig_open(struct rig *rig)
+static void pick_open(struct pick_fixture *fixture)
 {
 	struct publish_limits limits = fixture_rate(HOUR, 20, 10, 10);
 
-	fixture_open(&rig->f);
+	fixture_open(&fixture->f);
 	for (int i = 1; i <= SOURCES; i++) {
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%d", i);
-		rig->flow[i] = fixture_flow(rig->f.segment, address, "provider", &limits, 0);
+		fixture->flow[i] =
+			fixture_flow(fixture->f.segment, address, "provider", &limits, 0);
 	}
-	rig->tg = fixture_attach(&rig->f);
-	cr_assert_eq(tg_destination(rig->tg, "mx.provider.test", &rig->destination), 0);
+	fixture->tg = fixture_attach(&fixture->f);
+	cr_assert_eq(tg_destination(fixture->tg, "mx.provider.test", &fixture->destination), 0);
 }
 
-static void rig_close(struct rig *rig)
+static void pick_close(struct pick_fixture *fixture)
 {
-	tg_detach(rig->tg);
-	fixture_end(&rig->f);
+	tg_detach(fixture->tg);
+	fixture_end(&fixture->f);
 }
 
-static int pick(struct rig *rig, uint64_t *ret_at_ns)
+static int pick(struct pick_fixture *fixture, uint64_t *ret_at_ns)
 {
 	struct tg_source source;
 
-	cr_assert_eq(tg_pick(rig->tg, "pool", &rig->destination, TG_BULK, &source, ret_at_ns), 0);
+	cr_assert_eq(
+		tg_pick(fixture->tg, "pool", &fixture->destination, TG_BULK, &source, ret_at_ns),
+		0);
 	cr_assert(source.address[15] >= 1 && source.address[15] <= SOURCES);
 	return source.address[15];
 }
 
-static void hold(struct rig *rig, int source, uint64_t for_ns)
+static void hold(struct pick_fixture *fixture, int source, uint64_t for_ns)
 {
 	struct publish_limits limits = fixture_rate(HOUR, 20, 10, 10);
 
-	limits.hold_until_ns = tg_now(rig->tg) + for_ns;
-	publish_slot(rig->f.segment, rig->flow[source].slot, &limits, tg_now(rig->tg));
+	limits.hold_until_ns = tg_now(fixture->tg) + for_ns;
+	publish_slot(fixture->f.segment, fixture->flow[source].slot, &limits, tg_now(fixture->tg));
 }
 
 Test(pick, spreads_by_room)
 {
 	uint32_t picked[SOURCES + 1] = {0};
-	struct rig rig;
+	struct pick_fixture fixture;
 	uint64_t at;
 
-	rig_open(&rig);
+	pick_open(&fixture);
 	/* Rooms of 10, 5, 2 and 0. */
 	for (int i = 0; i < 5; i++)
-		tg_admit(rig.tg, &rig.flow[2], TG_BULK, 1);
+		tg_admit(fixture.tg, &fixture.flow[2], TG_BULK, 1);
 	for (int i = 0; i < 8; i++)
-		tg_admit(rig.tg, &rig.flow[3], TG_BULK, 1);
+		tg_admit(fixture.tg, &fixture.flow[3], TG_BULK, 1);
 	for (int i = 0; i < 10; i++)
-		tg_admit(rig.tg, &rig.flow[4], TG_BULK, 1);
+		tg_admit(fixture.tg, &fixture.flow[4], TG_BULK, 1);
 	for (int i = 0; i < 17000; i++)
-		picked[pick(&rig, &at)]++;
+		picked[pick(&fixture, &at)]++;
 	cr_expect(picked[1] > 9000 && picked[1] < 11000, "%u", picked[1]);
 	cr_expect(picked[2] > 4500 && picked[2] < 5500, "%u", picked[2]);
 	cr_expect(picked[3] > 1700 && picked[3] < 2300, "%u", picked[3]);
 	cr_expect_eq(picked[4], 0);
-	rig_close(&rig);
+	pick_close(&fixture);
 }
 
 Test(pick, goes_round_a_hold_and_else_takes_the_first_to_be_free)
 {
-	struct rig rig;
+	struct pick_fixture fixture;
 	uint64_t at, now;
 
-	rig_open(&rig);
-	hold(&rig, 1, HOUR);
-	hold(&rig, 2, HOUR);
-	hold(&rig, 4, HOUR);
+	pick_open(&fixture);
+	hold(&fixture, 1, HOUR);
+	hold(&fixture, 2, HOUR);
+	hold(&fixture, 4, HOUR);
 	for (int i = 0; i < 50; i++)
-		cr_expect_eq(pick(&rig, &at), 3);
-	hold(&rig, 3, 2 * HOUR);
-	hold(&rig, 2, 10 * MINUTE);
-	now = tg_now(rig.tg);
-	cr_expect_eq(pick(&rig, &at), 2);
+		cr_expect_eq(pick(&fixture, &at), 3);
+	hold(&fixture, 3, 2 * HOUR);
+	hold(&fixture, 2, 10 * MINUTE);
+	now = tg_now(fixture.tg);
+	cr_expect_eq(pick(&fixture, &at), 2);
 	cr_expect(at > now + 9 * MINUTE && at <= now + 10 * MINUTE);
-	rig_close(&rig);
+	pick_close(&fixture);
 }
 
 Test(pick, names_a_source_of_the_pool_also_where_none_can_ever_send)
 {
 	struct publish_limits closed = fixture_rate(HOUR, 0, 0, 0);
-	struct rig rig;
+	struct pick_fixture fixture;
 	uint64_t at;
 
-	rig_open(&rig);
+	pick_open(&fixture);
 	for (int i = 1; i <= SOURCES; i++)
-		publish_slot(rig.f.segment, rig.flow[i].slot, &closed, 0);
-	pick(&rig, &at);
+		publish_slot(fixture.f.segment, fixture.flow[i].slot, &closed, 0);
+	pick(&fixture, &at);
 	cr_expect_eq(at, UINT64_MAX);
-	rig_close(&rig);
+	pick_close(&fixture);
 }
 
 Test(pick, writes_nothing_that_decides)
 {
-	struct rig rig;
+	struct pick_fixture fixture;
 	uint64_t at, before[SOURCES + 1];
 
-	rig_open(&rig);
+	pick_open(&fixture);
 	for (int i = 1; i <= SOURCES; i++)
-		before[i] = atomic_load(&rig.f.segment->view.counters[rig.flow[i].slot].tat);
+		before[i] =
+			atomic_load(&fixture.f.segment->view.counters[fixture.flow[i].slot].tat);
 	for (int i = 0; i < 100; i++)
-		pick(&rig, &at);
+		pick(&fixture, &at);
 	for (int i = 1; i <= SOURCES; i++)
-		cr_expect_eq(atomic_load(&rig.f.segment->view.counters[rig.flow[i].slot].tat),
-			     before[i]);
-	rig_close(&rig);
+		cr_expect_eq(
+			atomic_load(&fixture.f.segment->view.counters[fixture.flow[i].slot].tat),
+			before[i]);
+	pick_close(&fixture);
 }
 
 Test(pick, answers_what_it_does_not_know)
 {
 	struct tg_source source = {.slot = 77};
-	struct rig rig;
+	struct pick_fixture fixture;
 	uint64_t at = 55;
 
-	rig_open(&rig);
-	cr_expect_eq(tg_pick(rig.tg, "nobody", &rig.destination, TG_BULK, &source, &at), -ENOENT);
-	cr_expect_eq(tg_pick(rig.tg, NULL, &rig.destination, TG_BULK, &source, &at), -EINVAL);
-	cr_expect_eq(tg_pick(rig.tg, "pool", &rig.destination, (enum tg_class)9, &source, &at),
+	pick_open(&fixture);
+	cr_expect_eq(tg_pick(fixture.tg, "nobody", &fixture.destination, TG_BULK, &source, &at),
+		     -ENOENT);
+	cr_expect_eq(tg_pick(fixture.tg, NULL, &fixture.destination, TG_BULK, &source, &at),
 		     -EINVAL);
+	cr_expect_eq(
+		tg_pick(fixture.tg, "pool", &fixture.destination, (enum tg_class)9, &source, &at),
+		-EINVAL);
 	cr_expect(source.slot == 77 && at == 55);
-	rig_close(&rig);
+	pick_close(&fixture);
 }
 
 Test(pick, takes_a_source_that_nobody_has_used)
 {
-	struct rig rig;
+	struct pick_fixture fixture;
 	struct tg_destination fresh;
 	struct tg_source source;
 	struct tg_flow flow;
 	uint64_t at;
 
-	rig_open(&rig);
-	cr_assert_eq(tg_destination(rig.tg, "elsewhere.example", &fresh), 0);
-	cr_assert_eq(tg_pick(rig.tg, "pool", &fresh, TG_BULK, &source, &at), 0);
-	cr_expect_leq(at, tg_now(rig.tg));
-	cr_expect_eq(tg_flow(rig.tg, &source, &fresh, &flow), 0);
-	rig_close(&rig);
+	pick_open(&fixture);
+	cr_assert_eq(tg_destination(fixture.tg, "elsewhere.example", &fresh), 0);
+	cr_assert_eq(tg_pick(fixture.tg, "pool", &fresh, TG_BULK, &source, &at), 0);
+	cr_expect_leq(at, tg_now(fixture.tg));
+	cr_expect_eq(tg_flow(fixture.tg, &source, &fresh, &flow), 0);
+	pick_close(&fixture);
 }

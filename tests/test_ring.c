@@ -8,7 +8,7 @@
 #include "tests/guard.h"
 #include "tests/segment_fixture.h"
 
-struct rig {
+struct ring_fixture {
 	struct fixture f;
 	struct tg *tg;
 	struct tg_flow flow;
@@ -16,19 +16,19 @@ struct rig {
 	struct layout_record *records;
 };
 
-static void rig_open(struct rig *rig, const struct publish_limits *limits)
+static void ring_open(struct ring_fixture *fixture, const struct publish_limits *limits)
 {
-	fixture_open(&rig->f);
-	rig->flow = fixture_flow(rig->f.segment, "192.0.2.1", "example.org", limits, 0);
-	rig->tg = fixture_attach(&rig->f);
-	rig->worker = tg_worker(rig->tg);
-	rig->records = &rig->f.segment->records[(uint64_t)rig->tg->process->index * 64];
+	fixture_open(&fixture->f);
+	fixture->flow = fixture_flow(fixture->f.segment, "192.0.2.1", "example.org", limits, 0);
+	fixture->tg = fixture_attach(&fixture->f);
+	fixture->worker = tg_worker(fixture->tg);
+	fixture->records = &fixture->f.segment->records[(uint64_t)fixture->tg->process->index * 64];
 }
 
-static void rig_close(struct rig *rig)
+static void ring_close(struct ring_fixture *fixture)
 {
-	tg_detach(rig->tg);
-	fixture_end(&rig->f);
+	tg_detach(fixture->tg);
+	fixture_end(&fixture->f);
 }
 
 static bool rung(const struct fixture *f)
@@ -49,18 +49,20 @@ Test(ring, a_plain_delivery_is_counted_and_not_told)
 {
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	struct tg_reply reply = {.code = 250, .text = "250 ok", .length = 6};
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
-	tg_report(rig.tg, &rig.flow, &reply);
-	cr_expect_eq(atomic_load(&rig.worker->head), 0);
-	cr_expect_eq(atomic_load(&rig.f.segment->view.counters_more[rig.flow.slot].delivered), 1);
+	ring_open(&fixture, &limits);
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	cr_expect_eq(atomic_load(&fixture.worker->head), 0);
+	cr_expect_eq(
+		atomic_load(&fixture.f.segment->view.counters_more[fixture.flow.slot].delivered),
+		1);
 	limits.flags = LAYOUT_REPORT_DELIVERED;
-	publish_slot(rig.f.segment, rig.flow.slot, &limits, 0);
-	tg_report(rig.tg, &rig.flow, &reply);
-	cr_expect_eq(atomic_load(&rig.worker->head), 1, "where the limits ask for it, it is");
-	cr_expect_eq(rig.records[0].code, 250);
-	rig_close(&rig);
+	publish_slot(fixture.f.segment, fixture.flow.slot, &limits, 0);
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	cr_expect_eq(atomic_load(&fixture.worker->head), 1, "where the limits ask for it, it is");
+	cr_expect_eq(fixture.records[0].code, 250);
+	ring_close(&fixture);
 }
 
 Test(ring, a_record_holds_all_of_the_report)
@@ -75,16 +77,16 @@ Test(ring, a_record_holds_all_of_the_report)
 				 .admitted_ns = 123456};
 	const struct layout_record *record;
 	struct tg_lease lease;
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
+	ring_open(&fixture, &limits);
 	cr_assert_eq(tg_reply_parse(text, sizeof(text) - 1, &reply), 0);
-	cr_assert_eq(tg_connect(rig.tg, &rig.flow, TG_BULK, &lease).reason, TG_ADMITTED);
-	tg_report(rig.tg, &rig.flow, &reply);
-	record = &rig.records[0];
-	cr_expect_eq(atomic_load(&rig.worker->head), 1);
-	cr_expect(record->kind == LAYOUT_RECORD_REPLY && record->slot == rig.flow.slot &&
-		  record->source == rig.flow.source);
+	cr_assert_eq(tg_connect(fixture.tg, &fixture.flow, TG_BULK, &lease).reason, TG_ADMITTED);
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	record = &fixture.records[0];
+	cr_expect_eq(atomic_load(&fixture.worker->head), 1);
+	cr_expect(record->kind == LAYOUT_RECORD_REPLY && record->slot == fixture.flow.slot &&
+		  record->source == fixture.flow.source);
 	cr_expect(record->code == 451 && record->enhanced[0] == 4 && record->enhanced[1] == 7 &&
 		  record->enhanced[2] == 650);
 	cr_expect(record->stage == TG_STAGE_GREETING && record->place == 7 &&
@@ -93,8 +95,9 @@ Test(ring, a_record_holds_all_of_the_report)
 		  record->sequence == 0);
 	cr_expect(record->length == sizeof(text) - 1 && record->whole == sizeof(text) - 1);
 	cr_expect_arr_eq(record->text, text, sizeof(text) - 1);
-	cr_expect_eq(atomic_load(&rig.f.segment->view.counters_more[rig.flow.slot].deferred), 3);
-	rig_close(&rig);
+	cr_expect_eq(
+		atomic_load(&fixture.f.segment->view.counters_more[fixture.flow.slot].deferred), 3);
+	ring_close(&fixture);
 }
 
 Test(ring, totals_and_minutes_are_by_outcome)
@@ -106,30 +109,31 @@ Test(ring, totals_and_minutes_are_by_outcome)
 		    {0, 1},   {354, 1}, {550, 2}, {599, 2}, {600, 1}};
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	uint64_t sums[3] = {0}, minutes[3] = {0};
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
+	ring_open(&fixture, &limits);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct tg_reply reply = {.code = rows[i].code, .n = (uint32_t)i + 1};
 
-		tg_report(rig.tg, &rig.flow, &reply);
+		tg_report(fixture.tg, &fixture.flow, &reply);
 		sums[rows[i].outcome] += i + 1;
 	}
-	struct layout_counters_more *totals = &rig.f.segment->view.counters_more[rig.flow.slot];
+	struct layout_counters_more *totals =
+		&fixture.f.segment->view.counters_more[fixture.flow.slot];
 
 	cr_expect(atomic_load(&totals->delivered) == sums[0] &&
 		  atomic_load(&totals->deferred) == sums[1] &&
 		  atomic_load(&totals->bounced) == sums[2]);
 	for (uint32_t m = 0; m < 60; m++) {
 		struct layout_minute *minute =
-			&rig.f.segment->view.minutes[(uint64_t)rig.flow.slot * 60 + m];
+			&fixture.f.segment->view.minutes[(uint64_t)fixture.flow.slot * 60 + m];
 
 		minutes[0] += (uint32_t)atomic_load(&minute->delivered);
 		minutes[1] += (uint32_t)atomic_load(&minute->deferred);
 		minutes[2] += (uint32_t)atomic_load(&minute->bounced);
 	}
 	cr_expect(minutes[0] == sums[0] && minutes[1] == sums[1] && minutes[2] == sums[2]);
-	rig_close(&rig);
+	ring_close(&fixture);
 }
 
 Test(ring, a_minute_of_long_ago_starts_anew_and_counts_saturate)
@@ -138,71 +142,73 @@ Test(ring, a_minute_of_long_ago_starts_anew_and_counts_saturate)
 	struct tg_reply reply = {.code = 451, .n = UINT32_MAX};
 	struct layout_minute *minutes;
 	uint64_t sum = 0;
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
-	minutes = &rig.f.segment->view.minutes[(uint64_t)rig.flow.slot * 60];
+	ring_open(&fixture, &limits);
+	minutes = &fixture.f.segment->view.minutes[(uint64_t)fixture.flow.slot * 60];
 	for (uint32_t m = 0; m < 60; m++)
 		atomic_store(&minutes[m].deferred, UINT64_C(1) << 32 | 5);
-	tg_report(rig.tg, &rig.flow, &reply);
-	tg_report(rig.tg, &rig.flow, &reply);
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	tg_report(fixture.tg, &fixture.flow, &reply);
 	for (uint32_t m = 0; m < 60; m++)
 		if (atomic_load(&minutes[m].deferred) >> 32 != 1)
 			sum += (uint32_t)atomic_load(&minutes[m].deferred);
 	cr_expect(sum >= UINT32_MAX, "%lu", sum);
-	rig_close(&rig);
+	ring_close(&fixture);
 }
 
 Test(ring, a_full_ring_loses_texts_and_says_how_many)
 {
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	struct tg_reply reply = {.code = 451};
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
+	ring_open(&fixture, &limits);
 	for (int i = 0; i < 100; i++) {
 		reply.place = (uint16_t)i;
-		tg_report(rig.tg, &rig.flow, &reply);
+		tg_report(fixture.tg, &fixture.flow, &reply);
 	}
-	cr_expect_eq(atomic_load(&rig.worker->head), 64);
-	cr_expect_eq(atomic_load(&rig.worker->lost), 36);
-	cr_expect_eq(atomic_load(&rig.f.segment->view.counters_more[rig.flow.slot].deferred), 100);
+	cr_expect_eq(atomic_load(&fixture.worker->head), 64);
+	cr_expect_eq(atomic_load(&fixture.worker->lost), 36);
+	cr_expect_eq(
+		atomic_load(&fixture.f.segment->view.counters_more[fixture.flow.slot].deferred),
+		100);
 	for (uint16_t i = 0; i < 64; i++)
-		cr_expect(rig.records[i].place == i && rig.records[i].sequence == i,
+		cr_expect(fixture.records[i].place == i && fixture.records[i].sequence == i,
 			  "what was there is not overwritten");
 	/* Some room, and the ring goes round. */
-	atomic_store(&rig.worker->tail, 10);
+	atomic_store(&fixture.worker->tail, 10);
 	for (int i = 0; i < 20; i++)
-		tg_report(rig.tg, &rig.flow, &reply);
-	cr_expect_eq(atomic_load(&rig.worker->head), 74);
-	cr_expect_eq(rig.records[9].sequence, 73);
-	cr_expect_eq(rig.records[10].sequence, 10);
-	rig_close(&rig);
+		tg_report(fixture.tg, &fixture.flow, &reply);
+	cr_expect_eq(atomic_load(&fixture.worker->head), 74);
+	cr_expect_eq(fixture.records[9].sequence, 73);
+	cr_expect_eq(fixture.records[10].sequence, 10);
+	ring_close(&fixture);
 }
 
 Test(ring, positions_wrap_at_64_bits)
 {
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	struct tg_reply reply = {.code = 451};
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
-	atomic_store(&rig.worker->head, UINT64_MAX - 9);
-	atomic_store(&rig.worker->tail, UINT64_MAX - 9);
+	ring_open(&fixture, &limits);
+	atomic_store(&fixture.worker->head, UINT64_MAX - 9);
+	atomic_store(&fixture.worker->tail, UINT64_MAX - 9);
 	for (int i = 0; i < 100; i++)
-		tg_report(rig.tg, &rig.flow, &reply);
-	cr_expect_eq(atomic_load(&rig.worker->head), UINT64_MAX - 9 + 64);
-	cr_expect_eq(atomic_load(&rig.worker->lost), 36);
-	rig_close(&rig);
+		tg_report(fixture.tg, &fixture.flow, &reply);
+	cr_expect_eq(atomic_load(&fixture.worker->head), UINT64_MAX - 9 + 64);
+	cr_expect_eq(atomic_load(&fixture.worker->lost), 36);
+	ring_close(&fixture);
 }
 
 Test(ring, texts_are_cut_at_the_bound_and_read_no_further)
 {
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	static const size_t lengths[] = {0, 1, 255, 256, 257, 512, 65535, 65536, 100000};
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
+	ring_open(&fixture, &limits);
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		char *text = malloc(lengths[i] + 1), *guarded;
 		struct tg_reply reply = {.code = 451, .length = lengths[i]};
@@ -211,43 +217,43 @@ Test(ring, texts_are_cut_at_the_bound_and_read_no_further)
 		memset(text, 'x', lengths[i] + 1);
 		guarded = guard_copy(text, lengths[i]);
 		reply.text = guarded;
-		tg_report(rig.tg, &rig.flow, &reply);
-		cr_expect_eq(rig.records[i].length, kept);
-		cr_expect_eq(rig.records[i].whole, lengths[i] < 65535 ? lengths[i] : 65535);
-		cr_expect(kept == 0 ||
-			  (rig.records[i].text[0] == 'x' && rig.records[i].text[kept - 1] == 'x'));
+		tg_report(fixture.tg, &fixture.flow, &reply);
+		cr_expect_eq(fixture.records[i].length, kept);
+		cr_expect_eq(fixture.records[i].whole, lengths[i] < 65535 ? lengths[i] : 65535);
+		cr_expect(kept == 0 || (fixture.records[i].text[0] == 'x' &&
+					fixture.records[i].text[kept - 1] == 'x'));
 		guard_free(guarded, lengths[i]);
 		free(text);
 	}
 	struct tg_reply reply = {.code = 451, .length = 77};
 
-	tg_report(rig.tg, &rig.flow, &reply);
-	cr_expect_eq(rig.records[9].length, 0, "no text, whatever its length");
-	rig_close(&rig);
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	cr_expect_eq(fixture.records[9].length, 0, "no text, whatever its length");
+	ring_close(&fixture);
 }
 
 Test(ring, the_bell_is_rung_only_for_a_sidecar_that_sleeps)
 {
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	struct tg_reply reply = {.code = 451};
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
-	rung(&rig.f);
-	tg_report(rig.tg, &rig.flow, &reply);
-	cr_expect(!rung(&rig.f));
-	atomic_store(&rig.f.segment->live->sleeping, 1);
-	tg_report(rig.tg, &rig.flow, &reply);
-	cr_expect(rung(&rig.f));
+	ring_open(&fixture, &limits);
+	rung(&fixture.f);
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	cr_expect(!rung(&fixture.f));
+	atomic_store(&fixture.f.segment->live->sleeping, 1);
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	cr_expect(rung(&fixture.f));
 	reply.code = 250;
-	tg_report(rig.tg, &rig.flow, &reply);
-	cr_expect(!rung(&rig.f), "nothing was put on the ring");
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	cr_expect(!rung(&fixture.f), "nothing was put on the ring");
 	/* A bell that nobody hears does not block. */
 	reply.code = 451;
 	for (int i = 0; i < 100000; i++)
-		ring_bell(rig.tg);
-	tg_report(rig.tg, &rig.flow, &reply);
-	rig_close(&rig);
+		ring_bell(fixture.tg);
+	tg_report(fixture.tg, &fixture.flow, &reply);
+	ring_close(&fixture);
 }
 
 Test(ring, a_report_on_no_flow_is_ignored)
@@ -255,12 +261,12 @@ Test(ring, a_report_on_no_flow_is_ignored)
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	struct tg_reply reply = {.code = 451};
 	struct tg_flow none = {LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE, LAYOUT_NONE};
-	struct rig rig;
+	struct ring_fixture fixture;
 
-	rig_open(&rig, &limits);
-	tg_report(rig.tg, &none, &reply);
-	cr_expect_eq(atomic_load(&rig.worker->head), 0);
-	rig_close(&rig);
+	ring_open(&fixture, &limits);
+	tg_report(fixture.tg, &none, &reply);
+	cr_expect_eq(atomic_load(&fixture.worker->head), 0);
+	ring_close(&fixture);
 }
 
 Test(ring, a_new_flow_is_announced_until_it_is_filled)
@@ -269,29 +275,32 @@ Test(ring, a_new_flow_is_announced_until_it_is_filled)
 	struct tg_destination destination;
 	struct tg_source source;
 	struct tg_flow flow;
-	struct rig rig;
+	struct ring_fixture fixture;
 	uint64_t head;
 
-	rig_open(&rig, &limits);
-	cr_assert_eq(tg_source(rig.tg, "2001:db8::1", &source), 0);
-	cr_assert_eq(tg_destination(rig.tg, "mx.provider.test", &destination), 0);
-	cr_assert_eq(tg_flow(rig.tg, &source, &destination, &flow), 0);
-	cr_expect_eq(atomic_load(&rig.worker->head), 3);
-	cr_expect(rig.records[0].kind == LAYOUT_RECORD_SOURCE && rig.records[0].length == 16);
-	cr_expect(rig.records[1].kind == LAYOUT_RECORD_DESTINATION && rig.records[1].length == 8 &&
-		  memcmp(rig.records[1].text, "provider", 8) == 0);
-	cr_expect(rig.records[2].kind == LAYOUT_RECORD_FLOW &&
-		  rig.records[2].destination == destination.slot);
-	tg_flow(rig.tg, &source, &destination, &flow);
-	cr_expect_eq(atomic_load(&rig.worker->head), 4, "the ring may have been full");
+	ring_open(&fixture, &limits);
+	cr_assert_eq(tg_source(fixture.tg, "2001:db8::1", &source), 0);
+	cr_assert_eq(tg_destination(fixture.tg, "mx.provider.test", &destination), 0);
+	cr_assert_eq(tg_flow(fixture.tg, &source, &destination, &flow), 0);
+	cr_expect_eq(atomic_load(&fixture.worker->head), 3);
+	cr_expect(fixture.records[0].kind == LAYOUT_RECORD_SOURCE &&
+		  fixture.records[0].length == 16);
+	cr_expect(fixture.records[1].kind == LAYOUT_RECORD_DESTINATION &&
+		  fixture.records[1].length == 8 &&
+		  memcmp(fixture.records[1].text, "provider", 8) == 0);
+	cr_expect(fixture.records[2].kind == LAYOUT_RECORD_FLOW &&
+		  fixture.records[2].destination == destination.slot);
+	tg_flow(fixture.tg, &source, &destination, &flow);
+	cr_expect_eq(atomic_load(&fixture.worker->head), 4, "the ring may have been full");
 	for (uint32_t i = 0; i < 3; i++)
-		cr_expect_eq(segment_learn(rig.f.segment, &rig.records[i]), 0, "record %u", i);
-	cr_expect_eq(segment_learn(rig.f.segment, &rig.records[3]), -EALREADY);
-	publish_slot(rig.f.segment, flow.slot, &limits, 0);
-	head = atomic_load(&rig.worker->head);
-	tg_flow(rig.tg, &source, &destination, &flow);
-	cr_expect_eq(atomic_load(&rig.worker->head), head);
-	rig_close(&rig);
+		cr_expect_eq(segment_learn(fixture.f.segment, &fixture.records[i]), 0, "record %u",
+			     i);
+	cr_expect_eq(segment_learn(fixture.f.segment, &fixture.records[3]), -EALREADY);
+	publish_slot(fixture.f.segment, flow.slot, &limits, 0);
+	head = atomic_load(&fixture.worker->head);
+	tg_flow(fixture.tg, &source, &destination, &flow);
+	cr_expect_eq(atomic_load(&fixture.worker->head), head);
+	ring_close(&fixture);
 }
 
 Test(reply, is_parsed_as_it_was_received)

@@ -20,9 +20,9 @@
 #define HOUR_NS (3600 * SECOND_NS)
 
 /* Ticks to nanoseconds from now on, as the sidecar publishes it every second. */
-static void rig_clock(struct rig *rig)
+static void bench_clock(struct bench_fixture *fixture)
 {
-	struct layout_live *live = rig->segment->live;
+	struct layout_live *live = fixture->segment->live;
 	double ticks = measure_ticks_per_ns();
 	struct layout_scale *scale = &live->scale[0];
 
@@ -35,11 +35,11 @@ static void rig_clock(struct rig *rig)
 	atomic_store(&live->loss_after_ns, HOUR_NS);
 	for (unsigned i = 0; i < LAYOUT_CALENDARS; i++)
 		for (uint64_t day = 0; day < LAYOUT_DAYS; day++)
-			atomic_store(&rig->segment->calendars[i].day_start_ns[day],
+			atomic_store(&fixture->segment->calendars[i].day_start_ns[day],
 				     day * 24 * HOUR_NS);
 }
 
-static int rig_names(struct rig *rig)
+static int bench_names(struct bench_fixture *fixture)
 {
 	struct destination_table *table;
 	void *block;
@@ -52,39 +52,39 @@ static int rig_names(struct rig *rig)
 	destination_table_free(table);
 	if (error < 0)
 		return error;
-	error = segment_publish_names(rig->segment, block, length);
+	error = segment_publish_names(fixture->segment, block, length);
 	free(block);
 	return error;
 }
 
-static int rig_parents(struct rig *rig)
+static int bench_parents(struct bench_fixture *fixture)
 {
 	char name[32];
 	int error = 0;
 
-	rig->sources = calloc(rig->source_count, sizeof(*rig->sources));
-	rig->destinations = calloc(rig->destination_count, sizeof(*rig->destinations));
-	if (!rig->sources || !rig->destinations)
+	fixture->sources = calloc(fixture->source_count, sizeof(*fixture->sources));
+	fixture->destinations = calloc(fixture->destination_count, sizeof(*fixture->destinations));
+	if (!fixture->sources || !fixture->destinations)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < rig->source_count && error == 0; i++) {
+	for (uint32_t i = 0; i < fixture->source_count && error == 0; i++) {
 		snprintf(name, sizeof(name), "10.%u.%u.%u", i >> 16 & 255, i >> 8 & 255, i & 255);
-		error = tg_source(rig->tg, name, &rig->sources[i]);
+		error = tg_source(fixture->tg, name, &fixture->sources[i]);
 	}
-	for (uint32_t i = 0; i < rig->destination_count && error == 0; i++) {
+	for (uint32_t i = 0; i < fixture->destination_count && error == 0; i++) {
 		snprintf(name, sizeof(name), "bench%u.example", i);
-		error = tg_destination(rig->tg, name, &rig->destinations[i]);
+		error = tg_destination(fixture->tg, name, &fixture->destinations[i]);
 	}
 	return error;
 }
 
-int rig_open(struct rig *rig, uint32_t flows, enum tg_clock clock)
+int bench_open(struct bench_fixture *fixture, uint32_t flows, enum tg_clock clock)
 {
-	return rig_open_ring(rig, flows, clock, 1024);
+	return bench_open_ring(fixture, flows, clock, 1024);
 }
 
-static int rig_segment(struct rig *rig, uint32_t ring_records, char *reason)
+static int bench_segment(struct bench_fixture *fixture, uint32_t ring_records, char *reason)
 {
-	struct segment_options options = {.path = rig->path,
+	struct segment_options options = {.path = fixture->path,
 					  .group = -1,
 					  .engine_bytes = 8,
 					  .reserve_longest_ns = 60 * SECOND_NS,
@@ -94,58 +94,59 @@ static int rig_segment(struct rig *rig, uint32_t ring_records, char *reason)
 						    .leases = 256,
 						    .names_bytes = 65536}};
 
-	options.sizes.flows = rig->source_count * rig->destination_count + rig->source_count +
-			      rig->destination_count;
-	return segment_open(&options, &rig->segment, reason);
+	options.sizes.flows = fixture->source_count * fixture->destination_count +
+			      fixture->source_count + fixture->destination_count;
+	return segment_open(&options, &fixture->segment, reason);
 }
 
-static int rig_attach(struct rig *rig, enum tg_clock clock)
+static int bench_attach(struct bench_fixture *fixture, enum tg_clock clock)
 {
 	struct tg_options options = {
-		.size = sizeof(options), .segment = rig->path, .owner = -1, .clock = clock};
+		.size = sizeof(options), .segment = fixture->path, .owner = -1, .clock = clock};
 
-	return tg_attach(&options, &rig->tg);
+	return tg_attach(&options, &fixture->tg);
 }
 
-int rig_open_ring(struct rig *rig, uint32_t flows, enum tg_clock clock, uint32_t ring_records)
+int bench_open_ring(struct bench_fixture *fixture, uint32_t flows, enum tg_clock clock,
+		    uint32_t ring_records)
 {
 	char reason[SEGMENT_REASON] = "";
 	int error;
 
-	memset(rig, 0, sizeof(*rig));
-	snprintf(rig->path, sizeof(rig->path), "/dev/shm/tollgate-bench-%d", (int)getpid());
-	rig->source_count = (uint32_t)ceil(sqrt(flows));
-	rig->destination_count = (flows + rig->source_count - 1) / rig->source_count;
-	error = rig_segment(rig, ring_records, reason);
+	memset(fixture, 0, sizeof(*fixture));
+	snprintf(fixture->path, sizeof(fixture->path), "/dev/shm/tollgate-bench-%d", (int)getpid());
+	fixture->source_count = (uint32_t)ceil(sqrt(flows));
+	fixture->destination_count = (flows + fixture->source_count - 1) / fixture->source_count;
+	error = bench_segment(fixture, ring_records, reason);
 	if (error == 0)
-		error = rig_names(rig);
+		error = bench_names(fixture);
 	if (error == 0) {
-		rig_clock(rig);
-		segment_live(rig->segment);
-		error = rig_attach(rig, clock);
+		bench_clock(fixture);
+		segment_live(fixture->segment);
+		error = bench_attach(fixture, clock);
 	}
 	if (error == 0)
-		error = rig_parents(rig);
+		error = bench_parents(fixture);
 	if (error < 0) {
-		fprintf(stderr, "bench: %s: %s %s\n", rig->path, strerror(-error), reason);
-		rig_close(rig);
+		fprintf(stderr, "bench: %s: %s %s\n", fixture->path, strerror(-error), reason);
+		bench_close(fixture);
 	}
 	return error;
 }
 
-void rig_close(struct rig *rig)
+void bench_close(struct bench_fixture *fixture)
 {
-	tg_detach(rig->tg);
-	segment_close(rig->segment, true);
-	free(rig->sources);
-	free(rig->destinations);
-	memset(rig, 0, sizeof(*rig));
+	tg_detach(fixture->tg);
+	segment_close(fixture->segment, true);
+	free(fixture->sources);
+	free(fixture->destinations);
+	memset(fixture, 0, sizeof(*fixture));
 }
 
-void rig_fill(struct rig *rig, uint32_t slot, const struct rig_limits *limits)
+void bench_fill(struct bench_fixture *fixture, uint32_t slot, const struct bench_limits *limits)
 {
-	struct layout_limits *to = &rig->segment->limits[slot];
-	struct layout_limits_more *more = &rig->segment->more[slot];
+	struct layout_limits *to = &fixture->segment->limits[slot];
+	struct layout_limits_more *more = &fixture->segment->more[slot];
 	uint64_t flags = limits->flags;
 
 	for (int class = 0; class < TG_CLASSES; class ++) {
@@ -163,27 +164,29 @@ void rig_fill(struct rig *rig, uint32_t slot, const struct rig_limits *limits)
 		atomic_store(&to->rate[class], limits->rate ? limits->rate : GCRA_UNLIMITED);
 }
 
-int rig_flow(struct rig *rig, uint32_t i, struct tg_flow *ret)
+int bench_flow(struct bench_fixture *fixture, uint32_t i, struct tg_flow *ret)
 {
-	return tg_flow(rig->tg, &rig->sources[i % rig->source_count],
-		       &rig->destinations[i / rig->source_count % rig->destination_count], ret);
+	return tg_flow(
+		fixture->tg, &fixture->sources[i % fixture->source_count],
+		&fixture->destinations[i / fixture->source_count % fixture->destination_count],
+		ret);
 }
 
-int rig_fill_all(struct rig *rig, const struct rig_limits *limits)
+int bench_fill_all(struct bench_fixture *fixture, const struct bench_limits *limits)
 {
 	struct tg_flow flow;
 
-	for (uint32_t i = 0; i < rig->source_count * rig->destination_count; i++) {
-		int error = rig_flow(rig, i, &flow);
+	for (uint32_t i = 0; i < fixture->source_count * fixture->destination_count; i++) {
+		int error = bench_flow(fixture, i, &flow);
 
 		if (error < 0)
 			return error;
-		rig_fill(rig, flow.slot, limits);
+		bench_fill(fixture, flow.slot, limits);
 	}
 	return 0;
 }
 
-uint64_t rig_bytes(const struct rig *rig)
+uint64_t bench_bytes(const struct bench_fixture *fixture)
 {
 	static const char *const files[] = {"limits", "counters"};
 	uint64_t bytes = 0;
@@ -191,7 +194,7 @@ uint64_t rig_bytes(const struct rig *rig)
 	struct stat st;
 
 	for (int i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", rig->path, files[i]);
+		snprintf(path, sizeof(path), "%s/%s", fixture->path, files[i]);
 		if (stat(path, &st) == 0)
 			bytes += (uint64_t)st.st_blocks * 512;
 	}
