@@ -40,7 +40,7 @@
 #define RATE_OPEN   gcra_rate(1, UINT32_MAX)
 #define RATE_CLOSED gcra_rate(UINT64_C(3600000000000), 1)
 
-struct bench {
+struct decide_bench {
 	struct cases cases;
 	bool scale, failed;
 	unsigned repeats;
@@ -62,7 +62,7 @@ struct result {
 	double ns, floor_ns, bare_ns, ratio, mps, p999_ns;
 };
 
-static void result_print(const struct bench *bench, const struct result *r)
+static void result_print(const struct decide_bench *bench, const struct result *r)
 {
 	if (!bench->cases.json) {
 		printf("%-24s %8.2f ns  floor %7.2f  ", r->name, r->ns, r->floor_ns);
@@ -193,7 +193,7 @@ static int hot_prepare(const struct hot_case *c, struct bench_fixture *fixture, 
 	return 0;
 }
 
-static void hot_measure(struct bench *bench, const struct hot_case *c)
+static void hot_measure(struct decide_bench *bench, const struct hot_case *c)
 {
 	struct bench_fixture fixture;
 	struct subject s;
@@ -257,7 +257,7 @@ static uint32_t *order_pairs(const uint32_t *order, const struct bench_fixture *
 	return pairs;
 }
 
-static void keyed_run(struct bench *bench, const struct keyed_case *c,
+static void keyed_run(struct decide_bench *bench, const struct keyed_case *c,
 		      struct bench_fixture *fixture, const uint32_t *order, const uint32_t *pairs,
 		      char *lines)
 {
@@ -302,7 +302,7 @@ static bool memory_for(uint32_t flows)
 	return kib * 1024 > (uint64_t)flows * 512 + (UINT64_C(1) << 30);
 }
 
-static void keyed_measure(struct bench *bench, const struct keyed_case *c)
+static void keyed_measure(struct decide_bench *bench, const struct keyed_case *c)
 {
 	struct bench_limits open = {.rate = RATE_OPEN};
 	uint32_t *order, *pairs;
@@ -372,7 +372,7 @@ static int together_prepare(struct bench_fixture *fixture, struct subject *subje
 
 /* Median wall ns a decision of that many processes, and that of the comparison: one process, or the
  * bare contended CAS. */
-static void together_run(struct bench *bench, struct result *r, void *const *contexts,
+static void together_run(struct decide_bench *bench, struct result *r, void *const *contexts,
 			 unsigned workers, enum contention contention)
 {
 	measure_fn *run = contention == ZIPF ? run_order : run_admit;
@@ -400,7 +400,7 @@ static void together_run(struct bench *bench, struct result *r, void *const *con
 		munmap(line, 64);
 }
 
-static void together_measure(struct bench *bench, const char *name, unsigned workers,
+static void together_measure(struct decide_bench *bench, const char *name, unsigned workers,
 			     enum contention contention)
 {
 	struct subject *subjects = calloc(workers, sizeof(*subjects));
@@ -424,7 +424,7 @@ static void together_measure(struct bench *bench, const char *name, unsigned wor
 	free(subjects);
 }
 
-static void scale_workers(struct bench *bench)
+static void scale_workers(struct decide_bench *bench)
 {
 	static const char *const names[] = {"distinct", "same", "zipf"};
 	char name[64];
@@ -441,7 +441,7 @@ static void scale_workers(struct bench *bench)
  */
 
 /* Bytes of the segment a configured flow, all slots filled and used. */
-static void memory_measure(struct bench *bench)
+static void memory_measure(struct decide_bench *bench)
 {
 	struct bench_limits limits = {.rate = RATE_OPEN, .hour_cap = 1000000, .day_cap = 1000000};
 	uint32_t flows = 200000;
@@ -462,7 +462,7 @@ static void memory_measure(struct bench *bench)
 	bench_close(&fixture);
 }
 
-static void options_read(struct bench *bench, int argc, char **argv)
+static void options_read(struct decide_bench *bench, int argc, char **argv)
 {
 	static const struct option options[] = {{"json", 0, NULL, 'j'},
 						{"quick", 0, NULL, 'q'},
@@ -489,7 +489,7 @@ static void options_read(struct bench *bench, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct bench bench = {0};
+	struct decide_bench bench = {0};
 	size_t count;
 
 	options_read(&bench, argc, argv);

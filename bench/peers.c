@@ -26,12 +26,12 @@
 #define RUNS  5
 #define FLOWS 10000
 
-struct bench {
+struct peers_bench {
 	struct cases cases;
 	bool failed;
 };
 
-static void result_print(const struct bench *bench, const char *name, double ns, double share)
+static void result_print(const struct peers_bench *bench, const char *name, double ns, double share)
 {
 	if (bench->cases.json)
 		printf("{\"case\": \"%s\", \"ns\": %.1f, \"per_second\": %.0f, "
@@ -60,8 +60,8 @@ static int redis_once(struct redis_client *client, uint32_t depth, uint32_t roun
 	return 0;
 }
 
-static void redis_measure(struct bench *bench, const struct redis_server *server, const char *name,
-			  enum redis_limiter limiter, uint32_t depth)
+static void redis_measure(struct peers_bench *bench, const struct redis_server *server,
+			  const char *name, enum redis_limiter limiter, uint32_t depth)
 {
 	uint32_t rounds = (bench->cases.quick ? 5000 : 30000) / depth * (depth > 1 ? 4 : 1);
 	struct redis_client *client;
@@ -84,7 +84,7 @@ static void redis_measure(struct bench *bench, const struct redis_server *server
 	redis_close(client);
 }
 
-static void redis_all(struct bench *bench)
+static void redis_all(struct peers_bench *bench)
 {
 	static const struct {
 		const char *name;
@@ -149,7 +149,7 @@ static void run_mutex(void *context, uint64_t count)
 	}
 }
 
-static void mutex_measure(struct bench *bench)
+static void mutex_measure(struct peers_bench *bench)
 {
 	struct bucket *bucket = mmap(NULL, sizeof(*bucket), PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -171,7 +171,7 @@ static void mutex_measure(struct bench *bench)
 
 int main(int argc, char **argv)
 {
-	struct bench bench = {0};
+	struct peers_bench bench = {0};
 
 	if (!cases_read(&bench.cases, argc, argv))
 		return 2;

@@ -53,12 +53,12 @@ struct listen {
 	struct destination *destination;
 };
 
-struct receiver {
+struct receiver_program {
 	struct destination destinations[DESTINATIONS];
 	struct listen listens[LISTENERS];
 	uint32_t destination_count, listen_count;
 	struct server_options options;
-	struct server *server;
+	struct smtp_server *server;
 	uint64_t begin_ns, duration_ns, size_max, seed;
 	const char *json;
 	FILE *log;
@@ -234,7 +234,7 @@ static void destination_print(FILE *out, const struct destination *destination, 
 	counts_add(sum, &here);
 }
 
-static void statistics_print(const struct receiver *r, FILE *out)
+static void statistics_print(const struct receiver_program *r, FILE *out)
 {
 	struct throttle_counts sum = {0};
 	uint64_t now = now_monotonic(), delivered = 0, bytes = 0, errors = 0;
@@ -266,7 +266,7 @@ static void statistics_print(const struct receiver *r, FILE *out)
 /* ---- log and control ----------------------------------------------------------------------------
  */
 
-static struct receiver *logging; /* the host of an event does not know its receiver */
+static struct receiver_program *logging; /* the host of an event does not know its receiver */
 
 static void on_event(struct smtpd_host *host, const struct smtpd *session,
 		     const struct smtpd_event *event, uint64_t now_ns)
@@ -285,7 +285,7 @@ static void on_event(struct smtpd_host *host, const struct smtpd *session,
 }
 
 /* "set NAME key=value …" */
-static void command_set(struct receiver *r, char *words)
+static void command_set(struct receiver_program *r, char *words)
 {
 	const char *name = strtok(words, " ");
 	struct throttle_limits limits;
@@ -314,7 +314,7 @@ static void command_set(struct receiver *r, char *words)
 	printf("error: no such destination\n");
 }
 
-static void command_do(struct receiver *r, char *line)
+static void command_do(struct receiver_program *r, char *line)
 {
 	if (strcmp(line, "stats") == 0)
 		statistics_print(r, stdout);
@@ -329,7 +329,7 @@ static void command_do(struct receiver *r, char *line)
 
 static void on_control(void *context)
 {
-	struct receiver *r = context;
+	struct receiver_program *r = context;
 	ssize_t n = read(STDIN_FILENO, r->command + r->command_length,
 			 sizeof(r->command) - 1 - r->command_length);
 	char *line = r->command, *end;
@@ -384,7 +384,7 @@ static const struct option long_options[] = {
 	{"noise", 1, NULL, OPTION_LIMIT},	{NULL, 0, NULL, 0},
 };
 
-static struct destination *option_destination(struct receiver *r, const char *name)
+static struct destination *option_destination(struct receiver_program *r, const char *name)
 {
 	struct destination *destination = &r->destinations[r->destination_count];
 
@@ -417,14 +417,15 @@ static void option_text(struct destination *destination, const char *text)
 	usage("not ANSWER=REPLY", text);
 }
 
-static void option_listen(struct receiver *r, struct destination *destination, const char *text)
+static void option_listen(struct receiver_program *r, struct destination *destination,
+			  const char *text)
 {
 	if (r->listen_count == LISTENERS)
 		usage("too many listeners", NULL);
 	r->listens[r->listen_count++] = (struct listen){text, destination};
 }
 
-static int option_whole(struct receiver *r, int option, const char *value)
+static int option_whole(struct receiver_program *r, int option, const char *value)
 {
 	switch (option) {
 	case OPTION_LATENCY: return units_duration(value, &r->options.latency_ns, NULL);
@@ -439,7 +440,7 @@ static int option_whole(struct receiver *r, int option, const char *value)
 	return -EINVAL;
 }
 
-static void options_read(struct receiver *r, int argc, char **argv)
+static void options_read(struct receiver_program *r, int argc, char **argv)
 {
 	struct destination *destination = option_destination(r, "default");
 	const char *const *family = smtpd_family("microsoft");
@@ -475,7 +476,7 @@ static void options_read(struct receiver *r, int argc, char **argv)
 /* ---- the whole ----------------------------------------------------------------------------------
  */
 
-static int destinations_open(struct receiver *r)
+static int destinations_open(struct receiver_program *r)
 {
 	for (uint32_t i = 0; i < r->listen_count; i++) {
 		struct destination *destination = r->listens[i].destination;
@@ -506,7 +507,7 @@ static int destinations_open(struct receiver *r)
 	return 0;
 }
 
-static int statistics_write(const struct receiver *r)
+static int statistics_write(const struct receiver_program *r)
 {
 	FILE *out = r->json ? fopen(r->json, "we") : stdout;
 
@@ -516,7 +517,7 @@ static int statistics_write(const struct receiver *r)
 	return r->json && fclose(out) != 0 ? -errno : 0;
 }
 
-static int receiver_run(struct receiver *r)
+static int receiver_run(struct receiver_program *r)
 {
 	int error = server_new(&r->options, &r->server);
 
@@ -541,7 +542,7 @@ static int receiver_run(struct receiver *r)
 
 int main(int argc, char **argv)
 {
-	static struct receiver receiver = {
+	static struct receiver_program receiver = {
 		.options.idle_ns = 300 * SECOND_NS,
 		.size_max = 10000000,
 		.seed = 1,

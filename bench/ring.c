@@ -58,7 +58,7 @@
 	"  - {name: hold-at-once, match: {class: [reputation]}, trigger: immediate, action: " \
 	"{hold: 1h}}\n"
 
-struct bench {
+struct ring_bench {
 	struct cases cases;
 	bool failed;
 };
@@ -69,7 +69,7 @@ struct figures {
 };
 
 /* What the processes of a measurement share. */
-struct shared {
+struct ring_shared {
 	_Atomic uint32_t ready, go, done, finished;
 	_Atomic uint64_t begin_ns[PRODUCERS], refused_ns;
 	_Atomic uint64_t producer_cpu_ns;
@@ -77,10 +77,10 @@ struct shared {
 	_Atomic uint32_t answered;
 };
 
-static struct shared *shared_new(void)
+static struct ring_shared *shared_new(void)
 {
-	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct ring_shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+					  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	return shared == MAP_FAILED ? NULL : shared;
 }
@@ -94,7 +94,7 @@ static void figure_print(const char *name, double value, const char *form)
 		printf(form, value);
 }
 
-static void figures_print(const struct bench *bench, const char *name, const struct figures *f)
+static void figures_print(const struct ring_bench *bench, const char *name, const struct figures *f)
 {
 	if (bench->cases.json) {
 		printf("{\"case\": \"%s\"", name);
@@ -137,7 +137,7 @@ static void producer_wait(const struct layout_worker *worker)
 		usleep(50);
 }
 
-static void producer_run(struct bench_fixture *fixture, struct shared *shared, uint32_t i,
+static void producer_run(struct bench_fixture *fixture, struct ring_shared *shared, uint32_t i,
 			 uint64_t events)
 {
 	struct tg_reply reply = reply_make();
@@ -179,7 +179,7 @@ static void on_record(void *arg, const struct layout_record *record, uint32_t wo
 }
 
 /* Empties the rings until `events` replies were taken or all producers are done with less. */
-static uint64_t consumer_run(struct bench_fixture *fixture, struct shared *shared,
+static uint64_t consumer_run(struct bench_fixture *fixture, struct ring_shared *shared,
 			     uint32_t producers, uint64_t events)
 {
 	struct drain_totals totals = {0};
@@ -227,7 +227,7 @@ struct once {
 static struct once producers_once(struct bench_fixture *fixture, uint32_t producers,
 				  uint64_t events)
 {
-	struct shared *shared = shared_new();
+	struct ring_shared *shared = shared_new();
 	uint64_t begin = UINT64_MAX, taken, end, cpu;
 	struct once once = {-1, -1, -1};
 	pid_t pids[PRODUCERS];
@@ -261,7 +261,7 @@ static struct once producers_once(struct bench_fixture *fixture, uint32_t produc
 	return once;
 }
 
-static void producers_measure(struct bench *bench, const char *name, uint32_t producers)
+static void producers_measure(struct ring_bench *bench, const char *name, uint32_t producers)
 {
 	struct bench_limits open = {.rate = gcra_rate(1, UINT32_MAX)};
 	uint64_t events = (bench->cases.quick ? 200000 : 1000000) / producers;
@@ -363,7 +363,7 @@ static bool wake_samples(struct daemon *daemon, uint32_t *samples, uint32_t coun
 }
 
 /* The worker that is to be refused: asks for the flow of each sample until it is. */
-static void watcher_run(struct daemon *daemon, struct shared *shared, uint32_t first,
+static void watcher_run(struct daemon *daemon, struct ring_shared *shared, uint32_t first,
 			uint32_t count)
 {
 	struct tg_flow flow;
@@ -388,7 +388,8 @@ static void watcher_run(struct daemon *daemon, struct shared *shared, uint32_t f
 	_exit(0);
 }
 
-static uint64_t react_once(struct tg *tg, struct shared *shared, uint32_t number, uint32_t sample)
+static uint64_t react_once(struct tg *tg, struct ring_shared *shared, uint32_t number,
+			   uint32_t sample)
 {
 	uint64_t begin, until = now_monotonic() + 2 * SECOND_NS;
 	struct tg_reply reply = reply_make();
@@ -413,7 +414,7 @@ static uint64_t react_once(struct tg *tg, struct shared *shared, uint32_t number
 
 static bool react_samples(struct daemon *daemon, uint32_t *samples, uint32_t count, uint32_t first)
 {
-	struct shared *shared = shared_new();
+	struct ring_shared *shared = shared_new();
 	bool whole = true;
 	struct tg *tg;
 	pid_t pid;
@@ -437,7 +438,7 @@ static bool react_samples(struct daemon *daemon, uint32_t *samples, uint32_t cou
 	return whole;
 }
 
-static void sidecar_measure(struct bench *bench, const char *name,
+static void sidecar_measure(struct ring_bench *bench, const char *name,
 			    bool (*take)(struct daemon *, uint32_t *, uint32_t, uint32_t))
 {
 	uint32_t count = bench->cases.quick ? 200 : 1000;
@@ -506,7 +507,7 @@ static double events_once(const struct daemon *daemon, struct tg *tg, const stru
 	return (double)(process_ns(daemon->pid) - begin) / events;
 }
 
-static void events_measure(struct bench *bench)
+static void events_measure(struct ring_bench *bench)
 {
 	struct figures f = {-1, -1, -1, -1, -1, -1};
 	struct tg_flow flows[1000];
@@ -535,7 +536,7 @@ static void events_measure(struct bench *bench)
 
 int main(int argc, char **argv)
 {
-	struct bench bench = {0};
+	struct ring_bench bench = {0};
 
 	if (!cases_read(&bench.cases, argc, argv))
 		return 2;

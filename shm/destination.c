@@ -18,14 +18,14 @@
 #define LABELS_MAX (DESTINATION_NAME_MAX / 2 + 1)
 
 /* A table that has passed the checks of its header. */
-struct view {
+struct name_view {
 	const uint8_t *blob;
 	struct destination_header header;
 };
 
 /* A name, normalised, with what the table knows of its suffixes; label 0 is the last one. */
 struct search {
-	const struct view *view;
+	const struct name_view *view;
 	uint8_t length;
 	uint8_t start[LABELS_MAX]; /* of each label; the suffix from there on */
 	int labels;
@@ -58,7 +58,7 @@ static bool section_fits(const struct destination_header *header,
 	       section->offset + section->count * size <= header->length;
 }
 
-static int view_open(struct view *view, const void *blob, size_t blob_len)
+static int view_open(struct name_view *view, const void *blob, size_t blob_len)
 {
 	struct destination_header *h = &view->header;
 
@@ -82,8 +82,8 @@ static int view_open(struct view *view, const void *blob, size_t blob_len)
 }
 
 /* Copies element i of a section. The section fits (view_open); i may be anything. */
-static bool element(const struct view *view, const struct destination_section *section, uint32_t i,
-		    void *ret, size_t size)
+static bool element(const struct name_view *view, const struct destination_section *section,
+		    uint32_t i, void *ret, size_t size)
 {
 	if (i >= section->count)
 		return false;
@@ -92,7 +92,7 @@ static bool element(const struct view *view, const struct destination_section *s
 }
 
 /* The text at an offset, or NULL where it is not within the table. */
-static const char *text_at(const struct view *view, uint32_t offset, uint32_t length)
+static const char *text_at(const struct name_view *view, uint32_t offset, uint32_t length)
 {
 	const struct destination_section *text = &view->header.text;
 
@@ -101,7 +101,7 @@ static const char *text_at(const struct view *view, uint32_t offset, uint32_t le
 	return (const char *)view->blob + text->offset + offset;
 }
 
-static bool lookup(const struct view *view, const char *name, uint32_t length, uint32_t hash,
+static bool lookup(const struct name_view *view, const char *name, uint32_t length, uint32_t hash,
 		   struct destination_entry *ret)
 {
 	const struct destination_section *slots = &view->header.slots;
@@ -271,7 +271,7 @@ static int32_t search_under(const struct search *search, int label)
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-static int match_configured(const struct view *view, int32_t index, enum destination_by by,
+static int match_configured(const struct name_view *view, int32_t index, enum destination_by by,
 			    struct destination_match *match)
 {
 	struct destination_text where;
@@ -299,7 +299,8 @@ static int match_itself(const char *name, enum destination_by by, struct destina
 	return 0;
 }
 
-static int match_name(const struct view *view, const char *name, struct destination_match *match)
+static int match_name(const struct name_view *view, const char *name,
+		      struct destination_match *match)
 {
 	struct search search;
 	int32_t found;
@@ -338,7 +339,7 @@ static int match_name(const struct view *view, const char *name, struct destinat
 }
 
 /* The last range that starts at or before the address. */
-static int32_t range_find(const struct view *view, const uint8_t address[16])
+static int32_t range_find(const struct name_view *view, const uint8_t address[16])
 {
 	const struct destination_section *ranges = &view->header.ranges;
 	struct destination_range range;
@@ -365,7 +366,7 @@ int destination_match(const void *blob, size_t blob_len, const char *name,
 		      struct destination_match *ret)
 {
 	struct destination_match match = {.is_address = 0};
-	struct view view;
+	struct name_view view;
 	char text[INET6_ADDRSTRLEN];
 	int32_t index;
 	int rc;
@@ -394,7 +395,7 @@ int destination_name(const void *blob, size_t blob_len, uint32_t index,
 		     char ret[DESTINATION_NAME_MAX + 1])
 {
 	struct destination_match match;
-	struct view view;
+	struct name_view view;
 	int rc = view_open(&view, blob, blob_len);
 
 	if (rc < 0)
@@ -410,7 +411,7 @@ int destination_name(const void *blob, size_t blob_len, uint32_t index,
 
 int destination_count(const void *blob, size_t blob_len)
 {
-	struct view view;
+	struct name_view view;
 	int rc = view_open(&view, blob, blob_len);
 
 	return rc < 0 ? rc : (int)view.header.destinations.count;
@@ -423,7 +424,7 @@ int destination_pool(const void *blob, size_t blob_len, const char *name,
 {
 	struct destination_pool_entry pool;
 	size_t length = strlen(name);
-	struct view view;
+	struct name_view view;
 	uint32_t low = 0;
 	uint32_t high;
 	int rc = view_open(&view, blob, blob_len);
@@ -458,7 +459,7 @@ int destination_pool_source(const void *blob, size_t blob_len, const struct dest
 			    uint32_t i, uint8_t ret[16])
 {
 	uint8_t address[16];
-	struct view view;
+	struct name_view view;
 	int rc = view_open(&view, blob, blob_len);
 
 	if (rc < 0)

@@ -10,7 +10,7 @@
 #define NOW	FIXTURE_NOW
 #define MOST	2000000
 
-struct run {
+struct change_run {
 	struct segment *segment;
 	_Atomic uint64_t clock;
 	_Atomic uint32_t stop;
@@ -31,7 +31,7 @@ static uint64_t fresh(void)
 	return atomic_load(clock_of_run);
 }
 
-static void change(struct run *run, uint32_t which)
+static void change(struct change_run *run, uint32_t which)
 {
 	struct publish_limits limits =
 		fixture_rate(run->interval[which], run->burst, run->burst, run->burst);
@@ -41,7 +41,7 @@ static void change(struct run *run, uint32_t which)
 
 static void work(uint32_t index, void *arg)
 {
-	struct run *run = arg;
+	struct change_run *run = arg;
 	uint64_t seed = index + 1;
 
 	if (index == WORKERS) {
@@ -75,10 +75,10 @@ static void work(uint32_t index, void *arg)
 	}
 }
 
-static struct run *run_new(uint64_t slow, uint64_t fast, uint32_t burst, uint32_t changes,
-			   bool frozen)
+static struct change_run *run_new(uint64_t slow, uint64_t fast, uint32_t burst, uint32_t changes,
+				  bool frozen)
 {
-	struct run *run = fixture_shared(sizeof(*run));
+	struct change_run *run = fixture_shared(sizeof(*run));
 
 	run->segment = fixture_memory(4);
 	run->segment->slots[0].kind = SEGMENT_FLOW;
@@ -102,7 +102,7 @@ static void no_fresh_burst(bool processes)
 		{UINT64_C(8) << 30, UINT64_C(1) << 30}, {HOUR, SECOND}, {MINUTE, MINUTE / 7}};
 
 	for (int i = 0; i < 3; i++) {
-		struct run *run = run_new(pairs[i][0], pairs[i][1], 1000, 3000, true);
+		struct change_run *run = run_new(pairs[i][0], pairs[i][1], 1000, 3000, true);
 		uint32_t after = 0;
 
 		stress_run(processes, WORKERS + 1, work, run);
@@ -130,7 +130,8 @@ static int by_time(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void windows_check(struct run *run, uint64_t fastest, uint32_t burst, const char *what)
+static void windows_check(struct change_run *run, uint64_t fastest, uint32_t burst,
+			  const char *what)
 {
 	uint32_t count = atomic_load(&run->count);
 
@@ -147,7 +148,7 @@ static void windows_check(struct run *run, uint64_t fastest, uint32_t burst, con
 
 static void windows(bool processes)
 {
-	struct run *run = run_new(10 * SECOND, SECOND, 20, 20000, false);
+	struct change_run *run = run_new(10 * SECOND, SECOND, 20, 20000, false);
 
 	stress_run(processes, WORKERS + 1, work, run);
 	windows_check(run, gcra_interval(gcra_rate(SECOND, 1)), 20, "changing");
@@ -162,7 +163,7 @@ static void windows(bool processes)
 static void strict(bool processes)
 {
 	uint64_t fast = (MINUTE + 50) / 51, slow = (MINUTE + 20) / 21;
-	struct run *run = run_new(slow, fast, 10, 20000, false);
+	struct change_run *run = run_new(slow, fast, 10, 20000, false);
 	uint32_t from = 0;
 
 	stress_run(processes, WORKERS + 1, work, run);

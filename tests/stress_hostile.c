@@ -48,11 +48,11 @@ static void scribble(struct tg *tg, uint32_t spared_slot, uint32_t spared_worker
 	}
 }
 
-struct shared {
-	struct sidecar sidecar;
+struct hostile_shared {
+	struct stress_sidecar sidecar;
 };
 
-static void hostile(struct shared *shared, struct tg_flow spared, uint32_t spared_worker)
+static void hostile(struct hostile_shared *shared, struct tg_flow spared, uint32_t spared_worker)
 {
 	struct tg *tg = sidecar_attach(&shared->sidecar);
 	uint64_t seed = 99, end = clock_vdso() + stress_times(3, 60) * SECOND;
@@ -67,7 +67,7 @@ static void hostile(struct shared *shared, struct tg_flow spared, uint32_t spare
 	_exit(0);
 }
 
-static void file_cut(const struct shared *shared, const char *name, off_t length)
+static void file_cut(const struct hostile_shared *shared, const char *name, off_t length)
 {
 	char path[160];
 
@@ -84,7 +84,7 @@ static uint32_t admitted(struct tg *tg, const struct tg_flow *flow)
 	return count;
 }
 
-static bool logged(const struct shared *shared, const char *word)
+static bool logged(const struct hostile_shared *shared, const char *word)
 {
 	char command[256];
 
@@ -93,7 +93,7 @@ static bool logged(const struct shared *shared, const char *word)
 }
 
 /* Scribbling: `calm` is left alone, `hit` is not. */
-static void scribbled(struct shared *shared)
+static void scribbled(struct hostile_shared *shared)
 {
 	struct tg *tg = sidecar_attach(&shared->sidecar);
 	struct tg_flow calm, hit;
@@ -154,7 +154,7 @@ static void scribbled(struct shared *shared)
 	tg_detach(tg);
 }
 
-static void cut(struct shared *shared)
+static void cut(struct hostile_shared *shared)
 {
 	uint64_t seed = 3;
 
@@ -183,7 +183,7 @@ static void cut(struct shared *shared)
 
 int main(void)
 {
-	struct shared *shared = fixture_shared(sizeof(*shared));
+	struct hostile_shared *shared = fixture_shared(sizeof(*shared));
 	int status;
 
 	if (stress_modes() == 1) {

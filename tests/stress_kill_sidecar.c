@@ -11,14 +11,14 @@
 #define BURST	50
 #define T	(SECOND / 200)
 
-struct shared {
-	struct sidecar sidecar;
+struct kill_sidecar_shared {
+	struct stress_sidecar sidecar;
 	_Atomic uint32_t stop;
 	_Atomic uint64_t admitted[FLOWS];
 	_Atomic uint64_t reported[FLOWS];
 };
 
-static void work(struct shared *shared, uint64_t seed)
+static void work(struct kill_sidecar_shared *shared, uint64_t seed)
 {
 	struct tg *tg = sidecar_attach(&shared->sidecar);
 	struct tg_flow flows[FLOWS];
@@ -53,7 +53,7 @@ static void work(struct shared *shared, uint64_t seed)
 
 int main(void)
 {
-	struct shared *shared = fixture_shared(sizeof(*shared));
+	struct kill_sidecar_shared *shared = fixture_shared(sizeof(*shared));
 	uint32_t rounds = stress_times(25, 200), naps = 0;
 	uint64_t begin, end, seed = 77;
 	pid_t pids[WORKERS];

@@ -13,13 +13,13 @@
 #define FLOWS	6
 #define CAP	3
 
-struct shared {
+struct kill_worker_shared {
 	struct fixture f;
 	_Atomic uint64_t admitted; /* messages that a worker knows to have been admitted */
 	_Atomic uint64_t calls;
 };
 
-static void live(struct shared *shared, uint64_t seed)
+static void live(struct kill_worker_shared *shared, uint64_t seed)
 {
 	struct tg *tg = fixture_attach(&shared->f);
 	struct tg_reply reply = {.code = 451, .text = "451 4.7.650 later", .length = 17};
@@ -48,7 +48,7 @@ static void live(struct shared *shared, uint64_t seed)
 	}
 }
 
-static pid_t start(struct shared *shared, uint64_t seed)
+static pid_t start(struct kill_worker_shared *shared, uint64_t seed)
 {
 	pid_t child = stress_fork();
 
@@ -70,7 +70,7 @@ static void take_back(struct segment *s, pid_t pid)
 	}
 }
 
-static void gone(struct shared *shared, pid_t pid)
+static void gone(struct kill_worker_shared *shared, pid_t pid)
 {
 	must(kill(pid, SIGKILL) == 0);
 	waitpid(pid, NULL, 0);
@@ -78,7 +78,7 @@ static void gone(struct shared *shared, pid_t pid)
 }
 
 /* With nobody left: nothing held, everything usable. */
-static void check(struct shared *shared, const struct tg_flow *flows, uint64_t kills)
+static void check(struct kill_worker_shared *shared, const struct tg_flow *flows, uint64_t kills)
 {
 	struct segment *s = shared->f.segment;
 	uint64_t counted = 0, admitted = atomic_load(&shared->admitted);
@@ -115,7 +115,7 @@ static void check(struct shared *shared, const struct tg_flow *flows, uint64_t k
 
 int main(void)
 {
-	struct shared *shared = fixture_shared(sizeof(*shared));
+	struct kill_worker_shared *shared = fixture_shared(sizeof(*shared));
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
 	struct tg_flow flows[FLOWS];
 	pid_t pids[WORKERS];

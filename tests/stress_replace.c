@@ -10,7 +10,7 @@
 #define FLOWS	3
 #define N	30000
 
-struct shared {
+struct replace_shared {
 	struct fixture f;
 	_Atomic uint32_t begun, stop;
 	_Atomic uint32_t renewed;
@@ -32,7 +32,7 @@ static void resolve(struct tg *tg, struct tg_flow *flows)
 	}
 }
 
-static void renew(struct shared *shared, struct tg *tg, struct tg_flow *flows)
+static void renew(struct replace_shared *shared, struct tg *tg, struct tg_flow *flows)
 {
 	int error;
 
@@ -58,7 +58,7 @@ static int give_back(struct tg *tg, const struct tg_lease *lease)
 
 static void work(uint32_t index, void *arg)
 {
-	struct shared *shared = arg;
+	struct replace_shared *shared = arg;
 	struct tg_flow flows[FLOWS];
 	struct tg_lease lease;
 	struct tg *tg = NULL;
@@ -96,7 +96,8 @@ static void work(uint32_t index, void *arg)
 	tg_detach(tg);
 }
 
-static void replace(struct shared *shared, uint32_t round, const struct publish_limits *limits)
+static void replace(struct replace_shared *shared, uint32_t round,
+		    const struct publish_limits *limits)
 {
 	segment_close(shared->f.segment, false);
 	shared->f.options.sizes.flows = 500 + round % 7 * 100;
@@ -109,7 +110,7 @@ static void replace(struct shared *shared, uint32_t round, const struct publish_
 
 static void run(uint32_t rounds)
 {
-	struct shared *shared = fixture_shared(sizeof(*shared));
+	struct replace_shared *shared = fixture_shared(sizeof(*shared));
 	struct publish_limits limits = fixture_rate(HOUR, N, N, N);
 	struct tg_flow flows[FLOWS];
 	pid_t pids[WORKERS];

@@ -12,22 +12,22 @@
 #define BURST	5
 #define MOST	400000
 
-struct departure {
+struct reserve_departure {
 	_Atomic uint64_t at;
 	_Atomic uint32_t cancelled;
 };
 
-struct run {
+struct reserve_run {
 	struct segment *segment;
 	_Atomic uint64_t clock;
 	_Atomic uint32_t count;
 	_Atomic uint32_t refused;
-	struct departure list[MOST];
+	struct reserve_departure list[MOST];
 };
 
 static const struct tg_flow flow = {0, 1, 2, LAYOUT_NONE};
 
-static uint32_t note(struct run *run, uint64_t at)
+static uint32_t note(struct reserve_run *run, uint64_t at)
 {
 	uint32_t index = atomic_fetch_add(&run->count, 1);
 
@@ -38,7 +38,7 @@ static uint32_t note(struct run *run, uint64_t at)
 
 static void reserve_all(uint32_t index, void *arg)
 {
-	struct run *run = arg;
+	struct reserve_run *run = arg;
 	uint64_t left;
 
 	for (;;) {
@@ -54,14 +54,15 @@ static void reserve_all(uint32_t index, void *arg)
 
 static int by_time(const void *a, const void *b)
 {
-	uint64_t x = ((const struct departure *)a)->at, y = ((const struct departure *)b)->at;
+	uint64_t x = ((const struct reserve_departure *)a)->at,
+		 y = ((const struct reserve_departure *)b)->at;
 
 	return (x > y) - (x < y);
 }
 
-static struct run *run_new(uint32_t transactional, uint32_t engaged, uint32_t bulk)
+static struct reserve_run *run_new(uint32_t transactional, uint32_t engaged, uint32_t bulk)
 {
-	struct run *run = fixture_shared(sizeof(*run));
+	struct reserve_run *run = fixture_shared(sizeof(*run));
 	struct publish_limits limits = fixture_rate(T, transactional, engaged, bulk);
 
 	run->segment = fixture_memory(4);
@@ -72,7 +73,7 @@ static struct run *run_new(uint32_t transactional, uint32_t engaged, uint32_t bu
 
 static void one_by_one(bool processes)
 {
-	struct run *run = run_new(BURST, BURST, BURST);
+	struct reserve_run *run = run_new(BURST, BURST, BURST);
 	uint32_t expected = BURST + (uint32_t)(MINUTE / T);
 
 	stress_run(processes, WORKERS, reserve_all, run);
@@ -86,7 +87,7 @@ static void one_by_one(bool processes)
 
 static void mix(uint32_t index, void *arg)
 {
-	struct run *run = arg;
+	struct reserve_run *run = arg;
 	uint64_t seed = index * 77 + 1;
 
 	for (uint32_t i = 0; i < 12000; i++) {
@@ -115,7 +116,7 @@ static void mix(uint32_t index, void *arg)
 	}
 }
 
-static void windows_check(struct run *run, uint32_t burst)
+static void windows_check(struct reserve_run *run, uint32_t burst)
 {
 	uint32_t count = atomic_load(&run->count), kept = 0;
 
@@ -139,7 +140,7 @@ static void mixed(bool processes)
 	static const uint32_t bursts[][3] = {{12, 7, 3}, {5, 5, 5}, {20, 2, 1}};
 
 	for (int i = 0; i < 3; i++) {
-		struct run *run = run_new(bursts[i][0], bursts[i][1], bursts[i][2]);
+		struct reserve_run *run = run_new(bursts[i][0], bursts[i][1], bursts[i][2]);
 
 		stress_run(processes, WORKERS, mix, run);
 		windows_check(run, bursts[i][0]);

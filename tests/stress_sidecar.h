@@ -7,7 +7,7 @@
 
 #include "tests/stress_crew.h"
 
-struct sidecar {
+struct stress_sidecar {
 	struct fixture f; /* the folder that holds segment and configuration, with its guardian */
 	char segment[96];
 	char config[96];
@@ -15,7 +15,7 @@ struct sidecar {
 	pid_t pid;
 };
 
-static inline void sidecar_configure(struct sidecar *s, const char *limits)
+static inline void sidecar_configure(struct stress_sidecar *s, const char *limits)
 {
 	FILE *file;
 
@@ -31,7 +31,7 @@ static inline void sidecar_configure(struct sidecar *s, const char *limits)
 	fclose(file);
 }
 
-static inline void sidecar_start(struct sidecar *s)
+static inline void sidecar_start(struct stress_sidecar *s)
 {
 	const char *build = getenv("TG_BUILD");
 	char program[256];
@@ -54,7 +54,7 @@ static inline void sidecar_start(struct sidecar *s)
 }
 
 /* Ends it by a signal and returns how it ended. */
-static inline int sidecar_end(struct sidecar *s, int number)
+static inline int sidecar_end(struct stress_sidecar *s, int number)
 {
 	int status = 0;
 
@@ -63,13 +63,13 @@ static inline int sidecar_end(struct sidecar *s, int number)
 	return status;
 }
 
-static inline bool sidecar_lives(const struct sidecar *s)
+static inline bool sidecar_lives(const struct stress_sidecar *s)
 {
 	return waitpid(s->pid, NULL, WNOHANG) == 0;
 }
 
 /* What it said, for a failure. */
-static inline void sidecar_tell(const struct sidecar *s)
+static inline void sidecar_tell(const struct stress_sidecar *s)
 {
 	FILE *file = fopen(s->log, "r");
 	char line[512];
@@ -82,7 +82,7 @@ static inline void sidecar_tell(const struct sidecar *s)
 }
 
 /* Waits for a segment that can be attached to. */
-static inline struct tg *sidecar_attach(const struct sidecar *s)
+static inline struct tg *sidecar_attach(const struct stress_sidecar *s)
 {
 	struct tg_options options = {.size = sizeof(options), .segment = s->segment, .owner = -1};
 	struct tg *tg = NULL;
@@ -96,7 +96,7 @@ static inline struct tg *sidecar_attach(const struct sidecar *s)
 	return tg;
 }
 
-static inline void sidecar_clear(struct sidecar *s)
+static inline void sidecar_clear(struct stress_sidecar *s)
 {
 	fixture_clear(s->f.path);
 }

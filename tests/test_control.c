@@ -15,16 +15,16 @@
 
 static const struct control_bounds plain = {.rate_start = 1, .burst = {5, 5, 5}};
 
-struct flow {
+struct control_flow {
 	struct control_state state;
 	struct control_bounds bounds;
 	struct control_limits limits;
 	uint64_t now_ns;
 };
 
-static struct flow flow_new(const struct control_bounds *bounds)
+static struct control_flow flow_new(const struct control_bounds *bounds)
 {
-	struct flow flow = {.bounds = *bounds, .now_ns = START};
+	struct control_flow flow = {.bounds = *bounds, .now_ns = START};
 
 	control_init(&flow.state, bounds, START);
 	control_limits(&flow.state, bounds, START, &flow.limits);
@@ -32,7 +32,7 @@ static struct flow flow_new(const struct control_bounds *bounds)
 }
 
 /* A reply, half a second after its message was admitted. */
-static void flow_reply(struct flow *flow, enum reply_class class, enum reply_limit limit)
+static void flow_reply(struct control_flow *flow, enum reply_class class, enum reply_limit limit)
 {
 	struct control_observation seen = {
 		.class = class,
@@ -48,7 +48,7 @@ static void flow_reply(struct flow *flow, enum reply_class class, enum reply_lim
 }
 
 /* As many messages as are given, each when it may go, all delivered. */
-static void flow_deliver(struct flow *flow, int messages)
+static void flow_deliver(struct control_flow *flow, int messages)
 {
 	for (int i = 0; i < messages; i++) {
 		if (flow->limits.hold_until_ns[TG_BULK] > flow->now_ns)
@@ -61,14 +61,14 @@ static void flow_deliver(struct flow *flow, int messages)
 	}
 }
 
-static double flow_rate(const struct flow *flow)
+static double flow_rate(const struct control_flow *flow)
 {
 	return flow->limits.interval_ns ? 1e9 / (double)flow->limits.interval_ns : 1e9;
 }
 
 Test(control, begins_open_at_the_start_rate)
 {
-	struct flow flow = flow_new(&plain);
+	struct control_flow flow = flow_new(&plain);
 
 	cr_expect(control_valid(&flow.state));
 	cr_expect_eq(flow.limits.phase, CONTROL_OPEN);
@@ -77,7 +77,7 @@ Test(control, begins_open_at_the_start_rate)
 
 Test(control, searches_upwards_while_the_rate_is_used)
 {
-	struct flow flow = flow_new(&plain);
+	struct control_flow flow = flow_new(&plain);
 
 	flow_deliver(&flow, 200);
 	cr_expect_gt(flow_rate(&flow), 1.9);
@@ -86,7 +86,7 @@ Test(control, searches_upwards_while_the_rate_is_used)
 
 Test(control, holds_at_the_first_rate_deferral_and_lets_one_probe_out)
 {
-	struct flow flow = flow_new(&plain);
+	struct control_flow flow = flow_new(&plain);
 
 	flow_deliver(&flow, 30);
 	flow_reply(&flow, REPLY_RATE, REPLY_LIMIT_MESSAGES);
@@ -106,7 +106,7 @@ Test(control, leaves_the_rate_alone_for_what_is_not_about_it)
 		REPLY_UNKNOWN_USER, REPLY_OTHER,     REPLY_INFRASTRUCTURE};
 
 	for (unsigned i = 0; i < sizeof classes / sizeof *classes; i++) {
-		struct flow flow = flow_new(&plain);
+		struct control_flow flow = flow_new(&plain);
 		double before;
 
 		flow_deliver(&flow, 30);
@@ -129,7 +129,7 @@ Test(control, refuses_bytes_that_cannot_be_a_state)
 
 Test(control, describes_itself_within_the_bound)
 {
-	struct flow flow = flow_new(&plain);
+	struct control_flow flow = flow_new(&plain);
 	char text[256];
 	char small[16];
 	int length = control_describe(&flow.state, &plain, flow.now_ns, text, sizeof text);

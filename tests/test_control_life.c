@@ -13,7 +13,7 @@
 #define DELAY  (SECOND / 2) /* from admission to reply */
 
 /* A receiver: a bucket, an hour's cap, texts about limits by chance. */
-struct receiver {
+struct simulated_receiver {
 	double rate, burst, tokens;
 	uint64_t at_ns;
 	uint32_t hour_cap, accepted, connections, per_connection;
@@ -22,11 +22,11 @@ struct receiver {
 	enum reply_limit text;
 };
 
-struct flow {
+struct simulated_flow {
 	struct control_state state;
 	struct control_bounds bounds;
 	struct control_limits limits;
-	struct receiver *receiver;
+	struct simulated_receiver *receiver;
 	uint64_t now_ns, next_ns;
 	uint32_t delivered, refused, hour_sent;
 	uint64_t hour;
@@ -34,9 +34,9 @@ struct flow {
 
 static const struct control_bounds plain = {.rate_start = 1, .burst = {5, 5, 5}};
 
-static struct flow flow_new(struct receiver *receiver)
+static struct simulated_flow flow_new(struct simulated_receiver *receiver)
 {
-	struct flow flow = {
+	struct simulated_flow flow = {
 		.bounds = plain, .receiver = receiver, .now_ns = START, .next_ns = START};
 
 	receiver->tokens = receiver->burst;
@@ -48,7 +48,7 @@ static struct flow flow_new(struct receiver *receiver)
 }
 
 /* True: accepted. Else text says which limit refused. */
-static bool receiver_takes(struct receiver *r, uint64_t now_ns)
+static bool receiver_takes(struct simulated_receiver *r, uint64_t now_ns)
 {
 	uint64_t hour = (now_ns - r->phase_ns) / HOUR;
 
@@ -68,14 +68,14 @@ static bool receiver_takes(struct receiver *r, uint64_t now_ns)
 	return !(r->chance_every && r->attempts % r->chance_every == 0);
 }
 
-static void flow_see(struct flow *flow, const struct control_observation *seen)
+static void flow_see(struct simulated_flow *flow, const struct control_observation *seen)
 {
 	control_observe(&flow->state, &flow->bounds, seen, flow->now_ns);
 	control_limits(&flow->state, &flow->bounds, flow->now_ns, &flow->limits);
 }
 
 /* The hour's cap, as the segment's counters keep it. */
-static uint64_t flow_within_hour(struct flow *flow, uint64_t at)
+static uint64_t flow_within_hour(struct simulated_flow *flow, uint64_t at)
 {
 	uint64_t phase = flow->limits.hour_phase_s * SECOND;
 	uint64_t hour = (at - phase) / HOUR;
@@ -90,7 +90,7 @@ static uint64_t flow_within_hour(struct flow *flow, uint64_t at)
 }
 
 /* Bulk mail without end, one message at a time, until a time. */
-static void flow_run(struct flow *flow, uint64_t until_ns)
+static void flow_run(struct simulated_flow *flow, uint64_t until_ns)
 {
 	while (flow->now_ns < until_ns) {
 		struct control_observation seen = {.traffic = TG_BULK, .stage = TG_STAGE_MESSAGE};
@@ -111,7 +111,7 @@ static void flow_run(struct flow *flow, uint64_t until_ns)
 	}
 }
 
-static void flow_reply(struct flow *flow, enum reply_class class, enum reply_limit limit,
+static void flow_reply(struct simulated_flow *flow, enum reply_class class, enum reply_limit limit,
 		       uint32_t place, uint32_t open)
 {
 	struct control_observation seen = {.class = class,
@@ -128,7 +128,7 @@ static void flow_reply(struct flow *flow, enum reply_class class, enum reply_lim
 	flow_see(flow, &seen);
 }
 
-static double per_minute(const struct flow *flow)
+static double per_minute(const struct simulated_flow *flow)
 {
 	return flow->limits.interval_ns ? 60e9 / (double)flow->limits.interval_ns : 1e9;
 }
@@ -140,8 +140,9 @@ Test(control_life, finds_the_rate_of_a_bucket_whatever_its_burst)
 
 	for (unsigned r = 0; r < 4; r++) {
 		for (unsigned b = 0; b < 3; b++) {
-			struct receiver receiver = {.rate = rates[r] / 60, .burst = bursts[b]};
-			struct flow flow = flow_new(&receiver);
+			struct simulated_receiver receiver = {.rate = rates[r] / 60,
+							      .burst = bursts[b]};
+			struct simulated_flow flow = flow_new(&receiver);
 			uint32_t before;
 			double share;
 
@@ -160,8 +161,8 @@ Test(control_life, finds_the_rate_of_a_bucket_whatever_its_burst)
 
 Test(control_life, follows_a_limit_that_falls_at_once_and_one_that_rises_within_the_hour)
 {
-	struct receiver receiver = {.rate = 1, .burst = 30};
-	struct flow flow = flow_new(&receiver);
+	struct simulated_receiver receiver = {.rate = 1, .burst = 30};
+	struct simulated_flow flow = flow_new(&receiver);
 
 	flow_run(&flow, START + HOUR);
 	receiver.rate = 20 / 60.0;
@@ -177,9 +178,9 @@ Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)
 	static const uint64_t phases[] = {0, 23 * 60 * SECOND, 41 * 60 * SECOND};
 
 	for (unsigned i = 0; i < 3; i++) {
-		struct receiver receiver = {
+		struct simulated_receiver receiver = {
 			.rate = 1, .burst = 30, .hour_cap = 1500, .phase_ns = phases[i]};
-		struct flow flow = flow_new(&receiver);
+		struct simulated_flow flow = flow_new(&receiver);
 		uint32_t before, refused;
 
 		flow_run(&flow, START + 6 * HOUR);
@@ -195,8 +196,8 @@ Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)
 
 Test(control_life, finds_that_the_hours_cap_has_grown)
 {
-	struct receiver receiver = {.rate = 1, .burst = 30, .hour_cap = 900};
-	struct flow flow = flow_new(&receiver);
+	struct simulated_receiver receiver = {.rate = 1, .burst = 30, .hour_cap = 900};
+	struct simulated_flow flow = flow_new(&receiver);
 	uint32_t before;
 
 	flow_run(&flow, START + 6 * HOUR);
@@ -209,8 +210,8 @@ Test(control_life, finds_that_the_hours_cap_has_grown)
 
 Test(control_life, tells_texts_by_chance_from_a_limit)
 {
-	struct receiver receiver = {.rate = 1, .burst = 30, .chance_every = 101};
-	struct flow flow = flow_new(&receiver);
+	struct simulated_receiver receiver = {.rate = 1, .burst = 30, .chance_every = 101};
+	struct simulated_flow flow = flow_new(&receiver);
 	uint32_t before;
 
 	flow_run(&flow, START + HOUR);
@@ -221,8 +222,8 @@ Test(control_life, tells_texts_by_chance_from_a_limit)
 
 Test(control_life, doubles_the_wait_with_each_probe_that_fails_and_ends_by_one_that_succeeds)
 {
-	struct receiver none = {.rate = 1, .burst = 1};
-	struct flow flow = flow_new(&none);
+	struct simulated_receiver none = {.rate = 1, .burst = 1};
+	struct simulated_flow flow = flow_new(&none);
 	uint64_t began, wait, last = 0;
 
 	flow_reply(&flow, REPLY_REPUTATION, REPLY_LIMIT_NONE, 0, 0);
@@ -246,9 +247,10 @@ Test(control_life, doubles_the_wait_with_each_probe_that_fails_and_ends_by_one_t
 }
 
 /* A flow that has met trouble, with the message that met it in *ret_seen. */
-static struct flow flow_in_trouble(struct receiver *receiver, struct control_observation *ret_seen)
+static struct simulated_flow flow_in_trouble(struct simulated_receiver *receiver,
+					     struct control_observation *ret_seen)
 {
-	struct flow flow = flow_new(receiver);
+	struct simulated_flow flow = flow_new(receiver);
 
 	*ret_seen = (struct control_observation){
 		.class = REPLY_RATE, .limit = REPLY_LIMIT_MESSAGES, .stage = TG_STAGE_MESSAGE};
@@ -262,10 +264,10 @@ static struct flow flow_in_trouble(struct receiver *receiver, struct control_obs
 
 Test(control_life, cuts_once_for_the_replies_of_one_flight)
 {
-	struct receiver none = {.rate = 1, .burst = 1};
+	struct simulated_receiver none = {.rate = 1, .burst = 1};
 	struct control_observation seen;
-	struct flow flow = flow_in_trouble(&none, &seen);
-	struct flow alone = flow;
+	struct simulated_flow flow = flow_in_trouble(&none, &seen);
+	struct simulated_flow alone = flow;
 	uint64_t until = flow.limits.hold_until_ns[TG_BULK];
 
 	for (int i = 0; i < 4; i++) {
@@ -283,9 +285,9 @@ Test(control_life, cuts_once_for_the_replies_of_one_flight)
  */
 Test(control_life, waits_longer_for_the_probe_the_more_of_a_flight_was_refused)
 {
-	struct receiver none = {.rate = 1, .burst = 1};
+	struct simulated_receiver none = {.rate = 1, .burst = 1};
 	struct control_observation seen;
-	struct flow flow = flow_in_trouble(&none, &seen);
+	struct simulated_flow flow = flow_in_trouble(&none, &seen);
 	uint64_t last = flow.limits.hold_until_ns[TG_BULK];
 
 	for (int i = 0; i < 30; i++) {
@@ -305,8 +307,8 @@ Test(control_life, waits_longer_for_the_probe_the_more_of_a_flight_was_refused)
  */
 Test(control_life, passes_over_chance_and_still_finds_a_limit_that_falls)
 {
-	struct receiver receiver = {.rate = 2, .burst = 60, .chance_every = 67};
-	struct flow flow = flow_new(&receiver);
+	struct simulated_receiver receiver = {.rate = 2, .burst = 60, .chance_every = 67};
+	struct simulated_flow flow = flow_new(&receiver);
 	uint32_t refused;
 
 	flow_run(&flow, START + 2 * HOUR);
@@ -329,8 +331,8 @@ Test(control_life, changes_the_limit_that_was_hit_and_no_other)
 	};
 
 	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct receiver none = {.rate = 1, .burst = 1};
-		struct flow flow = flow_new(&none);
+		struct simulated_receiver none = {.rate = 1, .burst = 1};
+		struct simulated_flow flow = flow_new(&none);
 		double before = per_minute(&flow);
 
 		flow_reply(&flow, REPLY_RATE, rows[i].limit, rows[i].place, rows[i].open);
@@ -345,8 +347,8 @@ Test(control_life, changes_the_limit_that_was_hit_and_no_other)
 
 Test(control_life, sits_out_an_outage_and_goes_on_at_the_same_rate)
 {
-	struct receiver none = {.rate = 1, .burst = 1};
-	struct flow flow = flow_new(&none);
+	struct simulated_receiver none = {.rate = 1, .burst = 1};
+	struct simulated_flow flow = flow_new(&none);
 	double before;
 
 	flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
@@ -371,8 +373,8 @@ Test(control_life, lives_with_any_bytes_that_can_be_a_state)
 	unsigned tried = 0;
 
 	for (int run = 0; run < 20000; run++) {
-		struct receiver receiver = {.rate = 1, .burst = 10};
-		struct flow flow = flow_new(&receiver);
+		struct simulated_receiver receiver = {.rate = 1, .burst = 10};
+		struct simulated_flow flow = flow_new(&receiver);
 		uint8_t *bytes = (uint8_t *)&flow.state;
 
 		for (int i = 0; i < 1 + run % 12; i++) {

@@ -12,7 +12,7 @@
 #define SLOTS 4 /* flow, source, destination, and one that is not used */
 #define NOW   (100 * WINDOW_DAY_NS + 7 * WINDOW_HOUR_NS)
 
-struct world {
+struct decide_fixture {
 	struct layout_limits limits[SLOTS];
 	struct layout_limits_more more[SLOTS];
 	struct layout_calendar calendars[LAYOUT_CALENDARS];
@@ -31,7 +31,7 @@ static uint64_t draw(uint64_t below)
 	return (state >> 11) % below;
 }
 
-static struct view view_of(struct world *world)
+static struct view view_of(struct decide_fixture *world)
 {
 	return (struct view){.limits = world->limits,
 			     .more = world->more,
@@ -60,7 +60,7 @@ static uint64_t draw_window(uint32_t period)
 	return (uint64_t)(uint32_t)(period + apart[draw(8)]) << 32 | draw(12);
 }
 
-static void draw_slot(struct world *world, uint32_t slot, uint64_t flags)
+static void draw_slot(struct decide_fixture *world, uint32_t slot, uint64_t flags)
 {
 	struct layout_limits *limits = &world->limits[slot];
 	struct layout_counters *counters = &world->counters[slot];
@@ -94,7 +94,7 @@ static uint64_t draw_flags(uint64_t mask)
 }
 
 /* Days that begin in time zones and summer times; entries that are missing or of another year. */
-static void draw_calendars(struct world *world)
+static void draw_calendars(struct decide_fixture *world)
 {
 	for (int i = 0; i < LAYOUT_CALENDARS; i++) {
 		uint64_t offset = draw(48) * WINDOW_HOUR_NS / 2;
@@ -114,7 +114,7 @@ static void draw_calendars(struct world *world)
 	}
 }
 
-static void draw_world(struct world *world)
+static void draw_world(struct decide_fixture *world)
 {
 	memset(world, 0, sizeof(*world));
 	draw_calendars(world);
@@ -130,7 +130,7 @@ static void draw_world(struct world *world)
 
 Test(decide_plain, agrees_with_the_whole_decision)
 {
-	static struct world world, quick, whole;
+	static struct decide_fixture world, quick, whole;
 	uint64_t admitted = 0, refused = 0;
 
 	for (int i = 0; i < 400000; i++) {
@@ -160,7 +160,7 @@ Test(decide_plain, agrees_with_the_whole_decision)
 
 Test(decide_plain, takes_nothing_from_a_retired_segment)
 {
-	static struct world world;
+	static struct decide_fixture world;
 	struct view view = view_of(&world);
 	struct tg_flow flow = {0, 1, 2, LAYOUT_NONE};
 

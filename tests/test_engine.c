@@ -14,7 +14,7 @@
 #define SECOND UINT64_C(1000000000)
 #define BEGIN  (86400 * SECOND)
 
-static struct world {
+static struct engine_fixture {
 	char path[64], file[96];
 	struct segment *segment;
 	struct engine *engine;

@@ -296,7 +296,7 @@ Test(reserve, a_continuous_bulk_load_does_not_delay_what_fits_the_reserve)
 
 #define EVENTS 6000
 
-struct departure {
+struct test_departure {
 	uint64_t at, left, taken;
 	uint32_t n;
 	enum tg_class traffic;
@@ -305,13 +305,14 @@ struct departure {
 
 static int by_time(const void *a, const void *b)
 {
-	uint64_t x = ((const struct departure *)a)->at, y = ((const struct departure *)b)->at;
+	uint64_t x = ((const struct test_departure *)a)->at,
+		 y = ((const struct test_departure *)b)->at;
 
 	return (x > y) - (x < y);
 }
 
-static void replay_check(struct departure *list, uint32_t count, uint64_t interval, uint32_t burst,
-			 int run)
+static void replay_check(struct test_departure *list, uint32_t count, uint64_t interval,
+			 uint32_t burst, int run)
 {
 	qsort(list, count, sizeof(*list), by_time);
 	for (uint32_t from = 0; from < count; from++) {
@@ -329,7 +330,7 @@ static void replay_check(struct departure *list, uint32_t count, uint64_t interv
 }
 
 static uint32_t drive(const struct segment *s, const struct publish_limits *limits, uint64_t *seed,
-		      struct departure *list)
+		      struct test_departure *list)
 {
 	uint64_t now = NOW, interval = gcra_interval(gcra_rate(limits->interval_ns, 1));
 	uint64_t bias = fixture_draw(seed) % 4;
@@ -338,7 +339,7 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 	for (int i = 0; i < EVENTS && count < EVENTS; i++) {
 		enum tg_class traffic = (enum tg_class)(fixture_draw(seed) % TG_CLASSES);
 		uint32_t n = fixture_draw(seed) % 4 ? 1 : (uint32_t)(fixture_draw(seed) % 3 + 1);
-		struct departure made = {.n = n, .traffic = traffic, .taken = now};
+		struct test_departure made = {.n = n, .traffic = traffic, .taken = now};
 		struct tg_verdict verdict;
 
 		if (traffic == TG_TRANSACTIONAL && fixture_draw(seed) % 4 < bias)
@@ -357,7 +358,7 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 		} else
 			cr_assert(verdict.at_ns > now);
 		if (count > 0 && fixture_draw(seed) % 16 == 0) {
-			struct departure *last =
+			struct test_departure *last =
 				&list[count - 1 - fixture_draw(seed) % (count < 4 ? count : 4)];
 
 			if (last->left && last->at > now && !last->cancelled) {
@@ -376,7 +377,7 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 
 Test(reserve, no_window_ever_holds_more_than_the_rate_allows)
 {
-	static struct departure list[EVENTS];
+	static struct test_departure list[EVENTS];
 	uint64_t seed = 99;
 
 	for (int run = 0; run < 150; run++) {

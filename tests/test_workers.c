@@ -9,7 +9,7 @@
 #include "sidecar/io/loop.h"
 #include "tests/segment_fixture.h"
 
-struct world {
+struct workers_fixture {
 	struct fixture f;
 	struct loop *loop;
 	struct workers *list;
@@ -21,13 +21,13 @@ struct world {
 
 static void last(void *arg, uint32_t worker)
 {
-	struct world *world = arg;
+	struct workers_fixture *world = arg;
 
 	world->last++;
 }
 
 /* A worker that holds a connection, and has been seen. False: no io_uring here. */
-static bool world_begin(struct world *world)
+static bool world_begin(struct workers_fixture *world)
 {
 	struct publish_limits limits;
 	char reason[LOOP_REASON];
@@ -50,7 +50,7 @@ static bool world_begin(struct world *world)
 	return true;
 }
 
-static void world_end(struct world *world)
+static void world_end(struct workers_fixture *world)
 {
 	tg_detach(world->tg);
 	workers_free(world->list);
@@ -58,7 +58,7 @@ static void world_end(struct world *world)
 	fixture_end(&world->f);
 }
 
-static uint32_t open_connections(const struct world *world)
+static uint32_t open_connections(const struct workers_fixture *world)
 {
 	return lease_count(
 		atomic_load(&world->f.segment->view.counters_more[world->lease.flow.slot].gauge));
@@ -69,7 +69,7 @@ Test(watch, a_living_worker_whose_word_was_written_over_is_put_back)
 	static const uint64_t words[] = {0, 1, UINT64_MAX, UINT64_C(0xa5a5a5a5a5a5a5a5),
 					 /* a pid that lives, begun at the end of time */
 					 (UINT64_C(1) << LAYOUT_START_BITS) * 2 - 1};
-	struct world world;
+	struct workers_fixture world;
 	uint64_t own;
 
 	if (!world_begin(&world))
@@ -92,7 +92,7 @@ Test(watch, a_living_worker_whose_word_was_written_over_is_put_back)
 
 Test(watch, who_leaves_in_order_is_forgotten_though_it_lives)
 {
-	struct world world;
+	struct workers_fixture world;
 
 	if (!world_begin(&world))
 		return;
@@ -117,7 +117,7 @@ Test(watch, who_leaves_in_order_is_forgotten_though_it_lives)
 Test(watch, a_slot_that_another_took_and_died_in_is_cleared)
 {
 	uint64_t another;
-	struct world world;
+	struct workers_fixture world;
 	pid_t child;
 	int status;
 

@@ -10,7 +10,7 @@
 #include "sidecar/base/yaml.h"
 #include "tests/guard.h"
 
-struct part {
+struct yaml_part {
 	char *name;
 	char *rate;
 	int mode;
@@ -18,38 +18,38 @@ struct part {
 	uint32_t list_count;
 };
 
-struct file {
+struct yaml_file {
 	char *user;
-	struct part *parts;
+	struct yaml_part *parts;
 	uint32_t parts_count;
-	struct part one;
+	struct yaml_part one;
 };
 
 static const cyaml_schema_value_t text_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
 static const cyaml_strval_t modes[] = {{"keep", 1}, {"open", 2}};
 static const cyaml_schema_field_t part_fields[] = {
-	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct part, name, 1, 10),
-	CYAML_FIELD_STRING_PTR("rate", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct part, rate,
-			       1, 10),
-	CYAML_FIELD_ENUM("mode", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct part, mode, modes,
-			 2),
-	CYAML_FIELD_SEQUENCE("list", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct part, list,
-			     &text_schema, 0, CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct yaml_part, name, 1, 10),
+	CYAML_FIELD_STRING_PTR("rate", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct yaml_part,
+			       rate, 1, 10),
+	CYAML_FIELD_ENUM("mode", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct yaml_part, mode,
+			 modes, 2),
+	CYAML_FIELD_SEQUENCE("list", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct yaml_part,
+			     list, &text_schema, 0, CYAML_UNLIMITED),
 	CYAML_FIELD_END};
 static const cyaml_schema_value_t part_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct part, part_fields)};
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct yaml_part, part_fields)};
 static const cyaml_schema_field_t file_fields[] = {
-	CYAML_FIELD_STRING_PTR("user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, user,
-			       1, 10),
-	CYAML_FIELD_SEQUENCE("parts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, parts,
-			     &part_schema, 0, CYAML_UNLIMITED),
-	CYAML_FIELD_MAPPING("one", CYAML_FLAG_OPTIONAL, struct file, one, part_fields),
+	CYAML_FIELD_STRING_PTR("user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct yaml_file,
+			       user, 1, 10),
+	CYAML_FIELD_SEQUENCE("parts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct yaml_file,
+			     parts, &part_schema, 0, CYAML_UNLIMITED),
+	CYAML_FIELD_MAPPING("one", CYAML_FLAG_OPTIONAL, struct yaml_file, one, part_fields),
 	CYAML_FIELD_END};
 static const cyaml_schema_value_t schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, file_fields)};
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct yaml_file, file_fields)};
 
-static int load(const char *text, size_t len, struct file **ret, struct yaml_error *error)
+static int load(const char *text, size_t len, struct yaml_file **ret, struct yaml_error *error)
 {
 	char *copy = guard_copy(text, len);
 	int rc = yaml_load(copy, len, "t.yaml", &schema, (void **)ret, error);
@@ -63,7 +63,7 @@ Test(load, fills_the_struct)
 	static const char text[] = "user: root\nparts:\n- name: a\n  list: [x, y]\n- {name: b, "
 				   "rate: 10/min, mode: open}\n";
 	struct yaml_error error;
-	struct file *file = NULL;
+	struct yaml_file *file = NULL;
 
 	cr_assert_eq(load(text, strlen(text), &file, &error), 0, "%s", error.reason);
 	cr_expect_str_eq(file->user, "root");
@@ -81,7 +81,7 @@ Test(load, takes_a_text_without_a_document_as_all_defaults)
 
 	for (size_t i = 0; i < 4; i++) {
 		struct yaml_error error;
-		struct file *file = NULL;
+		struct yaml_file *file = NULL;
 
 		cr_assert_eq(load(rows[i], strlen(rows[i]), &file, &error), 0, "%s", error.reason);
 		cr_expect(file && !file->user && file->parts_count == 0);
@@ -128,7 +128,7 @@ Test(error, says_line_column_and_reason)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct yaml_error error = {0};
-		struct file *file = (void *)&error;
+		struct yaml_file *file = (void *)&error;
 		int rc = load(rows[i].text, strlen(rows[i].text), &file, &error);
 
 		cr_expect_eq(rc, -EINVAL, "%s", rows[i].text);
@@ -169,7 +169,7 @@ Test(bounds, refuse_what_is_too_deep_or_too_much)
 	size_t len = 3u << 20;
 	char *text = malloc(YAML_TEXT_MAX + 1);
 	struct yaml_error error = {0};
-	struct file *file;
+	struct yaml_file *file;
 
 	memset(text, '[', 100000);
 	cr_expect_eq(load(text, 100000, &file, &error), -EINVAL);
@@ -196,7 +196,7 @@ Test(bytes, at_random_do_no_harm)
 	for (int round = 0; round < 20000; round++) {
 		char text[sizeof(good)];
 		struct yaml_error error = {0};
-		struct file *file = NULL;
+		struct yaml_file *file = NULL;
 
 		memcpy(text, good, sizeof(good));
 		for (int i = 0; i < 3; i++) {

@@ -28,27 +28,27 @@
 #define EVENTS	    256
 #define ACCEPT_ONCE 64 /* so that a flood of connections does not starve the sessions */
 
-struct watched {
-	void (*ready)(struct server *server, struct watched *watched, uint32_t events,
+struct server_watch {
+	void (*ready)(struct smtp_server *server, struct server_watch *watched, uint32_t events,
 		      uint64_t now_ns);
 	int fd;
 };
 
 struct listener {
-	struct watched watched;
+	struct server_watch watched;
 	struct smtpd_host *host;
 	struct listener *next;
 };
 
 struct outside {
-	struct watched watched;
+	struct server_watch watched;
 	void (*on_readable)(void *context);
 	void *context;
 	struct outside *next;
 };
 
 struct session {
-	struct watched watched;
+	struct server_watch watched;
 	TAILQ_ENTRY(session) heard, late;
 	uint64_t heard_ns, release_ns; /* release_ns 0: not in the late list */
 	size_t sent;
@@ -58,7 +58,7 @@ struct session {
 };
 TAILQ_HEAD(sessions, session);
 
-struct server {
+struct smtp_server {
 	struct server_options options;
 	int epoll;
 	int spare; /* a descriptor kept back: closed to accept and shed a connection when none is
@@ -69,9 +69,9 @@ struct server {
 	struct sessions heard, late, dead;
 };
 
-int server_new(const struct server_options *options, struct server **ret)
+int server_new(const struct server_options *options, struct smtp_server **ret)
 {
-	struct server *server = calloc(1, sizeof(*server));
+	struct smtp_server *server = calloc(1, sizeof(*server));
 	struct rlimit files;
 
 	if (!server)
@@ -96,7 +96,7 @@ int server_new(const struct server_options *options, struct server **ret)
 	return 0;
 }
 
-static int watch(struct server *server, struct watched *watched, uint32_t events)
+static int watch(struct smtp_server *server, struct server_watch *watched, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = watched};
 
@@ -107,7 +107,7 @@ static int watch(struct server *server, struct watched *watched, uint32_t events
  */
 
 /* The memory is freed after the batch of events, which may still point to it. */
-static void session_close(struct server *server, struct session *session, uint64_t now_ns)
+static void session_close(struct smtp_server *server, struct session *session, uint64_t now_ns)
 {
 	if (session->dead)
 		return;
@@ -121,7 +121,7 @@ static void session_close(struct server *server, struct session *session, uint64
 	server->count--;
 }
 
-static void session_want(struct server *server, struct session *session, uint32_t events)
+static void session_want(struct smtp_server *server, struct session *session, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = &session->watched};
 
@@ -132,7 +132,7 @@ static void session_want(struct server *server, struct session *session, uint32_
 }
 
 /* Sends what waits. False: the session is closed. */
-static bool session_flush(struct server *server, struct session *session, uint64_t now_ns)
+static bool session_flush(struct smtp_server *server, struct session *session, uint64_t now_ns)
 {
 	struct smtpd *smtp = &session->smtp;
 
@@ -161,7 +161,7 @@ static bool session_flush(struct server *server, struct session *session, uint64
 }
 
 /* Works through what was read; answers go at once, or when the latency has passed. */
-static void session_step(struct server *server, struct session *session, uint64_t now_ns)
+static void session_step(struct smtp_server *server, struct session *session, uint64_t now_ns)
 {
 	do {
 		size_t before = session->smtp.in_length;
@@ -180,7 +180,7 @@ static void session_step(struct server *server, struct session *session, uint64_
 	} while (session->smtp.out_length == 0 && session->smtp.in_length);
 }
 
-static void session_read(struct server *server, struct session *session, uint64_t now_ns)
+static void session_read(struct smtp_server *server, struct session *session, uint64_t now_ns)
 {
 	struct smtpd *smtp = &session->smtp;
 	ssize_t n = recv(session->watched.fd, smtp->in + smtp->in_length,
@@ -200,7 +200,7 @@ static void session_read(struct server *server, struct session *session, uint64_
 	session_step(server, session, now_ns);
 }
 
-static void session_ready(struct server *server, struct watched *watched, uint32_t events,
+static void session_ready(struct smtp_server *server, struct server_watch *watched, uint32_t events,
 			  uint64_t now_ns)
 {
 	struct session *session = (struct session *)watched;
@@ -238,7 +238,7 @@ static void peer_name(const struct sockaddr_storage *peer, uint8_t address[16],
 		inet_ntop(AF_INET6, address, text, INET6_ADDRSTRLEN);
 }
 
-static void session_new(struct server *server, struct smtpd_host *host, int fd,
+static void session_new(struct smtp_server *server, struct smtpd_host *host, int fd,
 			const struct sockaddr_storage *peer, uint64_t now_ns)
 {
 	struct session *session = malloc(sizeof(*session));
@@ -255,7 +255,7 @@ static void session_new(struct server *server, struct smtpd_host *host, int fd,
 		return;
 	}
 	memset(session, 0, offsetof(struct session, smtp));
-	session->watched = (struct watched){session_ready, fd};
+	session->watched = (struct server_watch){session_ready, fd};
 	session->heard_ns = now_ns;
 	session->events = EPOLLIN;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -268,8 +268,8 @@ static void session_new(struct server *server, struct smtpd_host *host, int fd,
 		session_step(server, session, now_ns);
 }
 
-static void listener_ready(struct server *server, struct watched *watched, uint32_t events,
-			   uint64_t now_ns)
+static void listener_ready(struct smtp_server *server, struct server_watch *watched,
+			   uint32_t events, uint64_t now_ns)
 {
 	struct listener *listener = (struct listener *)watched;
 
@@ -346,7 +346,7 @@ static int listen_at(const struct sockaddr_storage *address, int length, uint16_
 	return fd;
 }
 
-int server_listen(struct server *server, struct smtpd_host *host, const char *address,
+int server_listen(struct smtp_server *server, struct smtpd_host *host, const char *address,
 		  uint16_t *ret_port)
 {
 	struct sockaddr_storage where;
@@ -365,7 +365,7 @@ int server_listen(struct server *server, struct smtpd_host *host, const char *ad
 		close(fd);
 		return -ENOMEM;
 	}
-	listener->watched = (struct watched){listener_ready, fd};
+	listener->watched = (struct server_watch){listener_ready, fd};
 	listener->host = host;
 	listener->next = server->listeners;
 	server->listeners = listener;
@@ -376,7 +376,7 @@ int server_listen(struct server *server, struct smtpd_host *host, const char *ad
 /* ---- the loop -----------------------------------------------------------------------------------
  */
 
-static void outside_ready(struct server *server, struct watched *watched, uint32_t events,
+static void outside_ready(struct smtp_server *server, struct server_watch *watched, uint32_t events,
 			  uint64_t now_ns)
 {
 	struct outside *outside = (struct outside *)watched;
@@ -384,13 +384,14 @@ static void outside_ready(struct server *server, struct watched *watched, uint32
 	outside->on_readable(outside->context);
 }
 
-int server_watch(struct server *server, int fd, void (*on_readable)(void *context), void *context)
+int server_watch(struct smtp_server *server, int fd, void (*on_readable)(void *context),
+		 void *context)
 {
 	struct outside *outside = calloc(1, sizeof(*outside));
 
 	if (!outside)
 		return -ENOMEM;
-	outside->watched = (struct watched){outside_ready, fd};
+	outside->watched = (struct server_watch){outside_ready, fd};
 	outside->on_readable = on_readable;
 	outside->context = context;
 	outside->next = server->outsides;
@@ -399,7 +400,7 @@ int server_watch(struct server *server, int fd, void (*on_readable)(void *contex
 }
 
 /* Answers whose latency has passed go; silent sessions end; the dead are freed. */
-static void server_sweep(struct server *server, uint64_t now_ns)
+static void server_sweep(struct smtp_server *server, uint64_t now_ns)
 {
 	struct session *session;
 
@@ -419,7 +420,7 @@ static void server_sweep(struct server *server, uint64_t now_ns)
 	}
 }
 
-static int server_wait_ms(const struct server *server, uint64_t until_ns, uint64_t now_ns)
+static int server_wait_ms(const struct smtp_server *server, uint64_t until_ns, uint64_t now_ns)
 {
 	const struct session *late = TAILQ_FIRST(&server->late);
 	uint64_t wake = now_ns + SECOND_NS;
@@ -431,7 +432,7 @@ static int server_wait_ms(const struct server *server, uint64_t until_ns, uint64
 	return wake <= now_ns ? 0 : (int)((wake - now_ns + 999999) / 1000000);
 }
 
-int server_run(struct server *server, uint64_t until_ns, const volatile int *stop)
+int server_run(struct smtp_server *server, uint64_t until_ns, const volatile int *stop)
 {
 	struct epoll_event events[EVENTS];
 	uint64_t now = now_monotonic();
@@ -444,7 +445,7 @@ int server_run(struct server *server, uint64_t until_ns, const volatile int *sto
 			return -errno;
 		now = now_monotonic();
 		for (int i = 0; i < n; i++) {
-			struct watched *watched = events[i].data.ptr;
+			struct server_watch *watched = events[i].data.ptr;
 
 			watched->ready(server, watched, events[i].events, now);
 		}
@@ -453,12 +454,12 @@ int server_run(struct server *server, uint64_t until_ns, const volatile int *sto
 	return 0;
 }
 
-uint32_t server_sessions(const struct server *server)
+uint32_t server_sessions(const struct smtp_server *server)
 {
 	return server->count;
 }
 
-void server_free(struct server *server)
+void server_free(struct smtp_server *server)
 {
 	struct session *session;
 	struct listener *listener;

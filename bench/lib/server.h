@@ -12,7 +12,7 @@
 
 #include "bench/lib/smtpd.h"
 
-struct server;
+struct smtp_server;
 
 /* latency_ns: between a command and its answer. idle_ns: silence after which a session is closed.
  */
@@ -20,20 +20,21 @@ struct server_options {
 	uint64_t latency_ns, idle_ns;
 };
 
-int server_new(const struct server_options *options, struct server **ret);
-void server_free(struct server *server);
+int server_new(const struct server_options *options, struct smtp_server **ret);
+void server_free(struct smtp_server *server);
 
 /* Listens at "127.0.0.1:25", "[::1]:0", … for host, which must outlive the server. ret_port: the
  * port, also where 0 asked for any. */
-int server_listen(struct server *server, struct smtpd_host *host, const char *address,
+int server_listen(struct smtp_server *server, struct smtpd_host *host, const char *address,
 		  uint16_t *ret_port);
 
 /* Has on_readable(context) called when fd can be read. */
-int server_watch(struct server *server, int fd, void (*on_readable)(void *context), void *context);
+int server_watch(struct smtp_server *server, int fd, void (*on_readable)(void *context),
+		 void *context);
 
 /* Serves until until_ns, or until *stop is not 0. */
-int server_run(struct server *server, uint64_t until_ns, const volatile int *stop);
+int server_run(struct smtp_server *server, uint64_t until_ns, const volatile int *stop);
 
-uint32_t server_sessions(const struct server *server);
+uint32_t server_sessions(const struct smtp_server *server);
 
 #endif

@@ -256,12 +256,12 @@ static void command_quit(struct smtpd *s, const char *argument, uint64_t now_ns)
 	s->closing = true;
 }
 
-struct command {
+struct smtp_command {
 	const char *name;
 	void (*run)(struct smtpd *s, const char *argument, uint64_t now_ns);
 };
 
-static const struct command commands[] = {
+static const struct smtp_command commands[] = {
 	{"EHLO", command_ehlo}, {"HELO", command_helo}, {"MAIL", command_mail},
 	{"RCPT", command_rcpt}, {"DATA", command_data}, {"RSET", command_rset},
 	{"NOOP", command_noop}, {"VRFY", command_vrfy}, {"HELP", command_help},

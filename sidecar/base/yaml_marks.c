@@ -19,14 +19,14 @@
 
 #include "sidecar/base/yaml.h"
 
-struct entry {
+struct mark_entry {
 	uint64_t path; /* hash; 0 where the slot is free */
 	struct yaml_mark key;
 	struct yaml_mark value;
 };
 
 struct yaml_marks {
-	struct entry *entries;
+	struct mark_entry *entries;
 	size_t slots; /* a power of two */
 	size_t count;
 };
@@ -89,7 +89,7 @@ fail(struct yaml_error *error, struct yaml_mark mark, const char *format, ...)
 	return -EINVAL;
 }
 
-static struct entry *entry_of(const struct yaml_marks *marks, uint64_t path)
+static struct mark_entry *entry_of(const struct yaml_marks *marks, uint64_t path)
 {
 	size_t i = path & (marks->slots - 1);
 
@@ -117,7 +117,7 @@ static int marks_grow(struct yaml_marks *marks)
 static int marks_add(struct walk *walk, uint64_t path, struct yaml_mark key, struct yaml_mark value)
 {
 	struct yaml_marks *marks = walk->marks;
-	struct entry *entry;
+	struct mark_entry *entry;
 
 	if (marks->count >= YAML_NODES_MAX)
 		return fail(walk->error, value, "more than %u values", YAML_NODES_MAX);
@@ -129,7 +129,7 @@ static int marks_add(struct walk *walk, uint64_t path, struct yaml_mark key, str
 	if (entry->path)
 		return fail(walk->error, key, "this key stands here twice, first on line %u",
 			    entry->key.line);
-	*entry = (struct entry){path, key, value};
+	*entry = (struct mark_entry){path, key, value};
 	marks->count++;
 	return 0;
 }
@@ -286,16 +286,16 @@ void yaml_marks_free(struct yaml_marks *marks)
 	free(marks);
 }
 
-static const struct entry *marks_lookup(const struct yaml_marks *marks, const char *path)
+static const struct mark_entry *marks_lookup(const struct yaml_marks *marks, const char *path)
 {
-	const struct entry *entry = entry_of(marks, path_step(PATH_TOP, path, strlen(path)));
+	const struct mark_entry *entry = entry_of(marks, path_step(PATH_TOP, path, strlen(path)));
 
 	return entry->path ? entry : NULL;
 }
 
 int yaml_marks_find(const struct yaml_marks *marks, const char *path, struct yaml_mark *ret)
 {
-	const struct entry *entry = marks_lookup(marks, path);
+	const struct mark_entry *entry = marks_lookup(marks, path);
 
 	if (!entry)
 		return -ENOENT;
@@ -305,7 +305,7 @@ int yaml_marks_find(const struct yaml_marks *marks, const char *path, struct yam
 
 int yaml_marks_key(const struct yaml_marks *marks, const char *path, struct yaml_mark *ret)
 {
-	const struct entry *entry = marks_lookup(marks, path);
+	const struct mark_entry *entry = marks_lookup(marks, path);
 
 	if (!entry)
 		return -ENOENT;

@@ -445,7 +445,7 @@ static int pool_order(const void *a, const void *b, void *text)
 
 /* ---- the block ------------------------------------------------------------------------------- */
 
-struct part {
+struct name_part {
 	struct destination_section *section;
 	const struct array *array;
 };
@@ -456,7 +456,7 @@ int destination_table_build(struct destination_table *table, void **ret, size_t 
 					    .version = DESTINATION_VERSION,
 					    .flags = table->list ? 0 : DESTINATION_NO_LIST};
 	struct array ranges = {.size = sizeof(struct destination_range)};
-	struct part parts[] = {
+	struct name_part parts[] = {
 		{&header.slots, &table->slots}, {&header.entries, &table->entries},
 		{&header.ranges, &ranges},	{&header.destinations, &table->destinations},
 		{&header.pools, &table->pools}, {&header.sources, &table->sources},

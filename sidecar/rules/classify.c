@@ -31,7 +31,7 @@ struct span {
 	unsigned first, end;
 };
 
-struct entry {
+struct class_entry {
 	const struct rule_class *rule;
 	bool lowers_cap;
 	bool any_code;
@@ -45,7 +45,7 @@ struct entry {
 
 struct classifier {
 	const struct rule_file *files[2];
-	struct entry *entries;
+	struct class_entry *entries;
 	unsigned entry_count, entry_words;
 	unsigned first_text; /* entries below ask for codes alone */
 	bool rules_ask_text;
@@ -117,12 +117,12 @@ const struct rule *classifier_rule(const struct classifier *classifier, unsigned
 			     : &classifier->files[1]->rules[index - first];
 }
 
-static bool code_has(const struct entry *entry, unsigned slot)
+static bool code_has(const struct class_entry *entry, unsigned slot)
 {
 	return entry->any_code || (slot < CODES && entry->codes[slot / 64] >> slot % 64 & 1);
 }
 
-static int entry_compile(struct classifier *classifier, struct entry *entry)
+static int entry_compile(struct classifier *classifier, struct class_entry *entry)
 {
 	const struct rule_match *match = &entry->rule->match;
 	struct rule_range range;
@@ -161,7 +161,7 @@ static int entries_compile(struct classifier *classifier)
 	unsigned index;
 
 	for (unsigned i = 0; err == 0 && i < classifier->entry_count; i++) {
-		struct entry *entry = &classifier->entries[i];
+		struct class_entry *entry = &classifier->entries[i];
 
 		entry->rule = entry_rule(classifier, i, &file, &index);
 		err = entry_compile(classifier, entry);
@@ -247,7 +247,7 @@ static void error_place(const struct classifier *classifier, unsigned pattern,
 	unsigned index, at = 0;
 
 	for (unsigned i = 0; i < classifier->entry_count; i++) {
-		const struct entry *entry = &classifier->entries[i];
+		const struct class_entry *entry = &classifier->entries[i];
 		unsigned texts = entry->rule->match.text_count;
 		bool text = pattern >= at && pattern < at + texts;
 
@@ -275,7 +275,7 @@ static void error_place(const struct classifier *classifier, unsigned pattern,
 }
 
 /* Whether a reply of that kind can be of the entry. */
-static bool entry_possible(const struct entry *entry, bool permanent)
+static bool entry_possible(const struct class_entry *entry, bool permanent)
 {
 	if (entry->any_code)
 		return true;
@@ -305,7 +305,7 @@ static void patterns_choose(const struct classifier *classifier, unsigned half, 
 	for (unsigned i = 0; i < count; i++)
 		use[i] = half == 0;
 	for (unsigned i = 0, text = 0; i < classifier->entry_count; i++) {
-		const struct entry *entry = &classifier->entries[i];
+		const struct class_entry *entry = &classifier->entries[i];
 		bool in = (i >= classifier->half_end[0]) == (half == 1) &&
 			  (half == 0 || entry_possible(entry, permanent));
 
@@ -460,7 +460,7 @@ static bool span_found(const uint64_t *found, struct span span)
 	return false;
 }
 
-static bool entry_matches(const struct entry *entry, const uint64_t *found, int destination,
+static bool entry_matches(const struct class_entry *entry, const uint64_t *found, int destination,
 			  unsigned slot, unsigned enhanced)
 {
 	bool any = entry->enhanced_count == 0;
@@ -496,10 +496,10 @@ static void candidates_find(const struct classifier *classifier, struct classify
 }
 
 /* The first of the candidates that matches, of the entries first to end. */
-static const struct entry *entry_first(const struct classifier *classifier,
-				       const uint64_t *candidates, const uint64_t *found,
-				       struct span span, int destination, unsigned slot,
-				       unsigned enhanced)
+static const struct class_entry *entry_first(const struct classifier *classifier,
+					     const uint64_t *candidates, const uint64_t *found,
+					     struct span span, int destination, unsigned slot,
+					     unsigned enhanced)
 {
 	uint64_t mask = UINT64_MAX << span.first % 64;
 
@@ -516,12 +516,12 @@ static const struct entry *entry_first(const struct classifier *classifier,
 }
 
 /* The entries below `asked` are known not to match. */
-static const struct entry *entry_by_text(const struct classifier *classifier,
-					 struct classify_scratch *scratch, int destination,
-					 unsigned slot, unsigned enhanced, unsigned asked,
-					 size_t folded)
+static const struct class_entry *entry_by_text(const struct classifier *classifier,
+					       struct classify_scratch *scratch, int destination,
+					       unsigned slot, unsigned enhanced, unsigned asked,
+					       size_t folded)
 {
-	const struct entry *entry = NULL;
+	const struct class_entry *entry = NULL;
 	bool permanent = slot >= 300 && slot < CODES;
 	struct span span = {asked, 0};
 
@@ -547,7 +547,7 @@ void classify(const struct classifier *classifier, struct classify_scratch *scra
 	unsigned slot = code >= 200 && code < 200 + CODES ? code - 200 : CODES;
 	int id = destination != NULL ? intern_find(classifier->destinations, destination) : -1;
 	struct span codes = {0, classifier->rules_ask_text ? 0 : classifier->first_text};
-	const struct entry *entry;
+	const struct class_entry *entry;
 
 	*ret_classification = (struct classification){REPLY_OTHER, REPLY_LIMIT_NONE, false, "-"};
 	/* What codes in front of every text decide needs no look at the text. */
