@@ -127,7 +127,7 @@ static void flows_limit(const struct gate_test_bpf *skel)
 
 static void decisions(void)
 {
-	struct gate_control control = {.longest_wait_ns = 12000000000, .hz = 250};
+	struct gate_control control = {.max_wait_ns = 12000000000, .hz = 250};
 	struct gate_limits limits = {.rate = {gcra_rate(1, 1000000)}, .generation = 1};
 	struct gate_test_bpf *skel = gate_test_bpf__open();
 	uint32_t zero = 0;

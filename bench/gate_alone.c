@@ -70,7 +70,7 @@ static void limit_read(struct gate_limits *limits, const char *word)
 	else if (sscanf(word, "conns=%" SCNu64, &n) == 1)
 		limits->connections = (uint32_t)n;
 	else if (sscanf(word, "wait=%" SCNu64, &n) == 1)
-		limits->longest_wait_ns = n * 1000000;
+		limits->max_wait_ns = n * 1000000;
 	else if (sscanf(word, "hold=%" SCNu64, &n) == 1)
 		limits->hold_until_ns = now() + n * 1000000;
 	else if (!strncmp(word, "mode=", 5))
@@ -284,7 +284,7 @@ int main(int argc, char **argv)
 		} else if (!strcmp(name, "--port")) {
 			ports[options.port_count++ % 256] = (uint16_t)atoi(value);
 		} else if (!strcmp(name, "--longest-wait")) {
-			options.longest_wait_ns = strtoull(value, NULL, 10) * 1000000;
+			options.max_wait_ns = strtoull(value, NULL, 10) * 1000000;
 		} else if (!strcmp(name, "--stale")) {
 			options.stale_ns = strtoull(value, NULL, 10) * 1000000;
 		} else if (!strcmp(name, "--idle")) {

@@ -85,11 +85,11 @@ __attribute__((noreturn)) static void usage(const char *why, const char *what)
  */
 
 /* A whole number within [least, most]. */
-static int number_set(const char *text, uint64_t least, uint64_t most, uint64_t *ret)
+static int number_set(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
 {
 	uint64_t number;
 
-	if (units_count(text, &number, NULL) < 0 || number < least || number > most)
+	if (units_count(text, &number, NULL) < 0 || number < min || number > max)
 		return -EINVAL;
 	*ret = number;
 	return 0;

@@ -317,9 +317,9 @@ static int flow_of(struct tg *tg, uint32_t number, struct tg_flow *ret)
 	return error ? error : tg_flow(tg, &source, &destination, ret);
 }
 
-static bool wait_until(_Atomic uint64_t *word, uint64_t least, uint64_t until_ns)
+static bool wait_until(_Atomic uint64_t *word, uint64_t min, uint64_t until_ns)
 {
-	while (atomic_load_explicit(word, memory_order_acquire) < least)
+	while (atomic_load_explicit(word, memory_order_acquire) < min)
 		if (now_monotonic() > until_ns)
 			return false;
 	return true;

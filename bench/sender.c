@@ -119,11 +119,11 @@ static void option_route(struct fleet *fleet, const char *text)
 	fleet->route_count++;
 }
 
-static uint64_t option_count(const char *text, uint64_t most)
+static uint64_t option_count(const char *text, uint64_t max)
 {
 	uint64_t number;
 
-	if (units_count(text, &number, NULL) < 0 || number > most)
+	if (units_count(text, &number, NULL) < 0 || number > max)
 		usage("not a number", text);
 	return number;
 }

@@ -208,7 +208,7 @@ static __always_inline void limits_copy(struct gate_limits *to, const struct gat
 	to->rate[1] = from->rate[1];
 	to->rate[2] = from->rate[2];
 	to->hold_until_ns = from->hold_until_ns;
-	to->longest_wait_ns = from->longest_wait_ns;
+	to->max_wait_ns = from->max_wait_ns;
 	to->connections = from->connections;
 	to->modes = from->modes;
 }
@@ -239,7 +239,7 @@ struct rate_ask {
 	__u64 now_ns;
 	__u64 at_ns;   /* to be taken then or later; answer: when it was taken, or could be */
 	__u64 last_ns; /* but not later than this */
-	__u64 longest_wait_ns;
+	__u64 max_wait_ns;
 	__u64 had, left; /* to give it back */
 	__u32 slot;
 	__u32 reserved;
@@ -248,7 +248,7 @@ struct rate_ask {
 /* As far ahead of now as a state can honestly lie. */
 static __always_inline __u64 rate_span(const struct rate_ask *request)
 {
-	return gcra_burst(request->rate) * gcra_interval(request->rate) + request->longest_wait_ns +
+	return gcra_burst(request->rate) * gcra_interval(request->rate) + request->max_wait_ns +
 	       GATE_SLACK_NS;
 }
 
@@ -357,7 +357,7 @@ static __always_inline __u64 reserve_earliest(struct gate_flow *flow,
 					      const struct gate_limits *limits, __u64 now,
 					      __u64 longest, __u64 at)
 {
-	struct rate_ask request = {.now_ns = now, .longest_wait_ns = longest};
+	struct rate_ask request = {.now_ns = now, .max_wait_ns = longest};
 	__u64 earliest, tat, clamped;
 
 	RESERVE_EARLIEST(0)
@@ -372,11 +372,8 @@ static __always_inline int reserve_round(struct gate_flow *flow, __u32 slot,
 					 const struct gate_limits *limits, __u64 now, __u64 longest,
 					 __u64 *at)
 {
-	struct rate_ask request = {.now_ns = now,
-				   .at_ns = *at,
-				   .last_ns = *at,
-				   .longest_wait_ns = longest,
-				   .slot = slot};
+	struct rate_ask request = {
+		.now_ns = now, .at_ns = *at, .last_ns = *at, .max_wait_ns = longest, .slot = slot};
 	__u64 had0 = 0, left0 = 0, had1 = 0, left1 = 0;
 	int got = 1;
 
@@ -421,8 +418,8 @@ static __always_inline int reserve_one(struct gate_request *request,
 	struct rate_ask one = {.rate = limits->rate[0],
 			       .now_ns = request->now_ns,
 			       .at_ns = at,
-			       .last_ns = request->now_ns + limits->longest_wait_ns,
-			       .longest_wait_ns = limits->longest_wait_ns,
+			       .last_ns = request->now_ns + limits->max_wait_ns,
+			       .max_wait_ns = limits->max_wait_ns,
 			       .slot = request->slot};
 	int got = gate_take0(&one);
 
@@ -442,7 +439,7 @@ __noinline int gate_reserve(struct gate_request *request, const struct gate_limi
 	if (!request || !limits)
 		return 0;
 	now = request->now_ns;
-	longest = limits->longest_wait_ns;
+	longest = limits->max_wait_ns;
 	at = limits->hold_until_ns > now ? limits->hold_until_ns : now;
 	request->at_ns = at;
 	if (at > now && at - now > longest)
@@ -559,9 +556,9 @@ __noinline int gate_decide(struct gate_request *request, __u32 cgroup)
 	if (request->mode == GATE_INHERIT)
 		request->mode = ctl->cgroup_mode[cgroup];
 	if (request->mode == GATE_DENY)
-		limits.longest_wait_ns = 0;
-	else if (!limits.longest_wait_ns)
-		limits.longest_wait_ns = ctl->longest_wait_ns;
+		limits.max_wait_ns = 0;
+	else if (!limits.max_wait_ns)
+		limits.max_wait_ns = ctl->max_wait_ns;
 	flow->seen_ns = request->now_ns;
 	if (request->mode == GATE_OBSERVE)
 		return decide_observe(flow, request, &limits);

@@ -27,10 +27,10 @@ struct gate_options {
 	size_t cgroup_count; /* 1 … GATE_CGROUPS; none within another */
 	const uint16_t *ports;
 	size_t port_count;
-	uint32_t flows;		  /* room in the table, rounded up to a power of two; 0: 16384 */
-	uint32_t destinations;	  /* ids 1 … destinations - 1; 0: 4096 */
-	uint32_t prefixes;	  /* 0: 65536 */
-	uint64_t longest_wait_ns; /* pace; 0: 12 s */
+	uint32_t flows;	       /* room in the table, rounded up to a power of two; 0: 16384 */
+	uint32_t destinations; /* ids 1 … destinations - 1; 0: 4096 */
+	uint32_t prefixes;     /* 0: 65536 */
+	uint64_t max_wait_ns;  /* pace; 0: 12 s */
 	uint64_t stale_ns;     /* without gate_tick for so long the gate acts by itself; 0: never */
 	uint64_t idle_ns;      /* a flow unused for so long is forgotten; 0: an hour */
 	uint64_t token;	       /* by which workers mark sockets as pre-admitted; 0: none can */

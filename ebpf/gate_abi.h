@@ -55,7 +55,7 @@ enum gate_stale {
 struct gate_limits {
 	__u64 rate[GATE_RATES]; /* gcra_rate(); 0: none */
 	__u64 hold_until_ns;	/* no connection before */
-	__u64 longest_wait_ns;	/* pace; 0: control's */
+	__u64 max_wait_ns;	/* pace; 0: control's */
 	__u32 connections;	/* at once; 0: any number */
 	__u32 modes;		/* enum gate_mode, two bits for each cgroup: gate_modes() */
 	__u32 generation;
@@ -126,7 +126,7 @@ struct gate_control {
 	__u32 epoch;	    /* of attachment: sockets of an older one are not followed */
 	__u64 heartbeat_ns; /* the loader lived then */
 	__u64 stale_ns;	    /* … and is taken for dead that much later; 0: never */
-	__u64 longest_wait_ns;
+	__u64 max_wait_ns;
 	__u64 token; /* proves that a worker may mark its socket as pre-admitted; 0: none can */
 	__u64 seed;  /* of the hash of keys */
 	__u32 stale_policy;

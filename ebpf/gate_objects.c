@@ -43,7 +43,7 @@ static const char *const program_names[PROGRAMS] = {"setsockopt", "sock_ops", "e
 
 /* Links of cgroups that are gone, while sockets of theirs may still be closing; what comes on top
  * of so many takes the place of the oldest. */
-#define RETIRED_MOST 64
+#define RETIRED_MAX 64
 #define RETIRED_NS \
 	(900 * NS_PER_S) /* longer than TCP keeps trying for a socket without a process */
 
@@ -62,7 +62,7 @@ struct gate_objects {
 	struct retired {
 		struct bpf_link *link;
 		uint64_t until_ns;
-	} retired[RETIRED_MOST];
+	} retired[RETIRED_MAX];
 	struct mapped {
 		void *at;
 		size_t size;
@@ -529,7 +529,7 @@ void gate_objects_free(struct gate_objects *kernel, int unpin)
 		for (int which = 0; which < PROGRAMS; which++)
 			bpf_link__destroy(kernel->link[i][which]);
 	}
-	for (int i = 0; i < RETIRED_MOST; i++)
+	for (int i = 0; i < RETIRED_MAX; i++)
 		retired_end(&kernel->retired[i]);
 	if (unpin && kernel->pin[0] && kernel->skel[0])
 		pins_remove(kernel);
@@ -657,7 +657,7 @@ static struct retired *retired_place(struct gate_objects *kernel)
 {
 	struct retired *oldest = kernel->retired;
 
-	for (int i = 0; i < RETIRED_MOST; i++) {
+	for (int i = 0; i < RETIRED_MAX; i++) {
 		if (!kernel->retired[i].link)
 			return &kernel->retired[i];
 		if (kernel->retired[i].until_ns < oldest->until_ns)
@@ -688,7 +688,7 @@ void gate_objects_retire(struct gate_objects *kernel, size_t i, uint64_t now_ns)
 /* Those that the kernel has detached: the last socket of their cgroup is gone. */
 void gate_objects_housekeep(struct gate_objects *kernel, uint64_t now_ns)
 {
-	for (int i = 0; i < RETIRED_MOST; i++) {
+	for (int i = 0; i < RETIRED_MAX; i++) {
 		struct retired *retired = &kernel->retired[i];
 		struct bpf_link_info info = {0};
 		uint32_t length = sizeof info;

@@ -29,8 +29,7 @@ void gate_table_configure(struct gate_table *table, const struct gate_options *o
 	control->hz = hz;
 	control->syn_linear = syn_linear;
 	control->stale_ns = options->stale_ns;
-	control->longest_wait_ns =
-		options->longest_wait_ns ? options->longest_wait_ns : 12 * NS_PER_S;
+	control->max_wait_ns = options->max_wait_ns ? options->max_wait_ns : 12 * NS_PER_S;
 	control->token = options->token;
 	control->stale_policy = options->stale_policy;
 	control->refuse_errno = (uint32_t)(options->refuse_errno ? options->refuse_errno : EPERM);
@@ -128,7 +127,7 @@ static void limits_store(struct gate_limits *to, const struct gate_limits *from)
 	for (int i = 0; i < GATE_RATES; i++)
 		__atomic_store_n(&to->rate[i], from->rate[i], __ATOMIC_RELAXED);
 	__atomic_store_n(&to->hold_until_ns, from->hold_until_ns, __ATOMIC_RELAXED);
-	__atomic_store_n(&to->longest_wait_ns, from->longest_wait_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->max_wait_ns, from->max_wait_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->connections, from->connections, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->modes, from->modes, __ATOMIC_RELAXED);
 	if (++generation == 0)

@@ -129,7 +129,7 @@ static void views_set(struct tg *tg)
 		.minutes = (void *)(counters + o->minutes),
 		.slots = tg->header.sizes.slots,
 		.minute_slots = tg->header.sizes.minutes,
-		.reserve_longest_ns = tg->header.reserve_longest_ns,
+		.reserve_max_ns = tg->header.reserve_max_ns,
 	};
 	tg->live = (void *)(limits + o->live);
 	tg->names[0] = limits + o->names[0];

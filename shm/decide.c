@@ -165,8 +165,7 @@ static uint32_t reserve_of(const struct decision *d, const struct limit_scope *s
 		return 0;
 	reserve = reserve < HEADROOM_COUNT_MAX ? reserve : HEADROOM_COUNT_MAX;
 	span = reserve * gcra_interval(rate);
-	*ret_period_ns =
-		span + (span > d->view->reserve_longest_ns ? span : d->view->reserve_longest_ns);
+	*ret_period_ns = span + (span > d->view->reserve_max_ns ? span : d->view->reserve_max_ns);
 	return reserve;
 }
 
@@ -248,11 +247,11 @@ static void charge_rate(struct decision *d, const struct limit_scope *scope,
 
 /* Does a state lie further ahead than any charge can have brought it? `ahead_ns` is what honest
  * writers may add to a full bucket. Then it refuses, until the sidecar has looked at it. */
-static bool state_damaged(struct decision *d, uint64_t state, uint64_t most, uint64_t ahead_ns,
+static bool state_damaged(struct decision *d, uint64_t state, uint64_t max, uint64_t ahead_ns,
 			  enum tg_reason reason)
 {
 	if (state == LAYOUT_POISON ||
-	    gcra_clamp(state, d->now_ns, most + most / 8 + ahead_ns + WINDOW_SECOND_NS) == state)
+	    gcra_clamp(state, d->now_ns, max + max / 8 + ahead_ns + WINDOW_SECOND_NS) == state)
 		return false;
 	decision_refuse(d, reason, d->now_ns + WINDOW_SECOND_NS);
 	d->flags |= TG_ESTIMATE;
@@ -265,7 +264,7 @@ static bool tat_damaged(struct decision *d, const struct limit_scope *scope, uin
 	return state_damaged(d, tat,
 			     gcra_burst(load(&scope->limits->rate[TG_TRANSACTIONAL])) *
 				     gcra_interval(rate),
-			     d->view->reserve_longest_ns, scope_reason(scope, TG_REFUSED_RATE));
+			     d->view->reserve_max_ns, scope_reason(scope, TG_REFUSED_RATE));
 }
 
 /* Where the price is not known: again at once, or else as an estimate. */
@@ -695,8 +694,8 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
 		return verdict_no_slot(now_ns);
-	if (until_ns - now_ns > view->reserve_longest_ns)
-		until_ns = now_ns + view->reserve_longest_ns;
+	if (until_ns - now_ns > view->reserve_max_ns)
+		until_ns = now_ns + view->reserve_max_ns;
 	for (int i = 0; i < RETRIES * RETRIES; i++) {
 		struct tg_verdict verdict;
 		struct limit_scope scope;
@@ -790,7 +789,7 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 
 static void check_connection_rate(struct decision *d, const struct limit_scope *scope)
 {
-	uint64_t rate, interval, most, tat, earliest;
+	uint64_t rate, interval, max, tat, earliest;
 	struct price price;
 
 	if (!price_of(&scope->more->connection_rate, &scope->more->connection_before,
@@ -800,7 +799,7 @@ static void check_connection_rate(struct decision *d, const struct limit_scope *
 	}
 	rate = price.rate;
 	interval = gcra_interval(rate);
-	most = gcra_burst(rate) * interval;
+	max = gcra_burst(rate) * interval;
 	if (interval == 0)
 		return;
 	if (gcra_burst(rate) == 0) {
@@ -808,7 +807,7 @@ static void check_connection_rate(struct decision *d, const struct limit_scope *
 		return;
 	}
 	tat = price.tat;
-	if (state_damaged(d, tat, most, 0, TG_REFUSED_CONNECTIONS))
+	if (state_damaged(d, tat, max, 0, TG_REFUSED_CONNECTIONS))
 		return;
 	earliest = gcra_earliest(tat, interval, gcra_burst(rate), 1);
 	if (earliest > d->now_ns)

@@ -50,7 +50,7 @@ struct view {
 	struct layout_minute *minutes;
 	uint32_t slots;
 	uint32_t minute_slots;
-	uint64_t reserve_longest_ns;
+	uint64_t reserve_max_ns;
 };
 
 /* Where several limits count: tries the plain cases at once, leaves the others to decide_all. */

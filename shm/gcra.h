@@ -64,7 +64,7 @@ static inline uint64_t gcra_epoch(uint64_t word)
 static inline uint64_t gcra_rate(uint64_t interval_ns, uint32_t burst)
 {
 	uint64_t exp = 0;
-	uint64_t most;
+	uint64_t max;
 
 	if (interval_ns == 0)
 		return GCRA_UNLIMITED;
@@ -77,9 +77,9 @@ static inline uint64_t gcra_rate(uint64_t interval_ns, uint32_t burst)
 		if (interval_ns >> exp >= UINT64_C(1) << GCRA_MANTISSA_BITS)
 			exp++;
 	}
-	most = GCRA_SPAN_MAX / interval_ns;
-	if (burst > most)
-		burst = (uint32_t)most;
+	max = GCRA_SPAN_MAX / interval_ns;
+	if (burst > max)
+		burst = (uint32_t)max;
 	if (burst > GCRA_BURST_MAX)
 		burst = GCRA_BURST_MAX;
 	return (uint64_t)burst << 32 | exp << GCRA_MANTISSA_BITS | interval_ns >> exp;

@@ -73,7 +73,7 @@ struct layout_header {
 	uint64_t segment; /* random: files of one segment carry the same */
 	uint64_t seed[4]; /* of the hash: names come from outside, so collisions must not be made at
 			     will */
-	uint64_t reserve_longest_ns;
+	uint64_t reserve_max_ns;
 	struct layout_sizes sizes;
 };
 

@@ -151,12 +151,12 @@ void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply 
 	ring_put(tg, &record, reply->text, reply->text ? reply->length : 0);
 }
 
-static const char *digits(const char *at, const char *end, unsigned most, unsigned *ret)
+static const char *digits(const char *at, const char *end, unsigned max, unsigned *ret)
 {
 	const char *start = at;
 	unsigned value = 0;
 
-	while (at < end && at - start < (ptrdiff_t)most && *at >= '0' && *at <= '9')
+	while (at < end && at - start < (ptrdiff_t)max && *at >= '0' && *at <= '9')
 		value = value * 10 + (unsigned)(*at++ - '0');
 	*ret = value;
 	return at > start ? at : NULL;

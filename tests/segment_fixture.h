@@ -107,7 +107,7 @@ static inline void fixture_begin(struct fixture *f)
 		.owner = -1,
 		.group = -1,
 		.engine_bytes = 64,
-		.reserve_longest_ns = 60 * SECOND,
+		.reserve_max_ns = 60 * SECOND,
 		.sizes = {.flows = 500,
 			  .workers = 8,
 			  .ring_records = 64,
@@ -241,7 +241,7 @@ static inline struct segment *fixture_memory(uint32_t slots)
 	s->calendars = fixture_shared(LAYOUT_CALENDARS * sizeof(*s->calendars));
 	s->slots = fixture_shared(slots * sizeof(*s->slots));
 	s->live = fixture_shared(LAYOUT_PAGE);
-	s->header.reserve_longest_ns = 60 * SECOND;
+	s->header.reserve_max_ns = 60 * SECOND;
 	s->header.sizes = (struct layout_sizes){.flows = slots,
 						.slots = slots,
 						.workers = 16,
@@ -260,7 +260,7 @@ static inline struct segment *fixture_memory(uint32_t slots)
 		.minutes = fixture_shared((size_t)slots * 60 * sizeof(*s->view.minutes)),
 		.slots = slots,
 		.minute_slots = 60,
-		.reserve_longest_ns = s->header.reserve_longest_ns,
+		.reserve_max_ns = s->header.reserve_max_ns,
 	};
 	return s;
 }

@@ -16,7 +16,7 @@ struct race {
 	struct tg_flow flow[WORKERS];
 	const struct fixture *fixture;
 	uint32_t traffic_classes; /* by worker, in turn */
-	uint32_t most;		  /* messages a request, drawn from 1 */
+	uint32_t max;		  /* messages a request, drawn from 1 */
 	_Atomic uint64_t admitted;
 	_Atomic uint64_t
 		estimates; /* refusals that say that others were faster: each may have forfeited */
@@ -29,7 +29,7 @@ static void ask(uint32_t index, void *arg)
 	uint64_t seed = index + 1, admitted = 0, estimates = 0;
 
 	for (uint32_t i = 0; i < 10 * N / WORKERS; i++) {
-		uint32_t n = race->most > 1 ? (uint32_t)(fixture_draw(&seed) % race->most) + 1 : 1;
+		uint32_t n = race->max > 1 ? (uint32_t)(fixture_draw(&seed) % race->max) + 1 : 1;
 		struct tg_verdict verdict =
 			decide_admit(&race->segment->view, &race->flow[index], traffic, n, NOW);
 
@@ -47,7 +47,7 @@ static struct race *race_new(bool one_flow)
 
 	race->segment = fixture_memory(32);
 	race->traffic_classes = 1;
-	race->most = 1;
+	race->max = 1;
 	for (uint32_t i = 0; i < WORKERS; i++)
 		race->flow[i] = (struct tg_flow){one_flow ? 0 : 8 + i, 1, 2, LAYOUT_NONE};
 	return race;
@@ -79,7 +79,7 @@ static void race_run(struct race *race, bool processes, const char *what, bool e
 	admitted = atomic_load(&race->admitted);
 	estimates = atomic_load(&race->estimates);
 	stress_expect(admitted <= N, "%s: %lu of %u", what, admitted, N);
-	stress_expect(admitted + (exact ? race->most - 1 : race->most - 1 + estimates) >= N,
+	stress_expect(admitted + (exact ? race->max - 1 : race->max - 1 + estimates) >= N,
 		      "%s: %lu of %u, %lu estimates", what, admitted, N, estimates);
 	/* Now that nobody races, what is left can be had to the last one, and no more. */
 	for (uint32_t i = 0; i < N; i++)
@@ -98,7 +98,7 @@ static void one_limit(bool processes)
 	limits_set(race, 0, N, 0, 0, 0);
 	race_run(race, processes, "rate", true);
 	race = race_new(true);
-	race->most = 4;
+	race->max = 4;
 	limits_set(race, 0, N, 0, 0, 0);
 	race_run(race, processes, "rate, one to four at once", true);
 	race = race_new(true);
@@ -137,7 +137,7 @@ static void two_limits(bool processes)
 	limits_set(race, 2, N, 0, 0, 0);
 	race_run(race, processes, "rates of flow, source, destination", false);
 	race = race_new(true);
-	race->most = 3;
+	race->max = 3;
 	limits_set(race, 0, N, N, 0, LAYOUT_SOURCE);
 	limits_set(race, 1, N, N, N, 0);
 	race_run(race, processes, "rates, hours and a day of two levels", false);

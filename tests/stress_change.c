@@ -8,7 +8,7 @@
 
 #define WORKERS 7 /* and one that changes the limits */
 #define NOW	FIXTURE_NOW
-#define MOST	2000000
+#define MAX	2000000
 
 struct change_run {
 	struct segment *segment;
@@ -20,7 +20,7 @@ struct change_run {
 	uint64_t interval[2];
 	uint32_t changes;
 	bool frozen;
-	_Atomic uint64_t at[MOST];
+	_Atomic uint64_t at[MAX];
 };
 
 static const struct tg_flow flow = {0, 1, 2, LAYOUT_NONE};
@@ -66,7 +66,7 @@ static void work(uint32_t index, void *arg)
 		    TG_ADMITTED) {
 			uint32_t noted = atomic_fetch_add(&run->count, 1);
 
-			must(noted < MOST);
+			must(noted < MAX);
 			atomic_store(&run->at[noted], now);
 		}
 		atomic_fetch_add(&run->attempts, 1);

@@ -98,7 +98,7 @@ static void scribbled(struct hostile_shared *shared)
 	struct tg *tg = sidecar_attach(&shared->sidecar);
 	struct tg_flow calm, hit;
 	struct layout_limits limits[2];
-	uint32_t first = 0, most = 0, mine = tg->process->index;
+	uint32_t first = 0, max = 0, mine = tg->process->index;
 	uint64_t own = worker_identity(getpid());
 	int status;
 	pid_t child;
@@ -136,7 +136,7 @@ static void scribbled(struct hostile_shared *shared)
 	stress_expect(atomic_load(&tg->workers[mine].owner) == own,
 		      "the worker is no longer known by its slot");
 	/* The one that was hit: repaired, and then never more than a burst at once. */
-	for (int i = 0; i < 100 && most != BURST; i++) {
+	for (int i = 0; i < 100 && max != BURST; i++) {
 		uint64_t tat = atomic_load(&tg->view.counters[hit.slot].tat), now = tg_now(tg);
 		struct tg_flow again;
 
@@ -145,9 +145,9 @@ static void scribbled(struct hostile_shared *shared)
 		stress_nap(SECOND / 20);
 		if (sidecar_flow(tg, "192.0.2.2", &again) && again.slot == hit.slot &&
 		    (tat < now || tat - now < 2 * BURST * T))
-			most = BURST;
+			max = BURST;
 	}
-	stress_expect(most == BURST, "the flow that was hit was not repaired");
+	stress_expect(max == BURST, "the flow that was hit was not repaired");
 	stress_expect(admitted(tg, &hit) <= BURST,
 		      "the flow that was hit passes more than its burst");
 	stress_expect(logged(shared, "damage"), "the damage was not reported");

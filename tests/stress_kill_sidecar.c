@@ -95,23 +95,23 @@ int main(void)
 	}
 	end = clock_vdso();
 	for (int i = 0; i < FLOWS; i++) {
-		uint64_t most = BURST + (end - begin) / T + 1,
+		uint64_t max = BURST + (end - begin) / T + 1,
 			 admitted = atomic_load(&shared->admitted[i]);
 		struct tg_flow flow;
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%d", i + 1);
 		must(sidecar_flow(tg, address, &flow));
-		stress_expect(admitted <= most, "flow %d: %lu admitted, %lu allowed", i, admitted,
-			      most);
-		stress_expect(admitted >= most / 2, "flow %d: %lu admitted of %lu: it was stuck", i,
-			      admitted, most);
+		stress_expect(admitted <= max, "flow %d: %lu admitted, %lu allowed", i, admitted,
+			      max);
+		stress_expect(admitted >= max / 2, "flow %d: %lu admitted of %lu: it was stuck", i,
+			      admitted, max);
 		stress_expect(atomic_load(&tg->view.counters_more[flow.slot].delivered) ==
 				      atomic_load(&shared->reported[i]),
 			      "flow %d: %lu counted, %lu reported", i,
 			      atomic_load(&tg->view.counters_more[flow.slot].delivered),
 			      atomic_load(&shared->reported[i]));
-		printf("  flow %d: %lu admitted of %lu allowed, %u kills\n", i, admitted, most,
+		printf("  flow %d: %lu admitted of %lu allowed, %u kills\n", i, admitted, max,
 		       rounds);
 	}
 	tg_detach(tg);

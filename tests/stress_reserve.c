@@ -10,7 +10,7 @@
 #define NOW	FIXTURE_NOW
 #define T	(UINT64_C(1) << 28) /* about 0.27 s */
 #define BURST	5
-#define MOST	400000
+#define MAX	400000
 
 struct reserve_departure {
 	_Atomic uint64_t at;
@@ -22,7 +22,7 @@ struct reserve_run {
 	_Atomic uint64_t clock;
 	_Atomic uint32_t count;
 	_Atomic uint32_t refused;
-	struct reserve_departure list[MOST];
+	struct reserve_departure list[MAX];
 };
 
 static const struct tg_flow flow = {0, 1, 2, LAYOUT_NONE};
@@ -31,7 +31,7 @@ static uint32_t note(struct reserve_run *run, uint64_t at)
 {
 	uint32_t index = atomic_fetch_add(&run->count, 1);
 
-	must(index < MOST);
+	must(index < MAX);
 	atomic_store(&run->list[index].at, at);
 	return index;
 }

@@ -60,9 +60,9 @@ static struct control_observation reply_any(uint64_t now_ns, uint32_t limit_esti
 	};
 }
 
-static bool lower_or_equal(uint32_t value, uint32_t most)
+static bool lower_or_equal(uint32_t value, uint32_t max)
 {
-	return most == 0 || (value != 0 && value <= most);
+	return max == 0 || (value != 0 && value <= max);
 }
 
 static void within_bounds(const struct control_limits *l, const struct control_bounds *b,

@@ -40,7 +40,7 @@ static struct view view_of(struct decide_fixture *world)
 			     .counters = world->counters,
 			     .counters_more = world->counters_more,
 			     .slots = SLOTS,
-			     .reserve_longest_ns = 60 * WINDOW_SECOND_NS};
+			     .reserve_max_ns = 60 * WINDOW_SECOND_NS};
 }
 
 static uint64_t draw_rate(void)

@@ -51,7 +51,7 @@ static void setup(void)
 		.owner = -1,
 		.group = -1,
 		.engine_bytes = sizeof(struct engine_flow),
-		.reserve_longest_ns = 60 * SECOND,
+		.reserve_max_ns = 60 * SECOND,
 		/* Many more than are used: none of the others is to be touched. */
 		.sizes = {.flows = 500000,
 			  .workers = 4,

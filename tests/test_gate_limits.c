@@ -110,11 +110,11 @@ Test(ebpf_limits, never_more_than_n_in_any_window)
 		for (size_t p = 0; p < 3; p++) {
 			uint64_t rate = ebpf_strict_rate(counts[i], periods[p]);
 			uint64_t interval = gcra_interval(rate);
-			uint64_t most =
+			uint64_t max =
 				gcra_burst(rate) + (periods[p] + interval - 1) / interval - 1;
 
-			cr_expect_leq(most, counts[i], "%zu %zu", i, p);
-			cr_expect_geq(most + most / 1000 + 1, counts[i], "and hardly less: %zu %zu",
+			cr_expect_leq(max, counts[i], "%zu %zu", i, p);
+			cr_expect_geq(max + max / 1000 + 1, counts[i], "and hardly less: %zu %zu",
 				      i, p);
 		}
 	}

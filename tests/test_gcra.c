@@ -91,14 +91,14 @@ Test(gcra, packs_the_edges)
 /* How many of `count` sorted times lie in the fullest half-open window of that length. */
 static uint32_t fullest(const uint64_t *times, uint32_t count, uint64_t window)
 {
-	uint32_t most = 0;
+	uint32_t max = 0;
 
 	for (uint32_t from = 0, to = 0; from < count; from++) {
 		while (to < count && times[to] - times[from] < window)
 			to++;
-		most = to - from > most ? to - from : most;
+		max = to - from > max ? to - from : max;
 	}
-	return most;
+	return max;
 }
 
 Test(gcra, never_holds_more_than_the_bound_in_any_window)
@@ -136,17 +136,17 @@ Test(gcra, strict_never_holds_more_than_n_in_any_period)
 
 	for (int run = 0; run < 300; run++) {
 		static uint64_t times[20000];
-		uint32_t most = (uint32_t)(fixture_draw(&seed) % 50 + 1), count = 0;
-		uint32_t burst = (uint32_t)(fixture_draw(&seed) % most + 1);
+		uint32_t max = (uint32_t)(fixture_draw(&seed) % 50 + 1), count = 0;
+		uint32_t burst = (uint32_t)(fixture_draw(&seed) % max + 1);
 		uint64_t period = MINUTE, now = FIXTURE_NOW, tat = 0;
-		uint64_t rate = gcra_rate((period + most - burst) / (most - burst + 1), burst);
+		uint64_t rate = gcra_rate((period + max - burst) / (max - burst + 1), burst);
 
 		for (int i = 0; i < 5000; i++) {
 			now += fixture_draw(&seed) % (i % 20 ? SECOND / 2 : 2 * period);
 			while (gcra_try(&tat, rate, 1, now) && count < 20000)
 				times[count++] = now;
 		}
-		cr_assert(fullest(times, count, period) <= most, "N %u, burst %u", most, burst);
+		cr_assert(fullest(times, count, period) <= max, "N %u, burst %u", max, burst);
 	}
 }
 

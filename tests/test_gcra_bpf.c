@@ -35,7 +35,7 @@ static int silent(enum libbpf_print_level level, const char *format, va_list lis
 static int trial_load(void)
 {
 	char why[256];
-	struct gate_control control = {.longest_wait_ns = 5 * S, .hz = 250};
+	struct gate_control control = {.max_wait_ns = 5 * S, .hz = 250};
 	uint32_t zero = 0;
 
 	if (gate_probe(why, sizeof why)) {
@@ -133,12 +133,12 @@ static int model_decide(uint64_t tat[GATE_RATES], const struct gate_limits *limi
 		if (!interval)
 			continue;
 		tat[i] = gcra_clamp(tat[i], now,
-				    burst * interval + limits->longest_wait_ns + GATE_SLACK_NS);
+				    burst * interval + limits->max_wait_ns + GATE_SLACK_NS);
 		earliest = gcra_earliest(tat[i], interval, (uint32_t)burst, 1);
 		if (earliest > then)
 			then = earliest;
 	}
-	if (then - now > limits->longest_wait_ns)
+	if (then - now > limits->max_wait_ns)
 		return GATE_ANSWER_REFUSE;
 	for (int i = 0; i < GATE_RATES; i++)
 		if (gcra_interval(limits->rate[i]))
@@ -184,12 +184,11 @@ static void decisions_check(const struct gate_limits *limits, uint64_t step_ns, 
 
 Test(gcra_bpf, decides_as_the_model)
 {
-	struct gate_limits one = {
-		.rate = {gcra_rate(S, 5)}, .generation = 1, .longest_wait_ns = 3 * S};
+	struct gate_limits one = {.rate = {gcra_rate(S, 5)}, .generation = 1, .max_wait_ns = 3 * S};
 	struct gate_limits three = {
 		.rate = {gcra_rate(S, 3), gcra_rate(6 * S, 10), gcra_rate(36 * S, 100)},
 		.generation = 1,
-		.longest_wait_ns = 12 * S};
+		.max_wait_ns = 12 * S};
 	struct gate_limits deny = {
 		.rate = {gcra_rate(S, 2)}, .generation = 1, .modes = gate_modes(GATE_DENY)};
 
@@ -197,15 +196,14 @@ Test(gcra_bpf, decides_as_the_model)
 		return;
 	decisions_check(&one, S, 2000);
 	decisions_check(&three, S, 4000);
-	deny.longest_wait_ns = 0;
+	deny.max_wait_ns = 0;
 	decisions_check(&deny, S, 2001);
 	gate_test_bpf__destroy(skel);
 }
 
 Test(gcra_bpf, brings_back_a_state_that_no_honest_clock_left)
 {
-	struct gate_limits limits = {
-		.rate = {gcra_rate(S, 5)}, .generation = 1, .longest_wait_ns = S};
+	struct gate_limits limits = {.rate = {gcra_rate(S, 5)}, .generation = 1, .max_wait_ns = S};
 	struct gate_test_decision d = {
 		.request = {.now_ns = 1000 * S, .key = {.destination_id = 3}}};
 	struct gate_flow flow;

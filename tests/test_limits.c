@@ -118,7 +118,7 @@ Test(classes, of_nothing_are_nothing)
 	expect_classes(resolved.limits.hour_cap, 0, 0, 0);
 	expect_classes(resolved.limits.connections, 0, 0, 0);
 	cr_expect_eq(limits_any(&resolved), false);
-	cr_expect_eq(limits_window_most(&resolved.limits, S), UINT64_MAX);
+	cr_expect_eq(limits_window_max(&resolved.limits, S), UINT64_MAX);
 }
 
 Test(classes, of_what_is_unlimited_and_adapts_have_a_burst)
@@ -268,13 +268,13 @@ static uint64_t dice(uint64_t sides)
 
 /* Takes messages one at a time, as soon as may be or after a pause, and returns the most in any
  * half-open window. */
-static uint64_t most_in_window(uint64_t interval_ns, uint32_t burst, uint64_t window_ns)
+static uint64_t max_in_window(uint64_t interval_ns, uint32_t burst, uint64_t window_ns)
 {
 	static uint64_t at[SENT];
 	uint64_t rate = gcra_rate(interval_ns, burst);
 	uint64_t tat = 0;
 	uint64_t now = S;
-	uint64_t most = 0;
+	uint64_t max = 0;
 
 	for (unsigned i = 0, first = 0; i < SENT; i++) {
 		uint64_t earliest = gcra_earliest(tat, gcra_interval(rate), gcra_burst(rate), 1);
@@ -286,10 +286,10 @@ static uint64_t most_in_window(uint64_t interval_ns, uint32_t burst, uint64_t wi
 		at[i] = now;
 		while (at[i] - at[first] >= window_ns)
 			first++;
-		if (i - first + 1 > most)
-			most = i - first + 1;
+		if (i - first + 1 > max)
+			max = i - first + 1;
 	}
-	return most;
+	return max;
 }
 
 Test(window, of_a_strict_rate_never_holds_more_than_n)
@@ -301,17 +301,17 @@ Test(window, of_a_strict_rate_never_holds_more_than_n)
 		unsigned burst = 1 + (unsigned)dice(n);
 		unsigned period = 1 + (unsigned)dice(100);
 		char file[160];
-		uint64_t most;
+		uint64_t max;
 
 		snprintf(file, sizeof(file),
 			 "builtin: false\nlimits: {rate: %u/%us, burst: %u, strict: yes}\n", n,
 			 period, burst);
 		load(file);
 		flow(NULL, "x.org");
-		most = most_in_window(resolved.limits.interval_ns, resolved.limits.burst[0],
-				      period * S);
-		cr_assert_leq(most, n, "%s: %lu", file, most);
-		full += most == n;
+		max = max_in_window(resolved.limits.interval_ns, resolved.limits.burst[0],
+				    period * S);
+		cr_assert_leq(max, n, "%s: %lu", file, max);
+		full += max == n;
 	}
 	cr_expect_gt(full, 200, "N itself is reached: %u of 300", full);
 }
@@ -327,9 +327,9 @@ Test(window, of_any_length_holds_at_most_what_is_said)
 			 n, 1 + (unsigned)dice(100));
 		load(file);
 		flow(NULL, "x.org");
-		cr_assert_leq(most_in_window(resolved.limits.interval_ns, resolved.limits.burst[0],
-					     window),
-			      limits_window_most(&resolved.limits, window), "%s", file);
+		cr_assert_leq(max_in_window(resolved.limits.interval_ns, resolved.limits.burst[0],
+					    window),
+			      limits_window_max(&resolved.limits, window), "%s", file);
 	}
 }
 

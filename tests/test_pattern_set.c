@@ -200,19 +200,19 @@ static char *make(const char *at, const char *end, char *out)
 {
 	while (at < end) {
 		const char *piece = at, *next;
-		unsigned least = 1, most = 1;
+		unsigned min = 1, max = 1;
 
 		at = *at == '(' || *at == '[' ? closing(at) + 1 : at + 1 + (*at == '\\');
 		next = at;
 		if (at < end && *at == '?') {
-			least = 0, at++;
+			min = 0, at++;
 		} else if (at < end && *at == '{') {
-			sscanf(at, "{%u,%u}", &least, &most);
+			sscanf(at, "{%u,%u}", &min, &max);
 			if (strchr(at, ',') == NULL || strchr(at, ',') > strchr(at, '}'))
-				most = least;
+				max = min;
 			at = strchr(at, '}') + 1;
 		}
-		for (unsigned n = least + chance(most - least + 1); n > 0; n--) {
+		for (unsigned n = min + chance(max - min + 1); n > 0; n--) {
 			if (*piece == '(')
 				out = make_one(piece + 1, next - 1, out);
 			else if (*piece == '[')

@@ -52,8 +52,7 @@ Test(reserve, a_slot_beyond_the_wait_is_not_taken)
 	for (int i = 0; i < 100; i++)
 		verdict = reserve(s, TG_BULK, 1, NOW, UINT64_MAX - NOW, &left);
 	cr_expect_eq(verdict.reason, TG_REFUSED_RATE);
-	cr_expect(atomic_load(&s->view.counters[0].tat) <=
-		  NOW + s->header.reserve_longest_ns + SHORT);
+	cr_expect(atomic_load(&s->view.counters[0].tat) <= NOW + s->header.reserve_max_ns + SHORT);
 	cr_expect_eq(reserve(s, TG_BULK, 2, NOW, MINUTE, &left).reason, TG_REFUSED_NEVER);
 }
 
@@ -244,8 +243,7 @@ static void bulk_fill(const struct segment *s, uint64_t now)
 {
 	uint64_t left;
 
-	while (reserve(s, TG_BULK, 1, now, s->header.reserve_longest_ns, &left).reason ==
-	       TG_ADMITTED)
+	while (reserve(s, TG_BULK, 1, now, s->header.reserve_max_ns, &left).reason == TG_ADMITTED)
 		;
 }
 
@@ -266,7 +264,7 @@ Test(reserve, a_continuous_bulk_load_does_not_delay_what_fits_the_reserve)
 							    rows[i].engaged, rows[i].bulk);
 		uint32_t reserve_messages = rows[i].transactional - rows[i].engaged;
 		uint64_t span = reserve_messages * rows[i].interval,
-			 longest = s->header.reserve_longest_ns;
+			 longest = s->header.reserve_max_ns;
 		uint64_t period = 2 * (span + (span > longest ? span : longest)) + SECOND,
 			 now = NOW, left;
 
@@ -348,12 +346,12 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 			verdict = decide_admit(&s->view, &plain, traffic, n, now);
 		else
 			verdict = reserve(s, traffic, n, now,
-					  fixture_draw(seed) % (s->header.reserve_longest_ns + 1),
+					  fixture_draw(seed) % (s->header.reserve_max_ns + 1),
 					  &made.left);
 		made.at = verdict.at_ns;
 		if (verdict.reason == TG_ADMITTED) {
 			cr_assert(verdict.at_ns >= now &&
-				  verdict.at_ns <= now + s->header.reserve_longest_ns);
+				  verdict.at_ns <= now + s->header.reserve_max_ns);
 			list[count++] = made;
 		} else
 			cr_assert(verdict.at_ns > now);
@@ -370,7 +368,7 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 		if (fixture_draw(seed) % 3 == 0)
 			now += fixture_draw(seed) % (fixture_draw(seed) % 40
 							     ? interval * 2
-							     : s->header.reserve_longest_ns * 2);
+							     : s->header.reserve_max_ns * 2);
 	}
 	return count;
 }

@@ -461,11 +461,11 @@ Test(segment, that_cannot_be_opened_for_want_of_descriptors_is_left_as_it_is)
 	flow = fixture_flow(f.segment, "192.0.2.1", "provider", &limits, 0);
 	atomic_store(&f.segment->view.counters[flow.slot].tat, 4711);
 	segment_close(f.segment, false);
-	for (rlim_t most = 3; most < 20; most++) {
+	for (rlim_t max = 3; max < 20; max++) {
 		pid_t child = fork();
 
 		if (child == 0) {
-			struct rlimit limit = {most, most};
+			struct rlimit limit = {max, max};
 			char reason[SEGMENT_REASON];
 			struct segment *s;
 

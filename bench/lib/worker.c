@@ -254,7 +254,7 @@ static bool queue_serve(struct worker *w, uint32_t index, uint64_t now_ns)
 	const struct worker_route *where = &w->plan->routes[index / TG_CLASSES];
 	enum tg_class traffic = index % TG_CLASSES;
 	struct outbox_message message;
-	uint32_t most;
+	uint32_t max;
 	int code;
 
 	if (!gate_pass(w, route, queue, traffic, now_ns))
@@ -269,8 +269,8 @@ static bool queue_serve(struct worker *w, uint32_t index, uint64_t now_ns)
 	now_ns = now_monotonic();
 	message_settle(w, queue, &message, traffic, code, now_ns);
 	route->used_ns = now_ns;
-	most = route->leased ? route->lease.advice.messages_per_connection : 0;
-	if (route->smtp.fd < 0 || (most && route->place >= most))
+	max = route->leased ? route->lease.advice.messages_per_connection : 0;
+	if (route->smtp.fd < 0 || (max && route->place >= max))
 		route_close(w, route);
 	return true;
 }

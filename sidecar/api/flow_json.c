@@ -35,7 +35,7 @@ void report_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_
 const char *report_rate_text(uint64_t interval_ns, char *text, size_t size)
 {
 	static const struct {
-		double seconds, least;
+		double seconds, min;
 		const char *name;
 	} units[] = {{1, 1000, "s"}, {60, 0.9999, "min"}, {3600, 0.9999, "hr"}, {86400, 0, "day"}};
 	double per_s = interval_ns ? 1e9 / (double)interval_ns : 0;
@@ -44,7 +44,7 @@ const char *report_rate_text(uint64_t interval_ns, char *text, size_t size)
 		double count = per_s * units[i].seconds;
 		char whole[32];
 
-		if (count < units[i].least)
+		if (count < units[i].min)
 			continue;
 		/* Intervals are rounded up by up to 2^-25: 10/min stays 10/min. */
 		if (count > 99.95 || count - (double)(uint64_t)(count + 0.005) < 0.005)

@@ -17,7 +17,7 @@
 static struct {
 	enum log_format given;
 	bool json;
-	enum log_level most;
+	enum log_level max;
 } settings = {LOG_FORMAT_TEXT, false, LOG_LEVEL_INFO};
 
 static const char *const level_names[] = {"error", "warning", "notice", "info", "debug"};
@@ -29,11 +29,11 @@ void log_given(enum log_format format)
 	settings.json = format == LOG_FORMAT_JSON;
 }
 
-void log_configure(enum log_format format, enum log_level most)
+void log_configure(enum log_format format, enum log_level max)
 {
 	format = format == LOG_FORMAT_GIVEN ? settings.given : format;
 	settings.json = format == LOG_FORMAT_JSON;
-	settings.most = most;
+	settings.max = max;
 }
 
 /* What a terminal would obey, what is not UTF-8 and, in JSON, quotes and backslashes are escaped.
@@ -95,7 +95,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 	va_list args;
 	int length;
 
-	if (level > settings.most)
+	if (level > settings.max)
 		return;
 	va_start(args, format);
 	vsnprintf(said, sizeof(said), format, args);

@@ -25,7 +25,7 @@ enum log_format {
 
 /* What the command line asked for: in force until a configuration says otherwise. At first text. */
 void log_given(enum log_format format);
-void log_configure(enum log_format format, enum log_level most);
+void log_configure(enum log_format format, enum log_level max);
 
 /* An event: a word for it ("hold", "worker-gone"), then a sentence. */
 void log_event(enum log_level level, const char *event, const char *format, ...)

@@ -146,7 +146,7 @@ static void hint_put(const struct log *log, const cyaml_schema_value_t *schema,
 	const char *key = strrchr(error->reason, ' ') + 1;
 	size_t used = strlen(error->reason);
 	const char *near = NULL;
-	unsigned least = 3; /* further than that is another word */
+	unsigned min = 3; /* further than that is another word */
 
 	if (key[0] >= '0' && key[0] <= '9') {
 		snprintf(error->reason + used, sizeof(error->reason) - used,
@@ -159,9 +159,9 @@ static void hint_put(const struct log *log, const cyaml_schema_value_t *schema,
 	for (const cyaml_schema_field_t *f = schema->mapping.fields; f->key; f++) {
 		unsigned d = distance(key, f->key);
 
-		if (d >= least || d >= strlen(f->key))
+		if (d >= min || d >= strlen(f->key))
 			continue;
-		least = d;
+		min = d;
 		near = f->key;
 	}
 	if (near)

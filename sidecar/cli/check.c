@@ -61,8 +61,8 @@ static void print_windows(const struct resolved_limits *resolved)
 	for (unsigned i = 0; i < 3; i++)
 		used += (size_t)snprintf(
 			text + used, sizeof(text) - used, "%s%s in %s", i ? ", " : "",
-			units_count_text(limits_window_most(&resolved->limits, windows[i].ns),
-					 count, sizeof(count)),
+			units_count_text(limits_window_max(&resolved->limits, windows[i].ns), count,
+					 sizeof(count)),
 			windows[i].name);
 	print_row("  (at most, by the rate)", text, "");
 }

@@ -67,14 +67,14 @@ static int wrong(const char *option, const char *value, const char *reason)
 	return 2;
 }
 
-static int count_take(const char *option, const char *value, uint64_t most, uint64_t *ret)
+static int count_take(const char *option, const char *value, uint64_t max, uint64_t *ret)
 {
 	const char *reason = NULL;
 	uint64_t count;
 
 	if (units_count(value, &count, &reason) < 0)
 		return wrong(option, value, reason);
-	if (count == 0 || count > most)
+	if (count == 0 || count > max)
 		return wrong(option, value, "out of range");
 	*ret = count;
 	return 0;
@@ -299,11 +299,11 @@ static int report_read(const struct plan_input *q, struct measured *ret)
 /* ---- the answer ---------------------------------------------------------------------------------
  */
 
-static uint64_t power_of_two(double least)
+static uint64_t power_of_two(double min)
 {
 	uint64_t power = RING_DEFAULT;
 
-	while ((double)power < least && power < UINT64_C(1) << 20)
+	while ((double)power < min && power < UINT64_C(1) << 20)
 		power *= 2;
 	return power;
 }

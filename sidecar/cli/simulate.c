@@ -79,12 +79,12 @@ static int add_policies(struct options *options, char *names)
 	return options->policy_count ? 0 : -EINVAL;
 }
 
-static int add_number(const char *option, const char *text, uint64_t most, uint64_t *ret)
+static int add_number(const char *option, const char *text, uint64_t max, uint64_t *ret)
 {
 	const char *reason;
 	int rc = units_count(text, ret, &reason);
 
-	if (rc == 0 && *ret <= most)
+	if (rc == 0 && *ret <= max)
 		return 0;
 	fprintf(stderr, "tollgate simulate: %s %s: %s\n", option, text, rc ? reason : "too many");
 	return -EINVAL;
@@ -272,11 +272,11 @@ static int run_random(const struct options *options, uint64_t seed, struct runs 
 static int run_all(const struct options *options, struct runs *runs)
 {
 	size_t seeds = options->seed_count ? options->seed_count : 1;
-	size_t most = options->random ? options->random : (size_t)options->file_count * seeds;
+	size_t max = options->random ? options->random : (size_t)options->file_count * seeds;
 	uint64_t first = options->seed_count ? options->seeds[0] : 1;
 	int rc = simulate_config_load(options->config, &runs->config);
 
-	runs->outcomes = calloc(most, sizeof *runs->outcomes);
+	runs->outcomes = calloc(max, sizeof *runs->outcomes);
 	if (!rc && !runs->outcomes)
 		rc = -ENOMEM;
 	if (!rc && options->trace && !(runs->trace = fopen(options->trace, "we"))) {

@@ -437,8 +437,8 @@ static int pool_order(const void *a, const void *b, void *text)
 {
 	const struct destination_pool_entry *x = a;
 	const struct destination_pool_entry *y = b;
-	uint32_t least = x->length < y->length ? x->length : y->length;
-	int order = memcmp((char *)text + x->text, (char *)text + y->text, least);
+	uint32_t min = x->length < y->length ? x->length : y->length;
+	int order = memcmp((char *)text + x->text, (char *)text + y->text, min);
 
 	return order ? order : (int)x->length - (int)y->length;
 }

@@ -19,10 +19,10 @@
 static int read_destinations(const struct config_loader *loader)
 {
 	struct config *config = loader->config;
-	uint32_t most =
+	uint32_t max =
 		config->destinations_count + (config->base ? config->base->effective_count : 0);
 
-	config->effective = config_allocate(config, most + 1, sizeof(*config->effective));
+	config->effective = config_allocate(config, max + 1, sizeof(*config->effective));
 	if (!config->effective)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < config->destinations_count; i++) {

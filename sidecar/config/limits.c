@@ -198,14 +198,14 @@ static void set_bounds(const struct chosen *chosen, struct flow_limits *limits)
 static void set_connections(const struct chosen *chosen, struct resolved_limits *resolved)
 {
 	struct flow_limits *limits = &resolved->limits;
-	uint64_t most = number_of(chosen, LIMIT_MESSAGES_PER_CONNECTION, CONFIG_UNLIMITED);
+	uint64_t max = number_of(chosen, LIMIT_MESSAGES_PER_CONNECTION, CONFIG_UNLIMITED);
 
 	set_cap(chosen, LIMIT_CONNECTIONS, WHOLE_CONNECTIONS, resolved, limits->connections);
 	resolved->connection_rate = rate_of(chosen, LIMIT_CONNECTION_RATE);
 	limits->connection_interval_ns = interval_of(&resolved->connection_rate);
 	if (limits->connection_interval_ns)
 		limits->connection_burst = (uint32_t)number_of(chosen, LIMIT_CONNECTION_BURST, 1);
-	limits->per_connection = most == CONFIG_UNLIMITED ? 0 : (uint32_t)most;
+	limits->per_connection = max == CONFIG_UNLIMITED ? 0 : (uint32_t)max;
 }
 
 static void compute(const struct levels *levels, struct resolved_limits *resolved)
@@ -336,7 +336,7 @@ bool limits_any(const struct resolved_limits *resolved)
 	       limits->day_cap[TG_TRANSACTIONAL];
 }
 
-uint64_t limits_window_most(const struct flow_limits *limits, uint64_t window_ns)
+uint64_t limits_window_max(const struct flow_limits *limits, uint64_t window_ns)
 {
 	if (limits->interval_ns == 0)
 		return UINT64_MAX;

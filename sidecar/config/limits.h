@@ -101,7 +101,7 @@ const char *limits_classes_text(const uint32_t value[TG_CLASSES], char *text, si
 
 /* How many messages any half-open window of that length can at most hold by the rate (UINT64_MAX:
  * no bound): burst + ceil(window / interval) - 1. */
-uint64_t limits_window_most(const struct flow_limits *limits, uint64_t window_ns);
+uint64_t limits_window_max(const struct flow_limits *limits, uint64_t window_ns);
 
 /* ---- what a policy must fulfil --------------------------------------------------------------- */
 

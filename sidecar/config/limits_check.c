@@ -131,13 +131,13 @@ static void check_bounds(const struct resolved_limits *resolved, struct findings
 }
 
 /* The fastest that the rate can ever be: adapt may raise it up to the ceiling. */
-static uint64_t window_most(const struct resolved_limits *resolved, uint64_t window_ns)
+static uint64_t window_max(const struct resolved_limits *resolved, uint64_t window_ns)
 {
 	struct flow_limits fastest = resolved->limits;
 
 	if (fastest.flags & FLOW_ADAPT)
 		fastest.interval_ns = fastest.ceiling_interval_ns;
-	return limits_window_most(&fastest, window_ns);
+	return limits_window_max(&fastest, window_ns);
 }
 
 static void check_caps(const struct resolved_limits *resolved, struct findings *findings)
@@ -145,17 +145,17 @@ static void check_caps(const struct resolved_limits *resolved, struct findings *
 	const struct flow_limits *limits = &resolved->limits;
 	uint64_t hour = limits->hour_cap[TG_TRANSACTIONAL];
 	uint64_t day = limits->day_cap[TG_TRANSACTIONAL];
-	uint64_t most = window_most(resolved, UNITS_HOUR_NS);
+	uint64_t max = window_max(resolved, UNITS_HOUR_NS);
 
-	if (hour && most < hour)
+	if (hour && max < hour)
 		find(findings, false, LIMIT_HOUR, LIMIT_RATE,
 		     "hour %llu is never reached: the rate lets at most %llu pass in an hour",
-		     (unsigned long long)hour, (unsigned long long)most);
-	most = window_most(resolved, 25 * UNITS_HOUR_NS); /* the longest day has 25 hours */
-	if (day && most < day)
+		     (unsigned long long)hour, (unsigned long long)max);
+	max = window_max(resolved, 25 * UNITS_HOUR_NS); /* the longest day has 25 hours */
+	if (day && max < day)
 		find(findings, false, LIMIT_DAY, LIMIT_RATE,
 		     "day %llu is never reached: the rate lets at most %llu pass in a day",
-		     (unsigned long long)day, (unsigned long long)most);
+		     (unsigned long long)day, (unsigned long long)max);
 	if (hour && day && hour > day)
 		find(findings, false, LIMIT_HOUR, LIMIT_DAY,
 		     "hour %llu is never reached: day %llu is less", (unsigned long long)hour,

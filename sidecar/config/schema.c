@@ -75,28 +75,26 @@ static const cyaml_schema_field_t flow_fields[] = {
 static const struct config_word count_words[] = {
 	{"messages", CONFIG_COUNT_MESSAGES}, {"recipients", CONFIG_COUNT_RECIPIENTS}, {NULL, 0}};
 
-#define U32_MOST (UINT32_MAX - 1)
-#define HOUR_NS	 UINT64_C(3600000000000)
+#define U32_MAX (UINT32_MAX - 1)
+#define HOUR_NS UINT64_C(3600000000000)
 
-#define ROW(limit, name, kind, least, most, words) \
-	[limit] = {name, kind, offsetof(struct config_limits, key[limit]), NULL, least, most, words}
+#define ROW(limit, name, kind, min, max, words) \
+	[limit] = {name, kind, offsetof(struct config_limits, key[limit]), NULL, min, max, words}
 
 const struct config_key config_limit_keys[] = {
 	ROW(LIMIT_RATE, "rate", CONFIG_RATE, 0, 0, NULL),
-	ROW(LIMIT_BURST, "burst", CONFIG_NUMBER, 1, U32_MOST, NULL),
+	ROW(LIMIT_BURST, "burst", CONFIG_NUMBER, 1, U32_MAX, NULL),
 	ROW(LIMIT_STRICT, "strict", CONFIG_SWITCH, 0, 0, NULL),
-	ROW(LIMIT_RESERVE_TRANSACTIONAL, "reserve.transactional", CONFIG_RESERVE, 0, U32_MOST,
+	ROW(LIMIT_RESERVE_TRANSACTIONAL, "reserve.transactional", CONFIG_RESERVE, 0, U32_MAX, NULL),
+	ROW(LIMIT_RESERVE_ENGAGED, "reserve.engaged", CONFIG_RESERVE, 0, U32_MAX, NULL),
+	ROW(LIMIT_HOUR, "hour", CONFIG_CAP, 1, U32_MAX, NULL),
+	ROW(LIMIT_HOUR_TRANSACTIONAL, "hour_reserve.transactional", CONFIG_RESERVE, 0, U32_MAX,
 	    NULL),
-	ROW(LIMIT_RESERVE_ENGAGED, "reserve.engaged", CONFIG_RESERVE, 0, U32_MOST, NULL),
-	ROW(LIMIT_HOUR, "hour", CONFIG_CAP, 1, U32_MOST, NULL),
-	ROW(LIMIT_HOUR_TRANSACTIONAL, "hour_reserve.transactional", CONFIG_RESERVE, 0, U32_MOST,
-	    NULL),
-	ROW(LIMIT_HOUR_ENGAGED, "hour_reserve.engaged", CONFIG_RESERVE, 0, U32_MOST, NULL),
+	ROW(LIMIT_HOUR_ENGAGED, "hour_reserve.engaged", CONFIG_RESERVE, 0, U32_MAX, NULL),
 	ROW(LIMIT_HOUR_STARTS, "hour_starts", CONFIG_DURATION, 0, HOUR_NS - 1, NULL),
-	ROW(LIMIT_DAY, "day", CONFIG_CAP, 1, U32_MOST, NULL),
-	ROW(LIMIT_DAY_TRANSACTIONAL, "day_reserve.transactional", CONFIG_RESERVE, 0, U32_MOST,
-	    NULL),
-	ROW(LIMIT_DAY_ENGAGED, "day_reserve.engaged", CONFIG_RESERVE, 0, U32_MOST, NULL),
+	ROW(LIMIT_DAY, "day", CONFIG_CAP, 1, U32_MAX, NULL),
+	ROW(LIMIT_DAY_TRANSACTIONAL, "day_reserve.transactional", CONFIG_RESERVE, 0, U32_MAX, NULL),
+	ROW(LIMIT_DAY_ENGAGED, "day_reserve.engaged", CONFIG_RESERVE, 0, U32_MAX, NULL),
 	ROW(LIMIT_DAY_STARTS, "day_starts", CONFIG_DURATION, 0, 24 * HOUR_NS - 1, NULL),
 	ROW(LIMIT_CONNECTIONS, "connections", CONFIG_CAP, 1, 65534, NULL),
 	ROW(LIMIT_CONNECTIONS_TRANSACTIONAL, "connection_reserve.transactional", CONFIG_RESERVE, 0,
@@ -104,7 +102,7 @@ const struct config_key config_limit_keys[] = {
 	ROW(LIMIT_CONNECTIONS_ENGAGED, "connection_reserve.engaged", CONFIG_RESERVE, 0, 65534,
 	    NULL),
 	ROW(LIMIT_CONNECTION_RATE, "connection_rate", CONFIG_RATE, 0, 0, NULL),
-	ROW(LIMIT_CONNECTION_BURST, "connection_burst", CONFIG_NUMBER, 1, U32_MOST, NULL),
+	ROW(LIMIT_CONNECTION_BURST, "connection_burst", CONFIG_NUMBER, 1, U32_MAX, NULL),
 	ROW(LIMIT_MESSAGES_PER_CONNECTION, "messages_per_connection", CONFIG_CAP, 1, 65535, NULL),
 	ROW(LIMIT_COUNT, "count", CONFIG_ENUM, 0, 0, count_words),
 	ROW(LIMIT_ADAPT, "adapt", CONFIG_SWITCH, 0, 0, NULL),
@@ -134,10 +132,9 @@ static const cyaml_schema_field_t segment_fields[] = {
 	TEXT("longest_reservation", struct config_segment, longest_reservation.text),
 	CYAML_FIELD_END};
 
-#define ROW(name, member, kind, default_text, least, most, words)                               \
-	{                                                                                       \
-		name, kind, offsetof(struct config_segment, member), default_text, least, most, \
-			words                                                                   \
+#define ROW(name, member, kind, default_text, min, max, words)                                     \
+	{                                                                                          \
+		name, kind, offsetof(struct config_segment, member), default_text, min, max, words \
 	}
 
 const struct config_key config_segment_keys[] = {
@@ -240,9 +237,9 @@ static const cyaml_schema_field_t ebpf_fields[] = {
 	LIST("rules", struct config_ebpf, rules, &gate_schema),
 	CYAML_FIELD_END};
 
-#define ROW(name, member, kind, default_text, least, most, words)                                  \
-	{                                                                                          \
-		name, kind, offsetof(struct config_ebpf, member), default_text, least, most, words \
+#define ROW(name, member, kind, default_text, min, max, words)                                  \
+	{                                                                                       \
+		name, kind, offsetof(struct config_ebpf, member), default_text, min, max, words \
 	}
 
 const struct config_key config_ebpf_keys[] = {
@@ -258,17 +255,17 @@ const struct config_key config_ebpf_keys[] = {
 };
 #undef ROW
 
-#define ROW(name, member, kind, default_text, least, most, words)                                 \
-	{                                                                                         \
-		name, kind, offsetof(struct config_gate_rule, member), default_text, least, most, \
-			words                                                                     \
+#define ROW(name, member, kind, default_text, min, max, words)                                 \
+	{                                                                                      \
+		name, kind, offsetof(struct config_gate_rule, member), default_text, min, max, \
+			words                                                                  \
 	}
 
 const struct config_key config_gate_keys[] = {
 	ROW("mode", mode, CONFIG_ENUM, NULL, 0, 0, mode_words),
 	ROW("second", second, CONFIG_NUMBER, NULL, 1, 1000000, NULL),
 	ROW("minute", minute, CONFIG_NUMBER, NULL, 1, 60000000, NULL),
-	ROW("hour", hour, CONFIG_NUMBER, NULL, 1, U32_MOST, NULL),
+	ROW("hour", hour, CONFIG_NUMBER, NULL, 1, U32_MAX, NULL),
 	ROW("connections", connections, CONFIG_NUMBER, NULL, 1, 65534, NULL),
 	{NULL, 0, 0, NULL, 0, 0, NULL},
 };
@@ -286,9 +283,9 @@ static const struct config_word level_words[] = {
 	{"error", CONFIG_LOG_ERROR}, {"warning", CONFIG_LOG_WARNING}, {"notice", CONFIG_LOG_NOTICE},
 	{"info", CONFIG_LOG_INFO},   {"debug", CONFIG_LOG_DEBUG},     {NULL, 0}};
 
-#define ROW(name, member, kind, default_text, least, most, words)                             \
-	{                                                                                     \
-		name, kind, offsetof(struct config, member), default_text, least, most, words \
+#define ROW(name, member, kind, default_text, min, max, words)                             \
+	{                                                                                  \
+		name, kind, offsetof(struct config, member), default_text, min, max, words \
 	}
 
 const struct config_key config_top_keys[] = {

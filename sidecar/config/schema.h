@@ -31,7 +31,7 @@ struct config_key {
 	enum config_kind kind;
 	size_t offset;		  /* of its struct config_value */
 	const char *default_text; /* the default as it would be written; NULL: none */
-	uint64_t least, most; /* of CONFIG_NUMBER, CONFIG_CAP, CONFIG_DURATION; most 0: no bound */
+	uint64_t min, max; /* of CONFIG_NUMBER, CONFIG_CAP, CONFIG_DURATION; most 0: no bound */
 	const struct config_word *words; /* up to one without text */
 };
 

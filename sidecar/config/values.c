@@ -53,26 +53,26 @@ static int read_word(const struct config_word *words, const char *text, struct c
 static int in_bounds(const struct config_key *key, const struct config_value *value, char *reason,
 		     size_t size)
 {
-	char least[64];
-	char most[64];
+	char min[64];
+	char max[64];
 
-	if (key->most == 0 || value->share || value->value == CONFIG_UNLIMITED ||
-	    (value->value >= key->least && value->value <= key->most))
+	if (key->max == 0 || value->share || value->value == CONFIG_UNLIMITED ||
+	    (value->value >= key->min && value->value <= key->max))
 		return 0;
 	if (key->kind == CONFIG_DURATION) {
-		units_duration_text(key->least, least, sizeof(least));
+		units_duration_text(key->min, min, sizeof(min));
 		/* A bound such as 59m 59s 999ms is told as what it lies below. */
-		if (key->most % 1000 == 999) {
-			units_duration_text(key->most + 1, most, sizeof(most));
-			snprintf(reason, size, "must be from %s to less than %s", least, most);
+		if (key->max % 1000 == 999) {
+			units_duration_text(key->max + 1, max, sizeof(max));
+			snprintf(reason, size, "must be from %s to less than %s", min, max);
 			return -EINVAL;
 		}
-		units_duration_text(key->most, most, sizeof(most));
+		units_duration_text(key->max, max, sizeof(max));
 	} else {
-		units_count_text(key->least, least, sizeof(least));
-		units_count_text(key->most, most, sizeof(most));
+		units_count_text(key->min, min, sizeof(min));
+		units_count_text(key->max, max, sizeof(max));
 	}
-	snprintf(reason, size, "must be from %s to %s", least, most);
+	snprintf(reason, size, "must be from %s to %s", min, max);
 	return -EINVAL;
 }
 

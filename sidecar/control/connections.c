@@ -92,12 +92,12 @@ bool connection_trouble(struct control_step *step, const struct control_observat
 void connection_fine(struct control_step *step, const struct control_observation *seen)
 {
 	struct flow_control *fc = step->fc;
-	uint32_t most = highest(step->bounds);
+	uint32_t max = highest(step->bounds);
 
 	if (seen->place >= fc->last_place)
 		fc->places = 0;
 	if (fc->idle_share < IDLE_SHARE_MUCH || seen->open_connections + 1 < fc->connections ||
-	    fc->connections >= most || fc->connections >= UINT16_MAX)
+	    fc->connections >= max || fc->connections >= UINT16_MAX)
 		return;
 	if (since(step->now, fc->connections_at) <
 	    (fc->flags & FLAG_CONNECTIONS ? MEMORY_SECONDS : CONNECTIONS_WAIT))

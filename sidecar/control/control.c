@@ -50,7 +50,7 @@
 #define PER_CONNECTION_START 20
 #define BUCKET_FILLED	     30 /* messages since the last trouble */
 
-static uint32_t least(uint32_t bound, uint32_t limit)
+static uint32_t min(uint32_t bound, uint32_t limit)
 {
 	return bound && bound < limit ? bound : limit;
 }
@@ -73,8 +73,8 @@ void control_init(struct control_state *state, const struct control_bounds *boun
 	struct flow_control *fc = step.fc;
 
 	*state = (struct control_state){0};
-	fc->connections = (uint16_t)least(bounds->connections, CONNECTIONS_START);
-	fc->per_connection = (uint16_t)least(bounds->per_connection, PER_CONNECTION_START);
+	fc->connections = (uint16_t)min(bounds->connections, CONNECTIONS_START);
+	fc->per_connection = (uint16_t)min(bounds->per_connection, PER_CONNECTION_START);
 	fc->pressure_at = fc->raised = fc->connections_at = step.now;
 	rate_init(fc, bounds);
 	window_roll(&step);
@@ -200,7 +200,7 @@ static void limits_open(const struct flow_control *fc, const struct control_boun
 		uint32_t burst = 1 + (ahead > 0) + (class == TG_TRANSACTIONAL ? overtaking : 0);
 
 		limits->burst[class] = unbound(fc, bounds) ? bounds->burst[class]
-							   : least(bounds->burst[class], burst);
+							   : min(bounds->burst[class], burst);
 	}
 }
 
@@ -214,11 +214,11 @@ static void limits_windows(const struct flow_control *fc, const struct control_b
 	limits->day_cap = bounds->day_cap;
 	limits->hour_phase_s = limits->day_phase_min = 0;
 	if (hour_cap) {
-		limits->hour_cap = least(bounds->hour_cap, hour_cap);
+		limits->hour_cap = min(bounds->hour_cap, hour_cap);
 		limits->hour_phase_s = fc->phase;
 	}
 	if (day_cap) {
-		limits->day_cap = least(bounds->day_cap, day_cap);
+		limits->day_cap = min(bounds->day_cap, day_cap);
 		limits->day_phase_min = window_day_phase(fc, bounds, now_ns);
 	}
 }
@@ -228,8 +228,8 @@ uint64_t control_limits(const struct control_state *state, const struct control_
 {
 	const struct flow_control *fc = (const struct flow_control *)state;
 	struct control_limits limits = {
-		.connections = least(bounds->connections, fc->connections),
-		.per_connection = least(bounds->per_connection, fc->per_connection),
+		.connections = min(bounds->connections, fc->connections),
+		.per_connection = min(bounds->per_connection, fc->per_connection),
 		.report_delivered = !unbound(fc, bounds),
 	};
 
@@ -325,7 +325,7 @@ bool control_valid(const struct control_state *state)
 	       within(fc->limit_estimate, known ? 1e-6 : 0, 1e6) &&
 	       within(fc->limit_estimate_prev, 0, 1e6) &&
 	       within(fc->probe_spacing_messages, 1, 1e9) && within(fc->noise, 0, 1e4) &&
-	       within(fc->noise_of, 0, 1e4) && fc->hold_seconds <= GAP_MOST && fc->connections &&
+	       within(fc->noise_of, 0, 1e4) && fc->hold_seconds <= GAP_MAX && fc->connections &&
 	       fc->per_connection && fc->phase < 3600 && fc->phase_gap < 3600 &&
 	       fc->idle_share <= 128 && fc->reserve <= 64;
 }

@@ -76,7 +76,7 @@ static void cut_search(struct control_step *step)
 	rate_set_estimate(step, 0.8 * rate);
 	rate_set(step, 0.7 * rate);
 	fc->mode = MODE_RECOVER;
-	fc->probe_spacing_messages = rate_spacing_least(fc);
+	fc->probe_spacing_messages = rate_spacing_min(fc);
 	fc->flags |= FLAG_LOW_CONFIDENCE;
 }
 
@@ -99,7 +99,7 @@ static void cut_recovering(struct control_step *step, const struct measure *seen
 						  ? seen->rate
 						  : fc->limit_estimate_prev);
 		fc->excess_known = fmaxf(fc->excess_known, fmaxf(fc->excess, 0.5f));
-		fc->probe_spacing_messages = (float)rate_spacing_most(fc);
+		fc->probe_spacing_messages = (float)rate_spacing_max(fc);
 	} else if (noise_known(fc) && seen->count < 20) {
 		rate_set(step, 0.75 * fc->rate);
 	} else if (seen->count >= 4 && seen->exact) {
@@ -120,7 +120,7 @@ static void remeasure(struct control_step *step, double limit_estimate, double r
 	rate_set_estimate(step, limit_estimate);
 	rate_set(step, rate);
 	fc->mode = MODE_RECOVER;
-	fc->probe_spacing_messages = rate_spacing_least(fc);
+	fc->probe_spacing_messages = rate_spacing_min(fc);
 	fc->flags |= FLAG_LOW_CONFIDENCE;
 }
 
@@ -137,9 +137,9 @@ static void cut_probe_by_chance(struct control_step *step, const struct measure 
 
 	fc->probe_spacing_messages =
 		(float)(met > 1.05 * fc->limit_estimate
-				? rate_spacing_least(fc)
+				? rate_spacing_min(fc)
 				: fmin(fc->probe_spacing_messages * SPACING_GROWTH,
-				       2 * rate_spacing_most(fc)));
+				       2 * rate_spacing_max(fc)));
 	rate_track_estimate(step, fmax(fc->limit_estimate, met));
 }
 
@@ -160,7 +160,7 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 	if (!seen->exact && (!risen || noise_known(fc))) {
 		rate_track_estimate(step, fc->limit_estimate);
 		fc->probe_spacing_messages = (float)fmin(
-			fc->probe_spacing_messages * SPACING_GROWTH, rate_spacing_most(fc));
+			fc->probe_spacing_messages * SPACING_GROWTH, rate_spacing_max(fc));
 	} else if (noise_known(fc)) {
 		cut_probe_by_chance(step, seen, climbed);
 	} else if (risen &&
@@ -174,7 +174,7 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 		remeasure(step, met, ESTIMATE_SHARE * met);
 	} else if (fc->flags & FLAG_LOW_CONFIDENCE && seen->exact) {
 		rate_track_estimate(step, fmax(fc->limit_estimate, fmin(seen->rate, fc->rate)));
-		fc->probe_spacing_messages = rate_spacing_least(fc);
+		fc->probe_spacing_messages = rate_spacing_min(fc);
 	} else if (seen->rate > 1.015 * fc->limit_estimate + 2 / fmax(seen->seconds, 1)) {
 		double met = fmax(seen->rate, 0.8 * fc->rate);
 
@@ -183,7 +183,7 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 	} else {
 		fc->probe_spacing_messages =
 			(float)fmin(fc->probe_spacing_messages * SPACING_GROWTH,
-				    rate_spacing_most(fc) * (1 + fc->backoff_level));
+				    rate_spacing_max(fc) * (1 + fc->backoff_level));
 		rate_track_estimate(step, fmax(fc->limit_estimate, fmin(seen->rate, fc->rate)));
 		if (fc->excess_known > 0)
 			fc->excess_known = (float)fmax(0.97 * fc->excess_known, 0.6 * excess);
@@ -216,7 +216,7 @@ static void cut_ground(struct control_step *step, const struct measure *seen)
 		return;
 	}
 	fc->strikes = 0;
-	fc->probe_spacing_messages = rate_spacing_least(fc);
+	fc->probe_spacing_messages = rate_spacing_min(fc);
 	if (seen->count >= 4 && seen->exact) {
 		rate_track_estimate(step, 0.99 * fmin(seen->rate, fc->limit_estimate));
 		if (seen->count < 30)

@@ -13,16 +13,16 @@
 #define COOLDOWN_FREE \
 	4.2 /* deferrals of late: receivers are known to count to eight in ten minutes */
 #define COOLDOWN_SECONDS   150 /* seconds for each more */
-#define COOLDOWN_MOST	   600
+#define COOLDOWN_MAX	   600
 #define COOLDOWN_IN_FLIGHT 8   /* what the flight of the trouble itself may bring */
 #define GAP_OUTAGE	   120 /* … while the receiver has trouble of its own */
 #define PROBES_CLOSE	   2   /* after so many it is not the rate, and the waits grow faster */
 
-static double longest_gap(const struct control_step *step)
+static double max_gap(const struct control_step *step)
 {
 	double age = since(step->now, step->fc->hold_since);
 
-	return age < 3600 ? GAP_HOUR : age < 6 * 3600 ? GAP_QUARTER : GAP_MOST;
+	return age < 3600 ? GAP_HOUR : age < 6 * 3600 ? GAP_QUARTER : GAP_MAX;
 }
 
 /* Receivers punish a sender for so many refusals in so many minutes: the more there were of late,
@@ -31,7 +31,7 @@ static double cooldown(const struct control_step *step)
 {
 	double over = pressure_now(step->fc, step->now) - COOLDOWN_FREE;
 
-	return over > 0 ? fmin(COOLDOWN_SECONDS * over, COOLDOWN_MOST) : 0;
+	return over > 0 ? fmin(COOLDOWN_SECONDS * over, COOLDOWN_MAX) : 0;
 }
 
 /* More of the flight that met trouble has been refused: the probe waits until a second flight would
@@ -41,7 +41,7 @@ void hold_extend(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double over = pressure_now(fc, step->now) - COOLDOWN_IN_FLIGHT;
 	uint64_t until_ns =
-		step->now_ns + seconds_ns(between(COOLDOWN_SECONDS * over, 0, COOLDOWN_MOST));
+		step->now_ns + seconds_ns(between(COOLDOWN_SECONDS * over, 0, COOLDOWN_MAX));
 
 	if (over > 0 && until_ns > fc->hold_until_ns)
 		fc->hold_until_ns = fc->due_ns = until_ns;
@@ -53,7 +53,7 @@ void hold_begin(struct control_step *step, double seconds)
 	double wait = window_wait(step);
 	double spare;
 
-	fc->hold_seconds = (uint16_t)between(ceil(seconds), 1, GAP_MOST);
+	fc->hold_seconds = (uint16_t)between(ceil(seconds), 1, GAP_MAX);
 	if (!(fc->flags & FLAG_OUTAGE))
 		seconds = fmax(seconds, cooldown(step));
 	/* The receiver's windows end on the hour: a probe just past it is worth more. */
@@ -72,7 +72,7 @@ void hold_probe_failed(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double growth = fc->probe_failures < PROBES_CLOSE ? 2 : 3;
-	double gap = fmin(growth * fc->hold_seconds, longest_gap(step));
+	double gap = fmin(growth * fc->hold_seconds, max_gap(step));
 
 	fc->flags &= (uint16_t)~FLAG_OUTAGE;
 	if (fc->probe_failures < UINT8_MAX)

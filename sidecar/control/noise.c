@@ -11,15 +11,15 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
-#define NOISE_MOST	  0.03 /* of the messages: more than that is a limit */
-#define NOISE_LEAST	  0.001
-#define NOISE_OF	  1200 /* messages remembered */
-#define PERIOD		  1000 /* messages, over which the share is measured once it is known */
-#define PERIOD_LEAST	  200
-#define SPRT_PENDING_MOST 15
-#define LIMIT_SHARE	  0.06 /* of the messages that a limit refuses besides, at the least */
-#define FALSE_ALARMS	  0.3  /* an hour */
-#define SPRT_UNIT	  1024.0
+#define NOISE_MAX	 0.03 /* of the messages: more than that is a limit */
+#define NOISE_MIN	 0.001
+#define NOISE_OF	 1200 /* messages remembered */
+#define PERIOD		 1000 /* messages, over which the share is measured once it is known */
+#define PERIOD_MIN	 200
+#define SPRT_PENDING_MAX 15
+#define LIMIT_SHARE	 0.06 /* of the messages that a limit refuses besides, at the least */
+#define FALSE_ALARMS	 0.3  /* an hour */
+#define SPRT_UNIT	 1024.0
 
 bool noise_known(const struct flow_control *fc)
 {
@@ -28,7 +28,7 @@ bool noise_known(const struct flow_control *fc)
 
 double noise_share(const struct flow_control *fc)
 {
-	return noise_known(fc) ? between(fc->noise / fmax(fc->noise_of, 1), NOISE_LEAST, NOISE_MOST)
+	return noise_known(fc) ? between(fc->noise / fmax(fc->noise_of, 1), NOISE_MIN, NOISE_MAX)
 			       : 0;
 }
 
@@ -36,9 +36,9 @@ static void noise_judge(struct flow_control *fc)
 {
 	double share = fc->noise / fmax(fc->noise_of, 1);
 
-	if (fc->noise >= NOISE_SEEN && share <= NOISE_MOST)
+	if (fc->noise >= NOISE_SEEN && share <= NOISE_MAX)
 		fc->flags |= FLAG_NOISE;
-	else if (share < NOISE_LEAST || share > NOISE_MOST)
+	else if (share < NOISE_MIN || share > NOISE_MAX)
 		fc->flags &= (uint16_t)~FLAG_NOISE;
 }
 
@@ -72,7 +72,7 @@ void noise_learn(struct flow_control *fc)
 	double known = noise_share(fc);
 	double share = fc->refused / fmax(fc->refused_of, 1);
 
-	if (noise_known(fc) && fc->refused_of >= PERIOD_LEAST) {
+	if (noise_known(fc) && fc->refused_of >= PERIOD_MIN) {
 		fc->noise_of = NOISE_OF / 2;
 		fc->noise = (float)(fc->noise_of *
 				    (known + (share < known ? 0.3 : 0.1) * (share - known)));
@@ -86,7 +86,7 @@ bool noise_grew(struct flow_control *fc)
 {
 	double expected = noise_share(fc) * fc->refused_of;
 
-	if (fc->refused_of < PERIOD_LEAST || fc->refused < expected + 4.5 * sqrt(expected) + 2)
+	if (fc->refused_of < PERIOD_MIN || fc->refused < expected + 4.5 * sqrt(expected) + 2)
 		return false;
 	noise_learn(fc);
 	return true;
@@ -127,7 +127,7 @@ bool noise_explains(struct flow_control *fc)
 	sprt_add(fc, log1p(LIMIT_SHARE / share));
 	if (fc->sprt_score <
 		    log(fmax(an_hour / FALSE_ALARMS * fmin(1, fc->rate), 10)) * SPRT_UNIT &&
-	    fc->sprt_pending < SPRT_PENDING_MOST) {
+	    fc->sprt_pending < SPRT_PENDING_MAX) {
 		fc->sprt_pending++;
 		fc->refused += fc->refused < UINT8_MAX;
 		fc->refused_of++;

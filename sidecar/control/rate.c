@@ -4,9 +4,9 @@
  */
 #include "sidecar/control/state.h"
 
-#define SPACING_LEAST	   60  /* messages between two probes: after a surprise … */
-#define SPACING_LEAST_SLOW 360 /* … at low rates, seconds */
-#define SPACING_MOST	   400 /* … and when all is as expected, at the least */
+#define SPACING_MIN	 60  /* messages between two probes: after a surprise … */
+#define SPACING_MIN_SLOW 360 /* … at low rates, seconds */
+#define SPACING_MAX	 400 /* … and when all is as expected, at the least */
 #define SPACING_SLOW                                                                   \
 	1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
 	      */
@@ -19,8 +19,8 @@
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
 #define IN_FLIGHT_DEFERRALS \
 	3.5 /* deferrals of late, from which on a flight was refused and not a message */
-#define RAISE_SECONDS	1  /* between two raises, at the least */
-#define IDLE_SHARE_MOST 16 /* sixty-fourths: a rate that is not in use is not raised */
+#define RAISE_SECONDS  1  /* between two raises, at the least */
+#define IDLE_SHARE_MAX 16 /* sixty-fourths: a rate that is not in use is not raised */
 
 void rate_set(struct control_step *step, double rate)
 {
@@ -32,7 +32,7 @@ void rate_init(struct flow_control *fc, const struct control_bounds *bounds)
 	double start = bounds->rate_start > 0 ? bounds->rate_start : rate_high(bounds);
 
 	fc->rate = (float)between(start, rate_low(bounds), rate_high(bounds));
-	fc->probe_spacing_messages = SPACING_LEAST;
+	fc->probe_spacing_messages = SPACING_MIN;
 	fc->reserve = 3 * 16;
 	fc->mode = MODE_SEARCH;
 }
@@ -44,17 +44,16 @@ double rate_probe_after(const struct flow_control *fc)
 }
 
 /* Where chance explains the first deferrals, a probe costs more of them. */
-float rate_spacing_least(const struct flow_control *fc)
+float rate_spacing_min(const struct flow_control *fc)
 {
-	double least = between(SPACING_LEAST_SLOW * fc->limit_estimate, 40, SPACING_LEAST);
+	double min = between(SPACING_MIN_SLOW * fc->limit_estimate, 40, SPACING_MIN);
 
-	return (float)(noise_known(fc) ? fmax(3 * least, SPACING_SECONDS * fc->limit_estimate)
-				       : least);
+	return (float)(noise_known(fc) ? fmax(3 * min, SPACING_SECONDS * fc->limit_estimate) : min);
 }
 
-double rate_spacing_most(const struct flow_control *fc)
+double rate_spacing_max(const struct flow_control *fc)
 {
-	return fmax(between(SPACING_SLOW * fc->limit_estimate, SPACING_SLOWEST, SPACING_MOST),
+	return fmax(between(SPACING_SLOW * fc->limit_estimate, SPACING_SLOWEST, SPACING_MAX),
 		    SPACING_SECONDS * fc->limit_estimate);
 }
 
@@ -219,7 +218,7 @@ void rate_accepted(struct control_step *step)
 	double raised;
 
 	noise_accepted(fc, rate_below_estimate(fc));
-	if (fc->idle_share >= IDLE_SHARE_MOST || noise_suspected(fc)) {
+	if (fc->idle_share >= IDLE_SHARE_MAX || noise_suspected(fc)) {
 		fc->raised = step->now;
 		return;
 	}

@@ -16,7 +16,7 @@
 
 #include "sidecar/control/control.h"
 
-#define GAP_MOST  7200 /* seconds between two probes */
+#define GAP_MAX	  7200 /* seconds between two probes */
 #define HOUR_SURE 2    /* equal hours in a row before the cap is acted upon */
 
 #define RATE_TOP    5000.0f	 /* as fast as this is unlimited */
@@ -177,8 +177,8 @@ void cut_to_measured(struct control_step *step, const struct measure *seen);
 /* rate.c */
 void rate_track_estimate(struct control_step *step, double limit_estimate);
 void rate_set_estimate(struct control_step *step, double limit_estimate);
-float rate_spacing_least(const struct flow_control *fc);
-double rate_spacing_most(const struct flow_control *fc);
+float rate_spacing_min(const struct flow_control *fc);
+double rate_spacing_max(const struct flow_control *fc);
 bool rate_below_estimate(const struct flow_control *fc);
 bool rate_below(const struct flow_control *fc);
 void rate_init(struct flow_control *fc, const struct control_bounds *bounds);

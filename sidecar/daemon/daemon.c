@@ -27,10 +27,10 @@
 #include "sidecar/segment/calendar.h"
 
 /* Records a worker and round: none waits long behind another. */
-#define DRAIN_MOST 256
-#define NAP_NS	   UINT64_C(50000)
-#define LINGER_NS  UINT64_C(200000)
-#define SECOND_NS  UINT64_C(1000000000)
+#define DRAIN_MAX 256
+#define NAP_NS	  UINT64_C(50000)
+#define LINGER_NS UINT64_C(200000)
+#define SECOND_NS UINT64_C(1000000000)
 
 #define NAMES_MIN (UINT32_C(1) << 20)
 
@@ -87,7 +87,7 @@ static int segment_begin(struct sidecar *s, char *reason)
 	struct segment_options options = {
 		.path = wanted->path,
 		.engine_bytes = sizeof(struct engine_flow),
-		.reserve_longest_ns = wanted->longest_reservation.value,
+		.reserve_max_ns = wanted->longest_reservation.value,
 		.sizes =
 			{
 				.flows = (uint32_t)wanted->flows.value,
@@ -169,7 +169,7 @@ static uint32_t rings_drain(struct sidecar *s)
 
 	for (uint32_t i = 0; i < count; i++)
 		if (drain_waiting(s->segment, workers[i]))
-			taken += drain_worker(s->segment, workers[i], DRAIN_MOST, loop_now(),
+			taken += drain_worker(s->segment, workers[i], DRAIN_MAX, loop_now(),
 					      record_take, s, &s->drained);
 	return taken;
 }
@@ -208,7 +208,7 @@ static void worker_gone(void *arg, uint32_t worker)
 	do {
 		before = taken;
 		taken += drain_worker(s->segment, worker,
-				      left - taken < DRAIN_MOST ? left - taken : DRAIN_MOST,
+				      left - taken < DRAIN_MAX ? left - taken : DRAIN_MAX,
 				      loop_now(), record_take, s, &s->drained);
 	} while (taken != before && taken < left);
 	if (taken)

@@ -65,23 +65,23 @@ static bool cap_lower(uint32_t to[TG_CLASSES], uint32_t cap)
 	return true;
 }
 
-static bool connections_lower(uint32_t to[TG_CLASSES], uint32_t most)
+static bool connections_lower(uint32_t to[TG_CLASSES], uint32_t max)
 {
 	bool lowered = false;
 
-	for (int c = 0; most && c < TG_CLASSES; c++)
-		if (to[c] == 0 || to[c] > most) {
-			to[c] = most;
+	for (int c = 0; max && c < TG_CLASSES; c++)
+		if (to[c] == 0 || to[c] > max) {
+			to[c] = max;
 			lowered = true;
 		}
 	return lowered;
 }
 
-static bool number_lower(uint32_t *to, uint32_t most)
+static bool number_lower(uint32_t *to, uint32_t max)
 {
-	if (most == 0 || (*to != 0 && *to <= most))
+	if (max == 0 || (*to != 0 && *to <= max))
 		return false;
-	*to = most;
+	*to = max;
 	return true;
 }
 

@@ -41,9 +41,9 @@ void pool_pace_count(struct pool_rate *pace, uint32_t delivered, uint64_t now_ns
 
 uint64_t pool_pace_interval(const struct pool_rate *pace, uint64_t start_ns)
 {
-	uint64_t most = pace->count > pace->peak ? pace->count : pace->peak;
+	uint64_t max = pace->count > pace->peak ? pace->count : pace->peak;
 
-	if (most == 0)
+	if (max == 0)
 		return start_ns ? start_ns : SECOND_NS;
-	return MINUTE_NS * 10 / (most * 11);
+	return MINUTE_NS * 10 / (max * 11);
 }

@@ -23,11 +23,11 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define PIN_PATH  "/sys/fs/bpf/tollgate"
 /* What the split writes holds for so long, should the sidecar not come to write it again. */
-#define SPLIT_NS    (5 * SECOND_NS)
-#define SPLIT_NAME  "ebpf-split"
-#define PAGE_FLOWS  100 /* lines of an answer at a time */
-#define DEMAND_MOST 1000000
-#define LEARNED_NS  (86400 * SECOND_NS)
+#define SPLIT_NS   (5 * SECOND_NS)
+#define SPLIT_NAME "ebpf-split"
+#define PAGE_FLOWS 100 /* lines of an answer at a time */
+#define DEMAND_MAX 1000000
+#define LEARNED_NS (86400 * SECOND_NS)
 
 /* What the bridge remembers of a slot of the gate's table. */
 struct bridge_flow {
@@ -93,7 +93,7 @@ static uint32_t messages_milli(const struct ebpf_bridge *b, const struct bridge_
 	if (connections == 0 && atomic_load_explicit(&b->segment->view.counters[flow->slot].tat,
 						     memory_order_relaxed) == 0)
 		connections = count->count[GATE_ESTABLISHED];
-	if (connections == 0 || messages / DEMAND_MOST > connections)
+	if (connections == 0 || messages / DEMAND_MAX > connections)
 		return EBPF_MILLI;
 	milli = messages * EBPF_MILLI / connections;
 	return milli < EBPF_MILLI	   ? EBPF_MILLI
@@ -115,8 +115,8 @@ static uint32_t flow_share(const struct ebpf_bridge *b, struct bridge_flow *flow
 	flow->kernel -= flow->kernel / 8;
 	flow->worker -= flow->worker / 8;
 	if (flow->set) {
-		flow->kernel += (more < DEMAND_MOST ? more : 0) * milli;
-		flow->worker += (sent < DEMAND_MOST ? sent : 0) * EBPF_MILLI;
+		flow->kernel += (more < DEMAND_MAX ? more : 0) * milli;
+		flow->worker += (sent < DEMAND_MAX ? sent : 0) * EBPF_MILLI;
 	}
 	flow->attempts = attempts;
 	flow->messages = messages;
@@ -432,7 +432,7 @@ static int gate_begin(struct ebpf_bridge *b)
 		.cgroup_count = ebpf->cgroups_count,
 		.ports = ebpf->ports,
 		.port_count = ebpf->ports_count,
-		.longest_wait_ns = ebpf->longest_wait.value,
+		.max_wait_ns = ebpf->longest_wait.value,
 		.stale_ns = ebpf->stale.value,
 		.stale_policy = ebpf->on_stale.value == CONFIG_GATE_CLOSED ? GATE_STALE_CLOSED
 									   : GATE_STALE_OPEN,

@@ -14,7 +14,7 @@
 /* No room for another connection: asked again when the next look is over. */
 #define NO_ROOM_NS (2 * SECOND_NS)
 
-static uint64_t least(uint64_t a, uint64_t b)
+static uint64_t min(uint64_t a, uint64_t b)
 {
 	if (a == 0 || b == 0)
 		return a ? a : b;
@@ -29,10 +29,10 @@ void ebpf_rule_of(const struct config_ebpf *config, const char *destination, str
 
 		if (rule->canonical && strcmp(rule->canonical, destination) != 0)
 			continue;
-		ret->second = least(ret->second, rule->second.text ? rule->second.value : 0);
-		ret->minute = least(ret->minute, rule->minute.text ? rule->minute.value : 0);
-		ret->hour = least(ret->hour, rule->hour.text ? rule->hour.value : 0);
-		ret->connections = (uint32_t)least(
+		ret->second = min(ret->second, rule->second.text ? rule->second.value : 0);
+		ret->minute = min(ret->minute, rule->minute.text ? rule->minute.value : 0);
+		ret->hour = min(ret->hour, rule->hour.text ? rule->hour.value : 0);
+		ret->connections = (uint32_t)min(
 			ret->connections, rule->connections.text ? rule->connections.value : 0);
 		for (uint32_t c = 0;
 		     rule->mode.text && c < config->cgroups_count && c < GATE_CGROUPS; c++)
@@ -89,7 +89,7 @@ void ebpf_limits(const struct publish_limits *limits, const struct ebpf_rule *ru
 		 const struct ebpf_use *use, uint64_t now_ns, struct gate_limits *ret)
 {
 	uint64_t hour = limits->hour_cap[TG_BULK], hold = limits->hold_until_ns;
-	uint64_t connections = least(rule->connections, limits->connections[TG_BULK]);
+	uint64_t connections = min(rule->connections, limits->connections[TG_BULK]);
 
 	memset(ret, 0, sizeof(*ret));
 	hour = limits->hour_cap[TG_BULK] == PUBLISH_NO_CAP
@@ -101,7 +101,7 @@ void ebpf_limits(const struct publish_limits *limits, const struct ebpf_rule *ru
 	ret->rate[1] =
 		slower(share_of(limits->connection_interval_ns, limits->connection_burst, use),
 		       ebpf_strict_rate(shared(rule->minute, use), MINUTE_NS));
-	ret->rate[2] = ebpf_strict_rate(shared(least(rule->hour, hour), use), HOUR_NS);
+	ret->rate[2] = ebpf_strict_rate(shared(min(rule->hour, hour), use), HOUR_NS);
 	/* A hold of the lower classes holds connections, which may carry them. */
 	if (limits->hold_lower_ns > hold)
 		hold = limits->hold_lower_ns;

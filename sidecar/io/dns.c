@@ -21,15 +21,15 @@
 #include <arpa/nameser.h>
 #include <netdb.h>
 
-#define SECOND_NS   UINT64_C(1000000000)
-#define TTL_LEAST   60u
-#define TTL_MOST    86400u
-#define AGAIN_LEAST 30u /* seconds, doubled each time that DNS does not answer */
-#define AGAIN_MOST  3600u
-#define FLIGHT_MOST 16 /* domains that are being asked for at once */
-#define SOCKETS	    32
-#define HOSTS_MOST  16 /* MX hosts of a domain */
-#define ADDRESSES   16 /* of a host */
+#define SECOND_NS  UINT64_C(1000000000)
+#define TTL_MIN	   60u
+#define TTL_MAX	   86400u
+#define AGAIN_MIN  30u /* seconds, doubled each time that DNS does not answer */
+#define AGAIN_MAX  3600u
+#define FLIGHT_MAX 16 /* domains that are being asked for at once */
+#define SOCKETS	   32
+#define HOSTS_MAX  16 /* MX hosts of a domain */
+#define ADDRESSES  16 /* of a host */
 
 struct domain {
 	char *name;
@@ -120,7 +120,7 @@ static void timer_arm(struct resolve *r)
 	if (left)
 		at_ns = now_ns + (uint64_t)left->tv_sec * SECOND_NS +
 			(uint64_t)left->tv_usec * 1000;
-	for (uint32_t i = 0; i < r->count && r->flying < FLIGHT_MOST; i++)
+	for (uint32_t i = 0; i < r->count && r->flying < FLIGHT_MAX; i++)
 		if (r->domains[i].pending == 0 && r->domains[i].due_ns < at_ns)
 			at_ns = r->domains[i].due_ns;
 	loop_timer_set(r->loop, r->timer, at_ns);
@@ -152,22 +152,22 @@ static void domain_answered(struct resolve *r, uint32_t index)
 		return;
 	r->flying--;
 	if (domain->answered) {
-		domain->again = AGAIN_LEAST;
+		domain->again = AGAIN_MIN;
 		domain->due_ns = loop_now() + domain->shortest * SECOND_NS;
 		return;
 	}
 	r->totals.failed++;
 	domain->due_ns = loop_now() + domain->again * SECOND_NS;
-	domain->again = domain->again * 2 < AGAIN_MOST ? domain->again * 2 : AGAIN_MOST;
+	domain->again = domain->again * 2 < AGAIN_MAX ? domain->again * 2 : AGAIN_MAX;
 }
 
 static void address_found(struct query *query, const uint8_t address[16], int ttl)
 {
 	struct resolve *r = query->resolve;
 	struct domain *domain = &r->domains[query->domain];
-	uint32_t seconds = ttl < (int)TTL_LEAST	 ? TTL_LEAST
-			   : ttl > (int)TTL_MOST ? TTL_MOST
-						 : (uint32_t)ttl;
+	uint32_t seconds = ttl < (int)TTL_MIN	? TTL_MIN
+			   : ttl > (int)TTL_MAX ? TTL_MAX
+						: (uint32_t)ttl;
 
 	if (seconds < domain->shortest)
 		domain->shortest = seconds;
@@ -244,7 +244,7 @@ static void mx_answer(void *arg, int status, int timeouts, unsigned char *answer
 		ares_parse_mx_reply(answer, length, &list);
 	r->totals.answered += list != NULL;
 	/* An MX of "." says that there is no mail. */
-	for (struct ares_mx_reply *mx = list; mx && hosts < HOSTS_MOST; mx = mx->next, hosts++)
+	for (struct ares_mx_reply *mx = list; mx && hosts < HOSTS_MAX; mx = mx->next, hosts++)
 		if (mx->host && mx->host[0] && strlen(mx->host) < sizeof(query->host))
 			host_ask(r, query->domain, mx->host);
 	if (list)
@@ -260,7 +260,7 @@ static void domain_ask(struct resolve *r, uint32_t index)
 	struct domain *domain = &r->domains[index];
 	struct query *query;
 
-	domain->shortest = TTL_MOST;
+	domain->shortest = TTL_MAX;
 	domain->answered = false;
 	query = query_new(r, index, domain->name);
 	if (query == NULL) {
@@ -276,7 +276,7 @@ static void due(void *arg, uint64_t now_ns)
 	struct resolve *r = arg;
 
 	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	for (uint32_t i = 0; i < r->count && r->flying < FLIGHT_MOST; i++)
+	for (uint32_t i = 0; i < r->count && r->flying < FLIGHT_MAX; i++)
 		if (r->domains[i].pending == 0 && r->domains[i].due_ns <= now_ns)
 			domain_ask(r, i);
 	timer_arm(r);
@@ -329,7 +329,7 @@ int resolve_domain(struct resolve *resolve, const char *domain)
 	if (more == NULL)
 		return -ENOMEM;
 	resolve->domains = more;
-	more[resolve->count] = (struct domain){.name = strdup(domain), .again = AGAIN_LEAST};
+	more[resolve->count] = (struct domain){.name = strdup(domain), .again = AGAIN_MIN};
 	if (more[resolve->count].name == NULL)
 		return -ENOMEM;
 	resolve->count++;

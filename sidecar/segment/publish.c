@@ -290,7 +290,7 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= store64(&limits->flags, flags);
 	changed |= rates_publish(s,
 				 &(struct rates){limits->rate, TG_CLASSES, &more->before,
-						 &counters->tat, s->header.reserve_longest_ns},
+						 &counters->tat, s->header.reserve_max_ns},
 				 rates, old_rate, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
 	if (s->slots[slot].kind != SEGMENT_DESTINATION)

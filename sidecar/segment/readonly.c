@@ -106,7 +106,7 @@ static void pointers_set(struct segment *s)
 		.minutes = (void *)(counters + o.minutes),
 		.slots = s->header.sizes.slots,
 		.minute_slots = s->header.sizes.minutes,
-		.reserve_longest_ns = s->header.reserve_longest_ns,
+		.reserve_max_ns = s->header.reserve_max_ns,
 	};
 	if (control) {
 		struct segment_control_offsets c =

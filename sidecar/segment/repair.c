@@ -31,8 +31,8 @@ static uint32_t key_repair(struct segment *s, uint32_t slot)
 static uint32_t tat_repair(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate,
 			   uint64_t longest_ns, uint64_t now_ns)
 {
-	uint64_t most = gcra_burst(rate) * gcra_interval(rate);
-	uint64_t bound = most + most / 8 + longest_ns + WINDOW_SECOND_NS;
+	uint64_t max = gcra_burst(rate) * gcra_interval(rate);
+	uint64_t bound = max + max / 8 + longest_ns + WINDOW_SECOND_NS;
 	uint64_t word = atomic_load_explicit(tat, memory_order_relaxed), epoch = gcra_epoch(rate);
 	/* Between two publications a state is in its rate's epoch; in another it lies far ahead
 	 * here. */
@@ -45,7 +45,7 @@ static uint32_t tat_repair(const struct segment *s, _Atomic uint64_t *tat, uint6
 	now_ns = segment_now_after_load(s, now_ns);
 	if (gcra_clamp(seen, now_ns, bound) == seen)
 		return 0;
-	return atomic_compare_exchange_strong_explicit(tat, &word, (now_ns + most) | epoch,
+	return atomic_compare_exchange_strong_explicit(tat, &word, (now_ns + max) | epoch,
 						       memory_order_relaxed, memory_order_relaxed);
 }
 
@@ -91,7 +91,7 @@ static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 	uint64_t flags = atomic_load_explicit(&in_force.limits->flags, memory_order_relaxed);
 	uint64_t rate = atomic_load_explicit(&in_force.limits->rate[TG_TRANSACTIONAL],
 					     memory_order_relaxed);
-	uint64_t longest = s->header.reserve_longest_ns;
+	uint64_t longest = s->header.reserve_max_ns;
 	uint64_t reserved = atomic_load_explicit(&counters->reserved_until, memory_order_relaxed);
 	uint32_t repaired = key_repair(s, slot);
 

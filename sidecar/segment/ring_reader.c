@@ -31,7 +31,7 @@ bool drain_waiting(const struct segment *s, uint32_t worker)
 	       s->tails[worker];
 }
 
-uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_t now_ns,
+uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t max, uint64_t now_ns,
 		      drain_record *take, void *arg, struct drain_totals *totals)
 {
 	struct layout_worker *ring = &s->workers[worker];
@@ -48,7 +48,7 @@ uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t most, uint64_
 		totals->damaged++;
 		tail = head;
 	}
-	for (; tail != head && taken < most; tail++, taken++) {
+	for (; tail != head && taken < max; tail++, taken++) {
 		struct layout_record copy = first[tail & (records - 1)];
 
 		if (record_validate(&copy, s->view.slots, tail, now_ns))

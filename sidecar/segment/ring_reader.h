@@ -17,7 +17,7 @@ struct drain_totals {
 typedef void drain_record(void *arg, const struct layout_record *record, uint32_t worker);
 
 /* Takes up to `most` records of one worker. Returns how many it took. */
-uint32_t drain_worker(struct segment *segment, uint32_t worker, uint32_t most, uint64_t now_ns,
+uint32_t drain_worker(struct segment *segment, uint32_t worker, uint32_t max, uint64_t now_ns,
 		      drain_record *take, void *arg, struct drain_totals *totals);
 
 /* Whether a worker's ring has something. */

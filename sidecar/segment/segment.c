@@ -104,7 +104,7 @@ static bool sizes_fit(const struct segment *s, const struct segment_options *opt
 	wanted.reserved = 0;
 	return memcmp(&s->header.sizes, &wanted, sizeof(wanted)) == 0 &&
 	       s->header.owner == segment_owner(options) &&
-	       s->header.reserve_longest_ns == options->reserve_longest_ns &&
+	       s->header.reserve_max_ns == options->reserve_max_ns &&
 	       s->engine_bytes == options->engine_bytes;
 }
 

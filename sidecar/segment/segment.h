@@ -23,7 +23,7 @@
 struct segment_options {
 	const char *path;	   /* the folder; made if it is not there (its parent must be) */
 	struct layout_sizes sizes; /* slots and reserved are filled in */
-	uint64_t reserve_longest_ns;
+	uint64_t reserve_max_ns;
 	int64_t owner; /* uid that the files are given to, where root makes them; -1: the maker */
 	int64_t group; /* gid that may attach; -1: the owner's group */
 	uint32_t engine_bytes; /* of the sidecar's own state, a slot; a multiple of 8 */

@@ -116,7 +116,7 @@ static void pointers_set(struct segment *s)
 		.minutes = (void *)(counters + o->minutes),
 		.slots = s->header.sizes.slots,
 		.minute_slots = s->header.sizes.minutes,
-		.reserve_longest_ns = s->header.reserve_longest_ns,
+		.reserve_max_ns = s->header.reserve_max_ns,
 	};
 }
 
@@ -297,7 +297,7 @@ int segment_make(struct segment *s, const struct segment_options *options, const
 		.byte_order = LAYOUT_BYTE_ORDER,
 		.version = LAYOUT_VERSION,
 		.owner = segment_owner(options),
-		.reserve_longest_ns = options->reserve_longest_ns,
+		.reserve_max_ns = options->reserve_max_ns,
 		.sizes = options->sizes,
 	};
 	s->header.sizes.slots = layout_slots(options->sizes.flows);

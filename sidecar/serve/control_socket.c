@@ -74,10 +74,9 @@ static void refuse(int fd, const char *why)
 
 static struct server_client *vacancy(struct server *server, const struct ucred *who)
 {
-	uint32_t most =
-		SERVER_CLIENTS_MAX - (server_may_change(who->uid) ? 0 : SERVER_CLIENTS_KEPT);
+	uint32_t max = SERVER_CLIENTS_MAX - (server_may_change(who->uid) ? 0 : SERVER_CLIENTS_KEPT);
 
-	for (int i = 0; i < SERVER_CLIENTS_MAX && server->count < most; i++)
+	for (int i = 0; i < SERVER_CLIENTS_MAX && server->count < max; i++)
 		if (server->clients[i].fd < 0)
 			return &server->clients[i];
 	return NULL;

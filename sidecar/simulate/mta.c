@@ -18,7 +18,7 @@
 /* An idle connection is closed after this time. */
 #define IDLE_NS (5 * UNITS_SECOND_NS)
 /* The sidecar's timers are no finer than this. */
-#define TICK_LEAST_NS (UNITS_SECOND_NS / 1000)
+#define TICK_MIN_NS (UNITS_SECOND_NS / 1000)
 
 void mta_event(struct mta *mta, uint64_t at_ns, enum mta_event_kind kind, uint16_t part,
 	       uint32_t id)
@@ -166,8 +166,8 @@ void mta_timer(struct mta *mta)
 	wake = mta->policy->wake(mta->self);
 	if (wake >= mta->tick_ns)
 		return;
-	if (wake < mta->now_ns + TICK_LEAST_NS)
-		wake = mta->now_ns + TICK_LEAST_NS;
+	if (wake < mta->now_ns + TICK_MIN_NS)
+		wake = mta->now_ns + TICK_MIN_NS;
 	mta->tick_ns = wake;
 	mta_event(mta, wake, MTA_EVENT_TICK, 0, 0);
 }

@@ -29,7 +29,7 @@ struct panel {
 	const struct scenario_receiver *receiver;
 	size_t index;
 	double sources; /* that write to it */
-	double most;	/* messages a minute at the top */
+	double max;	/* messages a minute at the top */
 	double top;
 };
 
@@ -40,7 +40,7 @@ static double x_of(const struct panel *panel, double ns)
 
 static double y_of(const struct panel *panel, double per_minute)
 {
-	return panel->top + HEIGHT * (1 - fmin(per_minute, panel->most) / panel->most);
+	return panel->top + HEIGHT * (1 - fmin(per_minute, panel->max) / panel->max);
 }
 
 static void escape(FILE *out, const char *text)
@@ -86,17 +86,17 @@ static double scale_of(const struct panel *panel, const struct simulate_result *
 		       size_t count)
 {
 	const struct scenario_receiver *receiver = panel->receiver;
-	double most = isfinite(receiver->accept.rate) ? receiver->accept.rate : 0, highest = 0;
+	double max = isfinite(receiver->accept.rate) ? receiver->accept.rate : 0, highest = 0;
 
 	for (size_t i = 0; i < receiver->change_count; i++)
 		if (isfinite(receiver->changes[i].accept.rate))
-			most = fmax(most, receiver->changes[i].accept.rate);
-	most *= 60 * panel->sources;
-	for (size_t i = 0; most == 0 && i < count; i++)
+			max = fmax(max, receiver->changes[i].accept.rate);
+	max *= 60 * panel->sources;
+	for (size_t i = 0; max == 0 && i < count; i++)
 		highest = fmax(highest, highest_of(&results[i].series[panel->index]));
-	if (most == 0)
-		most = highest / slot_minutes(panel->scenario);
-	return most > 0 ? 1.5 * most : 1;
+	if (max == 0)
+		max = highest / slot_minutes(panel->scenario);
+	return max > 0 ? 1.5 * max : 1;
 }
 
 static void draw_frame(const struct panel *panel)
@@ -116,7 +116,7 @@ static void draw_frame(const struct panel *panel)
 			panel->top + HEIGHT + MARGIN + TICKS, hour);
 	for (int i = 0; i <= 3; i++)
 		fprintf(panel->out, "<text x='%d' y='%.1f' text-anchor='end'>%.4g</text>\n",
-			LEFT - 6, y_of(panel, panel->most * i / 3) + 4, panel->most * i / 3);
+			LEFT - 6, y_of(panel, panel->max * i / 3) + 4, panel->max * i / 3);
 	fprintf(panel->out,
 		"<text x='14' y='%.0f' transform='rotate(-90 14 %.0f)' "
 		"text-anchor='middle'>messages/min</text>\n",
@@ -225,7 +225,7 @@ int simulate_report_plot(const char *path, const struct scenario *scenario,
 			.top = 20 + TOP + (double)panel_height * (double)r,
 		};
 
-		panel.most = scale_of(&panel, results, count);
+		panel.max = scale_of(&panel, results, count);
 		draw_outages(&panel);
 		draw_frame(&panel);
 		for (size_t i = count; i-- > 0;)

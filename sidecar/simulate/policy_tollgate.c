@@ -30,7 +30,7 @@
 /* Room for what the configuration names besides the scenario. */
 #define SPARE_FLOWS 512
 #define NAMES_MIN   (UINT32_C(1) << 20)
-#define WORK_MOST   16
+#define WORK_MAX    16
 
 struct tollgate_policy {
 	const struct sim_env *env;
@@ -70,7 +70,7 @@ static int segment_make(const struct config *config, uint32_t flows, struct segm
 		.owner = -1,
 		.group = -1,
 		.engine_bytes = sizeof(struct engine_flow),
-		.reserve_longest_ns = config->segment.longest_reservation.value,
+		.reserve_max_ns = config->segment.longest_reservation.value,
 		.sizes = {.flows = flows,
 			  .workers = 1,
 			  .ring_records = 2,
@@ -149,7 +149,7 @@ static void gate_work(struct tollgate_policy *gate, uint64_t now_ns)
 {
 	/* Piece by piece, as the loop calls it; what is due again at this instant waits for the
 	 * next. */
-	for (int i = 0; i < WORK_MOST; i++) {
+	for (int i = 0; i < WORK_MAX; i++) {
 		gate->work_ns = engine_work(gate->engine, now_ns);
 		if (gate->work_ns > now_ns)
 			return;
@@ -257,10 +257,10 @@ static uint32_t gate_per_connection(void *self, uint32_t flow)
 	struct tollgate_policy *gate = self;
 	const struct layout_limits_more *more =
 		decide_more(&gate->segment->view, &gate->flows[flow]);
-	uint32_t most =
+	uint32_t max =
 		(uint32_t)(atomic_load_explicit(&more->connections, memory_order_relaxed) >> 48);
 
-	return most ? most : UINT32_MAX;
+	return max ? max : UINT32_MAX;
 }
 
 /* The source that was used least of late goes first, as tg_pick spreads by room. */

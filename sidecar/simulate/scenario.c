@@ -428,19 +428,19 @@ static void default_traffic(struct scenario *scenario)
 	double seconds = (double)scenario->duration_ns / UNITS_SECOND_NS;
 
 	for (uint32_t i = 0; i < scenario->receiver_count; i++) {
-		double most = fmin(scenario->receivers[i].accept.rate * seconds, 1e5);
+		double max = fmin(scenario->receivers[i].accept.rate * seconds, 1e5);
 
 		scenario->traffic[2 * i] =
 			(struct scenario_traffic){.receiver = i,
 						  .class = TG_BULK,
 						  .arrival = SCENARIO_BURST,
-						  .messages = (uint32_t)(1.25 * most),
+						  .messages = (uint32_t)(1.25 * max),
 						  .over_ns = scenario->duration_ns / 2};
 		scenario->traffic[2 * i + 1] =
 			(struct scenario_traffic){.receiver = i,
 						  .class = TG_TRANSACTIONAL,
 						  .arrival = SCENARIO_POISSON,
-						  .messages = (uint32_t)(0.05 * most),
+						  .messages = (uint32_t)(0.05 * max),
 						  .over_ns = scenario->duration_ns};
 	}
 	scenario->traffic_count = 2 * scenario->receiver_count;

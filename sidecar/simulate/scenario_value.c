@@ -55,7 +55,7 @@ int simulate_take_duration(const struct simulate_reader *reader, const char *key
 }
 
 int simulate_take_count(const struct simulate_reader *reader, const char *key, const char *text,
-			uint64_t least, uint64_t most, uint64_t *ret)
+			uint64_t min, uint64_t max, uint64_t *ret)
 {
 	const char *reason;
 	uint64_t count;
@@ -64,9 +64,9 @@ int simulate_take_count(const struct simulate_reader *reader, const char *key, c
 		return 0;
 	if (units_count(text, &count, &reason) != 0)
 		return simulate_refuse(reader, key, "%s: %s", text, reason);
-	if (count < least || count > most)
+	if (count < min || count > max)
 		return simulate_refuse(reader, key, "%s: must be %llu to %llu", text,
-				       (unsigned long long)least, (unsigned long long)most);
+				       (unsigned long long)min, (unsigned long long)max);
 	*ret = count;
 	return 0;
 }
@@ -87,7 +87,7 @@ int simulate_take_limit(const struct simulate_reader *reader, const char *key, c
 }
 
 int simulate_take_number(const struct simulate_reader *reader, const char *key, const char *text,
-			 double least, double most, double *ret)
+			 double min, double max, double *ret)
 {
 	double number;
 	char *end;
@@ -97,8 +97,8 @@ int simulate_take_number(const struct simulate_reader *reader, const char *key, 
 	number = strtod(text, &end);
 	if (end == text || *end || !isfinite(number))
 		return simulate_refuse(reader, key, "%s: not a number", text);
-	if (number < least || number > most)
-		return simulate_refuse(reader, key, "%s: must be %g to %g", text, least, most);
+	if (number < min || number > max)
+		return simulate_refuse(reader, key, "%s: must be %g to %g", text, min, max);
 	*ret = number;
 	return 0;
 }

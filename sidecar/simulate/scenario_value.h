@@ -35,13 +35,13 @@ __attribute__((format(printf, 2, 3))) void simulate_enter(struct simulate_reader
 int simulate_take_duration(const struct simulate_reader *reader, const char *key, const char *text,
 			   uint64_t *ret);
 int simulate_take_count(const struct simulate_reader *reader, const char *key, const char *text,
-			uint64_t least, uint64_t most, uint64_t *ret);
+			uint64_t min, uint64_t max, uint64_t *ret);
 
 /* A limit: a count, or "unlimited", which is 0. */
 int simulate_take_limit(const struct simulate_reader *reader, const char *key, const char *text,
 			uint32_t *ret);
 int simulate_take_number(const struct simulate_reader *reader, const char *key, const char *text,
-			 double least, double most, double *ret);
+			 double min, double max, double *ret);
 
 /* "60/min"; other than in a configuration also "2.5/min". In messages a second; infinite:
  * unlimited. */

@@ -42,8 +42,8 @@ static size_t mta_slot(const struct mta *mta, uint64_t at_ns)
 static void mta_retry(struct mta *mta, uint32_t id)
 {
 	struct simulate_message *message = &mta->messages[id];
-	size_t most = sizeof retry_minutes / sizeof *retry_minutes - 1;
-	size_t step = message->attempts < most ? message->attempts : most;
+	size_t max = sizeof retry_minutes / sizeof *retry_minutes - 1;
+	size_t step = message->attempts < max ? message->attempts : max;
 	double late = 1 + RETRY_JITTER * simulate_draw(mta_luck(mta, id, MTA_LUCK_RETRY));
 
 	if (message->attempts < UINT8_MAX)

@@ -37,8 +37,8 @@ static bool is_best(const struct simulate_outcome *outcome, size_t policy)
 }
 
 struct summary {
-	double share_median, share_least;
-	double avoidable_median, avoidable_most;
+	double share_median, share_min;
+	double avoidable_median, avoidable_max;
 	double score_median;
 	size_t blocked; /* runs with a block that began after the first hour */
 	size_t late;	/* runs with late transactional mail where the oracle's is not */
@@ -69,9 +69,9 @@ static struct summary summarise(const struct simulate_outcome *outcomes, size_t 
 		summary.best += is_best(&outcomes[i], policy);
 	}
 	summary.share_median = median(shares, count);
-	summary.share_least = shares[0];
+	summary.share_min = shares[0];
 	summary.avoidable_median = median(avoidable, count);
-	summary.avoidable_most = avoidable[count - 1];
+	summary.avoidable_max = avoidable[count - 1];
 	summary.score_median = median(scores, count);
 	return summary;
 }
@@ -99,14 +99,14 @@ int simulate_report_summary(FILE *out, const struct simulate_outcome *outcomes, 
 	for (size_t policy = 0; policy < outcomes[0].count; policy++) {
 		const struct simulate_result *first = &outcomes[0].results[policy];
 		struct summary summary = summarise(outcomes, count, policy, values);
-		char middle[24], most[24], score[24], best[24] = "–";
+		char middle[24], max[24], score[24], best[24] = "–";
 
 		if (!is_oracle(first))
 			snprintf(best, sizeof best, "%zu", summary.best);
 		fprintf(out, "| %s | %.3f, %.3f | %s, %s | %zu | %zu | %s | %s |\n", first->policy,
-			summary.share_median, summary.share_least,
+			summary.share_median, summary.share_min,
 			number(summary.avoidable_median, middle),
-			number(summary.avoidable_most, most), summary.blocked, summary.late,
+			number(summary.avoidable_max, max), summary.blocked, summary.late,
 			number(summary.score_median, score), best);
 	}
 	free(values);
