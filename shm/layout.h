@@ -272,10 +272,10 @@ struct layout_record {
 	uint16_t place;
 	uint8_t traffic;
 	uint8_t stage;
-	uint16_t length;   /* of text as kept */
-	uint16_t whole;	   /* of text as received, saturated at 65535 */
-	uint32_t open;	   /* connections of the flow at that time */
-	uint64_t sequence; /* the record's number; another one there: not yet written */
+	uint16_t length;	  /* of text as kept */
+	uint16_t length_original; /* of text as received, saturated at 65535 */
+	uint32_t open;		  /* connections of the flow at that time */
+	uint64_t sequence;	  /* the record's number; another one there: not yet written */
 	char text[LAYOUT_TEXT];
 };
 

@@ -67,7 +67,7 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 			&tg->records[(uint64_t)tg->process->index * records + (at & (records - 1))];
 		memcpy(record, head, offsetof(struct layout_record, text));
 		record->sequence = at;
-		record->whole = (uint16_t)(length < UINT16_MAX ? length : UINT16_MAX);
+		record->length_original = (uint16_t)(length < UINT16_MAX ? length : UINT16_MAX);
 		record->length = (uint16_t)(length < LAYOUT_TEXT ? length : LAYOUT_TEXT);
 		if (record->length)
 			memcpy(record->text, text, record->length);

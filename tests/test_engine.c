@@ -119,7 +119,7 @@ static void reply_of(uint32_t slot, uint32_t source, uint32_t destination, const
 	cr_assert_eq(tg_reply_parse(text, strlen(text), &parsed), 0);
 	record.code = parsed.code;
 	memcpy(record.enhanced, parsed.enhanced, sizeof(record.enhanced));
-	record.length = record.whole = (uint16_t)strlen(text);
+	record.length = record.length_original = (uint16_t)strlen(text);
 	memcpy(record.text, text, record.length);
 	if (parsed.code >= 300)
 		atomic_fetch_add(&world.segment->view.counters_more[slot].deferred, 1);
@@ -354,7 +354,7 @@ Test(engine, the_source_of_an_announced_flow_is_known_though_its_own_announcemen
 				       .source = segment_find(world.segment, &key, true),
 				       .destination = destination,
 				       .length = 16,
-				       .whole = 16};
+				       .length_original = 16};
 
 	memcpy(record.text, address, 16);
 	engine_record(world.engine, &record, world.now);

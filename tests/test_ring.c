@@ -93,7 +93,8 @@ Test(ring, a_record_holds_all_of_the_report)
 		  record->traffic == TG_ENGAGED && record->n == 3);
 	cr_expect(record->admitted_ns == 123456 && record->replied_ns != 0 && record->open == 1 &&
 		  record->sequence == 0);
-	cr_expect(record->length == sizeof(text) - 1 && record->whole == sizeof(text) - 1);
+	cr_expect(record->length == sizeof(text) - 1 &&
+		  record->length_original == sizeof(text) - 1);
 	cr_expect_arr_eq(record->text, text, sizeof(text) - 1);
 	cr_expect_eq(
 		atomic_load(&fixture.f.segment->view.counters_more[fixture.flow.slot].deferred), 3);
@@ -219,7 +220,8 @@ Test(ring, texts_are_cut_at_the_bound_and_read_no_further)
 		reply.text = guarded;
 		tg_report(fixture.tg, &fixture.flow, &reply);
 		cr_expect_eq(fixture.records[i].length, kept);
-		cr_expect_eq(fixture.records[i].whole, lengths[i] < 65535 ? lengths[i] : 65535);
+		cr_expect_eq(fixture.records[i].length_original,
+			     lengths[i] < 65535 ? lengths[i] : 65535);
 		cr_expect(kept == 0 || (fixture.records[i].text[0] == 'x' &&
 					fixture.records[i].text[kept - 1] == 'x'));
 		guard_free(guarded, lengths[i]);

@@ -499,7 +499,7 @@ Test(segment, learns_only_what_fits_its_slot)
 	cr_assert_eq(tg_destination(tg, "mx.provider.test", &destination), 0);
 	cr_assert_eq(tg_flow(tg, &source, &destination, &flow), 0);
 	memcpy(record.text, "provider", 8);
-	record.length = record.whole = 8;
+	record.length = record.length_original = 8;
 	record.slot = destination.slot;
 
 	const struct {
@@ -525,14 +525,14 @@ Test(segment, learns_only_what_fits_its_slot)
 		record.kind = rows[i].kind;
 		record.slot = rows[i].slot;
 		record.length = rows[i].length;
-		record.whole = rows[i].whole;
+		record.length_original = rows[i].whole;
 		cr_expect_eq(segment_learn(f.segment, &record), rows[i].error, "%s", rows[i].what);
 	}
 	/* A flow that names parents that are not its own. */
 	record = (struct layout_record){.kind = LAYOUT_RECORD_FLOW,
 					.slot = flow.slot,
 					.length = 16,
-					.whole = 16,
+					.length_original = 16,
 					.source = source.slot,
 					.destination = source.slot};
 	memcpy(record.text, source.address, 16);

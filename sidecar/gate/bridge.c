@@ -276,7 +276,7 @@ static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
 	record.destination = b->segment->slots[flow->slot].destination;
 	record.n = 1;
 	record.replied_ns = record.admitted_ns = loop_now();
-	record.length = record.whole = (uint16_t)strlen(texts[event->reason]);
+	record.length = record.length_original = (uint16_t)strlen(texts[event->reason]);
 	memcpy(record.text, texts[event->reason], record.length);
 	engine_record(b->engine, &record, record.replied_ns);
 }

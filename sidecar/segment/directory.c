@@ -141,7 +141,7 @@ int segment_learn(struct segment *s, const struct layout_record *record)
 		return -EBADMSG;
 	if (record->kind == LAYOUT_RECORD_REPLY)
 		return learn_by_reply(s, record);
-	if (length != record->whole)
+	if (length != record->length_original)
 		return -EBADMSG;
 	switch (record->kind) {
 	case LAYOUT_RECORD_SOURCE:

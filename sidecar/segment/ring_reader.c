@@ -13,7 +13,7 @@ bool record_validate(struct layout_record *r, uint32_t slots, uint64_t sequence,
 
 	if (r->sequence != sequence || r->kind < LAYOUT_RECORD_REPLY ||
 	    r->kind > LAYOUT_RECORD_STREAM || r->slot >= slots || r->length > LAYOUT_TEXT ||
-	    r->length > r->whole)
+	    r->length > r->length_original)
 		return false;
 	if (reply && (r->stage >= TG_STAGES || r->traffic >= TG_CLASSES || r->code > 599 ||
 		      (r->code != 0 && r->code < 200) || r->n == 0))
