@@ -55,7 +55,7 @@ int gate_errno_allowed(int error);
 int gate_open(const struct gate_options *options, struct gate **ret, char *why, size_t size);
 
 /* Takes away the links and maps that a process before left in a pin folder: without a process they
- * would go on by on_stale for ever, beside what is attached next. 1: taken away; 0: nothing was
+ * would go on by on_timeout for ever, beside what is attached next. 1: taken away; 0: nothing was
  * there, or nothing that this process may see; -EBUSY: their process lives. */
 int gate_pins_remove(const char *pin, uint64_t now_ns);
 

@@ -20,7 +20,7 @@ static const char *const reason_names[TG_REASONS] = {
 	[TG_REFUSED_CONNECTIONS] = "connections",
 	[TG_REFUSED_DIRECTORY] = "directory",
 	[TG_REFUSED_NEVER] = "never",
-	[TG_REFUSED_LOST] = "lost",
+	[TG_REFUSED_SIDECAR_DOWN] = "lost",
 	[TG_RETIRED] = "retired",
 };
 
@@ -45,7 +45,7 @@ static void count_refusal(struct layout_worker *worker, enum tg_reason reason)
 		[TG_REFUSED_CONNECTIONS] = FIELD(refused_connections),
 		[TG_REFUSED_DIRECTORY] = FIELD(refused_directory),
 		[TG_REFUSED_NEVER] = FIELD(refused_other),
-		[TG_REFUSED_LOST] = FIELD(refused_other),
+		[TG_REFUSED_SIDECAR_DOWN] = FIELD(refused_other),
 		[TG_RETIRED] = FIELD(refused_other),
 	};
 
@@ -63,12 +63,12 @@ uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override)
 		return now_ns;
 	}
 	heartbeat = atomic_load_explicit(&live->heartbeat_ns, memory_order_relaxed);
-	after = atomic_load_explicit(&live->loss_after_ns, memory_order_relaxed);
+	after = atomic_load_explicit(&live->down_after_ns, memory_order_relaxed);
 	if (now_ns <= heartbeat || now_ns - heartbeat <= after)
 		return now_ns;
 	switch (atomic_load_explicit(&live->loss, memory_order_relaxed)) {
-	case LAYOUT_LOSS_OPEN: *ret_override = TG_REASONS; break;
-	case LAYOUT_LOSS_CLOSED: *ret_override = TG_REFUSED_LOST; break;
+	case LAYOUT_DOWN_FAIL_OPEN: *ret_override = TG_REASONS; break;
+	case LAYOUT_DOWN_FAIL_CLOSED: *ret_override = TG_REFUSED_SIDECAR_DOWN; break;
 	default: break;
 	}
 	return now_ns;
@@ -82,7 +82,7 @@ struct tg_verdict verdict_override(enum tg_reason override, uint64_t now_ns)
 		return verdict;
 	verdict.reason = override;
 	verdict.flags = TG_ESTIMATE;
-	if (override == TG_REFUSED_LOST)
+	if (override == TG_REFUSED_SIDECAR_DOWN)
 		verdict.at_ns += UINT64_C(1000000000);
 	return verdict;
 }

@@ -88,7 +88,7 @@ struct layout_scale {
 	uint64_t pad[4];
 };
 
-enum layout_loss { LAYOUT_LOSS_KEEP, LAYOUT_LOSS_OPEN, LAYOUT_LOSS_CLOSED };
+enum layout_down { LAYOUT_DOWN_KEEP, LAYOUT_DOWN_FAIL_OPEN, LAYOUT_DOWN_FAIL_CLOSED };
 
 /* The second page of limits. */
 struct layout_live {
@@ -96,8 +96,8 @@ struct layout_live {
 	_Atomic uint32_t scale_index; /* counts up; its low bit is the copy */
 	_Atomic uint32_t state;	      /* enum layout_state */
 	_Atomic uint64_t heartbeat_ns;
-	_Atomic uint64_t loss_after_ns;
-	_Atomic uint32_t loss; /* enum layout_loss */
+	_Atomic uint64_t down_after_ns;
+	_Atomic uint32_t loss; /* enum layout_down */
 	_Atomic uint32_t
 		names_index; /* counts up; its low bit is the copy of the destination table */
 	_Atomic uint64_t generation;

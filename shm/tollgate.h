@@ -135,18 +135,18 @@ enum tg_class {
 
 enum tg_reason {
 	TG_ADMITTED,
-	TG_REFUSED_HOLD,	/* the flow is suspended */
-	TG_REFUSED_RATE,	/* the flow's rate */
-	TG_REFUSED_HOUR,	/* its cap of this hour */
-	TG_REFUSED_DAY,		/* its cap of this day */
-	TG_REFUSED_SOURCE,	/* a limit of the source over all destinations */
-	TG_REFUSED_DESTINATION, /* a limit of the destination over all sources */
-	TG_REFUSED_STREAM,	/* a limit of the stream */
-	TG_REFUSED_CONNECTIONS, /* as many connections are open as may be */
-	TG_REFUSED_DIRECTORY,	/* no room for a new flow */
-	TG_REFUSED_NEVER,	/* n is above the burst, or above a cap: split it */
-	TG_REFUSED_LOST,	/* the sidecar is gone and on_sidecar_loss is "closed" */
-	TG_RETIRED,		/* the segment was replaced: tg_renew, then ask again */
+	TG_REFUSED_HOLD,	 /* the flow is suspended */
+	TG_REFUSED_RATE,	 /* the flow's rate */
+	TG_REFUSED_HOUR,	 /* its cap of this hour */
+	TG_REFUSED_DAY,		 /* its cap of this day */
+	TG_REFUSED_SOURCE,	 /* a limit of the source over all destinations */
+	TG_REFUSED_DESTINATION,	 /* a limit of the destination over all sources */
+	TG_REFUSED_STREAM,	 /* a limit of the stream */
+	TG_REFUSED_CONNECTIONS,	 /* as many connections are open as may be */
+	TG_REFUSED_DIRECTORY,	 /* no room for a new flow */
+	TG_REFUSED_NEVER,	 /* n is above the burst, or above a cap: split it */
+	TG_REFUSED_SIDECAR_DOWN, /* the sidecar is gone and on_sidecar_down is "fail-closed" */
+	TG_RETIRED,		 /* the segment was replaced: tg_renew, then ask again */
 	TG_REASONS
 };
 

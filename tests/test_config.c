@@ -118,8 +118,8 @@ static const char whole[] =
 	"  leases: 256\n"
 	"  longest_reservation: 10m\n"
 	"time_zone: UTC\n"
-	"on_sidecar_loss: closed\n"
-	"sidecar_lost_after: 1 min\n"
+	"on_sidecar_down: fail-closed\n"
+	"sidecar_timeout: 1 min\n"
 	"log: {format: json, level: debug}\n"
 	"limits: {rate: 30/min, burst: 4, adapt: no}\n"
 	"source_total: {rate: 1_000/min, burst: 100}\n"
@@ -175,15 +175,15 @@ Test(file, with_every_section_is_taken)
 	cr_expect_eq(report.warnings, 0, "%s", problem(0));
 	cr_expect_eq(config->segment.flows.value, 1000);
 	cr_expect_eq(config->segment.longest_reservation.value, UINT64_C(600000000000));
-	cr_expect_eq(config->on_sidecar_loss.value, CONFIG_LOSS_CLOSED);
-	cr_expect_eq(config->sidecar_lost_after.value, UINT64_C(60000000000));
+	cr_expect_eq(config->on_sidecar_down.value, CONFIG_DOWN_FAIL_CLOSED);
+	cr_expect_eq(config->sidecar_timeout.value, UINT64_C(60000000000));
 	cr_expect_eq(config->log.format.value, CONFIG_LOG_JSON);
 	cr_expect_eq(config->log.level.value, CONFIG_LOG_DEBUG);
 	cr_expect_eq(config->ebpf.ports_count, 2);
 	cr_expect_eq(config->ebpf.ports[1], 2525);
 	cr_expect_eq(config->ebpf.mode.value, CONFIG_GATE_PACE);
 	cr_expect_eq(config->ebpf.refuse_errno.value, ECONNREFUSED);
-	cr_expect_eq(config->ebpf.on_stale.value, CONFIG_GATE_OPEN);
+	cr_expect_eq(config->ebpf.on_timeout.value, CONFIG_GATE_FAIL_OPEN);
 	cr_expect_str_eq(config->ebpf.rules[0].canonical, "google");
 	cr_expect_eq(config->destinations[0].limits.key[LIMIT_RATE].mark.line, 27);
 	cr_expect_eq(config->rules.classes_count, 1);
@@ -254,8 +254,8 @@ Test(file, that_is_wrong_is_refused_with_line_column_and_reason)
 		{"destinations:\n  google: {}\n", "t.yaml:2:3: error: must be a list"},
 		{"limits: {adapt: maybe}\n",
 		 "t.yaml:1:17: error: adapt: 'maybe': must be true or false"},
-		{"on_sidecar_loss: shut\n",
-		 "t.yaml:1:18: error: on_sidecar_loss: 'shut': must be one of keep open closed"},
+		{"on_sidecar_down: shut\n",
+		 "t.yaml:1:18: error: on_sidecar_down: 'shut': must be one of keep fail-open fail-closed"},
 		{"segment: {ring: 1000}\n", "t.yaml:1:17: error: ring: must be a power of two"},
 		{"segment: {flows: 1}\n", "t.yaml:1:18: error: flows: '1': must be from 16 to"},
 		{"segment: {path: shm}\n", "t.yaml:1:17: error: must be an absolute path"},
@@ -360,8 +360,8 @@ Test(file, that_is_wrong_is_refused_with_line_column_and_reason)
 		 "t.yaml:1:23: error: hour_starts: '1500ms': must be whole seconds"},
 		{"limits: {day_starts: 90s}\n",
 		 "t.yaml:1:22: error: day_starts: '90s': must be whole minutes"},
-		{"sidecar_lost_after: 5\n",
-		 "t.yaml:1:21: error: sidecar_lost_after: '5': a unit must follow"},
+		{"sidecar_timeout: 5\n",
+		 "t.yaml:1:18: error: sidecar_timeout: '5': a unit must follow"},
 	};
 
 	for (size_t i = 0; i < N(rows); i++) {

@@ -32,7 +32,7 @@ static void bench_clock(struct bench_fixture *fixture)
 	atomic_store(&scale->span, (uint64_t)((double)HOUR_NS * ticks));
 	atomic_store(&live->scale_index, 0);
 	atomic_store(&live->heartbeat_ns, now_monotonic());
-	atomic_store(&live->loss_after_ns, HOUR_NS);
+	atomic_store(&live->down_after_ns, HOUR_NS);
 	for (unsigned i = 0; i < LAYOUT_CALENDARS; i++)
 		for (uint64_t day = 0; day < LAYOUT_DAYS; day++)
 			atomic_store(&fixture->segment->calendars[i].day_start_ns[day],

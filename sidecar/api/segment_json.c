@@ -106,7 +106,7 @@ static void put_clock(const struct segment *s, uint64_t now_ns, struct json_writ
 	const struct layout_live *live = s->live;
 	const struct layout_scale *scale = &live->scale[load(&live->scale_index) & 1];
 	uint64_t heartbeat = load(&live->heartbeat_ns);
-	static const char *const losses[] = {"keep", "open", "closed"};
+	static const char *const losses[] = {"keep", "fail-open", "fail-closed"};
 	uint32_t loss = load(&live->loss);
 
 	json_put_text(out, "clock", load(&scale->span) ? "counter" : "vdso");
@@ -115,8 +115,8 @@ static void put_clock(const struct segment *s, uint64_t now_ns, struct json_writ
 				now_ns > heartbeat ? (double)(now_ns - heartbeat) / 1e9 : 0, 3);
 	else
 		json_put_null(out, "heartbeat_age_s");
-	json_put_text(out, "on_sidecar_loss", loss < 3 ? losses[loss] : "invalid");
-	json_put_number(out, "sidecar_lost_after_s", (double)load(&live->loss_after_ns) / 1e9, 3);
+	json_put_text(out, "on_sidecar_down", loss < 3 ? losses[loss] : "invalid");
+	json_put_number(out, "sidecar_timeout_s", (double)load(&live->down_after_ns) / 1e9, 3);
 	report_count(out, "generation", load(&live->generation));
 }
 

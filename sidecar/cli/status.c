@@ -120,8 +120,8 @@ static void print_clock(const struct json *status)
 		       : "vDSO",
 	       request_seconds_text(json_get(status, "heartbeat_age_s"), age, sizeof(age)),
 	       number(status, "generation"),
-	       request_seconds_text(json_get(status, "sidecar_lost_after_s"), lost, sizeof(lost)),
-	       json_get_text(status, "on_sidecar_loss", "?"));
+	       request_seconds_text(json_get(status, "sidecar_timeout_s"), lost, sizeof(lost)),
+	       json_get_text(status, "on_sidecar_down", "?"));
 }
 
 static void print_memory(const struct json *status)

@@ -127,7 +127,7 @@ struct config_segment {
 	struct config_value longest_reservation;
 };
 
-enum config_loss { CONFIG_LOSS_KEEP, CONFIG_LOSS_OPEN, CONFIG_LOSS_CLOSED };
+enum config_down { CONFIG_DOWN_KEEP, CONFIG_DOWN_FAIL_OPEN, CONFIG_DOWN_FAIL_CLOSED };
 enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 /* In the order of enum log_level. */
 enum config_log_level {
@@ -198,7 +198,7 @@ struct config_override {
 };
 
 enum config_gate_mode { CONFIG_GATE_OBSERVE, CONFIG_GATE_PACE, CONFIG_GATE_DENY };
-enum config_gate_stale { CONFIG_GATE_OPEN, CONFIG_GATE_CLOSED };
+enum config_gate_stale { CONFIG_GATE_FAIL_OPEN, CONFIG_GATE_FAIL_CLOSED };
 
 /* What the kernel does where a destination, a cgroup, or both are as named. */
 struct config_gate_rule {
@@ -221,7 +221,7 @@ struct config_ebpf {
 	struct config_value longest_wait;
 	struct config_value refuse_errno; /* a positive errno */
 	struct config_value stale;	  /* heartbeat age */
-	struct config_value on_stale;	  /* enum config_gate_stale */
+	struct config_value on_timeout;	  /* enum config_gate_stale */
 	struct config_value pin;
 	struct config_value resolve;
 	struct config_gate_rule *rules;
@@ -236,8 +236,8 @@ struct config {
 	struct config_segment segment;
 	char *user;			     /* NULL: stay who we are */
 	char *time_zone;		     /* NULL: the system's */
-	struct config_value on_sidecar_loss; /* enum config_loss */
-	struct config_value sidecar_lost_after;
+	struct config_value on_sidecar_down; /* enum config_down */
+	struct config_value sidecar_timeout;
 	struct config_log log;
 	struct config_limits limits; /* of every flow, where nothing more specific says otherwise */
 	struct config_limits source_total;  /* of every source */

@@ -200,8 +200,8 @@ static const struct config_word mode_words[] = {{"observe", CONFIG_GATE_OBSERVE}
 						{"pace", CONFIG_GATE_PACE},
 						{"deny", CONFIG_GATE_DENY},
 						{NULL, 0}};
-static const struct config_word stale_words[] = {
-	{"open", CONFIG_GATE_OPEN}, {"closed", CONFIG_GATE_CLOSED}, {NULL, 0}};
+static const struct config_word timeout_words[] = {
+	{"fail-open", CONFIG_GATE_FAIL_OPEN}, {"fail-closed", CONFIG_GATE_FAIL_CLOSED}, {NULL, 0}};
 /* What connect() may fail with: others break programs (EINPROGRESS would look like a success). */
 static const struct config_word errno_words[] = {{"EPERM", EPERM},
 						 {"EACCES", EACCES},
@@ -231,7 +231,7 @@ static const cyaml_schema_field_t ebpf_fields[] = {
 	TEXT("longest_wait", struct config_ebpf, longest_wait.text),
 	TEXT("refuse_errno", struct config_ebpf, refuse_errno.text),
 	TEXT("stale", struct config_ebpf, stale.text),
-	TEXT("on_stale", struct config_ebpf, on_stale.text),
+	TEXT("on_timeout", struct config_ebpf, on_timeout.text),
 	TEXT("pin", struct config_ebpf, pin.text),
 	TEXT("resolve", struct config_ebpf, resolve.text),
 	LIST("rules", struct config_ebpf, rules, &gate_schema),
@@ -248,7 +248,7 @@ const struct config_key config_ebpf_keys[] = {
 	    60 * UINT64_C(1000000000), NULL),
 	ROW("refuse_errno", refuse_errno, CONFIG_ENUM, "EPERM", 0, 0, errno_words),
 	ROW("stale", stale, CONFIG_DURATION, "10s", UINT64_C(1000000000), 24 * HOUR_NS, NULL),
-	ROW("on_stale", on_stale, CONFIG_ENUM, "open", 0, 0, stale_words),
+	ROW("on_timeout", on_timeout, CONFIG_ENUM, "fail-open", 0, 0, timeout_words),
 	ROW("pin", pin, CONFIG_SWITCH, "false", 0, 0, NULL),
 	ROW("resolve", resolve, CONFIG_SWITCH, "true", 0, 0, NULL),
 	{NULL, 0, 0, NULL, 0, 0, NULL},
@@ -273,9 +273,9 @@ const struct config_key config_gate_keys[] = {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static const struct config_word loss_words[] = {{"keep", CONFIG_LOSS_KEEP},
-						{"open", CONFIG_LOSS_OPEN},
-						{"closed", CONFIG_LOSS_CLOSED},
+static const struct config_word down_words[] = {{"keep", CONFIG_DOWN_KEEP},
+						{"fail-open", CONFIG_DOWN_FAIL_OPEN},
+						{"fail-closed", CONFIG_DOWN_FAIL_CLOSED},
 						{NULL, 0}};
 static const struct config_word format_words[] = {
 	{"text", CONFIG_LOG_TEXT}, {"json", CONFIG_LOG_JSON}, {NULL, 0}};
@@ -290,8 +290,8 @@ static const struct config_word level_words[] = {
 
 const struct config_key config_top_keys[] = {
 	ROW("builtin", builtin, CONFIG_SWITCH, "true", 0, 0, NULL),
-	ROW("on_sidecar_loss", on_sidecar_loss, CONFIG_ENUM, "keep", 0, 0, loss_words),
-	ROW("sidecar_lost_after", sidecar_lost_after, CONFIG_DURATION, "30s", UINT64_C(1000000000),
+	ROW("on_sidecar_down", on_sidecar_down, CONFIG_ENUM, "keep", 0, 0, down_words),
+	ROW("sidecar_timeout", sidecar_timeout, CONFIG_DURATION, "30s", UINT64_C(1000000000),
 	    7 * 24 * HOUR_NS, NULL),
 	ROW("log.format", log.format, CONFIG_ENUM, "text", 0, 0, format_words),
 	ROW("log.level", log.level, CONFIG_ENUM, "info", 0, 0, level_words),
@@ -308,8 +308,8 @@ static const cyaml_schema_field_t config_fields[] = {
 	PART("segment", struct config, segment, segment_fields),
 	TEXT("user", struct config, user),
 	TEXT("time_zone", struct config, time_zone),
-	TEXT("on_sidecar_loss", struct config, on_sidecar_loss.text),
-	TEXT("sidecar_lost_after", struct config, sidecar_lost_after.text),
+	TEXT("on_sidecar_down", struct config, on_sidecar_down.text),
+	TEXT("sidecar_timeout", struct config, sidecar_timeout.text),
 	PART("log", struct config, log, log_fields),
 	PART("limits", struct config, limits, flow_fields),
 	PART("source_total", struct config, source_total, total_fields),

@@ -50,15 +50,16 @@ static void log_settings(const struct config *config)
 		      levels[config->log.level.value]);
 }
 
-static void loss_publish(struct sidecar *s)
+static void down_publish(struct sidecar *s)
 {
-	static const enum layout_loss losses[] = {[CONFIG_LOSS_KEEP] = LAYOUT_LOSS_KEEP,
-						  [CONFIG_LOSS_OPEN] = LAYOUT_LOSS_OPEN,
-						  [CONFIG_LOSS_CLOSED] = LAYOUT_LOSS_CLOSED};
+	static const enum layout_down losses[] = {[CONFIG_DOWN_KEEP] = LAYOUT_DOWN_KEEP,
+						  [CONFIG_DOWN_FAIL_OPEN] = LAYOUT_DOWN_FAIL_OPEN,
+						  [CONFIG_DOWN_FAIL_CLOSED] =
+							  LAYOUT_DOWN_FAIL_CLOSED};
 	const struct config *config = s->generation.config;
 
-	heartbeat_loss(s->segment, losses[config->on_sidecar_loss.value],
-		       config->sidecar_lost_after.value);
+	heartbeat_on_down(s->segment, losses[config->on_sidecar_down.value],
+			  config->sidecar_timeout.value);
 }
 
 /* ---- the segment ----------------------------------------------------------------------------- */
@@ -375,7 +376,7 @@ void sidecar_settings(struct sidecar *s)
 	const struct config *config = s->generation.config;
 
 	log_settings(config);
-	loss_publish(s);
+	down_publish(s);
 	calendar_publish(s->segment, config->time_zone);
 	work(s);
 }
@@ -529,7 +530,7 @@ static int parts_make(struct sidecar *s, char *reason)
 	heartbeat_begin(&s->heartbeat, s->segment);
 	calendar_publish(s->segment, s->generation.config->time_zone);
 	s->calendar_ns = loop_now();
-	loss_publish(s);
+	down_publish(s);
 	engine_wall_offset(s->engine, calendar_wall_offset());
 	error = engine_configure(s->engine, s->generation.config, s->generation.classifier,
 				 s->generation.rules, loop_now());

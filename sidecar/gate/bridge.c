@@ -434,8 +434,9 @@ static int gate_begin(struct ebpf_bridge *b)
 		.port_count = ebpf->ports_count,
 		.max_wait_ns = ebpf->longest_wait.value,
 		.stale_ns = ebpf->stale.value,
-		.stale_policy = ebpf->on_stale.value == CONFIG_GATE_CLOSED ? GATE_STALE_CLOSED
-									   : GATE_STALE_OPEN,
+		.stale_policy = ebpf->on_timeout.value == CONFIG_GATE_FAIL_CLOSED
+					? GATE_STALE_CLOSED
+					: GATE_STALE_OPEN,
 		.refuse_errno = (int)ebpf->refuse_errno.value,
 		.pin = ebpf->pin.value ? PIN_PATH : NULL,
 		.token = token_make(),
@@ -645,7 +646,7 @@ static void pins_forget(void)
 		log_warning(
 			"gate",
 			"an earlier tollgated has pinned programs in the kernel, which go on by "
-			"on_stale; " PIN_PATH " cannot be removed: %s",
+			"on_timeout; " PIN_PATH " cannot be removed: %s",
 			strerror(-got));
 }
 

@@ -114,8 +114,8 @@ void heartbeat_beat(struct heartbeat *h, struct segment *s)
 	}
 }
 
-void heartbeat_loss(struct segment *s, enum layout_loss loss, uint64_t after_ns)
+void heartbeat_on_down(struct segment *s, enum layout_down loss, uint64_t after_ns)
 {
-	atomic_store_explicit(&s->live->loss_after_ns, after_ns, memory_order_relaxed);
+	atomic_store_explicit(&s->live->down_after_ns, after_ns, memory_order_relaxed);
 	atomic_store_explicit(&s->live->loss, loss, memory_order_release);
 }

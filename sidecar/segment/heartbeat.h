@@ -22,7 +22,7 @@ void heartbeat_begin(struct heartbeat *heartbeat, struct segment *segment);
 /* To be called every HEARTBEAT_INTERVAL_NS. */
 void heartbeat_beat(struct heartbeat *heartbeat, struct segment *segment);
 
-/* What workers do when the heartbeat is older than after_ns (enum layout_loss). */
-void heartbeat_loss(struct segment *segment, enum layout_loss loss, uint64_t after_ns);
+/* What workers do when the heartbeat is older than after_ns (enum layout_down). */
+void heartbeat_on_down(struct segment *segment, enum layout_down loss, uint64_t after_ns);
 
 #endif
