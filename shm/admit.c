@@ -20,7 +20,7 @@ static const char *const reason_names[TG_REASONS] = {
 	[TG_REFUSED_CONNECTIONS] = "connections",
 	[TG_REFUSED_DIRECTORY] = "directory",
 	[TG_REFUSED_NEVER] = "never",
-	[TG_REFUSED_SIDECAR_DOWN] = "lost",
+	[TG_REFUSED_SIDECAR_DOWN] = "sidecar-down",
 	[TG_RETIRED] = "retired",
 };
 

@@ -110,7 +110,7 @@ struct tg_verdict verdict_finish(struct tg *tg, struct layout_worker *worker,
 
 /* The time; and what to answer at once instead of deciding: TG_ADMITTED (nothing special),
  * TG_RETIRED, TG_REFUSED_SIDECAR_DOWN, or TG_REASONS (admit whatever the limits say:
- * on_sidecar_down is "open"). */
+ * on_sidecar_down is "fail-open"). */
 uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override);
 
 /* The verdict that is given instead of a decision. */
