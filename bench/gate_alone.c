@@ -2,8 +2,8 @@
  *
  * The eBPF gate without the sidecar: for its tests, and for trying it out by hand.
  *
- *   gate_alone --cgroup PATH:MODE … --port N … [--longest-wait MS] [--stale MS] [--closed] [--pin
- * DIR]
+ *   gate_alone --cgroup PATH:MODE … --port N … [--max-wait MS] [--heartbeat-timeout MS]
+ * [--fail-closed] [--pin DIR]
  *              [--flows N] [--prefixes N] [--token N] [--errno N] [--idle MS]
  *
  * prints "ready" or "error: why" and takes commands from standard input, each answered by one line:
@@ -270,7 +270,7 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
 
-		if (!strcmp(name, "--closed")) {
+		if (!strcmp(name, "--fail-closed")) {
 			options.stale_policy = GATE_STALE_CLOSED;
 			continue;
 		}
@@ -283,9 +283,9 @@ int main(int argc, char **argv)
 				(struct gate_cgroup){value, mode_of(mode + 1)};
 		} else if (!strcmp(name, "--port")) {
 			ports[options.port_count++ % 256] = (uint16_t)atoi(value);
-		} else if (!strcmp(name, "--longest-wait")) {
+		} else if (!strcmp(name, "--max-wait")) {
 			options.max_wait_ns = strtoull(value, NULL, 10) * 1000000;
-		} else if (!strcmp(name, "--stale")) {
+		} else if (!strcmp(name, "--heartbeat-timeout")) {
 			options.stale_ns = strtoull(value, NULL, 10) * 1000000;
 		} else if (!strcmp(name, "--idle")) {
 			options.idle_ns = strtoull(value, NULL, 10) * 1000000;

@@ -116,7 +116,7 @@ static const char whole[] =
 	"  ring: 512\n"
 	"  minutes: 60\n"
 	"  leases: 256\n"
-	"  longest_reservation: 10m\n"
+	"  max_reservation: 10m\n"
 	"time_zone: UTC\n"
 	"on_sidecar_down: fail-closed\n"
 	"sidecar_timeout: 1 min\n"
@@ -158,7 +158,7 @@ static const char whole[] =
 	"  cgroups: [/sys/fs/cgroup/postfix]\n"
 	"  ports: [25, 2525]\n"
 	"  mode: pace\n"
-	"  longest_wait: 8s\n"
+	"  max_wait: 8s\n"
 	"  refuse_errno: ECONNREFUSED\n"
 	"  pin: true\n"
 	"  rules:\n"
@@ -174,7 +174,7 @@ Test(file, with_every_section_is_taken)
 	cr_assert(config, "%s", problem(0));
 	cr_expect_eq(report.warnings, 0, "%s", problem(0));
 	cr_expect_eq(config->segment.flows.value, 1000);
-	cr_expect_eq(config->segment.longest_reservation.value, UINT64_C(600000000000));
+	cr_expect_eq(config->segment.max_reservation.value, UINT64_C(600000000000));
 	cr_expect_eq(config->on_sidecar_down.value, CONFIG_DOWN_FAIL_CLOSED);
 	cr_expect_eq(config->sidecar_timeout.value, UINT64_C(60000000000));
 	cr_expect_eq(config->log.format.value, CONFIG_LOG_JSON);

@@ -124,7 +124,7 @@ struct config_segment {
 	struct config_value ring;    /* records a worker, a power of two */
 	struct config_value minutes; /* slots of the minute ring */
 	struct config_value leases;  /* a worker */
-	struct config_value longest_reservation;
+	struct config_value max_reservation;
 };
 
 enum config_down { CONFIG_DOWN_KEEP, CONFIG_DOWN_FAIL_OPEN, CONFIG_DOWN_FAIL_CLOSED };
@@ -218,10 +218,10 @@ struct config_ebpf {
 	char **ports_text;
 	uint32_t ports_text_count;
 	struct config_value mode; /* enum config_gate_mode */
-	struct config_value longest_wait;
-	struct config_value refuse_errno; /* a positive errno */
-	struct config_value stale;	  /* heartbeat age */
-	struct config_value on_timeout;	  /* enum config_gate_stale */
+	struct config_value max_wait;
+	struct config_value refuse_errno;      /* a positive errno */
+	struct config_value heartbeat_timeout; /* heartbeat age */
+	struct config_value on_timeout;	       /* enum config_gate_stale */
 	struct config_value pin;
 	struct config_value resolve;
 	struct config_gate_rule *rules;

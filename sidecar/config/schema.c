@@ -129,7 +129,7 @@ static const cyaml_schema_field_t segment_fields[] = {
 	TEXT("ring", struct config_segment, ring.text),
 	TEXT("minutes", struct config_segment, minutes.text),
 	TEXT("leases", struct config_segment, leases.text),
-	TEXT("longest_reservation", struct config_segment, longest_reservation.text),
+	TEXT("max_reservation", struct config_segment, max_reservation.text),
 	CYAML_FIELD_END};
 
 #define ROW(name, member, kind, default_text, min, max, words)                                     \
@@ -143,8 +143,7 @@ const struct config_key config_segment_keys[] = {
 	ROW("ring", ring, CONFIG_NUMBER, "1024", 16, 1 << 20, NULL),
 	ROW("minutes", minutes, CONFIG_NUMBER, "60", 1, 1440, NULL),
 	ROW("leases", leases, CONFIG_NUMBER, "1024", 1, 65536, NULL),
-	ROW("longest_reservation", longest_reservation, CONFIG_DURATION, "5m", 1000000,
-	    24 * HOUR_NS, NULL),
+	ROW("max_reservation", max_reservation, CONFIG_DURATION, "5m", 1000000, 24 * HOUR_NS, NULL),
 	{NULL, 0, 0, NULL, 0, 0, NULL},
 };
 #undef ROW
@@ -228,9 +227,9 @@ static const cyaml_schema_field_t ebpf_fields[] = {
 	LIST("cgroups", struct config_ebpf, cgroups, &text_schema),
 	LIST("ports", struct config_ebpf, ports_text, &text_schema),
 	TEXT("mode", struct config_ebpf, mode.text),
-	TEXT("longest_wait", struct config_ebpf, longest_wait.text),
+	TEXT("max_wait", struct config_ebpf, max_wait.text),
 	TEXT("refuse_errno", struct config_ebpf, refuse_errno.text),
-	TEXT("stale", struct config_ebpf, stale.text),
+	TEXT("heartbeat_timeout", struct config_ebpf, heartbeat_timeout.text),
 	TEXT("on_timeout", struct config_ebpf, on_timeout.text),
 	TEXT("pin", struct config_ebpf, pin.text),
 	TEXT("resolve", struct config_ebpf, resolve.text),
@@ -244,10 +243,10 @@ static const cyaml_schema_field_t ebpf_fields[] = {
 
 const struct config_key config_ebpf_keys[] = {
 	ROW("mode", mode, CONFIG_ENUM, "observe", 0, 0, mode_words),
-	ROW("longest_wait", longest_wait, CONFIG_DURATION, "12s", 1000000,
-	    60 * UINT64_C(1000000000), NULL),
+	ROW("max_wait", max_wait, CONFIG_DURATION, "12s", 1000000, 60 * UINT64_C(1000000000), NULL),
 	ROW("refuse_errno", refuse_errno, CONFIG_ENUM, "EPERM", 0, 0, errno_words),
-	ROW("stale", stale, CONFIG_DURATION, "10s", UINT64_C(1000000000), 24 * HOUR_NS, NULL),
+	ROW("heartbeat_timeout", heartbeat_timeout, CONFIG_DURATION, "10s", UINT64_C(1000000000),
+	    24 * HOUR_NS, NULL),
 	ROW("on_timeout", on_timeout, CONFIG_ENUM, "fail-open", 0, 0, timeout_words),
 	ROW("pin", pin, CONFIG_SWITCH, "false", 0, 0, NULL),
 	ROW("resolve", resolve, CONFIG_SWITCH, "true", 0, 0, NULL),

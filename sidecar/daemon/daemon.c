@@ -88,7 +88,7 @@ static int segment_begin(struct sidecar *s, char *reason)
 	struct segment_options options = {
 		.path = wanted->path,
 		.engine_bytes = sizeof(struct engine_flow),
-		.reserve_max_ns = wanted->longest_reservation.value,
+		.reserve_max_ns = wanted->max_reservation.value,
 		.sizes =
 			{
 				.flows = (uint32_t)wanted->flows.value,
@@ -344,7 +344,7 @@ bool sidecar_needs_restart(const struct sidecar *s, const struct config *config)
 	return a->flows.value != b->flows.value || a->workers.value != b->workers.value ||
 	       a->ring.value != b->ring.value || a->minutes.value != b->minutes.value ||
 	       a->leases.value != b->leases.value ||
-	       a->longest_reservation.value != b->longest_reservation.value ||
+	       a->max_reservation.value != b->max_reservation.value ||
 	       text_differs(a->path, b->path) || text_differs(a->owner, b->owner) ||
 	       text_differs(a->group, b->group);
 }

@@ -432,8 +432,8 @@ static int gate_begin(struct ebpf_bridge *b)
 		.cgroup_count = ebpf->cgroups_count,
 		.ports = ebpf->ports,
 		.port_count = ebpf->ports_count,
-		.max_wait_ns = ebpf->longest_wait.value,
-		.stale_ns = ebpf->stale.value,
+		.max_wait_ns = ebpf->max_wait.value,
+		.stale_ns = ebpf->heartbeat_timeout.value,
 		.stale_policy = ebpf->on_timeout.value == CONFIG_GATE_FAIL_CLOSED
 					? GATE_STALE_CLOSED
 					: GATE_STALE_OPEN,

@@ -70,7 +70,7 @@ static int segment_make(const struct config *config, uint32_t flows, struct segm
 		.owner = -1,
 		.group = -1,
 		.engine_bytes = sizeof(struct engine_flow),
-		.reserve_max_ns = config->segment.longest_reservation.value,
+		.reserve_max_ns = config->segment.max_reservation.value,
 		.sizes = {.flows = flows,
 			  .workers = 1,
 			  .ring_records = 2,
