@@ -21,7 +21,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		"builtin_rules: no\n"
 		"classes:\n"
 		"  - {name: a, class: rate, text: ['(?<!x)a+b(?=c)', '(..)\\1', 'too many']}\n"
-		"  - {name: b, class: other, enhanced: [x.7.x, 4.1.2-9], unless: ['[^a-z]q']}\n";
+		"  - {name: b, class: other, enhanced: [x.7.x, 4.1.2-9], not_text: ['[^a-z]q']}\n";
 	struct rule_file *file;
 	struct yaml_error error;
 	struct classify_error fault;

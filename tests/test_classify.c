@@ -298,7 +298,7 @@ static const char user_text[] =
 	"    text: ['d\xC3\xA9pass\xC3\xA9']\n"
 	"  - {name: look-around, class: content, text: ['(?<!very )bad (?=mail)']}\n"
 	"  - {name: back-reference, class: policy, text: ['(ab|cd)\\1']}\n"
-	"  - {name: exception, class: rate, limit: day, lowers_cap: no, code: [599], unless: ['not "
+	"  - {name: exception, class: rate, limit: day, lowers_cap: no, code: [599], not_text: ['not "
 	"this']}\n";
 
 static struct rule_file *user;

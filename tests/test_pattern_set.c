@@ -50,7 +50,7 @@ static void prepare(void)
 		const struct rule_match *match = &file->classes[i].match;
 
 		patterns_add(match->text, match->text_count);
-		patterns_add(match->unless, match->unless_count);
+		patterns_add(match->not_text, match->not_text_count);
 	}
 	for (unsigned i = 0; i < pattern_count; i++)
 		cr_assert_eq(pattern_pcre_create(patterns[i], &confirm[i], reason, sizeof(reason)),

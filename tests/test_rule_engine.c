@@ -275,7 +275,7 @@ Test(rule, matches_by_all_that_it_asks_for)
 		{"{enhanced: [x.7.1]}", "a", "550 5.7.1 x", true},
 		{"{enhanced: [x.7.1]}", "a", "550 x", false},
 		{"{text: ['^451 4\\.7\\.1 gr.y']}", "a", "451 4.7.1 GREY", true},
-		{"{text: [grey], unless: [not]}", "a", "451 not grey", false},
+		{"{text: [grey], not_text: [not]}", "a", "451 not grey", false},
 		{"{destination: [a, b]}", "b", "451 x", true},
 		{"{destination: [a, b]}", "c", "451 x", false},
 		{"{destination: [a]}", NULL, "451 x", false},
@@ -342,7 +342,7 @@ Test(rule, of_several_the_strictest_stands_and_is_named)
 	     "rules:\n"
 	     "  - {name: a, action: {hold: 5m, rate: 10/min, connections: 4, for: 2h}}\n"
 	     "  - {name: b, action: {hold: 9m, scale: 0.5, connections: 2, per_connection: 20}}\n"
-	     "  - {name: c, action: {rate: 5/min, scale: 0.25, connections: 2, step_back: 2}}\n"
+	     "  - {name: c, action: {rate: 5/min, scale: 0.25, connections: 2, warmup_step_back: 2}}\n"
 	     "  - {name: d, match: {class: [rate]}, action: {hold: 1d}}\n");
 	verdict = answer("a", "451 x", D);
 	cr_expect_eq(verdict.fired_count, 3);
@@ -353,7 +353,7 @@ Test(rule, of_several_the_strictest_stands_and_is_named)
 	cr_expect_str_eq(verdict.effect[RULE_SCALE].rule->name, "c");
 	cr_expect_str_eq(verdict.effect[RULE_CONNECTIONS].rule->name, "b", "of equals the first");
 	cr_expect_eq(verdict.effect[RULE_PER_CONNECTION].value, 20);
-	cr_expect_eq(verdict.effect[RULE_STEP_BACK].value, 2);
+	cr_expect_eq(verdict.effect[RULE_WARMUP_STEP_BACK].value, 2);
 	cr_expect_null(verdict.effect[RULE_ALERT].rule);
 	unload();
 }

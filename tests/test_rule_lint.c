@@ -61,7 +61,7 @@ Test(lint, finds_what_can_never_match_or_act)
 		 "backtracks without end"},
 		{"classes:\n  - {name: a, class: rate, text: ['(([a-z])+.)+Z{2}']}\n", 2, 0,
 		 "backtracks without end"},
-		{"classes:\n  - {name: a, class: rate, text: [x], unless: ['(no|n|o)*later$']}\n",
+		{"classes:\n  - {name: a, class: rate, text: [x], not_text: ['(no|n|o)*later$']}\n",
 		 2, 0, "backtracks without end"},
 		{"classes:\n  - {name: a, class: rate, code: [4xx], enhanced: [5.7.1]}\n", 2, 0,
 		 "class of its reply"},
@@ -119,7 +119,7 @@ Test(lint, says_nothing_of_what_can_act)
 		"'[a-z]+ [a-z]+ [a-z]+$', 'a{1,30}b{1,30}']}\n",
 		"classes:\n  - {name: a, class: rate, code: [451], text: ['^451 x']}\n"
 		"  - {name: b, class: rate, code: [451], text: [y]}\n",
-		"classes:\n  - {name: a, class: rate, text: [x], unless: [y]}\n  - {name: b, "
+		"classes:\n  - {name: a, class: rate, text: [x], not_text: [y]}\n  - {name: b, "
 		"class: rate, text: [x]}\n",
 		"classes:\n  - {name: a, class: reputation, enhanced: [4.7.650]}\n"
 		"  - {name: b, class: rate, enhanced: [4.7.500-699]}\n",

@@ -257,9 +257,9 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	put_configured(s, known->address,
 		       segment_name(s->segment, known->destination, name, sizeof(name)), out);
 	report_in(out, "next_change_s", e->next_ns, now_ns);
-	if (flow->step_back_ns)
-		json_put_number(out, "step_back_ago_s", (double)(now_ns - flow->step_back_ns) / 1e9,
-				1);
+	if (flow->warmup_step_back_ns)
+		json_put_number(out, "warmup_step_back_ago_s",
+				(double)(now_ns - flow->warmup_step_back_ns) / 1e9, 1);
 }
 
 int api_explain(void *arg, struct server_call *call)

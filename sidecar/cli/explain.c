@@ -126,9 +126,10 @@ static void print_next(const struct json *flow)
 	else
 		printf("\nlimits are looked at again in %s, or when a reply comes\n",
 		       request_seconds_text(next, text, sizeof(text)));
-	if (json_get(flow, "step_back_ago_s"))
+	if (json_get(flow, "warmup_step_back_ago_s"))
 		printf("a rule asked warm-up to step back %s ago\n",
-		       request_seconds_text(json_get(flow, "step_back_ago_s"), text, sizeof(text)));
+		       request_seconds_text(json_get(flow, "warmup_step_back_ago_s"), text,
+					    sizeof(text)));
 }
 
 /* A line each. */

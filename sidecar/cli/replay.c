@@ -42,7 +42,7 @@ static void put_value(struct json_writer *writer, const struct replay_action *ac
 	else
 		json_put_number(writer, action->kind == RULE_RATE ? "per_second" : "value", value,
 				6);
-	if (action->kind != RULE_STEP_BACK)
+	if (action->kind != RULE_WARMUP_STEP_BACK)
 		json_put_text(writer, "until",
 			      replay_time_text(action->effect->until_ns, until, sizeof(until)));
 }
@@ -121,7 +121,7 @@ static void totals_print(const struct replay *replay)
 		       t->actions[RULE_HOLD],
 		       t->actions[RULE_SCALE] + t->actions[RULE_RATE] +
 			       t->actions[RULE_CONNECTIONS] + t->actions[RULE_PER_CONNECTION],
-		       t->actions[RULE_STEP_BACK], t->actions[RULE_ALERT],
+		       t->actions[RULE_WARMUP_STEP_BACK], t->actions[RULE_ALERT],
 		       units_duration_text(t->held_ns / UNITS_SECOND_NS * UNITS_SECOND_NS, held,
 					   sizeof(held)),
 		       t->while_held);

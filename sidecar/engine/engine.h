@@ -47,7 +47,7 @@ struct engine_flow {
 	uint64_t seen_ns;	      /* when counts last moved; 0: never */
 	uint64_t trouble_ns;	      /* when it was last held that had been well; 0: it is well */
 	struct pool_rate pace;
-	uint64_t step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
+	uint64_t warmup_step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
 	struct constraint constraints[CONSTRAINTS];
 	struct reply_history history[REPLY_HISTORY];
 };

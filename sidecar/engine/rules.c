@@ -78,8 +78,8 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 	count = rule_effects(&verdict, &effective.limits, now_ns, constraints);
 	for (unsigned i = 0; i < count; i++)
 		constraint_add(flow->constraints, &constraints[i], now_ns);
-	if (verdict.effect[RULE_STEP_BACK].rule)
-		flow->step_back_ns = now_ns;
+	if (verdict.effect[RULE_WARMUP_STEP_BACK].rule)
+		flow->warmup_step_back_ns = now_ns;
 	if (count) {
 		log_info("rule", "%s to %s: rule %s", names.source, names.destination,
 			 rule_set_rule(e->rules, verdict.fired[0])->name);

@@ -40,7 +40,7 @@ struct class_entry {
 	unsigned enhanced_count;
 	unsigned *destination; /* indexes of the name table */
 	unsigned destination_count;
-	struct span unless;
+	struct span not_text;
 };
 
 struct classifier {
@@ -50,7 +50,7 @@ struct classifier {
 	unsigned first_text; /* entries below ask for codes alone */
 	bool rules_ask_text;
 	unsigned rule_count;
-	struct span *rule_text, *rule_unless;
+	struct span *rule_text, *rule_not_text;
 	unsigned text_end;    /* patterns below are texts of entries ... */
 	unsigned *text_entry; /* ... of which one */
 	uint64_t *by_code; /* [CODES + 1][entry_words]: entries without a text; the last: no code */
@@ -226,16 +226,16 @@ static int patterns_collect(struct classifier *classifier, struct collection *al
 	for (unsigned i = 0; err == 0 && i < classifier->entry_count; i++) {
 		const struct rule_match *match = &classifier->entries[i].rule->match;
 
-		err = collect(all, match->unless, match->unless_count,
-			      &classifier->entries[i].unless);
+		err = collect(all, match->not_text, match->not_text_count,
+			      &classifier->entries[i].not_text);
 	}
 	for (unsigned i = 0; err == 0 && i < classifier->rule_count; i++) {
 		const struct rule_match *match = &classifier_rule(classifier, i)->match;
 
 		err = collect(all, match->text, match->text_count, &classifier->rule_text[i]);
 		if (err == 0)
-			err = collect(all, match->unless, match->unless_count,
-				      &classifier->rule_unless[i]);
+			err = collect(all, match->not_text, match->not_text_count,
+				      &classifier->rule_not_text[i]);
 	}
 	return err;
 }
@@ -252,24 +252,25 @@ static void error_place(const struct classifier *classifier, unsigned pattern,
 		bool text = pattern >= at && pattern < at + texts;
 
 		entry_rule(classifier, i, &error->file, &index);
-		if (text || (pattern >= entry->unless.first && pattern < entry->unless.end)) {
+		if (text || (pattern >= entry->not_text.first && pattern < entry->not_text.end)) {
 			snprintf(error->path, sizeof(error->path), "classes[%u].%s[%u]", index,
-				 text ? "text" : "unless",
-				 pattern - (text ? at : entry->unless.first));
+				 text ? "text" : "not_text",
+				 pattern - (text ? at : entry->not_text.first));
 			return;
 		}
 		at += texts;
 	}
 	for (unsigned i = 0; i < classifier->rule_count; i++) {
-		struct span text = classifier->rule_text[i], unless = classifier->rule_unless[i];
+		struct span text = classifier->rule_text[i],
+			    not_text = classifier->rule_not_text[i];
 		bool in = pattern >= text.first && pattern < text.end;
 
-		if (!in && !(pattern >= unless.first && pattern < unless.end))
+		if (!in && !(pattern >= not_text.first && pattern < not_text.end))
 			continue;
 		error->file = i >= classifier->files[0]->rules_count;
 		index = error->file ? i - classifier->files[0]->rules_count : i;
 		snprintf(error->path, sizeof(error->path), "rules[%u].match.%s[%u]", index,
-			 in ? "text" : "unless", pattern - (in ? text.first : unless.first));
+			 in ? "text" : "not_text", pattern - (in ? text.first : not_text.first));
 		return;
 	}
 }
@@ -311,7 +312,7 @@ static void patterns_choose(const struct classifier *classifier, unsigned half, 
 
 		for (unsigned k = 0; k < entry->rule->match.text_count; k++)
 			use[text++] = in;
-		for (unsigned k = entry->unless.first; k < entry->unless.end; k++)
+		for (unsigned k = entry->not_text.first; k < entry->not_text.end; k++)
 			use[k] = in;
 	}
 }
@@ -348,13 +349,13 @@ static int patterns_compile(struct classifier *classifier, struct classify_error
 
 	while (entry < classifier->entry_count &&
 	       classifier->entries[entry].rule->match.text_count == 0 &&
-	       classifier->entries[entry].rule->match.unless_count == 0)
+	       classifier->entries[entry].rule->match.not_text_count == 0)
 		entry++;
 	classifier->first_text = entry;
 	for (unsigned i = 0; i < classifier->rule_count; i++)
 		classifier->rules_ask_text |=
 			classifier->rule_text[i].end > classifier->rule_text[i].first ||
-			classifier->rule_unless[i].end > classifier->rule_unless[i].first;
+			classifier->rule_not_text[i].end > classifier->rule_not_text[i].first;
 
 	halves_part(classifier);
 	if (err == 0)
@@ -384,12 +385,12 @@ int classifier_create(const struct rule_file *user, const struct rule_file *buil
 		classifier->files[0]->rules_count + classifier->files[1]->rules_count;
 	classifier->entries = calloc(classifier->entry_count + 1, sizeof(*classifier->entries));
 	classifier->rule_text = calloc(classifier->rule_count + 1, sizeof(*classifier->rule_text));
-	classifier->rule_unless =
-		calloc(classifier->rule_count + 1, sizeof(*classifier->rule_unless));
+	classifier->rule_not_text =
+		calloc(classifier->rule_count + 1, sizeof(*classifier->rule_not_text));
 	classifier->by_code =
 		calloc((CODES + 1) * (size_t)classifier->entry_words + 1, sizeof(uint64_t));
 	if (classifier->entries != NULL && classifier->rule_text != NULL &&
-	    classifier->rule_unless != NULL && classifier->by_code != NULL)
+	    classifier->rule_not_text != NULL && classifier->by_code != NULL)
 		err = entries_compile(classifier);
 	if (err == 0)
 		err = patterns_compile(classifier, error);
@@ -415,7 +416,7 @@ void classifier_free(struct classifier *classifier)
 	intern_free(classifier->destinations);
 	free(classifier->entries);
 	free(classifier->rule_text);
-	free(classifier->rule_unless);
+	free(classifier->rule_not_text);
 	free(classifier->text_entry);
 	free(classifier->by_code);
 	free(classifier);
@@ -474,7 +475,7 @@ static bool entry_matches(const struct class_entry *entry, const uint64_t *found
 	any = entry->destination_count == 0;
 	for (unsigned i = 0; !any && i < entry->destination_count; i++)
 		any = (int)entry->destination[i] == destination;
-	return any && !span_found(found, entry->unless);
+	return any && !span_found(found, entry->not_text);
 }
 
 /* The entries worth looking at: those without a text, and those of whose texts one was found. */
@@ -568,5 +569,5 @@ bool classify_rule_text(const struct classifier *classifier, const struct classi
 	struct span text = classifier->rule_text[rule];
 
 	return (text.first == text.end || span_found(scratch->found, text)) &&
-	       !span_found(scratch->found, classifier->rule_unless[rule]);
+	       !span_found(scratch->found, classifier->rule_not_text[rule]);
 }

@@ -146,7 +146,7 @@ static struct rule_state *memory_get(struct rule_engine *engine, const struct co
  */
 static bool stricter(enum rule_action_kind kind, double value, double than)
 {
-	return kind == RULE_HOLD || kind == RULE_STEP_BACK ? value > than : value < than;
+	return kind == RULE_HOLD || kind == RULE_WARMUP_STEP_BACK ? value > than : value < than;
 }
 
 /* How long to hold now: doubled if the last hold ended less than a day ago. */

@@ -70,7 +70,7 @@ static const cyaml_schema_field_t match_fields[] = {
 	LIST(struct rule_match, "code", code, &string_schema),
 	LIST(struct rule_match, "enhanced", enhanced, &string_schema),
 	LIST(struct rule_match, "text", text, &string_schema),
-	LIST(struct rule_match, "unless", unless, &string_schema),
+	LIST(struct rule_match, "not_text", not_text, &string_schema),
 	LIST(struct rule_match, "destination", destination, &string_schema),
 	LIST(struct rule_match, "source", source, &string_schema),
 	LIST(struct rule_match, "pool", pool, &string_schema),
@@ -90,7 +90,7 @@ static const cyaml_schema_field_t class_fields[] = {
 	LIST(struct rule_class, "code", match.code, &string_schema),
 	LIST(struct rule_class, "enhanced", match.enhanced, &string_schema),
 	LIST(struct rule_class, "text", match.text, &string_schema),
-	LIST(struct rule_class, "unless", match.unless, &string_schema),
+	LIST(struct rule_class, "not_text", match.not_text, &string_schema),
 	LIST(struct rule_class, "destination", match.destination, &string_schema),
 	CYAML_FIELD_END};
 
@@ -108,7 +108,7 @@ static const cyaml_schema_field_t action_fields[] = {
 	TEXT(struct rule_action_text, "rate", rate),
 	CYAML_FIELD_UINT("connections", OPTIONAL, struct rule_action_text, connections),
 	CYAML_FIELD_UINT("per_connection", OPTIONAL, struct rule_action_text, per_connection),
-	CYAML_FIELD_UINT("step_back", OPTIONAL, struct rule_action_text, step_back),
+	CYAML_FIELD_UINT("warmup_step_back", OPTIONAL, struct rule_action_text, warmup_step_back),
 	TEXT(struct rule_action_text, "for", until),
 	CYAML_FIELD_MAPPING_PTR("alert", OPTIONAL | CYAML_FLAG_POINTER, struct rule_action_text,
 				alert, alert_fields),

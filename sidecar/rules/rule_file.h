@@ -16,7 +16,7 @@
 #include "sidecar/rules/reply.h"
 
 /* What a reply must be. An empty list asks nothing; within a list one entry is enough; all lists
- * must agree, but `unless`, of which none may match. */
+ * must agree, but `not_text`, of which none may match. */
 struct rule_match {
 	enum reply_class *class;
 	unsigned class_count;
@@ -28,8 +28,8 @@ struct rule_match {
 	unsigned enhanced_count;
 	char **text; /* regular expressions over the folded reply */
 	unsigned text_count;
-	char **unless;
-	unsigned unless_count;
+	char **not_text;
+	unsigned not_text_count;
 	char **destination;
 	unsigned destination_count;
 	char **source; /* addresses, "192.0.2.0/28", "192.0.2.1-192.0.2.9" */
@@ -58,8 +58,8 @@ struct rule_action_text {
 	char *rate;	/* "10/min": the rate at most */
 	uint32_t connections;
 	uint32_t per_connection;
-	uint32_t step_back; /* days of warm-up */
-	char *until;	    /* "for": how long rate, scale and the caps stand; NULL: 1 h */
+	uint32_t warmup_step_back; /* days of warm-up */
+	char *until;		   /* "for": how long rate, scale and the caps stand; NULL: 1 h */
 	struct rule_alert *alert;
 };
 

@@ -239,9 +239,9 @@ static void lint_texts(struct list *list, const struct rule_match *match, const 
 		snprintf(place, sizeof(place), "%s.text[%u]", path, i);
 		lint_text(list, match, match->text[i], place);
 	}
-	for (unsigned i = 0; i < match->unless_count; i++) {
+	for (unsigned i = 0; i < match->not_text_count; i++) {
 		snprintf(place, sizeof(place), "%s.unless[%u]", path, i);
-		lint_text(list, match, match->unless[i], place);
+		lint_text(list, match, match->not_text[i], place);
 	}
 }
 

@@ -208,7 +208,7 @@ const char *rule_action_name(enum rule_action_kind kind)
 		[RULE_RATE] = "rate",
 		[RULE_CONNECTIONS] = "connections",
 		[RULE_PER_CONNECTION] = "per_connection",
-		[RULE_STEP_BACK] = "step_back",
+		[RULE_WARMUP_STEP_BACK] = "warmup_step_back",
 		[RULE_ALERT] = "alert",
 	};
 
@@ -304,8 +304,8 @@ int rule_parse_plan(const struct rule_action_text *action, struct rule_action *r
 		plan_set(&plan, RULE_CONNECTIONS, action->connections);
 	if (action->per_connection != 0)
 		plan_set(&plan, RULE_PER_CONNECTION, action->per_connection);
-	if (action->step_back != 0)
-		plan_set(&plan, RULE_STEP_BACK, action->step_back);
+	if (action->warmup_step_back != 0)
+		plan_set(&plan, RULE_WARMUP_STEP_BACK, action->warmup_step_back);
 	if (action->alert != NULL)
 		plan_set(&plan, RULE_ALERT, 0);
 	for (int i = 0; i < RULE_ACTIONS; i++)

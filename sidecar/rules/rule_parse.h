@@ -52,13 +52,13 @@ int rule_parse_trigger(const char *text, struct rule_trigger *ret_trigger, const
 const char *rule_trigger_text(const struct rule_trigger *trigger, char *text, unsigned size);
 
 enum rule_action_kind {
-	RULE_HOLD,	     /* ns */
-	RULE_SCALE,	     /* the factor, 0 to 1 */
-	RULE_RATE,	     /* messages a second */
-	RULE_CONNECTIONS,    /* at once */
-	RULE_PER_CONNECTION, /* messages */
-	RULE_STEP_BACK,	     /* days of warm-up */
-	RULE_ALERT,	     /* no value */
+	RULE_HOLD,	       /* ns */
+	RULE_SCALE,	       /* the factor, 0 to 1 */
+	RULE_RATE,	       /* messages a second */
+	RULE_CONNECTIONS,      /* at once */
+	RULE_PER_CONNECTION,   /* messages */
+	RULE_WARMUP_STEP_BACK, /* days of warm-up */
+	RULE_ALERT,	       /* no value */
 	RULE_ACTIONS
 };
 

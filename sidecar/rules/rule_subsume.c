@@ -79,9 +79,10 @@ bool rule_match_covers(const struct rule_match *wide, const struct rule_match *n
 	       ranges_cover(rule_parse_enhanced, wide->enhanced, wide->enhanced_count,
 			    narrow->enhanced, narrow->enhanced_count) &&
 	       names_subsume(wide->text, wide->text_count, narrow->text, narrow->text_count) &&
-	       (wide->unless_count == 0 ||
-		(narrow->unless_count > 0 && names_subsume(narrow->unless, narrow->unless_count,
-							   wide->unless, wide->unless_count))) &&
+	       (wide->not_text_count == 0 ||
+		(narrow->not_text_count > 0 &&
+		 names_subsume(narrow->not_text, narrow->not_text_count, wide->not_text,
+			       wide->not_text_count))) &&
 	       names_subsume(wide->destination, wide->destination_count, narrow->destination,
 			     narrow->destination_count) &&
 	       names_subsume(wide->source, wide->source_count, narrow->source,
@@ -110,7 +111,7 @@ static bool action_covers(enum rule_action_kind kind, const struct rule_action *
 		return false;
 	switch (kind) {
 	case RULE_HOLD: return a->value[kind] >= b->value[kind] && a->hold_max_ns >= b->hold_max_ns;
-	case RULE_STEP_BACK: return a->value[kind] >= b->value[kind];
+	case RULE_WARMUP_STEP_BACK: return a->value[kind] >= b->value[kind];
 	case RULE_ALERT: return false; /* each alert is its own */
 	default: return a->value[kind] <= b->value[kind] && a->until_ns >= b->until_ns;
 	}
