@@ -63,7 +63,7 @@ static void put_in_force(struct json_writer *out, const char *limit, const char 
 	json_put_object(out, NULL);
 	json_put_text(out, "limit", limit);
 	json_put_text(out, "value", value);
-	json_put_text(out, "by", by);
+	json_put_text(out, "decided_by", by);
 	json_put_end(out);
 }
 
@@ -165,7 +165,7 @@ static bool wins(const struct effective *e, int i)
 static void put_effects(struct json_writer *out, const struct engine_flow *flow,
 			const struct effective *e, uint64_t now_ns)
 {
-	json_put_array(out, "set");
+	json_put_array(out, "constraints");
 	for (int i = 0; i < CONSTRAINTS; i++) {
 		const struct constraint *constraint = &flow->constraints[i];
 		char text[64];
@@ -173,8 +173,9 @@ static void put_effects(struct json_writer *out, const struct engine_flow *flow,
 		if (constraint->kind == CONSTRAINT_NONE || constraint->until_ns <= now_ns)
 			continue;
 		json_put_object(out, NULL);
-		json_put_text(out, "what", constraint_text(constraint, text, sizeof(text)));
-		json_put_text(out, "by", constraint->by_operator ? "operator" : constraint->name);
+		json_put_text(out, "limit", constraint_text(constraint, text, sizeof(text)));
+		json_put_text(out, "decided_by",
+			      constraint->by_operator ? "operator" : constraint->name);
 		json_put_text(out, "reason", *constraint->why ? constraint->why : NULL);
 		json_put_number(out, "since_s",
 				now_ns > constraint->from_ns
@@ -182,7 +183,7 @@ static void put_effects(struct json_writer *out, const struct engine_flow *flow,
 					: 0,
 				1);
 		report_in(out, "ends_s", constraint->until_ns, now_ns);
-		json_put_bool(out, "won", wins(e, i));
+		json_put_bool(out, "in_force", wins(e, i));
 		json_put_end(out);
 	}
 	json_put_end(out);
@@ -246,7 +247,7 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	report_flow(s->segment, slot, now_ns, out);
 	api_put_flow(s, slot, now_ns, out);
 	control_describe(&flow->control, bounds, now_ns, words, sizeof(words));
-	json_put_text(out, "words", words);
+	json_put_text(out, "summary", words);
 	if (engine_rules_describe(s->engine, slot, now_ns, words, sizeof(words)) > 0)
 		json_put_text(out, "rules", words);
 	else

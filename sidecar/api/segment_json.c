@@ -96,7 +96,7 @@ static void put_workers(const struct segment *s, struct json_writer *out)
 	json_put_u64(out, "attached", attached);
 	json_put_u64(out, "capacity", s->header.sizes.workers);
 	report_count(out, "records", records);
-	report_count(out, "texts_lost", lost);
+	report_count(out, "ring_overflows", lost);
 	report_count(out, "damage_met", repairs);
 	json_put_end(out);
 }

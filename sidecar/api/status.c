@@ -60,8 +60,8 @@ static void put_engine(const struct api_context *s, uint64_t now_ns, struct json
 	json_put_u64(out, "rules_fired", totals->fired);
 	json_put_u64(out, "limits_changed", totals->changes);
 	json_put_u64(out, "names_learned", totals->learned);
-	json_put_u64(out, "names_unfit", totals->unfit);
-	json_put_u64(out, "words_repaired", s->repaired(s->daemon));
+	json_put_u64(out, "registrations_rejected", totals->unfit);
+	json_put_u64(out, "repairs", s->repaired(s->daemon));
 	json_put_end(out);
 }
 

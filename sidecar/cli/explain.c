@@ -23,7 +23,7 @@ static void print_in_force(const struct json *list)
 		const struct json *one = json_at(list, i);
 
 		printf("  %-26s %-34s by %s\n", json_get_text(one, "limit", "?"),
-		       json_get_text(one, "value", "?"), json_get_text(one, "by", "?"));
+		       json_get_text(one, "value", "?"), json_get_text(one, "decided_by", "?"));
 	}
 }
 
@@ -50,14 +50,15 @@ static void print_set(const struct json *list)
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *one = json_at(list, i), *left = json_get(one, "ends_s");
 
-		printf("  %s, by %s, %s ago, ", json_get_text(one, "what", "?"),
-		       json_get_text(one, "by", "?"),
+		printf("  %s, by %s, %s ago, ", json_get_text(one, "limit", "?"),
+		       json_get_text(one, "decided_by", "?"),
 		       request_seconds_text(json_get(one, "since_s"), since, sizeof(since)));
 		if (json_kind(left) == JSON_KIND_NULL)
 			printf("until it is taken away");
 		else
 			printf("for another %s", request_seconds_text(left, ends, sizeof(ends)));
-		printf("%s", json_get_bool(one, "won", false) ? "" : " (something stricter holds)");
+		printf("%s",
+		       json_get_bool(one, "in_force", false) ? "" : " (something stricter holds)");
 		if (json_get_text(one, "reason", NULL))
 			printf(": %s", json_get_text(one, "reason", ""));
 		putchar('\n');
@@ -155,11 +156,11 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 	       json_get_text(flow, "destination", "?"), pool ? ", pool " : "", pool ? pool : "",
 	       json_get_text(flow, "state", "?"));
 	if (json_get_bool(flow, "adapts", false))
-		printf("  %s\n", json_get_text(flow, "words", ""));
+		printf("  %s\n", json_get_text(flow, "summary", ""));
 	else
 		printf("  does not adapt: limits are as configured\n");
 	print_in_force(json_get(flow, "in_force"));
-	print_set(json_get(flow, "set"));
+	print_set(json_get(flow, "constraints"));
 	print_rules(json_get_text(flow, "rules", ""));
 	printf("\nused\n");
 	print_use("hour", json_get(flow, "hour"), "used");

@@ -75,8 +75,8 @@ static void print_workers(const struct json *status)
 	       number(decisions, "admitted"), number(refused, "hold"), number(refused, "rate"),
 	       number(refused, "window"), number(refused, "parent"), number(refused, "connections"),
 	       number(refused, "directory"), number(refused, "other"));
-	printf("rings      %llu records written, %llu texts lost", number(workers, "records"),
-	       number(workers, "texts_lost"));
+	printf("rings      %llu records written, %llu overflows", number(workers, "records"),
+	       number(workers, "ring_overflows"));
 	if (rings)
 		printf("; %llu taken by this sidecar (lately %.3g/s), %llu damaged",
 		       number(rings, "records"), json_get_double(rings, "records_per_s", 0),
@@ -105,9 +105,9 @@ static void print_engine(const struct json *status)
 		return;
 	printf("replies    %llu", number(engine, "replies"));
 	json_each(json_get(engine, "by_class"), print_class, &first);
-	printf("\nchanges    %llu of limits, %llu times by a rule; %llu damaged words put right, %llu announcements unfit\n",
+	printf("\nchanges    %llu of limits, %llu times by a rule; %llu corrupt words repaired, %llu registrations rejected\n",
 	       number(engine, "limits_changed"), number(engine, "rules_fired"),
-	       number(engine, "words_repaired"), number(engine, "names_unfit"));
+	       number(engine, "repairs"), number(engine, "registrations_rejected"));
 }
 
 static void print_clock(const struct json *status)

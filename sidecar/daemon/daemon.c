@@ -314,7 +314,7 @@ static void beat(void *arg, uint64_t now_ns)
 	s->decisions = decisions;
 	s->records = s->drained.records;
 	if (repaired != s->repaired)
-		log_warning("damage", "%llu damaged words that workers may write were put right",
+		log_warning("damage", "repaired %llu corrupted words that workers may write",
 			    (unsigned long long)(repaired - s->repaired));
 	s->repaired = repaired;
 	work(s);
