@@ -3,7 +3,7 @@
 """The classifier against the corpus: how often it names the class, and decides on the cap.
 
 Called with the build folder. `tollgate classify` reads every reply of the corpus with its destination;
-either class column is right, `pattern` counts as `rate`, and rows whose cap decision is `unsure` are
+either class column is right, `volume-spike` counts as `rate`, which is what the corpus calls it, and rows whose cap decision is `unsure` are
 left out of that count. Every miss is printed. Fails below the targets; skipped where there is no corpus
 (TG_CORPUS names another file of the same columns).
 """
@@ -47,7 +47,7 @@ def main():
         return 1
     right = both = said = meant = 0
     for (provider, text, klass, also, cap), got in zip(corpus, found):
-        name = "rate" if got["class"] == "pattern" else got["class"]
+        name = "rate" if got["class"] == "volume-spike" else got["class"]
         hit = name in (klass, also)
         right += hit
         decided = cap in ("yes", "no")

@@ -234,9 +234,9 @@ Test(classify, takes_the_more_specific_code, .init = prepare, .fini = release)
 		const char *reply;
 		enum reply_class class;
 	} rows[] = {
-		{"451 4.7.500 x", REPLY_PATTERN},      {"451 4.7.649 x", REPLY_PATTERN},
+		{"451 4.7.500 x", REPLY_VOLUME_SPIKE}, {"451 4.7.649 x", REPLY_VOLUME_SPIKE},
 		{"451 4.7.650 x", REPLY_REPUTATION},   {"451 4.7.652 x", REPLY_REPUTATION},
-		{"451 4.7.653 x", REPLY_PATTERN},      {"451 4.7.699 x", REPLY_PATTERN},
+		{"451 4.7.653 x", REPLY_VOLUME_SPIKE}, {"451 4.7.699 x", REPLY_VOLUME_SPIKE},
 		{"451 4.7.700 x", REPLY_OTHER},	       {"451 4.7.850 x", REPLY_REPUTATION},
 		{"550 5.7.606 x", REPLY_BLOCKLIST},    {"550 5.7.26 x", REPLY_POLICY},
 		{"550 5.1.1 x", REPLY_UNKNOWN_USER},   {"452 4.2.2 x", REPLY_RECIPIENT},

@@ -117,7 +117,7 @@ static void totals_print(const struct replay *replay)
 		       " %6" PRIu64 " %6" PRIu64 " %10s %10" PRIu64 "\n",
 		       t->destination, t->replies, t->classes[REPLY_DELIVERED],
 		       t->classes[REPLY_RATE] + t->classes[REPLY_REPUTATION] +
-			       t->classes[REPLY_PATTERN],
+			       t->classes[REPLY_VOLUME_SPIKE],
 		       t->actions[RULE_HOLD],
 		       t->actions[RULE_SCALE] + t->actions[RULE_RATE] +
 			       t->actions[RULE_CONNECTIONS] + t->actions[RULE_PER_CONNECTION],

@@ -16,7 +16,7 @@ static uint32_t highest(const struct control_bounds *bounds)
 
 static bool limit_class(enum reply_class class)
 {
-	return class == REPLY_RATE || class == REPLY_REPUTATION || class == REPLY_PATTERN;
+	return class == REPLY_RATE || class == REPLY_REPUTATION || class == REPLY_VOLUME_SPIKE;
 }
 
 /* The probe met another limit than the one it was to test: it tells nothing, the next may go at

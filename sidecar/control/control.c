@@ -144,7 +144,7 @@ static void observe(struct control_step *step, const struct control_observation 
 	switch (seen->class) {
 	case REPLY_RATE:
 	case REPLY_REPUTATION:
-	case REPLY_PATTERN:
+	case REPLY_VOLUME_SPIKE:
 	case REPLY_BLOCKLIST:
 		if (!connection_trouble(step, seen))
 			rate_deferred(step, seen->class, seen->limit);

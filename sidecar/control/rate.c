@@ -90,7 +90,7 @@ static double first_hold(const struct control_step *step, enum reply_class class
 {
 	double rate = step->fc->rate;
 
-	if (class == REPLY_PATTERN || class == REPLY_BLOCKLIST)
+	if (class == REPLY_VOLUME_SPIKE || class == REPLY_BLOCKLIST)
 		return 300;
 	if (step->fc->flags & FLAG_NAMED)
 		return 60;
@@ -159,7 +159,7 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 		return;
 	}
 	pressure_add(step);
-	flag_set(fc, FLAG_VOLUME_SPIKE, class == REPLY_PATTERN || class == REPLY_BLOCKLIST);
+	flag_set(fc, FLAG_VOLUME_SPIKE, class == REPLY_VOLUME_SPIKE || class == REPLY_BLOCKLIST);
 	cut_to_measured(step, &seen);
 	measure_begin(step);
 	fc->probe_failures = 1;

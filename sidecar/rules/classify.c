@@ -71,7 +71,7 @@ static bool lowers_by_default(enum reply_class class, enum reply_limit limit)
 	switch (class) {
 	case REPLY_RATE: return limit != REPLY_LIMIT_PER_CONNECTION;
 	case REPLY_REPUTATION:
-	case REPLY_PATTERN:
+	case REPLY_VOLUME_SPIKE:
 	case REPLY_BLOCKLIST: return true;
 	default: return false;
 	}

@@ -12,7 +12,7 @@ enum reply_class {
 	REPLY_DELIVERED,      /* 2xx */
 	REPLY_RATE,	      /* too fast, too many connections or messages: see enum reply_limit */
 	REPLY_REPUTATION,     /* the IP is throttled or held for its reputation */
-	REPLY_PATTERN,	      /* far above the IP's own history */
+	REPLY_VOLUME_SPIKE,   /* far above the IP's own history */
 	REPLY_GREYLIST,	      /* first-contact delay */
 	REPLY_RECIPIENT,      /* this mailbox only */
 	REPLY_INFRASTRUCTURE, /* the receiver's own trouble */

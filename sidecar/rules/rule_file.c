@@ -27,7 +27,7 @@ static const cyaml_strval_t class_names[] = {
 	{"delivered", REPLY_DELIVERED},
 	{"rate", REPLY_RATE},
 	{"reputation", REPLY_REPUTATION},
-	{"pattern", REPLY_PATTERN},
+	{"volume-spike", REPLY_VOLUME_SPIKE},
 	{"greylist", REPLY_GREYLIST},
 	{"recipient", REPLY_RECIPIENT},
 	{"infrastructure", REPLY_INFRASTRUCTURE},
