@@ -10,7 +10,7 @@ TOP = pathlib.Path(os.environ.get("TG_TOP", pathlib.Path(__file__).resolve().par
 BUILD = pathlib.Path(os.environ.get("TG_BUILD", TOP / "build"))
 SOAK = os.environ.get("TG_SOAK") == "1"
 SCENARIOS = sorted((TOP / "tests" / "scenarios").glob("*.yaml"))
-POLICIES = ["tollgate", "none", "fixed", "timed", "backoff", "oracle"]
+POLICIES = ["tollgate", "none", "sliding-window", "cooldown", "backoff", "oracle"]
 failures = []
 
 

@@ -160,7 +160,7 @@ Test(simulate, gives_the_oracle_the_same_noise)
 Test(simulate, repeats_exactly)
 {
 	struct scenario *scenario = from_file("outage");
-	const struct simulate_policy *const policies[] = {&policy_none, &policy_fixed,
+	const struct simulate_policy *const policies[] = {&policy_none, &policy_sliding_window,
 							  &policy_oracle};
 
 	for (size_t i = 0; i < 3; i++) {
@@ -488,15 +488,15 @@ Test(simulate_policy, fixed_sends_ten_in_any_minute)
 	uint64_t sent[100], now = 0;
 	void *self;
 
-	cr_assert_eq(policy_fixed.create(&env, &self), 0);
+	cr_assert_eq(policy_sliding_window.create(&env, &self), 0);
 	for (size_t i = 0; i < 100; i++) {
-		now = policy_fixed.earliest(self, 0, TG_BULK, now + (i % 3) * SECOND);
-		policy_fixed.admit(self, 0, TG_BULK, now);
+		now = policy_sliding_window.earliest(self, 0, TG_BULK, now + (i % 3) * SECOND);
+		policy_sliding_window.admit(self, 0, TG_BULK, now);
 		sent[i] = now;
 		cr_expect(i < 10 || now - sent[i - 10] >= MINUTE);
 	}
 	cr_expect_leq(now, 10 * MINUTE, "and no fewer");
-	policy_fixed.destroy(self);
+	policy_sliding_window.destroy(self);
 }
 
 static void tell(const struct simulate_policy *policy, void *self, const char *text,
@@ -520,19 +520,19 @@ Test(simulate_policy, timed_slows_for_ninety_minutes_after_each_pattern)
 
 	cr_assert_eq(simulate_config_load(NULL, &config), 0);
 	env = one_flow(config);
-	cr_assert_eq(policy_timed.create(&env, &self), 0);
-	policy_timed.admit(self, 0, TG_BULK, HOUR);
-	tell(&policy_timed, self, noise_text, HOUR, HOUR);
-	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR), HOUR, "noise is no pattern");
-	tell(&policy_timed, self, limit_text, HOUR, HOUR);
-	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR), HOUR + MINUTE);
-	tell(&policy_timed, self, NULL, HOUR, HOUR + MINUTE);
-	policy_timed.admit(self, 0, TG_BULK, HOUR + 89 * MINUTE);
-	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR + 89 * MINUTE),
+	cr_assert_eq(policy_cooldown.create(&env, &self), 0);
+	policy_cooldown.admit(self, 0, TG_BULK, HOUR);
+	tell(&policy_cooldown, self, noise_text, HOUR, HOUR);
+	cr_expect_eq(policy_cooldown.earliest(self, 0, TG_BULK, HOUR), HOUR, "noise is no pattern");
+	tell(&policy_cooldown, self, limit_text, HOUR, HOUR);
+	cr_expect_eq(policy_cooldown.earliest(self, 0, TG_BULK, HOUR), HOUR + MINUTE);
+	tell(&policy_cooldown, self, NULL, HOUR, HOUR + MINUTE);
+	policy_cooldown.admit(self, 0, TG_BULK, HOUR + 89 * MINUTE);
+	cr_expect_eq(policy_cooldown.earliest(self, 0, TG_BULK, HOUR + 89 * MINUTE),
 		     HOUR + 90 * MINUTE);
-	cr_expect_eq(policy_timed.earliest(self, 0, TG_BULK, HOUR + 90 * MINUTE),
+	cr_expect_eq(policy_cooldown.earliest(self, 0, TG_BULK, HOUR + 90 * MINUTE),
 		     HOUR + 90 * MINUTE);
-	policy_timed.destroy(self);
+	policy_cooldown.destroy(self);
 	simulate_config_free(config);
 }
 

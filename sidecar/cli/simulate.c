@@ -24,7 +24,7 @@
 
 struct options {
 	bool json;
-	bool causes;
+	bool replies;
 	bool summary;
 	const char *config; /* NULL: the built-in one */
 	const char *plot;
@@ -44,14 +44,14 @@ static const char usage[] =
 	"       tollgate simulate [OPTIONS] --random N [--seed S]\n"
 	"\n"
 	"  --json              a line of JSON a policy\n"
-	"  --policy P[,P...]   only these: tollgate, none, fixed, timed, backoff, oracle; or all\n"
+	"  --policy P[,P...]   only these: tollgate, none, sliding-window, cooldown, backoff, oracle; or all\n"
 	"  --seed S            another seed than the scenario's; with --random, of the first "
 	"scenario\n"
 	"  --seeds S[,S...]    several seeds, one after the other\n"
 	"  --config FILE       tollgate's configuration; without it, the built-in one\n"
 	"  --plot FILE.svg     draw accepted rates beside the hidden limit\n"
 	"  --trace FILE        write what tollgate makes of each deferral\n"
-	"  --causes            also print how often each kind of answer was given\n"
+	"  --replies           also print how often each kind of answer was given\n"
 	"  --summary           one table over all scenarios and seeds, nothing else\n"
 	"  --random N          N scenarios at random, those that went worst first\n"
 	"  --write DIR         write the random scenarios there as well, as random-SEED.yaml\n"
@@ -108,7 +108,7 @@ static int take_option(struct options *options, int letter)
 {
 	switch (letter) {
 	case 'j': options->json = true; return 0;
-	case 'c': options->causes = true; return 0;
+	case 'a': options->replies = true; return 0;
 	case 'u': options->summary = true; return 0;
 	case 'C': options->config = optarg; return 0;
 	case 't': options->trace = optarg; return 0;
@@ -126,7 +126,7 @@ static int take_options(struct options *options, int argc, char **argv)
 	/* clang-format off */
 	static const struct option longs[] = {
 		{"json", no_argument, NULL, 'j'},
-		{"causes", no_argument, NULL, 'c'},
+		{"replies", no_argument, NULL, 'a'},
 		{"summary", no_argument, NULL, 'u'},
 		{"policy", required_argument, NULL, 'p'},
 		{"seed", required_argument, NULL, 's'},
@@ -318,8 +318,8 @@ static void print_outcome(const struct options *options, const struct simulate_o
 	else if (named)
 		printf("%s, seed %llu\n", outcome->name, (unsigned long long)outcome->seed);
 	simulate_report_table(stdout, outcome);
-	if (options->causes)
-		simulate_report_causes(stdout, outcome);
+	if (options->replies)
+		simulate_report_replies(stdout, outcome);
 	if (named)
 		putchar('\n');
 }

@@ -4,7 +4,7 @@
  *
  * none     no pacing at all: as many messages as the connections carry
  * fixed    ten messages in any minute per source and destination, as a sorted set in Redis counts
- * them timed    a reply that names a limit sets 1/min for 90 minutes, then full speed: an
+ * them cooldown a reply that names a limit sets 1/min for 90 minutes, then full speed: an
  * automation rule with a duration backoff  such a reply sets 1/min until an hour has passed or the
  * first message sent since then is accepted: a back-off mode that ends on delivery oracle   reads
  * the receiver's state: sends whatever will be accepted, nothing else
@@ -25,8 +25,8 @@
 #define SLOW_PERIOD  UNITS_MINUTE_NS
 
 const struct simulate_policy *const simulate_policies[] = {
-	&policy_tollgate, &policy_none,	  &policy_fixed, &policy_timed,
-	&policy_backoff,  &policy_oracle, NULL,
+	&policy_tollgate, &policy_none, &policy_sliding_window, &policy_cooldown, &policy_backoff,
+	&policy_oracle,	  NULL,
 };
 
 const struct simulate_policy *simulate_policy_find(const char *name)
@@ -109,8 +109,8 @@ static void fixed_admit(void *self, uint32_t flow, enum tg_class traffic, uint64
 	fixed->next_ns[fixed->at++ % FIXED_COUNT] = now_ns + UNITS_MINUTE_NS;
 }
 
-const struct simulate_policy policy_fixed = {
-	.name = "fixed",
+const struct simulate_policy policy_sliding_window = {
+	.name = "sliding-window",
 	.create = fixed_create,
 	.destroy = free,
 	.earliest = fixed_earliest,
@@ -120,7 +120,8 @@ const struct simulate_policy policy_fixed = {
 	.per_connection = default_per_connection,
 };
 
-/* ---- timed and backoff: a reply slows, something ends it ------------------------------------- */
+/* ---- cooldown and backoff: a reply slows, something ends it -------------------------------------
+ */
 
 struct slow_flow {
 	uint64_t since_ns;
@@ -174,8 +175,8 @@ static bool names_a_limit(void *self, uint32_t flow, const struct policy_reply *
 	return class.lowers_cap;
 }
 
-static void timed_reply(void *self, uint32_t flow, const struct policy_reply *reply,
-			uint64_t now_ns)
+static void cooldown_reply(void *self, uint32_t flow, const struct policy_reply *reply,
+			   uint64_t now_ns)
 {
 	if (names_a_limit(self, flow, reply))
 		slow_flow(self, flow)->until_ns = now_ns + TIMED_HOLD;
@@ -198,13 +199,13 @@ static void backoff_reply(void *self, uint32_t flow, const struct policy_reply *
 	slow->next_ns = now_ns + SLOW_PERIOD;
 }
 
-const struct simulate_policy policy_timed = {
-	.name = "timed",
+const struct simulate_policy policy_cooldown = {
+	.name = "cooldown",
 	.create = slow_create,
 	.destroy = free,
 	.earliest = slow_earliest,
 	.admit = slow_admit,
-	.reply = timed_reply,
+	.reply = cooldown_reply,
 	.connect = default_connect,
 	.per_connection = default_per_connection,
 };

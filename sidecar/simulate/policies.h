@@ -76,10 +76,10 @@ struct simulate_policy {
 	double (*rate)(void *self, uint32_t flow);
 };
 
-extern const struct simulate_policy policy_tollgate; /* tollgate; policy_tollgate.c */
-extern const struct simulate_policy policy_none;     /* as fast as workers go */
-extern const struct simulate_policy policy_fixed;    /* ten in any minute */
-extern const struct simulate_policy policy_timed;    /* a reply slows to 1/min for 90 minutes */
+extern const struct simulate_policy policy_tollgate;	   /* tollgate; policy_tollgate.c */
+extern const struct simulate_policy policy_none;	   /* as fast as workers go */
+extern const struct simulate_policy policy_sliding_window; /* ten in any minute */
+extern const struct simulate_policy policy_cooldown; /* a reply slows to 1/min for 90 minutes */
 extern const struct simulate_policy
 	policy_backoff; /* 1/min until an hour has passed, or a success */
 extern const struct simulate_policy policy_oracle; /* knows the limits */

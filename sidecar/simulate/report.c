@@ -102,7 +102,7 @@ void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, boo
 	}
 }
 
-void simulate_report_causes(FILE *out, const struct simulate_outcome *outcome)
+void simulate_report_replies(FILE *out, const struct simulate_outcome *outcome)
 {
 	fprintf(out, "%-9s", "policy");
 	for (int cause = 0; cause < RECEIVER_CAUSES; cause++)

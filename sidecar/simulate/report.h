@@ -27,7 +27,7 @@ void simulate_report_table(FILE *out, const struct simulate_outcome *outcome);
 void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, bool named);
 
 /* What each kind of answer was given how often, a row a result. */
-void simulate_report_causes(FILE *out, const struct simulate_outcome *outcome);
+void simulate_report_replies(FILE *out, const struct simulate_outcome *outcome);
 
 /* A table in Markdown over all outcomes, which have the same policies: a row a policy.
  * 0, or -ENOMEM. */
