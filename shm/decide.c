@@ -139,6 +139,7 @@ static bool price_of(const _Atomic uint64_t *rate_word, const _Atomic uint32_t *
 	return false;
 }
 
+/* Here a hold suspends the flow until it ends. */
 static void check_hold(struct decision *d, const struct limit_scope *scope, uint64_t flags)
 {
 	uint64_t until = load(&scope->limits->hold_until_ns);
@@ -327,6 +328,7 @@ static uint32_t period_at(const struct decision *d, uint64_t flags, enum charge_
 				   : window_day(calendar, flags, now_ns);
 }
 
+/* Here the hour cap and the day cap are enforced. */
 static void check_window(struct decision *d, const struct limit_scope *scope, uint64_t flags,
 			 enum charge_kind kind)
 {

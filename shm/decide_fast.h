@@ -118,7 +118,8 @@ static inline bool fast_parent_step(struct fast_step *ret, const struct view *vi
 			       gcra_burst(rate), n, now_ns);
 }
 
-/* Does the period that a word names hold now, and is there room in it? Starting from the word, not
+/* The hour cap and the day cap on the fast path (decide.c has the whole of it). Does the period
+ * that a word names hold now, and is there room in it? Starting from the word, not
  * from the time, all but the comparison is done while the clock is still being read. The charge is
  * then `seen + n`. */
 static inline bool fast_window_room(uint64_t seen, bool same_period, uint32_t cap, uint32_t n)

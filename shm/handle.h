@@ -138,7 +138,7 @@ int source_resolve(struct tg *tg, const uint8_t address[16], struct tg_source *r
 /* ---- ring.c */
 
 /* Puts a record on this worker's ring and rings the doorbell if the sidecar sleeps. text is cut. */
-void ring_bell(struct tg *tg);
+void doorbell_ring(struct tg *tg);
 void ring_put(struct tg *tg, const struct layout_record *head, const void *text, size_t length);
 
 #endif

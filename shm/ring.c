@@ -20,7 +20,8 @@
 #include "shm/lease.h"
 #include "shm/window.h"
 
-void ring_bell(struct tg *tg)
+/* The doorbell: wakes a sidecar that sleeps. */
+void doorbell_ring(struct tg *tg)
 {
 	static const char byte = 1;
 
@@ -81,7 +82,7 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 	/* B0 pairs with B1 in sidecar/daemon/daemon.c. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&tg->live->sleeping, memory_order_relaxed))
-		ring_bell(tg);
+		doorbell_ring(tg);
 }
 
 /* Adds to a word whose upper half names the minute; a new minute starts it anew. */

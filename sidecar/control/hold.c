@@ -95,7 +95,7 @@ void hold_outage(struct control_step *step)
 	hold_begin(step, fmin(again ? 2.0 * fc->hold_seconds : fc->hold_seconds, GAP_OUTAGE));
 }
 
-/* The probe has succeeded. */
+/* The probe has succeeded: here a hold ends. */
 void hold_probe_succeeded(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;

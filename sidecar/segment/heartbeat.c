@@ -96,6 +96,7 @@ static void mult_measure(struct heartbeat *h, uint64_t counter, uint64_t ns)
 	h->jumped = false;
 }
 
+/* The heartbeat: says that the sidecar lives, and what its clock is. */
 void heartbeat_beat(struct heartbeat *h, struct segment *s)
 {
 	uint64_t counter = 0, ns = 0;
