@@ -14,7 +14,7 @@
 /* RFC 3629: the shortest form, no surrogates. */
 static int utf8_decode(const uint8_t **at, const uint8_t *end, uint32_t *ret)
 {
-	static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+	static const uint32_t min[] = {0, 0x80, 0x800, 0x10000};
 	const uint8_t *p = *at;
 	uint32_t c = *p++;
 	int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
@@ -28,7 +28,7 @@ static int utf8_decode(const uint8_t **at, const uint8_t *end, uint32_t *ret)
 			return -EINVAL;
 		c = c << 6 | (*p++ & 0x3f);
 	}
-	if (c < least[more] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+	if (c < min[more] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
 		return -EINVAL;
 	*at = p;
 	*ret = c;

@@ -64,8 +64,8 @@ static int check_expressions(const struct config_loader *loader, const struct ru
 
 	snprintf(place, sizeof(place), "%s.text", path);
 	rc = check_patterns(loader, match->text, match->text_count, place);
-	snprintf(place, sizeof(place), "%s.unless", path);
-	return rc ? rc : check_patterns(loader, match->unless, match->unless_count, place);
+	snprintf(place, sizeof(place), "%s.not_text", path);
+	return rc ? rc : check_patterns(loader, match->not_text, match->not_text_count, place);
 }
 
 /* What is well written and dead. Which destinations no rule reaches is asked only where ours, which

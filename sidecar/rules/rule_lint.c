@@ -240,7 +240,7 @@ static void lint_texts(struct list *list, const struct rule_match *match, const 
 		lint_text(list, match, match->text[i], place);
 	}
 	for (unsigned i = 0; i < match->not_text_count; i++) {
-		snprintf(place, sizeof(place), "%s.unless[%u]", path, i);
+		snprintf(place, sizeof(place), "%s.not_text[%u]", path, i);
 		lint_text(list, match, match->not_text[i], place);
 	}
 }
