@@ -4,7 +4,7 @@
  * by rate, hour, day, at a parent, by batch; and where two limits count at once, N less what was
  * forfeited.
  */
-#include "tests/stress_crew.h"
+#include "tests/stress_workers.h"
 
 #define WORKERS 8
 #define N	3000

@@ -4,7 +4,7 @@
  * flow blocked, no window holds more than the burst and the fastest rate in force, strict never
  * more than N.
  */
-#include "tests/stress_crew.h"
+#include "tests/stress_workers.h"
 
 #define WORKERS 7 /* and one that changes the limits */
 #define NOW	FIXTURE_NOW

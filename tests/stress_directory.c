@@ -3,7 +3,7 @@
  * Racing claims: a key has one slot, whoever claims it first and however many do at once, and a
  * slot one key, though claimers are killed half-way.
  */
-#include "tests/stress_crew.h"
+#include "tests/stress_workers.h"
 
 #define WORKERS 8
 #define SLOTS	4000

@@ -7,7 +7,7 @@
  * The taking back is what the sidecar does (sidecar/daemon/workers.c), by the same calls.
  */
 #include "shm/lease.h"
-#include "tests/stress_crew.h"
+#include "tests/stress_workers.h"
 
 #define WORKERS 4
 #define FLOWS	6

@@ -4,7 +4,7 @@
  * than it may, none is stuck afterwards, and connections that are open stay counted.
  */
 #include "shm/lease.h"
-#include "tests/stress_crew.h"
+#include "tests/stress_workers.h"
 
 #define WORKERS 4
 #define FLOWS	3

@@ -4,7 +4,7 @@
  * classes reserving, asking and cancelling while time goes on, no window ever holds more than the
  * rate allows.
  */
-#include "tests/stress_crew.h"
+#include "tests/stress_workers.h"
 
 #define WORKERS 8
 #define NOW	FIXTURE_NOW

@@ -5,7 +5,7 @@
 #ifndef TESTS_STRESS_SIDECAR_H
 #define TESTS_STRESS_SIDECAR_H
 
-#include "tests/stress_crew.h"
+#include "tests/stress_workers.h"
 
 struct stress_sidecar {
 	struct fixture f; /* the folder that holds segment and configuration, with its guardian */

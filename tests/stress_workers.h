@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A crew of workers for stress programs: the same work by threads, and again by processes.
+ * Workers for stress programs: the same work by threads, and again by processes.
  *
  * Under ThreadSanitizer threads alone, since it does not see across processes. All start at once.
  * Work gets its number and an argument in shared memory (fixture_shared).
