@@ -338,6 +338,7 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 	uint64_t now_ns = clock_now(tg, &override);
 	struct tg_reservation taken = {
 		.flow = *flow, .taken_ns = now_ns, .traffic = traffic, .n = n};
+	struct decide_taken charged = {.hour = DECIDE_NO_PERIOD, .day = DECIDE_NO_PERIOD};
 	struct tg_verdict verdict;
 
 	if (override != TG_ADMITTED) {
@@ -347,7 +348,10 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 		verdict = decide_reserve(&tg->view, flow, traffic, n, now_ns,
 					 max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX
 									   : now_ns + max_wait_ns,
-					 &taken.left);
+					 &charged);
+	taken.left = charged.left;
+	taken.hour = charged.hour;
+	taken.day = charged.day;
 	verdict = verdict_finish(tg, worker, verdict);
 	taken.at_ns = verdict.at_ns;
 	if (verdict.reason == TG_ADMITTED)
@@ -382,7 +386,10 @@ int tg_cancel(struct tg *tg, struct tg_reservation *reservation)
 	if (traffic >= TG_CLASSES)
 		return -EINVAL;
 	return decide_cancel(&tg->view, &reservation->flow, (enum tg_class)traffic, reservation->n,
-			     reservation->at_ns, reservation->taken_ns, reservation->left);
+			     reservation->at_ns,
+			     &(struct decide_taken){.left = reservation->left,
+						    .hour = reservation->hour,
+						    .day = reservation->day});
 }
 
 uint64_t tg_now(const struct tg *tg)

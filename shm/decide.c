@@ -122,7 +122,8 @@ static bool price_of(const _Atomic uint64_t *rate_word, const _Atomic uint32_t *
 		uint64_t epoch = gcra_epoch(word);
 
 		*ret = (struct price){word, word, rate};
-		if (word == LAYOUT_POISON || gcra_interval(rate) == 0)
+		/* A state that was never charged owes nothing, at any price. */
+		if (word == LAYOUT_POISON || word == 0 || gcra_interval(rate) == 0)
 			return true;
 		ret->tat = word ^ epoch;
 		if (epoch == gcra_epoch(rate))
@@ -688,9 +689,18 @@ static void raise_to(_Atomic uint64_t *word, uint64_t value)
 		pause_briefly();
 }
 
+/* The period in which a decision was counted, whatever the limits say by now. */
+static uint32_t period_charged(const struct decision *d, enum charge_kind kind)
+{
+	for (uint32_t i = 0; i < d->charges; i++)
+		if (d->charge[i].kind == kind)
+			return (uint32_t)(d->charge[i].next >> 32);
+	return DECIDE_NO_PERIOD;
+}
+
 struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *flow,
 				 enum tg_class traffic, uint32_t n, uint64_t now_ns,
-				 uint64_t until_ns, uint64_t *ret_left)
+				 uint64_t until_ns, struct decide_taken *ret_taken)
 {
 	struct decision d;
 
@@ -708,7 +718,7 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 		flags = load(&scope.limits->flags);
 		check_hold(&d, &scope, flags);
 		slot = next_slot(&d, &scope, until_ns);
-		*ret_left = d.charges ? d.charge[d.charges - 1].next : 0;
+		ret_taken->left = d.charges ? d.charge[d.charges - 1].next : 0;
 		check_same_window(&d, &scope, flags, slot);
 		if (flags & LAYOUT_HOUR)
 			check_window(&d, &scope, flags, CHARGE_HOUR);
@@ -725,6 +735,8 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 			pause_briefly();
 			continue;
 		}
+		ret_taken->hour = period_charged(&d, CHARGE_HOUR);
+		ret_taken->day = period_charged(&d, CHARGE_DAY);
 		if (slot > now_ns)
 			raise_to(&scope.counters->reserved_until, slot);
 		verdict.at_ns = slot;
@@ -752,25 +764,21 @@ struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *f
 }
 
 int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-		  uint32_t n, uint64_t at_ns, uint64_t taken_ns, uint64_t left)
+		  uint32_t n, uint64_t at_ns, const struct decide_taken *taken)
 {
-	const struct layout_calendar *calendar;
 	struct decision d;
 	struct limit_scope scope;
 	struct price price;
-	uint64_t flags, interval, until = at_ns;
+	uint64_t interval, until = at_ns, left = taken->left;
 
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
 		return -EINVAL;
-	decision_begin(&d, view, traffic, n, taken_ns);
+	decision_begin(&d, view, traffic, n, at_ns);
 	scope = flow_scope(&d, flow);
-	flags = load(&scope.limits->flags);
-	calendar = &view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
-	if (flags & LAYOUT_HOUR)
-		fast_window_refund(&scope.counters->hour, window_hour(calendar, flags, taken_ns),
-				   n);
-	if (flags & LAYOUT_DAY)
-		fast_window_refund(&scope.counters->day, window_day(calendar, flags, taken_ns), n);
+	if (taken->hour != DECIDE_NO_PERIOD)
+		fast_window_refund(&scope.counters->hour, taken->hour, n);
+	if (taken->day != DECIDE_NO_PERIOD)
+		fast_window_refund(&scope.counters->day, taken->day, n);
 	/* Charged at another price, or after: it is forfeited. */
 	if (left != 0 && (!level_price(&d, &scope, &price) || price.word != left))
 		return -EAGAIN;

@@ -61,13 +61,21 @@ struct tg_verdict decide_several(const struct view *view, const struct tg_flow *
 struct tg_verdict decide_all(const struct view *view, const struct tg_flow *flow,
 			     enum tg_class traffic, uint32_t n, uint64_t now_ns);
 
+/* What a reservation took, for decide_cancel. */
+struct decide_taken {
+	uint64_t left;	    /* the state as it was left; 0: the rate was unlimited */
+	uint32_t hour, day; /* the periods in which it was counted, or DECIDE_NO_PERIOD */
+};
+
+#define DECIDE_NO_PERIOD UINT32_MAX
+
 /* Takes a slot at or after now_ns and not after until_ns. The flow's own rate and windows are
  * charged; parents are not, since their rates hold for the time of departure: decide_redeem asks
- * them then (the verdict says so by TG_REDEEM). ret_left: the state as this call left it, for
+ * them then (the verdict says so by TG_REDEEM). ret_taken: for
  * decide_cancel. */
 struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *flow,
 				 enum tg_class traffic, uint32_t n, uint64_t now_ns,
-				 uint64_t until_ns, uint64_t *ret_left);
+				 uint64_t until_ns, struct decide_taken *ret_taken);
 
 /* At the slot's time: what the parents say. */
 struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *flow,
@@ -75,7 +83,7 @@ struct tg_verdict decide_redeem(const struct view *view, const struct tg_flow *f
 
 /* Gives a reservation back as far as possible. 0, or -EAGAIN: some could not be refunded. */
 int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_class traffic,
-		  uint32_t n, uint64_t at_ns, uint64_t taken_ns, uint64_t left);
+		  uint32_t n, uint64_t at_ns, const struct decide_taken *taken);
 
 /* When could n messages go, without taking anything? at_ns and reason as a verdict. ret_room: how
  * many of this class could go at once at now_ns (0 where none could). */

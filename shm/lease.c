@@ -229,15 +229,20 @@ static int entry_take(struct tg *tg, uint32_t slot, uint32_t cap, struct tg_leas
 	return -EUSERS;
 }
 
-static bool connections_full(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic)
+/* False: as many connections are open as may be, or this worker has no entry left. */
+static bool lease_get(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, bool open,
+		      struct tg_lease *ret)
 {
-	struct tg_advice advice;
+	uint32_t cap;
 
-	return tg_advise(tg, flow, traffic, &advice) == 0 && advice.connections &&
-	       lease_count(atomic_load_explicit(&tg->view.counters_more[flow->slot].gauge,
-						memory_order_relaxed)) >= advice.connections;
+	if (tg_worker(tg) == tg->overflow_worker || tg_advise(tg, flow, traffic, &ret->advice) != 0)
+		return false;
+	cap = ret->advice.connections && !open ? ret->advice.connections : LEASE_COUNT_MAX - 1;
+	return entry_take(tg, flow->slot, cap, ret) == 0;
 }
 
+/* The lease comes first, since it costs nothing to give back: whoever finds no entry has used up
+ * nothing of the rate. */
 struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 			     struct tg_lease *ret)
 {
@@ -246,25 +251,20 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 	uint64_t now_ns = clock_now(tg, &override);
 	struct tg_verdict verdict = verdict_override(override, now_ns);
 	struct tg_lease lease = {.flow = *flow};
-	uint32_t cap;
+	bool open = override == TG_REASONS, taken;
 
-	if (override == TG_ADMITTED || override == TG_REASONS)
-		verdict = decide_connect(&tg->view, flow, traffic,
-					 connections_full(tg, flow, traffic), now_ns);
-	if (override == TG_REASONS && verdict.reason != TG_REFUSED_DIRECTORY)
+	if (override != TG_ADMITTED && !open)
+		return verdict_finish(tg, worker, verdict);
+	taken = lease_get(tg, flow, traffic, open, &lease);
+	verdict = decide_connect(&tg->view, flow, traffic, !taken, now_ns);
+	if (open && verdict.reason != TG_REFUSED_DIRECTORY && taken)
 		verdict = decide_admitted(now_ns);
-	if (verdict.reason == TG_ADMITTED) {
-		tg_advise(tg, flow, traffic, &lease.advice);
-		cap = lease.advice.connections && override != TG_REASONS ? lease.advice.connections
-									 : LEASE_COUNT_MAX - 1;
-		if (worker == tg->overflow_worker || entry_take(tg, flow->slot, cap, &lease) != 0)
-			verdict = (struct tg_verdict){now_ns + DECIDE_ESTIMATE_NS,
-						      TG_REFUSED_CONNECTIONS, TG_ESTIMATE};
-		else
-			*ret = lease;
-	}
-	verdict = verdict_finish(tg, worker, verdict);
-	return verdict;
+	if (verdict.reason == TG_ADMITTED)
+		*ret = lease;
+	else if (taken)
+		lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->process->index,
+			     lease.entry & 0xffff, lease.sequence);
+	return verdict_finish(tg, worker, verdict);
 }
 
 int tg_disconnect(struct tg *tg, const struct tg_lease *lease)

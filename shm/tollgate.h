@@ -191,7 +191,9 @@ struct tg_reservation {
 	uint64_t at_ns;	   /* when the messages may go */
 	uint64_t taken_ns; /* when the slot was taken */
 	uint64_t left;	   /* the state that was left, for tg_cancel */
-	uint32_t traffic;  /* enum tg_class; TG_CLASSES: given back */
+	uint32_t hour;	   /* the periods in which it was counted, for tg_cancel */
+	uint32_t day;
+	uint32_t traffic; /* enum tg_class; TG_CLASSES: given back */
 	uint32_t n;
 };
 

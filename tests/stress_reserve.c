@@ -39,7 +39,7 @@ static uint32_t note(struct reserve_run *run, uint64_t at)
 static void reserve_all(uint32_t index, void *arg)
 {
 	struct reserve_run *run = arg;
-	uint64_t left;
+	struct decide_taken left;
 
 	for (;;) {
 		struct tg_verdict verdict = decide_reserve(&run->segment->view, &flow, TG_BULK, 1,
@@ -91,7 +91,8 @@ static void mix(uint32_t index, void *arg)
 	uint64_t seed = index * 77 + 1;
 
 	for (uint32_t i = 0; i < 12000; i++) {
-		uint64_t now = atomic_load(&run->clock), left = 0;
+		uint64_t now = atomic_load(&run->clock);
+		struct decide_taken left = {0};
 		enum tg_class traffic = (enum tg_class)(fixture_draw(&seed) % TG_CLASSES);
 		bool ask = fixture_draw(&seed) % 2;
 		struct tg_verdict verdict =
@@ -105,7 +106,7 @@ static void mix(uint32_t index, void *arg)
 			if (!ask && verdict.at_ns > now && fixture_draw(&seed) % 8 == 0) {
 				atomic_store(&run->list[noted].cancelled, 1);
 				decide_cancel(&run->segment->view, &flow, traffic, 1, verdict.at_ns,
-					      now, left);
+					      &left);
 			}
 		} else
 			atomic_fetch_add(&run->refused, 1);

@@ -358,7 +358,8 @@ Test(decide, an_old_time_erases_nothing)
 {
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits = fixture_rate(SECOND, 10, 8, 5);
-	uint64_t later = NOW + DAY, left, before[8];
+	uint64_t later = NOW + DAY, before[8];
+	struct decide_taken left;
 
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 100;
 	publish_slot(s, 0, &limits, NOW);
@@ -378,7 +379,7 @@ Test(decide, a_retired_state_admits_nothing)
 {
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits = fixture_rate(SECOND, 10, 5, 5);
-	uint64_t left;
+	struct decide_taken left;
 
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
 	publish_slot(s, 0, &limits, NOW);

@@ -362,7 +362,8 @@ Test(sweep, leaves_what_is_sound_alone)
 	for (int run = 0; run < 200; run++) {
 		struct segment *s = fixture_memory(4);
 		struct publish_limits limits = fixture_rate(fixture_draw(&seed) % HOUR, 30, 20, 10);
-		uint64_t now = NOW, left;
+		uint64_t now = NOW;
+		struct decide_taken left;
 
 		s->slots[0].kind = SEGMENT_FLOW;
 		memcpy(s->slots[0].key, (uint64_t[2]){7, 7}, 16);
@@ -419,4 +420,43 @@ Test(sweep, repairs_whatever_is_scribbled_on_a_known_slot)
 		munmap((void *)s->view.counters, 4 * sizeof(*s->view.counters));
 		munmap((void *)s->defaults, LAYOUT_DEFAULTS * sizeof(*s->defaults));
 	}
+}
+
+/* Under defaults a state goes on at the price at which it was charged, until its slot is filled. */
+Test(publish, a_default_that_changes_grants_no_fresh_burst)
+{
+	static const uint64_t pairs[][2] = {{SECOND, 8 * SECOND}, {8 * SECOND, SECOND}};
+
+	for (int i = 0; i < 2; i++) {
+		struct segment *s = fixture_memory(8);
+		struct publish_limits first = fixture_rate(pairs[i][0], 6, 6, 6),
+				      second = fixture_rate(pairs[i][1], 6, 6, 6);
+
+		publish_default(s, LAYOUT_DEFAULT_FLOW, &first);
+		cr_assert_eq(admitted(s, TG_BULK, NOW, 100), 6);
+		publish_default(s, LAYOUT_DEFAULT_FLOW, &second);
+		cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 0, "changed");
+		publish_slot(s, 0, &second, NOW);
+		cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 0, "filled");
+		cr_expect_eq(admitted(s, TG_BULK, NOW + 6 * pairs[i][1], 100), 6,
+			     "and all is there again");
+	}
+}
+
+/* Twice changed, the price of the first is known no more: nobody charges at a guess. */
+Test(publish, a_default_that_changes_twice_refuses_until_the_slot_is_filled)
+{
+	struct segment *s = fixture_memory(8);
+	struct publish_limits limits = fixture_rate(8 * SECOND, 6, 6, 6);
+
+	publish_default(s, LAYOUT_DEFAULT_FLOW, &limits);
+	cr_assert_eq(admitted(s, TG_BULK, NOW, 3), 3);
+	for (int i = 1; i <= 2; i++) {
+		limits = fixture_rate((8 >> i) * SECOND, 6, 6, 6);
+		publish_default(s, LAYOUT_DEFAULT_FLOW, &limits);
+	}
+	cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 0);
+	publish_slot(s, 0, &limits, NOW);
+	cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 0, "a full bucket");
+	cr_expect_eq(admitted(s, TG_BULK, NOW + 12 * SECOND, 100), 6);
 }

@@ -14,7 +14,7 @@
 static struct tg_flow plain = {0, 1, 2, LAYOUT_NONE};
 
 static struct tg_verdict reserve(const struct segment *s, enum tg_class traffic, uint32_t n,
-				 uint64_t now, uint64_t wait, uint64_t *ret_left)
+				 uint64_t now, uint64_t wait, struct decide_taken *ret_left)
 {
 	return decide_reserve(&s->view, &plain, traffic, n, now, now + wait, ret_left);
 }
@@ -23,7 +23,7 @@ Test(reserve, waiters_leave_one_by_one)
 {
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits = fixture_rate(SHORT, 3, 3, 3);
-	uint64_t left;
+	struct decide_taken left;
 
 	publish_slot(s, 0, &limits, NOW);
 	for (uint32_t i = 0; i < 15; i++) {
@@ -39,7 +39,7 @@ Test(reserve, a_slot_beyond_the_wait_is_not_taken)
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits = fixture_rate(SHORT, 1, 1, 1);
 	struct tg_verdict verdict;
-	uint64_t left;
+	struct decide_taken left;
 
 	publish_slot(s, 0, &limits, NOW);
 	reserve(s, TG_BULK, 1, NOW, 0, &left);
@@ -60,7 +60,8 @@ Test(reserve, a_slot_is_not_taken_beyond_the_window)
 {
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits = fixture_rate(SHORT, 1, 1, 1);
-	uint64_t end = (NOW / HOUR + 1) * HOUR, left;
+	uint64_t end = (NOW / HOUR + 1) * HOUR;
+	struct decide_taken left;
 	struct tg_verdict verdict;
 
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 1000;
@@ -79,7 +80,7 @@ Test(reserve, a_hold_refuses_and_parents_are_asked_at_departure)
 	struct publish_limits limits = fixture_rate(SHORT, 1, 1, 1),
 			      source = fixture_rate(SHORT, 1, 1, 1);
 	struct tg_verdict verdict;
-	uint64_t left;
+	struct decide_taken left;
 
 	limits.flags = LAYOUT_SOURCE;
 	publish_slot(s, 0, &limits, NOW);
@@ -102,19 +103,18 @@ Test(reserve, the_last_slot_can_be_given_back_and_others_are_forfeited)
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits = fixture_rate(SHORT, 2, 2, 2);
 	struct tg_verdict first, second;
-	uint64_t left[2];
+	struct decide_taken left[2];
 
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
 	publish_slot(s, 0, &limits, NOW);
 	reserve(s, TG_BULK, 2, NOW, 0, &left[0]);
 	first = reserve(s, TG_BULK, 1, NOW, MINUTE, &left[0]);
 	second = reserve(s, TG_BULK, 1, NOW, MINUTE, &left[1]);
-	cr_expect_eq(decide_cancel(&s->view, &plain, TG_BULK, 1, second.at_ns, NOW, left[1]), 0);
+	cr_expect_eq(decide_cancel(&s->view, &plain, TG_BULK, 1, second.at_ns, &left[1]), 0);
 	cr_expect_eq(atomic_load(&s->view.counters[0].reserved_until), first.at_ns);
 	second = reserve(s, TG_BULK, 1, NOW, MINUTE, &left[1]);
 	cr_expect_eq(second.at_ns, first.at_ns + SHORT);
-	cr_expect_eq(decide_cancel(&s->view, &plain, TG_BULK, 1, first.at_ns, NOW, left[0]),
-		     -EAGAIN);
+	cr_expect_eq(decide_cancel(&s->view, &plain, TG_BULK, 1, first.at_ns, &left[0]), -EAGAIN);
 	cr_expect_eq(reserve(s, TG_BULK, 1, NOW, MINUTE, &left[0]).at_ns, second.at_ns + SHORT,
 		     "forfeited");
 	cr_expect_eq((uint32_t)atomic_load(&s->view.counters[0].hour), 4,
@@ -125,15 +125,69 @@ Test(reserve, giving_back_what_was_taken_when_nothing_was_charged_changes_nothin
 {
 	struct segment *s = fixture_memory(8);
 	struct publish_limits limits;
-	uint64_t left = 77;
+	struct decide_taken left = {.left = 77};
 
 	publish_unlimited(&limits);
 	publish_slot(s, 0, &limits, NOW);
 	cr_expect_eq(reserve(s, TG_BULK, 5, NOW, MINUTE, &left).reason, TG_ADMITTED);
 	limits = fixture_rate(SHORT, 5, 5, 5);
 	publish_slot(s, 0, &limits, NOW);
-	cr_expect_eq(decide_cancel(&s->view, &plain, TG_BULK, 5, NOW, NOW, left), 0);
+	cr_expect_eq(decide_cancel(&s->view, &plain, TG_BULK, 5, NOW, &left), 0);
 	cr_expect_eq(atomic_load(&s->view.counters[0].tat) << 4, 0);
+}
+
+/* A phase that moves makes another period of the time at which the slot was taken: what is given
+ * back is what was counted, where it was counted. */
+Test(reserve, is_given_back_to_the_period_in_which_it_was_counted)
+{
+	struct segment *s = fixture_memory(8);
+	struct publish_limits limits = fixture_rate(SHORT, 100, 100, 100);
+	uint64_t now = FIXTURE_NOW / HOUR * HOUR + 50 * MINUTE;
+	struct decide_taken taken[5];
+	uint32_t sent = 0;
+	struct tg_verdict verdict;
+
+	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
+	publish_slot(s, 0, &limits, now);
+	for (int i = 0; i < 5; i++)
+		cr_assert_eq(reserve(s, TG_BULK, 1, now, MINUTE, &taken[i]).reason, TG_ADMITTED);
+	/* The next hour has begun; the phase then says that the slots were taken in it. */
+	now += 15 * MINUTE;
+	while (decide_admit(&s->view, &plain, TG_BULK, 1, now).reason == TG_ADMITTED)
+		sent++;
+	cr_assert_eq(sent, 10);
+	limits.hour_phase_s = 2400;
+	publish_slot(s, 0, &limits, now);
+	for (int i = 0; i < 5; i++)
+		decide_cancel(&s->view, &plain, TG_BULK, 1, now, &taken[i]);
+	verdict = decide_admit(&s->view, &plain, TG_BULK, 1, now);
+	cr_expect_eq(verdict.reason, TG_REFUSED_HOUR, "%u", verdict.reason);
+}
+
+Test(reserve, keeps_its_distance_when_the_limit_is_raised)
+{
+	static const uint32_t bursts[] = {1, 2, 5};
+
+	for (size_t i = 0; i < sizeof(bursts) / sizeof(bursts[0]); i++) {
+		struct segment *s = fixture_memory(8);
+		struct publish_limits limits =
+			fixture_rate(SECOND, bursts[i], bursts[i], bursts[i]);
+		struct decide_taken left;
+		struct tg_verdict last, next;
+
+		publish_slot(s, 0, &limits, NOW);
+		for (uint32_t n = 0; n < bursts[i] + 3; n++)
+			last = reserve(s, TG_BULK, 1, NOW, MINUTE, &left);
+		cr_assert_eq(last.at_ns, NOW + 3 * SECOND);
+		limits = fixture_rate(SECOND / 4, bursts[i], bursts[i], bursts[i]);
+		publish_slot(s, 0, &limits, NOW);
+		next = reserve(s, TG_BULK, 1, NOW, MINUTE, &left);
+		/* Not before the burst's share of new intervals behind the last that was promised.
+		 */
+		cr_expect_geq(next.at_ns + (bursts[i] - 1) * (SECOND / 4),
+			      last.at_ns + SECOND / 4 - SECOND / 1000, "burst %u: %lu ms",
+			      bursts[i], (next.at_ns - NOW) / 1000000);
+	}
 }
 
 Test(reserve, is_given_back_once_and_is_then_good_for_nothing)
@@ -241,7 +295,7 @@ Test(headroom, a_damaged_word_is_a_reserve_just_used_up)
 /* Bulk takes every slot that it can get. */
 static void bulk_fill(const struct segment *s, uint64_t now)
 {
-	uint64_t left;
+	struct decide_taken left;
 
 	while (reserve(s, TG_BULK, 1, now, s->header.reserve_max_ns, &left).reason == TG_ADMITTED)
 		;
@@ -266,7 +320,8 @@ Test(reserve, a_continuous_bulk_load_does_not_delay_what_fits_the_reserve)
 		uint64_t span = reserve_messages * rows[i].interval,
 			 longest = s->header.reserve_max_ns;
 		uint64_t period = 2 * (span + (span > longest ? span : longest)) + SECOND,
-			 now = NOW, left;
+			 now = NOW;
+		struct decide_taken left;
 
 		publish_slot(s, 0, &limits, NOW);
 		for (int round = 0; round < 20; round++, now += period) {
@@ -295,7 +350,8 @@ Test(reserve, a_continuous_bulk_load_does_not_delay_what_fits_the_reserve)
 #define EVENTS 6000
 
 struct test_departure {
-	uint64_t at, left, taken;
+	uint64_t at, taken;
+	struct decide_taken left;
 	uint32_t n;
 	enum tg_class traffic;
 	bool cancelled;
@@ -359,9 +415,9 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 			struct test_departure *last =
 				&list[count - 1 - fixture_draw(seed) % (count < 4 ? count : 4)];
 
-			if (last->left && last->at > now && !last->cancelled) {
+			if (last->left.left && last->at > now && !last->cancelled) {
 				decide_cancel(&s->view, &plain, last->traffic, last->n, last->at,
-					      last->taken, last->left);
+					      &last->left);
 				last->cancelled = true;
 			}
 		}

@@ -51,15 +51,62 @@ static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
 	       (uint64_t)(l->calendar % LAYOUT_CALENDARS) << LAYOUT_CALENDAR_SHIFT;
 }
 
-/* Moves a state on by compare-and-swap. The debt in messages stays, from the old interval to the
- * new; of a held flow so much is forgiven that one message can go when the hold ends, its probe,
- * and no more: `until_ns` is what its state may then be at most (0: no hold). The state is in
- * `epoch` after that, from which moment on workers charge the price of that epoch. */
-static void state_move(const struct segment *s, _Atomic uint64_t *tat, uint64_t old_ns,
-		       uint64_t new_ns, uint64_t bound_ns, uint64_t until_ns, uint64_t epoch,
-		       uint64_t now_ns)
+/* The rates of a slot, and the state that they share. */
+struct rates {
+	_Atomic uint64_t *words;
+	int count;
+	_Atomic uint32_t *before;
+	_Atomic uint64_t *tat;
+	_Atomic uint64_t *reserved_until; /* NULL: nothing is reserved of it */
+	uint64_t reserve_ns;
+};
+
+/* What held before a change: of the slot itself, or the defaults where it was never filled. */
+struct in_force_before {
+	uint64_t rate;
+	uint32_t before;
+};
+
+#define PRICE_UNKNOWN UINT64_MAX
+
+/* The interval at which a state of this epoch was charged. */
+static uint64_t interval_of(const struct in_force_before *old, uint64_t epoch)
 {
-	uint64_t seen = atomic_load_explicit(tat, memory_order_relaxed);
+	if (epoch == gcra_epoch(old->rate))
+		return gcra_interval(old->rate);
+	if (epoch + GCRA_EPOCH_ONE == gcra_epoch(old->rate) && gcra_interval(old->before) != 0)
+		return gcra_interval(old->before);
+	return PRICE_UNKNOWN;
+}
+
+/* What a state becomes at the new interval: the debt in messages stays. What was reserved ahead
+ * leaves when it was told to, so a raise leaves room for the last of it; and a debt at a price that
+ * nobody knows any more is a full bucket. */
+static uint64_t debt_at(const struct rates *r, uint64_t tat, uint64_t old_ns, uint64_t new_ns,
+			uint64_t bound_ns, uint64_t now_ns)
+{
+	uint64_t next, reserved;
+
+	if (old_ns == PRICE_UNKNOWN)
+		return now_ns + bound_ns - r->reserve_ns;
+	next = gcra_clamp(gcra_rescale(tat, now_ns, old_ns, new_ns), now_ns, bound_ns);
+	if (r->reserved_until == NULL || new_ns >= old_ns)
+		return next;
+	reserved = atomic_load_explicit(r->reserved_until, memory_order_relaxed);
+	if (reserved <= now_ns || next >= reserved + new_ns)
+		return next;
+	return tat < reserved + new_ns ? tat : reserved + new_ns;
+}
+
+/* Moves a state on by compare-and-swap. Of a held flow so much is forgiven that one message can go
+ * when the hold ends, its probe, and no more: `until_ns` is what its state may then be at most (0:
+ * no hold). The state is in `epoch` after that, from which moment on workers charge the price of
+ * that epoch. */
+static void state_move(const struct segment *s, const struct rates *r,
+		       const struct in_force_before *old, uint64_t new_ns, uint64_t bound_ns,
+		       uint64_t until_ns, uint64_t epoch, uint64_t now_ns)
+{
+	uint64_t seen = atomic_load_explicit(r->tat, memory_order_relaxed);
 	uint64_t next;
 
 	do {
@@ -67,8 +114,10 @@ static void state_move(const struct segment *s, _Atomic uint64_t *tat, uint64_t 
 			return;
 		/* A debt is measured from a time that is no older than it. */
 		now_ns = segment_now_after_load(s, now_ns);
-		next = gcra_rescale(seen ^ gcra_epoch(seen), now_ns, old_ns, new_ns);
-		next = gcra_clamp(next, now_ns, bound_ns);
+		next = seen == 0 ? 0
+				 : debt_at(r, seen ^ gcra_epoch(seen),
+					   interval_of(old, gcra_epoch(seen)), new_ns, bound_ns,
+					   now_ns);
 		if (until_ns != 0 && next > until_ns)
 			next = until_ns;
 		next |= epoch;
@@ -76,7 +125,7 @@ static void state_move(const struct segment *s, _Atomic uint64_t *tat, uint64_t 
 			return;
 		segment_step();
 		/* E0 pairs with E1 in shm/decide.c. */
-	} while (!atomic_compare_exchange_weak_explicit(tat, &seen, next, memory_order_release,
+	} while (!atomic_compare_exchange_weak_explicit(r->tat, &seen, next, memory_order_release,
 							memory_order_relaxed));
 }
 
@@ -92,67 +141,73 @@ static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int coun
 	return changed;
 }
 
-/* The rates of a slot, and the state that they share. */
-struct rates {
-	_Atomic uint64_t *words;
-	int count;
-	_Atomic uint32_t *before;
-	_Atomic uint64_t *tat;
-	uint64_t reserve_ns;
-};
-
 /* What a sidecar that died left undone: rates of an epoch that the state is not in yet. */
 static void rates_finish(const struct segment *s, const struct rates *r, uint64_t now_ns)
 {
-	uint64_t rate = atomic_load_explicit(&r->words[0], memory_order_relaxed);
+	struct in_force_before own = {
+		.rate = atomic_load_explicit(&r->words[0], memory_order_relaxed),
+		.before = atomic_load_explicit(r->before, memory_order_relaxed),
+	};
 	uint64_t seen = atomic_load_explicit(r->tat, memory_order_relaxed);
-	uint64_t new_ns = gcra_interval(rate), old_ns = new_ns;
+	uint64_t interval = gcra_interval(own.rate);
 
-	if (gcra_epoch(seen) == gcra_epoch(rate) || rate == 0)
+	if (gcra_epoch(seen) == gcra_epoch(own.rate) || own.rate == 0)
 		return;
-	if (gcra_epoch(seen) + GCRA_EPOCH_ONE == gcra_epoch(rate))
-		old_ns = gcra_interval(atomic_load_explicit(r->before, memory_order_relaxed));
-	state_move(s, r->tat, old_ns, new_ns, gcra_burst(rate) * new_ns + r->reserve_ns, 0,
-		   gcra_epoch(rate), now_ns);
+	state_move(s, r, &own, interval, gcra_burst(own.rate) * interval + r->reserve_ns, 0,
+		   gcra_epoch(own.rate), now_ns);
 }
 
 /* A changed interval is an epoch of its own: first stands there what holds for the epoch before,
  * then the rates of the new one, then the state is converted to it. A worker charges the price of
  * the epoch that it finds the state in, so none is charged at another, however long either of both
  * is stopped in between; and workers go on if this process dies here, at the old price. Bursts that
- * grow do so last, so that none goes with the old price. */
+ * grow do so last, so that none goes with the old price. `old` is what held: of a slot that is
+ * filled for the first time the defaults, in whose epochs its state is then. */
 static bool rates_publish(const struct segment *s, const struct rates *r, const uint64_t *rates,
-			  uint64_t old_rate, uint64_t until_ns, uint64_t now_ns)
+			  const struct in_force_before *old, uint64_t until_ns, uint64_t now_ns)
 {
-	uint64_t old_ns = gcra_interval(old_rate), new_ns = gcra_interval(rates[0]);
+	uint64_t own = atomic_load_explicit(&r->words[0], memory_order_relaxed), seen, old_ns;
+	uint64_t new_ns = gcra_interval(rates[0]);
 	uint64_t bound = gcra_burst(rates[0]) * new_ns + r->reserve_ns;
 	uint64_t epoch, first[TG_CLASSES], last[TG_CLASSES];
-	bool changed;
+	bool changed, another;
 
-	rates_finish(s, r, now_ns);
-	epoch = gcra_epoch(atomic_load_explicit(&r->words[0], memory_order_relaxed));
+	if (own != 0)
+		rates_finish(s, r, now_ns);
+	seen = atomic_load_explicit(r->tat, memory_order_relaxed);
+	epoch = own != 0 || seen == 0 || seen == LAYOUT_POISON ? gcra_epoch(old->rate)
+							       : gcra_epoch(seen);
+	old_ns = interval_of(old, epoch);
 	/* From and to unlimited nothing is converted. But a charge of the limit before may be under
 	 * way when another begins. */
-	if (new_ns != old_ns && new_ns != 0 && old_rate != 0)
+	another = new_ns != old_ns && new_ns != 0 && old->rate != 0;
+	if (another)
 		epoch += GCRA_EPOCH_ONE;
 	for (int i = 0; i < r->count; i++) {
 		uint64_t was = atomic_load_explicit(&r->words[i], memory_order_relaxed);
-		uint32_t burst = gcra_burst(was ? was : old_rate);
+		uint32_t burst = gcra_burst(was ? was : old->rate);
 
 		last[i] = rates[i] | epoch;
 		first[i] = epoch | (uint32_t)rates[i] |
 			   (uint64_t)(burst < gcra_burst(rates[i]) ? burst : gcra_burst(rates[i]))
 				   << 32;
 	}
-	if (epoch == gcra_epoch(atomic_load_explicit(&r->words[0], memory_order_relaxed))) {
+	if (!another) {
+		if (own == 0)
+			store32(r->before, old->before);
 		changed = rates_store(r->words, last, r->count);
-		if (until_ns != 0 || gcra_burst(rates[0]) < gcra_burst(old_rate))
-			state_move(s, r->tat, new_ns, new_ns, bound, until_ns, epoch, now_ns);
+		if (until_ns != 0 || gcra_burst(rates[0]) < gcra_burst(old->rate))
+			state_move(s, r, &(struct in_force_before){rates[0] | epoch, old->before},
+				   new_ns, bound, until_ns, epoch, now_ns);
 		return changed;
 	}
-	store32(r->before, (uint32_t)(old_ns ? old_rate : rates[0]));
+	/* Of no price that is known: nobody charges until the state is converted. */
+	store32(r->before, old_ns == PRICE_UNKNOWN			     ? 0
+			   : old_ns == 0				     ? (uint32_t)rates[0]
+			   : epoch - GCRA_EPOCH_ONE == gcra_epoch(old->rate) ? (uint32_t)old->rate
+									     : old->before);
 	changed = rates_store(r->words, first, r->count);
-	state_move(s, r->tat, old_ns, new_ns, bound, until_ns, epoch, now_ns);
+	state_move(s, r, old, new_ns, bound, until_ns, epoch, now_ns);
 	changed |= rates_store(r->words, last, r->count);
 	return changed;
 }
@@ -269,10 +324,12 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	struct layout_limits_more *more = &s->more[slot];
 	struct layout_counters *counters = &s->view.counters[slot];
 	struct publish_in_force before = publish_in_force(s, slot);
-	uint64_t old_rate =
-		atomic_load_explicit(&before.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed);
-	uint64_t old_connections =
-		atomic_load_explicit(&before.more->connection_rate, memory_order_relaxed);
+	struct in_force_before old = {
+		atomic_load_explicit(&before.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed),
+		atomic_load_explicit(&before.more->before, memory_order_relaxed)};
+	struct in_force_before old_connections = {
+		atomic_load_explicit(&before.more->connection_rate, memory_order_relaxed),
+		atomic_load_explicit(&before.more->connection_before, memory_order_relaxed)};
 	uint64_t flags = flags_word(l, now_ns);
 	uint64_t old_flags = atomic_load_explicit(&before.limits->flags, memory_order_relaxed);
 	uint64_t rates[TG_CLASSES];
@@ -290,33 +347,53 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= store64(&limits->flags, flags);
 	changed |= rates_publish(s,
 				 &(struct rates){limits->rate, TG_CLASSES, &more->before,
-						 &counters->tat, s->header.reserve_max_ns},
-				 rates, old_rate, probe_state(l, now_ns), now_ns);
+						 &counters->tat, &counters->reserved_until,
+						 s->header.reserve_max_ns},
+				 rates, &old, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
 	if (s->slots[slot].kind != SEGMENT_DESTINATION)
 		changed |= rates_publish(s,
 					 &(struct rates){&more->connection_rate, 1,
 							 &more->connection_before,
-							 &counters->connection_tat, 0},
-					 &connection_rate, old_connections, 0, now_ns);
+							 &counters->connection_tat, NULL, 0},
+					 &connection_rate, &old_connections, 0, now_ns);
 	else
 		changed |= store64(&more->connection_rate, connection_rate);
 	return changed;
+}
+
+/* Another price of a default is another epoch, too. The states that were charged under it cannot be
+ * found and converted: they go on at the price of the epoch before until their slot is filled, and
+ * one that is older refuses until then. */
+static void default_epoch(const _Atomic uint64_t *words, _Atomic uint32_t *before, uint64_t *rates,
+			  int count)
+{
+	uint64_t old = atomic_load_explicit(&words[0], memory_order_relaxed);
+	uint64_t epoch = gcra_epoch(old);
+
+	if (old != 0 && gcra_interval(rates[0]) != gcra_interval(old)) {
+		store32(before, gcra_interval(old) ? (uint32_t)old : (uint32_t)rates[0]);
+		epoch += GCRA_EPOCH_ONE;
+	}
+	for (int i = 0; i < count; i++)
+		rates[i] |= epoch;
 }
 
 void publish_default(struct segment *s, uint32_t index, const struct publish_limits *l)
 {
 	struct layout_default_limits *at = &s->defaults[index];
 	uint64_t rates[TG_CLASSES];
+	uint64_t connection_rate = gcra_rate(l->connection_interval_ns, l->connection_burst);
 
 	rates_pack(l, rates);
+	default_epoch(at->limits.rate, &at->more.before, rates, TG_CLASSES);
+	default_epoch(&at->more.connection_rate, &at->more.connection_before, &connection_rate, 1);
 	caps_store(at->limits.hour_cap, l->hour_cap);
 	caps_store(at->limits.day_cap, l->day_cap);
 	store64(&at->limits.flags, flags_word(l, 0));
 	rates_store(at->limits.rate, rates, TG_CLASSES);
 	store64(&at->more.connections, connections_word(l));
-	store64(&at->more.connection_rate,
-		gcra_rate(l->connection_interval_ns, l->connection_burst));
+	store64(&at->more.connection_rate, connection_rate);
 }
 
 void publish_default_index(struct segment *s, uint32_t slot, uint32_t index)

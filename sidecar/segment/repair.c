@@ -27,26 +27,45 @@ static uint32_t key_repair(struct segment *s, uint32_t slot)
 	return repaired;
 }
 
-/* A state beyond any bound becomes a full bucket. */
-static uint32_t tat_repair(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate,
-			   uint64_t longest_ns, uint64_t now_ns)
+static bool tat_sound(uint64_t tat, uint64_t rate, uint64_t longest_ns, uint64_t now_ns)
 {
 	uint64_t max = gcra_burst(rate) * gcra_interval(rate);
-	uint64_t bound = max + max / 8 + longest_ns + WINDOW_SECOND_NS;
-	uint64_t word = atomic_load_explicit(tat, memory_order_relaxed), epoch = gcra_epoch(rate);
-	/* Between two publications a state is in its rate's epoch; in another it lies far ahead
-	 * here. */
-	uint64_t seen = word ^ epoch;
+
+	return gcra_clamp(tat, now_ns, max + max / 8 + longest_ns + WINDOW_SECOND_NS) == tat;
+}
+
+/* Whether a state can be an honest writer's. Between two publications it is in its rate's epoch; in
+ * another it lies far ahead here. Under a default that has changed it may be in the epoch `before`.
+ */
+static bool state_sound(uint64_t word, uint64_t rate, uint32_t before, uint64_t longest_ns,
+			uint64_t now_ns)
+{
+	uint64_t epoch = gcra_epoch(word);
+
+	if (word == 0 || tat_sound(word ^ gcra_epoch(rate), rate, longest_ns, now_ns))
+		return true;
+	return gcra_interval(before) != 0 && epoch + GCRA_EPOCH_ONE == gcra_epoch(rate) &&
+	       tat_sound(word ^ epoch, (uint64_t)gcra_burst(rate) << 32 | before, longest_ns,
+			 now_ns);
+}
+
+/* A state beyond any bound becomes a full bucket. `before`: the price before of a default, 0 of a
+ * slot that is filled. */
+static uint32_t tat_repair(const struct segment *s, _Atomic uint64_t *tat, uint64_t rate,
+			   uint32_t before, uint64_t longest_ns, uint64_t now_ns)
+{
+	uint64_t word = atomic_load_explicit(tat, memory_order_relaxed);
 
 	/* Without an interval nobody reads it, and what was used before the limit went must not be
 	 * forgotten. */
-	if (gcra_interval(rate) == 0 || gcra_clamp(seen, now_ns, bound) == seen)
+	if (gcra_interval(rate) == 0 || state_sound(word, rate, before, longest_ns, now_ns))
 		return 0;
 	now_ns = segment_now_after_load(s, now_ns);
-	if (gcra_clamp(seen, now_ns, bound) == seen)
+	if (state_sound(word, rate, before, longest_ns, now_ns))
 		return 0;
-	return atomic_compare_exchange_strong_explicit(tat, &word, (now_ns + max) | epoch,
-						       memory_order_relaxed, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(
+		tat, &word, (now_ns + gcra_burst(rate) * gcra_interval(rate)) | gcra_epoch(rate),
+		memory_order_relaxed, memory_order_relaxed);
 }
 
 static bool window_sound(uint64_t word, uint32_t period)
@@ -95,11 +114,19 @@ static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 	uint64_t reserved = atomic_load_explicit(&counters->reserved_until, memory_order_relaxed);
 	uint32_t repaired = key_repair(s, slot);
 
-	repaired += tat_repair(s, &counters->tat, rate, longest, now_ns);
+	bool filled = in_force.limits == &s->limits[slot];
+
+	repaired += tat_repair(
+		s, &counters->tat, rate,
+		filled ? 0 : atomic_load_explicit(&in_force.more->before, memory_order_relaxed),
+		longest, now_ns);
 	repaired += tat_repair(
 		s, &counters->connection_tat,
-		atomic_load_explicit(&in_force.more->connection_rate, memory_order_relaxed), 0,
-		now_ns);
+		atomic_load_explicit(&in_force.more->connection_rate, memory_order_relaxed),
+		filled ? 0
+		       : atomic_load_explicit(&in_force.more->connection_before,
+					      memory_order_relaxed),
+		0, now_ns);
 	if (reserved > segment_now_after_load(s, now_ns) + longest + WINDOW_SECOND_NS)
 		repaired += atomic_compare_exchange_strong_explicit(
 			&counters->reserved_until, &reserved, 0, memory_order_relaxed,
