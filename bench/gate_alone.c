@@ -12,7 +12,8 @@
  *   flow SOURCE ID LIMITS     limits of a flow
  *   prefix ADDRESS/BITS ID    an address of a destination (ID 0 takes it away)
  *   mode CGROUP MODE          mode of a cgroup, counted from 0
- *   counts | status | drop    as JSON; drop gives up capabilities
+ *   counts | status | slots   as JSON; slots: of each connection that has ended, when it might leave
+ *   drop                      gives up capabilities
  *   quit | unpin              ends; unpin takes the pinned links away too
  *
  * LIMITS: key=value …, of rate=INTERVAL_NS/BURST, rate2=, rate3=, conns=N, mode=, wait=MS, hold=MS
@@ -152,6 +153,38 @@ static uint64_t events[3];
 static uint32_t late[1 << 16];
 static uint32_t lates;
 
+/* Of each connection that has ended. */
+static struct slot {
+	struct gate_key key;
+	uint64_t due_ns, wait_ns;
+	uint32_t late_us;
+} * slots;
+static size_t slot_count;
+
+static void slot_keep(const struct gate_event *event, const struct gate_key *key)
+{
+	/* The room is doubled. */
+	if (!(slot_count & (slot_count + 1)))
+		slots = realloc(slots, 2 * (slot_count + 1) * sizeof *slots);
+	if (!slots)
+		abort();
+	slots[slot_count++] = (struct slot){*key, event->due_ns, event->wait_ns, event->late_us};
+}
+
+static void slots_print(void)
+{
+	char source[INET6_ADDRSTRLEN];
+
+	printf("[");
+	for (size_t i = 0; i < slot_count; i++)
+		printf("%s{\"source\": \"%s\", \"destination\": %u, \"due_ns\": %" PRIu64
+		       ", \"wait_ns\": %" PRIu64 ", \"late_us\": %u}",
+		       i ? ", " : "", address_text(slots[i].key.source, source),
+		       slots[i].key.destination_id, slots[i].due_ns, slots[i].wait_ns,
+		       slots[i].late_us);
+	printf("]\n");
+}
+
 static int by_size(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
@@ -206,6 +239,11 @@ static int command(struct gate *gate, char *line)
 		status_print(gate);
 		return 0;
 	}
+	if (!strcmp(word, "slots")) {
+		gate_consume(gate);
+		slots_print();
+		return 0;
+	}
 	save[strcspn(save, "\n")] = '\0';
 	if (!strcmp(word, "dest"))
 		error = limits_set(gate, save, NULL);
@@ -253,6 +291,8 @@ static void event_seen(void *arg, const struct gate_event *event, const struct g
 {
 	if (event->kind < 3)
 		events[event->kind]++;
+	if (event->kind == GATE_EVENT_FAILED || event->kind == GATE_EVENT_CLOSED)
+		slot_keep(event, key);
 	if (event->wait_ns && event->wait_ns < 2000000000 && lates < sizeof late / sizeof *late)
 		late[lates++] = event->late_us;
 }

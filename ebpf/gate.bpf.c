@@ -499,6 +499,7 @@ static __always_inline void ops_closed(struct bpf_sock_ops *ctx, struct bpf_sock
 		event.slot = socket->slot;
 		event.tag = socket->tag;
 		event.at_ns = bpf_ktime_get_ns();
+		event.due_ns = socket->at_ns;
 		event.late_us = socket->late_us;
 		event.wait_ns =
 			socket->at_ns > socket->began_ns ? socket->at_ns - socket->began_ns : 0;

@@ -164,6 +164,7 @@ struct gate_event {
 	__u32 slot;
 	__u64 tag;
 	__u64 at_ns;
+	__u64 due_ns;	   /* FAILED, CLOSED: the SYN's slot */
 	__u64 wait_ns;	   /* held */
 	__u64 duration_ns; /* CLOSED: since established; FAILED: since the SYN's slot */
 	__u64 bytes_sent;
@@ -285,7 +286,7 @@ _Static_assert(__builtin_offsetof(struct gate_flow, count) == 176, "");
 _Static_assert(sizeof(struct gate_flow) == 384, "");
 _Static_assert(sizeof(struct gate_control) == 128, "");
 _Static_assert(sizeof(struct gate_socket) == 88, "");
-_Static_assert(sizeof(struct gate_event) == 104, "");
+_Static_assert(sizeof(struct gate_event) == 112, "");
 #endif
 
 #endif

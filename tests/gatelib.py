@@ -5,6 +5,7 @@ Everything happens in a network and a mount namespace of its own, with a bpffs o
 that are made here and taken away again.
 """
 import errno
+import itertools
 import json
 import os
 import pathlib
@@ -130,17 +131,31 @@ class Gate:
         assert len(all_) == 1, f"{source} {destination}: {all_}"
         return all_[0]
 
-    def closed(self, source=None):
-        """The count once nothing is open, or after ten seconds: a socket is open until both sides have closed."""
-        until = time.monotonic() + 10
-        while True:
-            c = self.count(source)
-            if not (c["open"] or c["preadmitted_open"]) or time.monotonic() > until:
-                return c
-            time.sleep(0.02)
+    def counted(self, true, why, source=None, destination=None):
+        """The count once true(count)."""
+        def look():
+            count = self.count(source, destination)
+            return count if true(count) else None
+        return waiting.wait_for(look, why, lambda: f"{self.counts()}")
+
+    def closed(self, source=None, destination=None):
+        """The count once nothing is open: a socket is open until both sides have closed."""
+        return self.counted(lambda c: not (c["open"] or c["preadmitted_open"]), "all connections to close", source, destination)
 
     def status(self):
         return json.loads(self.ask("status"))
+
+    def reports(self, true, why):
+        """The status once true(status)."""
+        def look():
+            status = self.status()
+            return status if true(status) else None
+        return waiting.wait_for(look, why, lambda: f"{self.status()}")
+
+    def slots(self, source=None, destination=None):
+        """When each connection that has ended might leave, by the kernel's clock, in order."""
+        return sorted((s for s in json.loads(self.ask("slots")) if (source is None or s["source"] == source)
+                       and (destination is None or s["destination"] == destination)), key=lambda s: s["due_ns"])
 
     def end(self, how="quit"):
         if self.process.poll() is None:
@@ -149,7 +164,7 @@ class Gate:
                 self.process.stdin.flush()
             except BrokenPipeError:
                 pass
-            self.process.wait(10)
+            waiting.wait_for(lambda: self.process.poll() is not None, "the gate to end")
             if self.first == "ready" and self.process.returncode != 0:
                 check(False, f"the gate ended with {self.process.returncode}")
 
@@ -228,11 +243,10 @@ def in_cgroup(cgroup, work):
     return json.loads(data)
 
 
-def connect(address, port, source=None, timeout=20, keep=None, before=None):
+def connect(address, port, source=None, keep=None, before=None):
     """One connection: {"error": name or None, "took": seconds, "at": monotonic time}."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     s = socket.socket(family, socket.SOCK_STREAM)
-    s.settimeout(timeout)
     if source:
         s.bind((source, 0))
     if before:
@@ -242,7 +256,7 @@ def connect(address, port, source=None, timeout=20, keep=None, before=None):
     try:
         s.connect((address, port))
     except OSError as error:
-        result = errno.errorcode.get(error.errno, str(error)) if error.errno else "timeout"
+        result = errno.errorcode.get(error.errno, str(error))
     took = time.monotonic() - start
     if keep is not None and result is None:
         keep.append(s)
@@ -251,8 +265,41 @@ def connect(address, port, source=None, timeout=20, keep=None, before=None):
     return {"error": result, "took": took, "at": start + took}
 
 
+def strangers():
+    """Sources that nobody has connected from: none of them has used anything."""
+    return (f"127.{i // 62500 + 100}.{i // 250 % 250}.{i % 250 + 1}" for i in itertools.count())
+
+
 def rate(interval_s, burst):
     return f"rate={int(interval_s * 1e9)}/{burst}"
+
+
+def excess(slots, interval_s, burst):
+    """By how many ns the tightest window of slots is too short for what it holds. Never above 0, by not one ns:
+    slots are the kernel's own, and no machine is too busy for them."""
+    interval, worst, first = int(interval_s * 1e9), 0, None
+    for i, slot in enumerate(slots):
+        at = slot["due_ns"] - i * interval
+        first = at if first is None else max(first, at)
+        worst = max(worst, first - at + (1 - burst) * interval)
+    return worst
+
+
+def wasted(slots, interval_s, burst):
+    """How many seconds a connection was held longer than the limit made it wait. Where allowance is lost, it is
+    an interval."""
+    interval, tat, worst = int(interval_s * 1e9), 0, 0
+    for slot in slots:
+        earliest = max(slot["due_ns"] - slot["wait_ns"], tat - (burst - 1) * interval)
+        worst = max(worst, slot["due_ns"] - earliest)
+        tat = max(tat, slot["due_ns"]) + interval
+    return worst / 1e9
+
+
+def early(times, slots):
+    """How many came before a slot: none of the first n may come before the n-th, whichever is whose. times: of
+    all that arrived, in seconds of the same clock."""
+    return sum(time * 1e9 < slot["due_ns"] for time, slot in zip(sorted(times), slots))
 
 
 def check(condition, text):

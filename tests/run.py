@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+import waiting
+
 TOP = pathlib.Path(__file__).resolve().parent.parent
 SYNTHESIS = re.compile(r"Tested:\s*(\d+)\s*\|\s*Passing:\s*(\d+)\s*\|\s*Failing:\s*(\d+)\s*\|\s*Crashing:\s*(\d+)")
 SANITIZERS = {
@@ -50,11 +52,11 @@ def alone(path):
 
 
 def end(child):
-    """Ends a program and its group; it has ten seconds to clean up after itself."""
+    """Ends a program and its group, when it has cleaned up after itself."""
     try:
         os.killpg(child.pid, signal.SIGTERM)
-        child.wait(10)
-    except (ProcessLookupError, subprocess.TimeoutExpired):
+        waiting.wait_for(lambda: child.poll() is not None, "the program to end")
+    except (ProcessLookupError, AssertionError):
         pass
     try:
         os.killpg(child.pid, signal.SIGKILL)

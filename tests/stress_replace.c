@@ -13,6 +13,7 @@
 struct replace_shared {
 	struct fixture f;
 	_Atomic uint32_t begun, stop;
+	_Atomic uint32_t round; /* the replacement that has begun last */
 	_Atomic uint32_t renewed;
 	_Atomic uint32_t estimates;
 	_Atomic uint32_t admitted[FLOWS];
@@ -43,13 +44,28 @@ static void renew(struct replace_shared *shared, struct tg *tg, struct tg_flow *
 	resolve(tg, flows);
 }
 
-/* -ESTALE: to be returned again. A lease whose entry the new sizes have no room for was forgotten.
- */
-static int give_back(struct tg *tg, const struct tg_lease *lease)
+static uint32_t leases_of(uint32_t round)
+{
+	return 16 + round % 3;
+}
+
+/* Was a replacement of those from `since` on too small for the entry? A worker that gets no turn
+ * for long misses several. */
+static bool forgotten(struct replace_shared *shared, uint32_t entry, uint32_t since)
+{
+	for (uint32_t round = since; round <= atomic_load(&shared->round); round++)
+		if (entry >= leases_of(round))
+			return true;
+	return false;
+}
+
+/* -ESTALE: to be returned again. A lease whose entry new sizes had no room for was forgotten. */
+static int give_back(struct replace_shared *shared, struct tg *tg, const struct tg_lease *lease,
+		     uint32_t since)
 {
 	int error = tg_disconnect(tg, lease);
 
-	if (error == -EINVAL && (lease->entry & 0xffff) >= tg->header.sizes.leases)
+	if (error == -EINVAL && forgotten(shared, lease->entry & 0xffff, since))
 		error = 0;
 	stress_expect(error == 0 || error == -ESTALE, "tg_disconnect: %d, entry %u of %u", error,
 		      lease->entry & 0xffff, tg->header.sizes.leases);
@@ -63,6 +79,7 @@ static void work(uint32_t index, void *arg)
 	struct tg_lease lease;
 	struct tg *tg = NULL;
 	uint64_t seed = index + 1;
+	uint32_t since = 0;
 	bool held = false;
 	int error;
 
@@ -80,10 +97,11 @@ static void work(uint32_t index, void *arg)
 			atomic_fetch_add(&shared->estimates, 1);
 		if (verdict.reason == TG_RETIRED)
 			renew(shared, tg, flows);
-		if (!held)
+		if (!held) {
+			since = atomic_load(&shared->round);
 			held = tg_connect(tg, &flows[0], TG_BULK, &lease).reason == TG_ADMITTED;
-		else if (fixture_draw(&seed) % 64 == 0) {
-			held = give_back(tg, &lease) == -ESTALE;
+		} else if (fixture_draw(&seed) % 64 == 0) {
+			held = give_back(shared, tg, &lease, since) == -ESTALE;
 			if (held)
 				renew(shared, tg, flows);
 		}
@@ -91,7 +109,7 @@ static void work(uint32_t index, void *arg)
 		if (fixture_draw(&seed) % 4 == 0)
 			stress_nap(SECOND / 20000);
 	}
-	while (held && give_back(tg, &lease) == -ESTALE)
+	while (held && give_back(shared, tg, &lease, since) == -ESTALE)
 		renew(shared, tg, flows);
 	tg_detach(tg);
 }
@@ -100,8 +118,9 @@ static void replace(struct replace_shared *shared, uint32_t round,
 		    const struct publish_limits *limits)
 {
 	segment_close(shared->f.segment, false);
+	atomic_store(&shared->round, round);
 	shared->f.options.sizes.flows = 500 + round % 7 * 100;
-	shared->f.options.sizes.leases = 16 + round % 3;
+	shared->f.options.sizes.leases = leases_of(round);
 	fixture_reopen(&shared->f);
 	stress_expect(shared->f.segment->replaced, "round %u was not a replacement", round);
 	publish_default(shared->f.segment, LAYOUT_DEFAULT_FLOW, limits);

@@ -96,6 +96,16 @@ static inline struct tg *sidecar_attach(const struct stress_sidecar *s)
 	return tg;
 }
 
+/* Until the sidecar has looked at all that was done before: a beat that began after it is over. */
+static inline void sidecar_look(struct tg *tg)
+{
+	for (int i = 0; i < 2; i++) {
+		uint64_t heart = atomic_load(&tg->live->heartbeat_ns);
+
+		stress_until(atomic_load(&tg->live->heartbeat_ns) != heart, "no heartbeat");
+	}
+}
+
 static inline void sidecar_clear(struct stress_sidecar *s)
 {
 	fixture_clear(s->f.path);

@@ -141,6 +141,19 @@ static inline void stress_nap(uint64_t ns)
 	nanosleep(&pause, NULL);
 }
 
+/* Looks until the condition holds: looks, not seconds, since a busy machine gives fewer turns to
+ * all. */
+#define STRESS_LOOKS 30000
+#define stress_until(condition, ...)                                        \
+	do {                                                                \
+		uint32_t looks = 0;                                         \
+                                                                            \
+		while (!(condition)) {                                      \
+			stress_expect(++looks < STRESS_LOOKS, __VA_ARGS__); \
+			stress_nap(SECOND / 500);                           \
+		}                                                           \
+	} while (0)
+
 /* A failed expectation ends the program. */
 #define stress_expect(condition, ...)                                                   \
 	do {                                                                            \

@@ -12,10 +12,10 @@ LOOKS = 6000
 PAUSE_S = 0.01
 
 
-def wait_for(true, why, words=lambda: ""):
+def wait_for(true, why, words=lambda: "", looks=LOOKS):
     """Calls true() until it gives something, and returns that. Gives up with what it waited for, and with words()."""
     try:
-        for _ in range(LOOKS):
+        for _ in range(looks):
             found = true()
             if found:
                 return found
