@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/alive.h"
 #include "shm/handle.h"
 #include "shm/lease.h"
 
@@ -109,7 +110,9 @@ static void unmap_all(struct tg *tg)
 	memset(tg->files, 0, sizeof(tg->files));
 	if (tg->wake >= 0)
 		close(tg->wake);
-	tg->wake = -1;
+	if (tg->folder >= 0)
+		close(tg->folder);
+	tg->wake = tg->folder = -1;
 }
 
 static void views_set(struct tg *tg)
@@ -156,14 +159,10 @@ static int folder_open(const struct tg *tg, uid_t *ret_owner)
 	return folder;
 }
 
-static int maps_make(struct tg *tg)
+static int files_map(struct tg *tg, int folder, uid_t owner)
 {
-	uid_t owner = 0;
-	int folder = folder_open(tg, &owner);
 	int error = 0;
 
-	if (folder < 0)
-		return folder;
 	for (int file = 0; file < MAPPED && !error; file++) {
 		struct layout_header header = {0};
 
@@ -179,14 +178,44 @@ static int maps_make(struct tg *tg)
 			 memcmp(&header.sizes, &tg->header.sizes, sizeof(header.sizes)) != 0)
 			error = -EPROTO;
 	}
+	return error;
+}
+
+/* Which file's locks hold: a child that is forked later must find the same one. */
+static int alive_note(struct tg *tg)
+{
+	struct stat st;
+	int fd = alive_open(tg->folder), error = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) != 0)
+		error = -errno;
+	tg->alive_device = st.st_dev;
+	tg->alive_file = st.st_ino;
+	close(fd);
+	return error;
+}
+
+static int maps_make(struct tg *tg)
+{
+	uid_t owner = 0;
+	int error;
+
+	tg->folder = folder_open(tg, &owner);
+	if (tg->folder < 0)
+		return tg->folder;
+	error = files_map(tg, tg->folder, owner);
+	if (!error)
+		error = alive_note(tg);
 	if (!error) {
-		tg->wake = openat(folder, WAKE_NAME, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+		tg->wake =
+			openat(tg->folder, WAKE_NAME, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 		tg->offsets = layout_offsets(&tg->header.sizes);
 		views_set(tg);
 		if (atomic_load_explicit(&tg->live->state, memory_order_acquire) != LAYOUT_LIVE)
 			error = -ESTALE;
 	}
-	close(folder);
 	if (error)
 		unmap_all(tg);
 	return error;
@@ -245,7 +274,7 @@ int tg_attach(const struct tg_options *options, struct tg **ret)
 
 	if (tg == NULL)
 		return -ENOMEM;
-	tg->wake = -1;
+	tg->wake = tg->folder = -1;
 	tg->previous_slot = LAYOUT_NONE;
 	tg->overflow_worker = aligned_alloc(LAYOUT_LINE, sizeof(*tg->overflow_worker));
 	error = tg->overflow_worker ? options_take(tg, options) : -ENOMEM;
@@ -288,39 +317,61 @@ static void lease_agree(const struct tg *old, const struct tg *next)
 	}
 }
 
+/* The lock of a slot is the folder's, not the segment's: where the slot is there again it stays
+ * locked all the while, and nobody comes between. */
+static void lock_pass(struct tg *from, struct tg *to)
+{
+	if (to->previous_slot >= to->header.sizes.workers || from->alive_file != to->alive_file ||
+	    from->alive_device != to->alive_device)
+		return;
+	to->process->alive = from->process->alive;
+	from->process->alive = NULL;
+}
+
+/* 0: another thread was faster, this one is attached to what is there already. 1: renewed. */
+static int renew(struct tg *tg, struct tg *next)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	int error = maps_make(next);
+
+	if (error)
+		return error;
+	if (next->header.segment == tg->header.segment && worker != tg->overflow_worker) {
+		unmap_all(next);
+		return 0;
+	}
+	if (worker != tg->overflow_worker) {
+		next->previous_slot = tg->process->index;
+		lock_pass(tg, next);
+	}
+	if (worker_claim(next) == next->overflow_worker) {
+		unmap_all(next);
+		return -EUSERS;
+	}
+	if (next->previous_slot != LAYOUT_NONE && next->process->index == next->previous_slot)
+		lease_agree(tg, next);
+	return 1;
+}
+
 int tg_renew(struct tg *tg)
 {
 	struct tg next = {.owner = tg->owner,
 			  .vdso = tg->vdso,
 			  .overflow_worker = tg->overflow_worker,
 			  .wake = -1,
+			  .folder = -1,
 			  .previous_slot = LAYOUT_NONE};
-	struct layout_worker *worker = tg_worker(tg);
-	int error;
+	int done;
 
-	if (worker != tg->overflow_worker)
-		next.previous_slot = tg->process->index;
 	memcpy(next.segment, tg->segment, sizeof(next.segment));
-	error = local_make(&next);
-	if (error)
-		return error;
-	error = maps_make(&next);
-	/* Another thread was faster: this one is attached to what is there already. */
-	if (!error && next.header.segment == tg->header.segment && worker != tg->overflow_worker) {
-		unmap_all(&next);
+	done = local_make(&next);
+	if (done)
+		return done;
+	done = renew(tg, &next);
+	if (done != 1) {
 		munmap(next.process, LAYOUT_PAGE);
-		return 0;
+		return done;
 	}
-	if (!error && worker_claim(&next) == next.overflow_worker) {
-		unmap_all(&next);
-		error = -EUSERS;
-	}
-	if (error) {
-		munmap(next.process, LAYOUT_PAGE);
-		return error;
-	}
-	if (next.previous_slot != LAYOUT_NONE && next.process->index == next.previous_slot)
-		lease_agree(tg, &next);
 	worker_release(tg);
 	unmap_all(tg);
 	munmap(tg->process, LAYOUT_PAGE);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "shm/clock.h"
 #include "shm/decide.h"
@@ -17,6 +18,7 @@
  * child finds no worker here and takes a slot of its own. A zeroed mutex is a free one. */
 struct process_state {
 	_Atomic(struct layout_worker *) worker;
+	void *alive; /* keeps the slot's lock: see shm/alive.h */
 	uint32_t index;
 	uint32_t lease_hint;
 	pthread_mutex_t claim; /* to take a worker slot, once */
@@ -41,7 +43,10 @@ struct tg {
 	struct layout_worker *workers;
 	_Atomic uint64_t *leases;
 	struct layout_record *records;
-	int wake;		/* FIFO */
+	int wake;   /* FIFO */
+	int folder; /* where a forked child finds the file of the locks */
+	dev_t alive_device;
+	ino_t alive_file;
 	uint32_t previous_slot; /* after tg_renew: the worker slot in the segment before, whose
 			    leases were carried over */
 	struct layout_worker *
@@ -62,9 +67,6 @@ static inline struct layout_worker *tg_worker(struct tg *tg)
 }
 
 void worker_release(struct tg *tg);
-
-/* The owner word of a process: pid and start time. 0: there is no such process. */
-uint64_t worker_identity(int pid);
 
 /* Counts in this thread's shard: plain additions where the shard is the thread's own. */
 enum { SHARD_UNKNOWN };

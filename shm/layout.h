@@ -9,6 +9,8 @@
  *   rings     workers write, sidecar drains           who is there, leases, what receivers answered
  *   control   the sidecar alone (sidecar/segment/segment.h)
  *   wake      a FIFO: a byte in it wakes the sidecar
+ *   alive     empty: locks of its bytes say which worker slot has a living owner (shm/alive.h)
+ *   lock      the sidecar alone: its lock keeps a second one away
  *
  * What each side may do so follows from the page tables. A record ("slot") has an index that
  * follows from the hash of its key; the index is the same in every array, so that the lines of a
@@ -35,7 +37,7 @@
 #include "shm/tollgate.h"
 
 #define LAYOUT_MAGIC	  UINT64_C(0x657461676c6c6f74) /* "tollgate", little-endian */
-#define LAYOUT_VERSION	  1
+#define LAYOUT_VERSION	  2
 #define LAYOUT_BYTE_ORDER UINT32_C(0x01020304)
 #define LAYOUT_LINE	  64
 #define LAYOUT_PAGE	  4096
@@ -231,7 +233,8 @@ struct layout_shard {
 
 struct layout_worker {
 	/* line 0 */
-	_Atomic uint64_t owner; /* pid << 42 | start time in clock ticks since boot; 0: free */
+	_Atomic uint64_t owner; /* a name, proof of nothing (shm/alive.h): pid, as its own namespace
+				   counts, << 32 | a number that differs each time; 0: free */
 	_Atomic uint64_t attached_ns;
 	_Atomic uint64_t repairs; /* damaged words that this worker met */
 	_Atomic uint64_t left; /* 1: the last owner gave it back; an owner of 0 without is damage */
@@ -247,7 +250,7 @@ struct layout_worker {
 	struct layout_shard shards[LAYOUT_SHARDS];
 };
 
-#define LAYOUT_START_BITS 42
+#define LAYOUT_PID_SHIFT 32
 
 enum layout_record_kind {
 	LAYOUT_RECORD_REPLY = 1,

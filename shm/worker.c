@@ -2,17 +2,16 @@
  *
  * This process's place in the registry of workers: taken at attach, and again after a fork.
  *
- * The owner word names the process by pid and start time, so that the sidecar, which watches it by
- * pidfd, never takes a later process of the same pid for it. A slot whose owner is gone is the
- * sidecar's to clear, since its leases must be given back first.
+ * Who holds the lock of a slot owns it (shm/alive.h). The owner word is a name for the log and a
+ * hint for the search, nothing more. What a dead owner left is cleared by whoever takes the lock
+ * next, the sidecar or another worker: the leases must be given back first.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/alive.h"
 #include "shm/handle.h"
 #include "shm/lease.h"
 
@@ -26,59 +25,103 @@ uint32_t shard_assign(void)
 	return shard_of_thread = mine < LAYOUT_SHARDS ? mine : LAYOUT_SHARDS;
 }
 
-/* Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses. */
-static uint64_t start_time(const char *stat)
+/* A name that differs each time a slot is taken. */
+static uint64_t owner_word(void)
 {
-	const char *at = strrchr(stat, ')');
-
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	return at ? strtoull(at + 1, NULL, 10) : 0;
+	return (uint64_t)getpid() << LAYOUT_PID_SHIFT | (uint32_t)clock_vdso();
 }
 
-uint64_t worker_identity(int pid)
+static void leases_return(struct tg *tg, uint32_t index)
 {
-	char path[32], stat[1024];
-	ssize_t length;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	length = read(fd, stat, sizeof(stat) - 1);
-	close(fd);
-	if (length <= 0)
-		return 0;
-	stat[length] = '\0';
-	return (uint64_t)pid << LAYOUT_START_BITS |
-	       (start_time(stat) & ((UINT64_C(1) << LAYOUT_START_BITS) - 1));
+	for (uint32_t i = 0; i < tg->header.sizes.leases; i++)
+		lease_reclaim(&tg->view, tg->leases, &tg->header.sizes, index, i);
 }
 
-static struct layout_worker *slot_take(struct tg *tg, uint64_t identity)
+/* The slot is locked: it is ours. */
+static struct layout_worker *slot_begin(struct tg *tg, uint32_t index)
+{
+	struct layout_worker *worker = &tg->workers[index];
+
+	atomic_store_explicit(&worker->left, 0, memory_order_relaxed);
+	atomic_store_explicit(&worker->attached_ns, clock_vdso(), memory_order_relaxed);
+	/* Release: whoever sees the name finds the slot as its owner before left it. */
+	atomic_store_explicit(&worker->owner, owner_word(), memory_order_release);
+	tg->process->index = index;
+	return worker;
+}
+
+/* First the slots that say they are free, then any whose lock can be had: a name is hearsay. */
+static struct layout_worker *slot_take(struct tg *tg, int alive)
 {
 	uint32_t workers = tg->header.sizes.workers;
 	uint32_t first = (uint32_t)getpid() % workers;
 
-	/* After a replacement this process's slot was carried over with its leases. */
-	if (tg->previous_slot < workers &&
-	    atomic_load(&tg->workers[tg->previous_slot].owner) == identity) {
-		tg->process->index = tg->previous_slot;
-		return &tg->workers[tg->previous_slot];
-	}
-	for (uint32_t i = 0; i < workers; i++) {
+	for (uint32_t i = 0; i < 2 * workers; i++) {
 		uint32_t index = (first + i) % workers;
-		struct layout_worker *worker = &tg->workers[index];
-		uint64_t nobody = 0;
 
-		if (!atomic_compare_exchange_strong(&worker->owner, &nobody, identity))
+		/* Relaxed: a hint. */
+		if (i < workers &&
+		    atomic_load_explicit(&tg->workers[index].owner, memory_order_relaxed) != 0)
 			continue;
-		atomic_store_explicit(&worker->left, 0, memory_order_relaxed);
-		atomic_store_explicit(&worker->attached_ns, clock_vdso(), memory_order_relaxed);
-		tg->process->index = index;
-		return worker;
+		if (alive_take(alive, index) != 0)
+			continue;
+		leases_return(tg, index);
+		return slot_begin(tg, index);
 	}
 	return tg->overflow_worker;
+}
+
+static bool alive_ours(const struct tg *tg, int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_dev == tg->alive_device && st.st_ino == tg->alive_file;
+}
+
+/* The file of the locks, as it was when attached. The folder's descriptor serves a process that
+ * changed its root, the path one that closed all its descriptors. */
+static int locks_open(const struct tg *tg)
+{
+	int fd = alive_open(tg->folder), folder;
+
+	if (fd >= 0 && alive_ours(tg, fd))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	folder = open(tg->segment, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return -errno;
+	fd = alive_open(folder);
+	close(folder);
+	if (fd < 0 || alive_ours(tg, fd))
+		return fd;
+	close(fd);
+	return -ESTALE;
+}
+
+static struct layout_worker *slot_lock(struct tg *tg)
+{
+	struct process_state *process = tg->process;
+	struct layout_worker *worker = tg->overflow_worker;
+	int fd;
+
+	/* After a replacement: the lock is the same one, and what it held was carried over. */
+	if (process->alive)
+		return slot_begin(tg, tg->previous_slot);
+	alive_fork_forbid();
+	fd = locks_open(tg);
+	if (fd >= 0)
+		process->alive = alive_keep(fd);
+	if (process->alive)
+		worker = slot_take(tg, fd);
+	if (fd >= 0)
+		close(fd);
+	alive_fork_allow();
+	if (worker == tg->overflow_worker) {
+		alive_let_go(process->alive);
+		process->alive = NULL;
+	}
+	return worker;
 }
 
 struct layout_worker *worker_claim(struct tg *tg)
@@ -89,11 +132,8 @@ struct layout_worker *worker_claim(struct tg *tg)
 	pthread_mutex_lock(&process->claim);
 	worker = atomic_load_explicit(&process->worker, memory_order_relaxed);
 	if (worker == NULL) {
-		uint64_t identity = worker_identity(getpid());
-
 		process->index = LAYOUT_NONE;
-		/* Without /proc nobody could tell when this process is gone. */
-		worker = identity ? slot_take(tg, identity) : tg->overflow_worker;
+		worker = slot_lock(tg);
 		atomic_store_explicit(&process->worker, worker, memory_order_release);
 		/* So that the sidecar watches it from now on, not from its next look. */
 		if (worker != tg->overflow_worker)
@@ -112,11 +152,13 @@ void worker_release(struct tg *tg)
 	 * parent's. */
 	if (worker == NULL || worker == tg->overflow_worker)
 		return;
-	for (uint32_t i = 0; i < tg->header.sizes.leases; i++)
-		lease_reclaim(&tg->view, tg->leases, &tg->header.sizes, tg->process->index, i);
+	leases_return(tg, tg->process->index);
 	atomic_store_explicit(&tg->process->worker, NULL, memory_order_relaxed);
 	/* Before the owner goes: see sidecar/daemon/workers.c. */
 	atomic_store_explicit(&worker->left, 1, memory_order_relaxed);
 	/* What is still on the ring is drained all the same: the head only ever grows. */
 	atomic_store_explicit(&worker->owner, 0, memory_order_release);
+	/* Last: from here on the slot is another's. */
+	alive_let_go(tg->process->alive);
+	tg->process->alive = NULL;
 }

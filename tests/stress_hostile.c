@@ -5,6 +5,7 @@
  * before, those that were hit are bounded and repaired within moments, and a worker whose place in
  * the registry was hit keeps it.
  */
+#include "shm/lease.h"
 #include "tests/stress_sidecar.h"
 
 #define BURST 40
@@ -110,10 +111,10 @@ static void scribbled(struct hostile_shared *shared)
 {
 	struct tg *tg = sidecar_attach(&shared->sidecar);
 	struct tg_flow calm, hit;
+	struct tg_lease lease;
 	struct layout_limits limits[2];
 	uint32_t first = 0, mine = tg->process->index;
 	uint64_t begin, before, after;
-	uint64_t own = worker_identity(getpid());
 	int status;
 	pid_t child;
 
@@ -128,6 +129,8 @@ static void scribbled(struct hostile_shared *shared)
 	for (int i = 0; i < BURST / 2; i++)
 		first += tg_admit(tg, &calm, TG_BULK, 1).reason == TG_ADMITTED;
 	stress_expect(first == BURST / 2, "%u", first);
+	stress_expect(tg_connect(tg, &calm, TG_BULK, &lease).reason == TG_ADMITTED,
+		      "no connection");
 	child = stress_fork();
 	if (child == 0)
 		hostile(shared, calm, mine);
@@ -148,8 +151,11 @@ static void scribbled(struct hostile_shared *shared)
 	after = (clock_vdso() - begin) / T + 1;
 	stress_expect(first >= BURST + before && first <= BURST + after,
 		      "the calm flow admitted %u", first);
-	stress_until(atomic_load(&tg->workers[mine].owner) == own,
-		     "the worker is no longer known by its slot");
+	/* Whatever its name is now, the slot is its own: to others it is locked, and a connection
+	 * that it took is counted still. */
+	stress_expect(lease_count(atomic_load(&tg->view.counters_more[calm.slot].gauge)) == 1,
+		      "the connection of a worker that lives was taken back");
+	stress_expect(tg_disconnect(tg, &lease) == 0, "the worker lost its lease");
 	/* The one that was hit: repaired, and then never more than a burst at once. */
 	stress_until(repaired(tg, &calm, &hit), "the flow that was hit was not repaired");
 	sidecar_look(tg);

@@ -6,6 +6,7 @@
  *
  * The taking back is what the sidecar does (sidecar/daemon/workers.c), by the same calls.
  */
+#include "shm/alive.h"
 #include "shm/lease.h"
 #include "tests/stress_workers.h"
 
@@ -57,16 +58,18 @@ static pid_t start(struct kill_worker_shared *shared, uint64_t seed)
 	return child;
 }
 
-static void take_back(struct segment *s, pid_t pid)
+/* A slot that has a name, and whose lock can be had, is one that died. */
+static void take_back(struct segment *s)
 {
 	for (uint32_t w = 0; w < s->header.sizes.workers; w++) {
-		if (atomic_load(&s->workers[w].owner) >> LAYOUT_START_BITS != (uint64_t)pid)
+		if (atomic_load(&s->workers[w].owner) == 0 || alive_take(s->alive, w) != 0)
 			continue;
 		for (uint32_t i = 0; i < s->header.sizes.leases; i++)
 			lease_reclaim(&s->view, s->leases, &s->header.sizes, w, i);
 		/* Its texts are drained. */
 		atomic_store(&s->workers[w].tail, atomic_load(&s->workers[w].head));
 		atomic_store(&s->workers[w].owner, 0);
+		alive_drop(s->alive, w);
 	}
 }
 
@@ -74,7 +77,7 @@ static void gone(struct kill_worker_shared *shared, pid_t pid)
 {
 	must(kill(pid, SIGKILL) == 0);
 	waitpid(pid, NULL, 0);
-	take_back(shared->f.segment, pid);
+	take_back(shared->f.segment);
 }
 
 /* With nobody left: nothing held, everything usable. */

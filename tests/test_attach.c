@@ -310,7 +310,7 @@ Test(attach, a_forked_child_has_a_slot_and_leases_of_its_own)
 		bad |= (tg_disconnect(tg, &lease) != -EINVAL) << 1;
 		bad |= (lease_count(atomic_load(&tg->view.counters_more[flow.slot].gauge)) != 2)
 		       << 2;
-		bad |= (atomic_load(&tg_worker(tg)->owner) >> LAYOUT_START_BITS !=
+		bad |= (atomic_load(&tg_worker(tg)->owner) >> LAYOUT_PID_SHIFT !=
 			(uint64_t)getpid())
 		       << 3;
 		bad |= (tg_disconnect(tg, &mine) != 0) << 4;
@@ -320,7 +320,7 @@ Test(attach, a_forked_child_has_a_slot_and_leases_of_its_own)
 	waitpid(child, &status, 0);
 	cr_expect_eq(status, 0, "status %x", status);
 	cr_expect_eq(lease_count(atomic_load(&tg->view.counters_more[flow.slot].gauge)), 1);
-	cr_expect_eq(atomic_load(&tg_worker(tg)->owner) >> LAYOUT_START_BITS, (uint64_t)getpid());
+	cr_expect_eq(atomic_load(&tg_worker(tg)->owner) >> LAYOUT_PID_SHIFT, (uint64_t)getpid());
 	cr_expect_eq(tg_disconnect(tg, &lease), 0);
 	tg_detach(tg);
 	fixture_end(&f);

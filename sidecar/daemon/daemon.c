@@ -305,7 +305,7 @@ static void beat(void *arg, uint64_t now_ns)
 		log_warning(
 			"damage",
 			"a worker cut a file of the segment short or wrote over its header: made whole");
-	if (workers_scan(s->workers) == 0)
+	if (watch_beat(s->workers) == 0)
 		return;
 	/* Where nobody decides or reports nothing has been written that could be wrong. */
 	decisions = decisions_count(s);

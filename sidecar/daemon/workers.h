@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The workers that are attached: each is watched by a pidfd, and what it leaves behind is taken
- * back.
+ * The workers that are attached: who they are, who of them lives, and the taking back of what one
+ * that is gone held.
  */
 #ifndef SIDECAR_DAEMON_WORKERS_H
 #define SIDECAR_DAEMON_WORKERS_H
@@ -18,9 +18,13 @@ int workers_create(struct segment *segment, struct loop *loop, workers_idle *las
 		   struct workers **ret);
 void workers_free(struct workers *list);
 
-/* Looks through the registry: new owners are watched, dead ones cleared at once, the rings of those
- * that left before they were seen drained. Returns how many workers there are. */
+/* Looks through the registry: new owners are watched, those that left are forgotten, the rings of
+ * those that left before they were seen drained. Returns how many workers there are. */
 uint32_t workers_scan(struct workers *list);
+
+/* The same, and asks the locks of slots in turn, so that the end of every worker is noticed: to be
+ * called at each heartbeat. */
+uint32_t watch_beat(struct workers *list);
 
 /* How many owner words of living workers were written over and put back. */
 uint64_t workers_repaired(const struct workers *list);

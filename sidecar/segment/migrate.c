@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "shm/alive.h"
 #include "shm/handle.h"
 #include "shm/lease.h"
 #include "sidecar/segment/segment_files.h"
@@ -153,8 +154,11 @@ static void leases_carry(struct segment *old, struct segment *new)
 	for (uint32_t w = 0; w < a->workers && w < b->workers; w++) {
 		uint64_t owner = atomic_load(&old->workers[w].owner);
 
+		/* Whose word was written over lives all the same. */
+		if (owner == 0 && !alive_held(new->alive, w))
+			continue;
 		atomic_store(&new->workers[w].owner, owner);
-		for (uint32_t i = 0; owner && i < a->leases && i < b->leases; i++) {
+		for (uint32_t i = 0; i < a->leases && i < b->leases; i++) {
 			uint64_t entry = atomic_load(&old->leases[(uint64_t)w * a->leases + i]);
 			uint32_t from = lease_slot(entry), to;
 

@@ -176,7 +176,10 @@ static void leases_count(const struct segment *s, uint16_t *counts)
 	const struct layout_sizes *sizes = &s->header.sizes;
 
 	for (uint32_t w = 0; w < sizes->workers; w++) {
-		if (atomic_load_explicit(&s->workers[w].owner, memory_order_relaxed) == 0)
+		/* Not by the owner word alone: that of a living worker may have been written over.
+		 */
+		if (!s->used[w] &&
+		    atomic_load_explicit(&s->workers[w].owner, memory_order_relaxed) == 0)
 			continue;
 		for (uint32_t i = 0; i < sizes->leases; i++) {
 			uint64_t entry = atomic_load_explicit(

@@ -23,7 +23,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "shm/alive.h"
 #include "sidecar/segment/segment_files.h"
+
+#define LOCK_NAME "lock"
 
 static void give_reason(const struct segment_options *options, char *reason)
 {
@@ -32,48 +35,108 @@ static void give_reason(const struct segment_options *options, char *reason)
 		 strerror(errno));
 }
 
+/* A file of the folder that is no part of the segment's contents: made if it is not there. */
+static int plain_make(int folder, const char *name, mode_t mode,
+		      const struct segment_options *options)
+{
+	int fd = openat(folder, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	struct stat st;
+	int error = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		error = -EPROTO;
+	else if (segment_give(fd, options) != 0 || fchmod(fd, mode) != 0)
+		error = -errno;
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
+
+/* Whether a folder and its lock are still what stands at the path: the sidecar that had them may
+ * have removed them between the opening and the lock. */
+static bool lock_stands(const struct segment_options *options, int folder, int lock)
+{
+	struct stat st, named;
+
+	return fstat(folder, &st) == 0 && stat(options->path, &named) == 0 &&
+	       named.st_ino == st.st_ino && named.st_dev == st.st_dev && fstat(lock, &st) == 0 &&
+	       fstatat(folder, LOCK_NAME, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       named.st_ino == st.st_ino;
+}
+
+/* The lock is on a file that none but the owner may open: the group could hold one on the folder,
+ * and keep every sidecar away. */
+static int lock_take(const struct segment_options *options, int folder, char *reason)
+{
+	int lock = plain_make(folder, LOCK_NAME, 0600, options);
+
+	if (lock < 0) {
+		snprintf(reason, SEGMENT_REASON, "%s/" LOCK_NAME ": %s", options->path,
+			 strerror(-lock));
+		return lock;
+	}
+	if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+		snprintf(reason, SEGMENT_REASON, "%s: another tollgated has this segment",
+			 options->path);
+		close(lock);
+		return -EBUSY;
+	}
+	if (!lock_stands(options, folder, lock)) {
+		snprintf(reason, SEGMENT_REASON, "%s was removed just now", options->path);
+		close(lock);
+		return -EAGAIN;
+	}
+	return lock;
+}
+
+static int folder_check(const struct segment_options *options, const struct stat *st, bool made,
+			char *reason)
+{
+	uint32_t wanted = segment_owner(options);
+
+	if (st->st_mode & S_IWOTH) {
+		snprintf(reason, SEGMENT_REASON,
+			 "%s is writable for all: remove it (rm -r), it is made again",
+			 options->path);
+		return -EPERM;
+	}
+	if (made || st->st_uid == geteuid() || st->st_uid == wanted)
+		return 0;
+	snprintf(
+		reason, SEGMENT_REASON,
+		"%s belongs to uid %u, not to uid %u: %s (rm -r), and have the folder made for the "
+		"service (tollgate.conf in tmpfiles.d)",
+		options->path, st->st_uid, wanted,
+		st->st_uid == 0 ? "left by a run as root, no longer in use? Then remove it"
+				: "somebody made it first; remove it");
+	return -EPERM;
+}
+
 static int folder_open(const struct segment_options *options, char *reason)
 {
 	mode_t mode = options->group >= 0 ? 0750 : 0700;
-	struct stat st, named;
-	int folder;
+	struct stat st;
 	bool made = mkdir(options->path, mode) == 0;
+	int folder = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int error = 0;
 
-	folder = open(options->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (folder < 0 || fstat(folder, &st) != 0) {
-		int error = -errno;
-
+		error = -errno;
 		snprintf(reason, SEGMENT_REASON, "%s: %s", options->path, strerror(-error));
-		if (folder >= 0)
-			close(folder);
-		return error;
-	}
-	if ((!made && st.st_uid != geteuid() && (int64_t)st.st_uid != options->owner) ||
-	    (st.st_mode & S_IWOTH)) {
-		snprintf(reason, SEGMENT_REASON, "%s belongs to uid %u or is writable for all",
-			 options->path, st.st_uid);
-		close(folder);
-		return -EPERM;
-	}
-	if (flock(folder, LOCK_EX | LOCK_NB) != 0) {
-		snprintf(reason, SEGMENT_REASON, "%s: another tollgated has this segment",
-			 options->path);
-		close(folder);
-		return -EBUSY;
-	}
-	/* The one that had it may have removed it, between the opening and the lock. */
-	if (stat(options->path, &named) != 0 || named.st_ino != st.st_ino ||
-	    named.st_dev != st.st_dev) {
-		snprintf(reason, SEGMENT_REASON, "%s was removed just now", options->path);
-		close(folder);
-		return -EAGAIN;
-	}
-	if (segment_give(folder, options) != 0 || fchmod(folder, mode) != 0) {
+	} else
+		error = folder_check(options, &st, made, reason);
+	if (!error && (segment_give(folder, options) != 0 || fchmod(folder, mode) != 0)) {
 		give_reason(options, reason);
-		close(folder);
-		return -EPERM;
+		error = -EPERM;
 	}
-	return folder;
+	if (!error)
+		return folder;
+	if (folder >= 0)
+		close(folder);
+	return error;
 }
 
 static int wake_make(const struct segment *s, const struct segment_options *options)
@@ -143,7 +206,8 @@ static int replace(struct segment *s, struct segment *old, const struct segment_
 /* What a sidecar left that died while it replaced a segment. */
 static int complete(struct segment *s)
 {
-	struct segment made = {.folder = s->folder}, old = {.folder = s->folder};
+	struct segment made = {.folder = s->folder, .lock = -1, .alive = s->alive};
+	struct segment old = {.folder = s->folder, .lock = -1, .alive = s->alive};
 	char reason[SEGMENT_REASON];
 	int error = segment_map(&made, SEGMENT_NEW, reason);
 	bool whole;
@@ -190,7 +254,7 @@ static void foreign_retire(int folder)
 
 static int open_any(struct segment *s, const struct segment_options *options, char *reason)
 {
-	struct segment old = {.folder = s->folder};
+	struct segment old = {.folder = s->folder, .lock = s->lock, .alive = s->alive};
 	char why[SEGMENT_REASON];
 	int error;
 
@@ -224,6 +288,30 @@ static int open_any(struct segment *s, const struct segment_options *options, ch
 	return error;
 }
 
+/* Folder, lock, doorbell and the workers' locks, then the files. */
+static int parts_open(struct segment *s, const struct segment_options *options, char *reason)
+{
+	int error;
+
+	s->folder = folder_open(options, reason);
+	if (s->folder < 0)
+		return s->folder;
+	s->lock = lock_take(options, s->folder, reason);
+	if (s->lock < 0)
+		return s->lock;
+	error = wake_make(s, options);
+	if (error)
+		return error;
+	s->alive = plain_make(s->folder, ALIVE_NAME, 0660, options);
+	if (s->alive < 0)
+		return s->alive;
+	error = open_any(s, options, reason);
+	if (error)
+		return error;
+	s->used = calloc(s->header.sizes.workers, sizeof(*s->used));
+	return s->used ? 0 : -ENOMEM;
+}
+
 int segment_open(const struct segment_options *options, struct segment **ret, char *reason)
 {
 	struct segment *s = calloc(1, sizeof(*s));
@@ -238,15 +326,8 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
 	}
 	for (int file = 0; file < LAYOUT_FILES; file++)
 		s->fds[file] = -1;
-	s->folder = folder_open(options, reason);
-	if (s->folder < 0) {
-		error = s->folder;
-		free(s);
-		return error;
-	}
-	error = wake_make(s, options);
-	if (!error)
-		error = open_any(s, options, reason);
+	s->folder = s->lock = s->alive = -1;
+	error = parts_open(s, options, reason);
 	if (error) {
 		if (*reason == '\0')
 			snprintf(reason, SEGMENT_REASON, "%s: %s", options->path, strerror(-error));
@@ -276,11 +357,18 @@ void segment_close(struct segment *s, bool remove)
 		for (int file = 0; file < LAYOUT_FILES; file++)
 			unlinkat(s->folder, segment_file_names[file], 0);
 		unlinkat(s->folder, "wake", 0);
+		unlinkat(s->folder, ALIVE_NAME, 0);
+		unlinkat(s->folder, LOCK_NAME, 0);
 		rmdir(s->path);
 	}
 	segment_unmap(s);
+	if (s->alive >= 0)
+		close(s->alive);
 	if (s->folder >= 0)
 		close(s->folder);
+	if (s->lock >= 0)
+		close(s->lock);
+	free(s->used);
 	free(s->gauge_mismatch);
 	free(s);
 }

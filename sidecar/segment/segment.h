@@ -2,10 +2,11 @@
  *
  * The segment as its owner sees it: made, adopted, repaired, replaced.
  *
- * One sidecar owns a segment at a time (a lock on its folder). What a former one left is adopted as
- * it stands, whatever the instruction it died at; a segment of other sizes or another version is
- * retired and replaced: its states are poisoned one by one, each carried over first, so no worker
- * sends more than the limits in between, and one that straggles finds nothing to charge.
+ * One sidecar owns a segment at a time (a lock on a file that it alone may open). What a former one
+ * left is adopted as it stands, whatever the instruction it died at; a segment of other sizes or
+ * another version is retired and replaced: its states are poisoned one by one, each carried over
+ * first, so no worker sends more than the limits in between, and one that straggles finds nothing
+ * to charge.
  *
  * Nothing that is read from `counters` and `rings` is trusted; limits are kept in `limits` and
  * `control` alone. Not thread-safe: the sidecar has one thread.
@@ -81,10 +82,13 @@ struct segment {
 	struct segment_strings *strings;
 	char *strings_text;
 	/* the files */
-	int folder; /* locked */
+	int folder;
+	int lock;  /* locked, by which the segment is ours */
+	int alive; /* the workers' locks: shm/alive.h */
 	int fds[LAYOUT_FILES];
 	void *maps[LAYOUT_FILES];
 	uint64_t bytes[LAYOUT_FILES];
+	uint8_t *used; /* worker slots that were seen in use: others were never touched */
 	uint64_t *gauge_mismatch; /* of the last sweep, a slot: its gauge where it did not agree */
 	bool adopted;		  /* an earlier sidecar's segment, as it stood */
 	bool replaced;		  /* an earlier one was retired, its usage carried over */
