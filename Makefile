@@ -56,7 +56,7 @@ LIBS_bench = $(call pkg,hiredis,--libs)
 
 # ---- what there is -------------------------------------------------------------------------------
 SHM_SRC     := $(wildcard shm/*.c)
-SIDECAR_SRC := $(filter-out sidecar/daemon/main.c,$(wildcard sidecar/*/*.c))
+SIDECAR_SRC := $(filter-out sidecar/daemon/main.c,$(wildcard sidecar/*.c sidecar/*/*.c))
 # BPF where clang and bpftool can make it and the kernel headers are there, else the stub.
 EBPF        := $(if $(NO_BPF),,$(wildcard ebpf/gate.bpf.c))
 EBPF_SRC    := $(if $(EBPF),$(filter-out ebpf/%.bpf.c ebpf/gate_stub.c,$(wildcard ebpf/*.c)),$(wildcard ebpf/gate_stub.c))

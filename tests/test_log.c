@@ -12,6 +12,7 @@
 
 #include "sidecar/base/json.h"
 #include "sidecar/base/log.h"
+#include "sidecar/base/log_queue.h"
 
 static int pipes[2];
 static char line[16384];
@@ -100,4 +101,68 @@ Test(log, cuts_what_is_too_long)
 	log_configure(LOG_FORMAT_JSON, LOG_LEVEL_INFO);
 	said(text);
 	cr_expect_str_eq(line + strlen(line) - 3, "\"}\n");
+}
+
+#define LINES 20000
+
+/* Reads until it finds the text; what it read before is gone. */
+static bool read_until(const char *text)
+{
+	size_t kept = 0, max = strlen(text);
+
+	for (;;) {
+		ssize_t got = read(pipes[0], line + kept, 4096);
+
+		if (got <= 0)
+			return false;
+		line[kept + (size_t)got] = '\0';
+		if (strstr(line, text))
+			return true;
+		kept = kept + (size_t)got > max ? max : kept + (size_t)got;
+		memmove(line, line + strlen(line) - kept, kept);
+	}
+}
+
+Test(log, that_nobody_reads_stops_nobody, .timeout = 60)
+{
+	uint64_t dropped;
+
+	cr_assert_eq(log_queue_begin(), 0);
+	cr_assert_eq(log_queue_run(), 0);
+	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	/* Many times what the pipe and the queue hold. */
+	for (int i = 0; i < LINES; i++)
+		log_info("test", "%d a line of some length, as they are, that nobody reads", i);
+	dropped = log_queue_dropped();
+	cr_expect_gt(dropped, LINES / 2);
+	log_queue_end(1000000);
+}
+
+Test(log, that_is_read_again_says_how_much_was_lost, .timeout = 60)
+{
+	char lost[64];
+
+	cr_assert_eq(log_queue_begin(), 0);
+	cr_assert_eq(log_queue_run(), 0);
+	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	for (int i = 0; i < LINES; i++)
+		log_info("test", "%d a line of some length, as they are, that nobody reads", i);
+	snprintf(lost, sizeof(lost), "%lu lines were lost", log_queue_dropped());
+	cr_assert(read_until("test: 0 a line"));
+	while (!log_queue_roomy())
+		cr_assert_gt(read(pipes[0], line, 4096), 0);
+	log_info("test", "the first that is taken again");
+	cr_expect(read_until(lost));
+	cr_expect(strstr(line, "the first that is taken again") ||
+		  read_until("the first that is taken again"));
+	log_queue_end(UINT64_C(10000000000));
+}
+
+Test(log, of_a_start_that_fails_is_written_without_the_thread)
+{
+	cr_assert_eq(log_queue_begin(), 0);
+	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_error("start", "no");
+	log_queue_end(UINT64_C(10000000000));
+	cr_expect(read_until("start: no"));
 }

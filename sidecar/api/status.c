@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "sidecar/api/api.h"
+#include "sidecar/log_queue.h"
 
 #define SLOTS_A_CALL 8192
 
@@ -27,6 +28,7 @@ static void put_sidecar(const struct api_context *s, uint64_t now_ns, struct jso
 		      : s->segment->replaced ? "replaced"
 					     : "made");
 	json_put_u64(out, "operators", server_clients(s->server));
+	json_put_u64(out, "log_lines_lost", log_queue_dropped());
 }
 
 static void put_counts(const struct api_context *s, const struct counts *counts,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/base/log.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 #include <unistd.h>
 
 #include "sidecar/base/json.h"
+#include "sidecar/base/log_queue.h"
 #include "sidecar/base/terminal.h"
 
 #define LINE 2048
@@ -89,17 +92,11 @@ static void time_write(char *text, size_t size)
 	snprintf(text + length, size - length, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-void log_event(enum log_level level, const char *event, const char *format, ...)
+static void line_write(enum log_level level, const char *event, const char *said)
 {
-	char said[LINE], clean[2 * LINE], line[3 * LINE], when[40];
-	va_list args;
+	char clean[2 * LINE], line[3 * LINE], when[40];
 	int length;
 
-	if (level > settings.max)
-		return;
-	va_start(args, format);
-	vsnprintf(said, sizeof(said), format, args);
-	va_end(args);
 	escape(said, clean, sizeof(clean), settings.json);
 	time_write(when, sizeof(when));
 	if (settings.json)
@@ -113,8 +110,39 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 	else
 		length = snprintf(line, sizeof(line), "%s %s %s: %s\n", when, level_names[level],
 				  event, clean);
+	if (length <= 0 || log_queue_put(line, (size_t)length))
+		return;
 	/* One write, so that lines of several threads or processes do not mix. A log that nobody
 	 * takes is no reason to stop pacing mail. */
-	if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
+	if (write(STDERR_FILENO, line, (size_t)length) < 0)
 		return;
+}
+
+/* Lines that found no room are told of by the first that may find some again. */
+static void dropped_tell(void)
+{
+	static _Atomic uint64_t told;
+	uint64_t dropped = log_queue_dropped(), before = atomic_load(&told);
+	char said[64];
+
+	if (dropped == before || !log_queue_roomy() ||
+	    !atomic_compare_exchange_strong(&told, &before, dropped))
+		return;
+	snprintf(said, sizeof(said), "%" PRIu64 " lines were lost: nobody read them",
+		 dropped - before);
+	line_write(LOG_LEVEL_WARNING, "log", said);
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+	char said[LINE];
+	va_list args;
+
+	if (level > settings.max)
+		return;
+	va_start(args, format);
+	vsnprintf(said, sizeof(said), format, args);
+	va_end(args);
+	dropped_tell();
+	line_write(level, event, said);
 }

@@ -24,6 +24,7 @@
 
 #include "sidecar/api/api.h"
 #include "sidecar/base/log.h"
+#include "sidecar/base/log_queue.h"
 #include "sidecar/segment/calendar.h"
 
 /* Records a worker and round: none waits long behind another. */
@@ -130,6 +131,7 @@ static void bus_error(int number, siginfo_t *info, void *context)
 		"memory",
 		"no memory is left for the segment: its file system (/dev/shm, unless configured) is "
 		"full; make that larger, or the segment smaller");
+	log_queue_end(SIDECAR_LAST_WORDS_NS);
 	_exit(1);
 }
 
@@ -525,6 +527,8 @@ static int parts_make(struct sidecar *s, char *reason)
 		error = commands_register(s);
 	if (!error)
 		error = privileges_drop(s, reason);
+	if (!error)
+		error = log_queue_run();
 	if (error)
 		return error;
 	heartbeat_begin(&s->heartbeat, s->segment);

@@ -47,7 +47,9 @@ struct sidecar {
 	bool failed;
 };
 
-#define SIDECAR_REASON API_REASON
+#define SIDECAR_REASON 512
+/* How long the log's last lines may take. */
+#define SIDECAR_LAST_WORDS_NS UINT64_C(1000000000)
 
 /* Makes all of it: loop, segment, engine; publishes; opens the segment to workers. */
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason);

@@ -11,6 +11,7 @@
 #include "sidecar/base/log.h"
 #include "sidecar/cli/command.h"
 #include "sidecar/daemon/daemon.h"
+#include "sidecar/base/log_queue.h"
 
 static int usage(FILE *out, int status)
 {
@@ -26,7 +27,7 @@ static int usage(FILE *out, int status)
 	return status;
 }
 
-static int sidecar_main(const char *config, bool remove)
+static int sidecar_live(const char *config, bool remove)
 {
 	char reason[SIDECAR_REASON];
 	struct sidecar *sidecar;
@@ -42,6 +43,14 @@ static int sidecar_main(const char *config, bool remove)
 		log_error("loop", "%s", strerror(-error));
 	sidecar_free(sidecar);
 	return error ? 1 : 0;
+}
+
+static int sidecar_main(const char *config, bool remove)
+{
+	int status = log_queue_begin() == 0 ? sidecar_live(config, remove) : 1;
+
+	log_queue_end(SIDECAR_LAST_WORDS_NS);
+	return status;
 }
 
 static int tollgated(int argc, char **argv)
