@@ -58,3 +58,44 @@ Test(heartbeat, believes_the_second_beat_at_another_frequency)
 		fixture_end(&f);
 	}
 }
+
+static void clocksource_say(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "w");
+
+	cr_assert_not_null(file);
+	fputs(name, file);
+	fclose(file);
+}
+
+static uint64_t span(const struct segment *s)
+{
+	return atomic_load(&s->live->scale[atomic_load(&s->live->scale_index) & 1].span);
+}
+
+/* "Clocksource tsc is unstable": the kernel goes on by another clock, and workers must as well. */
+Test(heartbeat, leaves_a_counter_that_the_kernel_gives_up)
+{
+	struct heartbeat heartbeat;
+	struct fixture f;
+	char path[128];
+
+	fixture_open(&f);
+	snprintf(path, sizeof(path), "%s/clocksource", f.path);
+	heartbeat_clocksource = path;
+#ifdef __aarch64__
+	clocksource_say(path, "arch_sys_counter\n");
+#else
+	clocksource_say(path, "tsc\n");
+#endif
+	heartbeat_begin(&heartbeat, f.segment);
+	if (heartbeat.mult == 0)
+		cr_skip_test("the processor has no counter");
+	cr_expect_neq(span(f.segment), 0);
+	clocksource_say(path, "hpet\n");
+	beat_later(&heartbeat, f.segment);
+	cr_expect_eq(span(f.segment), 0, "workers ask the vDSO");
+	cr_expect(!heartbeat.counter);
+	unlink(path);
+	fixture_end(&f);
+}

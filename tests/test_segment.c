@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -403,6 +404,61 @@ Test(segment, cut_short_by_a_worker_is_made_whole)
 	cr_expect_eq(again.slot, flow.slot, "its key was put back from control");
 	cr_expect_eq(admitted(tg, &again, 100), BURST);
 	tg_detach(tg);
+	fixture_end(&f);
+}
+
+/* While no sidecar lives: what only it may write must not go with what anybody in the group can. */
+Test(segment, that_the_group_cut_to_nothing_costs_counters_alone)
+{
+	for (int how = 0; how < 3; how++) {
+		struct publish_limits limits = limited();
+		struct layout_header nothing = {0};
+		struct tg_flow flow;
+		struct fixture f;
+		int fd;
+
+		fixture_open(&f);
+		limits.hold_until_ns = UINT64_MAX / 4;
+		flow = fixture_flow(f.segment, "192.0.2.1", "provider", &limits, 0);
+		memset(segment_engine(f.segment, flow.slot), 0xab, 64);
+		fd = f.segment->fds[how == 2 ? LAYOUT_RINGS : LAYOUT_COUNTERS];
+		cr_assert_eq(how == 1 ? pwrite(fd, &nothing, sizeof(nothing), 0) ==
+						(ssize_t)sizeof(nothing)
+				      : ftruncate(fd, 0) == 0,
+			     1);
+		segment_close(f.segment, false);
+		fixture_reopen(&f);
+		cr_expect(f.segment->adopted && f.segment->cut, "row %d", how);
+		cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW, "row %d", how);
+		cr_expect_eq(atomic_load(&f.segment->limits[flow.slot].hold_until_ns),
+			     UINT64_MAX / 4, "row %d", how);
+		cr_expect_eq(*(unsigned char *)segment_engine(f.segment, flow.slot), 0xab);
+		cr_expect_eq(atomic_load(&f.segment->view.counters[flow.slot].key[1]),
+			     f.segment->slots[flow.slot].key[1], "before anybody looks for it");
+		segment_close(f.segment, false);
+		fixture_reopen(&f);
+		cr_expect(!f.segment->cut, "once is enough");
+		fixture_end(&f);
+	}
+}
+
+/* Any member of the group may open the folder. */
+Test(segment, is_not_locked_by_what_the_group_can_open)
+{
+	struct fixture f;
+	char path[128];
+	int folder;
+
+	fixture_open(&f);
+	segment_close(f.segment, false);
+	folder = open(f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert_eq(flock(folder, LOCK_EX | LOCK_NB), 0);
+	fixture_reopen(&f);
+	snprintf(path, sizeof(path), "%s/lock", f.path);
+	struct stat st;
+	cr_assert_eq(stat(path, &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 0600);
+	close(folder);
 	fixture_end(&f);
 }
 

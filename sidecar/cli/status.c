@@ -36,6 +36,9 @@ static void print_sidecar(const struct json *status)
 	       json_get_text(status, "version", "?"), number(status, "pid"),
 	       request_seconds_text(json_get(status, "uptime_s"), up, sizeof(up)),
 	       json_get_text(status, "config", "built in"));
+	if (number(status, "log_lines_lost"))
+		printf("log        %llu lines lost: nobody reads it\n",
+		       number(status, "log_lines_lost"));
 }
 
 static void print_segment(const struct json *status)

@@ -267,6 +267,20 @@ static void doorbell(void *arg, int revents)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+/* Relaxed: a sum that is compared with the one before. */
+static uint64_t shard_sum(const struct layout_shard *shard)
+{
+	const _Atomic uint64_t *words[] = {&shard->admitted,	      &shard->refused_hold,
+					   &shard->refused_rate,      &shard->refused_window,
+					   &shard->refused_parent,    &shard->refused_connections,
+					   &shard->refused_directory, &shard->refused_other};
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		sum += atomic_load_explicit(words[i], memory_order_relaxed);
+	return sum;
+}
+
 static uint64_t decisions_count(const struct sidecar *s)
 {
 	uint32_t count;
@@ -274,20 +288,34 @@ static uint64_t decisions_count(const struct sidecar *s)
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < count; i++)
-		for (int shard = 0; shard < LAYOUT_SHARDS; shard++) {
-			const struct layout_shard *at =
-				&s->segment->workers[workers[i]].shards[shard];
-
-			sum += atomic_load_explicit(&at->admitted, memory_order_relaxed) +
-			       atomic_load_explicit(&at->refused_rate, memory_order_relaxed) +
-			       atomic_load_explicit(&at->refused_hold, memory_order_relaxed);
-		}
+		for (int shard = 0; shard < LAYOUT_SHARDS; shard++)
+			sum += shard_sum(&s->segment->workers[workers[i]].shards[shard]);
 	return sum;
 }
 
 uint64_t sidecar_repaired(const struct sidecar *s)
 {
 	return engine_totals(s->engine)->repaired + workers_repaired(s->workers);
+}
+
+/* Each minute, and at once where somebody set the wall clock: hours and days are by it. */
+static void wall_follow(struct sidecar *s, uint64_t now_ns)
+{
+	int64_t offset = calendar_wall_offset(), moved = offset - s->wall_offset_ns;
+
+	engine_wall_offset(s->engine, offset);
+	if (moved < (int64_t)SECOND_NS && moved > -(int64_t)SECOND_NS &&
+	    now_ns - s->calendar_ns < 60 * SECOND_NS)
+		return;
+	if (moved >= (int64_t)SECOND_NS || moved <= -(int64_t)SECOND_NS) {
+		log_notice("clock", "the wall clock was set %s by %lld s: hours and days follow it",
+			   moved < 0 ? "back" : "forward",
+			   (long long)((moved < 0 ? -moved : moved) / (int64_t)SECOND_NS));
+		engine_housekeep(s->engine, now_ns);
+	}
+	calendar_publish(s->segment, s->generation.config->time_zone);
+	s->calendar_ns = now_ns;
+	s->wall_offset_ns = offset;
 }
 
 static void beat(void *arg, uint64_t now_ns)
@@ -298,11 +326,7 @@ static void beat(void *arg, uint64_t now_ns)
 	loop_timer_set(s->loop, s->beat_timer, now_ns + HEARTBEAT_INTERVAL_NS);
 	heartbeat_beat(&s->heartbeat, s->segment);
 	rate_meter_add(&s->recent, s->drained.records, now_ns);
-	if (now_ns - s->calendar_ns >= 60 * SECOND_NS) {
-		calendar_publish(s->segment, s->generation.config->time_zone);
-		s->calendar_ns = now_ns;
-	}
-	engine_wall_offset(s->engine, calendar_wall_offset());
+	wall_follow(s, now_ns);
 	if (segment_repair_files(s->segment) > 0)
 		log_warning(
 			"damage",
@@ -531,11 +555,15 @@ static int parts_make(struct sidecar *s, char *reason)
 		error = log_queue_run();
 	if (error)
 		return error;
+	if (s->segment->cut)
+		log_warning("damage", "a worker had cut a file of the segment short or written "
+				      "over its header: made whole, what it counted is lost");
 	heartbeat_begin(&s->heartbeat, s->segment);
 	calendar_publish(s->segment, s->generation.config->time_zone);
 	s->calendar_ns = loop_now();
+	s->wall_offset_ns = calendar_wall_offset();
 	down_publish(s);
-	engine_wall_offset(s->engine, calendar_wall_offset());
+	engine_wall_offset(s->engine, s->wall_offset_ns);
 	error = engine_configure(s->engine, s->generation.config, s->generation.classifier,
 				 s->generation.rules, loop_now());
 	if (!error)

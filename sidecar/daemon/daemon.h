@@ -43,6 +43,7 @@ struct sidecar {
 	int nap_timer, beat_timer, work_timer;
 	uint64_t awake_until_ns; /* it does not ask to be woken before */
 	uint64_t calendar_ns;	 /* when it was last published */
+	int64_t wall_offset_ns;	 /* of the wall clock then */
 	bool remove;
 	bool failed;
 };

@@ -12,10 +12,12 @@
 #define BASELINE_NS UINT64_C(16000000000)
 #define SPAN_NS	    UINT64_C(2000000000)
 
+const char *heartbeat_clocksource =
+	"/sys/devices/system/clocksource/clocksource0/current_clocksource";
+
 static bool counter_is_clock(void)
 {
-	FILE *file =
-		fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
+	FILE *file = fopen(heartbeat_clocksource, "re");
 	char name[64] = "";
 	bool fits;
 
@@ -102,8 +104,9 @@ void heartbeat_beat(struct heartbeat *h, struct segment *s)
 	uint64_t counter = 0, ns = 0;
 
 	pair_read(&counter, &ns);
-	/* A counter that stands still or runs back is none. */
-	if (counter <= h->base_counter || ns <= h->base_ns)
+	/* A counter that stands still or runs back is none; nor one that the kernel has given up.
+	 */
+	if (counter <= h->base_counter || ns <= h->base_ns || !counter_is_clock())
 		h->counter = false;
 	else
 		mult_measure(h, counter, ns);

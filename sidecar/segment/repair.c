@@ -11,7 +11,7 @@
 #include "shm/lease.h"
 #include "shm/window.h"
 #include "sidecar/segment/publish.h"
-#include "sidecar/segment/segment.h"
+#include "sidecar/segment/segment_files.h"
 
 static uint32_t key_repair(struct segment *s, uint32_t slot)
 {
@@ -68,28 +68,68 @@ static uint32_t tat_repair(const struct segment *s, _Atomic uint64_t *tat, uint6
 		memory_order_relaxed, memory_order_relaxed);
 }
 
-static bool window_sound(uint64_t word, uint32_t period)
+/* Between a worker's look at the calendar and ours it may have moved a little. */
+#define CALENDAR_SLACK_NS (60 * WINDOW_SECOND_NS)
+
+/* No worker counts in a period that is still to come, unless that begins this moment; but after the
+ * wall clock was set back the words are of a time that was none. */
+static bool window_sound(uint64_t word, uint32_t present, uint64_t end_ns, uint64_t now_ns)
 {
-	return (uint32_t)(word >> 32) <= period + 1 && (uint32_t)word != UINT32_MAX;
+	uint32_t period = (uint32_t)(word >> 32);
+
+	return (uint32_t)word != UINT32_MAX &&
+	       (period <= present ||
+		(period == present + 1 && end_ns - now_ns <= CALENDAR_SLACK_NS));
 }
 
-/* A period that cannot be is set back to what was last seen there; sound ones are remembered. */
+static uint32_t period_of(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+/* What an unsound word is replaced by. Damage: what was last seen sound there. The clock: the count
+ * holds for the present period, whether the word is a little ahead (a zone that changed) or what is
+ * remembered is itself of a time that the clock has left again. */
+static uint64_t window_instead(uint64_t seen, uint64_t remembered, bool remembered_sound,
+			       uint32_t present, bool *ret_damage)
+{
+	bool counted = (uint32_t)seen != UINT32_MAX;
+
+	*ret_damage = false;
+	if (counted && (period_of(seen) == present + 1 ||
+			(!remembered_sound && period_of(seen) == period_of(remembered))))
+		return (uint64_t)present << 32 | (uint32_t)seen;
+	if (!remembered_sound)
+		return (uint64_t)present << 32 | (uint32_t)remembered;
+	*ret_damage = true;
+	return remembered;
+}
+
+/* A period that cannot be is repaired; sound ones are remembered. */
 static uint32_t window_repair(const struct segment *s, struct layout_counters *counters, bool hour,
 			      uint64_t flags, uint64_t *remembered, uint64_t now_ns)
 {
 	const struct layout_calendar *calendar =
 		&s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
 	_Atomic uint64_t *word = hour ? &counters->hour : &counters->day;
-	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed), end_ns;
+	uint32_t present;
+	bool damage;
 
 	now_ns = segment_now_after_load(s, now_ns);
-	if (window_sound(seen, hour ? window_hour(calendar, flags, now_ns)
-				    : window_day(calendar, flags, now_ns))) {
+	present = hour ? window_hour(calendar, flags, now_ns) : window_day(calendar, flags, now_ns);
+	end_ns = hour ? window_hour_end(calendar, flags, present)
+		      : window_day_end(calendar, flags, present);
+	if (window_sound(seen, present, end_ns, now_ns)) {
 		*remembered = seen;
 		return 0;
 	}
-	return atomic_compare_exchange_strong_explicit(word, &seen, *remembered,
-						       memory_order_relaxed, memory_order_relaxed);
+	*remembered = window_instead(seen, *remembered,
+				     window_sound(*remembered, present, end_ns, now_ns), present,
+				     &damage);
+	return atomic_compare_exchange_strong_explicit(
+		       word, &seen, *remembered, memory_order_relaxed, memory_order_relaxed) &&
+	       damage;
 }
 
 static uint32_t headroom_repair(const struct segment *s, _Atomic uint64_t *word, uint64_t now_ns)
@@ -147,25 +187,51 @@ uint32_t segment_repair(struct segment *s, uint32_t first, uint32_t count, uint6
 	return repaired;
 }
 
+bool segment_file_mend(const struct segment *s, int fd, enum layout_file file)
+{
+	struct layout_header header = s->header, found = {0};
+	struct stat st;
+
+	header.file = file;
+	header.bytes = segment_file_bytes(&s->header.sizes, file);
+	if (fstat(fd, &st) != 0 || ((uint64_t)st.st_size == header.bytes &&
+				    pread(fd, &found, sizeof(found), 0) == (ssize_t)sizeof(found) &&
+				    memcmp(&found, &header, sizeof(header)) == 0))
+		return false;
+	return ftruncate(fd, (off_t)header.bytes) == 0 &&
+	       pwrite(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header);
+}
+
 uint32_t segment_repair_files(struct segment *s)
 {
 	uint32_t repaired = 0;
 
-	for (int file = LAYOUT_COUNTERS; file <= LAYOUT_RINGS; file++) {
-		struct layout_header header = s->header;
-		struct stat st;
-
-		header.file = (uint32_t)file;
-		header.bytes = s->bytes[file];
-		if (fstat(s->fds[file], &st) != 0 ||
-		    ((uint64_t)st.st_size == header.bytes &&
-		     memcmp(s->maps[file], &header, sizeof(header)) == 0))
-			continue;
-		if (ftruncate(s->fds[file], (off_t)header.bytes) == 0 &&
-		    pwrite(s->fds[file], &header, sizeof(header), 0) == (ssize_t)sizeof(header))
-			repaired++;
-	}
+	for (int file = LAYOUT_COUNTERS; file <= LAYOUT_RINGS; file++)
+		repaired += segment_file_mend(s, s->fds[file], (enum layout_file)file);
 	return repaired;
+}
+
+static void word_refill(_Atomic uint64_t *word, uint64_t known)
+{
+	uint64_t lost = 0;
+
+	atomic_compare_exchange_strong_explicit(word, &lost, known, memory_order_relaxed,
+						memory_order_relaxed);
+}
+
+void segment_refill(struct segment *s)
+{
+	for (uint32_t slot = 0; slot < s->view.slots; slot++) {
+		struct layout_counters *counters = &s->view.counters[slot];
+		const struct segment_slot *known = &s->slots[slot];
+
+		if (known->kind == SEGMENT_UNKNOWN)
+			continue;
+		word_refill(&counters->key[0], known->key[0]);
+		word_refill(&counters->key[1], known->key[1]);
+		word_refill(&counters->hour, known->hour);
+		word_refill(&counters->day, known->day);
+	}
 }
 
 #define UNSURE UINT16_MAX

@@ -274,6 +274,8 @@ static int open_any(struct segment *s, const struct segment_options *options, ch
 	if (sizes_fit(&old, options) && atomic_load(&old.live->state) != LAYOUT_RETIRED) {
 		*s = old;
 		s->adopted = true;
+		if (s->cut)
+			segment_refill(s);
 		/* The group may be another one now. */
 		for (int file = 0; file < LAYOUT_FILES; file++)
 			if (segment_give(s->fds[file], options) != 0) {
@@ -282,6 +284,8 @@ static int open_any(struct segment *s, const struct segment_options *options, ch
 			}
 		return 0;
 	}
+	if (old.cut)
+		segment_refill(&old);
 	error = replace(s, &old, options, reason);
 	segment_unmap(&old);
 	s->replaced = !error;

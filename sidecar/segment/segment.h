@@ -91,6 +91,7 @@ struct segment {
 	uint8_t *used; /* worker slots that were seen in use: others were never touched */
 	uint64_t *gauge_mismatch; /* of the last sweep, a slot: its gauge where it did not agree */
 	bool adopted;		  /* an earlier sidecar's segment, as it stood */
+	bool cut;		  /* a worker had cut a file short meanwhile; it is whole again */
 	bool replaced;		  /* an earlier one was retired, its usage carried over */
 	char path[256];
 };

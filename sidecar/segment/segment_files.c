@@ -81,6 +81,11 @@ static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file fi
 	}
 }
 
+uint64_t segment_file_bytes(const struct layout_sizes *sizes, enum layout_file file)
+{
+	return file_bytes(sizes, file, 0);
+}
+
 static void pointers_set(struct segment *s)
 {
 	struct layout_offsets *o = &s->offsets;
@@ -165,7 +170,15 @@ static int file_open(struct segment *s, const char *suffix, enum layout_file fil
 		snprintf(reason, SEGMENT_REASON, "%s: %s", name, strerror(-error));
 		return error;
 	}
-	if (fstat(s->fds[file], &st) != 0 || !S_ISREG(st.st_mode) ||
+	if (fstat(s->fds[file], &st) != 0 || !S_ISREG(st.st_mode)) {
+		snprintf(reason, SEGMENT_REASON, "%s cannot be read", name);
+		return -EBADMSG;
+	}
+	/* Somebody in the group may have cut a file of theirs short, or written over its header: it
+	 * is made whole by what stands in limits, which only the owner writes. */
+	if (file == LAYOUT_COUNTERS || file == LAYOUT_RINGS)
+		s->cut |= segment_file_mend(s, s->fds[file], file);
+	if (fstat(s->fds[file], &st) != 0 ||
 	    pread(s->fds[file], &found, sizeof(found), 0) < (ssize_t)sizeof(found.header)) {
 		snprintf(reason, SEGMENT_REASON, "%s cannot be read", name);
 		return -EBADMSG;
@@ -178,14 +191,6 @@ static int file_open(struct segment *s, const char *suffix, enum layout_file fil
 		}
 		s->engine_bytes = found.engine_bytes;
 	}
-	/* Somebody in the group may have cut a file of theirs short: it is made whole, its lost
-	 * words are 0. */
-	if ((file == LAYOUT_COUNTERS || file == LAYOUT_RINGS) &&
-	    (uint64_t)st.st_size < found.header.bytes &&
-	    found.header.bytes == file_bytes(&found.header.sizes, file, s->engine_bytes) &&
-	    layout_sizes_valid(&found.header.sizes) &&
-	    ftruncate(s->fds[file], (off_t)found.header.bytes) == 0)
-		st.st_size = (off_t)found.header.bytes;
 	error = header_unfit(&found.header, file, (uint64_t)st.st_size, s->engine_bytes, reason);
 	if (error)
 		return error;

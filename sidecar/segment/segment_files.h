@@ -32,6 +32,16 @@ struct segment_control_offsets segment_control_offsets(const struct layout_sizes
 int segment_map(struct segment *segment, const char *suffix, char *reason);
 void segment_unmap(struct segment *segment);
 
+/* The size of a file that workers may write. */
+uint64_t segment_file_bytes(const struct layout_sizes *sizes, enum layout_file file);
+
+/* Gives a file that workers may write the size and the header that it must have by those of
+ * `limits`, where it has others. True: it was repaired; what it lost is 0. */
+bool segment_file_mend(const struct segment *segment, int fd, enum layout_file file);
+
+/* Puts back what control knows of counters that were lost. */
+void segment_refill(struct segment *segment);
+
 /* The uid that the options make the owner of the files. */
 uint32_t segment_owner(const struct segment_options *options);
 
