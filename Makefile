@@ -208,7 +208,8 @@ check: all | build/.deps-test build/.deps-bench build/.deps-check
 
 install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
-		$(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	$(Q)install -m 755 $(B)/tollgated $(DESTDIR)$(PREFIX)/sbin/tollgated
 	$(Q)ln -sf ../sbin/tollgated $(DESTDIR)$(PREFIX)/bin/tollgate
 	$(Q)install -m 644 shm/tollgate.h $(DESTDIR)$(PREFIX)/include/tollgate.h
@@ -218,6 +219,7 @@ install: all
 	$(Q)ln -sf libtollgate.so.0 $(DESTDIR)$(PREFIX)/lib/libtollgate.so
 	$(Q)sed 's|^prefix=.*|prefix=$(PREFIX)|' $(B)/tollgate.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc
 	$(Q)sed 's|/usr/sbin/|$(PREFIX)/sbin/|' sidecar/data/tollgated.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
+	$(Q)install -m 644 sidecar/tollgate.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tollgate.conf
 	$(Q)for m in $(wildcard shm/*.[1-8] sidecar/man/*.[1-8] ebpf/*.[1-8]); do s=$${m##*.}; \
 		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/}; done
 
