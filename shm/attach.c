@@ -285,7 +285,7 @@ int tg_attach(const struct tg_options *options, struct tg **ret)
 	if (!error)
 		error = maps_make(tg);
 	if (!error && worker_claim(tg) == tg->overflow_worker)
-		error = -EUSERS;
+		error = tg->process->refused;
 	if (error) {
 		tg_free(tg);
 		return error;
@@ -328,6 +328,15 @@ static void lock_pass(struct tg *from, struct tg *to)
 	from->process->alive = NULL;
 }
 
+/* The new one has no room: the slot stays the old one's. */
+static void lock_return(struct tg *from, struct tg *to)
+{
+	if (from->process->alive == NULL)
+		return;
+	to->process->alive = from->process->alive;
+	from->process->alive = NULL;
+}
+
 /* 0: another thread was faster, this one is attached to what is there already. 1: renewed. */
 static int renew(struct tg *tg, struct tg *next)
 {
@@ -345,8 +354,9 @@ static int renew(struct tg *tg, struct tg *next)
 		lock_pass(tg, next);
 	}
 	if (worker_claim(next) == next->overflow_worker) {
+		lock_return(next, tg);
 		unmap_all(next);
-		return -EUSERS;
+		return next->process->refused;
 	}
 	if (next->previous_slot != LAYOUT_NONE && next->process->index == next->previous_slot)
 		lease_agree(tg, next);

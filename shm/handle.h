@@ -18,6 +18,7 @@
  * child finds no worker here and takes a slot of its own. A zeroed mutex is a free one. */
 struct process_state {
 	_Atomic(struct layout_worker *) worker;
+	int refused; /* why there is none */
 	void *alive; /* keeps the slot's lock: see shm/alive.h */
 	uint32_t index;
 	uint32_t lease_hint;

@@ -59,6 +59,7 @@ struct tg_options {
  * -EACCES         no permission: the caller is not in the segment's group
  * -ESTALE         retired and not yet replaced; try again
  * -EUSERS         every worker slot is taken
+ * -ENOSPC         no memory is left in the segment's file system for this worker's ring
  * -EINVAL, -ENOMEM, and what open(2) and mmap(2) return */
 TG_API int tg_attach(const struct tg_options *options, struct tg **ret);
 

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,6 +51,34 @@ static struct layout_worker *slot_begin(struct tg *tg, uint32_t index)
 	return worker;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* since Linux 5.14 */
+#endif
+
+/* Has memory stand behind a range, whole pages of it: or it is an error here, instead of a signal
+ * where it is touched. Kernels that do not know how give it when it is touched. */
+static int range_take(void *from, size_t bytes)
+{
+	uintptr_t first = (uintptr_t)from & ~(uintptr_t)(LAYOUT_PAGE - 1);
+	uintptr_t end = ((uintptr_t)from + bytes + LAYOUT_PAGE - 1) & ~(uintptr_t)(LAYOUT_PAGE - 1);
+
+	if (madvise((void *)first, end - first, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
+		return 0;
+	/* What a file system without room makes of a write. */
+	return errno == EFAULT ? -ENOSPC : -errno;
+}
+
+static int memory_take(struct tg *tg, uint32_t index)
+{
+	const struct layout_sizes *sizes = &tg->header.sizes;
+	int error = range_take((void *)&tg->leases[(uint64_t)index * sizes->leases],
+			       sizes->leases * sizeof(*tg->leases));
+
+	return error ? error
+		     : range_take(&tg->records[(uint64_t)index * sizes->ring_records],
+				  sizes->ring_records * sizeof(*tg->records));
+}
+
 /* First the slots that say they are free, then any whose lock can be had: a name is hearsay. */
 static struct layout_worker *slot_take(struct tg *tg, int alive)
 {
@@ -65,9 +94,13 @@ static struct layout_worker *slot_take(struct tg *tg, int alive)
 			continue;
 		if (alive_take(alive, index) != 0)
 			continue;
+		tg->process->refused = memory_take(tg, index);
+		if (tg->process->refused)
+			return tg->overflow_worker;
 		leases_return(tg, index);
 		return slot_begin(tg, index);
 	}
+	tg->process->refused = -EUSERS;
 	return tg->overflow_worker;
 }
 
@@ -105,15 +138,24 @@ static struct layout_worker *slot_lock(struct tg *tg)
 	struct layout_worker *worker = tg->overflow_worker;
 	int fd;
 
+	process->refused = 0;
+
 	/* After a replacement: the lock is the same one, and what it held was carried over. */
 	if (process->alive)
+		process->refused = memory_take(tg, tg->previous_slot);
+	if (process->alive && process->refused == 0)
 		return slot_begin(tg, tg->previous_slot);
+	if (process->refused)
+		return tg->overflow_worker;
 	alive_fork_forbid();
 	fd = locks_open(tg);
+	process->refused = fd < 0 ? fd : 0;
 	if (fd >= 0)
 		process->alive = alive_keep(fd);
 	if (process->alive)
 		worker = slot_take(tg, fd);
+	else if (fd >= 0)
+		process->refused = -ENOMEM;
 	if (fd >= 0)
 		close(fd);
 	alive_fork_allow();

@@ -115,20 +115,24 @@ Test(segment, is_given_to_the_owner_and_group_of_each_start)
 	fixture_end(&f);
 }
 
-Test(segment, touches_only_the_memory_it_uses)
+Test(segment, takes_what_workers_touch_at_once_and_no_more)
 {
+	struct layout_offsets o;
 	struct fixture f;
 	struct stat st;
-	uint64_t blocks = 0;
+	uint64_t blocks = 0, at_once;
 
 	fixture_begin(&f);
-	f.options.sizes.flows = 1000000;
+	f.options.sizes.flows = 100000;
 	fixture_reopen(&f);
+	o = f.segment->offsets;
+	at_once = o.limits_bytes + o.minutes + o.leases;
 	for (int file = 0; file < LAYOUT_FILES; file++) {
 		cr_assert_eq(fstat(f.segment->fds[file], &st), 0);
 		blocks += (uint64_t)st.st_blocks * 512;
 	}
-	cr_expect_lt(blocks, 1 << 20, "%lu bytes", blocks);
+	cr_expect_geq(blocks, at_once);
+	cr_expect_lt(blocks, at_once + (1 << 20), "%lu bytes", blocks);
 	fixture_end(&f);
 }
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "sidecar/api/api.h"
-#include "sidecar/log_queue.h"
+#include "sidecar/base/log_queue.h"
 
 #define SLOTS_A_CALL 8192
 

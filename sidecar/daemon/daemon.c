@@ -132,6 +132,10 @@ static void bus_error(int number, siginfo_t *info, void *context)
 		"no memory is left for the segment: its file system (/dev/shm, unless configured) is "
 		"full; make that larger, or the segment smaller");
 	log_queue_end(SIDECAR_LAST_WORDS_NS);
+	if (restorable && restorable->fresh) {
+		unlinkat(restorable->folder, SERVER_SOCKET, 0);
+		segment_abandon(restorable);
+	}
 	_exit(1);
 }
 
@@ -142,18 +146,26 @@ static void bus_catch(void)
 	sigaction(SIGBUS, &action, NULL);
 }
 
-/* Memory is taken as it is used; where there is none left workers are killed by SIGBUS. */
+/* What workers touch unasked is there from the beginning; what more there may come is theirs to ask
+ * for when they attach, and the sidecar's own. */
 static void room_warn(const struct segment *segment)
 {
 	uint64_t growth, left;
 
+	if (segment->scarce)
+		log_warning(
+			"memory",
+			"the segment's file system is full and a worker gave back memory of the "
+			"segment: whoever touches that is killed by SIGBUS; make it larger");
 	if (segment_room(segment, &growth, &left) == 0 && growth > left)
 		log_warning(
 			"memory",
-			"the segment may come to take %llu MiB more as it fills, its file system has "
-			"%llu MiB left: whoever touches what is not there, worker or sidecar, is killed "
-			"by SIGBUS; make it larger, or the segment smaller",
-			(unsigned long long)(growth >> 20), (unsigned long long)(left >> 20));
+			"the segment may come to take %llu MiB more as it fills (%llu KiB for each "
+			"worker), its file system has %llu MiB left: beyond that no worker can attach "
+			"and the sidecar ends; make it larger, or the segment smaller",
+			(unsigned long long)(growth >> 20),
+			(unsigned long long)(segment_worker_bytes(&segment->header.sizes) >> 10),
+			(unsigned long long)(left >> 20));
 }
 
 /* ---- rings ----------------------------------------------------------------------------------- */

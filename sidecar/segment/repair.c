@@ -198,8 +198,12 @@ bool segment_file_mend(const struct segment *s, int fd, enum layout_file file)
 				    pread(fd, &found, sizeof(found), 0) == (ssize_t)sizeof(found) &&
 				    memcmp(&found, &header, sizeof(header)) == 0))
 		return false;
-	return ftruncate(fd, (off_t)header.bytes) == 0 &&
-	       pwrite(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header);
+	if (ftruncate(fd, (off_t)header.bytes) != 0 ||
+	    pwrite(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header))
+		return false;
+	/* As much as there is: without it the file is whole all the same. */
+	segment_allocate(fd, &s->header.sizes, file);
+	return true;
 }
 
 uint32_t segment_repair_files(struct segment *s)

@@ -115,7 +115,7 @@ static int folder_check(const struct segment_options *options, const struct stat
 	return -EPERM;
 }
 
-static int folder_open(const struct segment_options *options, char *reason)
+static int folder_open(const struct segment_options *options, bool *ret_made, char *reason)
 {
 	mode_t mode = options->group >= 0 ? 0750 : 0700;
 	struct stat st;
@@ -132,8 +132,11 @@ static int folder_open(const struct segment_options *options, char *reason)
 		give_reason(options, reason);
 		error = -EPERM;
 	}
+	*ret_made = made && !error;
 	if (!error)
 		return folder;
+	if (made)
+		rmdir(options->path);
 	if (folder >= 0)
 		close(folder);
 	return error;
@@ -297,7 +300,7 @@ static int parts_open(struct segment *s, const struct segment_options *options, 
 {
 	int error;
 
-	s->folder = folder_open(options, reason);
+	s->folder = folder_open(options, &s->fresh, reason);
 	if (s->folder < 0)
 		return s->folder;
 	s->lock = lock_take(options, s->folder, reason);
@@ -331,6 +334,7 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
 	for (int file = 0; file < LAYOUT_FILES; file++)
 		s->fds[file] = -1;
 	s->folder = s->lock = s->alive = -1;
+	strcpy(s->path, options->path);
 	error = parts_open(s, options, reason);
 	if (error) {
 		if (*reason == '\0')
@@ -338,33 +342,48 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
 		segment_close(s, false);
 		return error;
 	}
-	strcpy(s->path, options->path);
 	*ret = s;
 	return 0;
 }
 
 void segment_live(struct segment *s)
 {
+	s->fresh = false;
 	if (atomic_load(&s->live->state) != LAYOUT_LIVE)
 		state_set(s, LAYOUT_LIVE);
+}
+
+/* Workers that still have it mapped are told; new ones find nothing. */
+static void files_remove(struct segment *s)
+{
+	if (s->maps[LAYOUT_LIMITS]) {
+		for (int i = 0; i < 2; i++)
+			atomic_store_explicit(&s->live->scale[i].span, 0, memory_order_relaxed);
+		state_set(s, LAYOUT_RETIRED);
+	}
+	for (int file = 0; file < LAYOUT_FILES; file++)
+		unlinkat(s->folder, segment_file_names[file], 0);
+	unlinkat(s->folder, "wake", 0);
+	unlinkat(s->folder, ALIVE_NAME, 0);
+	unlinkat(s->folder, LOCK_NAME, 0);
+	rmdir(s->path);
+}
+
+void segment_abandon(struct segment *s)
+{
+	/* Only what is ours: the lock was had. */
+	if (s->lock >= 0 && s->fresh)
+		files_remove(s);
 }
 
 void segment_close(struct segment *s, bool remove)
 {
 	if (s == NULL)
 		return;
-	if (remove && s->maps[LAYOUT_LIMITS]) {
-		/* Workers that still have it mapped are told; new ones find nothing. */
-		for (int i = 0; i < 2; i++)
-			atomic_store_explicit(&s->live->scale[i].span, 0, memory_order_relaxed);
-		state_set(s, LAYOUT_RETIRED);
-		for (int file = 0; file < LAYOUT_FILES; file++)
-			unlinkat(s->folder, segment_file_names[file], 0);
-		unlinkat(s->folder, "wake", 0);
-		unlinkat(s->folder, ALIVE_NAME, 0);
-		unlinkat(s->folder, LOCK_NAME, 0);
-		rmdir(s->path);
-	}
+	if (remove && s->maps[LAYOUT_LIMITS])
+		files_remove(s);
+	else
+		segment_abandon(s);
 	segment_unmap(s);
 	if (s->alive >= 0)
 		close(s->alive);

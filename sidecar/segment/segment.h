@@ -92,7 +92,9 @@ struct segment {
 	uint64_t *gauge_mismatch; /* of the last sweep, a slot: its gauge where it did not agree */
 	bool adopted;		  /* an earlier sidecar's segment, as it stood */
 	bool cut;		  /* a worker had cut a file short meanwhile; it is whole again */
-	bool replaced;		  /* an earlier one was retired, its usage carried over */
+	bool scarce;		  /* no memory is left for all that workers touch unasked */
+	bool fresh;    /* the folder was made by this call, and nobody has attached yet */
+	bool replaced; /* an earlier one was retired, its usage carried over */
 	char path[256];
 };
 
@@ -114,9 +116,13 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
  */
 void segment_live(struct segment *segment);
 
-/* Lets go of it: the next sidecar adopts it. remove: takes the files away; workers are told by its
- * mark. NULL is fine. */
+/* Lets go of it: the next sidecar adopts it; what a start that failed made is taken away. remove:
+ * takes the files away; workers are told by its mark. NULL is fine. */
 void segment_close(struct segment *segment, bool remove);
+
+/* Takes away what a start that fails has made, and leaves memory as it is: from a signal handler.
+ */
+void segment_abandon(struct segment *segment);
 
 /* The slot of a key, claimed if need be; LAYOUT_NONE: full. */
 uint32_t segment_find(struct segment *segment, const struct hash_key *key, bool claim);
@@ -167,6 +173,9 @@ uint32_t segment_repair_files(struct segment *segment);
  * that faulted. True: it lay in the segment and is there again. False: it did not, or its file is
  * whole and the file system has no memory left for that page. Async-signal-safe. */
 bool segment_restore(struct segment *segment, void *address);
+
+/* What each worker takes when it attaches: its leases and its ring. */
+uint64_t segment_worker_bytes(const struct layout_sizes *sizes);
 
 /* How many bytes its files may still grow into memory, and how many their file system has left. */
 int segment_room(const struct segment *segment, uint64_t *ret_growth, uint64_t *ret_left);

@@ -2,7 +2,7 @@
  *
  * Making, checking and mapping the files of a segment.
  *
- * A file is made under another name, given its size (holes: memory is touched when it is used), its
+ * A file is made under another name, given its size and the memory that workers touch unasked, its
  * header, its mode; then it gets its name. `limits` gets its name last, since attaching begins with
  * it.
  */
@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "shm/clock.h"
@@ -205,6 +207,8 @@ static int file_open(struct segment *s, const char *suffix, enum layout_file fil
 		return -EBADMSG;
 	}
 	s->bytes[file] = found.header.bytes;
+	/* A worker may have given back memory that others rely on. */
+	s->scarce |= segment_allocate(s->fds[file], &s->header.sizes, file) != 0;
 	return file_map(s, file);
 }
 
@@ -251,6 +255,56 @@ int segment_give(int fd, const struct segment_options *options)
 	return owner == (uid_t)-1 && group == (gid_t)-1 ? 0 : fchown(fd, owner, group);
 }
 
+/* How much of a file is there from the beginning, so that whoever touches it never finds the file
+ * system full. Each worker's leases and ring are its own to allocate, when it attaches. */
+static uint64_t file_allocated(const struct layout_sizes *sizes, enum layout_file file)
+{
+	struct layout_offsets o = layout_offsets(sizes);
+
+	switch (file) {
+	case LAYOUT_LIMITS: return o.limits_bytes;
+	case LAYOUT_COUNTERS: return o.minutes;
+	case LAYOUT_RINGS: return o.leases;
+	default: return LAYOUT_PAGE;
+	}
+}
+
+int segment_allocate(int fd, const struct layout_sizes *sizes, enum layout_file file)
+{
+	int error;
+
+	do
+		error = posix_fallocate(fd, 0, (off_t)file_allocated(sizes, file));
+	while (error == EINTR);
+	return -error;
+}
+
+uint64_t segment_worker_bytes(const struct layout_sizes *sizes)
+{
+	return sizes->ring_records * sizeof(struct layout_record) +
+	       sizes->leases * sizeof(uint64_t);
+}
+
+static void room_reason(const struct segment *s, char *reason)
+{
+	uint64_t needed = 0;
+	struct statvfs system;
+
+	for (int file = 0; file < LAYOUT_FILES; file++)
+		needed += file_allocated(&s->header.sizes, (enum layout_file)file);
+	/* After what was made of it is gone again. */
+	if (fstatvfs(s->folder, &system) != 0)
+		memset(&system, 0, sizeof(system));
+	snprintf(reason, SEGMENT_REASON,
+		 "the segment needs %" PRIu64 " MiB for %u flows and %" PRIu64
+		 " KiB for each worker, its file system has %" PRIu64
+		 " MiB left: make that larger (remount it with size=, in a container --shm-size), "
+		 "or segment.flows smaller",
+		 (needed >> 20) + 1, s->header.sizes.flows,
+		 segment_worker_bytes(&s->header.sizes) >> 10,
+		 (uint64_t)system.f_bavail * system.f_frsize >> 20);
+}
+
 static void made_remove(int folder, enum layout_file file)
 {
 	char name[32];
@@ -267,7 +321,7 @@ static int file_make(struct segment *s, enum layout_file file,
 					      .engine_bytes = options->engine_bytes};
 	uint64_t bytes = file_bytes(&s->header.sizes, file, options->engine_bytes);
 	char name[32];
-	int fd;
+	int fd, error;
 
 	snprintf(name, sizeof(name), "%s" SEGMENT_NEW, segment_file_names[file]);
 	segment_step();
@@ -281,6 +335,9 @@ static int file_make(struct segment *s, enum layout_file file,
 	segment_step();
 	if (ftruncate(fd, (off_t)bytes) != 0)
 		return -errno;
+	error = segment_allocate(fd, &s->header.sizes, file);
+	if (error)
+		return error;
 	segment_step();
 	if (pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
 		return -EIO;
@@ -326,8 +383,12 @@ int segment_make(struct segment *s, const struct segment_options *options, const
 	for (int i = 0; i < LAYOUT_FILES && !error; i++)
 		error = file_make(s, naming_order[i], options);
 	if (error) {
-		snprintf(reason, SEGMENT_REASON, "cannot make the segment: %s", strerror(-error));
 		segment_unmap(s);
+		for (int i = LAYOUT_FILES - 1; i >= 0; i--)
+			made_remove(s->folder, naming_order[i]);
+		snprintf(reason, SEGMENT_REASON, "cannot make the segment: %s", strerror(-error));
+		if (error == -ENOSPC)
+			room_reason(s, reason);
 		return error;
 	}
 	s->engine_bytes = options->engine_bytes;

@@ -39,6 +39,9 @@ uint64_t segment_file_bytes(const struct layout_sizes *sizes, enum layout_file f
  * `limits`, where it has others. True: it was repaired; what it lost is 0. */
 bool segment_file_mend(const struct segment *segment, int fd, enum layout_file file);
 
+/* Takes the memory of the part of a file that is there from the beginning. 0, -ENOSPC. */
+int segment_allocate(int fd, const struct layout_sizes *sizes, enum layout_file file);
+
 /* Puts back what control knows of counters that were lost. */
 void segment_refill(struct segment *segment);
 
