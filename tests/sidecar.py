@@ -29,7 +29,7 @@ class Worker:
     """tests/worker.c: a process that attaches and does what it is told."""
 
     def __init__(self, program, segment):
-        self.child = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        self.child = subprocess.Popen(program if isinstance(program, list) else [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                       env=dict(os.environ, TOLLGATE_SEGMENT=str(segment)))
         answer = self.ask("attach")
         assert answer == "ok", f"the worker did not attach: {answer or f'status {self.child.wait()}'}"
