@@ -219,7 +219,7 @@ install: all
 	$(Q)ln -sf libtollgate.so.0 $(DESTDIR)$(PREFIX)/lib/libtollgate.so
 	$(Q)sed 's|^prefix=.*|prefix=$(PREFIX)|' $(B)/tollgate.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc
 	$(Q)sed 's|/usr/sbin/|$(PREFIX)/sbin/|' sidecar/data/tollgated.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
-	$(Q)install -m 644 sidecar/tollgate.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tollgate.conf
+	$(Q)install -m 644 sidecar/data/tollgate.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tollgate.conf
 	$(Q)for m in $(wildcard shm/*.[1-8] sidecar/man/*.[1-8] ebpf/*.[1-8]); do s=$${m##*.}; \
 		install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/$${m##*/}; done
 
