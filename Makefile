@@ -26,6 +26,7 @@ PACKAGES_CHECK := clang-format clang-tidy cppcheck
 Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-8s%s\n' '$(1)' '$(2)')
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+OBJCOPY   ?= objcopy
 BPF_CLANG ?= clang
 BPFTOOL   ?= bpftool -n
 
@@ -111,7 +112,17 @@ $(call obj,$(TEST_SRC) $(STRESS_SRC) $(BENCH_SRC) $(BENCH_LIB)): | build/.deps-t
 # The files that are compiled in (.incbin) are found by name from the top of the tree.
 $(B)/sidecar/data/embedded.o: $(DATA)
 
-$(B)/libtollgate.a: $(call obj,$(SHM_SRC))
+# What our own programs link, and what others do: one object, of which only tg_* can be seen.
+$(B)/shm.a: $(call obj,$(SHM_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+$(B)/libtollgate.o: $(call obj,$(SHM_SRC))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -r -nostdlib -o $@ $^
+	$(Q)$(OBJCOPY) --localize-hidden $@
+
+$(B)/libtollgate.a: $(B)/libtollgate.o
 	$(call say,AR,$@)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 
@@ -126,7 +137,7 @@ $(B)/sidecar.a: $(call obj,$(SIDECAR_SRC) $(EBPF_SRC))
 
 link = $(Q)$(CC) $(TG_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 
-$(B)/tollgated: $(B)/sidecar/daemon/main.o $(B)/sidecar.a $(B)/libtollgate.a
+$(B)/tollgated: $(B)/sidecar/daemon/main.o $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_sidecar)
 
@@ -134,11 +145,11 @@ $(B)/tollgated: $(B)/sidecar/daemon/main.o $(B)/sidecar.a $(B)/libtollgate.a
 $(B)/tollgate: $(B)/tollgated
 	$(Q)ln -sf tollgated $@
 
-$(B)/tests/test_%: $(B)/tests/test_%.o $(B)/sidecar.a $(B)/libtollgate.a
+$(B)/tests/test_%: $(B)/tests/test_%.o $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_test) $(LIBS_sidecar)
 
-$(B)/tests/stress_%: $(B)/tests/stress_%.o $(B)/sidecar.a $(B)/libtollgate.a
+$(B)/tests/stress_%: $(B)/tests/stress_%.o $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_sidecar)
 
@@ -146,7 +157,7 @@ $(B)/bench.a: $(call obj,$(BENCH_LIB))
 	$(call say,AR,$@)
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 
-$(B)/bench/%: $(B)/bench/%.o $(B)/bench.a $(B)/sidecar.a $(B)/libtollgate.a
+$(B)/bench/%: $(B)/bench/%.o $(B)/bench.a $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_bench) $(LIBS_sidecar)
 

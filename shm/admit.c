@@ -398,3 +398,12 @@ uint64_t tg_now(const struct tg *tg)
 
 	return clock_now(tg, &override);
 }
+
+uint64_t tg_until(const struct tg *tg, uint64_t at_ns)
+{
+	uint64_t now_ns = tg_now(tg);
+
+	if (at_ns == UINT64_MAX)
+		return UINT64_MAX;
+	return at_ns > now_ns ? at_ns - now_ns : 0;
+}

@@ -239,22 +239,47 @@ static int local_make(struct tg *tg)
 	return 0;
 }
 
-static int options_take(struct tg *tg, const struct tg_options *options)
+/* The options as this library knows them: see tollgate.h for what a size means. */
+static int options_read(const struct tg_options *from, struct tg_options *to)
 {
-	const char *segment = options ? options->segment : NULL;
+#define MEMBER(name)                                                  \
+	{                                                             \
+		offsetof(struct tg_options, name), sizeof(from->name) \
+	}
+	static const struct {
+		size_t offset, size;
+	} members[] = {MEMBER(segment), MEMBER(owner), MEMBER(clock), MEMBER(flags)};
+#undef MEMBER
 
-	if (options && (options->size != sizeof(*options) || options->flags != 0 ||
-			(unsigned)options->clock > TG_CLOCK_VDSO))
+	*to = (struct tg_options){.size = sizeof(*to), .owner = -1};
+	if (from == NULL)
+		return 0;
+	if (from->size < sizeof(from->size) || from->size > LAYOUT_PAGE)
 		return -EINVAL;
-	if (segment == NULL)
-		segment = getenv("TOLLGATE_SEGMENT");
-	if (segment == NULL || *segment == '\0')
-		segment = TG_SEGMENT_DEFAULT;
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (members[i].offset + members[i].size <= from->size)
+			memcpy((char *)to + members[i].offset,
+			       (const char *)from + members[i].offset, members[i].size);
+	for (size_t i = sizeof(*to); i < from->size; i++)
+		if (((const char *)from)[i] != 0)
+			return -E2BIG;
+	return to->flags == 0 && (unsigned)to->clock <= TG_CLOCK_VDSO ? 0 : -EINVAL;
+}
+
+static int options_take(struct tg *tg, const struct tg_options *wanted)
+{
+	struct tg_options options;
+	int error = options_read(wanted, &options);
+	const char *segment;
+
+	if (error)
+		return error;
+	segment = segment_path(options.segment);
 	if (strlen(segment) >= sizeof(tg->segment))
 		return -ENAMETOOLONG;
 	strcpy(tg->segment, segment);
-	tg->owner = options ? options->owner : -1;
-	tg->vdso = options && options->clock == TG_CLOCK_VDSO;
+	tg->owner = options.owner;
+	tg->vdso = options.clock == TG_CLOCK_VDSO;
 	return 0;
 }
 

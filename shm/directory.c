@@ -12,6 +12,7 @@
 
 #include "shm/destination.h"
 #include "shm/handle.h"
+#include "shm/name.h"
 
 uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim)
 {
@@ -199,10 +200,11 @@ int tg_stream(struct tg *tg, const struct tg_flow *flow, const char *name, struc
 {
 	struct hash_key key;
 	struct tg_flow with = *flow;
+	size_t length = name ? strnlen(name, LAYOUT_TEXT + 1) : 0;
 
-	if (name == NULL || *name == '\0' || strlen(name) > LAYOUT_TEXT)
+	if (!name_plain(name, length))
 		return -EINVAL;
-	with.stream = slot_of_text(tg, HASH_STREAM, LAYOUT_RECORD_STREAM, name, strlen(name), &key);
+	with.stream = slot_of_text(tg, HASH_STREAM, LAYOUT_RECORD_STREAM, name, length, &key);
 	if (with.stream == LAYOUT_NONE)
 		return -ENOSPC;
 	*ret = with;

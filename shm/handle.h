@@ -22,8 +22,9 @@ struct process_state {
 	void *alive; /* keeps the slot's lock: see shm/alive.h */
 	uint32_t index;
 	uint32_t lease_hint;
-	pthread_mutex_t claim; /* to take a worker slot, once */
-	pthread_mutex_t ring;  /* threads share the worker's ring, which has one producer */
+	_Atomic uint64_t random; /* of this process; 0: not drawn yet */
+	pthread_mutex_t claim;	 /* to take a worker slot, once */
+	pthread_mutex_t ring;	 /* threads share the worker's ring, which has one producer */
 };
 
 struct mapping {
@@ -68,6 +69,9 @@ static inline struct layout_worker *tg_worker(struct tg *tg)
 }
 
 void worker_release(struct tg *tg);
+
+/* The folder of a segment: as wanted, else by the environment, else the default. */
+const char *segment_path(const char *wanted);
 
 /* Counts in this thread's shard: plain additions where the shard is the thread's own. */
 enum { SHARD_UNKNOWN };

@@ -7,19 +7,42 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #include "shm/destination.h"
 #include "shm/handle.h"
 
 #define SOURCES_MAX 65536
 
-/* xorshift64*, seeded by the thread and the counter: it only has to differ between workers. */
-static uint64_t draw(void)
+/* What this process's draws begin with: its page is wiped in a forked child, which so draws anew.
+ * Several threads at once: the first wins. */
+static uint64_t seed_of(struct process_state *process)
+{
+	uint64_t seed = atomic_load_explicit(&process->random, memory_order_relaxed), drawn = 0;
+
+	if (__builtin_expect(seed != 0, 1))
+		return seed;
+	if (getrandom(&drawn, sizeof(drawn), GRND_NONBLOCK) != sizeof(drawn))
+		drawn = clock_counter() ^ (uint64_t)getpid() << 32;
+	drawn |= 1;
+	if (atomic_compare_exchange_strong_explicit(&process->random, &seed, drawn,
+						    memory_order_relaxed, memory_order_relaxed))
+		return drawn;
+	return seed;
+}
+
+/* xorshift64*, seeded by process and thread: it only has to differ between workers. */
+static uint64_t draw(struct process_state *process)
 {
 	static __thread uint64_t state __attribute__((tls_model("initial-exec")));
+	static __thread uint64_t begun __attribute__((tls_model("initial-exec")));
+	uint64_t seed = seed_of(process);
 
-	if (state == 0)
-		state = (clock_counter() ^ (uint64_t)(uintptr_t)&state) | 1;
+	if (begun != seed) {
+		begun = seed;
+		state = (seed ^ (uint64_t)(uintptr_t)&state * UINT64_C(0x9e3779b97f4a7c15)) | 1;
+	}
 	state ^= state >> 12;
 	state ^= state << 25;
 	state ^= state >> 27;
@@ -55,7 +78,7 @@ static void choice_offer(struct tg *tg, struct choice *best, const struct tg_sou
 	}
 	room = room ? room : 1;
 	best->room += room;
-	if (draw() % best->room < room) {
+	if (draw(tg->process) % best->room < room) {
 		best->source = *source;
 		best->at_ns = now_ns;
 	}

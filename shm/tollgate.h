@@ -36,8 +36,10 @@ enum tg_clock {
 	TG_CLOCK_VDSO, /* always clock_gettime */
 };
 
+/* Grows at its end alone. Of a smaller size the whole members count and the others have their
+ * defaults; of a larger one all that this library does not know must be 0. */
 struct tg_options {
-	size_t size;	     /* sizeof(struct tg_options) */
+	size_t size;	     /* sizeof(struct tg_options) as the caller was built */
 	const char *segment; /* folder of the segment; NULL: $TOLLGATE_SEGMENT, else
 				TG_SEGMENT_DEFAULT */
 	int64_t owner;	     /* the uid that must own the segment; -1: root, the caller's own, or
@@ -60,6 +62,7 @@ struct tg_options {
  * -ESTALE         retired and not yet replaced; try again
  * -EUSERS         every worker slot is taken
  * -ENOSPC         no memory is left in the segment's file system for this worker's ring
+ * -E2BIG          options of a later version say what this library does not know
  * -EINVAL, -ENOMEM, and what open(2) and mmap(2) return */
 TG_API int tg_attach(const struct tg_options *options, struct tg **ret);
 
@@ -73,8 +76,16 @@ TG_API void tg_detach(struct tg *tg);
  * attachment may be under way. */
 TG_API int tg_renew(struct tg *tg);
 
+/* A sentence for an error of this library, with what to do about it: "no segment at …: is tollgated
+ * running?" segment as in tg_options. Returns text, cut at size and terminated. Any thread. */
+TG_API const char *tg_error_text(int error, const char *segment, char *text, size_t size);
+
 /* The library's clock, which all times here belong to. */
 TG_API uint64_t tg_now(const struct tg *tg);
+
+/* How many nanoseconds from now at_ns is: 0 where it has come, UINT64_MAX where at_ns is that
+ * (never). For languages whose numbers end below the clock's. */
+TG_API uint64_t tg_until(const struct tg *tg, uint64_t at_ns);
 
 /* Counts up with each configuration that the sidecar has put in force: a cached destination may by
  * then be another (it stays valid). */
@@ -121,7 +132,8 @@ TG_API int tg_destination_name(struct tg *tg, const char *name, char *text, size
 TG_API int tg_flow(struct tg *tg, const struct tg_source *source,
 		   const struct tg_destination *destination, struct tg_flow *ret);
 
-/* The same flow with a stream (a tenant, a DKIM domain) as a further limit. */
+/* The same flow with a stream (a tenant, a DKIM domain) as a further limit. -EINVAL: not a name,
+ * which is 1 to 256 bytes without spaces and control characters. -ENOSPC: the directory is full. */
 TG_API int tg_stream(struct tg *tg, const struct tg_flow *flow, const char *name,
 		     struct tg_flow *ret);
 
@@ -291,9 +303,36 @@ struct tg_reply {
  * delivery that the flow's limits do not ask for. */
 TG_API void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply *reply);
 
-/* Fills code, enhanced, detail, text and length from a reply as received ("451 4.7.650 The mail …",
- * several lines "421-4.7.0 …\r\n421 4.7.0 …"). The text is not copied. -EINVAL: no reply code. */
+/* Reads a reply as received ("451 4.7.650 The mail …", several lines "421-4.7.0 …\r\n421 4.7.0 …").
+ * Every field is set: code, enhanced, text and length from the reply (the text is not copied), n to
+ * 1, stage to TG_STAGE_MESSAGE, traffic to TG_BULK, place and admitted_ns to 0 (not known): put
+ * there what you know better. -EINVAL: no reply code. */
 TG_API int tg_reply_parse(const char *line, size_t length, struct tg_reply *ret);
+
+/* tg_reply_parse and tg_report in one. line NULL: no reply came, the connection failed or broke.
+ * admitted_ns: at_ns of the verdict, or 0. -EINVAL and nothing is reported: no reply code, no such
+ * class or stage. */
+TG_API int tg_report_line(struct tg *tg, const struct tg_flow *flow, const char *line,
+			  size_t length, enum tg_class traffic, enum tg_stage stage, uint32_t n,
+			  uint64_t admitted_ns);
+
+/* The sizes of the structs above as this library has them, for languages that cannot read this
+ * header: their memory is the caller's. 0: no such struct. */
+enum tg_struct {
+	TG_STRUCT_OPTIONS,
+	TG_STRUCT_SOURCE,
+	TG_STRUCT_DESTINATION,
+	TG_STRUCT_FLOW,
+	TG_STRUCT_VERDICT,
+	TG_STRUCT_REQUEST,
+	TG_STRUCT_RESERVATION,
+	TG_STRUCT_ADVICE,
+	TG_STRUCT_LEASE,
+	TG_STRUCT_REPLY,
+	TG_STRUCTS
+};
+
+TG_API size_t tg_struct_size(enum tg_struct which);
 
 /* A word for a reason: "hold", "rate", … */
 TG_API const char *tg_reason_name(enum tg_reason reason);

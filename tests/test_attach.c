@@ -179,7 +179,8 @@ Test(attach, refuses_one_that_is_not_open_yet_or_retired)
 Test(attach, refuses_options_it_does_not_know)
 {
 	struct tg_options rows[] = {
-		{.size = sizeof(rows[0]) - 1, .owner = -1},
+		{.size = sizeof(rows[0].size) - 1, .owner = -1},
+		{.size = LAYOUT_PAGE + 1, .owner = -1},
 		{.size = sizeof(rows[0]), .owner = -1, .flags = 1},
 		{.size = sizeof(rows[0]), .owner = -1, .clock = (enum tg_clock)7},
 	};
@@ -200,6 +201,80 @@ Test(attach, refuses_options_it_does_not_know)
 	cr_expect_eq(tg_attach(NULL, &tg), 0, "the environment names the segment");
 	tg_detach(tg);
 	fixture_end(&f);
+}
+
+Test(attach, takes_options_of_other_sizes)
+{
+	struct {
+		struct tg_options options;
+		char later[32];
+	} grown = {.options = {.size = sizeof(grown), .owner = -1}};
+	struct tg_options cut;
+	struct fixture f;
+	struct tg *tg = NULL;
+
+	fixture_open(&f);
+	/* A shorter struct: what lies beyond its size is not looked at. */
+	memset(&cut, 0xfe, sizeof(cut));
+	cut.size = offsetof(struct tg_options, owner);
+	cut.segment = f.path;
+	cr_assert_eq(tg_attach(&cut, &tg), 0);
+	tg_detach(tg);
+	/* A member of which a part lies within counts as not given. */
+	cut.size += 3;
+	cr_assert_eq(tg_attach(&cut, &tg), 0);
+	tg_detach(tg);
+	grown.options.segment = f.path;
+	cr_assert_eq(tg_attach(&grown.options, &tg), 0);
+	tg_detach(tg);
+	grown.later[31] = 1;
+	tg = NULL;
+	cr_expect_eq(tg_attach(&grown.options, &tg), -E2BIG);
+	cr_expect_null(tg);
+	fixture_end(&f);
+}
+
+Test(attach, every_error_has_a_sentence_with_the_cure)
+{
+	static const struct {
+		int error;
+		const char *says;
+	} rows[] = {
+		{-ENOENT, "no segment at /x: is tollgated running?"},
+		{-EPROTO, "no segment"},
+		{-EPROTONOSUPPORT, "version"},
+		{-EBADE, "byte order"},
+		{-EMSGSIZE, "restart tollgated"},
+		{-EPERM, "not trusted"},
+		{-EACCES, "group"},
+		{-ESTALE, "try again"},
+		{-EUSERS, "segment.workers"},
+		{-ENOSPC, "segment.flows"},
+		{-E2BIG, "later version"},
+		{-EINVAL, "argument"},
+		{-ENAMETOOLONG, "too long"},
+		{-ENOMEM, "Cannot allocate memory"},
+	};
+	char text[256], small[8];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		cr_expect_eq(tg_error_text(rows[i].error, "/x", text, sizeof(text)), text);
+		cr_expect(strstr(text, rows[i].says) && strstr(text, "/x"), "%s", text);
+	}
+	cr_expect_str_eq(tg_error_text(-ENOENT, "/x", small, sizeof(small)), "no segm");
+	setenv("TOLLGATE_SEGMENT", "/from/there", 1);
+	cr_expect(strstr(tg_error_text(-ENOENT, NULL, text, sizeof(text)), "/from/there"));
+	unsetenv("TOLLGATE_SEGMENT");
+	cr_expect(strstr(tg_error_text(-ENOENT, NULL, text, sizeof(text)), TG_SEGMENT_DEFAULT));
+}
+
+Test(attach, the_sizes_of_structs_are_told)
+{
+	cr_expect_eq(tg_struct_size(TG_STRUCT_OPTIONS), sizeof(struct tg_options));
+	cr_expect_eq(tg_struct_size(TG_STRUCT_REPLY), sizeof(struct tg_reply));
+	cr_expect_eq(tg_struct_size(TG_STRUCTS), 0);
+	for (int i = 0; i < TG_STRUCTS; i++)
+		cr_expect(tg_struct_size((enum tg_struct)i) >= 16, "%d", i);
 }
 
 Test(attach, refuses_the_caller_that_is_not_in_the_group)

@@ -324,6 +324,7 @@ Test(file, that_is_wrong_is_refused_with_line_column_and_reason)
 		 "t.yaml:1:*: error: overlaps"},
 		{"streams: [{name: s, limits: {}}, {name: s, limits: {}}]\n",
 		 "t.yaml:1:41: error: a stream of this name"},
+		{"streams: [{name: 'Acme Inc', limits: {}}]\n", "t.yaml:1:18: error: not a name"},
 		{"overrides: [{destination: google, limits: {}}]\n",
 		 "t.yaml:1:13: error: an override names either"},
 		{"overrides: [{pool: p, destination: google, limits: {}}]\n",

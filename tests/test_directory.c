@@ -191,11 +191,22 @@ Test(directory, what_is_no_name_is_refused_and_changes_nothing)
 	static const char *const sources[] = {NULL,	   "",	    "mx.example.org",
 					      "300.1.1.1", "1.2.3", ":::"};
 	static const char *const destinations[] = {NULL, "", ".", "a..b"};
+	static const char *const streams[] = {NULL, "", "Acme Inc", "a\tb", "a\n", "\x7f"};
+	char longest[LAYOUT_TEXT + 2];
+	struct tg_flow flow = {1, 2, 3, LAYOUT_NONE}, with = {.stream = 77};
 	struct fixture f;
 	struct tg *tg;
 
 	fixture_open(&f);
 	tg = fixture_attach(&f);
+	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
+		cr_expect_eq(tg_stream(tg, &flow, streams[i], &with), -EINVAL, "%zu", i);
+		cr_expect_eq(with.stream, 77);
+	}
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	cr_expect_eq(tg_stream(tg, &flow, longest, &with), -EINVAL);
+	cr_expect_eq(tg_stream(tg, &flow, longest + 1, &with), 0);
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		struct tg_source source = {.slot = 77};
 

@@ -163,3 +163,30 @@ Test(pick, takes_a_source_that_nobody_has_used)
 	cr_expect_eq(tg_flow(fixture.tg, &source, &fresh, &flow), 0);
 	pick_close(&fixture);
 }
+
+/* A prefork MTA: the parent has drawn already, its children must not draw the same. */
+Test(pick, children_draw_differently)
+{
+	enum { CHILDREN = 8, DRAWS = 64 };
+	uint8_t(*drawn)[DRAWS] = fixture_shared(CHILDREN * DRAWS);
+	struct pick_fixture fixture;
+	uint64_t at;
+
+	pick_open(&fixture);
+	pick(&fixture, &at);
+	for (int c = 0; c < CHILDREN; c++) {
+		pid_t child = fork();
+
+		cr_assert(child >= 0);
+		if (child == 0) {
+			for (int i = 0; i < DRAWS; i++)
+				drawn[c][i] = (uint8_t)pick(&fixture, &at);
+			_exit(0);
+		}
+		waitpid(child, NULL, 0);
+	}
+	for (int a = 0; a < CHILDREN; a++)
+		for (int b = 0; b < a; b++)
+			cr_expect_neq(memcmp(drawn[a], drawn[b], DRAWS), 0, "%d as %d", a, b);
+	pick_close(&fixture);
+}

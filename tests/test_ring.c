@@ -70,17 +70,18 @@ Test(ring, a_record_holds_all_of_the_report)
 	static const char text[] =
 		"451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited";
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
-	struct tg_reply reply = {.stage = TG_STAGE_GREETING,
-				 .place = 7,
-				 .traffic = TG_ENGAGED,
-				 .n = 3,
-				 .admitted_ns = 123456};
+	struct tg_reply reply;
 	const struct layout_record *record;
 	struct tg_lease lease;
 	struct ring_fixture fixture;
 
 	ring_open(&fixture, &limits);
 	cr_assert_eq(tg_reply_parse(text, sizeof(text) - 1, &reply), 0);
+	reply.stage = TG_STAGE_GREETING;
+	reply.place = 7;
+	reply.traffic = TG_ENGAGED;
+	reply.n = 3;
+	reply.admitted_ns = 123456;
 	cr_assert_eq(tg_connect(fixture.tg, &fixture.flow, TG_BULK, &lease).reason, TG_ADMITTED);
 	tg_report(fixture.tg, &fixture.flow, &reply);
 	record = &fixture.records[0];
@@ -98,6 +99,41 @@ Test(ring, a_record_holds_all_of_the_report)
 	cr_expect_arr_eq(record->text, text, sizeof(text) - 1);
 	cr_expect_eq(
 		atomic_load(&fixture.f.segment->view.counters_more[fixture.flow.slot].deferred), 3);
+	ring_close(&fixture);
+}
+
+Test(ring, a_line_is_reported_in_one_call)
+{
+	static const char text[] = "421-4.7.0 slow\r\n421 4.7.0 down";
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	const struct layout_record *record;
+	struct ring_fixture fixture;
+
+	ring_open(&fixture, &limits);
+	record = fixture.records;
+	cr_assert_eq(tg_report_line(fixture.tg, &fixture.flow, text, sizeof(text) - 1,
+				    TG_TRANSACTIONAL, TG_STAGE_GREETING, 2, 99),
+		     0);
+	cr_expect(record->code == 421 && record->enhanced[1] == 7 && record->n == 2 &&
+		  record->traffic == TG_TRANSACTIONAL && record->stage == TG_STAGE_GREETING &&
+		  record->admitted_ns == 99 && record->length == sizeof(text) - 1);
+	/* No reply at all. */
+	cr_assert_eq(
+		tg_report_line(fixture.tg, &fixture.flow, NULL, 0, TG_BULK, TG_STAGE_CONNECT, 0, 0),
+		0);
+	cr_expect(record[1].code == 0 && record[1].n == 1 && record[1].length == 0 &&
+		  record[1].traffic == TG_BULK && record[1].stage == TG_STAGE_CONNECT);
+	/* What cannot be reported is not. */
+	cr_expect_eq(tg_report_line(fixture.tg, &fixture.flow, "hello", 5, TG_BULK,
+				    TG_STAGE_MESSAGE, 1, 0),
+		     -EINVAL);
+	cr_expect_eq(tg_report_line(fixture.tg, &fixture.flow, text, sizeof(text) - 1, TG_CLASSES,
+				    TG_STAGE_MESSAGE, 1, 0),
+		     -EINVAL);
+	cr_expect_eq(tg_report_line(fixture.tg, &fixture.flow, text, sizeof(text) - 1, TG_BULK,
+				    TG_STAGES, 1, 0),
+		     -EINVAL);
+	cr_expect_eq(atomic_load(&fixture.worker->head), 2);
 	ring_close(&fixture);
 }
 
@@ -334,20 +370,25 @@ Test(reply, is_parsed_as_it_was_received)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct tg_reply reply = {.code = 999, .enhanced = {9, 9, 9}};
+		struct tg_reply reply;
 		size_t length = strlen(rows[i].line);
 		char *guarded = guard_copy(rows[i].line, length);
 
+		memset(&reply, 0xfe, sizeof(reply));
 		cr_expect_eq(tg_reply_parse(guarded, length, &reply), rows[i].error, "%s",
 			     rows[i].line);
 		if (rows[i].error) {
-			cr_expect(reply.code == 999 && reply.enhanced[0] == 9 && reply.text == NULL,
-				  "%s", rows[i].line);
+			cr_expect(reply.code == 0xfefe && reply.n == 0xfefefefe, "%s",
+				  rows[i].line);
 			continue;
 		}
 		cr_expect_eq(reply.code, rows[i].code, "%s", rows[i].line);
 		cr_expect_arr_eq(reply.enhanced, rows[i].enhanced, sizeof(reply.enhanced), "%s",
 				 rows[i].line);
 		cr_expect(reply.text == guarded && reply.length == length);
+		/* Whatever stood there before. */
+		cr_expect(reply.n == 1 && reply.traffic == TG_BULK &&
+			  reply.stage == TG_STAGE_MESSAGE && reply.place == 0 &&
+			  reply.admitted_ns == 0);
 	}
 }

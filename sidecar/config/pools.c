@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "shm/name.h"
 #include "sidecar/config/schema.h"
 
 static void owners_sort(const struct config_loader *loader, struct config_owner *owners,
@@ -110,11 +111,16 @@ static void read_streams(const struct config_loader *loader)
 {
 	const struct config *config = loader->config;
 
-	for (uint32_t i = 0; i < config->streams_count; i++)
+	for (uint32_t i = 0; i < config->streams_count; i++) {
+		if (!name_plain(config->streams[i].name, strlen(config->streams[i].name)))
+			config_error(loader, config_mark(loader, "streams[%u].name", i),
+				     "not a name: 1 to 256 bytes without spaces and control "
+				     "characters");
 		for (uint32_t j = 0; j < i; j++)
 			if (strcmp(config->streams[i].name, config->streams[j].name) == 0)
 				config_error(loader, config_mark(loader, "streams[%u].name", i),
 					     "a stream of this name stands above");
+	}
 }
 
 int config_read_pools(const struct config_loader *loader)

@@ -7,6 +7,7 @@
 
 #include "shm/destination.h"
 #include "shm/handle.h"
+#include "shm/name.h"
 #include "sidecar/segment/segment_files.h"
 
 uint32_t segment_find(struct segment *s, const struct hash_key *key, bool claim)
@@ -113,15 +114,6 @@ static int learn_flow(struct segment *s, uint32_t slot, const uint8_t address[16
 	memcpy(filled.address, address, sizeof(filled.address));
 	slot_name(s, slot, &filled, &key);
 	return 0;
-}
-
-/* A name from a worker: what the matcher would have made of it, nothing else. */
-static bool name_plain(const char *text, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f)
-			return false;
-	return length > 0;
 }
 
 /* A flow by one of its replies: what its source is called tells its address. */
