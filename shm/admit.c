@@ -99,6 +99,30 @@ struct tg_verdict verdict_finish(struct tg *tg, struct layout_worker *worker,
 	return verdict;
 }
 
+/* While a probe is out its reply decides when a flow goes on: what its rate says is the time at
+ * which the sidecar stops waiting for that reply. So that is a guess, and a short one. A hold says
+ * when the probe goes, and is known. */
+static struct tg_verdict probe_guess(const struct tg *tg, const struct tg_flow *flow,
+				     enum tg_class traffic, struct tg_verdict verdict,
+				     uint64_t now_ns)
+{
+	uint64_t flags, held;
+
+	if (verdict.reason != TG_REFUSED_RATE || flow->slot >= tg->view.slots)
+		return verdict;
+	flags = fast_load(&tg->view.limits[flow->slot].flags);
+	held = fast_load(&tg->view.limits[flow->slot].hold_until_ns);
+	if ((flags & LAYOUT_HOLD_LOWER) && traffic != TG_TRANSACTIONAL &&
+	    fast_load(&tg->view.more[flow->slot].hold_lower_ns) > held)
+		held = fast_load(&tg->view.more[flow->slot].hold_lower_ns);
+	if (!(flags & LAYOUT_PROBING) || held > now_ns)
+		return verdict;
+	if (verdict.at_ns > now_ns + DECIDE_ESTIMATE_NS)
+		verdict.at_ns = now_ns + DECIDE_ESTIMATE_NS;
+	verdict.flags |= TG_ESTIMATE;
+	return verdict;
+}
+
 static __attribute__((noinline, cold)) struct tg_verdict admit_count(struct layout_worker *worker,
 								     struct tg_verdict verdict)
 {
@@ -128,14 +152,16 @@ admit_slow(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uin
 	verdict = decide_admit(&tg->view, flow, traffic, n, now_ns);
 	if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
 		return admit_counted(worker, verdict);
-	return verdict_finish(tg, worker, verdict);
+	return verdict_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
 admit_all(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint32_t n,
 	  uint64_t now_ns, struct layout_worker *worker)
 {
-	return verdict_finish(tg, worker, decide_all(&tg->view, flow, traffic, n, now_ns));
+	struct tg_verdict verdict = decide_all(&tg->view, flow, traffic, n, now_ns);
+
+	return verdict_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
@@ -352,7 +378,7 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 	taken.left = charged.left;
 	taken.hour = charged.hour;
 	taken.day = charged.day;
-	verdict = verdict_finish(tg, worker, verdict);
+	verdict = verdict_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
 	taken.at_ns = verdict.at_ns;
 	if (verdict.reason == TG_ADMITTED)
 		*ret = taken;

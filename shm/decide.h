@@ -103,8 +103,9 @@ struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *
 const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow);
 uint64_t decide_flags(const struct view *view, const struct tg_flow *flow);
 
-#define DECIDE_SINGLE_MASK \
-	(LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER)
+#define DECIDE_SINGLE_MASK                                                                   \
+	(LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER | \
+	 LAYOUT_PROBING)
 
 static inline struct tg_verdict decide_admitted(uint64_t now_ns)
 {

@@ -142,6 +142,11 @@ uint32_t directory_find(const struct view *view, const struct hash_key *key, boo
 /* The source of 16 bytes of address; claims its slot and tells the sidecar. -ENOSPC. */
 int source_resolve(struct tg *tg, const uint8_t address[16], struct tg_source *ret);
 
+/* ---- pick.c */
+
+/* Differs between processes, also after a fork, and between threads. */
+uint64_t tg_random(const struct tg *tg);
+
 /* ---- ring.c */
 
 /* Puts a record on this worker's ring and rings the doorbell if the sidecar sleeps. text is cut. */

@@ -87,7 +87,7 @@ struct layout_scale {
 	_Atomic uint64_t ns_base;
 	_Atomic uint64_t mult;
 	_Atomic uint64_t span; /* in counter ticks, 2 s; 0: use the vDSO */
-	uint64_t pad[4];
+	uint64_t pad[3];
 };
 
 enum layout_down { LAYOUT_DOWN_KEEP, LAYOUT_DOWN_FAIL_OPEN, LAYOUT_DOWN_FAIL_CLOSED };
@@ -134,6 +134,7 @@ enum layout_flag {
 	LAYOUT_HOLD_LOWER = 16,	      /* hold_lower_ns holds for engaged and bulk */
 	LAYOUT_REPORT_DELIVERED = 32, /* plain deliveries are wanted on the ring */
 	LAYOUT_COUNT_RECIPIENTS = 64,
+	LAYOUT_PROBING = 128, /* a probe decides when this flow goes on: nobody knows the time */
 };
 
 #define LAYOUT_FLAG_BITS	UINT64_C(0xffff)
@@ -163,6 +164,8 @@ struct layout_limits_more {
 						   the general ones */
 		_Atomic uint32_t connection_before; /* of a flow: as before, for connection_rate */
 	};
+	_Atomic uint32_t changes; /* of the limits, counted; 0: never filled. Waiters sleep on it. */
+	uint32_t pad;
 };
 
 /* The records that hold where a slot was never filled: general ones by kind, then each configured
@@ -179,7 +182,7 @@ enum layout_default {
 struct layout_default_limits {
 	struct layout_limits limits;
 	struct layout_limits_more more;
-	uint64_t pad[4];
+	uint64_t pad[3];
 };
 
 /* ---- counters -------------------------------------------------------------------------------- */
@@ -289,7 +292,7 @@ _Static_assert(sizeof(struct layout_live) == 4 * LAYOUT_LINE &&
 _Static_assert(offsetof(struct layout_live, scale) == LAYOUT_LINE, "line 1");
 _Static_assert(offsetof(struct layout_live, sleeping) == 3 * LAYOUT_LINE, "line 3");
 _Static_assert(sizeof(struct layout_limits) == LAYOUT_LINE, "one line");
-_Static_assert(sizeof(struct layout_limits_more) == 32, "half a line");
+_Static_assert(sizeof(struct layout_limits_more) == 40, "five words");
 _Static_assert(sizeof(struct layout_default_limits) == 2 * LAYOUT_LINE, "two lines");
 _Static_assert(sizeof(struct layout_counters) == LAYOUT_LINE, "one line");
 _Static_assert(sizeof(struct layout_counters_more) == 32, "half a line");

@@ -33,11 +33,11 @@ static uint64_t seed_of(struct process_state *process)
 }
 
 /* xorshift64*, seeded by process and thread: it only has to differ between workers. */
-static uint64_t draw(struct process_state *process)
+uint64_t tg_random(const struct tg *tg)
 {
 	static __thread uint64_t state __attribute__((tls_model("initial-exec")));
 	static __thread uint64_t begun __attribute__((tls_model("initial-exec")));
-	uint64_t seed = seed_of(process);
+	uint64_t seed = seed_of(tg->process);
 
 	if (begun != seed) {
 		begun = seed;
@@ -78,7 +78,7 @@ static void choice_offer(struct tg *tg, struct choice *best, const struct tg_sou
 	}
 	room = room ? room : 1;
 	best->room += room;
-	if (draw(tg->process) % best->room < room) {
+	if (tg_random(tg) % best->room < room) {
 		best->source = *source;
 		best->at_ns = now_ns;
 	}

@@ -199,6 +199,14 @@ struct tg_request {
 TG_API void tg_admit_batch(struct tg *tg, const struct tg_request *requests,
 			   struct tg_verdict *verdicts, size_t count);
 
+/* Sleeps until n messages may go, and takes their slot: send at once where it admits. What most
+ * senders should call. Woken by a change of the limits that refuse, and at their time; many waiters
+ * leave one by one. Returns a refusal when deadline_ns has come (0: never sleeps), and at once
+ * where waiting is no use: TG_REFUSED_NEVER, TG_RETIRED (tg_renew, then wait again; seen within a
+ * second). Blocks; any thread; a signal handler's return does not end it. */
+TG_API struct tg_verdict tg_wait(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+				 uint32_t n, uint64_t deadline_ns);
+
 struct tg_reservation {
 	struct tg_flow flow;
 	uint64_t at_ns;	   /* when the messages may go */

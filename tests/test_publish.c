@@ -297,6 +297,7 @@ Test(publish, a_first_publication_that_stops_anywhere_lets_nothing_pass_unlimite
 		publish_slot(s, 0, &own, NOW);
 		all += admitted(s, TG_BULK, NOW, 100) + admitted(s, TG_TRANSACTIONAL, NOW, 100);
 		cr_expect_leq(all, 5, "step %ld: %u", step, all);
+		cr_expect_eq(atomic_load(&s->more[0].changes), 1);
 		if (!stopped) {
 			cr_expect_gt(step, 6);
 			break;
@@ -459,4 +460,25 @@ Test(publish, a_default_that_changes_twice_refuses_until_the_slot_is_filled)
 	publish_slot(s, 0, &limits, NOW);
 	cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 0, "a full bucket");
 	cr_expect_eq(admitted(s, TG_BULK, NOW + 12 * SECOND, 100), 6);
+}
+
+/* Waiters sleep on the count: it moves with each change, with nothing else, and never back to 0. */
+Test(publish, counts_each_change_for_who_sleeps)
+{
+	struct segment *s = fixture_memory(8);
+	struct publish_limits limits = fixture_rate(SECOND, 2, 2, 2);
+	_Atomic uint32_t *changes = &s->more[0].changes;
+
+	publish_slot(s, 0, &limits, FIXTURE_NOW);
+	cr_expect_eq(atomic_load(changes), 1);
+	publish_slot(s, 0, &limits, FIXTURE_NOW);
+	cr_expect_eq(atomic_load(changes), 1);
+	limits.flags |= LAYOUT_PROBING;
+	publish_slot(s, 0, &limits, FIXTURE_NOW);
+	cr_expect_eq(atomic_load(changes), 2);
+	cr_expect(atomic_load(&s->limits[0].flags) & LAYOUT_PROBING);
+	atomic_store(changes, UINT32_MAX);
+	limits.hold_until_ns = FIXTURE_NOW + SECOND;
+	publish_slot(s, 0, &limits, FIXTURE_NOW);
+	cr_expect_eq(atomic_load(changes), 1);
 }

@@ -130,6 +130,8 @@ static void control_merge(struct effective *e, const struct control_limits *cont
 	if (number_lower(&l->per_connection, control->per_connection))
 		e->per_connection_by = BY_CONTROL;
 	l->flags |= control->report_delivered ? LAYOUT_REPORT_DELIVERED : 0;
+	if (control->phase == CONTROL_HELD || control->phase == CONTROL_PROBING)
+		l->flags |= LAYOUT_PROBING;
 }
 
 static void interval_raise(struct publish_limits *l, uint64_t interval_ns)

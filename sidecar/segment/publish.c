@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/segment/publish.h"
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "shm/window.h"
 
@@ -41,7 +45,7 @@ static bool capped(const uint32_t cap[TG_CLASSES])
 static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
 {
 	uint64_t flags = l->flags & (LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_REPORT_DELIVERED |
-				     LAYOUT_COUNT_RECIPIENTS);
+				     LAYOUT_COUNT_RECIPIENTS | LAYOUT_PROBING);
 
 	flags |= capped(l->hour_cap) ? LAYOUT_HOUR : 0;
 	flags |= capped(l->day_cap) ? LAYOUT_DAY : 0;
@@ -318,6 +322,16 @@ static uint64_t probe_state(const struct publish_limits *l, uint64_t now_ns)
 	return until + rest;
 }
 
+/* W1 pairs with W0 in shm/wait.c: the count is raised (release) after the limits were stored. Never
+ * back to 0, which says "never filled". A system call, but only where something changed. */
+static void waiters_wake(_Atomic uint32_t *changes)
+{
+	uint32_t next = atomic_load_explicit(changes, memory_order_relaxed) + 1;
+
+	store32(changes, next ? next : 1);
+	syscall(SYS_futex, changes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
 bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits *l, uint64_t now_ns)
 {
 	struct layout_limits *limits = &s->limits[slot];
@@ -359,6 +373,8 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 					 &connection_rate, &old_connections, 0, now_ns);
 	else
 		changed |= store64(&more->connection_rate, connection_rate);
+	if (changed || atomic_load_explicit(&more->changes, memory_order_relaxed) == 0)
+		waiters_wake(&more->changes);
 	return changed;
 }
 
