@@ -87,7 +87,7 @@ struct layout_scale {
 	_Atomic uint64_t ns_base;
 	_Atomic uint64_t mult;
 	_Atomic uint64_t span; /* in counter ticks, 2 s; 0: use the vDSO */
-	uint64_t pad[3];
+	uint64_t pad[4];
 };
 
 enum layout_down { LAYOUT_DOWN_KEEP, LAYOUT_DOWN_FAIL_OPEN, LAYOUT_DOWN_FAIL_CLOSED };
@@ -164,7 +164,8 @@ struct layout_limits_more {
 						   the general ones */
 		_Atomic uint32_t connection_before; /* of a flow: as before, for connection_rate */
 	};
-	_Atomic uint32_t changes; /* of the limits, counted; 0: never filled. Waiters sleep on it. */
+	_Atomic uint32_t
+		changes; /* of the limits, counted; 0: never filled. Waiters sleep on it. */
 	uint32_t pad;
 };
 
