@@ -182,7 +182,7 @@ $(B)/ebpf/%.skel.h: $(B)/ebpf/%.bpf.o
 
 $(call obj,$(EBPF_SRC)): $(B)/ebpf/gate.skel.h
 # Those who run the program by hand.
-$(B)/tests/test_gcra_bpf.o $(B)/bench/gate.o: $(B)/ebpf/gate_test.skel.h
+$(B)/tests/test_gcra_bpf.o $(B)/tests/test_gate_change.o $(B)/bench/gate.o: $(B)/ebpf/gate_test.skel.h
 endif
 
 # ---- run -----------------------------------------------------------------------------------------

@@ -102,7 +102,8 @@ static void prefixes_fill(const struct gate_test_bpf *skel)
 	for (uint32_t i = 0; i < 4096; i++) {
 		struct gate_prefix4 prefix = {.bits = 24, .address = htonl(0x0a000000 | i << 8)};
 		uint32_t id = 1 + i % 2047;
-		struct gate_limits limits = {.rate = {gcra_rate(1, 1000000)}, .generation = 1};
+		struct gate_destination limits = {
+			.limits = {.rate = {gcra_rate(1, 1000000)}, .generation = 1}};
 
 		bpf_map_update_elem(bpf_map__fd(skel->maps.prefixes4), &prefix, &id, BPF_ANY);
 		bpf_map_update_elem(bpf_map__fd(skel->maps.destinations), &id, &limits, BPF_ANY);
@@ -128,7 +129,8 @@ static void flows_limit(const struct gate_test_bpf *skel)
 static void decisions(void)
 {
 	struct gate_control control = {.max_wait_ns = 12000000000, .hz = 250};
-	struct gate_limits limits = {.rate = {gcra_rate(1, 1000000)}, .generation = 1};
+	struct gate_destination limits = {
+		.limits = {.rate = {gcra_rate(1, 1000000)}, .generation = 1}};
 	struct gate_test_bpf *skel = gate_test_bpf__open();
 	uint32_t zero = 0;
 

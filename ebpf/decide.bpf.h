@@ -44,7 +44,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 4096); /* the loader sets it */
 	__type(key, __u32);
-	__type(value, struct gate_limits);
+	__type(value, struct gate_destination);
 } destinations SEC(".maps");
 
 /* Address to destination. Apart, because a lookup's cost grows with the length of the key. */
@@ -216,33 +216,40 @@ static __always_inline void limits_copy(struct gate_limits *to, const struct gat
 static __always_inline void limits_load(struct gate_limits *to, const struct gate_flow *flow,
 					__u32 id)
 {
-	struct gate_limits *wider;
+	struct gate_destination *wider;
 
 	if (flow->limits.generation) {
 		limits_copy(to, &flow->limits);
 		return;
 	}
 	wider = bpf_map_lookup_elem(&destinations, &id);
-	if (wider && wider->generation) {
-		limits_copy(to, wider);
+	if (wider && wider->limits.generation) {
+		limits_copy(to, &wider->limits);
 		return;
 	}
 	id = 0;
 	wider = bpf_map_lookup_elem(&destinations, &id);
 	if (wider)
-		limits_copy(to, wider);
+		limits_copy(to, &wider->limits);
+}
+
+static __always_inline int rate_limits(__u64 rate)
+{
+	return gcra_interval(rate) != 0;
 }
 
 /* One rate of one flow, and what was done to it. */
 struct rate_ask {
-	__u64 rate;
+	__u64 rate; /* the price that is charged: that of the state's own epoch */
+	__u64 word; /* the state as it stood there … */
+	__u64 time; /* … and what it means without its epoch */
 	__u64 now_ns;
 	__u64 at_ns;   /* to be taken then or later; answer: when it was taken, or could be */
 	__u64 last_ns; /* but not later than this */
 	__u64 max_wait_ns;
 	__u64 had, left; /* to give it back */
 	__u32 slot;
-	__u32 reserved;
+	__u32 destination_id;
 };
 
 /* As far ahead of now as a state can honestly lie. */
@@ -262,49 +269,130 @@ static __always_inline __u64 rate_earliest(__u64 tat, const struct rate_ask *req
 	return gcra_earliest(tat, interval, burst, 1);
 }
 
-static __always_inline int rate_limits(__u64 rate)
+/* The record that applies by now: its price, and the one before. */
+#define PRICES_READ(record, limits, i)                            \
+	{                                                         \
+		rate = *(volatile __u64 *)&(limits).rate[i];      \
+		before = *(volatile __u64 *)&(record)->before[i]; \
+	}
+
+/* The price of a state whose epoch is not that of the rate which was loaded: the loader changes it,
+ * or died over it. That of the epoch before holds until the state is converted. A state of an epoch
+ * that is neither was left by nobody who is still at work: it counts as a burst used up. */
+static __always_inline void price_choose(struct rate_ask *request, __u64 rate, __u64 before)
 {
-	return rate && gcra_interval(rate);
+	__u64 epoch = gcra_epoch(request->word);
+
+	request->time = request->word ^ epoch;
+	request->rate = rate;
+	if (!request->word || epoch == gcra_epoch(rate))
+		return;
+	if (epoch != gcra_epoch(before))
+		request->time = request->now_ns + gcra_burst(rate) * gcra_interval(rate);
+	else if (rate_limits(before))
+		request->rate = epoch | (__u64)gcra_burst(rate) << 32 | (__u32)before;
+	/* Else it was not limited before: the time stands. */
+}
+
+/* A function for each rate, of one text: without CAP_PERFMON the verifier refuses an index here.
+ * The state is read first, by an atomic, which is a full barrier: the rates of its epoch were
+ * stored before it was (pairs with state_convert() in gate_table.c). */
+#define GATE_PRICE(i)                                                     \
+	__noinline int gate_price##i(struct rate_ask *request)            \
+	{                                                                 \
+		struct gate_destination *wider;                           \
+		struct gate_flow *flow;                                   \
+		__u64 rate = 0, before = 0;                               \
+		__u32 key;                                                \
+                                                                          \
+		if (!request)                                             \
+			return -1;                                        \
+		key = request->slot;                                      \
+		flow = bpf_map_lookup_elem(&flows, &key);                 \
+		if (!flow)                                                \
+			return -1;                                        \
+		request->word = __sync_fetch_and_add(&flow->tat[i], 0);   \
+		if (flow->limits.generation) {                            \
+			PRICES_READ(flow, flow->limits, i)                \
+			price_choose(request, rate, before);              \
+			return 0;                                         \
+		}                                                         \
+		key = request->destination_id;                            \
+		wider = bpf_map_lookup_elem(&destinations, &key);         \
+		if (!wider || !wider->limits.generation) {                \
+			key = 0;                                          \
+			wider = bpf_map_lookup_elem(&destinations, &key); \
+		}                                                         \
+		if (!wider)                                               \
+			return -1;                                        \
+		PRICES_READ(wider, wider->limits, i)                      \
+		price_choose(request, rate, before);                      \
+		return 0;                                                 \
+	}
+
+GATE_PRICE(0)
+GATE_PRICE(1)
+GATE_PRICE(2)
+
+/* Does the price that was loaded hold for the state? Then ask has it without its epoch. */
+static __always_inline int price_holds(struct rate_ask *request, __u64 word)
+{
+	request->word = word;
+	request->time = word ^ gcra_epoch(word);
+	return !word || gcra_epoch(word) == gcra_epoch(request->rate);
 }
 
 /* Takes one connection at the first time from at_ns to last_ns that conforms. 1: taken at at_ns. 0:
- * it conforms at at_ns only, which is too late. -1: others changed the state each time. What no
+ * it conforms at at_ns only, which is too late. -1: somebody else changed the state. What no
  * honest writer left is brought back for good, not only for this decision: seen against a now that
  * moves on it would stay as far ahead as ever, and the flow blocked. */
 static __always_inline int tat_take(__u64 *tat, struct rate_ask *request)
 {
-	__u64 interval = gcra_interval(request->rate), span = rate_span(request);
+	__u64 interval = gcra_interval(request->rate), epoch = gcra_epoch(request->rate);
+	__u64 clamped = gcra_clamp(request->time, request->now_ns, rate_span(request));
+	__u64 earliest = rate_earliest(clamped, request), at = request->at_ns, left;
 
-	for (int try = 0; try < TRIES; try++) {
-		__u64 had = *(volatile __u64 *)tat;
-		__u64 clamped = gcra_clamp(had, request->now_ns, span);
-		__u64 earliest = rate_earliest(clamped, request), at = request->at_ns, left;
-
-		if (earliest > at)
-			at = earliest;
-		left = at > request->last_ns ? clamped : gcra_charge(clamped, at, interval, 1);
-		if (left != had && __sync_val_compare_and_swap(tat, had, left) != had)
-			continue;
-		request->had = had;
-		request->left = left;
-		request->at_ns = at;
-		return at <= request->last_ns;
-	}
-	return -1;
+	if (earliest > at)
+		at = earliest;
+	left = epoch | (at > request->last_ns ? clamped : gcra_charge(clamped, at, interval, 1));
+	if (left != request->word &&
+	    __sync_val_compare_and_swap(tat, request->word, left) != request->word)
+		return -1;
+	/* Given back, a state that was empty stays in its epoch: the word 0 would fit any. */
+	request->had = request->word ? request->word : epoch;
+	request->left = left;
+	request->at_ns = at;
+	return at <= request->last_ns;
 }
 
-/* A function for each rate, of one text: without CAP_PERFMON the verifier refuses an index here. */
-#define GATE_TAKE(i)                                                 \
-	__noinline int gate_take##i(struct rate_ask *request)        \
-	{                                                            \
-		struct gate_flow *flow;                              \
-		__u32 slot;                                          \
-                                                                     \
-		if (!request)                                        \
-			return -1;                                   \
-		slot = request->slot;                                \
-		flow = bpf_map_lookup_elem(&flows, &slot);           \
-		return flow ? tat_take(&flow->tat[i], request) : -1; \
+#define GATE_TAKE(i)                                                                   \
+	__noinline int gate_take##i(struct rate_ask *request)                          \
+	{                                                                              \
+		struct gate_flow *flow;                                                \
+		__u32 slot;                                                            \
+                                                                                       \
+		if (!request)                                                          \
+			return -1;                                                     \
+		slot = request->slot;                                                  \
+		flow = bpf_map_lookup_elem(&flows, &slot);                             \
+		if (!flow)                                                             \
+			return -1;                                                     \
+		for (int try = 0; try < TRIES; try++) {                                \
+			int got;                                                       \
+                                                                                       \
+			if (!price_holds(request, *(volatile __u64 *)&flow->tat[i])) { \
+				if (gate_price##i(request) < 0)                        \
+					return -1;                                     \
+				if (!rate_limits(request->rate)) {                     \
+					request->left = 0;                             \
+					return 1;                                      \
+				}                                                      \
+			}                                                              \
+			got = tat_take(&flow->tat[i], request);                        \
+			if (got >= 0)                                                  \
+				return got;                                            \
+		}                                                                      \
+		return -1;                                                             \
 	}
 
 GATE_TAKE(0)
@@ -340,25 +428,32 @@ static __always_inline void rate_refund(struct gate_flow *flow, __u64 left, __u6
 		__sync_val_compare_and_swap(&flow->tat[which], left, had);
 }
 
-#define RESERVE_EARLIEST(i)                                                       \
-	if (rate_limits(limits->rate[i])) {                                       \
-		request.rate = limits->rate[i];                                   \
-		tat = *(volatile __u64 *)&flow->tat[i];                           \
-		clamped = gcra_clamp(tat, now, rate_span(&request));              \
-		if (clamped != tat)                                               \
-			__sync_val_compare_and_swap(&flow->tat[i], tat, clamped); \
-		earliest = rate_earliest(clamped, &request);                      \
-		if (earliest > at)                                                \
-			at = earliest;                                            \
+#define RESERVE_EARLIEST(i)                                                              \
+	request.rate = limits->rate[i];                                                  \
+	if (rate_limits(request.rate) &&                                                 \
+	    !price_holds(&request, *(volatile __u64 *)&flow->tat[i]) &&                  \
+	    gate_price##i(&request) < 0)                                                 \
+		return ~0ull;                                                            \
+	if (rate_limits(request.rate)) {                                                 \
+		clamped = gcra_clamp(request.time, now, rate_span(&request));            \
+		if (clamped != request.time)                                             \
+			__sync_val_compare_and_swap(&flow->tat[i], request.word,         \
+						    clamped | gcra_epoch(request.rate)); \
+		earliest = rate_earliest(clamped, &request);                             \
+		if (earliest > at)                                                       \
+			at = earliest;                                                   \
 	}
 
 /* The earliest time at which every rate conforms, not before at. */
 static __always_inline __u64 reserve_earliest(struct gate_flow *flow,
-					      const struct gate_limits *limits, __u64 now,
-					      __u64 longest, __u64 at)
+					      const struct gate_request *who,
+					      const struct gate_limits *limits, __u64 at)
 {
-	struct rate_ask request = {.now_ns = now, .max_wait_ns = longest};
-	__u64 earliest, tat, clamped;
+	__u64 now = who->now_ns, earliest, clamped;
+	struct rate_ask request = {.now_ns = now,
+				   .max_wait_ns = limits->max_wait_ns,
+				   .slot = who->slot,
+				   .destination_id = who->key.destination_id};
 
 	RESERVE_EARLIEST(0)
 	RESERVE_EARLIEST(1)
@@ -368,12 +463,15 @@ static __always_inline __u64 reserve_earliest(struct gate_flow *flow,
 
 /* One round of taking all rates at *at: 1 taken; 0 when one of them wants a later time (then *at is
  * that, and what had been taken is given back); -1 contended. */
-static __always_inline int reserve_round(struct gate_flow *flow, __u32 slot,
-					 const struct gate_limits *limits, __u64 now, __u64 longest,
-					 __u64 *at)
+static __always_inline int reserve_round(struct gate_flow *flow, const struct gate_request *who,
+					 const struct gate_limits *limits, __u64 *at)
 {
-	struct rate_ask request = {
-		.now_ns = now, .at_ns = *at, .last_ns = *at, .max_wait_ns = longest, .slot = slot};
+	struct rate_ask request = {.now_ns = who->now_ns,
+				   .at_ns = *at,
+				   .last_ns = *at,
+				   .max_wait_ns = limits->max_wait_ns,
+				   .slot = who->slot,
+				   .destination_id = who->key.destination_id};
 	__u64 had0 = 0, left0 = 0, had1 = 0, left1 = 0;
 	int got = 1;
 
@@ -420,7 +518,8 @@ static __always_inline int reserve_one(struct gate_request *request,
 			       .at_ns = at,
 			       .last_ns = request->now_ns + limits->max_wait_ns,
 			       .max_wait_ns = limits->max_wait_ns,
-			       .slot = request->slot};
+			       .slot = request->slot,
+			       .destination_id = request->key.destination_id};
 	int got = gate_take0(&one);
 
 	if (got < 0)
@@ -444,19 +543,20 @@ __noinline int gate_reserve(struct gate_request *request, const struct gate_limi
 	request->at_ns = at;
 	if (at > now && at - now > longest)
 		return 0;
-	if (rate_limits(limits->rate[0]) && !limits->rate[1] && !limits->rate[2])
+	if (rate_limits(limits->rate[0]) && !rate_limits(limits->rate[1]) &&
+	    !rate_limits(limits->rate[2]))
 		return reserve_one(request, limits, at);
 	slot = request->slot;
 	flow = bpf_map_lookup_elem(&flows, &slot);
 	if (!flow)
 		return 0;
-	at = reserve_earliest(flow, limits, now, longest, at);
+	at = reserve_earliest(flow, request, limits, at);
 	for (int round = 0; round < ROUNDS; round++) {
 		int got;
 
 		if (at > now && at - now > longest)
 			break;
-		got = reserve_round(flow, slot, limits, now, longest, &at);
+		got = reserve_round(flow, request, limits, &at);
 		if (got == 1) {
 			request->at_ns = at;
 			return 1;

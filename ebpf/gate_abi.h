@@ -13,7 +13,7 @@
 
 #include <linux/types.h>
 
-#define GATE_VERSION 1u
+#define GATE_VERSION 2u
 #define GATE_RATES                                                                     \
 	3 /* of one flow, all of which must conform: a second's, a minute's, an hour's \
 	   */
@@ -53,13 +53,20 @@ enum gate_stale {
  * while it is 0 the next wider record applies: the flow's, the destination's, that of destination
  * 0. */
 struct gate_limits {
-	__u64 rate[GATE_RATES]; /* gcra_rate(); 0: none */
+	__u64 rate[GATE_RATES]; /* gcra_rate(), the epoch of its price on top; no interval: none */
 	__u64 hold_until_ns;	/* no connection before */
 	__u64 max_wait_ns;	/* pace; 0: control's */
 	__u32 connections;	/* at once; 0: any number */
 	__u32 modes;		/* enum gate_mode, two bits for each cgroup: gate_modes() */
 	__u32 generation;
 	__u32 reserved;
+};
+
+/* Limits of a destination. While a price changes some states are still in the epoch before:
+ * `before` is what holds for those, epoch and interval in the places that a rate has them. */
+struct gate_destination {
+	struct gate_limits limits;
+	__u64 before[GATE_RATES];
 };
 
 /* What a flow is known by. Addresses are IPv6 in network order, IPv4 mapped. A destination that the
@@ -111,13 +118,14 @@ struct gate_flow {
 	struct gate_limits limits;
 	__u64 adopted; /* connections that were open before the program was attached */
 	/* state: written by the kernel (tat also by the loader, by compare-and-swap) */
-	__u64 tat[GATE_RATES];	/* gcra.h */
+	__u64 tat[GATE_RATES];	/* gcra.h, with its epoch on top; 0: nothing was ever charged */
 	__u64 open;		/* connections that hold a place: held, connecting, established */
 	__u64 preadmitted_open; /* connections that do not: they were admitted in the segment */
 	__u64 seen_ns;		/* last attempt */
 	/* counters: written by the kernel alone */
 	__u64 count[GATE_COUNTERS];
-	__u64 unused[3];
+	/* written by the loader, read where a state is in another epoch than its rate */
+	__u64 before[GATE_RATES]; /* as a destination's */
 };
 
 /* Written by the loader alone. */
@@ -280,6 +288,7 @@ static inline __u32 gate_tag_way(__u64 tag)
 #ifndef __bpf__
 _Static_assert(sizeof(struct gate_key) == 40, "");
 _Static_assert(sizeof(struct gate_limits) == 56, "limits and adopted share one line");
+_Static_assert(sizeof(struct gate_destination) == 80, "");
 _Static_assert(__builtin_offsetof(struct gate_flow, limits) == 64, "");
 _Static_assert(__builtin_offsetof(struct gate_flow, tat) == 128, "");
 _Static_assert(__builtin_offsetof(struct gate_flow, count) == 176, "");

@@ -32,7 +32,7 @@ struct gate_table {
 	struct gate_control *control;
 	uint64_t *totals;
 	struct gate_flow *flows;
-	struct gate_limits *destinations;
+	struct gate_destination *destinations;
 	uint64_t *ports;
 	uint32_t flow_count;
 	uint32_t destination_count;

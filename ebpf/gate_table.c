@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ebpf/gate_internal.h"
 #include "shm/gcra.h"
@@ -89,32 +90,118 @@ const struct gate_limits *gate_table_limits(const struct gate_table *table,
 
 	if (flow->limits.generation)
 		return &flow->limits;
-	if (id < table->destination_count && table->destinations[id].generation)
-		return &table->destinations[id];
-	return &table->destinations[0];
+	if (id < table->destination_count && table->destinations[id].limits.generation)
+		return &table->destinations[id].limits;
+	return &table->destinations[0].limits;
 }
 
-/* What was used of a rate stays used, counted in connections. */
-static void rescale(__u64 *tat, uint64_t now, uint64_t was, uint64_t is)
+/* ---- limits that change ----------------------------------------------------------------------
+ *
+ * A price is one word and the state another, so a price holds for one epoch, and a state says in
+ * its top bits in which it is (gcra.h). A change stores the price before, the rates of the next
+ * epoch with the smaller of both bursts, converts each state by compare-and-swap, and lets the
+ * bursts grow. In between the kernel charges a state the price of its own epoch. Who dies here
+ * leaves the price before in force; the next look, once a second, finishes. No change begins before
+ * all states are in the epoch of the last. Epoch 0 is nobody's after the first change: the word 0
+ * is a state that was never charged. */
+
+#define EPOCHS 16
+
+/* One record of limits, with the prices before. */
+struct record {
+	struct gate_limits *limits;
+	__u64 *before;
+};
+
+static uint64_t epoch_next(uint64_t epoch)
 {
-	__u64 old = __atomic_load_n(tat, __ATOMIC_RELAXED);
-	__u64 new;
-
-	if (!was || !is || !gcra_interval(was) || !gcra_interval(is))
-		return;
-	/* Relaxed: the word is all there is, nothing else is published by it. */
-	do
-		new = gcra_rescale(old, now, gcra_interval(was), gcra_interval(is));
-	while (new != old &&
-	       !__atomic_compare_exchange_n(tat, &old, new, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return ((epoch >> GCRA_EPOCH_SHIFT) % (EPOCHS - 1) + 1) << GCRA_EPOCH_SHIFT;
 }
 
-static void rescale_all(struct gate_flow *flow, uint64_t now, const struct gate_limits *was,
-			const struct gate_limits *is, int slower)
+/* What applies to a flow of destination id. */
+static struct record record_of(const struct gate_table *table, struct gate_flow *flow, uint32_t id)
+{
+	if (flow->limits.generation)
+		return (struct record){&flow->limits, flow->before};
+	if (id >= table->destination_count || !table->destinations[id].limits.generation)
+		id = 0;
+	return (struct record){&table->destinations[id].limits, table->destinations[id].before};
+}
+
+/* The program's clock, now: CLOCK_MONOTONIC of the initial time namespace. */
+static uint64_t kernel_now(const struct gate_table *table)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec +
+	       (uint64_t)table->clock_offset_ns;
+}
+
+/* What a state is in the epoch of rate: used stays used, counted in connections. One of an epoch
+ * that is neither counts as a burst used up, as in the kernel (price_choose()). */
+static uint64_t state_in_epoch(uint64_t old, uint64_t now, uint64_t rate, uint64_t before)
+{
+	uint64_t interval = gcra_interval(rate), was = gcra_interval(before);
+	uint64_t time = old ^ gcra_epoch(old);
+
+	if (old != 0 && gcra_epoch(old) != gcra_epoch(before))
+		time = now + gcra_burst(rate) * interval;
+	else if (interval && was)
+		time = gcra_rescale(time, now, was, interval);
+	return gcra_epoch(rate) | time;
+}
+
+/* The clock is read after the state: against an earlier one a debt would look greater than it is,
+ * and more of it be forgiven by a raise. Release: who sees the state sees the rates of its epoch
+ * (pairs with the fetch-and-add in gate_price*()). */
+static void state_convert(const struct gate_table *table, __u64 *tat, uint64_t rate,
+			  uint64_t before)
+{
+	__u64 old = __atomic_load_n(tat, __ATOMIC_ACQUIRE), new;
+
+	do {
+		if (gcra_epoch(old) == gcra_epoch(rate))
+			return;
+		new = state_in_epoch(old, kernel_now(table), rate, before);
+	} while (!__atomic_compare_exchange_n(tat, &old, new, 1, __ATOMIC_ACQ_REL,
+					      __ATOMIC_ACQUIRE));
+}
+
+/* Brings the states of a flow into the epochs of the record that applies to it. */
+static void flow_convert(const struct gate_table *table, struct gate_flow *flow,
+			 struct record record)
 {
 	for (int i = 0; i < GATE_RATES; i++)
-		if ((gcra_interval(is->rate[i]) > gcra_interval(was->rate[i])) == slower)
-			rescale(&flow->tat[i], now, was->rate[i], is->rate[i]);
+		state_convert(table, &flow->tat[i], record.limits->rate[i], record.before[i]);
+}
+
+static void all_convert(const struct gate_table *table, const struct gate_limits *limits)
+{
+	for (uint32_t i = 0; i < table->flow_count; i++) {
+		struct gate_flow *flow = &table->flows[i];
+		struct record record;
+
+		if (!flow_ready(flow))
+			continue;
+		record = record_of(table, flow, flow->key.destination_id);
+		if (record.limits == limits)
+			flow_convert(table, flow, record);
+	}
+}
+
+/* The next price: of the next epoch where it differs or the burst shrinks. A burst that grows does
+ * so later. */
+static uint64_t rate_begin(uint64_t was, uint64_t is)
+{
+	uint64_t epoch = gcra_epoch(was);
+	uint32_t burst = gcra_burst(is);
+
+	if ((uint32_t)was != (uint32_t)is || burst < gcra_burst(was))
+		epoch = epoch_next(epoch);
+	if (gcra_interval(was) && gcra_burst(was) < burst)
+		burst = gcra_burst(was);
+	return epoch | (uint64_t)burst << 32 | (uint32_t)is;
 }
 
 /* Word by word: the kernel may read between any two. generation last (pairs with its load there,
@@ -124,8 +211,9 @@ static void limits_store(struct gate_limits *to, const struct gate_limits *from)
 {
 	static uint32_t generation;
 
+	/* Release: who sees the price sees the one before. */
 	for (int i = 0; i < GATE_RATES; i++)
-		__atomic_store_n(&to->rate[i], from->rate[i], __ATOMIC_RELAXED);
+		__atomic_store_n(&to->rate[i], from->rate[i], __ATOMIC_RELEASE);
 	__atomic_store_n(&to->hold_until_ns, from->hold_until_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->max_wait_ns, from->max_wait_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&to->connections, from->connections, __ATOMIC_RELAXED);
@@ -135,52 +223,75 @@ static void limits_store(struct gate_limits *to, const struct gate_limits *from)
 	__atomic_store_n(&to->generation, generation, __ATOMIC_RELEASE);
 }
 
+/* The prices before, then those of the next epoch. `was` applied until now: the same record, or the
+ * wider one, whose epochs go on. */
+static void record_begin(struct record to, struct record was, const struct gate_limits *limits)
+{
+	struct gate_limits next = *limits;
+
+	for (int i = 0; i < GATE_RATES; i++) {
+		uint64_t rate = was.limits->rate[i], before = was.before[i];
+
+		next.rate[i] = rate_begin(rate, limits->rate[i]);
+		if (gcra_epoch(next.rate[i]) != gcra_epoch(rate))
+			before = gcra_epoch(rate) | (uint32_t)rate;
+		__atomic_store_n(&to.before[i], before, __ATOMIC_RELAXED);
+	}
+	limits_store(to.limits, &next);
+	/* A flow that is not ready at the look that follows reads the rates after this. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static void record_end(struct record to, const struct gate_limits *limits)
+{
+	for (int i = 0; i < GATE_RATES; i++) {
+		uint64_t epoch = gcra_epoch(to.limits->rate[i]);
+
+		__atomic_store_n(&to.limits->rate[i],
+				 epoch | (limits->rate[i] ^ gcra_epoch(limits->rate[i])),
+				 __ATOMIC_RELEASE);
+	}
+}
+
 int gate_table_flow_set(struct gate_table *table, const struct gate_key *key,
 			const struct gate_limits *limits, uint64_t now_kernel_ns)
 {
 	uint32_t slot = gate_table_find(table, key, now_kernel_ns);
-	struct gate_limits was;
 	struct gate_flow *flow;
+	struct record to, was;
 
 	if (slot == GATE_NO_SLOT)
 		return -ENOSPC;
 	flow = &table->flows[slot];
-	was = *gate_table_limits(table, flow);
-	/* Slower: the debt grows first; faster: the limit comes first. Never a moment too generous.
-	 */
-	rescale_all(flow, now_kernel_ns, &was, limits, 1);
-	limits_store(&flow->limits, limits);
-	rescale_all(flow, now_kernel_ns, &was, limits, 0);
+	to = (struct record){&flow->limits, flow->before};
+	/* By the id that was asked for: a program that has just claimed the slot may not have
+	 * written the key. */
+	was = record_of(table, flow, key->destination_id);
+	flow_convert(table, flow, was);
+	record_begin(to, was, limits);
+	flow_convert(table, flow, to);
+	record_end(to, limits);
 	return 0;
-}
-
-static int inherits(const struct gate_table *table, const struct gate_flow *flow,
-		    uint32_t destination)
-{
-	return flow_ready(flow) &&
-	       gate_table_limits(table, flow) == &table->destinations[destination];
 }
 
 int gate_table_destination_set(struct gate_table *table, uint32_t destination,
 			       const struct gate_limits *limits, uint64_t now_kernel_ns)
 {
-	struct gate_limits *to, was;
+	struct gate_destination *is;
+	struct record to, was;
 
+	(void)now_kernel_ns;
 	if (destination >= table->destination_count)
 		return -EINVAL;
-	to = &table->destinations[destination];
-	was = to->generation ? *to : table->destinations[0];
-	if (!to->generation) {
-		/* Flows of it had the widest record until now: give the record its words first. */
-		limits_store(to, &was);
-	}
-	for (uint32_t i = 0; i < table->flow_count; i++)
-		if (inherits(table, &table->flows[i], destination))
-			rescale_all(&table->flows[i], now_kernel_ns, &was, limits, 1);
-	limits_store(to, limits);
-	for (uint32_t i = 0; i < table->flow_count; i++)
-		if (inherits(table, &table->flows[i], destination))
-			rescale_all(&table->flows[i], now_kernel_ns, &was, limits, 0);
+	is = &table->destinations[destination];
+	to = was = (struct record){&is->limits, is->before};
+	if (!is->limits.generation)
+		was = (struct record){&table->destinations[0].limits,
+				      table->destinations[0].before};
+	all_convert(table, was.limits);
+	record_begin(to, was, limits);
+	all_convert(table, to.limits);
+	record_end(to, limits);
 	return 0;
 }
 
@@ -236,7 +347,7 @@ static int flow_idle(const struct gate_table *table, const struct gate_flow *flo
 	    flow->limits.hold_until_ns > now)
 		return 0;
 	for (int i = 0; i < GATE_RATES; i++)
-		if (flow->tat[i] > now)
+		if ((flow->tat[i] ^ gcra_epoch(flow->tat[i])) > now)
 			return 0;
 	return now > flow->seen_ns + idle && now > flow->claimed_ns + idle;
 }
@@ -259,6 +370,8 @@ static void slot_housekeep(struct gate_table *table, uint32_t slot, uint64_t now
 		__atomic_compare_exchange_n(&flow->tag, &tag, GATE_TAG_DYING, 0, __ATOMIC_ACQ_REL,
 					    __ATOMIC_RELAXED);
 	} else if (flow_ready(flow)) {
+		/* What a loader that died left, or a program that was slow at a new flow. */
+		flow_convert(table, flow, record_of(table, flow, flow->key.destination_id));
 		history_add(table, slot);
 	}
 }
@@ -289,6 +402,8 @@ void gate_table_count(const struct gate_table *table, uint32_t slot, struct gate
 	ret->tag = flow->tag;
 	ret->key = flow->key;
 	ret->limits = *gate_table_limits(table, flow);
+	for (int i = 0; i < GATE_RATES; i++)
+		ret->limits.rate[i] ^= gcra_epoch(ret->limits.rate[i]);
 	ret->open = __atomic_load_n(&flow->open, __ATOMIC_RELAXED);
 	ret->adopted = flow->adopted;
 	ret->attempts = flow_attempts(flow);
