@@ -365,34 +365,37 @@ static __always_inline int tat_take(__u64 *tat, struct rate_ask *request)
 	return at <= request->last_ns;
 }
 
-#define GATE_TAKE(i)                                                                   \
-	__noinline int gate_take##i(struct rate_ask *request)                          \
-	{                                                                              \
-		struct gate_flow *flow;                                                \
-		__u32 slot;                                                            \
-                                                                                       \
-		if (!request)                                                          \
-			return -1;                                                     \
-		slot = request->slot;                                                  \
-		flow = bpf_map_lookup_elem(&flows, &slot);                             \
-		if (!flow)                                                             \
-			return -1;                                                     \
-		for (int try = 0; try < TRIES; try++) {                                \
-			int got;                                                       \
-                                                                                       \
-			if (!price_holds(request, *(volatile __u64 *)&flow->tat[i])) { \
-				if (gate_price##i(request) < 0)                        \
-					return -1;                                     \
-				if (!rate_limits(request->rate)) {                     \
-					request->left = 0;                             \
-					return 1;                                      \
-				}                                                      \
-			}                                                              \
-			got = tat_take(&flow->tat[i], request);                        \
-			if (got >= 0)                                                  \
-				return got;                                            \
-		}                                                                      \
-		return -1;                                                             \
+/* Unrolled: without CAP_PERFMON the verifier follows what a processor may guess past the end of a
+ * loop, and this one it would follow for ever. */
+#define GATE_TAKE(i)                                                                     \
+	__noinline int gate_take##i(struct rate_ask *request)                            \
+	{                                                                                \
+		struct gate_flow *flow;                                                  \
+		__u32 slot;                                                              \
+                                                                                         \
+		if (!request)                                                            \
+			return -1;                                                       \
+		slot = request->slot;                                                    \
+		flow = bpf_map_lookup_elem(&flows, &slot);                               \
+		if (!flow)                                                               \
+			return -1;                                                       \
+		_Pragma("clang loop unroll(full)") for (int try = 0; try < TRIES; try++) \
+		{                                                                        \
+			int got;                                                         \
+                                                                                         \
+			if (!price_holds(request, *(volatile __u64 *)&flow->tat[i])) {   \
+				if (gate_price##i(request) < 0)                          \
+					return -1;                                       \
+				if (!rate_limits(request->rate)) {                       \
+					request->left = 0;                               \
+					return 1;                                        \
+				}                                                        \
+			}                                                                \
+			got = tat_take(&flow->tat[i], request);                          \
+			if (got >= 0)                                                    \
+				return got;                                              \
+		}                                                                        \
+		return -1;                                                               \
 	}
 
 GATE_TAKE(0)
@@ -428,53 +431,93 @@ static __always_inline void rate_refund(struct gate_flow *flow, __u64 left, __u6
 		__sync_val_compare_and_swap(&flow->tat[which], left, had);
 }
 
-#define RESERVE_EARLIEST(i)                                                              \
-	request.rate = limits->rate[i];                                                  \
-	if (rate_limits(request.rate) &&                                                 \
-	    !price_holds(&request, *(volatile __u64 *)&flow->tat[i]) &&                  \
-	    gate_price##i(&request) < 0)                                                 \
-		return ~0ull;                                                            \
-	if (rate_limits(request.rate)) {                                                 \
-		clamped = gcra_clamp(request.time, now, rate_span(&request));            \
-		if (clamped != request.time)                                             \
-			__sync_val_compare_and_swap(&flow->tat[i], request.word,         \
-						    clamped | gcra_epoch(request.rate)); \
-		earliest = rate_earliest(clamped, &request);                             \
-		if (earliest > at)                                                       \
-			at = earliest;                                                   \
-	}
-
-/* The earliest time at which every rate conforms, not before at. */
-static __always_inline __u64 reserve_earliest(struct gate_flow *flow,
-					      const struct gate_request *who,
-					      const struct gate_limits *limits, __u64 at)
+/* Moves ask->at_ns to the earliest time at which a state conforms to ask->rate, not before it. */
+static __always_inline void tat_await(__u64 *tat, struct rate_ask *request)
 {
-	__u64 now = who->now_ns, earliest, clamped;
-	struct rate_ask request = {.now_ns = now,
-				   .max_wait_ns = limits->max_wait_ns,
-				   .slot = who->slot,
-				   .destination_id = who->key.destination_id};
+	__u64 clamped = gcra_clamp(request->time, request->now_ns, rate_span(request));
+	__u64 earliest = rate_earliest(clamped, request);
 
-	RESERVE_EARLIEST(0)
-	RESERVE_EARLIEST(1)
-	RESERVE_EARLIEST(2)
-	return at;
+	if (clamped != request->time)
+		__sync_val_compare_and_swap(tat, request->word,
+					    clamped | gcra_epoch(request->rate));
+	if (earliest > request->at_ns)
+		request->at_ns = earliest;
 }
 
-/* One round of taking all rates at *at: 1 taken; 0 when one of them wants a later time (then *at is
- * that, and what had been taken is given back); -1 contended. */
-static __always_inline int reserve_round(struct gate_flow *flow, const struct gate_request *who,
-					 const struct gate_limits *limits, __u64 *at)
+/* 0: ask->at_ns is known. */
+#define GATE_AWAIT(i)                                                          \
+	__noinline int gate_await##i(struct rate_ask *request)                 \
+	{                                                                      \
+		struct gate_flow *flow;                                        \
+		__u32 slot;                                                    \
+                                                                               \
+		if (!request)                                                  \
+			return -1;                                             \
+		slot = request->slot;                                          \
+		flow = bpf_map_lookup_elem(&flows, &slot);                     \
+		if (!flow)                                                     \
+			return -1;                                             \
+		if (!price_holds(request, *(volatile __u64 *)&flow->tat[i]) && \
+		    gate_price##i(request))                                    \
+			return -1;                                             \
+		if (rate_limits(request->rate))                                \
+			tat_await(&flow->tat[i], request);                     \
+		return 0;                                                      \
+	}
+
+GATE_AWAIT(0)
+GATE_AWAIT(1)
+GATE_AWAIT(2)
+
+/* Moves who->at_ns to the earliest time at which every rate conforms, not before it. 0: it is
+ * known. Global, as the round is: with both in its loop gate_reserve() has more branches than the
+ * verifier follows without CAP_PERFMON. */
+__noinline int gate_earliest(struct gate_request *who, const struct gate_limits *limits)
 {
-	struct rate_ask request = {.now_ns = who->now_ns,
-				   .at_ns = *at,
-				   .last_ns = *at,
-				   .max_wait_ns = limits->max_wait_ns,
-				   .slot = who->slot,
-				   .destination_id = who->key.destination_id};
+	struct rate_ask request = {};
+	int error = 0;
+
+	if (!who || !limits)
+		return -1;
+	request.now_ns = who->now_ns;
+	request.at_ns = who->at_ns;
+	request.max_wait_ns = limits->max_wait_ns;
+	request.slot = who->slot;
+	request.destination_id = who->key.destination_id;
+	request.rate = limits->rate[0];
+	if (rate_limits(request.rate))
+		error = gate_await0(&request);
+	request.rate = limits->rate[1];
+	if (!error && rate_limits(request.rate))
+		error = gate_await1(&request);
+	request.rate = limits->rate[2];
+	if (!error && rate_limits(request.rate))
+		error = gate_await2(&request);
+	who->at_ns = request.at_ns;
+	return error ? -1 : 0;
+}
+
+/* One round of taking all rates at who->at_ns: 1 taken; 0 when one of them wants a later time (then
+ * who->at_ns is that, and what had been taken is given back); -1 contended. */
+__noinline int gate_round(struct gate_request *who, const struct gate_limits *limits)
+{
+	struct rate_ask request = {};
 	__u64 had0 = 0, left0 = 0, had1 = 0, left1 = 0;
+	struct gate_flow *flow;
+	__u32 slot;
 	int got = 1;
 
+	if (!who || !limits)
+		return -1;
+	slot = who->slot;
+	flow = bpf_map_lookup_elem(&flows, &slot);
+	if (!flow)
+		return -1;
+	request.now_ns = who->now_ns;
+	request.at_ns = request.last_ns = who->at_ns;
+	request.max_wait_ns = limits->max_wait_ns;
+	request.slot = slot;
+	request.destination_id = who->key.destination_id;
 	if (rate_limits(limits->rate[0])) {
 		request.rate = limits->rate[0];
 		got = gate_take0(&request);
@@ -491,7 +534,7 @@ static __always_inline int reserve_round(struct gate_flow *flow, const struct ga
 		request.rate = limits->rate[2];
 		got = gate_take2(&request);
 	}
-	*at = request.at_ns;
+	who->at_ns = request.at_ns;
 	if (got != 1) {
 		rate_refund(flow, left0, had0, 0);
 		rate_refund(flow, left1, had1, 1);
@@ -509,65 +552,63 @@ static __always_inline void flow_count(struct gate_flow *flow, __u32 which, __u6
 	__sync_fetch_and_add(count, n);
 }
 
-/* One rate alone, as most flows have: one look and one compare-and-swap. */
-static __always_inline int reserve_one(struct gate_request *request,
-				       const struct gate_limits *limits, __u64 at)
+/* One rate alone, as most flows have: one look and one compare-and-swap. 1 and ask->at_ns, 0, or
+ * -1: contended. A function of its own, so that its stack is not below that of a round. */
+__noinline int gate_alone(struct gate_request *request, const struct gate_limits *limits)
 {
-	struct rate_ask one = {.rate = limits->rate[0],
-			       .now_ns = request->now_ns,
-			       .at_ns = at,
-			       .last_ns = request->now_ns + limits->max_wait_ns,
-			       .max_wait_ns = limits->max_wait_ns,
-			       .slot = request->slot,
-			       .destination_id = request->key.destination_id};
-	int got = gate_take0(&one);
+	struct rate_ask one = {};
+	int got;
 
-	if (got < 0)
-		total_add(GATE_TOTAL_CONTENDED);
+	if (!request || !limits)
+		return 0;
+	one.rate = limits->rate[0];
+	one.now_ns = request->now_ns;
+	one.at_ns = request->at_ns;
+	one.last_ns = request->now_ns + limits->max_wait_ns;
+	one.max_wait_ns = limits->max_wait_ns;
+	one.slot = request->slot;
+	one.destination_id = request->key.destination_id;
+	got = gate_take0(&one);
 	request->at_ns = one.at_ns;
-	return got == 1;
+	return got;
+}
+
+/* Unrolled: the verifier takes rounds that differ in nothing but memory for an endless loop. */
+static __always_inline int reserve_all(struct gate_request *request,
+				       const struct gate_limits *limits)
+{
+	int got = gate_earliest(request, limits);
+
+#pragma clang loop unroll(full)
+	for (int round = 0; round < ROUNDS; round++) {
+		if (got == 0 && request->at_ns - request->now_ns > limits->max_wait_ns)
+			return 0;
+		if (got == 0)
+			got = gate_round(request, limits);
+	}
+	return got;
 }
 
 /* All rates of the flow at one time within the longest wait: 1 and ask->at_ns, or 0. */
 __noinline int gate_reserve(struct gate_request *request, const struct gate_limits *limits)
 {
-	struct gate_flow *flow;
-	__u64 at, longest, now;
-	__u32 slot;
+	__u64 now;
+	int got;
 
 	if (!request || !limits)
 		return 0;
 	now = request->now_ns;
-	longest = limits->max_wait_ns;
-	at = limits->hold_until_ns > now ? limits->hold_until_ns : now;
-	request->at_ns = at;
-	if (at > now && at - now > longest)
+	request->at_ns = limits->hold_until_ns > now ? limits->hold_until_ns : now;
+	if (request->at_ns - now > limits->max_wait_ns)
 		return 0;
 	if (rate_limits(limits->rate[0]) && !rate_limits(limits->rate[1]) &&
 	    !rate_limits(limits->rate[2]))
-		return reserve_one(request, limits, at);
-	slot = request->slot;
-	flow = bpf_map_lookup_elem(&flows, &slot);
-	if (!flow)
-		return 0;
-	at = reserve_earliest(flow, request, limits, at);
-	for (int round = 0; round < ROUNDS; round++) {
-		int got;
-
-		if (at > now && at - now > longest)
-			break;
-		got = reserve_round(flow, request, limits, &at);
-		if (got == 1) {
-			request->at_ns = at;
-			return 1;
-		}
-		if (got < 0) {
-			total_add(GATE_TOTAL_CONTENDED);
-			break;
-		}
-	}
-	request->at_ns = at;
-	return 0;
+		got = gate_alone(request, limits);
+	else
+		got = reserve_all(request, limits);
+	if (got < 0)
+		total_add(GATE_TOTAL_CONTENDED);
+	return got == 1;
 }
 
 static __always_inline int decide_observe(struct gate_flow *flow, struct gate_request *request,
