@@ -57,7 +57,7 @@ struct receiver_program {
 	struct destination destinations[DESTINATIONS];
 	struct listen listens[LISTENERS];
 	uint32_t destination_count, listen_count;
-	struct server_options options;
+	struct control_socket_options options;
 	struct smtp_server *server;
 	uint64_t begin_ns, duration_ns, size_max, seed;
 	const char *json;
@@ -529,12 +529,12 @@ static int receiver_run(struct receiver_program *r)
 	if (error == 0 && r->control)
 		error = server_watch(r->server, STDIN_FILENO, on_control, r);
 	if (error == 0)
-		error = server_run(r->server,
-				   r->duration_ns ? r->begin_ns + r->duration_ns : UINT64_MAX,
-				   &stop);
+		error = control_run(r->server,
+				    r->duration_ns ? r->begin_ns + r->duration_ns : UINT64_MAX,
+				    &stop);
 	if (error == 0)
 		error = statistics_write(r);
-	server_free(r->server);
+	control_socket_free(r->server);
 	for (uint32_t i = 0; i < r->destination_count; i++)
 		throttle_free(r->destinations[i].host.throttle);
 	return error;

@@ -30,7 +30,7 @@ static char reason[CLIENT_REASON];
 
 /* ---- the server's commands ------------------------------------------------------------------- */
 
-static int run_echo(void *arg, struct server_call *call)
+static int run_echo(void *arg, struct control_call *call)
 {
 	json_put_object(call->answer, NULL);
 	json_put_text(call->answer, "said", json_get_text(call->request, "say", NULL));
@@ -40,7 +40,7 @@ static int run_echo(void *arg, struct server_call *call)
 	return SERVER_DONE;
 }
 
-static int run_many(void *arg, struct server_call *call)
+static int run_many(void *arg, struct control_call *call)
 {
 	if (call->data == NULL)
 		call->data = strdup("freed by the server");
@@ -53,7 +53,7 @@ static int run_many(void *arg, struct server_call *call)
 	return call->cursor < LINES ? SERVER_MORE : SERVER_DONE;
 }
 
-static int run_fail(void *arg, struct server_call *call)
+static int run_fail(void *arg, struct control_call *call)
 {
 	bool late = json_get_bool(call->request, "late", false);
 
@@ -67,25 +67,25 @@ static int run_fail(void *arg, struct server_call *call)
 	return -ENOENT;
 }
 
-static int run_count(void *arg, struct server_call *call)
+static int run_count(void *arg, struct control_call *call)
 {
 	json_put_object(call->answer, NULL);
-	json_put_u64(call->answer, "clients", server_clients(arg));
+	json_put_u64(call->answer, "clients", control_socket_clients(arg));
 	json_put_end(call->answer);
 	json_put_newline(call->answer);
 	return SERVER_DONE;
 }
 
 /* Lets time pass for the other clients: a minute. */
-static struct server *expiring;
+static struct control_socket *expiring;
 static int expire_timer;
 
 static void expire(void *arg, uint64_t now_ns)
 {
-	server_expire(expiring, now_ns + UINT64_C(60000000000));
+	control_socket_expire(expiring, now_ns + UINT64_C(60000000000));
 }
 
-static int run_expire(void *arg, struct server_call *call)
+static int run_expire(void *arg, struct control_call *call)
 {
 	loop_timer_set(arg, expire_timer, 1);
 	return SERVER_DONE;
@@ -94,23 +94,23 @@ static int run_expire(void *arg, struct server_call *call)
 static int serve(int ready)
 {
 	struct loop *loop;
-	struct server *server;
+	struct control_socket *server;
 	char why[LOOP_REASON];
 	int at = open(folder, O_RDONLY | O_DIRECTORY);
 
 	if (loop_create(&loop, why) != 0 ||
-	    server_create(loop, at, geteuid() == 0 ? GROUP : -1, &server, why) != 0) {
+	    control_socket_create(loop, at, geteuid() == 0 ? GROUP : -1, &server, why) != 0) {
 		fprintf(stderr, "%s\n", why);
 		return 1;
 	}
 	expiring = server;
 	expire_timer = loop_timer(loop, expire, NULL);
-	server_handle(server, "echo", false, run_echo, NULL);
-	server_handle(server, "many", false, run_many, NULL);
-	server_handle(server, "fail", false, run_fail, NULL);
-	server_handle(server, "count", false, run_count, server);
-	server_handle(server, "change", true, run_echo, NULL);
-	server_handle(server, "expire", false, run_expire, loop);
+	control_socket_handle(server, "echo", false, run_echo, NULL);
+	control_socket_handle(server, "many", false, run_many, NULL);
+	control_socket_handle(server, "fail", false, run_fail, NULL);
+	control_socket_handle(server, "count", false, run_count, server);
+	control_socket_handle(server, "change", true, run_echo, NULL);
+	control_socket_handle(server, "expire", false, run_expire, loop);
 	close(ready);
 	return loop_run(loop) == 0 ? 0 : 1;
 }

@@ -13,7 +13,7 @@
 static const struct {
 	const char *name;
 	bool changes;
-	server_run *run;
+	control_run *run;
 } commands[] = {
 	{"status", false, api_status},	 {"flows", false, api_flows},
 	{"explain", false, api_explain}, {"hold", true, api_hold},
@@ -26,12 +26,12 @@ int api_register(struct api_context *context)
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && !error; i++)
-		error = server_handle(context->server, commands[i].name, commands[i].changes,
-				      commands[i].run, context);
+		error = control_socket_handle(context->server, commands[i].name,
+					      commands[i].changes, commands[i].run, context);
 	return error;
 }
 
-int api_next_flow(const struct api_context *s, struct server_call *call,
+int api_next_flow(const struct api_context *s, struct control_call *call,
 		  const struct report_filter *filter, uint32_t *ret_slot)
 {
 	uint32_t count;
@@ -82,7 +82,7 @@ static bool names_known(const struct api_context *s, const struct report_filter 
 	return source && destination;
 }
 
-uint32_t api_flow(struct api_context *s, struct server_call *call, bool claim)
+uint32_t api_flow(struct api_context *s, struct control_call *call, bool claim)
 {
 	char name[DESTINATION_NAME_MAX + 1];
 	struct report_filter filter;

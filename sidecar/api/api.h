@@ -15,20 +15,20 @@
 int api_register(struct api_context *context);
 
 /* arg is the struct api_context of each. */
-server_run api_status, api_flows, api_explain, api_hold, api_release, api_set, api_reset,
+control_run api_status, api_flows, api_explain, api_hold, api_release, api_set, api_reset,
 	api_reload;
 
 #define API_PIECE 1024 /* slots looked at in one call */
 
 /* The next known flow from call->cursor on that the filter lets through; moves the cursor behind
  * it. 0; -ENOENT: none left; -EAGAIN: none in this piece, call again. */
-int api_next_flow(const struct api_context *context, struct server_call *call,
+int api_next_flow(const struct api_context *context, struct control_call *call,
 		  const struct report_filter *filter, uint32_t *ret_slot);
 
 /* Members "source" and "destination" of a request, both there: which flow. claim: it need not be
  * known yet, if both names are, or the request has "new": true. LAYOUT_NONE, with the reason in
  * call: no such flow, or not well said. */
-uint32_t api_flow(struct api_context *context, struct server_call *call, bool claim);
+uint32_t api_flow(struct api_context *context, struct control_call *call, bool claim);
 
 /* Adds the members that only a running sidecar knows to a flow's open object: state, what is
  * configured, who decided what is in force. */

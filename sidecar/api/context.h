@@ -28,7 +28,7 @@ struct api_context {
 	struct loop *loop;
 	struct segment *segment;
 	struct engine *engine;
-	struct server *server;
+	struct control_socket *server;
 	struct ebpf_bridge *gate;
 	const struct generation *generation;
 	const struct drain_totals *drained;

@@ -263,7 +263,7 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 				(double)(now_ns - flow->warmup_step_back_ns) / 1e9, 1);
 }
 
-int api_explain(void *arg, struct server_call *call)
+int api_explain(void *arg, struct control_call *call)
 {
 	struct api_context *s = arg;
 	uint64_t now_ns = loop_now();

@@ -9,7 +9,7 @@
 
 #define FLOWS_A_CALL 16 /* each has up to 60 minutes to be summed up */
 
-int api_flows(void *arg, struct server_call *call)
+int api_flows(void *arg, struct control_call *call)
 {
 	struct api_context *s = arg;
 	char name[DESTINATION_NAME_MAX + 1];

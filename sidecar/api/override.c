@@ -34,14 +34,14 @@ typedef int change_flow(struct api_context *s, uint32_t slot, const struct chang
 
 /* ---- reading a request ----------------------------------------------------------------------- */
 
-static int refuse(struct server_call *call, const char *what, const char *why)
+static int refuse(struct control_call *call, const char *what, const char *why)
 {
 	snprintf(call->reason, sizeof(call->reason), "%.100s: %.100s", what, why);
 	return -EINVAL;
 }
 
 /* "for" and "reason", which every effect of the request has. */
-static int common_read(struct server_call *call, struct constraint *ret, uint64_t now_ns)
+static int common_read(struct control_call *call, struct constraint *ret, uint64_t now_ns)
 {
 	const char *text = json_get_text(call->request, "for", NULL);
 	const char *why = json_get_text(call->request, "reason", "");
@@ -103,7 +103,7 @@ static const struct settable {
 };
 
 struct members {
-	struct server_call *call;
+	struct control_call *call;
 	bool limits; /* of which those that can be set are allowed */
 	bool makes;  /* a flow that nobody knows yet, if "new" says so */
 };
@@ -130,7 +130,7 @@ static int member_check(void *arg, const char *key, const struct json *value)
 }
 
 /* What is misspelt or of another type must not become "all of them" or "for ever". */
-static int members_check(struct server_call *call, bool limits, bool makes)
+static int members_check(struct control_call *call, bool limits, bool makes)
 {
 	struct members members = {call, limits, makes};
 	int error = json_each(call->request, member_check, &members);
@@ -144,7 +144,7 @@ static int members_check(struct server_call *call, bool limits, bool makes)
 	return 0;
 }
 
-static int change_read(struct server_call *call, struct change *ret, uint64_t now_ns)
+static int change_read(struct control_call *call, struct change *ret, uint64_t now_ns)
 {
 	struct change change = {0};
 	struct constraint common;
@@ -189,7 +189,7 @@ static void put_flow(struct api_context *s, uint32_t slot, struct json_writer *o
 	json_put_newline(out);
 }
 
-static int one_run(struct api_context *s, struct server_call *call, const struct change *change,
+static int one_run(struct api_context *s, struct control_call *call, const struct change *change,
 		   change_flow *run)
 {
 	/* What was set cannot be taken away from a flow that nobody knows. */
@@ -201,7 +201,7 @@ static int one_run(struct api_context *s, struct server_call *call, const struct
 	return error;
 }
 
-static int flows_run(struct api_context *s, struct server_call *call, const struct change *change,
+static int flows_run(struct api_context *s, struct control_call *call, const struct change *change,
 		     change_flow *run)
 {
 	char name[DESTINATION_NAME_MAX + 1];
@@ -253,7 +253,7 @@ static int reset_flow(struct api_context *s, uint32_t slot, const struct change 
 }
 
 /* "set 192.0.2.1 at google: rate=10/min day=none for 2h: they asked for it". */
-static void log_change(const struct server_call *call, const char *what)
+static void log_change(const struct control_call *call, const char *what)
 {
 	const char *duration = json_get_text(call->request, "for", NULL),
 		   *why = json_get_text(call->request, "reason", NULL);
@@ -275,7 +275,7 @@ static void log_change(const struct server_call *call, const char *what)
 }
 
 /* Told once a request, and only if it was done. */
-static int told_run(struct api_context *s, struct server_call *call, const char *what,
+static int told_run(struct api_context *s, struct control_call *call, const char *what,
 		    const struct change *change, change_flow *run)
 {
 	bool first = call->cursor == 0;
@@ -286,7 +286,7 @@ static int told_run(struct api_context *s, struct server_call *call, const char 
 	return status;
 }
 
-int api_set(void *arg, struct server_call *call)
+int api_set(void *arg, struct control_call *call)
 {
 	struct change change;
 	int error = members_check(call, true, true);
@@ -304,7 +304,7 @@ int api_set(void *arg, struct server_call *call)
 	return told_run(arg, call, "set", call->data, set_flow);
 }
 
-int api_hold(void *arg, struct server_call *call)
+int api_hold(void *arg, struct control_call *call)
 {
 	int error = members_check(call, false, true);
 
@@ -325,7 +325,7 @@ int api_hold(void *arg, struct server_call *call)
 	return told_run(arg, call, "hold", call->data, set_flow);
 }
 
-int api_release(void *arg, struct server_call *call)
+int api_release(void *arg, struct control_call *call)
 {
 	int error = members_check(call, false, false);
 
@@ -334,7 +334,7 @@ int api_release(void *arg, struct server_call *call)
 	return told_run(arg, call, "release", NULL, release_flow);
 }
 
-int api_reset(void *arg, struct server_call *call)
+int api_reset(void *arg, struct control_call *call)
 {
 	int error = members_check(call, false, false);
 

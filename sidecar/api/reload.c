@@ -24,7 +24,7 @@ static void put_problems(const struct diagnostics *report, struct json_writer *o
 }
 
 /* At first it asks; the cursor is then its ticket. */
-int api_reload(void *arg, struct server_call *call)
+int api_reload(void *arg, struct control_call *call)
 {
 	struct api_context *s = arg;
 	const struct api_reload_result *result = s->reload_result;

@@ -27,7 +27,7 @@ static void put_sidecar(const struct api_context *s, uint64_t now_ns, struct jso
 		      s->segment->adopted    ? "adopted"
 		      : s->segment->replaced ? "replaced"
 					     : "made");
-	json_put_u64(out, "operators", server_clients(s->server));
+	json_put_u64(out, "operators", control_socket_clients(s->server));
 	json_put_u64(out, "log_lines_lost", log_queue_dropped());
 }
 
@@ -100,7 +100,7 @@ static void put_all(struct api_context *s, const struct counts *counts, struct j
 	json_put_newline(out);
 }
 
-int api_status(void *arg, struct server_call *call)
+int api_status(void *arg, struct control_call *call)
 {
 	struct api_context *s = arg;
 	struct counts *counts = call->data ? call->data : calloc(1, sizeof(*counts));

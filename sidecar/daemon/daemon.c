@@ -533,7 +533,7 @@ static int server_begin(struct sidecar *s, char *reason)
 
 	if (id_of_group(s->generation.config->segment.group, &group) != 0)
 		return -ENOENT;
-	return server_create(s->loop, s->segment->folder, group, &s->server, reason);
+	return control_socket_create(s->loop, s->segment->folder, group, &s->server, reason);
 }
 
 static int parts_make(struct sidecar *s, char *reason)
@@ -662,7 +662,7 @@ void sidecar_free(struct sidecar *s)
 	reload_end(s);
 	diagnostics_free(&s->reload.result.report);
 	ebpf_bridge_free(s->gate);
-	server_free(s->server);
+	control_socket_free(s->server);
 	alerts_free(s->alerts);
 	workers_free(s->workers);
 	engine_free(s->engine);

@@ -23,7 +23,7 @@ struct sidecar {
 	struct segment *segment;
 	struct engine *engine;
 	struct workers *workers;
-	struct server *server; /* control.sock */
+	struct control_socket *server; /* control.sock */
 	struct alerts *alerts;
 	struct ebpf_bridge *gate;   /* in the kernel */
 	struct api_context context; /* for the commands of control.sock */

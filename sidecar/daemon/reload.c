@@ -59,7 +59,7 @@ static void finish(struct sidecar *s, int error, struct generation *next)
 		log_error("reload", "%s", reload->result.reason);
 	reload->result.error = error;
 	reload->result.done = reload->loads;
-	server_wake(s->server);
+	control_socket_wake(s->server);
 }
 
 static void begin(struct sidecar *s);

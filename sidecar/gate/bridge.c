@@ -611,7 +611,7 @@ static void put_flow(const struct ebpf_bridge *b, struct json_writer *w, const s
 	json_put_newline(w);
 }
 
-static int answer_connections(void *arg, struct server_call *call)
+static int answer_connections(void *arg, struct control_call *call)
 {
 	struct ebpf_bridge *b = arg;
 	struct gate_count count;
@@ -651,7 +651,8 @@ static void pins_forget(void)
 }
 
 int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
-		       struct server *server, const struct config *config, struct ebpf_bridge **ret)
+		       struct control_socket *server, const struct config *config,
+		       struct ebpf_bridge **ret)
 {
 	struct ebpf_bridge *b = calloc(1, sizeof(*b));
 	int error = 0;
@@ -668,7 +669,7 @@ int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine
 	if (config->ebpf.cgroups_count > 0)
 		error = bridge_begin(b);
 	if (!error)
-		error = server_handle(server, "connections", false, answer_connections, b);
+		error = control_socket_handle(server, "connections", false, answer_connections, b);
 	if (error) {
 		ebpf_bridge_free(b);
 		return error;

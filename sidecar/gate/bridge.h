@@ -26,7 +26,7 @@ struct ebpf_bridge;
  * ebpf_bridge_configure or the end. server: `connections` is answered there. Fails for want of
  * memory alone. */
 int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
-		       struct server *server, const struct config *config,
+		       struct control_socket *server, const struct config *config,
 		       struct ebpf_bridge **ret);
 
 bool ebpf_bridge_on(const struct ebpf_bridge *bridge);

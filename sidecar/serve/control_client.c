@@ -14,7 +14,8 @@
 
 #define CALLS_A_STEP 32
 
-void server_error_line(struct json_writer *line, const char *key, const char *why, int number)
+void control_client_error_line(struct json_writer *line, const char *key, const char *why,
+			       int number)
 {
 	json_put_object(line, NULL);
 	json_put_bool(line, key, false);
@@ -33,17 +34,17 @@ static void good_line(struct json_writer *line, const char *key)
 	json_put_newline(line);
 }
 
-static void call_end(struct server_client *client)
+static void call_end(struct control_client *client)
 {
 	json_release(client->json);
 	free(client->call.data);
 	client->json = NULL;
 	client->command = NULL;
 	client->waiting = false;
-	client->call = (struct server_call){0};
+	client->call = (struct control_call){0};
 }
 
-void server_client_close(struct server_client *client)
+void control_client_close(struct control_client *client)
 {
 	call_end(client);
 	loop_unwatch(client->server->loop, client->watch);
@@ -59,7 +60,7 @@ void server_client_close(struct server_client *client)
 
 /* Runs the handler once. Its first run decides between "ok" and an error; a later error ends the
  * answer. */
-static void call_run(struct server_client *client, bool first)
+static void call_run(struct control_client *client, bool first)
 {
 	struct json_writer *answer = &client->answer;
 	size_t before = answer->length;
@@ -74,16 +75,17 @@ static void call_run(struct server_client *client, bool first)
 	if (status < 0) {
 		if (first)
 			answer->length = before;
-		server_error_line(answer, first ? "ok" : "end",
-				  *client->call.reason ? client->call.reason : strerror(-status),
-				  -status);
+		control_client_error_line(
+			answer, first ? "ok" : "end",
+			*client->call.reason ? client->call.reason : strerror(-status), -status);
 	} else {
 		good_line(answer, "end");
 	}
 	call_end(client);
 }
 
-static const struct server_command *command_find(const struct server *server, const char *name)
+static const struct control_command *command_find(const struct control_socket *server,
+						  const char *name)
 {
 	for (uint32_t i = 0; name && i < server->command_count; i++)
 		if (strcmp(server->commands[i].name, name) == 0)
@@ -91,28 +93,29 @@ static const struct server_command *command_find(const struct server *server, co
 	return NULL;
 }
 
-static void call_begin(struct server_client *client, const char *line, size_t length)
+static void call_begin(struct control_client *client, const char *line, size_t length)
 {
 	struct json_writer *answer = &client->answer;
 	char reason[JSON_REASON];
-	const struct server_command *command;
+	const struct control_command *command;
 
 	if (json_read(line, length, &client->json, reason) != 0) {
-		server_error_line(answer, "ok", reason, EINVAL);
+		control_client_error_line(answer, "ok", reason, EINVAL);
 		return;
 	}
 	command = command_find(client->server, json_get_text(client->json, "command", NULL));
 	if (command == NULL)
-		server_error_line(answer, "ok", "no such command", EOPNOTSUPP);
-	else if (command->changes && !server_may_change(client->who.uid))
-		server_error_line(answer, "ok",
-				  "only root and the sidecar's user may change something", EPERM);
+		control_client_error_line(answer, "ok", "no such command", EOPNOTSUPP);
+	else if (command->changes && !control_socket_may_change(client->who.uid))
+		control_client_error_line(answer, "ok",
+					  "only root and the sidecar's user may change something",
+					  EPERM);
 	else {
 		client->command = command;
-		client->call = (struct server_call){.request = client->json,
-						    .answer = answer,
-						    .uid = client->who.uid,
-						    .pid = client->who.pid};
+		client->call = (struct control_call){.request = client->json,
+						     .answer = answer,
+						     .uid = client->who.uid,
+						     .pid = client->who.pid};
 		call_run(client, true);
 		return;
 	}
@@ -122,7 +125,7 @@ static void call_begin(struct server_client *client, const char *line, size_t le
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
 /* Takes the next whole line, if there is one and nothing is under way. */
-static bool line_take(struct server_client *client)
+static bool line_take(struct control_client *client)
 {
 	char *end = memchr(client->request, '\n', client->length);
 	size_t length;
@@ -130,8 +133,8 @@ static bool line_take(struct server_client *client)
 	if (end == NULL) {
 		if (client->length <= SERVER_REQUEST_MAX)
 			return false;
-		server_error_line(&client->answer, "ok", "the request is longer than 65536 bytes",
-				  EMSGSIZE);
+		control_client_error_line(&client->answer, "ok",
+					  "the request is longer than 65536 bytes", EMSGSIZE);
 		client->closing = true;
 		client->length = 0;
 		return true;
@@ -144,7 +147,7 @@ static bool line_take(struct server_client *client)
 }
 
 /* Reads what is there. False: the client has gone, or is not to be read from. */
-static bool bytes_read(struct server_client *client)
+static bool bytes_read(struct control_client *client)
 {
 	ssize_t got = recv(client->fd, client->request + client->length,
 			   SERVER_REQUEST_MAX + 1 - client->length, 0);
@@ -159,7 +162,7 @@ static bool bytes_read(struct server_client *client)
 }
 
 /* Sends what the socket takes. 0: all sent; -EAGAIN: some left; or what went wrong. */
-static int answer_send(struct server_client *client)
+static int answer_send(struct control_client *client)
 {
 	struct json_writer *answer = &client->answer;
 
@@ -180,7 +183,7 @@ static int answer_send(struct server_client *client)
 }
 
 /* Fills a chunk, sends it, once: a client that takes fast gets its turn again like all others. */
-static void client_step(struct server_client *client)
+static void client_step(struct control_client *client)
 {
 	int status;
 
@@ -194,7 +197,7 @@ static void client_step(struct server_client *client)
 	status = answer_send(client);
 	if ((status != 0 && status != -EAGAIN) ||
 	    (status == 0 && client->closing && client->command == NULL)) {
-		server_client_close(client);
+		control_client_close(client);
 		return;
 	}
 	/* Something is left to be sent, made, or begun; else the next request is waited for. While
@@ -210,24 +213,24 @@ static void client_step(struct server_client *client)
 
 static void client_ready(void *arg, int revents)
 {
-	struct server_client *client = arg;
+	struct control_client *client = arg;
 	bool busy = client->command || client->answer.length > 0;
 
 	/* A hang-up while it asks for nothing, or waits; what had been asked is answered, as far as
 	 * it is taken. */
 	if (revents < 0 || (client->waiting && client->answer.length == 0) ||
 	    (!busy && !(revents & POLLIN) && !(revents & POLLOUT))) {
-		server_client_close(client);
+		control_client_close(client);
 		return;
 	}
 	if (!busy && (revents & POLLIN) && !bytes_read(client)) {
-		server_client_close(client);
+		control_client_close(client);
 		return;
 	}
 	client_step(client);
 }
 
-void server_client_wake(struct server_client *client)
+void control_client_wake(struct control_client *client)
 {
 	if (!client->waiting)
 		return;
@@ -236,8 +239,8 @@ void server_client_wake(struct server_client *client)
 	client_step(client);
 }
 
-int server_client_open(struct server_client *client, struct server *server, int fd,
-		       const struct ucred *who, uint64_t now_ns)
+int control_client_open(struct control_client *client, struct control_socket *server, int fd,
+			const struct ucred *who, uint64_t now_ns)
 {
 	char *request = malloc(SERVER_REQUEST_MAX + 1);
 	int watch = request ? loop_watch(server->loop, fd, POLLIN, client_ready, client) : -ENOMEM;
@@ -246,12 +249,12 @@ int server_client_open(struct server_client *client, struct server *server, int 
 		free(request);
 		return watch;
 	}
-	*client = (struct server_client){.server = server,
-					 .fd = fd,
-					 .watch = watch,
-					 .who = *who,
-					 .since_ns = now_ns,
-					 .request = request};
+	*client = (struct control_client){.server = server,
+					  .fd = fd,
+					  .watch = watch,
+					  .who = *who,
+					  .since_ns = now_ns,
+					  .request = request};
 	server->count++;
 	return 0;
 }

@@ -11,31 +11,31 @@
 
 #define SERVER_COMMANDS_MAX 32
 
-struct server_command {
+struct control_command {
 	const char *name;
 	bool changes;
-	server_run *run;
+	control_run *run;
 	void *arg;
 };
 
-struct server_client {
-	struct server *server;
+struct control_client {
+	struct control_socket *server;
 	int fd; /* -1: free */
 	int watch;
 	struct ucred who;
 	uint64_t since_ns; /* when it last sent or took a byte */
 	char *request;	   /* SERVER_REQUEST_MAX + 1 bytes, what has come */
 	size_t length;
-	struct json *json;		      /* of the call */
-	const struct server_command *command; /* under way; NULL: none */
-	struct server_call call;
+	struct json *json;		       /* of the call */
+	const struct control_command *command; /* under way; NULL: none */
+	struct control_call call;
 	struct json_writer answer;
 	size_t sent;  /* of answer */
-	bool waiting; /* its handler, for server_wake */
+	bool waiting; /* its handler, for control_socket_wake */
 	bool closing; /* once the answer is sent */
 };
 
-struct server {
+struct control_socket {
 	struct loop *loop;
 	int folder;
 	int fd;
@@ -43,20 +43,21 @@ struct server {
 	int timer;
 	bool paused; /* accepts nobody until the next tick */
 	uint32_t count;
-	struct server_client clients[SERVER_CLIENTS_MAX];
-	struct server_command commands[SERVER_COMMANDS_MAX];
+	struct control_client clients[SERVER_CLIENTS_MAX];
+	struct control_command commands[SERVER_COMMANDS_MAX];
 	uint32_t command_count;
 };
 
-bool server_may_change(uid_t uid);
+bool control_socket_may_change(uid_t uid);
 
 /* {"ok": false, "error": why}, or with "end". */
-void server_error_line(struct json_writer *line, const char *key, const char *why, int number);
+void control_client_error_line(struct json_writer *line, const char *key, const char *why,
+			       int number);
 
 /* Takes the descriptor over on success. */
-int server_client_open(struct server_client *client, struct server *server, int fd,
-		       const struct ucred *who, uint64_t now_ns);
-void server_client_wake(struct server_client *client);
-void server_client_close(struct server_client *client);
+int control_client_open(struct control_client *client, struct control_socket *server, int fd,
+			const struct ucred *who, uint64_t now_ns);
+void control_client_wake(struct control_client *client);
+void control_client_close(struct control_client *client);
 
 #endif

@@ -23,21 +23,21 @@
 #define ACCEPT_MAX 16 /* in one go, so that nobody keeps the loop */
 #define TICK_NS	   UINT64_C(1000000000)
 
-static void expire_later(struct server *server, uint64_t now_ns)
+static void expire_later(struct control_socket *server, uint64_t now_ns)
 {
 	bool wanted = server->count > 0 || server->paused;
 
 	loop_timer_set(server->loop, server->timer, wanted ? now_ns + TICK_NS : LOOP_NEVER);
 }
 
-void server_expire(struct server *server, uint64_t now_ns)
+void control_socket_expire(struct control_socket *server, uint64_t now_ns)
 {
 	for (int i = 0; i < SERVER_CLIENTS_MAX; i++) {
-		struct server_client *client = &server->clients[i];
+		struct control_client *client = &server->clients[i];
 
 		if (client->fd >= 0 && !client->waiting && now_ns >= client->since_ns &&
 		    now_ns - client->since_ns >= SERVER_CLIENT_WAIT_NS)
-			server_client_close(client);
+			control_client_close(client);
 	}
 	if (server->paused) {
 		server->paused = false;
@@ -45,18 +45,18 @@ void server_expire(struct server *server, uint64_t now_ns)
 	}
 }
 
-void server_wake(struct server *server)
+void control_socket_wake(struct control_socket *server)
 {
 	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
 		if (server->clients[i].fd >= 0)
-			server_client_wake(&server->clients[i]);
+			control_client_wake(&server->clients[i]);
 }
 
 static void tick(void *arg, uint64_t now_ns)
 {
-	struct server *server = arg;
+	struct control_socket *server = arg;
 
-	server_expire(server, now_ns);
+	control_socket_expire(server, now_ns);
 	expire_later(server, now_ns);
 }
 
@@ -64,7 +64,7 @@ static void refuse(int fd, const char *why)
 {
 	struct json_writer line = {0};
 
-	server_error_line(&line, "ok", why, EBUSY);
+	control_client_error_line(&line, "ok", why, EBUSY);
 	/* What does not fit into a fresh socket's buffer is not worth waiting for. */
 	if (line.text && send(fd, line.text, line.length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("server", "a client was refused and had gone");
@@ -72,9 +72,10 @@ static void refuse(int fd, const char *why)
 	close(fd);
 }
 
-static struct server_client *vacancy(struct server *server, const struct ucred *who)
+static struct control_client *vacancy(struct control_socket *server, const struct ucred *who)
 {
-	uint32_t max = SERVER_CLIENTS_MAX - (server_may_change(who->uid) ? 0 : SERVER_CLIENTS_KEPT);
+	uint32_t max = SERVER_CLIENTS_MAX -
+		       (control_socket_may_change(who->uid) ? 0 : SERVER_CLIENTS_KEPT);
 
 	for (int i = 0; i < SERVER_CLIENTS_MAX && server->count < max; i++)
 		if (server->clients[i].fd < 0)
@@ -82,14 +83,14 @@ static struct server_client *vacancy(struct server *server, const struct ucred *
 	return NULL;
 }
 
-bool server_may_change(uid_t uid)
+bool control_socket_may_change(uid_t uid)
 {
 	return uid == 0 || uid == geteuid();
 }
 
-static void welcome(struct server *server, int fd)
+static void welcome(struct control_socket *server, int fd)
 {
-	struct server_client *client;
+	struct control_client *client;
 	struct ucred who;
 	socklen_t size = sizeof(who);
 	uint64_t now_ns = loop_now();
@@ -103,7 +104,7 @@ static void welcome(struct server *server, int fd)
 		refuse(fd, "too many clients: try again later");
 		return;
 	}
-	if (server_client_open(client, server, fd, &who, now_ns) != 0) {
+	if (control_client_open(client, server, fd, &who, now_ns) != 0) {
 		refuse(fd, "out of memory");
 		return;
 	}
@@ -112,7 +113,7 @@ static void welcome(struct server *server, int fd)
 
 static void accept_ready(void *arg, int revents)
 {
-	struct server *server = arg;
+	struct control_socket *server = arg;
 
 	for (int i = 0; revents > 0 && i < ACCEPT_MAX; i++) {
 		int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -172,9 +173,10 @@ out:
 	return error;
 }
 
-int server_create(struct loop *loop, int folder, int64_t group, struct server **ret, char *reason)
+int control_socket_create(struct loop *loop, int folder, int64_t group, struct control_socket **ret,
+			  char *reason)
 {
-	struct server *server = calloc(1, sizeof(*server));
+	struct control_socket *server = calloc(1, sizeof(*server));
 	int error;
 
 	if (server == NULL)
@@ -194,20 +196,20 @@ int server_create(struct loop *loop, int folder, int64_t group, struct server **
 	server->watch = loop_watch(loop, server->fd, POLLIN, accept_ready, server);
 	if (server->timer < 0 || server->watch < 0) {
 		snprintf(reason, SERVER_REASON, "no room in the loop");
-		server_free(server);
+		control_socket_free(server);
 		return -ENOMEM;
 	}
 	*ret = server;
 	return 0;
 }
 
-void server_free(struct server *server)
+void control_socket_free(struct control_socket *server)
 {
 	if (server == NULL)
 		return;
 	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
 		if (server->clients[i].fd >= 0)
-			server_client_close(&server->clients[i]);
+			control_client_close(&server->clients[i]);
 	if (server->timer >= 0)
 		loop_timer_set(server->loop, server->timer, LOOP_NEVER);
 	if (server->watch >= 0)
@@ -217,16 +219,17 @@ void server_free(struct server *server)
 	free(server);
 }
 
-int server_handle(struct server *server, const char *name, bool changes, server_run *run, void *arg)
+int control_socket_handle(struct control_socket *server, const char *name, bool changes,
+			  control_run *run, void *arg)
 {
 	if (server->command_count == SERVER_COMMANDS_MAX)
 		return -ENOSPC;
 	server->commands[server->command_count++] =
-		(struct server_command){name, changes, run, arg};
+		(struct control_command){name, changes, run, arg};
 	return 0;
 }
 
-uint32_t server_clients(const struct server *server)
+uint32_t control_socket_clients(const struct control_socket *server)
 {
 	return server->count;
 }

@@ -31,10 +31,10 @@
 #define SERVER_CLIENT_WAIT_NS UINT64_C(10000000000) /* without a byte taken or a request sent */
 #define SERVER_REASON	      256
 
-struct server;
+struct control_socket;
 
 /* One request under way. */
-struct server_call {
+struct control_call {
 	const struct json *request; /* the object; valid until the last call */
 	struct json_writer
 		*answer; /* whole lines are to be added, each ended by json_put_newline */
@@ -48,28 +48,29 @@ struct server_call {
 enum { SERVER_DONE, SERVER_MORE, SERVER_WAIT };
 
 /* Adds lines to the answer: a few hundred at most a call, and returns SERVER_MORE to be called
- * again when the client has taken them, SERVER_WAIT to be called again after server_wake,
+ * again when the client has taken them, SERVER_WAIT to be called again after control_socket_wake,
  * SERVER_DONE, or -errno with call->reason filled. Between two calls anything may have changed, the
  * configuration too, and the client may go. */
-typedef int server_run(void *arg, struct server_call *call);
+typedef int control_run(void *arg, struct control_call *call);
 
 /* Listens. folder: the segment's, locked by us; group: who may ask besides our user, -1: nobody. */
-int server_create(struct loop *loop, int folder, int64_t group, struct server **ret, char *reason);
+int control_socket_create(struct loop *loop, int folder, int64_t group, struct control_socket **ret,
+			  char *reason);
 
 /* Closes all and takes the socket away. NULL is fine. */
-void server_free(struct server *server);
+void control_socket_free(struct control_socket *server);
 
 /* Answers a command. changes: not for everybody. -ENOSPC: too many commands. name is not copied. */
-int server_handle(struct server *server, const char *name, bool changes, server_run *run,
-		  void *arg);
+int control_socket_handle(struct control_socket *server, const char *name, bool changes,
+			  control_run *run, void *arg);
 
 /* Calls the handlers again that wait: what they wait for may have come. From a handler: all
  * but itself. */
-void server_wake(struct server *server);
+void control_socket_wake(struct control_socket *server);
 
-uint32_t server_clients(const struct server *server);
+uint32_t control_socket_clients(const struct control_socket *server);
 
 /* Drops who has waited too long; called by the server's own timer, and by tests. */
-void server_expire(struct server *server, uint64_t now_ns);
+void control_socket_expire(struct control_socket *server, uint64_t now_ns);
 
 #endif
