@@ -32,7 +32,7 @@ int api_register(struct api_context *context)
 }
 
 int api_next_flow(const struct api_context *s, struct control_call *call,
-		  const struct report_filter *filter, uint32_t *ret_slot)
+		  const struct flow_json_filter *filter, uint32_t *ret_slot)
 {
 	uint32_t count;
 	const uint32_t *slots = engine_slots(s->engine, &count);
@@ -41,13 +41,13 @@ int api_next_flow(const struct api_context *s, struct control_call *call,
 		if (call->cursor >= count)
 			return -ENOENT;
 		*ret_slot = slots[call->cursor++];
-		if (report_flow_wanted(s->segment, *ret_slot, filter))
+		if (flow_json_wanted(s->segment, *ret_slot, filter))
 			return 0;
 	}
 	return -EAGAIN;
 }
 
-static uint32_t flow_find(struct segment *segment, const struct report_filter *filter)
+static uint32_t flow_find(struct segment *segment, const struct flow_json_filter *filter)
 {
 	struct hash_key key = hash_bytes(HASH_DESTINATION, filter->destination,
 					 strlen(filter->destination), segment->header.seed);
@@ -55,28 +55,27 @@ static uint32_t flow_find(struct segment *segment, const struct report_filter *f
 
 	key = hash_flow(filter->source, key.half, segment->header.seed);
 	slot = segment_find(segment, &key, false);
-	return slot != LAYOUT_NONE && report_flow_wanted(segment, slot, filter) ? slot
-										: LAYOUT_NONE;
+	return slot != LAYOUT_NONE && flow_json_wanted(segment, slot, filter) ? slot : LAYOUT_NONE;
 }
 
 /* Whether the configuration names both, or some flow has them: what is misspelt is neither. */
-static bool names_known(const struct api_context *s, const struct report_filter *filter,
+static bool names_known(const struct api_context *s, const struct flow_json_filter *filter,
 			const char **ret_unknown)
 {
 	const struct config *config = s->generation->config;
 	bool source =
 		config_pool_of(config, filter->source) || config_source_of(config, filter->source);
 	bool destination = config_destination_named(config, filter->destination);
-	struct report_filter by_source = *filter, by_destination = *filter;
+	struct flow_json_filter by_source = *filter, by_destination = *filter;
 	uint32_t count;
 	const uint32_t *slots = engine_slots(s->engine, &count);
 
 	by_source.destination = NULL;
 	by_destination.by_source = false;
 	for (uint32_t i = 0; i < count && !(source && destination); i++) {
-		source = source || report_flow_wanted(s->segment, slots[i], &by_source);
+		source = source || flow_json_wanted(s->segment, slots[i], &by_source);
 		destination =
-			destination || report_flow_wanted(s->segment, slots[i], &by_destination);
+			destination || flow_json_wanted(s->segment, slots[i], &by_destination);
 	}
 	*ret_unknown = source ? "destination" : "source";
 	return source && destination;
@@ -85,12 +84,12 @@ static bool names_known(const struct api_context *s, const struct report_filter 
 uint32_t api_flow(struct api_context *s, struct control_call *call, bool claim)
 {
 	char name[DESTINATION_NAME_MAX + 1];
-	struct report_filter filter;
+	struct flow_json_filter filter;
 	const char *unknown;
 	uint32_t slot;
 
-	if (report_filter_read(s->segment, call->request, name, &filter, call->reason,
-			       sizeof(call->reason)) != 0)
+	if (flow_json_filter_read(s->segment, call->request, name, &filter, call->reason,
+				  sizeof(call->reason)) != 0)
 		return LAYOUT_NONE;
 	if (!filter.by_source || filter.destination == NULL) {
 		snprintf(call->reason, sizeof(call->reason), "name a source and a destination");
@@ -160,8 +159,8 @@ void api_put_flow(struct api_context *s, uint32_t slot, uint64_t now_ns, struct 
 			    &resolved);
 	json_put_text(out, "state", state_name(&effective, &control, now_ns));
 	json_put_bool(out, "adapts", resolved.limits.flags & FLOW_ADAPT);
-	report_rate(out, "configured_rate", resolved.limits.interval_ns);
-	report_rate(out, "ceiling", resolved.limits.ceiling_interval_ns);
+	flow_json_rate(out, "configured_rate", resolved.limits.interval_ns);
+	flow_json_rate(out, "ceiling", resolved.limits.ceiling_interval_ns);
 	json_put_text(out, "rate_by", api_by(flow, effective.rate_by, effective.rate_constraint));
 	json_put_text(out, "hold_by", api_by(flow, effective.hold_by, effective.hold_constraint));
 }

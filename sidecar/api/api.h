@@ -23,7 +23,7 @@ control_run api_status, api_flows, api_explain, api_hold, api_release, api_set, 
 /* The next known flow from call->cursor on that the filter lets through; moves the cursor behind
  * it. 0; -ENOENT: none left; -EAGAIN: none in this piece, call again. */
 int api_next_flow(const struct api_context *context, struct control_call *call,
-		  const struct report_filter *filter, uint32_t *ret_slot);
+		  const struct flow_json_filter *filter, uint32_t *ret_slot);
 
 /* Members "source" and "destination" of a request, both there: which flow. claim: it need not be
  * known yet, if both names are, or the request has "new": true. LAYOUT_NONE, with the reason in

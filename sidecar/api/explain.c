@@ -107,7 +107,7 @@ static void put_effective(struct json_writer *out, const struct engine_flow *flo
 
 	json_put_array(out, "in_force");
 	put_hold(out, flow, e, now_ns);
-	put_in_force(out, "rate", report_rate_text(l->interval_ns, text, sizeof(text)),
+	put_in_force(out, "rate", flow_json_rate_text(l->interval_ns, text, sizeof(text)),
 		     api_by(flow, e->rate_by, e->rate_constraint));
 	if (l->interval_ns)
 		put_in_force(out, "burst", limits_classes_text(l->burst, count, sizeof(count)),
@@ -134,7 +134,7 @@ static const char *constraint_text(const struct constraint *constraint, char *te
 	switch (constraint->kind) {
 	case CONSTRAINT_HOLD: snprintf(text, size, "hold"); break;
 	case CONSTRAINT_INTERVAL:
-		report_rate_text(constraint->value, value, sizeof(value));
+		flow_json_rate_text(constraint->value, value, sizeof(value));
 		snprintf(text, size, "rate %s", value);
 		break;
 	case CONSTRAINT_CONNECTIONS:
@@ -182,7 +182,7 @@ static void put_effects(struct json_writer *out, const struct engine_flow *flow,
 					? (double)(now_ns - constraint->from_ns) / 1e9
 					: 0,
 				1);
-		report_in(out, "ends_s", constraint->until_ns, now_ns);
+		flow_json_in(out, "ends_s", constraint->until_ns, now_ns);
 		json_put_bool(out, "in_force", wins(e, i));
 		json_put_end(out);
 	}
@@ -244,7 +244,7 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	const struct engine_flow *flow = engine_flow_of(s->engine, slot);
 	char name[DESTINATION_NAME_MAX + 1], words[DESCRIPTION] = "";
 
-	report_flow(s->segment, slot, now_ns, out);
+	flow_json_put(s->segment, slot, now_ns, out);
 	api_put_flow(s, slot, now_ns, out);
 	control_describe(&flow->control, bounds, now_ns, words, sizeof(words));
 	json_put_text(out, "summary", words);
@@ -257,7 +257,7 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	put_replies(out, flow, now_ns);
 	put_configured(s, known->address,
 		       segment_name(s->segment, known->destination, name, sizeof(name)), out);
-	report_in(out, "next_change_s", e->next_ns, now_ns);
+	flow_json_in(out, "next_change_s", e->next_ns, now_ns);
 	if (flow->warmup_step_back_ns)
 		json_put_number(out, "warmup_step_back_ago_s",
 				(double)(now_ns - flow->warmup_step_back_ns) / 1e9, 1);

@@ -18,12 +18,12 @@
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-void report_count(struct json_writer *out, const char *key, uint64_t count)
+void flow_json_count(struct json_writer *out, const char *key, uint64_t count)
 {
 	json_put_u64(out, key, count > INT64_MAX ? INT64_MAX : count);
 }
 
-void report_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_t now_ns)
+void flow_json_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_t now_ns)
 {
 	if (at_ns == UINT64_MAX)
 		json_put_null(out, key);
@@ -32,7 +32,7 @@ void report_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_
 }
 
 /* Mail is thought of by the minute; what is less than one by the hour or the day. */
-const char *report_rate_text(uint64_t interval_ns, char *text, size_t size)
+const char *flow_json_rate_text(uint64_t interval_ns, char *text, size_t size)
 {
 	static const struct {
 		double seconds, min;
@@ -59,7 +59,7 @@ const char *report_rate_text(uint64_t interval_ns, char *text, size_t size)
 	return text;
 }
 
-void report_rate(struct json_writer *out, const char *key, uint64_t interval_ns)
+void flow_json_rate(struct json_writer *out, const char *key, uint64_t interval_ns)
 {
 	char text[48];
 
@@ -68,7 +68,7 @@ void report_rate(struct json_writer *out, const char *key, uint64_t interval_ns)
 		return;
 	}
 	json_put_object(out, key);
-	json_put_text(out, "text", report_rate_text(interval_ns, text, sizeof(text)));
+	json_put_text(out, "text", flow_json_rate_text(interval_ns, text, sizeof(text)));
 	json_put_number(out, "per_s", 1e9 / (double)interval_ns, 9);
 	json_put_end(out);
 }
@@ -86,12 +86,12 @@ static int name_match(const struct segment *s, const char *name, char *ret)
 	return error;
 }
 
-int report_filter_read(const struct segment *s, const struct json *request, char *name,
-		       struct report_filter *ret, char *reason, size_t size)
+int flow_json_filter_read(const struct segment *s, const struct json *request, char *name,
+			  struct flow_json_filter *ret, char *reason, size_t size)
 {
 	const char *source = json_get_text(request, "source", "*");
 	const char *destination = json_get_text(request, "destination", "*");
-	struct report_filter filter = {0};
+	struct flow_json_filter filter = {0};
 
 	if ((json_get(request, "source") && !json_text(json_get(request, "source"), NULL)) ||
 	    (json_get(request, "destination") &&
@@ -120,7 +120,7 @@ int report_filter_read(const struct segment *s, const struct json *request, char
 	return 0;
 }
 
-bool report_flow_wanted(const struct segment *s, uint32_t slot, const struct report_filter *filter)
+bool flow_json_wanted(const struct segment *s, uint32_t slot, const struct flow_json_filter *filter)
 {
 	char name[DESTINATION_NAME_MAX + 1];
 
@@ -147,7 +147,7 @@ static void put_window(struct json_writer *out, const char *key, uint64_t word, 
 		json_put_null(out, "used");
 		json_put_null(out, "cap");
 	}
-	report_in(out, "ends_s", end_ns, now_ns);
+	flow_json_in(out, "ends_s", end_ns, now_ns);
 	json_put_end(out);
 }
 
@@ -220,9 +220,9 @@ static struct outcomes minutes_sum(const struct segment *s, uint32_t slot, uint3
 static void put_outcomes(struct json_writer *out, const char *key, const struct outcomes *o)
 {
 	json_put_object(out, key);
-	report_count(out, "delivered", o->delivered);
-	report_count(out, "deferred", o->deferred);
-	report_count(out, "bounced", o->bounced);
+	flow_json_count(out, "delivered", o->delivered);
+	flow_json_count(out, "deferred", o->deferred);
+	flow_json_count(out, "bounced", o->bounced);
 	json_put_end(out);
 }
 
@@ -258,7 +258,7 @@ static void put_names(const struct segment *s, uint32_t slot, struct json_writer
 		      segment_name(s, s->slots[slot].destination, text, sizeof(text)));
 }
 
-void report_flow(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
+void flow_json_put(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
 {
 	const struct layout_limits *limits = &s->view.limits[slot];
 	uint64_t rate = load(&limits->rate[TG_TRANSACTIONAL]);
@@ -267,11 +267,12 @@ void report_flow(const struct segment *s, uint32_t slot, uint64_t now_ns, struct
 	put_names(s, slot, out);
 	json_put_u64(out, "slot", slot);
 	json_put_bool(out, "filled", rate != 0);
-	report_rate(out, "rate", gcra_interval(rate));
+	flow_json_rate(out, "rate", gcra_interval(rate));
 	json_put_u64(out, "burst", rate && gcra_interval(rate) ? gcra_burst(rate) : 0);
-	report_in(out, "hold_s", hold, now_ns);
-	report_in(out, "hold_lower_s",
-		  load(&limits->flags) & LAYOUT_HOLD_LOWER && lower > hold ? lower : hold, now_ns);
+	flow_json_in(out, "hold_s", hold, now_ns);
+	flow_json_in(out, "hold_lower_s",
+		     load(&limits->flags) & LAYOUT_HOLD_LOWER && lower > hold ? lower : hold,
+		     now_ns);
 	put_windows(s, slot, now_ns, out);
 	put_connections(s, slot, out);
 	put_all_outcomes(s, slot, now_ns, out);

@@ -13,7 +13,7 @@
 #include "sidecar/segment/segment.h"
 
 /* Which flows are asked for. */
-struct report_filter {
+struct flow_json_filter {
 	bool by_source;
 	uint8_t source[16];
 	const char *destination; /* its name as the matcher gives it; NULL: any */
@@ -22,31 +22,31 @@ struct report_filter {
 /* Reads members "source" and "destination" of a request; both may be missing or "*". The
  * destination is matched by the segment's own table into name (DESTINATION_NAME_MAX + 1 bytes).
  * -EINVAL: reason says. */
-int report_filter_read(const struct segment *segment, const struct json *request, char *name,
-		       struct report_filter *ret, char *reason, size_t size);
+int flow_json_filter_read(const struct segment *segment, const struct json *request, char *name,
+			  struct flow_json_filter *ret, char *reason, size_t size);
 
 /* Whether a slot is a known flow that the filter lets through. False where names are not readable.
  */
-bool report_flow_wanted(const struct segment *segment, uint32_t slot,
-			const struct report_filter *filter);
+bool flow_json_wanted(const struct segment *segment, uint32_t slot,
+		      const struct flow_json_filter *filter);
 
 /* Adds members to an object that is open: of a flow ("source", "destination", limits in force, what
  * is used of them, totals), and of the segment as a whole. */
-void report_flow(const struct segment *segment, uint32_t slot, uint64_t now_ns,
-		 struct json_writer *out);
-void report_segment(const struct segment *segment, uint64_t now_ns, struct json_writer *out);
+void flow_json_put(const struct segment *segment, uint32_t slot, uint64_t now_ns,
+		   struct json_writer *out);
+void segment_json_put(const struct segment *segment, uint64_t now_ns, struct json_writer *out);
 
 /* A time in the future as seconds from now; null: never, 0: now or past. */
-void report_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_t now_ns);
+void flow_json_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_t now_ns);
 
 /* A rate of one message every interval_ns: {"text": "10/min", "per_s": 0.166667}; 0: unlimited,
  * null. */
-void report_rate(struct json_writer *out, const char *key, uint64_t interval_ns);
+void flow_json_rate(struct json_writer *out, const char *key, uint64_t interval_ns);
 
 /* Counts up to most; what is beyond is written as that. */
-void report_count(struct json_writer *out, const char *key, uint64_t count);
+void flow_json_count(struct json_writer *out, const char *key, uint64_t count);
 
 /* "10/min", "2.5/s", "unlimited": an interval as people read it. Returns text. */
-const char *report_rate_text(uint64_t interval_ns, char *text, size_t size);
+const char *flow_json_rate_text(uint64_t interval_ns, char *text, size_t size);
 
 #endif

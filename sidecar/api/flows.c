@@ -13,10 +13,10 @@ int api_flows(void *arg, struct control_call *call)
 {
 	struct api_context *s = arg;
 	char name[DESTINATION_NAME_MAX + 1];
-	struct report_filter filter;
+	struct flow_json_filter filter;
 	uint32_t slot;
-	int status = report_filter_read(s->segment, call->request, name, &filter, call->reason,
-					sizeof(call->reason));
+	int status = flow_json_filter_read(s->segment, call->request, name, &filter, call->reason,
+					   sizeof(call->reason));
 
 	for (int i = 0; i < FLOWS_A_CALL && status == 0; i++) {
 		uint64_t now_ns = loop_now();
@@ -25,7 +25,7 @@ int api_flows(void *arg, struct control_call *call)
 		if (status)
 			break;
 		json_put_object(call->answer, NULL);
-		report_flow(s->segment, slot, now_ns, call->answer);
+		flow_json_put(s->segment, slot, now_ns, call->answer);
 		api_put_flow(s, slot, now_ns, call->answer);
 		json_put_end(call->answer);
 		json_put_newline(call->answer);

@@ -205,10 +205,10 @@ static int flows_run(struct api_context *s, struct control_call *call, const str
 		     change_flow *run)
 {
 	char name[DESTINATION_NAME_MAX + 1];
-	struct report_filter filter;
+	struct flow_json_filter filter;
 	uint32_t slot;
-	int status = report_filter_read(s->segment, call->request, name, &filter, call->reason,
-					sizeof(call->reason));
+	int status = flow_json_filter_read(s->segment, call->request, name, &filter, call->reason,
+					   sizeof(call->reason));
 
 	if (status == 0 && filter.by_source && filter.destination)
 		return one_run(s, call, change, run);

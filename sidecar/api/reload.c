@@ -41,8 +41,8 @@ int api_reload(void *arg, struct control_call *call)
 	json_put_object(call->answer, NULL);
 	json_put_text(call->answer, "config",
 		      s->config_path ? s->config_path : "the built-in configuration");
-	report_count(call->answer, "generation",
-		     atomic_load_explicit(&s->segment->live->generation, memory_order_relaxed));
+	flow_json_count(call->answer, "generation",
+			atomic_load_explicit(&s->segment->live->generation, memory_order_relaxed));
 	json_put_end(call->answer);
 	json_put_newline(call->answer);
 	return SERVER_DONE;

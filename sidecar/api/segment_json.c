@@ -72,10 +72,10 @@ static void put_decisions(const struct segment *s, struct json_writer *out)
 									   refusals[i].offset));
 		}
 	json_put_object(out, "decisions");
-	report_count(out, "admitted", admitted);
+	flow_json_count(out, "admitted", admitted);
 	json_put_object(out, "refused");
 	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
-		report_count(out, refusals[i].name, sums[i]);
+		flow_json_count(out, refusals[i].name, sums[i]);
 	json_put_end(out);
 	json_put_end(out);
 }
@@ -95,9 +95,9 @@ static void put_workers(const struct segment *s, struct json_writer *out)
 	json_put_object(out, "workers");
 	json_put_u64(out, "attached", attached);
 	json_put_u64(out, "capacity", s->header.sizes.workers);
-	report_count(out, "records", records);
-	report_count(out, "ring_overflows", lost);
-	report_count(out, "damage_met", repairs);
+	flow_json_count(out, "records", records);
+	flow_json_count(out, "ring_overflows", lost);
+	flow_json_count(out, "damage_met", repairs);
 	json_put_end(out);
 }
 
@@ -117,10 +117,10 @@ static void put_clock(const struct segment *s, uint64_t now_ns, struct json_writ
 		json_put_null(out, "heartbeat_age_s");
 	json_put_text(out, "on_sidecar_down", loss < 3 ? losses[loss] : "invalid");
 	json_put_number(out, "sidecar_timeout_s", (double)load(&live->down_after_ns) / 1e9, 3);
-	report_count(out, "generation", load(&live->generation));
+	flow_json_count(out, "generation", load(&live->generation));
 }
 
-void report_segment(const struct segment *s, uint64_t now_ns, struct json_writer *out)
+void segment_json_put(const struct segment *s, uint64_t now_ns, struct json_writer *out)
 {
 	static const char *const states[] = {"new", "live", "retired"};
 	uint32_t state = load(&s->live->state);

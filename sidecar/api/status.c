@@ -91,7 +91,7 @@ static void put_all(struct api_context *s, const struct counts *counts, struct j
 	json_put_object(out, NULL);
 	put_sidecar(s, now_ns, out);
 	put_counts(s, counts, out);
-	report_segment(s->segment, now_ns, out);
+	segment_json_put(s->segment, now_ns, out);
 	put_engine(s, now_ns, out);
 	put_memory(s, out);
 	json_put_text(out, "io_uring", loop_features(s->loop, text, sizeof(text)));

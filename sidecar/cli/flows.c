@@ -103,12 +103,13 @@ static int print_flow(void *arg, const struct json *flow, const char *line, size
 
 /* Where names cannot be read a flow is told from a source by nothing: a slot that has totals is
  * one. */
-static bool slot_wanted(const struct segment *s, uint32_t slot, const struct report_filter *filter)
+static bool slot_wanted(const struct segment *s, uint32_t slot,
+			const struct flow_json_filter *filter)
 {
 	const struct layout_counters_more *more = &s->view.counters_more[slot];
 
 	if (s->slots)
-		return report_flow_wanted(s, slot, filter);
+		return flow_json_wanted(s, slot, filter);
 	return !filter->by_source && !filter->destination &&
 	       (atomic_load(&more->delivered) | atomic_load(&more->deferred) |
 		atomic_load(&more->bounced)) != 0;
@@ -122,7 +123,7 @@ static int print_slot(const struct segment *s, uint32_t slot, struct table *tabl
 	int error;
 
 	json_put_object(&line, NULL);
-	report_flow(s, slot, loop_now(), &line);
+	flow_json_put(s, slot, loop_now(), &line);
 	json_put_end(&line);
 	error = json_failed(&line) ? -ENOMEM : json_read(line.text, line.length, &json, reason);
 	if (!error) {
@@ -137,7 +138,7 @@ static int look(const struct client_request *request, const struct json_writer *
 		struct table *table)
 {
 	char reason[SEGMENT_REASON + JSON_REASON], name[DESTINATION_NAME_MAX + 1];
-	struct report_filter filter;
+	struct flow_json_filter filter;
 	struct segment *s = NULL;
 	struct json *json = NULL;
 	int error = segment_open_readonly(request->segment, &s, reason);
@@ -145,7 +146,7 @@ static int look(const struct client_request *request, const struct json_writer *
 	if (!error)
 		error = json_read(query->text, query->length, &json, reason);
 	if (!error)
-		error = report_filter_read(s, json, name, &filter, reason, sizeof(reason));
+		error = flow_json_filter_read(s, json, name, &filter, reason, sizeof(reason));
 	for (uint32_t slot = 0; !error && slot < s->view.slots; slot++)
 		if (atomic_load(&s->view.counters[slot].key[0]) && slot_wanted(s, slot, &filter))
 			error = print_slot(s, slot, table);

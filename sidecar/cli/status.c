@@ -175,7 +175,7 @@ static int look(const struct client_request *request)
 	}
 	json_put_object(&line, NULL);
 	json_put_bool(&line, "alive", false);
-	report_segment(s, loop_now(), &line);
+	segment_json_put(s, loop_now(), &line);
 	json_put_end(&line);
 	if (json_failed(&line) || json_read(line.text, line.length, &json, reason) != 0)
 		fprintf(stderr, "tollgate status: %s\n", reason);
