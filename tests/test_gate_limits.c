@@ -26,7 +26,7 @@ Test(ebpf_limits, leaves_unlimited_what_is_unlimited)
 	struct publish_limits limits = unlimited();
 	struct gate_limits gate, zero = {0};
 
-	ebpf_limits(&limits, &(struct ebpf_rule){0}, &alone, 5 * S, &gate);
+	gate_limits_of(&limits, &(struct ebpf_rule){0}, &alone, 5 * S, &gate);
 	cr_expect_eq(memcmp(&gate, &zero, sizeof gate), 0);
 }
 
@@ -51,7 +51,7 @@ Test(ebpf_limits, follow_messages_by_what_a_connection_carries)
 
 		limits.interval_ns = rows[i].interval_ns;
 		limits.burst[TG_BULK] = rows[i].burst;
-		ebpf_limits(&limits, &(struct ebpf_rule){0}, &use, 0, &gate);
+		gate_limits_of(&limits, &(struct ebpf_rule){0}, &use, 0, &gate);
 		cr_expect_eq(gate.rate[0], gcra_rate(rows[i].want_ns, rows[i].want_burst),
 			     "row %zu", i);
 	}
@@ -66,7 +66,7 @@ Test(ebpf_limits, take_connection_limits_as_they_are)
 	limits.connection_interval_ns = 2 * S;
 	limits.connection_burst = 3;
 	limits.connections[TG_BULK] = 8;
-	ebpf_limits(&limits, &(struct ebpf_rule){.connections = 5}, &use, 0, &gate);
+	gate_limits_of(&limits, &(struct ebpf_rule){.connections = 5}, &use, 0, &gate);
 	cr_expect_eq(gate.rate[1], gcra_rate(2 * S, 3));
 	cr_expect_eq(gate.connections, 5);
 }
@@ -78,9 +78,9 @@ Test(ebpf_limits, hold_connections_where_a_class_is_held)
 
 	limits.hold_until_ns = 10 * S;
 	limits.hold_lower_ns = 20 * S;
-	ebpf_limits(&limits, &(struct ebpf_rule){0}, &alone, S, &gate);
+	gate_limits_of(&limits, &(struct ebpf_rule){0}, &alone, S, &gate);
 	cr_expect_eq(gate.hold_until_ns, 20 * S);
-	ebpf_limits(&limits, &(struct ebpf_rule){0}, &alone, 30 * S, &gate);
+	gate_limits_of(&limits, &(struct ebpf_rule){0}, &alone, 30 * S, &gate);
 	cr_expect_eq(gate.hold_until_ns, 0, "over");
 }
 
@@ -92,10 +92,10 @@ Test(ebpf_limits, count_what_workers_have_open)
 	struct gate_limits gate;
 
 	limits.connections[TG_BULK] = 5;
-	ebpf_limits(&limits, &(struct ebpf_rule){0}, &use, S, &gate);
+	gate_limits_of(&limits, &(struct ebpf_rule){0}, &use, S, &gate);
 	cr_expect_eq(gate.connections, 2);
 	use.worker_open = 5;
-	ebpf_limits(&limits, &(struct ebpf_rule){0}, &use, S, &gate);
+	gate_limits_of(&limits, &(struct ebpf_rule){0}, &use, S, &gate);
 	cr_expect_gt(gate.hold_until_ns, S, "no room: none until the next look");
 }
 
@@ -105,10 +105,10 @@ Test(ebpf_limits, never_more_than_n_in_any_window)
 	static const uint64_t counts[] = {1, 2, 5, 9, 10, 60, 61, 100, 999, 1000000};
 	static const uint64_t periods[] = {S, 60 * S, 3600 * S};
 
-	cr_expect_eq(ebpf_strict_rate(0, S), 0, "no limit");
+	cr_expect_eq(gate_limits_strict_rate(0, S), 0, "no limit");
 	for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
 		for (size_t p = 0; p < 3; p++) {
-			uint64_t rate = ebpf_strict_rate(counts[i], periods[p]);
+			uint64_t rate = gate_limits_strict_rate(counts[i], periods[p]);
 			uint64_t interval = gcra_interval(rate);
 			uint64_t max =
 				gcra_burst(rate) + (periods[p] + interval - 1) / interval - 1;
@@ -122,13 +122,13 @@ Test(ebpf_limits, never_more_than_n_in_any_window)
 
 Test(ebpf_limits, split_by_demand)
 {
-	cr_expect_eq(ebpf_share(10, 0), 1000);
-	cr_expect_eq(ebpf_share(0, 0), 1000);
-	cr_expect_eq(ebpf_share(10, 10), 500);
-	cr_expect_eq(ebpf_share(30, 10), 750);
-	cr_expect_eq(ebpf_share(0, 10), 100, "a tenth, to be noticed");
-	cr_expect_eq(ebpf_share(1000000, 1), 900);
-	cr_expect_eq(ebpf_share(UINT64_MAX / 4, UINT64_MAX / 4), 500);
+	cr_expect_eq(gate_limits_share(10, 0), 1000);
+	cr_expect_eq(gate_limits_share(0, 0), 1000);
+	cr_expect_eq(gate_limits_share(10, 10), 500);
+	cr_expect_eq(gate_limits_share(30, 10), 750);
+	cr_expect_eq(gate_limits_share(0, 10), 100, "a tenth, to be noticed");
+	cr_expect_eq(gate_limits_share(1000000, 1), 900);
+	cr_expect_eq(gate_limits_share(UINT64_MAX / 4, UINT64_MAX / 4), 500);
 }
 
 /* The configuration's texts are not const; nobody writes them. */
@@ -153,7 +153,7 @@ Test(ebpf_limits, rules_by_destination_and_cgroup)
 		.cgroups = cgroups, .cgroups_count = 2, .rules = rules, .rules_count = 4};
 	struct ebpf_rule rule;
 
-	ebpf_rule_of(&config, "near", &rule);
+	gate_limits_rule(&config, "near", &rule);
 	cr_expect_eq(rule.minute, 3, "the strictest");
 	cr_expect_eq(rule.second, 0);
 	cr_expect_eq(rule.hour, 100, "that of all");
@@ -161,7 +161,7 @@ Test(ebpf_limits, rules_by_destination_and_cgroup)
 	cr_expect_eq(gate_mode_of(rule.modes, 0), GATE_DENY);
 	cr_expect_eq(gate_mode_of(rule.modes, 1), GATE_PACE);
 	cr_expect_eq(gate_mode_of(rule.modes, 2), GATE_INHERIT);
-	ebpf_rule_of(&config, "elsewhere", &rule);
+	gate_limits_rule(&config, "elsewhere", &rule);
 	cr_expect_eq(rule.modes, 0);
 	cr_expect_eq(rule.minute, 0);
 }

@@ -29,7 +29,7 @@ struct api_context {
 	struct segment *segment;
 	struct engine *engine;
 	struct control_socket *server;
-	struct ebpf_bridge *gate;
+	struct gate_bridge *gate;
 	const struct generation *generation;
 	const struct drain_totals *drained;
 	const struct rate_meter *recent;

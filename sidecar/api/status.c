@@ -95,7 +95,7 @@ static void put_all(struct api_context *s, const struct counts *counts, struct j
 	put_engine(s, now_ns, out);
 	put_memory(s, out);
 	json_put_text(out, "io_uring", loop_features(s->loop, text, sizeof(text)));
-	ebpf_bridge_put(s->gate, out, "ebpf");
+	gate_bridge_put(s->gate, out, "ebpf");
 	json_put_end(out);
 	json_put_newline(out);
 }

@@ -482,17 +482,17 @@ static int privileges_drop(const struct sidecar *s, char *reason)
 	struct passwd *user;
 
 	if (config->user == NULL || geteuid() != 0)
-		return ebpf_bridge_privileges(s->gate, false);
+		return gate_bridge_privileges(s->gate, false);
 	user = getpwnam(config->user);
 	/* The gate keeps what it needs, and no more, right after. */
-	prctl(PR_SET_KEEPCAPS, ebpf_bridge_on(s->gate));
+	prctl(PR_SET_KEEPCAPS, gate_bridge_on(s->gate));
 	if (user == NULL || initgroups(user->pw_name, user->pw_gid) != 0 ||
 	    setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0) {
 		snprintf(reason, SIDECAR_REASON, "cannot become user %s: %s", config->user,
 			 user ? strerror(errno) : "no such user");
 		return -EPERM;
 	}
-	return ebpf_bridge_privileges(s->gate, true);
+	return gate_bridge_privileges(s->gate, true);
 }
 
 static uint64_t context_reload(void *daemon)
@@ -557,7 +557,7 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (!error)
 		error = server_begin(s, reason);
 	if (!error)
-		error = ebpf_bridge_create(s->loop, s->segment, s->engine, s->server,
+		error = gate_bridge_create(s->loop, s->segment, s->engine, s->server,
 					   s->generation.config, &s->gate);
 	if (!error)
 		error = commands_register(s);
@@ -579,7 +579,7 @@ static int parts_make(struct sidecar *s, char *reason)
 	error = engine_configure(s->engine, s->generation.config, s->generation.classifier,
 				 s->generation.rules, loop_now());
 	if (!error)
-		ebpf_bridge_configure(s->gate, s->generation.config);
+		gate_bridge_configure(s->gate, s->generation.config);
 	return error;
 }
 
@@ -661,7 +661,7 @@ void sidecar_free(struct sidecar *s)
 		return;
 	reload_end(s);
 	diagnostics_free(&s->reload.result.report);
-	ebpf_bridge_free(s->gate);
+	gate_bridge_free(s->gate);
 	control_socket_free(s->server);
 	alerts_free(s->alerts);
 	workers_free(s->workers);

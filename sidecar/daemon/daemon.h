@@ -25,7 +25,7 @@ struct sidecar {
 	struct workers *workers;
 	struct control_socket *server; /* control.sock */
 	struct alerts *alerts;
-	struct ebpf_bridge *gate;   /* in the kernel */
+	struct gate_bridge *gate;   /* in the kernel */
 	struct api_context context; /* for the commands of control.sock */
 	struct heartbeat heartbeat;
 	struct generation generation;

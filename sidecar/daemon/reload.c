@@ -29,7 +29,7 @@ static int put_in_force(struct sidecar *s, struct generation *next, char *reason
 		log_warning(
 			"reload",
 			"a changed path, owner or size of the segment is taken up at the next start");
-	ebpf_bridge_configure(s->gate, next->config);
+	gate_bridge_configure(s->gate, next->config);
 	generation_free(&s->generation);
 	s->generation = *next;
 	sidecar_settings(s);

@@ -12,7 +12,7 @@
 #include "shm/destination.h"
 #include "sidecar/base/log.h"
 
-uint32_t ebpf_names_id(struct ebpf_names *names, const char *name)
+uint32_t gate_addresses_id(struct gate_addresses *names, const char *name)
 {
 	char **more;
 
@@ -29,13 +29,13 @@ uint32_t ebpf_names_id(struct ebpf_names *names, const char *name)
 	return more[names->count] ? ++names->count : 0;
 }
 
-const char *ebpf_names_text(const struct ebpf_names *names, uint32_t id)
+const char *gate_addresses_text(const struct gate_addresses *names, uint32_t id)
 {
 	return id && id <= names->count ? names->names[id - 1] : NULL;
 }
 
-static struct ebpf_address *address_of(const struct ebpf_names *names, const uint8_t address[16],
-				       uint32_t bits)
+static struct ebpf_address *address_of(const struct gate_addresses *names,
+				       const uint8_t address[16], uint32_t bits)
 {
 	for (uint32_t i = 0; i < names->address_count; i++) {
 		struct ebpf_address *at = &names->addresses[i];
@@ -46,7 +46,7 @@ static struct ebpf_address *address_of(const struct ebpf_names *names, const uin
 	return NULL;
 }
 
-static struct ebpf_address *address_new(struct ebpf_names *names)
+static struct ebpf_address *address_new(struct gate_addresses *names)
 {
 	struct ebpf_address *more;
 
@@ -62,8 +62,8 @@ static struct ebpf_address *address_new(struct ebpf_names *names)
 	return &names->addresses[names->address_count++];
 }
 
-int ebpf_names_add(struct ebpf_names *names, const uint8_t address[16], uint32_t bits, uint32_t id,
-		   enum ebpf_origin origin, uint64_t until_ns)
+int gate_addresses_add(struct gate_addresses *names, const uint8_t address[16], uint32_t bits,
+		       uint32_t id, enum ebpf_origin origin, uint64_t until_ns)
 {
 	struct ebpf_address *at = address_of(names, address, bits);
 	int error;
@@ -87,7 +87,7 @@ int ebpf_names_add(struct ebpf_names *names, const uint8_t address[16], uint32_t
 	return 0;
 }
 
-void ebpf_names_expire(struct ebpf_names *names, uint64_t now_ns)
+void gate_addresses_expire(struct gate_addresses *names, uint64_t now_ns)
 {
 	uint32_t kept = 0;
 
@@ -122,22 +122,22 @@ static int prefix_read(const char *text, uint8_t address[16], uint32_t *ret_bits
 	return *ret_bits <= 128 ? 0 : -EINVAL;
 }
 
-static void destination_configure(struct ebpf_names *names,
+static void destination_configure(struct gate_addresses *names,
 				  const struct config_destination *destination)
 {
 	uint32_t id, bits, count;
 	char *const *addresses;
 	uint8_t address[16];
 
-	id = ebpf_names_id(names, destination->name);
+	id = gate_addresses_id(names, destination->name);
 	addresses = config_addresses(destination, &count);
 	for (uint32_t i = 0; id && i < count; i++)
 		if (prefix_read(addresses[i], address, &bits) == 0 &&
-		    ebpf_names_add(names, address, bits, id, EBPF_CONFIGURED, UINT64_MAX) != 0)
+		    gate_addresses_add(names, address, bits, id, EBPF_CONFIGURED, UINT64_MAX) != 0)
 			log_warning("gate", "%s: no room for %s", destination->name, addresses[i]);
 }
 
-void ebpf_names_configure(struct ebpf_names *names, const struct config *config)
+void gate_addresses_configure(struct gate_addresses *names, const struct config *config)
 {
 	/* Those that the new configuration does not name again are forgotten at the end. */
 	for (uint32_t i = 0; i < names->address_count; i++)
@@ -145,10 +145,10 @@ void ebpf_names_configure(struct ebpf_names *names, const struct config *config)
 			names->addresses[i].until_ns = 0;
 	for (uint32_t i = 0; i < config->effective_count; i++)
 		destination_configure(names, config->effective[i]);
-	ebpf_names_expire(names, 0);
+	gate_addresses_expire(names, 0);
 }
 
-void ebpf_names_free(struct ebpf_names *names)
+void gate_addresses_free(struct gate_addresses *names)
 {
 	for (uint32_t i = 0; i < names->count; i++)
 		free(names->names[i]);

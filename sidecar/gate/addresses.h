@@ -25,7 +25,7 @@ struct ebpf_address {
 	uint64_t until_ns; /* of a resolved one */
 };
 
-struct ebpf_names {
+struct gate_addresses {
 	struct gate *gate;
 	char **names; /* of id i + 1 */
 	uint32_t count;
@@ -35,22 +35,22 @@ struct ebpf_names {
 };
 
 /* The number of a name, 0 where there is no room for another. */
-uint32_t ebpf_names_id(struct ebpf_names *names, const char *name);
+uint32_t gate_addresses_id(struct gate_addresses *names, const char *name);
 
 /* NULL: no such number. */
-const char *ebpf_names_text(const struct ebpf_names *names, uint32_t id);
+const char *gate_addresses_text(const struct gate_addresses *names, uint32_t id);
 
 /* The configured addresses, in place of those of an earlier configuration. */
-void ebpf_names_configure(struct ebpf_names *names, const struct config *config);
+void gate_addresses_configure(struct gate_addresses *names, const struct config *config);
 
 /* An address of a destination, until_ns UINT64_MAX: for good. What the configuration says of an
  * address wins. -ENOSPC, -ENOMEM. */
-int ebpf_names_add(struct ebpf_names *names, const uint8_t address[16], uint32_t bits, uint32_t id,
-		   enum ebpf_origin origin, uint64_t until_ns);
+int gate_addresses_add(struct gate_addresses *names, const uint8_t address[16], uint32_t bits,
+		       uint32_t id, enum ebpf_origin origin, uint64_t until_ns);
 
 /* Forgets what no longer holds. */
-void ebpf_names_expire(struct ebpf_names *names, uint64_t now_ns);
+void gate_addresses_expire(struct gate_addresses *names, uint64_t now_ns);
 
-void ebpf_names_free(struct ebpf_names *names);
+void gate_addresses_free(struct gate_addresses *names);
 
 #endif

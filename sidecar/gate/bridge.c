@@ -40,13 +40,13 @@ struct bridge_flow {
 	struct gate_limits limits;
 };
 
-struct ebpf_bridge {
+struct gate_bridge {
 	struct loop *loop;
 	struct segment *segment;
 	struct engine *engine;
 	const struct config *config;
 	struct gate *gate; /* NULL: off, or missing */
-	struct ebpf_names names;
+	struct gate_addresses names;
 	struct resolve *resolve;
 	struct bridge_flow *flows;
 	uint64_t flows_max;
@@ -59,10 +59,10 @@ struct ebpf_bridge {
 
 /* ---- one flow -------------------------------------------------------------------------------- */
 
-static const char *flow_name(const struct ebpf_bridge *b, const struct gate_key *key, char *text,
+static const char *flow_name(const struct gate_bridge *b, const struct gate_key *key, char *text,
 			     size_t size)
 {
-	const char *name = ebpf_names_text(&b->names, key->destination_id);
+	const char *name = gate_addresses_text(&b->names, key->destination_id);
 	uint8_t address[16];
 
 	if (name)
@@ -71,7 +71,7 @@ static const char *flow_name(const struct ebpf_bridge *b, const struct gate_key 
 	return destination_address_text(address, text, size);
 }
 
-static uint64_t worker_messages(const struct ebpf_bridge *b, uint32_t slot)
+static uint64_t worker_messages(const struct gate_bridge *b, uint32_t slot)
 {
 	const struct layout_counters_more *totals = &b->segment->view.counters_more[slot];
 
@@ -83,7 +83,7 @@ static uint64_t worker_messages(const struct ebpf_bridge *b, uint32_t slot)
 
 /* Messages a connection, as measured: those of marked sockets; or all, where no worker has ever
  * charged the flow, so that what is reported of it went through the connections seen here. */
-static uint32_t messages_milli(const struct ebpf_bridge *b, const struct bridge_flow *flow,
+static uint32_t messages_milli(const struct gate_bridge *b, const struct bridge_flow *flow,
 			       const struct gate_count *count)
 {
 	uint64_t messages = worker_messages(b, flow->slot);
@@ -102,7 +102,7 @@ static uint32_t messages_milli(const struct ebpf_bridge *b, const struct bridge_
 }
 
 /* The kernel's share, by how much each world has sent lately. */
-static uint32_t flow_share(const struct ebpf_bridge *b, struct bridge_flow *flow,
+static uint32_t flow_share(const struct gate_bridge *b, struct bridge_flow *flow,
 			   const struct gate_count *count, uint32_t milli)
 {
 	/* What each was granted, not what it tried: one that tries a thousand times a second wants
@@ -121,11 +121,11 @@ static uint32_t flow_share(const struct ebpf_bridge *b, struct bridge_flow *flow
 	flow->attempts = attempts;
 	flow->messages = messages;
 	/* Below a message in the window it is nothing. */
-	return ebpf_share(flow->kernel / EBPF_MILLI, flow->worker / EBPF_MILLI);
+	return gate_limits_share(flow->kernel / EBPF_MILLI, flow->worker / EBPF_MILLI);
 }
 
 /* What is in force for the flow, but for what the split itself has set. */
-static int flow_effective(const struct ebpf_bridge *b, uint32_t slot, const uint8_t source[16],
+static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint8_t source[16],
 			  const char *name, uint64_t now_ns, struct effective *ret)
 {
 	struct control_limits control;
@@ -153,7 +153,7 @@ static int flow_effective(const struct ebpf_bridge *b, uint32_t slot, const uint
 	return 0;
 }
 
-static void split_apply(const struct ebpf_bridge *b, uint32_t slot, enum constraint_kind kind,
+static void split_apply(const struct gate_bridge *b, uint32_t slot, enum constraint_kind kind,
 			uint64_t value, uint64_t now_ns)
 {
 	struct constraint constraint = {
@@ -166,7 +166,7 @@ static void split_apply(const struct ebpf_bridge *b, uint32_t slot, enum constra
 }
 
 /* The workers' part, where both send. */
-static void workers_limit(const struct ebpf_bridge *b, uint32_t slot,
+static void workers_limit(const struct gate_bridge *b, uint32_t slot,
 			  const struct publish_limits *limits, uint32_t share, uint64_t open,
 			  uint64_t now_ns)
 {
@@ -185,7 +185,7 @@ static void workers_limit(const struct ebpf_bridge *b, uint32_t slot,
 		split_apply(b, slot, CONSTRAINT_CONNECTIONS, cap > open ? cap - open : 1, now_ns);
 }
 
-static uint32_t worker_open(const struct ebpf_bridge *b, uint32_t slot)
+static uint32_t worker_open(const struct gate_bridge *b, uint32_t slot)
 {
 	uint64_t gauge = atomic_load_explicit(&b->segment->view.counters_more[slot].gauge,
 					      memory_order_relaxed);
@@ -193,7 +193,7 @@ static uint32_t worker_open(const struct ebpf_bridge *b, uint32_t slot)
 	return lease_count(gauge);
 }
 
-static void flow_limit(struct ebpf_bridge *b, struct bridge_flow *flow,
+static void flow_limit(struct gate_bridge *b, struct bridge_flow *flow,
 		       const struct gate_count *count, const char *name, uint64_t now_ns)
 {
 	struct ebpf_use use = {.messages_milli = EBPF_MILLI, .share_milli = EBPF_MILLI};
@@ -211,8 +211,8 @@ static void flow_limit(struct ebpf_bridge *b, struct bridge_flow *flow,
 	if (flow->kernel >= EBPF_MILLI && flow->worker >= EBPF_MILLI)
 		workers_limit(b, flow->slot, &effective.limits, use.share_milli,
 			      count->open + count->adopted, now_ns);
-	ebpf_rule_of(&b->config->ebpf, name, &rule);
-	ebpf_limits(&effective.limits, &rule, &use, now_ns, &limits);
+	gate_limits_rule(&b->config->ebpf, name, &rule);
+	gate_limits_of(&effective.limits, &rule, &use, now_ns, &limits);
 	if (flow->set && memcmp(&limits, &flow->limits, sizeof(limits)) == 0)
 		return;
 	if (gate_flow_set_key(b->gate, &count->key, &limits, now_ns) == 0) {
@@ -223,7 +223,7 @@ static void flow_limit(struct ebpf_bridge *b, struct bridge_flow *flow,
 
 static void flow_look(void *arg, const struct gate_count *count)
 {
-	struct ebpf_bridge *b = arg;
+	struct gate_bridge *b = arg;
 	struct bridge_flow *flow = &b->flows[count->slot];
 	char text[64];
 	const char *name = flow_name(b, &count->key, text, sizeof(text));
@@ -242,7 +242,7 @@ static void flow_look(void *arg, const struct gate_count *count)
 		flow_limit(b, flow, count, name, now_ns);
 }
 
-static void defaults_set(struct ebpf_bridge *b, uint32_t id, const char *name, uint64_t now_ns)
+static void defaults_set(struct gate_bridge *b, uint32_t id, const char *name, uint64_t now_ns)
 {
 	const struct ebpf_use use = {.messages_milli = EBPF_MILLI, .share_milli = EBPF_MILLI};
 	struct publish_limits limits;
@@ -252,14 +252,14 @@ static void defaults_set(struct ebpf_bridge *b, uint32_t id, const char *name, u
 
 	limits_resolve_flow(b->config, NULL, name, &resolved);
 	effective_plain(&resolved.limits, &limits);
-	ebpf_rule_of(&b->config->ebpf, name, &rule);
-	ebpf_limits(&limits, &rule, &use, now_ns, &gate);
+	gate_limits_rule(&b->config->ebpf, name, &rule);
+	gate_limits_of(&limits, &rule, &use, now_ns, &gate);
 	gate_destination_set(b->gate, id, &gate, now_ns);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
+static void failed_take(struct gate_bridge *b, const struct gate_event *event)
 {
 	static const char *const texts[] = {[GATE_FAILED_RESET] = "connection refused",
 					    [GATE_FAILED_TIMEOUT] = "connection timed out",
@@ -283,7 +283,7 @@ static void failed_take(struct ebpf_bridge *b, const struct gate_event *event)
 
 /* A worker went where no prefix pointed, and said whose address that is. Its word is as good as
  * that of any in the group, so it holds for a day and never against the configuration. */
-static void preadmitted_take(struct ebpf_bridge *b, const struct gate_event *event)
+static void preadmitted_take(struct gate_bridge *b, const struct gate_event *event)
 {
 	const struct hash_key key = {{event->destination[0], event->destination[1]}};
 	uint32_t slot = segment_find(b->segment, &key, false), id;
@@ -294,16 +294,16 @@ static void preadmitted_take(struct ebpf_bridge *b, const struct gate_event *eve
 		return;
 	segment_name(b->segment, slot, name, sizeof(name));
 	memcpy(address, event->remote, sizeof(address));
-	id = name[0] ? ebpf_names_id(&b->names, name) : 0;
-	if (id == 0 ||
-	    ebpf_names_add(&b->names, address, 128, id, EBPF_LEARNED, loop_now() + LEARNED_NS) != 0)
+	id = name[0] ? gate_addresses_id(&b->names, name) : 0;
+	if (id == 0 || gate_addresses_add(&b->names, address, 128, id, EBPF_LEARNED,
+					  loop_now() + LEARNED_NS) != 0)
 		return;
 	defaults_set(b, id, name, loop_now());
 }
 
 static void event_take(void *arg, const struct gate_event *event, const struct gate_key *key)
 {
-	struct ebpf_bridge *b = arg;
+	struct gate_bridge *b = arg;
 	struct gate_count count;
 
 	if (event->slot >= b->flows_max)
@@ -318,13 +318,13 @@ static void event_take(void *arg, const struct gate_event *event, const struct g
 
 static void readable(void *arg, int revents)
 {
-	struct ebpf_bridge *b = arg;
+	struct gate_bridge *b = arg;
 
 	gate_consume(b->gate);
 }
 
 /* A part at each beat, each flow once a second: all of them at once would keep the loop. */
-static void flows_look(struct ebpf_bridge *b)
+static void flows_look(struct gate_bridge *b)
 {
 	uint64_t part = b->flows_max * BEAT_NS / SECOND_NS + 1;
 	struct gate_count count;
@@ -336,7 +336,7 @@ static void flows_look(struct ebpf_bridge *b)
 
 static void beat(void *arg, uint64_t now_ns)
 {
-	struct ebpf_bridge *b = arg;
+	struct gate_bridge *b = arg;
 
 	loop_timer_set(b->loop, b->timer, now_ns + BEAT_NS);
 	gate_consume(b->gate);
@@ -345,7 +345,7 @@ static void beat(void *arg, uint64_t now_ns)
 	if (now_ns - b->second_ns < SECOND_NS)
 		return;
 	b->second_ns = now_ns;
-	ebpf_names_expire(&b->names, now_ns);
+	gate_addresses_expire(&b->names, now_ns);
 }
 
 /* ---- addresses from DNS ---------------------------------------------------------------------- */
@@ -353,20 +353,20 @@ static void beat(void *arg, uint64_t now_ns)
 /* An address of an MX host: it belongs to the destination that the host's name belongs to. */
 static void resolved(void *arg, const char *host, const uint8_t address[16], uint64_t until_ns)
 {
-	struct ebpf_bridge *b = arg;
+	struct gate_bridge *b = arg;
 	struct destination_match match;
 	uint32_t known = b->names.count, id;
 
 	if (destination_match(b->config->table, b->config->table_length, host, &match) != 0)
 		return;
-	id = ebpf_names_id(&b->names, match.name);
+	id = gate_addresses_id(&b->names, match.name);
 	/* Those of a name that was known are set: it takes a walk through all flows. */
-	if (id && ebpf_names_add(&b->names, address, 128, id, EBPF_RESOLVED, until_ns) == 0 &&
+	if (id && gate_addresses_add(&b->names, address, 128, id, EBPF_RESOLVED, until_ns) == 0 &&
 	    id > known)
 		defaults_set(b, id, match.name, loop_now());
 }
 
-static void resolve_configure(struct ebpf_bridge *b)
+static void resolve_configure(struct gate_bridge *b)
 {
 	resolve_clear(b->resolve);
 	if (b->resolve == NULL || !b->config->ebpf.resolve.value)
@@ -383,7 +383,7 @@ static void resolve_configure(struct ebpf_bridge *b)
 
 /* ---- the configuration ----------------------------------------------------------------------- */
 
-void ebpf_bridge_configure(struct ebpf_bridge *b, const struct config *config)
+void gate_bridge_configure(struct gate_bridge *b, const struct config *config)
 {
 	const struct config *old = b->config;
 	uint64_t now_ns = loop_now();
@@ -394,7 +394,7 @@ void ebpf_bridge_configure(struct ebpf_bridge *b, const struct config *config)
 	if (old != config && old->ebpf.cgroups_count != config->ebpf.cgroups_count)
 		log_warning("gate",
 			    "changed cgroups, ports and pins are taken up at the next start");
-	ebpf_names_configure(&b->names, config);
+	gate_addresses_configure(&b->names, config);
 	defaults_set(b, 0, "", now_ns);
 	for (uint32_t id = 1; id <= b->names.count; id++)
 		defaults_set(b, id, b->names.names[id - 1], now_ns);
@@ -417,13 +417,13 @@ static uint64_t token_make(void)
 	return token;
 }
 
-static void token_publish(const struct ebpf_bridge *b, uint64_t token)
+static void token_publish(const struct gate_bridge *b, uint64_t token)
 {
 	/* Relaxed: a word by itself. */
 	atomic_store_explicit(&b->segment->live->gate_token, token, memory_order_relaxed);
 }
 
-static int gate_begin(struct ebpf_bridge *b)
+static int gate_begin(struct gate_bridge *b)
 {
 	const struct config_ebpf *ebpf = &b->config->ebpf;
 	struct gate_cgroup cgroups[GATE_CGROUPS];
@@ -454,7 +454,7 @@ static int gate_begin(struct ebpf_bridge *b)
 	return error;
 }
 
-static int watches_begin(struct ebpf_bridge *b)
+static int watches_begin(struct gate_bridge *b)
 {
 	int fds[2];
 
@@ -471,7 +471,7 @@ static int watches_begin(struct ebpf_bridge *b)
 	return 0;
 }
 
-static int bridge_begin(struct ebpf_bridge *b)
+static int bridge_begin(struct gate_bridge *b)
 {
 	struct gate_status status;
 	char text[160];
@@ -494,11 +494,11 @@ static int bridge_begin(struct ebpf_bridge *b)
 	error = watches_begin(b);
 	if (error)
 		return error;
-	log_notice("gate", "%s", ebpf_bridge_text(b, text, sizeof(text)));
+	log_notice("gate", "%s", gate_bridge_text(b, text, sizeof(text)));
 	return 0;
 }
 
-int ebpf_bridge_privileges(const struct ebpf_bridge *b, bool user_changed)
+int gate_bridge_privileges(const struct gate_bridge *b, bool user_changed)
 {
 	if (b->gate == NULL)
 		return 0;
@@ -507,12 +507,12 @@ int ebpf_bridge_privileges(const struct ebpf_bridge *b, bool user_changed)
 
 /* ---- what is said ---------------------------------------------------------------------------- */
 
-bool ebpf_bridge_on(const struct ebpf_bridge *b)
+bool gate_bridge_on(const struct gate_bridge *b)
 {
 	return b->gate != NULL;
 }
 
-const char *ebpf_bridge_text(const struct ebpf_bridge *b, char *text, size_t size)
+const char *gate_bridge_text(const struct gate_bridge *b, char *text, size_t size)
 {
 	static const char *const modes[] = {"observe", "pace", "deny"};
 	struct gate_status status;
@@ -530,13 +530,13 @@ const char *ebpf_bridge_text(const struct ebpf_bridge *b, char *text, size_t siz
 	return text;
 }
 
-void ebpf_bridge_put(const struct ebpf_bridge *b, struct json_writer *writer, const char *key)
+void gate_bridge_put(const struct gate_bridge *b, struct json_writer *writer, const char *key)
 {
 	struct gate_status status;
 	char text[300];
 
 	json_put_object(writer, key);
-	json_put_text(writer, "state", ebpf_bridge_text(b, text, sizeof(text)));
+	json_put_text(writer, "state", gate_bridge_text(b, text, sizeof(text)));
 	json_put_bool(writer, "on", b->gate != NULL);
 	if (b->gate) {
 		gate_status(b->gate, &status);
@@ -581,7 +581,7 @@ static void put_outcomes(struct json_writer *w, const struct gate_count *c)
 	json_put_u64(w, "bytes_received", c->count[GATE_BYTES_RECEIVED]);
 }
 
-static void put_flow(const struct ebpf_bridge *b, struct json_writer *w, const struct gate_count *c)
+static void put_flow(const struct gate_bridge *b, struct json_writer *w, const struct gate_count *c)
 {
 	uint8_t source[16];
 	char text[64];
@@ -613,7 +613,7 @@ static void put_flow(const struct ebpf_bridge *b, struct json_writer *w, const s
 
 static int answer_connections(void *arg, struct control_call *call)
 {
-	struct ebpf_bridge *b = arg;
+	struct gate_bridge *b = arg;
 	struct gate_count count;
 	int lines = 0;
 
@@ -650,11 +650,11 @@ static void pins_forget(void)
 			strerror(-got));
 }
 
-int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
+int gate_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
 		       struct control_socket *server, const struct config *config,
-		       struct ebpf_bridge **ret)
+		       struct gate_bridge **ret)
 {
-	struct ebpf_bridge *b = calloc(1, sizeof(*b));
+	struct gate_bridge *b = calloc(1, sizeof(*b));
 	int error = 0;
 
 	if (b == NULL)
@@ -671,14 +671,14 @@ int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine
 	if (!error)
 		error = control_socket_handle(server, "connections", false, answer_connections, b);
 	if (error) {
-		ebpf_bridge_free(b);
+		gate_bridge_free(b);
 		return error;
 	}
 	*ret = b;
 	return 0;
 }
 
-void ebpf_bridge_free(struct ebpf_bridge *b)
+void gate_bridge_free(struct gate_bridge *b)
 {
 	if (b == NULL)
 		return;
@@ -689,7 +689,7 @@ void ebpf_bridge_free(struct ebpf_bridge *b)
 	if (b->gate && !b->config->ebpf.pin.value)
 		token_publish(b, 0);
 	gate_close(b->gate, 0);
-	ebpf_names_free(&b->names);
+	gate_addresses_free(&b->names);
 	free(b->flows);
 	free(b);
 }

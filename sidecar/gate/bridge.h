@@ -20,32 +20,32 @@
 #include "sidecar/io/loop.h"
 #include "sidecar/serve/control_socket.h"
 
-struct ebpf_bridge;
+struct gate_bridge;
 
 /* Opens the gate if the configuration names cgroups. The configuration must live until the next
- * ebpf_bridge_configure or the end. server: `connections` is answered there. Fails for want of
+ * gate_bridge_configure or the end. server: `connections` is answered there. Fails for want of
  * memory alone. */
-int ebpf_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
+int gate_bridge_create(struct loop *loop, struct segment *segment, struct engine *engine,
 		       struct control_socket *server, const struct config *config,
-		       struct ebpf_bridge **ret);
+		       struct gate_bridge **ret);
 
-bool ebpf_bridge_on(const struct ebpf_bridge *bridge);
+bool gate_bridge_on(const struct gate_bridge *bridge);
 
 /* Gives up the capabilities that loading took. user_changed: all but what the gate may still need,
  * kept over setuid(2) by PR_SET_KEEPCAPS. */
-int ebpf_bridge_privileges(const struct ebpf_bridge *bridge, bool user_changed);
+int gate_bridge_privileges(const struct gate_bridge *bridge, bool user_changed);
 
 /* Lets go: with `pin: true` the gate goes on in the kernel. NULL is fine. */
-void ebpf_bridge_free(struct ebpf_bridge *bridge);
+void gate_bridge_free(struct gate_bridge *bridge);
 
 /* A configuration is in force in the engine: the first, before the loop runs, and each new one.
  * What only a start can change (cgroups, ports, pin) is said. */
-void ebpf_bridge_configure(struct ebpf_bridge *bridge, const struct config *config);
+void gate_bridge_configure(struct gate_bridge *bridge, const struct config *config);
 
 /* "off", "on: 2 of 3 cgroups, 17 flows, …", or "missing: …": one line. Returns text. */
-const char *ebpf_bridge_text(const struct ebpf_bridge *bridge, char *text, size_t size);
+const char *gate_bridge_text(const struct gate_bridge *bridge, char *text, size_t size);
 
 /* The same as members of an object. */
-void ebpf_bridge_put(const struct ebpf_bridge *bridge, struct json_writer *writer, const char *key);
+void gate_bridge_put(const struct gate_bridge *bridge, struct json_writer *writer, const char *key);
 
 #endif

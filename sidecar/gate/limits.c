@@ -21,7 +21,8 @@ static uint64_t min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-void ebpf_rule_of(const struct config_ebpf *config, const char *destination, struct ebpf_rule *ret)
+void gate_limits_rule(const struct config_ebpf *config, const char *destination,
+		      struct ebpf_rule *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	for (uint32_t i = 0; i < config->rules_count; i++) {
@@ -42,7 +43,7 @@ void ebpf_rule_of(const struct config_ebpf *config, const char *destination, str
 	}
 }
 
-uint64_t ebpf_strict_rate(uint64_t count, uint64_t period_ns)
+uint64_t gate_limits_strict_rate(uint64_t count, uint64_t period_ns)
 {
 	uint64_t burst = 1 + count / 10;
 
@@ -85,8 +86,8 @@ static uint64_t shared(uint64_t count, const struct ebpf_use *use)
 	return count && part == 0 ? 1 : part;
 }
 
-void ebpf_limits(const struct publish_limits *limits, const struct ebpf_rule *rule,
-		 const struct ebpf_use *use, uint64_t now_ns, struct gate_limits *ret)
+void gate_limits_of(const struct publish_limits *limits, const struct ebpf_rule *rule,
+		    const struct ebpf_use *use, uint64_t now_ns, struct gate_limits *ret)
 {
 	uint64_t hour = limits->hour_cap[TG_BULK], hold = limits->hold_until_ns;
 	uint64_t connections = min(rule->connections, limits->connections[TG_BULK]);
@@ -97,11 +98,11 @@ void ebpf_limits(const struct publish_limits *limits, const struct ebpf_rule *ru
 		       : (hour * EBPF_MILLI + use->messages_milli - 1) / use->messages_milli;
 	/* Three rates can hold at once. */
 	ret->rate[0] = slower(message_rate(limits, use),
-			      ebpf_strict_rate(shared(rule->second, use), SECOND_NS));
+			      gate_limits_strict_rate(shared(rule->second, use), SECOND_NS));
 	ret->rate[1] =
 		slower(share_of(limits->connection_interval_ns, limits->connection_burst, use),
-		       ebpf_strict_rate(shared(rule->minute, use), MINUTE_NS));
-	ret->rate[2] = ebpf_strict_rate(shared(min(rule->hour, hour), use), HOUR_NS);
+		       gate_limits_strict_rate(shared(rule->minute, use), MINUTE_NS));
+	ret->rate[2] = gate_limits_strict_rate(shared(min(rule->hour, hour), use), HOUR_NS);
 	/* A hold of the lower classes holds connections, which may carry them. */
 	if (limits->hold_lower_ns > hold)
 		hold = limits->hold_lower_ns;
@@ -116,7 +117,7 @@ void ebpf_limits(const struct publish_limits *limits, const struct ebpf_rule *ru
 	ret->modes = rule->modes;
 }
 
-uint32_t ebpf_share(uint64_t kernel_messages, uint64_t worker_messages)
+uint32_t gate_limits_share(uint64_t kernel_messages, uint64_t worker_messages)
 {
 	uint64_t share;
 

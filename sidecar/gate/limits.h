@@ -31,18 +31,19 @@ struct ebpf_use {
 
 /* What the rules say of a destination (its name as the matcher gives it); several: the strictest
  * numbers, the last mode. */
-void ebpf_rule_of(const struct config_ebpf *config, const char *destination, struct ebpf_rule *ret);
+void gate_limits_rule(const struct config_ebpf *config, const char *destination,
+		      struct ebpf_rule *ret);
 
 /* Never more than `count` in any half-open window of period_ns: a rate with a tenth of it at once.
  * 0: no limit. */
-uint64_t ebpf_strict_rate(uint64_t count, uint64_t period_ns);
+uint64_t gate_limits_strict_rate(uint64_t count, uint64_t period_ns);
 
 /* The gate's limits of a flow at now_ns. generation is left 0. */
-void ebpf_limits(const struct publish_limits *limits, const struct ebpf_rule *rule,
-		 const struct ebpf_use *use, uint64_t now_ns, struct gate_limits *ret);
+void gate_limits_of(const struct publish_limits *limits, const struct ebpf_rule *rule,
+		    const struct ebpf_use *use, uint64_t now_ns, struct gate_limits *ret);
 
 /* The kernel's share by demand in messages: all of it where the other asked for nothing, and at
  * least a tenth for each that asked, so that neither has to stand still to be noticed. */
-uint32_t ebpf_share(uint64_t kernel_messages, uint64_t worker_messages);
+uint32_t gate_limits_share(uint64_t kernel_messages, uint64_t worker_messages);
 
 #endif
