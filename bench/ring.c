@@ -182,7 +182,7 @@ static void on_record(void *arg, const struct layout_record *record, uint32_t wo
 static uint64_t consumer_run(struct bench_fixture *fixture, struct ring_shared *shared,
 			     uint32_t producers, uint64_t events)
 {
-	struct drain_totals totals = {0};
+	struct ring_reader_totals totals = {0};
 	struct taken taken = {0};
 	bool last = false;
 
@@ -190,8 +190,8 @@ static uint64_t consumer_run(struct bench_fixture *fixture, struct ring_shared *
 		uint64_t before = taken.records, now = now_monotonic();
 
 		for (uint32_t i = 0; i < fixture->segment->header.sizes.workers; i++)
-			while (drain_worker(fixture->segment, i, 1024, now, on_record, &taken,
-					    &totals) == 1024)
+			while (ring_reader_drain(fixture->segment, i, 1024, now, on_record, &taken,
+						 &totals) == 1024)
 				;
 		if (taken.records == before && last)
 			break;

@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
-	struct drain_totals totals = {0};
+	struct ring_reader_totals totals = {0};
 	struct layout_worker *worker;
 	uint64_t head;
 
@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 				segment->tails[0] + i;
 	}
 	atomic_store(&worker->head, head);
-	drain_worker(segment, 0, 64, UINT64_C(1) << 40, take, NULL, &totals);
+	ring_reader_drain(segment, 0, 64, UINT64_C(1) << 40, take, NULL, &totals);
 	if (segment->tails[0] != head)
 		abort();
 	return 0;

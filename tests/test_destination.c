@@ -84,7 +84,7 @@ static void build(bool list)
 		}
 	}
 	if (list)
-		cr_assert_eq(destination_table_list(table, suffix_list_path()), 0);
+		cr_assert_eq(destination_table_list(table, public_suffix_path()), 0);
 	cr_assert_eq(destination_table_build(table, &made, &blob_len), 0);
 	blob = guard_copy(made, blob_len);
 	free(made);
@@ -314,9 +314,9 @@ static int expect_rule(void *context, const char *name, uint16_t rule)
 
 Test(suffixes, are_libpsls_over_the_whole_list)
 {
-	psl = psl_load_file(suffix_list_path());
+	psl = psl_load_file(public_suffix_path());
 	cr_assert(psl, "the list is missing");
-	cr_assert_eq(suffix_list_read(suffix_list_path(), expect_rule, NULL), 0);
+	cr_assert_eq(public_suffix_read(public_suffix_path(), expect_rule, NULL), 0);
 	cr_expect_gt(compared, 100000, "%u compared", compared);
 	psl_free((psl_ctx_t *)psl);
 }
@@ -347,9 +347,9 @@ Test(suffixes, are_libpsls_for_made_names)
 					     "uk",	 "ck",	"city",	     "kobe",  "jp",
 					     "xn--p1ai", "s3",	"amazonaws", "github"};
 
-	psl = psl_load_file(suffix_list_path());
+	psl = psl_load_file(public_suffix_path());
 	cr_assert(psl);
-	suffix_list_read(suffix_list_path(), keep_rule, NULL);
+	public_suffix_read(public_suffix_path(), keep_rule, NULL);
 	for (int i = 0; i < 50000; i++) {
 		char text[600] = "";
 		char *rule = rule_names[dice(rule_count)];
@@ -379,8 +379,8 @@ Test(suffixes, are_libpsls_for_made_names)
 
 Test(suffixes, say_when_the_list_is_missing_or_no_list)
 {
-	cr_expect_eq(suffix_list_read("/nonexistent/list.dat", keep_rule, NULL), -ENOENT);
-	cr_expect_eq(suffix_list_read("/etc/passwd", keep_rule, NULL), -EBADMSG);
+	cr_expect_eq(public_suffix_read("/nonexistent/list.dat", keep_rule, NULL), -ENOENT);
+	cr_expect_eq(public_suffix_read("/etc/passwd", keep_rule, NULL), -EBADMSG);
 }
 
 Test(punycode, is_rfc_3492s)

@@ -38,7 +38,7 @@ static const char configuration[] =
 	"    action: {scale: '0.5', connections: 1, for: 20m}\n";
 
 static void alert(void *arg, const struct rule *rule, const struct rule_action *plan,
-		  const struct rule_alert_about *about)
+		  const struct alert_command_about *about)
 {
 	world.alerts++;
 }

@@ -59,7 +59,7 @@ static void prepare(void)
 					&fault),
 		     0, "%s", fault.reason);
 	cr_assert_eq(pattern_scratch_create(&set, 1, &scratch), 0);
-	match_data = pattern_match_data_create();
+	match_data = pattern_pcre_data_create();
 	rule_file_free(file);
 }
 
@@ -67,7 +67,7 @@ static void release(void)
 {
 	pattern_scratch_free(scratch);
 	pattern_set_free(set);
-	pattern_match_data_free(match_data);
+	pattern_pcre_data_free(match_data);
 	for (unsigned i = 0; i < pattern_count; i++) {
 		pattern_pcre_free(confirm[i]);
 		free(patterns[i]);

@@ -475,21 +475,21 @@ Test(rule, of_ours_hold_a_listed_address)
 static int run(char **command, unsigned count, bool kill_it)
 {
 	struct rule_alert alert = {command, count, NULL};
-	struct rule_alert_run child;
+	struct alert_command_run child;
 	int status = -1;
 
-	cr_assert_eq(rule_alert_start(&alert,
-				      &(struct rule_alert_about){"r", "192.0.2.1", "d", "rate",
-								 "451 $(x) 'y'"},
-				      10 * S, 5 * S, &child),
+	cr_assert_eq(alert_command_start(&alert,
+					 &(struct alert_command_about){"r", "192.0.2.1", "d",
+								       "rate", "451 $(x) 'y'"},
+					 10 * S, 5 * S, &child),
 		     0);
 	cr_expect_eq(child.deadline_ns, 15 * S);
 	if (kill_it) {
-		cr_expect_eq(rule_alert_finish(&child, &status), -EAGAIN);
-		rule_alert_kill(&child);
+		cr_expect_eq(alert_command_finish(&child, &status), -EAGAIN);
+		alert_command_kill(&child);
 	}
 	cr_assert_eq(poll(&(struct pollfd){child.pidfd, POLLIN, 0}, 1, 20000), 1);
-	cr_expect_eq(rule_alert_finish(&child, &status), 0);
+	cr_expect_eq(alert_command_finish(&child, &status), 0);
 	return status;
 }
 
@@ -516,11 +516,11 @@ Test(alert, without_a_command_or_with_a_missing_one_says_so)
 {
 	char *missing[] = {(char *)"/nonexistent/command"};
 	struct rule_alert alert = {missing, 1, NULL};
-	struct rule_alert_run child;
+	struct alert_command_run child;
 
-	cr_expect_eq(rule_alert_start(&alert, &(struct rule_alert_about){0}, S, 0, &child),
+	cr_expect_eq(alert_command_start(&alert, &(struct alert_command_about){0}, S, 0, &child),
 		     -ENOENT);
 	alert.command_count = 0;
-	cr_expect_eq(rule_alert_start(&alert, &(struct rule_alert_about){0}, S, 0, &child),
+	cr_expect_eq(alert_command_start(&alert, &(struct alert_command_about){0}, S, 0, &child),
 		     -ENOENT);
 }

@@ -12,7 +12,7 @@
 
 struct running {
 	struct alerts *alerts;
-	struct rule_alert_run run;
+	struct alert_command_run run;
 	int watch; /* -1: this place is free */
 	bool killed;
 	char rule[64];
@@ -48,7 +48,7 @@ static void deadline(void *arg, uint64_t now_ns)
 			continue;
 		log_warning("alert", "the command of rule %s took too long and is killed",
 			    at->rule);
-		rule_alert_kill(&at->run);
+		alert_command_kill(&at->run);
 		at->killed = true;
 	}
 	deadline_set(alerts);
@@ -62,7 +62,7 @@ static void ended(void *arg, int revents)
 	if (revents >= 0)
 		loop_unwatch(at->alerts->loop, at->watch);
 	at->watch = -1;
-	if (rule_alert_finish(&at->run, &status) == 0 && !at->killed && status != 0)
+	if (alert_command_finish(&at->run, &status) == 0 && !at->killed && status != 0)
 		log_warning("alert", "the command of rule %s ended with %s %d", at->rule,
 			    WIFSIGNALED(status) ? "signal" : "status",
 			    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -70,15 +70,15 @@ static void ended(void *arg, int revents)
 }
 
 /* Kills and waits: a killed process ends at once. */
-static void run_end(struct rule_alert_run *run)
+static void run_end(struct alert_command_run *run)
 {
 	struct pollfd end = {.fd = run->pidfd, .events = POLLIN};
 	int status;
 
-	rule_alert_kill(run);
+	alert_command_kill(run);
 	while (poll(&end, 1, 1000) < 0 && errno == EINTR)
 		;
-	rule_alert_finish(run, &status);
+	alert_command_finish(run, &status);
 }
 
 int alerts_create(struct loop *loop, struct alerts **ret)
@@ -125,7 +125,7 @@ static struct running *place(struct alerts *alerts)
 }
 
 void alerts_start(void *arg, const struct rule *rule, const struct rule_action *plan,
-		  const struct rule_alert_about *about)
+		  const struct alert_command_about *about)
 {
 	struct alerts *alerts = arg;
 	struct running *at = place(alerts);
@@ -138,8 +138,8 @@ void alerts_start(void *arg, const struct rule *rule, const struct rule_action *
 			    ALERTS_MAX, rule->name);
 		return;
 	}
-	error = rule_alert_start(rule->action.alert, about, plan->alert_timeout_ns, loop_now(),
-				 &at->run);
+	error = alert_command_start(rule->action.alert, about, plan->alert_timeout_ns, loop_now(),
+				    &at->run);
 	if (error) {
 		log_error("alert", "cannot start the command of rule %s: %s", rule->name,
 			  strerror(-error));

@@ -21,6 +21,6 @@ void alerts_free(struct alerts *alerts);
 
 /* Starts the command of a rule's alert, if it has one: an engine_alert. */
 void alerts_start(void *alerts, const struct rule *rule, const struct rule_action *plan,
-		  const struct rule_alert_about *about);
+		  const struct alert_command_about *about);
 
 #endif

@@ -26,7 +26,7 @@ static void environment_free(struct environment *env)
 		free(env->owned[i]);
 }
 
-static int environment_make(const struct rule_alert_about *about, struct environment *env)
+static int environment_make(const struct alert_command_about *about, struct environment *env)
 {
 	const char *const names[NAMES] = {"RULE", "SOURCE", "DESTINATION", "CLASS", "REPLY"};
 	const char *const values[NAMES] = {about->rule, about->source, about->destination,
@@ -80,10 +80,10 @@ static int spawn(char *const *arguments, char *const *env, pid_t *ret_pid)
 	return -err;
 }
 
-int rule_alert_start(const struct rule_alert *alert, const struct rule_alert_about *about,
-		     uint64_t timeout_ns, uint64_t now_ns, struct rule_alert_run *ret_run)
+int alert_command_start(const struct rule_alert *alert, const struct alert_command_about *about,
+			uint64_t timeout_ns, uint64_t now_ns, struct alert_command_run *ret_run)
 {
-	struct rule_alert_run run = {.deadline_ns = now_ns + timeout_ns};
+	struct alert_command_run run = {.deadline_ns = now_ns + timeout_ns};
 	struct environment env;
 	char **arguments;
 	int err;
@@ -113,7 +113,7 @@ int rule_alert_start(const struct rule_alert *alert, const struct rule_alert_abo
 	return 0;
 }
 
-int rule_alert_finish(struct rule_alert_run *run, int *ret_status)
+int alert_command_finish(struct alert_command_run *run, int *ret_status)
 {
 	int status;
 	pid_t pid = waitpid(run->pid, &status, WNOHANG);
@@ -128,7 +128,7 @@ int rule_alert_finish(struct rule_alert_run *run, int *ret_status)
 	return 0;
 }
 
-void rule_alert_kill(const struct rule_alert_run *run)
+void alert_command_kill(const struct alert_command_run *run)
 {
 	kill(-run->pid, SIGKILL);
 }

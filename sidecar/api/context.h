@@ -31,7 +31,7 @@ struct api_context {
 	struct control_socket *server;
 	struct gate_bridge *gate;
 	const struct generation *generation;
-	const struct drain_totals *drained;
+	const struct ring_reader_totals *drained;
 	const struct rate_meter *recent;
 	const char *config_path; /* NULL: the built-in configuration */
 	uint64_t started_ns;

@@ -36,8 +36,8 @@ static int address_read(const char *text, size_t length, uint8_t ret[16])
 	return destination_address(bare, ret);
 }
 
-int config_prefix_read(const char *text, uint8_t ret_address[16], unsigned *ret_bits,
-		       const char **ret_reason)
+int address_prefix_read(const char *text, uint8_t ret_address[16], unsigned *ret_bits,
+			const char **ret_reason)
 {
 	size_t length = strcspn(text, "/");
 	uint8_t address[16];
@@ -63,10 +63,10 @@ int config_prefix_read(const char *text, uint8_t ret_address[16], unsigned *ret_
 	return 0;
 }
 
-int config_range_read(const char *text, struct config_range *ret, const char **ret_reason)
+int address_range_read(const char *text, struct address_range *ret, const char **ret_reason)
 {
 	const char *dash = strchr(text, '-');
-	struct config_range range;
+	struct address_range range;
 	unsigned bits;
 
 	if (dash) {
@@ -84,7 +84,7 @@ int config_range_read(const char *text, struct config_range *ret, const char **r
 		*ret = range;
 		return 0;
 	}
-	if (config_prefix_read(text, range.first, &bits, ret_reason) < 0)
+	if (address_prefix_read(text, range.first, &bits, ret_reason) < 0)
 		return -EINVAL;
 	memcpy(range.last, range.first, 16);
 	for (unsigned bit = bits; bit < 128; bit++)
@@ -93,7 +93,7 @@ int config_range_read(const char *text, struct config_range *ret, const char **r
 	return 0;
 }
 
-bool config_range_has(const struct config_range *range, const uint8_t address[16])
+bool address_range_has(const struct address_range *range, const uint8_t address[16])
 {
 	return memcmp(range->first, address, 16) <= 0 && memcmp(address, range->last, 16) <= 0;
 }

@@ -82,15 +82,15 @@ static const char *reason_address(const struct config_destination *destination,
 				  const uint8_t address[16])
 {
 	const char *best = NULL;
-	struct config_range range;
+	struct address_range range;
 	uint8_t narrow[16];
 	const char *why;
 	uint32_t count;
 	char *const *addresses = config_addresses(destination, &count);
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (config_range_read(addresses[i], &range, &why) < 0 ||
-		    !config_range_has(&range, address) ||
+		if (address_range_read(addresses[i], &range, &why) < 0 ||
+		    !address_range_has(&range, address) ||
 		    (best && memcmp(range.first, narrow, 16) < 0))
 			continue;
 		best = addresses[i];

@@ -300,7 +300,7 @@ static const struct config_owner *owner_of(const struct config_owner *owners, ui
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (config_range_has(&owners[middle].range, address))
+		if (address_range_has(&owners[middle].range, address))
 			return &owners[middle];
 		if (memcmp(owners[middle].range.first, address, 16) < 0)
 			low = middle + 1;

@@ -149,12 +149,12 @@ struct config_pool {
 	uint32_t sources_count;
 	struct config_limits total; /* of each of its sources over all destinations */
 	/* filled after loading */
-	struct config_range *ranges; /* sources_count of them */
+	struct address_range *ranges; /* sources_count of them */
 };
 
 /* A range and what it belongs to, by index in its list. */
 struct config_owner {
-	struct config_range range;
+	struct address_range range;
 	uint32_t index;
 	struct yaml_mark mark;
 };
@@ -162,7 +162,7 @@ struct config_owner {
 struct config_source {
 	char *address;		    /* or range */
 	struct config_limits total; /* of each source in it over all destinations */
-	struct config_range range;
+	struct address_range range;
 };
 
 struct config_stream {
@@ -193,7 +193,7 @@ struct config_override {
 	struct config_limits limits;
 	/* filled after loading */
 	const struct config_pool *of_pool;
-	struct config_range range;
+	struct address_range range;
 	char *canonical; /* name of the destination as the matcher gives it */
 };
 

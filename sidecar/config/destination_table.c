@@ -282,7 +282,7 @@ static int take_rule(void *context, const char *name, uint16_t rule)
 
 int destination_table_list(struct destination_table *table, const char *path)
 {
-	int rc = suffix_list_read(path, take_rule, table);
+	int rc = public_suffix_read(path, take_rule, table);
 
 	if (rc == 0)
 		table->list = true;

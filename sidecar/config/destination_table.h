@@ -40,7 +40,7 @@ int destination_table_pool(struct destination_table *table, const char *name);
 int destination_table_source(struct destination_table *table, const uint8_t address[16]);
 
 /* Adds the Public Suffix List. A table without it guesses (DESTINATION_NO_LIST). What
- * suffix_list_read() returns. */
+ * public_suffix_read() returns. */
 int destination_table_list(struct destination_table *table, const char *path);
 
 /* Whether the list (added before) has a rule for that very name: anybody may register below it. */

@@ -170,7 +170,7 @@ static int bind_address(const struct name_binding *binding)
 	int32_t owner;
 	int rc;
 
-	if (config_prefix_read(binding->text, address, &bits, &reason) < 0)
+	if (address_prefix_read(binding->text, address, &bits, &reason) < 0)
 		return binding_error(binding, reason), 0;
 	rc = destination_table_range(binding->table, address, bits, binding->index, &owner);
 	return binding_done(binding, rc, owner);
@@ -273,7 +273,7 @@ static int table_add_pools(const struct config *config, struct destination_table
 			uint8_t at[16];
 
 			memcpy(at, pool->ranges[j].first, 16);
-			while (config_range_has(&pool->ranges[j], at)) {
+			while (address_range_has(&pool->ranges[j], at)) {
 				if (destination_table_source(table, at) < 0)
 					return -ENOMEM;
 				for (int b = 15; b >= 0 && ++at[b] == 0; b--)
@@ -310,7 +310,7 @@ static int table_publish(const struct config_loader *loader, struct destination_
 
 static int read_table(const struct config_loader *loader)
 {
-	const char *path = loader->list ? loader->list : suffix_list_path();
+	const char *path = loader->list ? loader->list : public_suffix_path();
 	struct destination_table *table;
 	int rc;
 

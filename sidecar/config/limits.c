@@ -256,7 +256,7 @@ static void add_overrides(struct levels *levels, const struct config *config,
 		if (!override->canonical || strcmp(override->canonical, destination) != 0)
 			continue;
 		if (override->of_pool ? override->of_pool == pool
-				      : config_range_has(&override->range, source))
+				      : address_range_has(&override->range, source))
 			*(override->of_pool ? &of_pool : &of_source) = override;
 	}
 	if (of_pool)

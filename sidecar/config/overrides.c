@@ -33,8 +33,8 @@ static bool overrides_meet(const struct config_override *a, const struct config_
 		return false;
 	if (a->of_pool || b->of_pool)
 		return a->of_pool == b->of_pool;
-	return config_range_has(&a->range, b->range.first) ||
-	       config_range_has(&b->range, a->range.first);
+	return address_range_has(&a->range, b->range.first) ||
+	       address_range_has(&b->range, a->range.first);
 }
 
 static int read_override(const struct config_loader *loader, uint32_t index)
@@ -53,7 +53,7 @@ static int read_override(const struct config_loader *loader, uint32_t index)
 			config_error(loader, config_mark(loader, "overrides[%u].pool", index),
 				     "'%.60s': no such pool", override->pool);
 	} else if (override->source &&
-		   config_range_read(override->source, &override->range, &reason) < 0) {
+		   address_range_read(override->source, &override->range, &reason) < 0) {
 		config_error(loader, config_mark(loader, "overrides[%u].source", index),
 			     "'%.60s': %s", override->source, reason);
 	}

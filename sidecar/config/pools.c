@@ -26,7 +26,7 @@ static void owners_sort(const struct config_loader *loader, struct config_owner 
 	}
 }
 
-static uint64_t range_size(const struct config_range *range)
+static uint64_t range_size(const struct address_range *range)
 {
 	unsigned __int128 size = 0;
 
@@ -53,7 +53,7 @@ static int read_pool(const struct config_loader *loader, uint32_t index, uint64_
 	for (uint32_t i = 0; i < pool->sources_count; i++) {
 		struct yaml_mark mark = config_mark(loader, "pools[%u].sources[%u]", index, i);
 
-		if (config_range_read(pool->sources[i], &pool->ranges[i], &reason) < 0) {
+		if (address_range_read(pool->sources[i], &pool->ranges[i], &reason) < 0) {
 			config_error(loader, mark, "'%.60s': %s", pool->sources[i], reason);
 			continue;
 		}
@@ -99,7 +99,7 @@ static int read_sources(const struct config_loader *loader)
 		struct config_source *source = &config->sources[i];
 		struct yaml_mark mark = config_mark(loader, "sources[%u].address", i);
 
-		if (config_range_read(source->address, &source->range, &reason) < 0)
+		if (address_range_read(source->address, &source->range, &reason) < 0)
 			config_error(loader, mark, "'%.60s': %s", source->address, reason);
 		config->source_owners[i] = (struct config_owner){source->range, i, mark};
 	}

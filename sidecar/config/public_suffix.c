@@ -16,7 +16,7 @@
 
 #define DEBIAN_PATH "/usr/share/publicsuffix/public_suffix_list.dat"
 
-const char *suffix_list_path(void)
+const char *public_suffix_path(void)
 {
 	static const char compiled[] = ".dafsa"; /* libpsl's own form; the text stands beside it */
 	static _Thread_local char path[512];
@@ -68,8 +68,8 @@ static int take_line(struct reading *reading, char *line)
 	return reading->take(reading->context, name, rule);
 }
 
-int suffix_list_read(const char *path, int (*take)(void *context, const char *name, uint16_t rule),
-		     void *context)
+int public_suffix_read(const char *path,
+		       int (*take)(void *context, const char *name, uint16_t rule), void *context)
 {
 	struct reading reading = {.take = take, .context = context};
 	FILE *file = fopen(path, "re");

@@ -15,14 +15,14 @@
 
 /* Where the list should be: beside the file that libpsl names, else Debian's path. Never NULL; the
  * file may be missing. */
-const char *suffix_list_path(void);
+const char *public_suffix_path(void);
 
 /* Calls take for each rule with its name, normalised (destination_normalise), without "*." or "!",
  * and its meaning (one of enum destination_rule). take returns 0, or a negative errno that ends the
  * reading. Returns 0, -errno of opening or reading, -EBADMSG if the file holds no ICANN section, or
  * what take returned.
  */
-int suffix_list_read(const char *path, int (*take)(void *context, const char *name, uint16_t rule),
-		     void *context);
+int public_suffix_read(const char *path,
+		       int (*take)(void *context, const char *name, uint16_t rule), void *context);
 
 #endif

@@ -17,7 +17,7 @@ static void check_match(const struct config_loader *loader, const struct rule_ma
 {
 	const struct config *config = loader->config;
 	struct destination_match found;
-	struct config_range range;
+	struct address_range range;
 	const char *reason;
 
 	for (unsigned i = 0; i < match->destination_count; i++)
@@ -28,7 +28,7 @@ static void check_match(const struct config_loader *loader, const struct rule_ma
 			config_error(loader, config_mark(loader, "%s.pool[%u]", path, i),
 				     "'%.60s': no such pool", match->pool[i]);
 	for (unsigned i = 0; i < match->source_count; i++)
-		if (config_range_read(match->source[i], &range, &reason) < 0)
+		if (address_range_read(match->source[i], &range, &reason) < 0)
 			config_error(loader, config_mark(loader, "%s.source[%u]", path, i),
 				     "'%.60s': %s", match->source[i], reason);
 }

@@ -64,7 +64,7 @@ static bool same_place(struct control_step *step, uint32_t place)
 }
 
 /* True if the reply was about connections, and has been dealt with. */
-bool connection_trouble(struct control_step *step, const struct control_observation *seen)
+bool connections_deferred(struct control_step *step, const struct control_observation *seen)
 {
 	struct flow_control *fc = step->fc;
 	bool refused = seen->stage != TG_STAGE_MESSAGE && seen->open_connections >= 1;
@@ -89,7 +89,7 @@ bool connection_trouble(struct control_step *step, const struct control_observat
 
 /* A message was accepted. When all connections are taken and the rate is not used, more may help.
  */
-void connection_fine(struct control_step *step, const struct control_observation *seen)
+void connections_accepted(struct control_step *step, const struct control_observation *seen)
 {
 	struct flow_control *fc = step->fc;
 	uint32_t max = highest(step->bounds);

@@ -146,7 +146,7 @@ static void observe(struct control_step *step, const struct control_observation 
 	case REPLY_REPUTATION:
 	case REPLY_VOLUME_SPIKE:
 	case REPLY_BLOCKLIST:
-		if (!connection_trouble(step, seen))
+		if (!connections_deferred(step, seen))
 			rate_deferred(step, seen->class, seen->limit);
 		return;
 	case REPLY_INFRASTRUCTURE:
@@ -154,7 +154,7 @@ static void observe(struct control_step *step, const struct control_observation 
 		on_receiver_failure(step);
 		return;
 	case REPLY_DELIVERED:
-		connection_fine(step, seen);
+		connections_accepted(step, seen);
 		/* fallthrough */
 	default:
 		/* About this message or mailbox: the limits let it pass. */

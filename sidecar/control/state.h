@@ -224,7 +224,7 @@ void noise_refused(struct flow_control *fc);
 bool noise_explains(struct flow_control *fc);
 
 /* connections.c */
-bool connection_trouble(struct control_step *step, const struct control_observation *seen);
-void connection_fine(struct control_step *step, const struct control_observation *seen);
+bool connections_deferred(struct control_step *step, const struct control_observation *seen);
+void connections_accepted(struct control_step *step, const struct control_observation *seen);
 
 #endif

@@ -183,9 +183,9 @@ static uint32_t rings_drain(struct sidecar *s)
 	const uint32_t *workers = workers_slots(s->workers, &count);
 
 	for (uint32_t i = 0; i < count; i++)
-		if (drain_waiting(s->segment, workers[i]))
-			taken += drain_worker(s->segment, workers[i], DRAIN_MAX, loop_now(),
-					      record_take, s, &s->drained);
+		if (ring_reader_waiting(s->segment, workers[i]))
+			taken += ring_reader_drain(s->segment, workers[i], DRAIN_MAX, loop_now(),
+						   record_take, s, &s->drained);
 	return taken;
 }
 
@@ -195,7 +195,7 @@ static bool rings_waiting(const struct sidecar *s)
 	const uint32_t *workers = workers_slots(s->workers, &count);
 
 	for (uint32_t i = 0; i < count; i++)
-		if (drain_waiting(s->segment, workers[i]))
+		if (ring_reader_waiting(s->segment, workers[i]))
 			return true;
 	return false;
 }
@@ -222,9 +222,9 @@ static void worker_gone(void *arg, uint32_t worker)
 
 	do {
 		before = taken;
-		taken += drain_worker(s->segment, worker,
-				      left - taken < DRAIN_MAX ? left - taken : DRAIN_MAX,
-				      loop_now(), record_take, s, &s->drained);
+		taken += ring_reader_drain(s->segment, worker,
+					   left - taken < DRAIN_MAX ? left - taken : DRAIN_MAX,
+					   loop_now(), record_take, s, &s->drained);
 	} while (taken != before && taken < left);
 	if (taken)
 		work(s);

@@ -36,7 +36,7 @@ struct sidecar {
 	uint64_t decisions; /* sum of all workers' counts when last looked at */
 	uint64_t records;   /* of all rings, the same */
 	uint64_t repaired;  /* words, as last told */
-	struct drain_totals drained;
+	struct ring_reader_totals drained;
 	struct rate_meter recent; /* records drained */
 	int wake;		  /* FIFO */
 	int signals;

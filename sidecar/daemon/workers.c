@@ -238,7 +238,7 @@ static bool slot_scan(struct workers *list, uint32_t worker)
 		return true;
 	}
 	/* It came and left between two looks; what it wrote is there all the same. */
-	if (owner == 0 && drain_waiting(s, worker))
+	if (owner == 0 && ring_reader_waiting(s, worker))
 		list->last(list->arg, worker);
 	return false;
 }

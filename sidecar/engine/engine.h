@@ -74,7 +74,7 @@ void engine_wall_offset(struct engine *engine, int64_t offset_ns);
 /* An alert that begins: called from engine_record, must not block. about's texts live as long as
  * the call. */
 typedef void engine_alert(void *arg, const struct rule *rule, const struct rule_action *plan,
-			  const struct rule_alert_about *about);
+			  const struct alert_command_about *about);
 void engine_on_alert(struct engine *engine, engine_alert *alert, void *arg);
 
 /* Puts a configuration, its classifier and its rules in force: defaults and names at once, known

@@ -36,11 +36,11 @@ static void alerts_raise(struct engine *e, const struct rule_verdict *verdict,
 	for (unsigned i = 0; i < verdict->alert_count; i++) {
 		const struct rule *rule = rule_set_rule(e->rules, verdict->alert[i]);
 		char text[LAYOUT_TEXT + 1];
-		struct rule_alert_about about = {.rule = rule->name,
-						 .source = names->source,
-						 .destination = names->destination,
-						 .class = reply_class_name(c->class),
-						 .reply = text};
+		struct alert_command_about about = {.rule = rule->name,
+						    .source = names->source,
+						    .destination = names->destination,
+						    .class = reply_class_name(c->class),
+						    .reply = text};
 
 		memcpy(text, r->text, r->length);
 		text[r->length] = '\0';

@@ -47,7 +47,7 @@ struct gate_bridge {
 	const struct config *config;
 	struct gate *gate; /* NULL: off, or missing */
 	struct gate_addresses names;
-	struct resolve *resolve;
+	struct dns *resolve;
 	struct bridge_flow *flows;
 	uint64_t flows_max;
 	uint64_t look; /* the next of them to be looked at */
@@ -368,7 +368,7 @@ static void resolved(void *arg, const char *host, const uint8_t address[16], uin
 
 static void resolve_configure(struct gate_bridge *b)
 {
-	resolve_clear(b->resolve);
+	dns_clear(b->resolve);
 	if (b->resolve == NULL || !b->config->ebpf.resolve.value)
 		return;
 	for (uint32_t i = 0; i < b->config->effective_count; i++) {
@@ -377,7 +377,7 @@ static void resolve_configure(struct gate_bridge *b)
 
 		for (uint32_t d = 0; d < count; d++)
 			if (strchr(domains[d], '*') == NULL)
-				resolve_domain(b->resolve, domains[d]);
+				dns_domain(b->resolve, domains[d]);
 	}
 }
 
@@ -488,7 +488,7 @@ static int bridge_begin(struct gate_bridge *b)
 	if (b->flows == NULL)
 		return -ENOMEM;
 	b->names.gate = b->gate;
-	if (resolve_create(b->loop, resolved, b, &b->resolve) != 0)
+	if (dns_create(b->loop, resolved, b, &b->resolve) != 0)
 		log_warning("gate",
 			    "no DNS: destinations are known by their configured addresses alone");
 	error = watches_begin(b);
@@ -682,7 +682,7 @@ void gate_bridge_free(struct gate_bridge *b)
 {
 	if (b == NULL)
 		return;
-	resolve_free(b->resolve);
+	dns_free(b->resolve);
 	for (int i = 0; i < 2; i++)
 		if (b->watches[i] >= 0)
 			loop_unwatch(b->loop, b->watches[i]);

@@ -40,10 +40,10 @@ struct domain {
 	bool answered;	   /* this round brought an address */
 };
 
-struct resolve {
+struct dns {
 	struct loop *loop;
 	ares_channel channel;
-	resolve_found *found;
+	dns_found *found;
 	void *arg;
 	struct domain *domains;
 	uint32_t count;
@@ -51,28 +51,28 @@ struct resolve {
 	uint32_t generation; /* queries of an earlier one have no domain any more */
 	int timer;
 	struct socket_watch {
-		struct resolve *resolve;
+		struct dns *resolve;
 		ares_socket_t fd;
 		int id; /* of the loop's watch; -1: free */
 	} sockets[SOCKETS];
-	struct resolve_totals totals;
+	struct dns_totals totals;
 };
 
 struct query {
-	struct resolve *resolve;
+	struct dns *resolve;
 	uint32_t generation;
 	uint32_t domain;
 	char host[256];
 };
 
-static void timer_arm(struct resolve *r);
+static void timer_arm(struct dns *r);
 
 /* ---- sockets and time ------------------------------------------------------------------------ */
 
 static void socket_ready(void *arg, int revents)
 {
 	struct socket_watch *watch = arg;
-	struct resolve *r = watch->resolve;
+	struct dns *r = watch->resolve;
 	ares_socket_t fd = watch->fd;
 
 	/* The loop has dropped it: its number may be another's soon. */
@@ -83,7 +83,7 @@ static void socket_ready(void *arg, int revents)
 	timer_arm(r);
 }
 
-static struct socket_watch *watch_of(struct resolve *r, ares_socket_t fd)
+static struct socket_watch *watch_of(struct dns *r, ares_socket_t fd)
 {
 	struct socket_watch *empty = NULL;
 
@@ -101,7 +101,7 @@ static struct socket_watch *watch_of(struct resolve *r, ares_socket_t fd)
 /* c-ares says what it waits for at a socket; neither: it is about to be closed. */
 static void socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
-	struct resolve *r = arg;
+	struct dns *r = arg;
 	struct socket_watch *watch = watch_of(r, fd);
 	short events = (short)((readable ? POLLIN : 0) | (writable ? POLLOUT : 0));
 
@@ -112,7 +112,7 @@ static void socket_state(void *arg, ares_socket_t fd, int readable, int writable
 	watch->id = events ? loop_watch(r->loop, fd, events, socket_ready, watch) : -1;
 }
 
-static void timer_arm(struct resolve *r)
+static void timer_arm(struct dns *r)
 {
 	uint64_t now_ns = loop_now(), at_ns = LOOP_NEVER;
 	struct timeval room, *left = ares_timeout(r->channel, NULL, &room);
@@ -128,7 +128,7 @@ static void timer_arm(struct resolve *r)
 
 /* ---- questions and answers ------------------------------------------------------------------- */
 
-static struct query *query_new(struct resolve *r, uint32_t domain, const char *host)
+static struct query *query_new(struct dns *r, uint32_t domain, const char *host)
 {
 	struct query *query = calloc(1, sizeof(*query));
 
@@ -144,7 +144,7 @@ static struct query *query_new(struct resolve *r, uint32_t domain, const char *h
 }
 
 /* One answer less to wait for; the last ends the round. */
-static void domain_answered(struct resolve *r, uint32_t index)
+static void domain_answered(struct dns *r, uint32_t index)
 {
 	struct domain *domain = &r->domains[index];
 
@@ -163,7 +163,7 @@ static void domain_answered(struct resolve *r, uint32_t index)
 
 static void address_found(struct query *query, const uint8_t address[16], int ttl)
 {
-	struct resolve *r = query->resolve;
+	struct dns *r = query->resolve;
 	struct domain *domain = &r->domains[query->domain];
 	uint32_t seconds = ttl < (int)TTL_MIN	? TTL_MIN
 			   : ttl > (int)TTL_MAX ? TTL_MAX
@@ -181,7 +181,7 @@ static void address_found(struct query *query, const uint8_t address[16], int tt
 static void a_answer(void *arg, int status, int timeouts, unsigned char *answer, int length)
 {
 	struct query *query = arg;
-	struct resolve *r = query->resolve;
+	struct dns *r = query->resolve;
 	struct ares_addrttl found[ADDRESSES];
 	int count = ADDRESSES;
 
@@ -203,7 +203,7 @@ static void a_answer(void *arg, int status, int timeouts, unsigned char *answer,
 static void aaaa_answer(void *arg, int status, int timeouts, unsigned char *answer, int length)
 {
 	struct query *query = arg;
-	struct resolve *r = query->resolve;
+	struct dns *r = query->resolve;
 	struct ares_addr6ttl found[ADDRESSES];
 	int count = ADDRESSES;
 
@@ -218,7 +218,7 @@ static void aaaa_answer(void *arg, int status, int timeouts, unsigned char *answ
 	free(query);
 }
 
-static void host_ask(struct resolve *r, uint32_t domain, const char *host)
+static void host_ask(struct dns *r, uint32_t domain, const char *host)
 {
 	struct query *v4 = query_new(r, domain, host);
 	struct query *v6 = query_new(r, domain, host);
@@ -232,7 +232,7 @@ static void host_ask(struct resolve *r, uint32_t domain, const char *host)
 static void mx_answer(void *arg, int status, int timeouts, unsigned char *answer, int length)
 {
 	struct query *query = arg;
-	struct resolve *r = query->resolve;
+	struct dns *r = query->resolve;
 	struct ares_mx_reply *list = NULL;
 	int hosts = 0;
 
@@ -255,7 +255,7 @@ static void mx_answer(void *arg, int status, int timeouts, unsigned char *answer
 	free(query);
 }
 
-static void domain_ask(struct resolve *r, uint32_t index)
+static void domain_ask(struct dns *r, uint32_t index)
 {
 	struct domain *domain = &r->domains[index];
 	struct query *query;
@@ -273,7 +273,7 @@ static void domain_ask(struct resolve *r, uint32_t index)
 
 static void due(void *arg, uint64_t now_ns)
 {
-	struct resolve *r = arg;
+	struct dns *r = arg;
 
 	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	for (uint32_t i = 0; i < r->count && r->flying < FLIGHT_MAX; i++)
@@ -284,9 +284,9 @@ static void due(void *arg, uint64_t now_ns)
 
 /* ---- the interface --------------------------------------------------------------------------- */
 
-int resolve_create(struct loop *loop, resolve_found *found, void *arg, struct resolve **ret)
+int dns_create(struct loop *loop, dns_found *found, void *arg, struct dns **ret)
 {
-	struct resolve *r = calloc(1, sizeof(*r));
+	struct dns *r = calloc(1, sizeof(*r));
 	struct ares_options options = {.timeout = 3000,
 				       .tries = 2,
 				       .sock_state_cb = socket_state,
@@ -317,12 +317,12 @@ int resolve_create(struct loop *loop, resolve_found *found, void *arg, struct re
 	return 0;
 }
 
-int resolve_server(struct resolve *resolve, const char *server)
+int dns_server(struct dns *resolve, const char *server)
 {
 	return ares_set_servers_ports_csv(resolve->channel, server) == ARES_SUCCESS ? 0 : -EINVAL;
 }
 
-int resolve_domain(struct resolve *resolve, const char *domain)
+int dns_domain(struct dns *resolve, const char *domain)
 {
 	struct domain *more = realloc(resolve->domains, (resolve->count + 1) * sizeof(*more));
 
@@ -337,7 +337,7 @@ int resolve_domain(struct resolve *resolve, const char *domain)
 	return 0;
 }
 
-void resolve_clear(struct resolve *resolve)
+void dns_clear(struct dns *resolve)
 {
 	if (resolve == NULL)
 		return;
@@ -351,17 +351,17 @@ void resolve_clear(struct resolve *resolve)
 	timer_arm(resolve);
 }
 
-void resolve_free(struct resolve *resolve)
+void dns_free(struct dns *resolve)
 {
 	if (resolve == NULL)
 		return;
-	resolve_clear(resolve);
+	dns_clear(resolve);
 	ares_destroy(resolve->channel);
 	ares_library_cleanup();
 	free(resolve);
 }
 
-struct resolve_totals resolve_totals(const struct resolve *resolve)
+struct dns_totals dns_totals(const struct dns *resolve)
 {
 	return resolve->totals;
 }

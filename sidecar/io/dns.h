@@ -13,31 +13,30 @@
 
 #include "sidecar/io/loop.h"
 
-struct resolve;
+struct dns;
 
 /* An address (16 bytes, IPv4 mapped) of an MX host. until_ns: some time after it will have been
  * asked for again. */
-typedef void resolve_found(void *arg, const char *host, const uint8_t address[16],
-			   uint64_t until_ns);
+typedef void dns_found(void *arg, const char *host, const uint8_t address[16], uint64_t until_ns);
 
 /* -ENOENT and others: no DNS is to be had here. */
-int resolve_create(struct loop *loop, resolve_found *found, void *arg, struct resolve **ret);
+int dns_create(struct loop *loop, dns_found *found, void *arg, struct dns **ret);
 
 /* For tests: "127.0.0.1:5353" in place of the system's servers. */
-int resolve_server(struct resolve *resolve, const char *server);
+int dns_server(struct dns *resolve, const char *server);
 
 /* Begins to follow a domain. -ENOMEM. */
-int resolve_domain(struct resolve *resolve, const char *domain);
+int dns_domain(struct dns *resolve, const char *domain);
 
 /* Follows none any more. NULL is fine. */
-void resolve_clear(struct resolve *resolve);
+void dns_clear(struct dns *resolve);
 
-void resolve_free(struct resolve *resolve); /* NULL is fine */
+void dns_free(struct dns *resolve); /* NULL is fine */
 
-struct resolve_totals {
+struct dns_totals {
 	uint64_t asked, answered, failed, addresses;
 };
 
-struct resolve_totals resolve_totals(const struct resolve *resolve);
+struct dns_totals dns_totals(const struct dns *resolve);
 
 #endif

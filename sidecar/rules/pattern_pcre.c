@@ -53,7 +53,7 @@ void pattern_pcre_free(struct pattern_pcre *confirm)
 	free(confirm);
 }
 
-struct pattern_match_data *pattern_match_data_create(void)
+struct pattern_match_data *pattern_pcre_data_create(void)
 {
 	struct pattern_match_data *data = calloc(1, sizeof(*data));
 
@@ -62,7 +62,7 @@ struct pattern_match_data *pattern_match_data_create(void)
 	data->match = pcre2_match_data_create(1, NULL);
 	data->context = pcre2_match_context_create(NULL);
 	if (data->match == NULL || data->context == NULL) {
-		pattern_match_data_free(data);
+		pattern_pcre_data_free(data);
 		return NULL;
 	}
 	pcre2_set_match_limit(data->context, PATTERN_STEPS_MAX);
@@ -71,7 +71,7 @@ struct pattern_match_data *pattern_match_data_create(void)
 	return data;
 }
 
-void pattern_match_data_free(struct pattern_match_data *data)
+void pattern_pcre_data_free(struct pattern_match_data *data)
 {
 	if (data == NULL)
 		return;
@@ -87,8 +87,8 @@ bool pattern_pcre_match(const struct pattern_pcre *confirm, struct pattern_match
 			   data->context) >= 0;
 }
 
-bool pattern_confirm_exhausts(const struct pattern_pcre *confirm, struct pattern_match_data *data,
-			      const char *text, size_t len)
+bool pattern_pcre_exhausts(const struct pattern_pcre *confirm, struct pattern_match_data *data,
+			   const char *text, size_t len)
 {
 	int found =
 		pcre2_match(confirm->code, (PCRE2_SPTR)text, len, 0, 0, data->match, data->context);

@@ -17,8 +17,8 @@ int pattern_pcre_create(const char *pattern, struct pattern_pcre **ret_confirm, 
 void pattern_pcre_free(struct pattern_pcre *confirm);
 
 /* Room for matching, one a thread; NULL if there is no memory. */
-struct pattern_match_data *pattern_match_data_create(void);
-void pattern_match_data_free(struct pattern_match_data *data);
+struct pattern_match_data *pattern_pcre_data_create(void);
+void pattern_pcre_data_free(struct pattern_match_data *data);
 
 /* Whether it matches somewhere. An expression that backtracks beyond PATTERN_STEPS_MAX is taken as
  * not matching, so that no text can hold up the sidecar. */
@@ -28,8 +28,8 @@ bool pattern_pcre_match(const struct pattern_pcre *confirm, struct pattern_match
 
 /* Whether matching this text, or finding that it does not match, takes more than PATTERN_STEPS_MAX:
  * for lint. */
-bool pattern_confirm_exhausts(const struct pattern_pcre *confirm, struct pattern_match_data *data,
-			      const char *text, size_t len);
+bool pattern_pcre_exhausts(const struct pattern_pcre *confirm, struct pattern_match_data *data,
+			   const char *text, size_t len);
 
 /* The one character that every match must contain as its last fixed one, or -1: for lint. */
 int pattern_pcre_last(const struct pattern_pcre *confirm);

@@ -164,7 +164,7 @@ int pattern_scratch_create(struct pattern_set *const *sets, unsigned count,
 
 	if (scratch == NULL)
 		return -ENOMEM;
-	scratch->pcre = pattern_match_data_create();
+	scratch->pcre = pattern_pcre_data_create();
 	good = scratch->pcre != NULL;
 	for (unsigned i = 0; good && i < count; i++)
 		good = sets[i]->database == NULL ||
@@ -182,7 +182,7 @@ void pattern_scratch_free(struct pattern_scratch *scratch)
 	if (scratch == NULL)
 		return;
 	hs_free_scratch(scratch->hs);
-	pattern_match_data_free(scratch->pcre);
+	pattern_pcre_data_free(scratch->pcre);
 	free(scratch);
 }
 

@@ -45,7 +45,7 @@ static bool name_plain(const char *name)
 
 static int check_match(const struct check *check, const struct rule_match *match, const char *path)
 {
-	struct config_range addresses;
+	struct address_range addresses;
 	struct rule_range range;
 	const char *reason;
 
@@ -56,7 +56,7 @@ static int check_match(const struct check *check, const struct rule_match *match
 		if (rule_parse_enhanced(match->enhanced[i], &range, &reason) != 0)
 			return fault(check, reason, "%s.enhanced[%u]", path, i);
 	for (unsigned i = 0; i < match->source_count; i++)
-		if (config_range_read(match->source[i], &addresses, &reason) != 0)
+		if (address_range_read(match->source[i], &addresses, &reason) != 0)
 			return fault(check, reason, "%s.source[%u]", path, i);
 	return 0;
 }

@@ -199,7 +199,7 @@ static bool backtracks(const char *pattern, const struct pattern_pcre *confirm,
 				continue;
 			length =
 				probe_make(text, RUN + 2 * count + 1, words + i, run, words, count);
-			if (pattern_confirm_exhausts(confirm, data, text, length))
+			if (pattern_pcre_exhausts(confirm, data, text, length))
 				return true;
 		}
 	return false;
@@ -208,7 +208,7 @@ static bool backtracks(const char *pattern, const struct pattern_pcre *confirm,
 static void lint_text(struct list *list, const struct rule_match *match, const char *pattern,
 		      const char *place)
 {
-	struct pattern_match_data *data = pattern_match_data_create();
+	struct pattern_match_data *data = pattern_pcre_data_create();
 	struct pattern_pcre *confirm = NULL;
 	struct pattern_error error;
 	struct pattern_info info;
@@ -228,7 +228,7 @@ static void lint_text(struct list *list, const struct rule_match *match, const c
 		     "it is given up, and does not match",
 		     pattern);
 	pattern_pcre_free(confirm);
-	pattern_match_data_free(data);
+	pattern_pcre_data_free(data);
 }
 
 static void lint_texts(struct list *list, const struct rule_match *match, const char *path)

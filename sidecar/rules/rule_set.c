@@ -29,7 +29,7 @@ static bool sources_have(const struct compiled_rule *rule, const char *source)
 	if (source == NULL || destination_address(source, address) != 0)
 		return false;
 	for (unsigned i = 0; i < rule->rule->match.source_count; i++)
-		if (config_range_has(&rule->sources[i], address))
+		if (address_range_has(&rule->sources[i], address))
 			return true;
 	return false;
 }
@@ -115,7 +115,7 @@ static int rule_compile(struct compiled_rule *rule, const struct rule *from)
 	for (unsigned i = 0; err == 0 && i < match->enhanced_count; i++)
 		err = rule_parse_enhanced(match->enhanced[i], &rule->enhanced[i], &reason);
 	for (unsigned i = 0; err == 0 && i < match->source_count; i++)
-		err = config_range_read(match->source[i], &rule->sources[i], &reason);
+		err = address_range_read(match->source[i], &rule->sources[i], &reason);
 	if (err == 0)
 		err = rule_parse_trigger(from->trigger, &rule->trigger, &reason);
 	if (err == 0)

@@ -13,7 +13,7 @@ struct compiled_rule {
 	uint64_t name_hash;
 	uint32_t classes, limits; /* a bit each */
 	struct rule_range *codes, *enhanced;
-	struct config_range *sources;
+	struct address_range *sources;
 	struct rule_trigger trigger;
 	struct rule_action plan;
 };

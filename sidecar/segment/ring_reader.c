@@ -25,14 +25,14 @@ bool record_validate(struct layout_record *r, uint32_t slots, uint64_t sequence,
 	return true;
 }
 
-bool drain_waiting(const struct segment *s, uint32_t worker)
+bool ring_reader_waiting(const struct segment *s, uint32_t worker)
 {
 	return atomic_load_explicit(&s->workers[worker].head, memory_order_acquire) !=
 	       s->tails[worker];
 }
 
-uint32_t drain_worker(struct segment *s, uint32_t worker, uint32_t max, uint64_t now_ns,
-		      drain_record *take, void *arg, struct drain_totals *totals)
+uint32_t ring_reader_drain(struct segment *s, uint32_t worker, uint32_t max, uint64_t now_ns,
+			   ring_reader_record *take, void *arg, struct ring_reader_totals *totals)
 {
 	struct layout_worker *ring = &s->workers[worker];
 	uint32_t records = s->header.sizes.ring_records;

@@ -7,21 +7,21 @@
 
 #include "sidecar/segment/segment.h"
 
-struct drain_totals {
+struct ring_reader_totals {
 	uint64_t records;
 	uint64_t damaged; /* records, and rings, that cannot be */
 };
 
 /* A record, copied and checked: every index, enum and length is in its range, times are not in the
  * future. */
-typedef void drain_record(void *arg, const struct layout_record *record, uint32_t worker);
+typedef void ring_reader_record(void *arg, const struct layout_record *record, uint32_t worker);
 
 /* Takes up to `most` records of one worker. Returns how many it took. */
-uint32_t drain_worker(struct segment *segment, uint32_t worker, uint32_t max, uint64_t now_ns,
-		      drain_record *take, void *arg, struct drain_totals *totals);
+uint32_t ring_reader_drain(struct segment *segment, uint32_t worker, uint32_t max, uint64_t now_ns,
+			   ring_reader_record *take, void *arg, struct ring_reader_totals *totals);
 
 /* Whether a worker's ring has something. */
-bool drain_waiting(const struct segment *segment, uint32_t worker);
+bool ring_reader_waiting(const struct segment *segment, uint32_t worker);
 
 /* Checks what came from a ring, in place. False: it cannot be. */
 bool record_validate(struct layout_record *record, uint32_t slots, uint64_t sequence,
