@@ -235,10 +235,10 @@ static struct rule_verdict answer(const char *destination, const char *text, uin
 	reply_line_parse(text, strlen(text), &line);
 	classify(classifier, scratch, destination, line.code, line.enhanced, line.text, line.len,
 		 &found);
-	cr_assert_eq(rule_evaluate(engine, set, &flow,
-				   &(struct rule_reply){&found, line.code, line.enhanced,
-							classifier, scratch},
-				   now_ns, &verdict),
+	cr_assert_eq(rule_engine_evaluate(engine, set, &flow,
+					  &(struct rule_reply){&found, line.code, line.enhanced,
+							       classifier, scratch},
+					  now_ns, &verdict),
 		     0);
 	return verdict;
 }
@@ -378,8 +378,8 @@ Test(rule, counts_deliveries_for_a_ratio)
 
 	load(CLASSES "rules:\n  - {name: r, match: {class: [rate]}, trigger: 10% of 50 in 15m, "
 		     "action: {scale: 0.5}}\n");
-	rule_attempts(engine, set, &flow, 900, D);
-	rule_attempts(engine, set, &other, 1000000, D);
+	rule_engine_attempts(engine, set, &flow, 900, D);
+	rule_engine_attempts(engine, set, &other, 1000000, D);
 	for (unsigned i = 0; i < 99; i++)
 		fired += answer("a", "451 slow", D + i * S).fired_count;
 	cr_expect_eq(fired, 0);
@@ -409,8 +409,8 @@ Test(rule, forgets_flows_that_are_long_quiet)
 
 	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n");
 	for (uint64_t id = 0; id < 20000; id++)
-		rule_evaluate(engine, set, &(struct rule_flow){id, NULL, NULL, NULL}, &reply,
-			      D + id * M, &verdict);
+		rule_engine_evaluate(engine, set, &(struct rule_flow){id, NULL, NULL, NULL}, &reply,
+				     D + id * M, &verdict);
 	cr_expect_lt(rule_engine_windows(engine), 2 * 2 * 24 * 60 + 64);
 	unload();
 }
@@ -424,10 +424,10 @@ Test(rule, says_in_words_what_it_remembers)
 	     "{hold: 1h}}\n");
 	answer("a", "451 x", D);
 	answer("a", "451 x", D + M);
-	rule_describe(engine, set, &flow, D + M, text, sizeof(text));
+	rule_engine_describe(engine, set, &flow, D + M, text, sizeof(text));
 	cr_expect_str_eq(text,
 			 "r (3/hr): 2 replies\ns (immediate): 0 replies; held for another 59m\n");
-	cr_expect_eq(rule_describe(engine, set, &flow, D + M, tiny, sizeof(tiny)),
+	cr_expect_eq(rule_engine_describe(engine, set, &flow, D + M, tiny, sizeof(tiny)),
 		     (int)strlen(text));
 	unload();
 }

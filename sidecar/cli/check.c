@@ -227,7 +227,7 @@ static int check_file(const char *path, bool all, bool elsewhere)
 	return rc < 0 ? 1 : 0;
 }
 
-int ctl_check(int argc, char **argv)
+int cli_check(int argc, char **argv)
 {
 	static const struct option options[] = {{"builtin", no_argument, NULL, 'b'},
 						{"all", no_argument, NULL, 'a'},

@@ -56,7 +56,7 @@ static void classify_stream(const struct loaded_rules *rules, const char *destin
 	free(text);
 }
 
-int ctl_classify(int argc, char **argv)
+int cli_classify(int argc, char **argv)
 {
 	static const struct option options[] = {{"rules", required_argument, NULL, 'r'},
 						{"destination", required_argument, NULL, 'd'},
@@ -75,12 +75,12 @@ int ctl_classify(int argc, char **argv)
 		default: fputs(usage, stderr); return 2;
 		}
 	}
-	err = rules_load(path, &rules);
+	err = rules_source_load(path, &rules);
 	if (err == 0 && optind < argc)
 		for (int i = optind; i < argc; i++)
 			classify_print(&rules, destination, argv[i], strlen(argv[i]));
 	else if (err == 0)
 		classify_stream(&rules, destination, stdin);
-	rules_unload(&rules);
+	rules_source_free(&rules);
 	return err == 0 && fflush(stdout) == 0 ? 0 : 1;
 }

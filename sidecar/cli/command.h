@@ -10,22 +10,22 @@
 int command_run(int argc, char **argv);
 
 /* Each is called with its own name as argv[0], and returns the exit status. */
-int ctl_check(int argc, char **argv);
-int ctl_classify(int argc, char **argv);
-int ctl_connections(int argc, char **argv);
-int ctl_destination(int argc, char **argv);
-int ctl_import(int argc, char **argv);
-int ctl_plan(int argc, char **argv);
-int ctl_replay(int argc, char **argv);
-int ctl_rules(int argc, char **argv);
-int ctl_simulate(int argc, char **argv);
-int ctl_status(int argc, char **argv);
-int ctl_flows(int argc, char **argv);
-int ctl_explain(int argc, char **argv);
-int ctl_hold(int argc, char **argv);
-int ctl_release(int argc, char **argv);
-int ctl_set(int argc, char **argv);
-int ctl_reset(int argc, char **argv);
-int ctl_reload(int argc, char **argv);
+int cli_check(int argc, char **argv);
+int cli_classify(int argc, char **argv);
+int cli_connections(int argc, char **argv);
+int cli_destination(int argc, char **argv);
+int cli_import(int argc, char **argv);
+int cli_plan(int argc, char **argv);
+int cli_replay(int argc, char **argv);
+int cli_rules(int argc, char **argv);
+int cli_simulate(int argc, char **argv);
+int cli_status(int argc, char **argv);
+int cli_flows(int argc, char **argv);
+int cli_explain(int argc, char **argv);
+int cli_hold(int argc, char **argv);
+int cli_release(int argc, char **argv);
+int cli_set(int argc, char **argv);
+int cli_reset(int argc, char **argv);
+int cli_reload(int argc, char **argv);
 
 #endif

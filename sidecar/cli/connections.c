@@ -121,7 +121,7 @@ static int ask(const char *segment, struct asked *asked)
 	return 0;
 }
 
-int ctl_connections(int argc, char **argv)
+int cli_connections(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"json", no_argument, NULL, 'j'},

@@ -187,7 +187,7 @@ static struct config *config_open(const char *path)
 	return config;
 }
 
-int ctl_destination(int argc, char **argv)
+int cli_destination(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
 						{"config", required_argument, NULL, 'c'},

@@ -179,7 +179,7 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 	return 0;
 }
 
-int ctl_explain(int argc, char **argv)
+int cli_explain(int argc, char **argv)
 {
 	struct client_request request = {.command = "explain", .usage = usage};
 	struct json_writer query = {0};

@@ -157,7 +157,7 @@ static int look(const struct client_request *request, const struct json_writer *
 	return error;
 }
 
-int ctl_flows(int argc, char **argv)
+int cli_flows(int argc, char **argv)
 {
 	struct client_request request = {.command = "flows", .usage = usage};
 	struct json_writer query = {0}, again = {0};

@@ -19,7 +19,7 @@ static const char usage[] =
 	"Writes KumoMTA's shaping.toml as a configuration to standard output; what is dead in\n"
 	"it, and what cannot be taken over, to standard error.\n";
 
-int ctl_import(int argc, char **argv)
+int cli_import(int argc, char **argv)
 {
 	char *arguments[] = {(char *)"python3",
 			     (char *)"-I",

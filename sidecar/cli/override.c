@@ -97,28 +97,28 @@ static int run(int argc, char **argv, struct client_request *request, const char
 	return 1;
 }
 
-int ctl_hold(int argc, char **argv)
+int cli_hold(int argc, char **argv)
 {
 	struct client_request request = {.command = "hold", .usage = hold_usage};
 
 	return run(argc, argv, &request, "held", REQUEST_DURATION | ASK_NEW, false);
 }
 
-int ctl_release(int argc, char **argv)
+int cli_release(int argc, char **argv)
 {
 	struct client_request request = {.command = "release", .usage = release_usage};
 
 	return run(argc, argv, &request, "released", 0, false);
 }
 
-int ctl_set(int argc, char **argv)
+int cli_set(int argc, char **argv)
 {
 	struct client_request request = {.command = "set", .usage = set_usage};
 
 	return run(argc, argv, &request, "set", REQUEST_DURATION | ASK_NEW, true);
 }
 
-int ctl_reset(int argc, char **argv)
+int cli_reset(int argc, char **argv)
 {
 	struct client_request request = {.command = "reset", .usage = reset_usage};
 

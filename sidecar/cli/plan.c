@@ -429,7 +429,7 @@ static void answer_print_json(const struct plan_input *q, const struct measured 
 	json_writer_free(&w);
 }
 
-int ctl_plan(int argc, char **argv)
+int cli_plan(int argc, char **argv)
 {
 	struct plan_input q = {.deferred = 0.05,
 			       .asks = 2,

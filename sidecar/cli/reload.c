@@ -25,7 +25,7 @@ static int print(void *arg, const struct json *json, const char *text, size_t le
 	return 0;
 }
 
-int ctl_reload(int argc, char **argv)
+int cli_reload(int argc, char **argv)
 {
 	struct client_request request = {.command = "reload", .usage = usage, .patient = true};
 	struct json_writer query = {0};

@@ -208,7 +208,7 @@ static struct config *config_open(const char *path)
 	return config;
 }
 
-int ctl_replay(int argc, char **argv)
+int cli_replay(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
 						{"config", required_argument, NULL, 'c'},
@@ -238,9 +238,10 @@ int ctl_replay(int argc, char **argv)
 	config = config_open(config_path);
 	if (config == NULL)
 		return 1;
-	if (rules_load_with(rules_path, rules_path == NULL ? &config->rules : NULL, &rules) == 0)
+	if (rules_source_load_with(rules_path, rules_path == NULL ? &config->rules : NULL,
+				   &rules) == 0)
 		status = replay_run(&rules, config, argv[optind], json);
-	rules_unload(&rules);
+	rules_source_free(&rules);
 	config_free(config);
 	return status;
 }

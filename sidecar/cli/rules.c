@@ -25,7 +25,7 @@ static int rules_check(const char *path)
 {
 	struct rule_warning *warnings = NULL;
 	struct loaded_rules rules;
-	int count = -1, err = rules_load(path, &rules);
+	int count = -1, err = rules_source_load(path, &rules);
 
 	if (err == 0)
 		count = rule_file_lint(rules.user, rules.user_marks,
@@ -37,11 +37,11 @@ static int rules_check(const char *path)
 		printf("%s: %u classes, %u rules, %d warnings\n", path, rules.user->classes_count,
 		       rules.user->rules_count, count);
 	free(warnings);
-	rules_unload(&rules);
+	rules_source_free(&rules);
 	return count >= 0 ? 0 : 1;
 }
 
-int ctl_rules(int argc, char **argv)
+int cli_rules(int argc, char **argv)
 {
 	if (argc == 1)
 		return rules_print();

@@ -15,12 +15,13 @@ static int complain(const struct yaml_error *error, int err)
 	return err;
 }
 
-int rules_load(const char *path, struct loaded_rules *ret_rules)
+int rules_source_load(const char *path, struct loaded_rules *ret_rules)
 {
-	return rules_load_with(path, NULL, ret_rules);
+	return rules_source_load_with(path, NULL, ret_rules);
 }
 
-int rules_load_with(const char *path, const struct rule_file *front, struct loaded_rules *ret_rules)
+int rules_source_load_with(const char *path, const struct rule_file *front,
+			   struct loaded_rules *ret_rules)
 {
 	struct loaded_rules *rules = ret_rules;
 	struct classify_error fault;
@@ -52,7 +53,7 @@ int rules_load_with(const char *path, const struct rule_file *front, struct load
 	return err;
 }
 
-void rules_unload(struct loaded_rules *rules)
+void rules_source_free(struct loaded_rules *rules)
 {
 	classify_scratch_free(rules->scratch);
 	classifier_free(rules->classifier);

@@ -18,13 +18,13 @@ struct loaded_rules {
 };
 
 /* Loads what is compiled in, and the file at `path` in front of it (NULL: none). What is wrong goes
- * to stderr as "file:line:column: reason". 0 or -errno; *ret_rules is for rules_unload in either
- * case. */
-int rules_load(const char *path, struct loaded_rules *ret_rules);
+ * to stderr as "file:line:column: reason". 0 or -errno; *ret_rules is for rules_source_free in
+ * either case. */
+int rules_source_load(const char *path, struct loaded_rules *ret_rules);
 
 /* The same; without a path, these are in front of ours (NULL: none). They stay their owner's. */
-int rules_load_with(const char *path, const struct rule_file *rules,
-		    struct loaded_rules *ret_rules);
-void rules_unload(struct loaded_rules *rules);
+int rules_source_load_with(const char *path, const struct rule_file *rules,
+			   struct loaded_rules *ret_rules);
+void rules_source_free(struct loaded_rules *rules);
 
 #endif

@@ -339,7 +339,7 @@ static int print_all(const struct options *options, const struct runs *runs)
 	return 0;
 }
 
-int ctl_simulate(int argc, char **argv)
+int cli_simulate(int argc, char **argv)
 {
 	struct options options = {0};
 	struct runs runs = {0};

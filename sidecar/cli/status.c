@@ -187,7 +187,7 @@ static int look(const struct client_request *request)
 	return 0;
 }
 
-int ctl_status(int argc, char **argv)
+int cli_status(int argc, char **argv)
 {
 	struct client_request request = {.command = "status", .usage = usage};
 	struct json_writer query = {0};

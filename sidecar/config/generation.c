@@ -19,7 +19,7 @@ void generation_free(struct generation *g)
 	*g = (struct generation){0};
 }
 
-static int rules_load(struct generation *g, const char *path, struct diagnostics *report)
+static int rules_source_load(struct generation *g, const char *path, struct diagnostics *report)
 {
 	struct classify_error where = {0};
 	struct yaml_error error = {0};
@@ -48,7 +48,7 @@ int generation_load(const char *path, struct generation *ret, struct diagnostics
 			     : config_builtin(&memory, &g.config, report);
 	}
 	if (!error)
-		error = rules_load(&g, path, report);
+		error = rules_source_load(&g, path, report);
 	if (error) {
 		generation_free(&g);
 		return error;

@@ -70,7 +70,8 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 	unsigned count;
 
 	names_fill(e, r->slot, &names);
-	if (rule_evaluate(e->windows, e->rules, &names.flow, &reply, now_ns, &verdict) != 0 ||
+	if (rule_engine_evaluate(e->windows, e->rules, &names.flow, &reply, now_ns, &verdict) !=
+		    0 ||
 	    verdict.fired_count == 0)
 		return;
 	e->totals.fired += verdict.fired_count;
@@ -93,7 +94,7 @@ int engine_rules_describe(struct engine *e, uint32_t slot, uint64_t now_ns, char
 	struct flow_names names;
 
 	names_fill(e, slot, &names);
-	return rule_describe(e->windows, e->rules, &names.flow, now_ns, text, size);
+	return rule_engine_describe(e->windows, e->rules, &names.flow, now_ns, text, size);
 }
 
 void engine_rules_attempts(struct engine *e, uint32_t slot, uint32_t attempts, uint64_t now_ns)
@@ -103,5 +104,5 @@ void engine_rules_attempts(struct engine *e, uint32_t slot, uint32_t attempts, u
 	names_fill(e, slot, &names);
 	/* Without memory a ratio is taken over fewer attempts than there were: too early, not too
 	 * late. */
-	rule_attempts(e->windows, e->rules, &names.flow, attempts, now_ns);
+	rule_engine_attempts(e->windows, e->rules, &names.flow, attempts, now_ns);
 }

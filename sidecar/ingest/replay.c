@@ -317,10 +317,11 @@ static int event_replay(struct replay *replay, const struct event *event)
 	total->replies++;
 	total->classes[found.class]++;
 	total->while_held += event->time_ns < replay->places[place].held_until_ns;
-	err = rule_evaluate(replay->engine, replay->rules, &flow,
-			    &(struct rule_reply){&found, event->reply.code, event->reply.enhanced,
-						 replay->classifier, replay->scratch},
-			    event->time_ns, &verdict);
+	err = rule_engine_evaluate(replay->engine, replay->rules, &flow,
+				   &(struct rule_reply){&found, event->reply.code,
+							event->reply.enhanced, replay->classifier,
+							replay->scratch},
+				   event->time_ns, &verdict);
 	if (err != 0)
 		return err;
 	actions_tell(replay, event, &found, &verdict, total, &replay->places[place].held_until_ns);

@@ -214,9 +214,9 @@ static uint64_t window_time(const struct rule_engine *engine, const struct compi
 						 : now_ns;
 }
 
-int rule_evaluate(struct rule_engine *engine, const struct rule_set *set,
-		  const struct rule_flow *flow, const struct rule_reply *reply, uint64_t now_ns,
-		  struct rule_verdict *ret_verdict)
+int rule_engine_evaluate(struct rule_engine *engine, const struct rule_set *set,
+			 const struct rule_flow *flow, const struct rule_reply *reply,
+			 uint64_t now_ns, struct rule_verdict *ret_verdict)
 {
 	*ret_verdict = (struct rule_verdict){.fired_count = 0};
 	for (unsigned i = 0; i < set->count; i++) {
@@ -240,8 +240,8 @@ int rule_evaluate(struct rule_engine *engine, const struct rule_set *set,
 	return 0;
 }
 
-int rule_attempts(struct rule_engine *engine, const struct rule_set *set,
-		  const struct rule_flow *flow, uint32_t attempts, uint64_t now_ns)
+int rule_engine_attempts(struct rule_engine *engine, const struct rule_set *set,
+			 const struct rule_flow *flow, uint32_t attempts, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < set->count; i++) {
 		const struct compiled_rule *rule = &set->rules[i];
@@ -278,8 +278,8 @@ static int describe_rule(const struct rule_engine *engine, const struct compiled
 			state->alert_until_ns > now_ns ? "; alert stands" : "");
 }
 
-int rule_describe(const struct rule_engine *engine, const struct rule_set *set,
-		  const struct rule_flow *flow, uint64_t now_ns, char *text, size_t size)
+int rule_engine_describe(const struct rule_engine *engine, const struct rule_set *set,
+			 const struct rule_flow *flow, uint64_t now_ns, char *text, size_t size)
 {
 	int len = 0;
 

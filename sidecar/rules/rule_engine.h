@@ -71,17 +71,17 @@ struct rule_verdict {
 
 /* Takes a reply in, as one attempt. -ENOMEM: the verdict is empty, nothing was counted for the
  * rules after the one that found no memory. */
-int rule_evaluate(struct rule_engine *engine, const struct rule_set *set,
-		  const struct rule_flow *flow, const struct rule_reply *reply, uint64_t now_ns,
-		  struct rule_verdict *ret_verdict);
+int rule_engine_evaluate(struct rule_engine *engine, const struct rule_set *set,
+			 const struct rule_flow *flow, const struct rule_reply *reply,
+			 uint64_t now_ns, struct rule_verdict *ret_verdict);
 
-/* Attempts of the flow that no rule_evaluate has seen: deliveries, for ratios. -ENOMEM. */
-int rule_attempts(struct rule_engine *engine, const struct rule_set *set,
-		  const struct rule_flow *flow, uint32_t attempts, uint64_t now_ns);
+/* Attempts of the flow that no rule_engine_evaluate has seen: deliveries, for ratios. -ENOMEM. */
+int rule_engine_attempts(struct rule_engine *engine, const struct rule_set *set,
+			 const struct rule_flow *flow, uint32_t attempts, uint64_t now_ns);
 
 /* What the rules remember of the flow, a line each ("blocklisted: 2 of 3 in 1h; held until ..."),
  * for `explain`. Returns the length as snprintf does. */
-int rule_describe(const struct rule_engine *engine, const struct rule_set *set,
-		  const struct rule_flow *flow, uint64_t now_ns, char *text, size_t size);
+int rule_engine_describe(const struct rule_engine *engine, const struct rule_set *set,
+			 const struct rule_flow *flow, uint64_t now_ns, char *text, size_t size);
 
 #endif
