@@ -66,7 +66,7 @@ uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override)
 	after = atomic_load_explicit(&live->down_after_ns, memory_order_relaxed);
 	if (now_ns <= heartbeat || now_ns - heartbeat <= after)
 		return now_ns;
-	switch (atomic_load_explicit(&live->loss, memory_order_relaxed)) {
+	switch (atomic_load_explicit(&live->on_down, memory_order_relaxed)) {
 	case LAYOUT_DOWN_FAIL_OPEN: *ret_override = TG_REASONS; break;
 	case LAYOUT_DOWN_FAIL_CLOSED: *ret_override = TG_REFUSED_SIDECAR_DOWN; break;
 	default: break;

@@ -433,7 +433,7 @@ static bool charge_take(struct charge *c, const struct decision *d)
 	return true;
 }
 
-/* Back to what was seen, if nobody has come since; else it is forfeited. */
+/* Back to what was seen, if nobody has come since; else the refund fails. */
 static bool charge_refund(struct charge *c, uint32_t n)
 {
 	uint64_t left = c->next;
@@ -779,7 +779,7 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 		fast_window_refund(&scope.counters->hour, taken->hour, n);
 	if (taken->day != DECIDE_NO_PERIOD)
 		fast_window_refund(&scope.counters->day, taken->day, n);
-	/* Charged at another price, or after: it is forfeited. */
+	/* Charged at another price, or after: the refund fails. */
 	if (left != 0 && (!level_price(&d, &scope, &price) || price.word != left))
 		return -EAGAIN;
 	interval = left != 0 ? gcra_interval(price.rate) : 0;

@@ -99,7 +99,7 @@ struct layout_live {
 	_Atomic uint32_t state;	      /* enum layout_state */
 	_Atomic uint64_t heartbeat_ns;
 	_Atomic uint64_t down_after_ns;
-	_Atomic uint32_t loss; /* enum layout_down */
+	_Atomic uint32_t on_down; /* enum layout_down */
 	_Atomic uint32_t
 		names_index; /* counts up; its low bit is the copy of the destination table */
 	_Atomic uint64_t generation;

@@ -106,8 +106,8 @@ static void put_clock(const struct segment *s, uint64_t now_ns, struct json_writ
 	const struct layout_live *live = s->live;
 	const struct layout_scale *scale = &live->scale[load(&live->scale_index) & 1];
 	uint64_t heartbeat = load(&live->heartbeat_ns);
-	static const char *const losses[] = {"keep", "fail-open", "fail-closed"};
-	uint32_t loss = load(&live->loss);
+	static const char *const actions[] = {"keep", "fail-open", "fail-closed"};
+	uint32_t on_down = load(&live->on_down);
 
 	json_put_text(out, "clock", load(&scale->span) ? "counter" : "vdso");
 	if (heartbeat)
@@ -115,7 +115,7 @@ static void put_clock(const struct segment *s, uint64_t now_ns, struct json_writ
 				now_ns > heartbeat ? (double)(now_ns - heartbeat) / 1e9 : 0, 3);
 	else
 		json_put_null(out, "heartbeat_age_s");
-	json_put_text(out, "on_sidecar_down", loss < 3 ? losses[loss] : "invalid");
+	json_put_text(out, "on_sidecar_down", on_down < 3 ? actions[on_down] : "invalid");
 	json_put_number(out, "sidecar_timeout_s", (double)load(&live->down_after_ns) / 1e9, 3);
 	flow_json_count(out, "generation", load(&live->generation));
 }

@@ -24,9 +24,8 @@
 
 enum control_mode {
 	MODE_SEARCH,  /* nothing is known: from the start rate upwards */
-	MODE_RECOVER, /* back up to the limit estimate; the next trouble measures, its bucket is
-		       * empty
-		       */
+	MODE_RECOVER, /* back up to the limit estimate, with an empty bucket: the next deferral
+			 measures */
 	MODE_KNOWN,   /* just below the limit estimate, with a probe past it now and then */
 	CONTROL_MODES
 };

@@ -53,13 +53,13 @@ static void log_settings(const struct config *config)
 
 static void down_publish(struct sidecar *s)
 {
-	static const enum layout_down losses[] = {[CONFIG_DOWN_KEEP] = LAYOUT_DOWN_KEEP,
-						  [CONFIG_DOWN_FAIL_OPEN] = LAYOUT_DOWN_FAIL_OPEN,
-						  [CONFIG_DOWN_FAIL_CLOSED] =
-							  LAYOUT_DOWN_FAIL_CLOSED};
+	static const enum layout_down actions[] = {[CONFIG_DOWN_KEEP] = LAYOUT_DOWN_KEEP,
+						   [CONFIG_DOWN_FAIL_OPEN] = LAYOUT_DOWN_FAIL_OPEN,
+						   [CONFIG_DOWN_FAIL_CLOSED] =
+							   LAYOUT_DOWN_FAIL_CLOSED};
 	const struct config *config = s->generation.config;
 
-	heartbeat_on_down(s->segment, losses[config->on_sidecar_down.value],
+	heartbeat_on_down(s->segment, actions[config->on_sidecar_down.value],
 			  config->sidecar_timeout.value);
 }
 

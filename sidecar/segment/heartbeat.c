@@ -118,8 +118,8 @@ void heartbeat_beat(struct heartbeat *h, struct segment *s)
 	}
 }
 
-void heartbeat_on_down(struct segment *s, enum layout_down loss, uint64_t after_ns)
+void heartbeat_on_down(struct segment *s, enum layout_down on_down, uint64_t after_ns)
 {
 	atomic_store_explicit(&s->live->down_after_ns, after_ns, memory_order_relaxed);
-	atomic_store_explicit(&s->live->loss, loss, memory_order_release);
+	atomic_store_explicit(&s->live->on_down, on_down, memory_order_release);
 }

@@ -26,6 +26,6 @@ void heartbeat_begin(struct heartbeat *heartbeat, struct segment *segment);
 void heartbeat_beat(struct heartbeat *heartbeat, struct segment *segment);
 
 /* What workers do when the heartbeat is older than after_ns (enum layout_down). */
-void heartbeat_on_down(struct segment *segment, enum layout_down loss, uint64_t after_ns);
+void heartbeat_on_down(struct segment *segment, enum layout_down on_down, uint64_t after_ns);
 
 #endif
