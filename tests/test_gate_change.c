@@ -64,7 +64,7 @@ static void *memory(const struct bpf_map *map)
 }
 
 /* 0 where programs cannot be loaded; says so. */
-static int table_open(uint32_t slots)
+static int gate_table_open(uint32_t slots)
 {
 	char why[256];
 
@@ -94,7 +94,7 @@ static int table_open(uint32_t slots)
 
 static void table_close(void)
 {
-	table_free(&table);
+	gate_table_free(&table);
 	gate_test_bpf__destroy(skel);
 }
 
@@ -106,7 +106,7 @@ static struct gate_key key_of(uint32_t n)
 /* 1 if a connection passes now. */
 static int decide(uint32_t n)
 {
-	struct gate_test_decision d = {.ask = {.now_ns = now_ns(), .key = key_of(n)}};
+	struct gate_test_decision d = {.request = {.now_ns = now_ns(), .key = key_of(n)}};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &d, .data_size_in = sizeof d,
 		    .data_out = &d, .data_size_out = sizeof d);
 
@@ -139,9 +139,10 @@ static void set(enum where where, uint32_t n, uint64_t interval_ns, uint32_t bur
 	int error;
 
 	if (where == FLOW || where == FLOW_FIRST)
-		error = table_flow_set(&table, &key, &limits, now_ns());
+		error = gate_table_flow_set(&table, &key, &limits, now_ns());
 	else
-		error = table_destination_set(&table, where == WIDEST ? 0 : 9, &limits, now_ns());
+		error = gate_table_destination_set(&table, where == WIDEST ? 0 : 9, &limits,
+						   now_ns());
 	cr_assert_eq(error, 0);
 }
 
@@ -222,7 +223,7 @@ static int point_check(const struct change *change, int point, int dies)
 	int alive = 1, passed, status;
 
 	begin(change->where, n, change->from_ns);
-	slot = table_find(&table, &key, now_ns());
+	slot = gate_table_find(&table, &key, now_ns());
 	pid = loader_start(change, n);
 	for (int i = 0; i < point && alive; i++)
 		alive = loader_step(pid, slot, STRIDE);
@@ -253,7 +254,7 @@ Test(gate_change, passes_the_burst_wherever_the_loader_is_stopped_or_dies)
 	static const uint64_t to[][2] = {{FAST, SLOW}, {SLOW, FAST}};
 	int points = 0;
 
-	if (!table_open(GATE_WAYS))
+	if (!gate_table_open(GATE_WAYS))
 		return;
 	for (enum where where = FLOW; where < WHERES; where++)
 		for (size_t i = 0; i < 2; i++)
@@ -325,7 +326,7 @@ static void race_run(enum where where)
 
 Test(gate_change, passes_the_burst_while_processors_race)
 {
-	if (!table_open(16384))
+	if (!gate_table_open(16384))
 		return;
 	race_run(FLOW);
 	race_run(WIDEST);
@@ -338,10 +339,10 @@ Test(gate_change, counts_a_state_of_no_known_epoch_as_a_burst_used)
 	struct gate_key key = key_of(3);
 	uint32_t slot;
 
-	if (!table_open(GATE_WAYS))
+	if (!gate_table_open(GATE_WAYS))
 		return;
 	begin(WIDEST, 3, FAST);
-	slot = table_find(&table, &key, now_ns());
+	slot = gate_table_find(&table, &key, now_ns());
 	table.flows[slot].tat[0] += 7 * GCRA_EPOCH_ONE;
 	cr_expect_eq(decide_all(3), 0);
 	cr_expect_leq(table.flows[slot].tat[0] ^ gcra_epoch(table.flows[slot].tat[0]),
