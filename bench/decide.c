@@ -440,7 +440,8 @@ static void scale_workers(struct decide_bench *bench)
 /* ---- memory -------------------------------------------------------------------------------------
  */
 
-/* Bytes of the segment a configured flow, all slots filled and used. */
+/* Bytes of the segment a configured flow, all slots filled and used: beyond those of a segment for
+ * few. */
 static void memory_measure(struct decide_bench *bench)
 {
 	struct bench_limits limits = {.rate = RATE_OPEN, .hour_cap = 1000000, .day_cap = 1000000};
@@ -448,11 +449,16 @@ static void memory_measure(struct decide_bench *bench)
 	struct bench_fixture fixture;
 	uint64_t before;
 
-	if (bench_open(&fixture, flows, TG_CLOCK_AUTO) < 0) {
+	if (bench_open(&fixture, 16, TG_CLOCK_AUTO) < 0) {
 		bench->failed = true;
 		return;
 	}
 	before = bench_bytes(&fixture);
+	bench_close(&fixture);
+	if (bench_open(&fixture, flows, TG_CLOCK_AUTO) < 0) {
+		bench->failed = true;
+		return;
+	}
 	if (bench_fill_all(&fixture, &limits) < 0)
 		bench->failed = true;
 	else
