@@ -129,9 +129,7 @@ static void views_set(struct tg *tg)
 		.calendars = (void *)(limits + o->calendars),
 		.counters = (void *)(counters + o->counters),
 		.counters_more = (void *)(counters + o->counters_more),
-		.minutes = (void *)(counters + o->minutes),
 		.slots = tg->header.sizes.slots,
-		.minute_slots = tg->header.sizes.minutes,
 		.reserve_max_ns = tg->header.reserve_max_ns,
 	};
 	tg->live = (void *)(limits + o->live);

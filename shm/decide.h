@@ -47,9 +47,7 @@ struct view {
 	const struct layout_calendar *calendars;
 	struct layout_counters *counters;
 	struct layout_counters_more *counters_more;
-	struct layout_minute *minutes;
 	uint32_t slots;
-	uint32_t minute_slots;
 	uint64_t reserve_max_ns;
 };
 

@@ -58,7 +58,7 @@ struct layout_sizes {
 	uint32_t slots;	       /* layout_slots(flows) */
 	uint32_t workers;      /* < 65535 */
 	uint32_t ring_records; /* a worker; a power of two */
-	uint32_t minutes;      /* slots of the minute ring, a flow */
+	uint32_t minutes;      /* that the sidecar keeps of a flow */
 	uint32_t leases;       /* a worker; <= 65536 */
 	uint32_t names_bytes;  /* of one copy of the destination table */
 	uint32_t reserved;
@@ -208,13 +208,6 @@ struct layout_counters_more {
 	_Atomic uint64_t gauge; /* open connections: see shm/lease.h */
 };
 
-/* One minute of a flow: minute number << 32 | count in each word. */
-struct layout_minute {
-	_Atomic uint64_t delivered;
-	_Atomic uint64_t deferred;
-	_Atomic uint64_t bounced;
-};
-
 /* A word that a retired segment's states are set to: no compare-and-swap of a straggler succeeds.
  */
 #define LAYOUT_POISON UINT64_MAX
@@ -297,7 +290,6 @@ _Static_assert(sizeof(struct layout_limits_more) == 40, "five words");
 _Static_assert(sizeof(struct layout_default_limits) == 2 * LAYOUT_LINE, "two lines");
 _Static_assert(sizeof(struct layout_counters) == LAYOUT_LINE, "one line");
 _Static_assert(sizeof(struct layout_counters_more) == 32, "half a line");
-_Static_assert(sizeof(struct layout_minute) == 24, "packed");
 _Static_assert(sizeof(struct layout_shard) == LAYOUT_LINE, "one line");
 _Static_assert(sizeof(struct layout_worker) == 20 * LAYOUT_LINE, "lines");
 _Static_assert(sizeof(struct layout_record) == 64 + LAYOUT_TEXT, "lines");
@@ -317,7 +309,7 @@ static inline uint32_t layout_slots(uint32_t flows)
 
 struct layout_offsets {
 	uint64_t live, calendars, defaults, names[2], limits, limits_more, limits_bytes;
-	uint64_t counters, counters_more, minutes, counters_bytes;
+	uint64_t counters, counters_more, counters_bytes;
 	uint64_t workers, leases, records, rings_bytes;
 };
 
@@ -348,8 +340,6 @@ static inline struct layout_offsets layout_offsets(const struct layout_sizes *s)
 	o.counters = layout_take(&at, (uint64_t)s->slots * sizeof(struct layout_counters));
 	o.counters_more =
 		layout_take(&at, (uint64_t)s->slots * sizeof(struct layout_counters_more));
-	o.minutes =
-		layout_take(&at, (uint64_t)s->slots * s->minutes * sizeof(struct layout_minute));
 	o.counters_bytes = at;
 
 	at = LAYOUT_PAGE;

@@ -18,7 +18,6 @@
 
 #include "shm/handle.h"
 #include "shm/lease.h"
-#include "shm/window.h"
 
 /* The doorbell: wakes a sidecar that sleeps. */
 void doorbell_ring(struct tg *tg)
@@ -85,28 +84,9 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 		doorbell_ring(tg);
 }
 
-/* Adds to a word whose upper half names the minute; a new minute starts it anew. */
-static void minute_add(_Atomic uint64_t *word, uint32_t minute, uint32_t n)
-{
-	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
-	uint64_t next;
-
-	do {
-		uint64_t count = (uint32_t)(seen >> 32) == minute ? (uint32_t)seen : 0;
-
-		count = count + n > UINT32_MAX ? UINT32_MAX : count + n;
-		next = (uint64_t)minute << 32 | count;
-	} while (!atomic_compare_exchange_weak_explicit(word, &seen, next, memory_order_relaxed,
-							memory_order_relaxed));
-}
-
-static void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n,
-			uint64_t now_ns)
+static void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n)
 {
 	struct layout_counters_more *totals = &view->counters_more[slot];
-	uint32_t minute = (uint32_t)(now_ns / WINDOW_MINUTE_NS);
-	struct layout_minute *minutes =
-		&view->minutes[(uint64_t)slot * view->minute_slots + minute % view->minute_slots];
 	bool delivered = code >= 200 && code < 300;
 	bool bounced = code >= 500 && code < 600;
 
@@ -114,10 +94,6 @@ static void reply_count(const struct view *view, uint32_t slot, unsigned code, u
 				  : bounced ? &totals->bounced
 					    : &totals->deferred,
 				  n, memory_order_relaxed);
-	minute_add(delivered ? &minutes->delivered
-		   : bounced ? &minutes->bounced
-			     : &minutes->deferred,
-		   minute, n);
 }
 
 void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply *reply)
@@ -130,7 +106,7 @@ void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply 
 
 	if (flow->slot >= tg->view.slots)
 		return;
-	reply_count(&tg->view, flow->slot, reply->code, n, now_ns);
+	reply_count(&tg->view, flow->slot, reply->code, n);
 	if (reply->code >= 200 && reply->code < 300 &&
 	    !(decide_flags(&tg->view, flow) & LAYOUT_REPORT_DELIVERED))
 		return;

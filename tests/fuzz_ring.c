@@ -29,7 +29,7 @@ static void begin(void)
 		.path = path,
 		.owner = -1,
 		.group = -1,
-		.engine_bytes = 64,
+		.shape.engine_bytes = 64,
 		.sizes = {.flows = 64,
 			  .workers = 2,
 			  .ring_records = 16,

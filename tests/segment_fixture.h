@@ -106,7 +106,7 @@ static inline void fixture_begin(struct fixture *f)
 		.path = f->path,
 		.owner = -1,
 		.group = -1,
-		.engine_bytes = 64,
+		.shape.engine_bytes = 64,
 		.reserve_max_ns = 60 * SECOND,
 		.sizes = {.flows = 500,
 			  .workers = 8,
@@ -215,8 +215,8 @@ static inline struct tg_flow fixture_flow(struct segment *s, const char *address
 	fixture_address(address, bytes);
 	flow.slot = segment_flow(s, bytes, destination);
 	must(flow.slot != LAYOUT_NONE);
-	flow.source = s->slots[flow.slot].source;
-	flow.destination = s->slots[flow.slot].destination;
+	flow.source = segment_slot(s, flow.slot)->source;
+	flow.destination = segment_slot(s, flow.slot)->destination;
 	publish_slot(s, flow.slot, limits, now_ns);
 	return flow;
 }
@@ -239,7 +239,15 @@ static inline struct segment *fixture_memory(uint32_t slots)
 	s->more = fixture_shared(slots * sizeof(*s->more));
 	s->defaults = fixture_shared(LAYOUT_DEFAULTS * sizeof(*s->defaults));
 	s->calendars = fixture_shared(LAYOUT_CALENDARS * sizeof(*s->calendars));
-	s->slots = fixture_shared(slots * sizeof(*s->slots));
+	/* All slots are known, as something or other. */
+	s->index = fixture_shared(slots * sizeof(*s->index));
+	s->known = fixture_shared((slots + 1) * sizeof(*s->known));
+	s->known_room = slots + 1;
+	s->heap = fixture_shared(sizeof(*s->heap));
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		s->index[slot] = slot + 1;
+		s->known[slot + 1].slot = slot;
+	}
 	s->live = fixture_shared(LAYOUT_PAGE);
 	s->header.reserve_max_ns = 60 * SECOND;
 	s->header.sizes = (struct layout_sizes){.flows = slots,
@@ -257,9 +265,7 @@ static inline struct segment *fixture_memory(uint32_t slots)
 		.calendars = s->calendars,
 		.counters = fixture_shared(slots * sizeof(*s->view.counters)),
 		.counters_more = fixture_shared(slots * sizeof(*s->view.counters_more)),
-		.minutes = fixture_shared((size_t)slots * 60 * sizeof(*s->view.minutes)),
 		.slots = slots,
-		.minute_slots = 60,
 		.reserve_max_ns = s->header.reserve_max_ns,
 	};
 	return s;

@@ -81,7 +81,7 @@ static struct change_run *run_new(uint64_t slow, uint64_t fast, uint32_t burst, 
 	struct change_run *run = fixture_shared(sizeof(*run));
 
 	run->segment = fixture_memory(4);
-	run->segment->slots[0].kind = SEGMENT_FLOW;
+	segment_slot(run->segment, 0)->kind = SEGMENT_FLOW;
 	run->interval[0] = slow;
 	run->interval[1] = fast;
 	run->burst = burst;

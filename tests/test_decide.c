@@ -308,7 +308,7 @@ Test(decide, a_damaged_state_refuses_until_the_sidecar_has_repaired_it)
 
 		limits.connection_interval_ns = SHORT;
 		limits.connection_burst = 4;
-		s->slots[0].kind = SEGMENT_FLOW;
+		segment_slot(s, 0)->kind = SEGMENT_FLOW;
 		publish_slot(s, 0, &limits, NOW);
 		atomic_store(&s->view.counters[0].tat, states[i]);
 		atomic_store(&s->view.counters[0].connection_tat, states[i]);
@@ -339,7 +339,7 @@ Test(decide, a_damaged_window_refuses_until_the_sidecar_has_repaired_it)
 
 	publish_unlimited(&limits);
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
-	s->slots[0].kind = SEGMENT_FLOW;
+	segment_slot(s, 0)->kind = SEGMENT_FLOW;
 	publish_slot(s, 0, &limits, NOW);
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 4), 4);
 	segment_repair(s, 0, 8, NOW);

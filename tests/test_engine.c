@@ -50,7 +50,6 @@ static void setup(void)
 		.path = world.path,
 		.owner = -1,
 		.group = -1,
-		.engine_bytes = sizeof(struct engine_flow),
 		.reserve_max_ns = 60 * SECOND,
 		/* Many more than are used: none of the others is to be touched. */
 		.sizes = {.flows = 500000,
@@ -62,6 +61,8 @@ static void setup(void)
 	};
 	struct diagnostics report = {0};
 	FILE *file;
+
+	engine_shape(&options);
 
 	snprintf(world.path, sizeof(world.path), "/dev/shm/tollgate-engine-%d", (int)getpid());
 	snprintf(world.file, sizeof(world.file), "%s.yaml", world.path);
@@ -128,7 +129,7 @@ static void reply_of(uint32_t slot, uint32_t source, uint32_t destination, const
 
 static void reply(uint32_t slot, const char *text)
 {
-	const struct segment_slot *known = &world.segment->slots[slot];
+	const struct segment_slot *known = segment_slot(world.segment, slot);
 
 	reply_of(slot, known->source, known->destination, text);
 }
@@ -227,9 +228,8 @@ Test(engine, a_rule_acts_at_its_threshold_and_says_so)
 	reply(one, LISTED);
 	cr_expect_eq(inforce(one).hold_by, BY_RULE);
 	cr_expect_eq(inforce(one).limits.hold_until_ns, world.now + 1800 * SECOND);
-	cr_expect_str_eq(
-		engine_flow_of(world.engine, one)->constraints[inforce(one).hold_constraint].name,
-		"shut");
+	cr_expect_str_eq(engine_effects(world.engine, one)[inforce(one).hold_constraint].name,
+			 "shut");
 	cr_expect_eq(world.alerts, 1);
 	cr_expect_eq(engine_release(world.engine, one, world.now), 0);
 	cr_expect_leq(inforce(one).limits.hold_until_ns, world.now);
@@ -269,10 +269,9 @@ Test(engine, most_of_a_pool_in_trouble_does_not_move_the_flood_to_the_last_healt
 		pass(1);
 	}
 	cr_expect_eq(inforce(flows[3]).rate_by, BY_RULE);
-	cr_expect_str_eq(engine_flow_of(world.engine, flows[3])
-				 ->constraints[inforce(flows[3]).rate_constraint]
-				 .name,
-			 "pool-trouble");
+	cr_expect_str_eq(
+		engine_effects(world.engine, flows[3])[inforce(flows[3]).rate_constraint].name,
+		"pool-trouble");
 	/* Thirty a minute before, a tenth more now, less what has faded since. */
 	cr_expect_geq(inforce(flows[3]).limits.interval_ns, 60 * SECOND / 33);
 	cr_expect_leq(inforce(flows[3]).limits.interval_ns, 60 * SECOND / 20);
@@ -309,17 +308,17 @@ Test(engine, what_was_delivered_before_a_reset_is_not_delivered_again)
 
 	atomic_fetch_add(&world.segment->view.counters_more[one].delivered, 5000);
 	pass(1);
-	cr_expect_eq(engine_flow_of(world.engine, one)->pace.count, 5000);
+	cr_expect_eq(engine_life(world.engine, one, world.now).pace.count, 5000);
 	cr_expect_eq(engine_reset(world.engine, one, world.now), 0);
 	atomic_fetch_add(&world.segment->view.counters_more[one].delivered, 7);
 	pass(1);
-	cr_expect_eq(engine_flow_of(world.engine, one)->pace.count, 7);
+	cr_expect_eq(engine_life(world.engine, one, world.now).pace.count, 7);
 }
 
 /* As a worker claims a flow whose announcement finds the ring full. */
 static uint32_t unannounced(const uint8_t address[16], uint32_t destination)
 {
-	struct hash_key key = hash_flow(address, world.segment->slots[destination].key,
+	struct hash_key key = hash_flow(address, segment_slot(world.segment, destination)->key,
 					world.segment->header.seed);
 
 	return segment_find(world.segment, &key, true);
@@ -328,17 +327,18 @@ static uint32_t unannounced(const uint8_t address[16], uint32_t destination)
 Test(engine, a_reply_tells_of_a_flow_that_was_never_announced)
 {
 	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 2};
-	const struct segment_slot *other = &world.segment->slots[flow(1)];
+	const struct segment_slot *other = segment_slot(world.segment, flow(1));
 	uint32_t source = segment_source(world.segment, address);
 	uint32_t slot = unannounced(address, other->destination);
 
-	cr_assert_eq(world.segment->slots[slot].kind, SEGMENT_UNKNOWN);
+	cr_assert_eq(segment_slot(world.segment, slot)->kind, SEGMENT_UNKNOWN);
 	reply_of(slot, other->source, other->destination, REFUSED);
-	cr_expect_eq(world.segment->slots[slot].kind, SEGMENT_UNKNOWN, "that is another's source");
+	cr_expect_eq(segment_slot(world.segment, slot)->kind, SEGMENT_UNKNOWN,
+		     "that is another's source");
 	reply_of(slot, LAYOUT_NONE, other->destination, REFUSED);
-	cr_expect_eq(world.segment->slots[slot].kind, SEGMENT_UNKNOWN);
+	cr_expect_eq(segment_slot(world.segment, slot)->kind, SEGMENT_UNKNOWN);
 	reply_of(slot, source, other->destination, REFUSED);
-	cr_assert_eq(world.segment->slots[slot].kind, SEGMENT_FLOW);
+	cr_assert_eq(segment_slot(world.segment, slot)->kind, SEGMENT_FLOW);
 	cr_expect_gt(inforce(slot).limits.hold_until_ns, world.now, "and the reply counts");
 }
 
@@ -355,7 +355,7 @@ Test(engine, deliveries_of_flows_that_are_not_known_are_asked_for)
 Test(engine, the_source_of_an_announced_flow_is_known_though_its_own_announcement_was_lost)
 {
 	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 198, 51, 100, 7};
-	uint32_t destination = world.segment->slots[flow(1)].destination;
+	uint32_t destination = segment_slot(world.segment, flow(1))->destination;
 	struct hash_key key = hash_bytes(HASH_SOURCE, address, 16, world.segment->header.seed);
 	struct layout_record record = {.kind = LAYOUT_RECORD_FLOW,
 				       .slot = unannounced(address, destination),
@@ -366,6 +366,50 @@ Test(engine, the_source_of_an_announced_flow_is_known_though_its_own_announcemen
 
 	memcpy(record.text, address, 16);
 	engine_record(world.engine, &record, world.now);
-	cr_expect_eq(world.segment->slots[record.slot].kind, SEGMENT_FLOW);
-	cr_expect_eq(world.segment->slots[record.source].kind, SEGMENT_SOURCE);
+	cr_expect_eq(segment_slot(world.segment, record.slot)->kind, SEGMENT_FLOW);
+	cr_expect_eq(segment_slot(world.segment, record.source)->kind, SEGMENT_SOURCE);
+}
+
+static bool has(uint32_t slot, enum engine_pool pool)
+{
+	return segment_block(world.segment, slot, pool) != NULL;
+}
+
+Test(engine, keeps_of_a_flow_what_there_is_to_keep)
+{
+	uint32_t calm = flow(1), troubled = flow(2);
+	uint64_t until;
+
+	for (uint32_t pool = 0; pool < SEGMENT_POOLS; pool++)
+		cr_expect(!has(calm, pool), "pool %u of a flow that has done nothing", pool);
+	atomic_fetch_add(&world.segment->view.counters_more[calm].delivered, 3);
+	reply(troubled, REFUSED);
+	pass(1);
+	cr_expect(has(calm, ENGINE_LIFE) && has(calm, ENGINE_MINUTES));
+	cr_expect(!has(calm, ENGINE_REPLIES) && !has(calm, ENGINE_EFFECTS));
+	cr_expect(has(troubled, ENGINE_LIFE) && has(troubled, ENGINE_REPLIES));
+	until = inforce(troubled).limits.hold_until_ns;
+	world.now += 3 * 3600 * SECOND;
+	pass(2);
+	cr_expect(!has(calm, ENGINE_LIFE) && !has(calm, ENGINE_MINUTES), "its hour has passed");
+	cr_expect(has(troubled, ENGINE_LIFE) && has(troubled, ENGINE_REPLIES));
+	cr_expect_gt(until, 0);
+}
+
+Test(engine, effects_go_with_their_last)
+{
+	uint32_t one = flow(1);
+	struct constraint hold = {.kind = CONSTRAINT_HOLD,
+				  .by_operator = 1,
+				  .from_ns = world.now,
+				  .until_ns = world.now + 10 * SECOND};
+
+	cr_expect_eq(engine_constraint_add(world.engine, one, &hold, world.now), 0);
+	cr_expect(has(one, ENGINE_EFFECTS));
+	pass(11);
+	cr_expect(!has(one, ENGINE_EFFECTS));
+	cr_expect_eq(inforce(one).limits.hold_until_ns, 0);
+	cr_expect_eq(engine_constraint_add(world.engine, one, &hold, world.now - 11 * SECOND), 0);
+	cr_expect_eq(engine_constraint_remove(world.engine, one, CONSTRAINT_HOLD, world.now), 0);
+	cr_expect(!has(one, ENGINE_EFFECTS));
 }

@@ -124,7 +124,7 @@ Test(publish, a_zone_that_changes_grants_no_window_anew)
 		struct publish_limits limits;
 		uint32_t sum = 0;
 
-		s->slots[0].kind = SEGMENT_FLOW;
+		segment_slot(s, 0)->kind = SEGMENT_FLOW;
 		atomic_store(&s->calendars[0].hour_offset_ns, 400000 * HOUR);
 		atomic_store(&s->calendars[1].hour_offset_ns, (399980 + hours) * HOUR);
 		publish_unlimited(&limits);
@@ -366,8 +366,8 @@ Test(sweep, leaves_what_is_sound_alone)
 		uint64_t now = NOW;
 		struct decide_taken left;
 
-		s->slots[0].kind = SEGMENT_FLOW;
-		memcpy(s->slots[0].key, (uint64_t[2]){7, 7}, 16);
+		segment_slot(s, 0)->kind = SEGMENT_FLOW;
+		memcpy(segment_slot(s, 0)->key, (uint64_t[2]){7, 7}, 16);
 		atomic_store(&s->view.counters[0].key[0], 7);
 		atomic_store(&s->view.counters[0].key[1], 7);
 		limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 100;
@@ -399,8 +399,8 @@ Test(sweep, repairs_whatever_is_scribbled_on_a_known_slot)
 		struct publish_limits limits = fixture_rate(SECOND, 30, 20, 10);
 		uint64_t words[8];
 
-		s->slots[0].kind = SEGMENT_FLOW;
-		memcpy(s->slots[0].key, (uint64_t[2]){7, 7}, 16);
+		segment_slot(s, 0)->kind = SEGMENT_FLOW;
+		memcpy(segment_slot(s, 0)->key, (uint64_t[2]){7, 7}, 16);
 		limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 100;
 		limits.day_cap[0] = limits.day_cap[1] = limits.day_cap[2] = 1000;
 		publish_slot(s, 0, &limits, NOW);

@@ -137,7 +137,7 @@ Test(ring, a_line_is_reported_in_one_call)
 	ring_close(&fixture);
 }
 
-Test(ring, totals_and_minutes_are_by_outcome)
+Test(ring, totals_are_by_outcome)
 {
 	static const struct {
 		uint16_t code;
@@ -145,7 +145,7 @@ Test(ring, totals_and_minutes_are_by_outcome)
 	} rows[] = {{250, 0}, {200, 0}, {299, 0}, {451, 1}, {421, 1},
 		    {0, 1},   {354, 1}, {550, 2}, {599, 2}, {600, 1}};
 	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
-	uint64_t sums[3] = {0}, minutes[3] = {0};
+	uint64_t sums[3] = {0};
 	struct ring_fixture fixture;
 
 	ring_open(&fixture, &limits);
@@ -161,36 +161,6 @@ Test(ring, totals_and_minutes_are_by_outcome)
 	cr_expect(atomic_load(&totals->delivered) == sums[0] &&
 		  atomic_load(&totals->deferred) == sums[1] &&
 		  atomic_load(&totals->bounced) == sums[2]);
-	for (uint32_t m = 0; m < 60; m++) {
-		struct layout_minute *minute =
-			&fixture.f.segment->view.minutes[(uint64_t)fixture.flow.slot * 60 + m];
-
-		minutes[0] += (uint32_t)atomic_load(&minute->delivered);
-		minutes[1] += (uint32_t)atomic_load(&minute->deferred);
-		minutes[2] += (uint32_t)atomic_load(&minute->bounced);
-	}
-	cr_expect(minutes[0] == sums[0] && minutes[1] == sums[1] && minutes[2] == sums[2]);
-	ring_close(&fixture);
-}
-
-Test(ring, a_minute_of_long_ago_starts_anew_and_counts_saturate)
-{
-	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
-	struct tg_reply reply = {.code = 451, .n = UINT32_MAX};
-	struct layout_minute *minutes;
-	uint64_t sum = 0;
-	struct ring_fixture fixture;
-
-	ring_open(&fixture, &limits);
-	minutes = &fixture.f.segment->view.minutes[(uint64_t)fixture.flow.slot * 60];
-	for (uint32_t m = 0; m < 60; m++)
-		atomic_store(&minutes[m].deferred, UINT64_C(1) << 32 | 5);
-	tg_report(fixture.tg, &fixture.flow, &reply);
-	tg_report(fixture.tg, &fixture.flow, &reply);
-	for (uint32_t m = 0; m < 60; m++)
-		if (atomic_load(&minutes[m].deferred) >> 32 != 1)
-			sum += (uint32_t)atomic_load(&minutes[m].deferred);
-	cr_expect(sum >= UINT32_MAX, "%lu", sum);
 	ring_close(&fixture);
 }
 

@@ -169,11 +169,11 @@ Test(segment, refuses_a_folder_that_is_not_its_own)
 	}
 	f.options.sizes.ring_records = 3;
 	cr_expect_eq(segment_open(&f.options, &s, reason), -EINVAL);
-	f.options.engine_bytes = 7;
+	f.options.shape.engine_bytes = 7;
 	cr_expect_eq(segment_open(&f.options, &s, reason), -EINVAL);
 	fixture_clear(f.path);
 	f.options.path = "/dev/shm/tg-test-none/deeper";
-	f.options.engine_bytes = 8;
+	f.options.shape.engine_bytes = 8;
 	cr_expect_eq(segment_open(&f.options, &s, reason), -ENOENT);
 }
 
@@ -232,7 +232,7 @@ Test(segment, is_adopted_as_it_stands)
 	tg_detach(other);
 	fixture_reopen(&f);
 	cr_expect(f.segment->adopted && !f.segment->replaced);
-	cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW);
+	cr_expect_eq(segment_slot(f.segment, flow.slot)->kind, SEGMENT_FLOW);
 	cr_expect_str_eq(segment_name(f.segment, flow.destination, text, sizeof(text)),
 			 "example.org");
 	cr_expect_eq(*(unsigned char *)segment_engine(f.segment, flow.slot), 0xab);
@@ -294,7 +294,7 @@ Test(segment, other_sizes_replace_it_and_what_was_used_is_carried_over)
 	f.options.sizes.flows = 2000;
 	f.options.sizes.workers = 20;
 	f.options.sizes.leases = 50;
-	f.options.engine_bytes = 128;
+	f.options.shape.engine_bytes = 128;
 	fixture_reopen(&f);
 	cr_expect(f.segment->replaced && !f.segment->adopted);
 	cr_expect_eq(admitted(tg, &flow, 100), 0);
@@ -303,9 +303,9 @@ Test(segment, other_sizes_replace_it_and_what_was_used_is_carried_over)
 	tg = renewed(tg);
 	flow = resolve(tg, "192.0.2.1", "mx.provider.test");
 	slot = flow.slot;
-	cr_expect_eq(f.segment->slots[slot].kind, SEGMENT_FLOW);
-	cr_expect_eq(f.segment->slots[slot].source, flow.source);
-	cr_expect_eq(f.segment->slots[slot].destination, flow.destination);
+	cr_expect_eq(segment_slot(f.segment, slot)->kind, SEGMENT_FLOW);
+	cr_expect_eq(segment_slot(f.segment, slot)->source, flow.source);
+	cr_expect_eq(segment_slot(f.segment, slot)->destination, flow.destination);
 	cr_expect_eq(*(unsigned char *)segment_engine(f.segment, slot), 0xab);
 	cr_expect_eq(((unsigned char *)segment_engine(f.segment, slot))[64], 0);
 	cr_expect_eq(atomic_load(&f.segment->view.counters_more[slot].delivered), 5);
@@ -358,7 +358,8 @@ Test(segment, replaced_by_a_sidecar_that_dies_anywhere_nobody_sends_more)
 		sum += admitted(tg, &flow, 100);
 		cr_expect_eq(sum, BURST, "step %ld: %u", steps, sum);
 		cr_expect_eq(f.segment->header.sizes.flows, 700);
-		cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW, "step %ld", steps);
+		cr_expect_eq(segment_slot(f.segment, flow.slot)->kind, SEGMENT_FLOW, "step %ld",
+			     steps);
 		cr_expect_eq(
 			lease_count(atomic_load(&f.segment->view.counters_more[flow.slot].gauge)),
 			1, "step %ld", steps);
@@ -622,7 +623,7 @@ Test(segment, learns_only_what_fits_its_slot)
 	cr_expect_eq(segment_learn(f.segment, &record), -EBADMSG);
 	record.slot = flow.slot;
 	cr_expect_eq(segment_learn(f.segment, &record), 0);
-	cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW);
+	cr_expect_eq(segment_slot(f.segment, flow.slot)->kind, SEGMENT_FLOW);
 	record.kind = LAYOUT_RECORD_FLOW;
 	cr_expect_eq(segment_learn(f.segment, &record), -EALREADY);
 	tg_detach(tg);
@@ -644,11 +645,11 @@ Test(segment, gauges_that_disagree_twice_are_counted_anew)
 	gauge = &f.segment->view.counters_more[flow.slot].gauge;
 	cr_assert_eq(tg_connect(tg, &flow, TG_BULK, &lease).reason, TG_ADMITTED);
 	for (int i = 0; i < 3; i++)
-		cr_expect_eq(segment_repair_gauges(f.segment, &flow.slot, 1), 0,
+		cr_expect_eq(segment_repair_gauges(f.segment, 0, segment_count(f.segment)), 0,
 			     "agreeing ones are left alone");
 	atomic_store(gauge, UINT64_C(77) << 48 | 12345);
-	cr_expect_eq(segment_repair_gauges(f.segment, &flow.slot, 1), 0);
-	cr_expect_eq(segment_repair_gauges(f.segment, &flow.slot, 1), 1);
+	cr_expect_eq(segment_repair_gauges(f.segment, 0, segment_count(f.segment)), 0);
+	cr_expect_eq(segment_repair_gauges(f.segment, 0, segment_count(f.segment)), 1);
 	cr_expect_eq(lease_count(atomic_load(gauge)), 1);
 	cr_expect_eq(tg_disconnect(tg, &lease), 0);
 	cr_expect_eq(lease_count(atomic_load(gauge)), 0);

@@ -86,7 +86,7 @@ static int bench_segment(struct bench_fixture *fixture, uint32_t ring_records, c
 {
 	struct segment_options options = {.path = fixture->path,
 					  .group = -1,
-					  .engine_bytes = 8,
+					  .shape.engine_bytes = 8,
 					  .reserve_max_ns = 60 * SECOND_NS,
 					  .sizes = {.workers = 64,
 						    .ring_records = ring_records,

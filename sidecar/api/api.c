@@ -34,13 +34,10 @@ int api_register(struct api_context *context)
 int api_next_flow(const struct api_context *s, struct control_call *call,
 		  const struct flow_json_filter *filter, uint32_t *ret_slot)
 {
-	uint32_t count;
-	const uint32_t *slots = engine_slots(s->engine, &count);
-
 	for (int looked = 0; looked < API_PIECE; looked++) {
-		if (call->cursor >= count)
+		if (call->cursor >= segment_count(s->segment))
 			return -ENOENT;
-		*ret_slot = slots[call->cursor++];
+		*ret_slot = segment_nth(s->segment, (uint32_t)call->cursor++);
 		if (flow_json_wanted(s->segment, *ret_slot, filter))
 			return 0;
 	}
@@ -67,15 +64,14 @@ static bool names_known(const struct api_context *s, const struct flow_json_filt
 		config_pool_of(config, filter->source) || config_source_of(config, filter->source);
 	bool destination = config_destination_named(config, filter->destination);
 	struct flow_json_filter by_source = *filter, by_destination = *filter;
-	uint32_t count;
-	const uint32_t *slots = engine_slots(s->engine, &count);
+	uint32_t count = segment_count(s->segment);
 
 	by_source.destination = NULL;
 	by_destination.by_source = false;
 	for (uint32_t i = 0; i < count && !(source && destination); i++) {
-		source = source || flow_json_wanted(s->segment, slots[i], &by_source);
+		source = source || flow_json_wanted(s->segment, segment_nth(s->segment, i), &by_source);
 		destination =
-			destination || flow_json_wanted(s->segment, slots[i], &by_destination);
+			destination || flow_json_wanted(s->segment, segment_nth(s->segment, i), &by_destination);
 	}
 	*ret_unknown = source ? "destination" : "source";
 	return source && destination;
@@ -118,15 +114,15 @@ uint32_t api_flow(struct api_context *s, struct control_call *call, bool claim)
 	return slot;
 }
 
-const char *api_by(const struct engine_flow *flow, enum effective_by by, int constraint)
+const char *api_by(const struct constraint constraints[CONSTRAINTS], enum effective_by by,
+		   int constraint)
 {
 	switch (by) {
 	case BY_CONTROL: return "control";
 	case BY_OPERATOR: return "operator";
 	case BY_RULE:
-		return constraint >= 0 && constraint < CONSTRAINTS
-			       ? flow->constraints[constraint].name
-			       : "rule";
+		return constraint >= 0 && constraint < CONSTRAINTS ? constraints[constraint].name
+								   : "rule";
 	default: return "configuration";
 	}
 }
@@ -144,8 +140,8 @@ static const char *state_name(const struct effective *effective,
 
 void api_put_flow(struct api_context *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)
 {
-	const struct segment_slot *known = &s->segment->slots[slot];
-	const struct engine_flow *flow = engine_flow_of(s->engine, slot);
+	const struct segment_slot *known = segment_slot(s->segment, slot);
+	const struct constraint *constraints = engine_effects(s->engine, slot);
 	char name[DESTINATION_NAME_MAX + 1];
 	struct effective effective;
 	struct control_limits control;
@@ -154,13 +150,15 @@ void api_put_flow(struct api_context *s, uint32_t slot, uint64_t now_ns, struct 
 
 	if (engine_effective(s->engine, slot, now_ns, &effective, &control, &bounds) != 0)
 		return;
-	limits_resolve_flow(s->generation->config, known->address,
+	limits_resolve_flow(s->generation->config, segment_address(s->segment, slot),
 			    segment_name(s->segment, known->destination, name, sizeof(name)),
 			    &resolved);
 	json_put_text(out, "state", state_name(&effective, &control, now_ns));
 	json_put_bool(out, "adapts", resolved.limits.flags & FLOW_ADAPT);
 	flow_json_rate(out, "configured_rate", resolved.limits.interval_ns);
 	flow_json_rate(out, "ceiling", resolved.limits.ceiling_interval_ns);
-	json_put_text(out, "rate_by", api_by(flow, effective.rate_by, effective.rate_constraint));
-	json_put_text(out, "hold_by", api_by(flow, effective.hold_by, effective.hold_constraint));
+	json_put_text(out, "rate_by",
+		      api_by(constraints, effective.rate_by, effective.rate_constraint));
+	json_put_text(out, "hold_by",
+		      api_by(constraints, effective.hold_by, effective.hold_constraint));
 }

@@ -36,6 +36,7 @@ void api_put_flow(struct api_context *context, uint32_t slot, uint64_t now_ns,
 		  struct json_writer *out);
 
 /* "configuration", "control", the rule's name, "operator". */
-const char *api_by(const struct engine_flow *flow, enum effective_by by, int constraint);
+const char *api_by(const struct constraint constraints[CONSTRAINTS], enum effective_by by,
+		   int constraint);
 
 #endif

@@ -80,7 +80,7 @@ static uint64_t rounded(uint64_t ns)
 	return (ns + step - 1) / step * step;
 }
 
-static void put_hold(struct json_writer *out, const struct engine_flow *flow,
+static void put_hold(struct json_writer *out, const struct constraint constraints[CONSTRAINTS],
 		     const struct effective *e, uint64_t now_ns)
 {
 	const struct publish_limits *l = &e->limits;
@@ -96,32 +96,32 @@ static void put_hold(struct json_writer *out, const struct engine_flow *flow,
 		snprintf(text, sizeof(text), "for another %s%s",
 			 units_duration_text(rounded(until_ns - now_ns), left, sizeof(left)),
 			 l->hold_until_ns <= now_ns ? ", all but transactional" : "");
-	put_in_force(out, "hold", text, api_by(flow, e->hold_by, e->hold_constraint));
+	put_in_force(out, "hold", text, api_by(constraints, e->hold_by, e->hold_constraint));
 }
 
-static void put_effective(struct json_writer *out, const struct engine_flow *flow,
+static void put_effective(struct json_writer *out, const struct constraint constraints[CONSTRAINTS],
 			  const struct effective *e, uint64_t now_ns)
 {
 	const struct publish_limits *l = &e->limits;
 	char text[64], count[96];
 
 	json_put_array(out, "in_force");
-	put_hold(out, flow, e, now_ns);
+	put_hold(out, constraints, e, now_ns);
 	put_in_force(out, "rate", flow_json_rate_text(l->interval_ns, text, sizeof(text)),
-		     api_by(flow, e->rate_by, e->rate_constraint));
+		     api_by(constraints, e->rate_by, e->rate_constraint));
 	if (l->interval_ns)
 		put_in_force(out, "burst", limits_classes_text(l->burst, count, sizeof(count)),
-			     api_by(flow, e->rate_by, e->rate_constraint));
+			     api_by(constraints, e->rate_by, e->rate_constraint));
 	put_in_force(out, "hour", cap_text(l->hour_cap, PUBLISH_NO_CAP, count),
-		     api_by(flow, e->hour_by, e->hour_constraint));
+		     api_by(constraints, e->hour_by, e->hour_constraint));
 	put_in_force(out, "day", cap_text(l->day_cap, PUBLISH_NO_CAP, count),
-		     api_by(flow, e->day_by, e->day_constraint));
+		     api_by(constraints, e->day_by, e->day_constraint));
 	put_in_force(out, "connections", cap_text(l->connections, 0, count),
-		     api_by(flow, e->connections_by, e->connections_constraint));
+		     api_by(constraints, e->connections_by, e->connections_constraint));
 	put_in_force(out, "messages_per_connection",
 		     l->per_connection ? units_count_text(l->per_connection, count, sizeof(count))
 				       : "unlimited",
-		     api_by(flow, e->per_connection_by, e->per_connection_constraint));
+		     api_by(constraints, e->per_connection_by, e->per_connection_constraint));
 	json_put_end(out);
 }
 
@@ -162,12 +162,12 @@ static bool wins(const struct effective *e, int i)
 	       e->per_connection_constraint == i;
 }
 
-static void put_effects(struct json_writer *out, const struct engine_flow *flow,
+static void put_effects(struct json_writer *out, const struct constraint constraints[CONSTRAINTS],
 			const struct effective *e, uint64_t now_ns)
 {
 	json_put_array(out, "constraints");
 	for (int i = 0; i < CONSTRAINTS; i++) {
-		const struct constraint *constraint = &flow->constraints[i];
+		const struct constraint *constraint = &constraints[i];
 		char text[64];
 
 		if (constraint->kind == CONSTRAINT_NONE || constraint->until_ns <= now_ns)
@@ -221,13 +221,14 @@ static void put_reply(struct json_writer *out, const struct reply_history *histo
 }
 
 /* The latest first. */
-static void put_replies(struct json_writer *out, const struct engine_flow *flow, uint64_t now_ns)
+static void put_replies(struct json_writer *out, const struct engine_replies *replies,
+			uint64_t now_ns)
 {
 	json_put_array(out, "replies");
-	for (uint32_t i = 1; i <= REPLY_HISTORY; i++) {
+	for (uint32_t i = 1; replies && i <= REPLY_HISTORY; i++) {
 		const struct reply_history *history =
-			&flow->history[(flow->history_next % REPLY_HISTORY + REPLY_HISTORY - i) %
-				       REPLY_HISTORY];
+			&replies->history[(replies->next % REPLY_HISTORY + REPLY_HISTORY - i) %
+					  REPLY_HISTORY];
 
 		if (history->at_ns)
 			put_reply(out, history, now_ns);
@@ -240,27 +241,28 @@ static void put_replies(struct json_writer *out, const struct engine_flow *flow,
 static void put_flow(struct api_context *s, uint32_t slot, const struct effective *e,
 		     const struct control_bounds *bounds, uint64_t now_ns, struct json_writer *out)
 {
-	const struct segment_slot *known = &s->segment->slots[slot];
-	const struct engine_flow *flow = engine_flow_of(s->engine, slot);
+	const struct segment_slot *known = segment_slot(s->segment, slot);
+	const struct constraint *constraints = engine_effects(s->engine, slot);
+	struct engine_life life = engine_life(s->engine, slot, now_ns);
 	char name[DESTINATION_NAME_MAX + 1], words[DESCRIPTION] = "";
 
 	flow_json_put(s->segment, slot, now_ns, out);
 	api_put_flow(s, slot, now_ns, out);
-	control_describe(&flow->control, bounds, now_ns, words, sizeof(words));
+	control_describe(&life.control, bounds, now_ns, words, sizeof(words));
 	json_put_text(out, "summary", words);
 	if (engine_rules_describe(s->engine, slot, now_ns, words, sizeof(words)) > 0)
 		json_put_text(out, "rules", words);
 	else
 		json_put_null(out, "rules");
-	put_effective(out, flow, e, now_ns);
-	put_effects(out, flow, e, now_ns);
-	put_replies(out, flow, now_ns);
-	put_configured(s, known->address,
+	put_effective(out, constraints, e, now_ns);
+	put_effects(out, constraints, e, now_ns);
+	put_replies(out, engine_replies(s->engine, slot), now_ns);
+	put_configured(s, segment_address(s->segment, slot),
 		       segment_name(s->segment, known->destination, name, sizeof(name)), out);
 	flow_json_in(out, "next_change_s", e->next_ns, now_ns);
-	if (flow->warmup_step_back_ns)
+	if (life.warmup_step_back_ns)
 		json_put_number(out, "warmup_step_back_ago_s",
-				(double)(now_ns - flow->warmup_step_back_ns) / 1e9, 1);
+				(double)(now_ns - life.warmup_step_back_ns) / 1e9, 1);
 }
 
 int api_explain(void *arg, struct control_call *call)

@@ -12,6 +12,8 @@
 #include "shm/lease.h"
 #include "shm/window.h"
 #include "sidecar/base/units.h"
+#include "sidecar/engine/engine.h"
+#include "sidecar/minutes.h"
 
 #define load(word) \
 	atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */
@@ -124,12 +126,12 @@ bool flow_json_wanted(const struct segment *s, uint32_t slot, const struct flow_
 {
 	char name[DESTINATION_NAME_MAX + 1];
 
-	if (s->slots == NULL || slot >= s->view.slots || s->slots[slot].kind != SEGMENT_FLOW)
+	if (s->index == NULL || slot >= s->view.slots || segment_kind(s, slot) != SEGMENT_FLOW)
 		return false;
-	if (filter->by_source && memcmp(filter->source, s->slots[slot].address, 16) != 0)
+	if (filter->by_source && memcmp(filter->source, segment_address(s, slot), 16) != 0)
 		return false;
 	return filter->destination == NULL ||
-	       strcmp(segment_name(s, s->slots[slot].destination, name, sizeof(name)),
+	       strcmp(segment_name(s, segment_slot(s, slot)->destination, name, sizeof(name)),
 		      filter->destination) == 0;
 }
 
@@ -188,36 +190,17 @@ static void put_connections(const struct segment *s, uint32_t slot, struct json_
 		json_put_null(out, "messages_per_connection");
 }
 
-struct outcomes {
-	uint64_t delivered, deferred, bounced;
-};
-
-static uint64_t of_minute(const _Atomic uint64_t *word, uint32_t minute)
+/* Of `count` minutes that end with minute `last`, as far as they are kept. */
+static struct minutes_sum minutes_of(const struct segment *s, uint32_t slot, uint32_t last,
+				     uint32_t count)
 {
-	uint64_t seen = load(word);
+	const struct minutes *minutes = segment_block(s, slot, ENGINE_MINUTES);
 
-	return (uint32_t)(seen >> 32) == minute ? (uint32_t)seen : 0;
+	return minutes ? minutes_sum(minutes, s->header.sizes.minutes, last, count)
+		       : (struct minutes_sum){0};
 }
 
-/* Of `count` minutes that end with minute `last`, as far as the ring reaches. */
-static struct outcomes minutes_sum(const struct segment *s, uint32_t slot, uint32_t last,
-				   uint32_t count)
-{
-	struct outcomes sum = {0};
-
-	for (uint32_t i = 0; i < count && i < s->view.minute_slots && i <= last; i++) {
-		const struct layout_minute *at =
-			&s->view.minutes[(uint64_t)slot * s->view.minute_slots +
-					 (last - i) % s->view.minute_slots];
-
-		sum.delivered += of_minute(&at->delivered, last - i);
-		sum.deferred += of_minute(&at->deferred, last - i);
-		sum.bounced += of_minute(&at->bounced, last - i);
-	}
-	return sum;
-}
-
-static void put_outcomes(struct json_writer *out, const char *key, const struct outcomes *o)
+static void put_outcomes(struct json_writer *out, const char *key, const struct minutes_sum *o)
 {
 	json_put_object(out, key);
 	flow_json_count(out, "delivered", o->delivered);
@@ -226,19 +209,39 @@ static void put_outcomes(struct json_writer *out, const char *key, const struct 
 	json_put_end(out);
 }
 
+static uint32_t count_since(uint64_t now, uint32_t then)
+{
+	uint32_t more = (uint32_t)now - then;
+
+	return more <= INT32_MAX ? more : 0;
+}
+
 static void put_all_outcomes(const struct segment *s, uint32_t slot, uint64_t now_ns,
 			     struct json_writer *out)
 {
 	const struct layout_counters_more *totals = &s->view.counters_more[slot];
-	struct outcomes all = {load(&totals->delivered), load(&totals->deferred),
-			       load(&totals->bounced)};
+	struct minutes_sum all = {load(&totals->delivered), load(&totals->deferred),
+				  load(&totals->bounced)};
 	uint32_t minute = (uint32_t)(now_ns / WINDOW_MINUTE_NS);
-	struct outcomes last = {0}, hour = minutes_sum(s, slot, minute, 60);
+	const struct engine_flow *flow;
+	struct minutes_sum last = {0}, hour;
 
-	/* The minute that is whole; at a ring of one slot there is none. */
-	if (minute > 0 && s->view.minute_slots > 1)
-		last = minutes_sum(s, slot, minute - 1, 1);
 	put_outcomes(out, "total", &all);
+	/* Minutes stand in `control`, which the sidecar's user alone can read. */
+	if (s->index == NULL) {
+		json_put_null(out, "last_minute");
+		json_put_null(out, "last_hour");
+		return;
+	}
+	flow = segment_engine(s, slot);
+	hour = minutes_of(s, slot, minute, 60);
+	/* What the sidecar has not counted into its minute yet. */
+	hour.delivered += count_since(all.delivered, flow->delivered);
+	hour.deferred += count_since(all.deferred, flow->deferred);
+	hour.bounced += count_since(all.bounced, flow->bounced);
+	/* The minute that is whole; at a ring of one slot there is none. */
+	if (minute > 0 && s->header.sizes.minutes > 1)
+		last = minutes_of(s, slot, minute - 1, 1);
 	put_outcomes(out, "last_minute", &last);
 	put_outcomes(out, "last_hour", &hour);
 }
@@ -247,15 +250,15 @@ static void put_names(const struct segment *s, uint32_t slot, struct json_writer
 {
 	char text[DESTINATION_NAME_MAX + 1];
 
-	if (s->slots == NULL || s->slots[slot].kind != SEGMENT_FLOW) {
+	if (s->index == NULL || segment_kind(s, slot) != SEGMENT_FLOW) {
 		json_put_null(out, "source");
 		json_put_null(out, "destination");
 		return;
 	}
 	json_put_text(out, "source",
-		      destination_address_text(s->slots[slot].address, text, sizeof(text)));
+		      destination_address_text(segment_address(s, slot), text, sizeof(text)));
 	json_put_text(out, "destination",
-		      segment_name(s, s->slots[slot].destination, text, sizeof(text)));
+		      segment_name(s, segment_slot(s, slot)->destination, text, sizeof(text)));
 }
 
 void flow_json_put(const struct segment *s, uint32_t slot, uint64_t now_ns, struct json_writer *out)

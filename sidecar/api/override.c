@@ -179,10 +179,12 @@ static int change_read(struct control_call *call, struct change *ret, uint64_t n
 static void put_flow(struct api_context *s, uint32_t slot, struct json_writer *out)
 {
 	char text[DESTINATION_NAME_MAX + 1];
-	const struct segment_slot *known = &s->segment->slots[slot];
+	const struct segment_slot *known = segment_slot(s->segment, slot);
 
 	json_put_object(out, NULL);
-	json_put_text(out, "source", destination_address_text(known->address, text, sizeof(text)));
+	json_put_text(
+		out, "source",
+		destination_address_text(segment_address(s->segment, slot), text, sizeof(text)));
 	json_put_text(out, "destination",
 		      segment_name(s->segment, known->destination, text, sizeof(text)));
 	json_put_end(out);

@@ -104,14 +104,14 @@ int api_status(void *arg, struct control_call *call)
 {
 	struct api_context *s = arg;
 	struct counts *counts = call->data ? call->data : calloc(1, sizeof(*counts));
-	uint32_t count;
-	const uint32_t *slots = engine_slots(s->engine, &count);
+	uint32_t count = segment_count(s->segment);
 
 	if (counts == NULL)
 		return -ENOMEM;
 	call->data = counts;
 	for (int i = 0; i < SLOTS_A_CALL && call->cursor < count; i++) {
-		uint32_t kind = s->segment->slots[slots[call->cursor++]].kind;
+		uint32_t kind =
+			segment_kind(s->segment, segment_nth(s->segment, (uint32_t)call->cursor++));
 
 		counts->of_kind[kind <= SEGMENT_STREAM ? kind : SEGMENT_UNKNOWN]++;
 	}

@@ -85,10 +85,13 @@ static int print_flow(void *arg, const struct json *flow, const char *line, size
 		       "DESTINATION", "STATE", "RATE", "CONFIGURED", "HOLD", "HOUR", "DAY", "OPEN",
 		       "LAST HOUR: DELIVERED DEFERRED BOUNCED");
 	table->began = true;
-	snprintf(outcome, sizeof(outcome), "%llu %llu %llu",
-		 (unsigned long long)json_get_u64(last, "delivered", 0),
-		 (unsigned long long)json_get_u64(last, "deferred", 0),
-		 (unsigned long long)json_get_u64(last, "bounced", 0));
+	if (json_kind(last) != JSON_KIND_OBJECT)
+		snprintf(outcome, sizeof(outcome), "-");
+	else
+		snprintf(outcome, sizeof(outcome), "%llu %llu %llu",
+			 (unsigned long long)json_get_u64(last, "delivered", 0),
+			 (unsigned long long)json_get_u64(last, "deferred", 0),
+			 (unsigned long long)json_get_u64(last, "bounced", 0));
 	printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n",
 	       json_get_text(flow, "source", "?"), json_get_text(flow, "destination", "?"),
 	       json_get_text(flow, "state", "-"), rate_text(flow, "rate"),
@@ -108,7 +111,7 @@ static bool slot_wanted(const struct segment *s, uint32_t slot,
 {
 	const struct layout_counters_more *more = &s->view.counters_more[slot];
 
-	if (s->slots)
+	if (s->index)
 		return flow_json_wanted(s, slot, filter);
 	return !filter->by_source && !filter->destination &&
 	       (atomic_load(&more->delivered) | atomic_load(&more->deferred) |

@@ -26,6 +26,7 @@
 #include "sidecar/base/units.h"
 #include "sidecar/cli/command.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/minutes.h"
 #include "sidecar/segment/segment.h"
 
 #define REPORT_MAX   (4u << 20)
@@ -54,7 +55,7 @@ struct measured {
 
 struct answer {
 	struct layout_sizes sizes;
-	uint64_t limits, counters, minutes, control, rings;
+	uint64_t limits, counters, minutes, control, trouble, rings;
 	double decisions, events, worker_cores, sidecar_cores;
 };
 
@@ -322,9 +323,12 @@ static void answer_make(const struct plan_input *q, const struct measured *m, st
 	a->limits = slots * (sizeof(struct layout_limits) + sizeof(struct layout_limits_more));
 	a->counters =
 		slots * (sizeof(struct layout_counters) + sizeof(struct layout_counters_more));
-	/* Only what sends has minutes; the pages of the others are never touched. */
-	a->minutes = q->flows * q->minutes * sizeof(struct layout_minute);
-	a->control = slots * (sizeof(struct segment_slot) + sizeof(struct engine_flow));
+	/* Minutes are kept of flows that were active within them, the rest on demand. */
+	a->minutes = q->flows * minutes_bytes((uint32_t)q->minutes);
+	a->control = slots * sizeof(uint32_t) +
+		     records * (sizeof(struct segment_slot) + sizeof(struct engine_flow));
+	a->trouble = sizeof(struct engine_life) + sizeof(struct engine_replies) +
+		     CONSTRAINTS * sizeof(struct constraint);
 	a->rings = q->workers * a->sizes.ring_records * sizeof(struct layout_record);
 	a->decisions = q->messages * q->asks + q->messages / (double)q->per_connection;
 	a->worker_cores = (a->decisions * m->flow_ns + a->events * m->report_ns) / 1e9;
@@ -348,11 +352,13 @@ static void answer_print_memory(const struct plan_input *q, const struct answer 
 	printf("  %-44s slots x (%zu + %zu) B = %.1f MiB\n", "counters",
 	       sizeof(struct layout_counters), sizeof(struct layout_counters_more),
 	       (double)a->counters / MIB);
-	printf("  %-44s %s flows x %llu x %zu B = %.1f MiB\n", "minutes, once every flow has sent",
-	       flows, (unsigned long long)q->minutes, sizeof(struct layout_minute),
-	       (double)a->minutes / MIB);
-	printf("  %-44s slots x (%zu + %zu) B = %.1f MiB\n", "the sidecar's own state",
-	       sizeof(struct segment_slot), sizeof(struct engine_flow), (double)a->control / MIB);
+	printf("  %-44s %s flows x %u B = %.1f MiB\n", "minutes, if every flow sent within them",
+	       flows, minutes_bytes((uint32_t)q->minutes), (double)a->minutes / MIB);
+	printf("  %-44s slots x %zu B + records x (%zu + %zu) B = %.1f MiB\n",
+	       "the sidecar's own state", sizeof(uint32_t), sizeof(struct segment_slot),
+	       sizeof(struct engine_flow), (double)a->control / MIB);
+	printf("  %-44s %llu B more each (not in the sum)\n", "of flows that met trouble",
+	       (unsigned long long)a->trouble);
 	printf("  %-44s %llu workers x %u x %zu B = %.1f MiB\n", "rings",
 	       (unsigned long long)q->workers, a->sizes.ring_records, sizeof(struct layout_record),
 	       (double)a->rings / MIB);
@@ -410,6 +416,7 @@ static void answer_print_json(const struct plan_input *q, const struct measured 
 	json_put_u64(&w, "counters_bytes", a->counters);
 	json_put_u64(&w, "minutes_bytes", a->minutes);
 	json_put_u64(&w, "control_bytes", a->control);
+	json_put_u64(&w, "trouble_bytes", a->trouble);
 	json_put_u64(&w, "rings_bytes", a->rings);
 	json_put_u64(&w, "ring_records", a->sizes.ring_records);
 	json_put_number(&w, "decisions_per_second", a->decisions, 1);

@@ -80,6 +80,12 @@ void control_init(struct control_state *state, const struct control_bounds *boun
 /* Whether bytes found in a file can be a state: every field in its range. */
 bool control_valid(const struct control_state *state);
 
+/* Whether nothing was learned that control_init would not bring back: no trouble yet, no rate but
+ * the one it began with, no share of chance, no cap. For a flow that has been quiet for more than
+ * the receiver's hour. */
+bool control_plain(const struct control_state *state, const struct control_bounds *bounds,
+		   uint64_t now_ns);
+
 /* The configuration may have changed: the rate is brought within the bounds, and a flow of which
  * nothing is known yet is not below where it would start now. True if the state changed. */
 bool control_rebound(struct control_state *state, const struct control_bounds *bounds);

@@ -88,7 +88,6 @@ static int segment_begin(struct sidecar *s, char *reason)
 	const char *owner = wanted->owner ? wanted->owner : config->user;
 	struct segment_options options = {
 		.path = wanted->path,
-		.engine_bytes = sizeof(struct engine_flow),
 		.reserve_max_ns = wanted->max_reservation.value,
 		.sizes =
 			{
@@ -101,6 +100,7 @@ static int segment_begin(struct sidecar *s, char *reason)
 			},
 	};
 
+	engine_shape(&options);
 	/* Room to grow on reload; the pages are touched when they are used. */
 	while (options.sizes.names_bytes < config->table_length * 2)
 		options.sizes.names_bytes *= 2;
@@ -641,15 +641,13 @@ int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 
 int sidecar_run(struct sidecar *s)
 {
-	uint32_t known;
-
 	workers_scan(s->workers);
-	engine_slots(s->engine, &known);
 	log_notice("ready", "%s: %s, %u names and flows known; clock by %s", s->segment->path,
 		   s->segment->adopted	  ? "adopted"
 		   : s->segment->replaced ? "replaced, usage carried over"
 					  : "made",
-		   known, s->heartbeat.counter ? "the processor's counter" : "the vDSO");
+		   segment_count(s->segment),
+		   s->heartbeat.counter ? "the processor's counter" : "the vDSO");
 	beat(s, loop_now());
 	work(s);
 	return loop_run(s->loop);

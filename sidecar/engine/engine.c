@@ -13,29 +13,104 @@
 #include "shm/destination.h"
 #include "shm/window.h"
 #include "sidecar/base/log.h"
+#include "sidecar/minutes.h"
 
 /* Slots a call: bounds how long the loop is kept from other work, about a millisecond. */
 #define PIECE 512
 /* Slots that a call of engine_housekeep has looked at, by and by; with more known ones each waits
  * its turn (tollgated(8), BUGS). */
 #define TICKS_A_SECOND 262144
+#define SECOND_NS      UINT64_C(1000000000)
+#define MINUTE_NS      (60 * SECOND_NS)
+/* A flow that has been quiet for so long is kept in brief. */
+#define QUIET_NS (3900 * SECOND_NS)
+
+static uint32_t count_low(const _Atomic uint64_t *total)
+{
+	return (uint32_t)atomic_load_explicit(total, memory_order_relaxed);
+}
 
 static bool is_flow(const struct engine *e, uint32_t slot)
 {
-	return e->segment->slots[slot].kind == SEGMENT_FLOW;
-}
-
-struct engine_flow *engine_flow_of(struct engine *e, uint32_t slot)
-{
-	return segment_engine(e->segment, slot);
+	return segment_kind(e->segment, slot) == SEGMENT_FLOW;
 }
 
 const char *engine_destination(const struct engine *e, uint32_t slot, char *text, size_t size)
 {
-	const struct segment_slot *known = &e->segment->slots[slot];
+	const struct segment_slot *known = segment_slot(e->segment, slot);
 
 	return segment_name(e->segment, known->kind == SEGMENT_FLOW ? known->destination : slot,
 			    text, size);
+}
+
+/* ---- what is kept of a flow ------------------------------------------------------------------ */
+
+void engine_shape(struct segment_options *options)
+{
+	options->shape = (struct segment_shape){
+		.engine_bytes = sizeof(struct engine_flow),
+		.block_bytes = {[ENGINE_LIFE] = sizeof(struct engine_life),
+				[ENGINE_EFFECTS] = CONSTRAINTS * sizeof(struct constraint),
+				[ENGINE_REPLIES] = sizeof(struct engine_replies),
+				[ENGINE_MINUTES] = minutes_bytes(options->sizes.minutes)},
+	};
+}
+
+const struct constraint *engine_effects(const struct engine *e, uint32_t slot)
+{
+	static const struct constraint none[CONSTRAINTS];
+	const struct constraint *constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
+
+	return constraints ? constraints : none;
+}
+
+const struct engine_replies *engine_replies(const struct engine *e, uint32_t slot)
+{
+	return segment_block(e->segment, slot, ENGINE_REPLIES);
+}
+
+struct engine_life engine_life(const struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	const struct engine_life *life = segment_block(e->segment, slot, ENGINE_LIFE);
+	struct engine_life fresh = {.trouble_ns = 0};
+	struct control_bounds bounds;
+
+	if (life)
+		return *life;
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	control_init(&fresh.control, &bounds, now_ns);
+	return fresh;
+}
+
+struct engine_life *engine_live(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct engine_life *life = segment_block(e->segment, slot, ENGINE_LIFE);
+	struct engine_life fresh;
+
+	if (life)
+		return life;
+	fresh = engine_life(e, slot, now_ns);
+	return segment_block_fill(e->segment, slot, ENGINE_LIFE, &fresh);
+}
+
+/* Without constraints that hold, none are kept. */
+static void effects_fold(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	const struct constraint *constraints = engine_effects(e, slot);
+
+	for (int i = 0; i < CONSTRAINTS; i++)
+		if (constraints[i].kind != CONSTRAINT_NONE && constraints[i].until_ns > now_ns)
+			return;
+	segment_block_drop(e->segment, slot, ENGINE_EFFECTS);
+}
+
+void engine_effect_add(struct engine *e, uint32_t slot, const struct constraint *constraint,
+		       uint64_t now_ns)
+{
+	struct constraint *constraints = segment_block_take(e->segment, slot, ENGINE_EFFECTS);
+
+	if (constraints)
+		constraint_add(constraints, constraint, now_ns);
 }
 
 /* ---- publishing ------------------------------------------------------------------------------ */
@@ -44,8 +119,10 @@ const char *engine_destination(const struct engine *e, uint32_t slot, char *text
 static uint64_t control_ask(struct engine *e, uint32_t slot, uint64_t now_ns,
 			    struct control_limits *ret, struct control_bounds *ret_bounds)
 {
-	effective_bounds(&e->configured[slot], e->wall_offset_ns, ret_bounds);
-	return control_limits(&engine_flow_of(e, slot)->control, ret_bounds, now_ns, ret);
+	struct engine_life life = engine_life(e, slot, now_ns);
+
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, ret_bounds);
+	return control_limits(&life.control, ret_bounds, now_ns, ret);
 }
 
 int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct effective *ret,
@@ -56,12 +133,13 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
-	adapts = e->configured[slot].flags & FLOW_ADAPT;
+	adapts = engine_configured(e, slot)->flags & FLOW_ADAPT;
 	next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
 	if (!adapts)
 		next_ns = UINT64_MAX;
-	effective_merge(&e->configured[slot], adapts ? ret_control : NULL,
-			engine_flow_of(e, slot)->constraints, e->parents[slot], now_ns, ret);
+	effective_merge(engine_configured(e, slot), adapts ? ret_control : NULL,
+			engine_effects(e, slot),
+			limits_set_get(e->limits, e->configured[slot])->parents, now_ns, ret);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
 	return 0;
 }
@@ -82,7 +160,7 @@ static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct publish_limits limits;
 
-	effective_plain(&e->configured[slot], &limits);
+	effective_plain(engine_configured(e, slot), &limits);
 	e->totals.changes += publish_slot(e->segment, slot, &limits, now_ns);
 }
 
@@ -100,49 +178,55 @@ static uint32_t parents_of(const struct engine *e, const uint8_t *source, const 
 	return parents;
 }
 
-static void flow_begin(struct engine *e, uint32_t slot, uint64_t now_ns)
+/* The configuration may be another than the one it was begun under, in this process or a former. */
+static void flow_begin(struct engine *e, uint32_t slot)
 {
-	struct engine_flow *flow = engine_flow_of(e, slot);
-	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
+	struct engine_life *life = segment_block(e->segment, slot, ENGINE_LIFE);
 	struct control_bounds bounds;
 
-	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
-	constraints_check(flow->constraints);
-	if (flow->begun == 1 && control_valid(&flow->control)) {
-		control_rebound(&flow->control, &bounds);
-		return;
-	}
-	memset(flow, 0, sizeof(*flow));
-	/* What came before is not news of the next tick. */
-	flow->delivered = atomic_load_explicit(&totals->delivered, memory_order_relaxed);
-	flow->deferred = atomic_load_explicit(&totals->deferred, memory_order_relaxed);
-	control_init(&flow->control, &bounds, now_ns);
-	flow->begun = 1;
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	if (life && control_valid(&life->control))
+		control_rebound(&life->control, &bounds);
+	else if (life)
+		segment_block_drop(e->segment, slot, ENGINE_LIFE);
+}
+
+/* -ENOMEM: what was in force stays, or the defaults do. */
+static int configured_set(struct engine *e, uint32_t slot, const struct flow_limits *limits,
+			  uint32_t parents)
+{
+	int number = limits_set_add(e->limits, limits, parents);
+
+	if (number < 0)
+		return number;
+	limits_set_drop(e->limits, e->configured[slot]);
+	e->configured[slot] = (uint32_t)number;
+	return 0;
 }
 
 /* What the configuration says of a known slot, into `configured`; then into force. */
 static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
-	const struct segment_slot *known = &e->segment->slots[slot];
+	const uint8_t *address = segment_address(e->segment, slot);
 	char name[DESTINATION_NAME_MAX + 1];
 	struct resolved_limits resolved;
 
 	engine_destination(e, slot, name, sizeof(name));
-	switch (known->kind) {
+	switch (segment_kind(e->segment, slot)) {
 	case SEGMENT_FLOW:
-		limits_resolve_flow(e->config, known->address, name, &resolved);
-		e->configured[slot] = resolved.limits;
-		e->parents[slot] = parents_of(e, known->address, name);
-		flow_begin(e, slot, now_ns);
+		limits_resolve_flow(e->config, address, name, &resolved);
+		if (configured_set(e, slot, &resolved.limits, parents_of(e, address, name)) != 0)
+			return;
+		flow_begin(e, slot);
 		engine_publish(e, slot, now_ns);
 		return;
-	case SEGMENT_SOURCE: limits_resolve_source(e->config, known->address, &resolved); break;
+	case SEGMENT_SOURCE: limits_resolve_source(e->config, address, &resolved); break;
 	case SEGMENT_DESTINATION: limits_resolve_destination(e->config, name, &resolved); break;
 	case SEGMENT_STREAM: limits_resolve_stream(e->config, name, &resolved); break;
 	default: return;
 	}
-	e->configured[slot] = resolved.limits;
-	publish_nonflow(e, slot, now_ns);
+	if (configured_set(e, slot, &resolved.limits, 0) == 0)
+		publish_nonflow(e, slot, now_ns);
 }
 
 static void default_publish(struct engine *e, uint32_t index,
@@ -204,20 +288,19 @@ static void defaults_publish(struct engine *e, uint64_t now_ns)
 	}
 }
 
+/* Takes in a slot that has been learned, whoever it was that did. */
 static void slot_add(struct engine *e, uint32_t slot)
 {
 	uint32_t flows = e->segment->header.sizes.flows;
+	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
+	struct engine_flow *flow = engine_flow_of(e, slot);
 
-	if (e->count == e->room) {
-		uint32_t room = e->room ? e->room * 2 : 1024;
-		uint32_t *more = realloc(e->slots, room * sizeof(*more));
-
-		if (more == NULL)
-			return;
-		e->slots = more;
-		e->room = room;
+	/* What came before is not news of the next tick. */
+	if (flow->seen_s == 0) {
+		flow->delivered = count_low(&totals->delivered);
+		flow->deferred = count_low(&totals->deferred);
+		flow->bounced = count_low(&totals->bounced);
 	}
-	e->slots[e->count++] = slot;
 	e->totals.learned++;
 	if (e->count == flows - flows / 10)
 		log_warning(
@@ -227,45 +310,34 @@ static void slot_add(struct engine *e, uint32_t slot)
 			e->count, flows);
 }
 
-/* Claims what the configuration names, so that it is there before the first worker asks. */
-static uint32_t destination_claim(struct engine *e, const char *name)
+/* Those that were learned since, in force. now_ns 0: not yet, engine_work reaches them. */
+static void known_take(struct engine *e, uint64_t now_ns)
 {
-	struct hash_key key =
-		hash_bytes(HASH_DESTINATION, name, strlen(name), e->segment->header.seed);
-	uint32_t slot = segment_find(e->segment, &key, false);
-	bool known = slot != LAYOUT_NONE && e->segment->slots[slot].kind != SEGMENT_UNKNOWN;
+	while (e->count < segment_count(e->segment)) {
+		uint32_t slot = segment_nth(e->segment, e->count++);
 
-	slot = segment_destination(e->segment, name);
-	if (slot != LAYOUT_NONE && !known)
 		slot_add(e, slot);
-	return slot;
+		if (now_ns)
+			slot_fill(e, slot, now_ns);
+	}
 }
 
 static void destinations_index(struct engine *e)
 {
 	/* A destination that is no longer configured falls back to the general defaults. */
-	for (uint32_t i = 0; i < e->count; i++)
-		if (e->segment->slots[e->slots[i]].kind == SEGMENT_DESTINATION)
-			publish_default_index(e->segment, e->slots[i], 0);
+	for (uint32_t i = 0; i < segment_count(e->segment); i++) {
+		uint32_t slot = segment_nth(e->segment, i);
+
+		if (segment_kind(e->segment, slot) == SEGMENT_DESTINATION)
+			publish_default_index(e->segment, slot, 0);
+	}
+	/* What the configuration names is there before the first worker asks. */
 	for (uint32_t i = 0; i < e->config->effective_count; i++) {
-		uint32_t slot = destination_claim(e, e->config->effective[i]->name);
+		uint32_t slot = segment_destination(e->segment, e->config->effective[i]->name);
 
 		if (slot != LAYOUT_NONE)
 			publish_default_index(e->segment, slot, LAYOUT_DEFAULT_FIRST + i);
 	}
-}
-
-static uint32_t source_claim(struct engine *e, const uint8_t address[16])
-{
-	struct hash_key key = hash_bytes(HASH_SOURCE, address, 16, e->segment->header.seed);
-	uint32_t slot = segment_find(e->segment, &key, false);
-
-	if (slot != LAYOUT_NONE && e->segment->slots[slot].kind != SEGMENT_UNKNOWN)
-		return slot;
-	slot = segment_source(e->segment, address);
-	if (slot != LAYOUT_NONE)
-		slot_add(e, slot);
-	return slot;
 }
 
 static void pools_claim(struct engine *e)
@@ -281,7 +353,7 @@ static void pools_claim(struct engine *e)
 			if (destination_pool_source(e->config->table, e->config->table_length,
 						    &pool, i, address) != 0)
 				break;
-			source_claim(e, address);
+			segment_source(e->segment, address);
 		}
 	}
 }
@@ -289,22 +361,9 @@ static void pools_claim(struct engine *e)
 uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *destination,
 		      uint64_t now_ns)
 {
-	uint32_t first = e->count, to = destination_claim(e, destination);
-	struct hash_key key;
-	uint32_t slot;
+	uint32_t slot = segment_flow(e->segment, source, destination);
 
-	if (to == LAYOUT_NONE || source_claim(e, source) == LAYOUT_NONE)
-		return LAYOUT_NONE;
-	key = hash_flow(source, e->segment->slots[to].key, e->segment->header.seed);
-	slot = segment_find(e->segment, &key, false);
-	if (slot == LAYOUT_NONE || e->segment->slots[slot].kind != SEGMENT_FLOW) {
-		slot = segment_flow(e->segment, source, destination);
-		if (slot == LAYOUT_NONE)
-			return LAYOUT_NONE;
-		slot_add(e, slot);
-	}
-	while (first < e->count)
-		slot_fill(e, e->slots[first++], now_ns);
+	known_take(e, now_ns);
 	return slot;
 }
 
@@ -331,6 +390,7 @@ int engine_configure(struct engine *e, const struct config *config,
 	defaults_publish(e, now_ns);
 	destinations_index(e);
 	pools_claim(e);
+	known_take(e, 0);
 	e->refill = 0;
 	publish_generation(e->segment);
 	return 0;
@@ -338,11 +398,15 @@ int engine_configure(struct engine *e, const struct config *config,
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
-static void reply_remember(struct engine_flow *flow, const struct layout_record *r,
+static void reply_remember(struct engine *e, const struct layout_record *r,
 			   const struct classification *c, uint64_t now_ns)
 {
-	struct reply_history *history = &flow->history[flow->history_next % REPLY_HISTORY];
+	struct engine_replies *replies = segment_block_take(e->segment, r->slot, ENGINE_REPLIES);
+	struct reply_history *history;
 
+	if (replies == NULL)
+		return;
+	history = &replies->history[replies->next % REPLY_HISTORY];
 	*history = (struct reply_history){
 		.at_ns = now_ns,
 		.code = r->code,
@@ -355,7 +419,7 @@ static void reply_remember(struct engine_flow *flow, const struct layout_record 
 	};
 	snprintf(history->rule, sizeof(history->rule), "%s", c->rule);
 	memcpy(history->text, r->text, history->length);
-	flow->history_next = (flow->history_next + 1) % REPLY_HISTORY;
+	replies->next = (replies->next + 1) % REPLY_HISTORY;
 }
 
 static void change_log(struct engine *e, uint32_t slot, enum control_phase before,
@@ -365,17 +429,18 @@ static void change_log(struct engine *e, uint32_t slot, enum control_phase befor
 
 	if (before == now->phase)
 		return;
-	log_info("flow", "%s to %s: %s, was %s (%s, rule %s)",
-		 destination_address_text(e->segment->slots[slot].address, source, sizeof(source)),
-		 engine_destination(e, slot, destination, sizeof(destination)),
-		 control_phase_name(now->phase), control_phase_name(before),
-		 reply_class_name(why->class), why->rule);
+	log_info(
+		"flow", "%s to %s: %s, was %s (%s, rule %s)",
+		destination_address_text(segment_address(e->segment, slot), source, sizeof(source)),
+		engine_destination(e, slot, destination, sizeof(destination)),
+		control_phase_name(now->phase), control_phase_name(before),
+		reply_class_name(why->class), why->rule);
 }
 
 static void reply_control(struct engine *e, uint32_t slot, const struct layout_record *r,
 			  const struct classification *c, uint64_t now_ns)
 {
-	struct engine_flow *flow = engine_flow_of(e, slot);
+	struct engine_life *life = engine_live(e, slot, now_ns);
 	struct control_limits before, after;
 	struct control_bounds bounds;
 	struct control_observation seen = {
@@ -389,8 +454,10 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 		.admitted_ns = r->admitted_ns,
 	};
 
+	if (life == NULL)
+		return;
 	control_ask(e, slot, now_ns, &before, &bounds);
-	if (!control_observe(&flow->control, &bounds, &seen, now_ns))
+	if (!control_observe(&life->control, &bounds, &seen, now_ns))
 		return;
 	control_ask(e, slot, now_ns, &after, &bounds);
 	engine_publish(e, slot, now_ns);
@@ -410,20 +477,13 @@ static void names_full(struct engine *e)
 
 static void slot_register(struct engine *e, const struct layout_record *r, uint64_t now_ns)
 {
-	uint32_t first = e->count;
 	int error = segment_learn(e->segment, r);
 
-	if (error == 0) {
-		slot_add(e, r->slot);
-		/* Its source's own announcement may have been lost. */
-		if (r->kind == LAYOUT_RECORD_FLOW)
-			source_claim(e, e->segment->slots[r->slot].address);
-		while (first < e->count)
-			slot_fill(e, e->slots[first++], now_ns);
-	} else if (error == -EBADMSG)
+	if (error == -EBADMSG)
 		e->totals.unfit++;
 	else if (error == -ENOSPC)
 		names_full(e);
+	known_take(e, now_ns);
 }
 
 static void reply_take(struct engine *e, const struct layout_record *r, uint64_t now_ns)
@@ -433,7 +493,7 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 	unsigned enhanced = (unsigned)r->enhanced[0] << 20 |
 			    (unsigned)(r->enhanced[1] & 0x3ff) << 10 | (r->enhanced[2] & 0x3ff);
 
-	if (e->segment->slots[r->slot].kind == SEGMENT_UNKNOWN)
+	if (segment_kind(e->segment, r->slot) == SEGMENT_UNKNOWN)
 		slot_register(e, r, now_ns);
 	if (!is_flow(e, r->slot))
 		return;
@@ -445,12 +505,12 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 		 */
 		if (r->code == 0 && c.class == REPLY_OTHER)
 			c.class = REPLY_INFRASTRUCTURE;
-		reply_remember(engine_flow_of(e, r->slot), r, &c, now_ns);
+		reply_remember(e, r, &c, now_ns);
 		engine_rules_reply(e, r, &c, enhanced, now_ns);
 	}
 	e->totals.replies++;
 	e->totals.by_class[c.class]++;
-	if (e->configured[r->slot].flags & FLOW_ADAPT)
+	if (engine_configured(e, r->slot)->flags & FLOW_ADAPT)
 		reply_control(e, r->slot, r, &c, now_ns);
 }
 
@@ -464,30 +524,33 @@ void engine_record(struct engine *e, const struct layout_record *r, uint64_t now
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
+static void minutes_count(struct engine *e, uint32_t slot, uint32_t delivered, uint32_t deferred,
+			  uint32_t bounced, uint64_t now_ns)
 {
-	struct engine_flow *flow = engine_flow_of(e, slot);
-	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
-	uint64_t delivered = atomic_load_explicit(&totals->delivered, memory_order_relaxed);
-	uint64_t deferred = atomic_load_explicit(&totals->deferred, memory_order_relaxed);
-	/* Totals are workers' to write: a difference that is none counts as nothing. */
-	uint64_t more = delivered - flow->delivered, less = deferred - flow->deferred;
+	struct minutes *minutes = segment_block_take(e->segment, slot, ENGINE_MINUTES);
+	struct minutes_sum more = {delivered, deferred, bounced};
+
+	if (minutes)
+		minutes_add(minutes, e->segment->header.sizes.minutes, now_ns / MINUTE_NS, &more);
+}
+
+static void life_tick(struct engine *e, uint32_t slot, uint32_t delivered, uint32_t deferred,
+		      uint64_t now_ns)
+{
+	struct engine_life *life = delivered || deferred
+					   ? engine_live(e, slot, now_ns)
+					   : segment_block(e->segment, slot, ENGINE_LIFE);
 	struct control_bounds bounds;
 
-	flow->delivered = delivered;
-	flow->deferred = deferred;
-	if (more || less)
-		flow->seen_ns = now_ns;
-	pool_pace_count(&flow->pace, more <= UINT32_MAX ? (uint32_t)more : 0, now_ns);
-	if (more > 0 && more <= UINT32_MAX)
-		engine_rules_attempts(e, slot, (uint32_t)more, now_ns);
-	if (!(e->configured[slot].flags & FLOW_ADAPT))
+	if (life == NULL)
 		return;
-	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
-	if (control_tick(&flow->control, &bounds, more <= UINT32_MAX ? (uint32_t)more : 0,
-			 less <= UINT32_MAX ? (uint32_t)less : 0, now_ns))
+	pool_pace_count(&life->pace, delivered, now_ns);
+	if (!(engine_configured(e, slot)->flags & FLOW_ADAPT))
+		return;
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	if (control_tick(&life->control, &bounds, delivered, deferred, now_ns))
 		engine_publish(e, slot, now_ns);
-	if (flow->trouble_ns) {
+	if (life->trouble_ns) {
 		struct control_limits control;
 
 		control_ask(e, slot, now_ns, &control, &bounds);
@@ -495,26 +558,78 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 	}
 }
 
+/* Totals are workers' to write: a difference that is none counts as nothing. */
+static uint32_t count_more(const _Atomic uint64_t *total, uint32_t *before)
+{
+	uint32_t now = count_low(total), more = now - *before;
+
+	*before = now;
+	return more <= INT32_MAX ? more : 0;
+}
+
+static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct engine_flow *flow = engine_flow_of(e, slot);
+	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
+	uint32_t delivered = count_more(&totals->delivered, &flow->delivered);
+	uint32_t deferred = count_more(&totals->deferred, &flow->deferred);
+	uint32_t bounced = count_more(&totals->bounced, &flow->bounced);
+
+	if (delivered || deferred || bounced) {
+		flow->seen_s = (uint32_t)(now_ns / SECOND_NS);
+		minutes_count(e, slot, delivered, deferred, bounced, now_ns);
+	}
+	if (delivered)
+		engine_rules_attempts(e, slot, delivered, now_ns);
+	life_tick(e, slot, delivered, deferred, now_ns);
+}
+
 static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	if (!is_flow(e, slot))
 		return;
 	flow_tick(e, slot, now_ns);
+	effects_fold(e, slot, now_ns);
 	engine_publish(e, slot, now_ns);
+}
+
+/* What need not be kept of a flow that has been quiet for so long that the receiver's hour, and the
+ * minutes that are shown, have passed. */
+static void flow_fold(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	const struct engine_flow *flow = engine_flow_of(e, slot);
+	const struct engine_life *life = segment_block(e->segment, slot, ENGINE_LIFE);
+	uint64_t quiet_ns = now_ns - flow->seen_s * SECOND_NS;
+	struct control_bounds bounds;
+
+	if (now_ns < flow->seen_s * SECOND_NS)
+		return;
+	if (flow->blocks[ENGINE_MINUTES] &&
+	    quiet_ns > (e->segment->header.sizes.minutes + 1) * UINT64_C(60) * SECOND_NS)
+		segment_block_drop(e->segment, slot, ENGINE_MINUTES);
+	if (life == NULL || quiet_ns < QUIET_NS || life->trouble_ns || life->warmup_step_back_ns)
+		return;
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	if (control_plain(&life->control, &bounds, now_ns))
+		segment_block_drop(e->segment, slot, ENGINE_LIFE);
 }
 
 /* The next known slot in turn: what is wrong there is repaired, what a flow did is counted. */
 static void slot_housekeep(struct engine *e, uint64_t now_ns)
 {
-	uint32_t slot = e->slots[e->tick = (e->tick + 1) % e->count];
+	uint32_t slot = segment_nth(e->segment, e->tick = (e->tick + 1) % e->count);
 	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
 	const struct engine_flow *flow = engine_flow_of(e, slot);
 
 	e->totals.repaired += segment_repair(e->segment, slot, 1, now_ns);
-	if (is_flow(e, slot) &&
-	    (atomic_load_explicit(&totals->delivered, memory_order_relaxed) != flow->delivered ||
-	     atomic_load_explicit(&totals->deferred, memory_order_relaxed) != flow->deferred))
+	if (!is_flow(e, slot))
+		return;
+	if (count_low(&totals->delivered) != flow->delivered ||
+	    count_low(&totals->deferred) != flow->deferred ||
+	    count_low(&totals->bounced) != flow->bounced)
 		flow_tick(e, slot, now_ns);
+	else if (flow->blocks[ENGINE_LIFE] || flow->blocks[ENGINE_MINUTES])
+		flow_fold(e, slot, now_ns);
 }
 
 uint64_t engine_work(struct engine *e, uint64_t now_ns)
@@ -524,7 +639,7 @@ uint64_t engine_work(struct engine *e, uint64_t now_ns)
 	for (int i = 0; i < PIECE && (slot = timer_heap_take(e->timers, now_ns)) != UINT32_MAX; i++)
 		flow_due(e, slot, now_ns);
 	for (int i = 0; i < PIECE && e->refill < e->count; i++)
-		slot_fill(e, e->slots[e->refill++], now_ns);
+		slot_fill(e, segment_nth(e->segment, e->refill++), now_ns);
 	for (int i = 0; i < PIECE && e->looks > 0; i++, e->looks--)
 		slot_housekeep(e, now_ns);
 	return e->refill < e->count || e->looks > 0 ? now_ns : timer_heap_next(e->timers);
@@ -535,9 +650,9 @@ static void gauges_housekeep(struct engine *e, uint32_t first, uint32_t looks)
 {
 	uint32_t here = e->count - first < looks ? e->count - first : looks;
 
-	e->totals.repaired += segment_repair_gauges(e->segment, e->slots + first, here);
+	e->totals.repaired += segment_repair_gauges(e->segment, first, here);
 	if (here < looks)
-		e->totals.repaired += segment_repair_gauges(e->segment, e->slots, looks - here);
+		e->totals.repaired += segment_repair_gauges(e->segment, 0, looks - here);
 }
 
 void engine_housekeep(struct engine *e, uint64_t now_ns)
@@ -557,7 +672,7 @@ int engine_constraint_add(struct engine *e, uint32_t slot, const struct constrai
 {
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
-	constraint_add(engine_flow_of(e, slot)->constraints, constraint, now_ns);
+	engine_effect_add(e, slot, constraint, now_ns);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
@@ -565,26 +680,35 @@ int engine_constraint_add(struct engine *e, uint32_t slot, const struct constrai
 int engine_constraint_remove(struct engine *e, uint32_t slot, enum constraint_kind kind,
 			     uint64_t now_ns)
 {
+	struct constraint *constraints;
+
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
-	constraint_remove_by_operator(engine_flow_of(e, slot)->constraints, kind);
+	constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
+	if (constraints)
+		constraint_remove_by_operator(constraints, kind);
+	effects_fold(e, slot, now_ns);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
 
 int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
-	struct engine_flow *flow;
+	struct constraint *constraints;
+	struct engine_life *life;
 	struct control_bounds bounds;
 
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
-	flow = engine_flow_of(e, slot);
-	for (int i = 0; i < CONSTRAINTS; i++)
-		if (flow->constraints[i].kind == CONSTRAINT_HOLD)
-			memset(&flow->constraints[i], 0, sizeof(flow->constraints[i]));
-	effective_bounds(&e->configured[slot], e->wall_offset_ns, &bounds);
-	control_release(&flow->control, &bounds, now_ns);
+	constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
+	for (int i = 0; constraints && i < CONSTRAINTS; i++)
+		if (constraints[i].kind == CONSTRAINT_HOLD)
+			memset(&constraints[i], 0, sizeof(constraints[i]));
+	effects_fold(e, slot, now_ns);
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	life = segment_block(e->segment, slot, ENGINE_LIFE);
+	if (life)
+		control_release(&life->control, &bounds, now_ns);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
@@ -593,8 +717,8 @@ int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	if (slot >= e->segment->view.slots || !is_flow(e, slot))
 		return -ENOENT;
-	engine_flow_of(e, slot)->begun = 0;
-	flow_begin(e, slot, now_ns);
+	for (uint32_t pool = 0; pool < ENGINE_MINUTES; pool++)
+		segment_block_drop(e->segment, slot, pool);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
@@ -610,19 +734,20 @@ int engine_create(struct segment *segment, struct engine **ret)
 		return -ENOMEM;
 	e->segment = segment;
 	e->configured = calloc(slots, sizeof(*e->configured));
-	e->parents = calloc(slots, sizeof(*e->parents));
-	if (e->configured == NULL || e->parents == NULL ||
+	if (e->configured == NULL || limits_set_create(&e->limits) != 0 ||
 	    timer_heap_create(slots, &e->timers) != 0) {
 		engine_free(e);
 		return -ENOMEM;
 	}
 	/* What an earlier sidecar knew. */
-	for (uint32_t slot = 0, end = 0;
-	     segment_resident_slots(segment, LAYOUT_CONTROL, segment->slots,
-				    sizeof(*segment->slots), end, &slot, &end);)
-		for (; slot < end; slot++)
-			if (segment->slots[slot].kind != SEGMENT_UNKNOWN)
-				slot_add(e, slot);
+	for (uint32_t i = 0; i < segment_count(segment); i++) {
+		struct constraint *constraints =
+			segment_block(segment, segment_nth(segment, i), ENGINE_EFFECTS);
+
+		if (constraints)
+			constraints_check(constraints);
+	}
+	known_take(e, 0);
 	*ret = e;
 	return 0;
 }
@@ -635,8 +760,7 @@ void engine_free(struct engine *e)
 	rule_engine_free(e->windows);
 	timer_heap_free(e->timers);
 	free(e->configured);
-	free(e->parents);
-	free(e->slots);
+	limits_set_free(e->limits);
 	free(e->pools);
 	free(e);
 }
@@ -657,10 +781,4 @@ void engine_wall_offset(struct engine *e, int64_t offset_ns)
 const struct engine_totals *engine_totals(const struct engine *e)
 {
 	return &e->totals;
-}
-
-const uint32_t *engine_slots(const struct engine *e, uint32_t *ret_count)
-{
-	*ret_count = e->count;
-	return e->slots;
 }

@@ -36,19 +36,29 @@ struct reply_history {
 	char text[REPLY_HISTORY_TEXT];
 };
 
-/* What is kept of a flow in `control`: fixed width, no pointers, checked when adopted. A sidecar of
- * another version finds it by its size alone: a new field goes to the end, and any other change
- * counts LAYOUT_VERSION up once there has been a release. */
+/* Blocks that a flow has once there is something to keep. */
+enum engine_pool { ENGINE_LIFE, ENGINE_EFFECTS, ENGINE_REPLIES, ENGINE_MINUTES };
+
+/* What is kept of every slot in `control`, and of some in blocks: fixed width, no pointers, checked
+ * when adopted. A sidecar of another version finds it by its size alone: a new field goes to the
+ * end, and any other change counts LAYOUT_VERSION up once there has been a release. */
 struct engine_flow {
-	uint32_t begun;	       /* 1: the rest is filled */
-	uint32_t history_next; /* where the next reply goes */
+	uint32_t blocks[SEGMENT_POOLS];	       /* the segment's: their numbers */
+	uint32_t delivered, deferred, bounced; /* low half of the totals, as of the last tick */
+	uint32_t seen_s; /* when they last moved, seconds of the clock; 0: never */
+};
+
+/* What was learned of a flow. A flow without is as it begins. */
+struct engine_life {
 	struct control_state control;
-	uint64_t delivered, deferred; /* of the totals, as of the last tick */
-	uint64_t seen_ns;	      /* when counts last moved; 0: never */
-	uint64_t trouble_ns;	      /* when it was last held that had been well; 0: it is well */
+	uint64_t trouble_ns; /* when it was last held that had been well; 0: it is well */
 	struct pool_rate pace;
 	uint64_t warmup_step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
-	struct constraint constraints[CONSTRAINTS];
+};
+
+struct engine_replies {
+	uint32_t next; /* where the next one goes */
+	uint32_t reserved;
 	struct reply_history history[REPLY_HISTORY];
 };
 
@@ -64,7 +74,8 @@ struct engine_totals {
 	uint64_t fired;	   /* rules */
 };
 
-/* The segment must have engine_bytes = sizeof(struct engine_flow). */
+/* The segment's options that the engine asks for; sizes must be filled in. */
+void engine_shape(struct segment_options *options);
 int engine_create(struct segment *segment, struct engine **ret);
 void engine_free(struct engine *engine);
 
@@ -99,15 +110,19 @@ const struct engine_totals *engine_totals(const struct engine *engine);
 
 /* ---- for explain and the operator's commands ------------------------------------------------- */
 
-/* The slots that are known, in the order in which they were learned. */
-const uint32_t *engine_slots(const struct engine *engine, uint32_t *ret_count);
-
 /* What is in force for a flow slot, and the controller's part in it (what the controller would say,
  * where the flow does not adapt). -ENOENT: no known flow. */
 int engine_effective(struct engine *engine, uint32_t slot, uint64_t now_ns, struct effective *ret,
 		     struct control_limits *ret_control, struct control_bounds *ret_bounds);
 
-struct engine_flow *engine_flow_of(struct engine *engine, uint32_t slot);
+/* What rules and the operator set: CONSTRAINTS of them. */
+const struct constraint *engine_effects(const struct engine *engine, uint32_t slot);
+
+/* Its life as it stands, or, where nothing was learned, as it begins. */
+struct engine_life engine_life(const struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* The latest replies that were no plain deliveries; NULL: none. */
+const struct engine_replies *engine_replies(const struct engine *engine, uint32_t slot);
 
 /* The flow of a source and a destination (its name as the matcher gives it), claimed if no worker
  * has asked for it yet. LAYOUT_NONE: the segment is full. */

@@ -58,18 +58,19 @@ static bool in_trouble(enum control_phase phase)
 
 void engine_pool_phase(struct engine *e, uint32_t slot, enum control_phase phase, uint64_t now_ns)
 {
-	struct engine_flow *flow = engine_flow_of(e, slot);
-	const struct segment_slot *known = &e->segment->slots[slot];
+	struct engine_life *life = segment_block(e->segment, slot, ENGINE_LIFE);
 	const struct config_pool *pool;
 
-	if (phase == CONTROL_OPEN || phase == CONTROL_SLOWED)
-		flow->trouble_ns = 0;
-	if (!in_trouble(phase) || flow->trouble_ns)
+	if (life == NULL)
 		return;
-	flow->trouble_ns = now_ns;
-	pool = config_pool_of(e->config, known->address);
+	if (phase == CONTROL_OPEN || phase == CONTROL_SLOWED)
+		life->trouble_ns = 0;
+	if (!in_trouble(phase) || life->trouble_ns)
+		return;
+	life->trouble_ns = now_ns;
+	pool = config_pool_of(e->config, segment_address(e->segment, slot));
 	if (pool)
-		watch_add(e, pool->name, known->destination, now_ns);
+		watch_add(e, pool->name, segment_slot(e->segment, slot)->destination, now_ns);
 }
 
 /* The flow of a source of the pool to the watched destination, or LAYOUT_NONE. */
@@ -83,11 +84,11 @@ static uint32_t flow_at(const struct engine *e, const struct pool_watch *watch,
 	if (destination_pool_source(e->config->table, e->config->table_length, pool, i, address) !=
 	    0)
 		return LAYOUT_NONE;
-	key = hash_flow(address, e->segment->slots[watch->destination].key,
+	key = hash_flow(address, segment_slot(e->segment, watch->destination)->key,
 			e->segment->header.seed);
 	slot = segment_find(e->segment, &key, false);
-	return slot != LAYOUT_NONE && e->segment->slots[slot].kind == SEGMENT_FLOW ? slot
-										   : LAYOUT_NONE;
+	return slot != LAYOUT_NONE && segment_kind(e->segment, slot) == SEGMENT_FLOW ? slot
+										     : LAYOUT_NONE;
 }
 
 static enum control_phase phase_of(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -96,17 +97,19 @@ static enum control_phase phase_of(struct engine *e, uint32_t slot, uint64_t now
 	struct control_bounds bounds;
 	struct effective effective;
 
-	if (e->configured[slot].flags & FLOW_ADAPT)
+	if (engine_configured(e, slot)->flags & FLOW_ADAPT)
 		engine_effective(e, slot, now_ns, &effective, &control, &bounds);
 	return control.phase;
 }
 
 static void flow_freeze(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
-	struct engine_flow *flow = engine_flow_of(e, slot);
+	struct engine_life life = engine_life(e, slot, now_ns);
+	struct constraint *constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
 	struct constraint constraint = {
 		.kind = CONSTRAINT_INTERVAL,
-		.value = pool_pace_interval(&flow->pace, e->configured[slot].start_interval_ns),
+		.value = pool_pace_interval(&life.pace,
+					    engine_configured(e, slot)->start_interval_ns),
 		.from_ns = now_ns,
 		.until_ns = now_ns + 3 * LOOK_NS,
 		.name = POOL_CONSTRAINT,
@@ -115,15 +118,15 @@ static void flow_freeze(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 	/* What it was when the trouble began holds; its pace since then was already bounded by it.
 	 */
-	for (int i = 0; i < CONSTRAINTS; i++)
-		if (flow->constraints[i].kind == CONSTRAINT_INTERVAL &&
-		    strcmp(flow->constraints[i].name, POOL_CONSTRAINT) == 0 &&
-		    flow->constraints[i].until_ns > now_ns) {
-			flow->constraints[i].until_ns = constraint.until_ns;
+	for (int i = 0; constraints && i < CONSTRAINTS; i++)
+		if (constraints[i].kind == CONSTRAINT_INTERVAL &&
+		    strcmp(constraints[i].name, POOL_CONSTRAINT) == 0 &&
+		    constraints[i].until_ns > now_ns) {
+			constraints[i].until_ns = constraint.until_ns;
 			engine_publish(e, slot, now_ns);
 			return;
 		}
-	constraint_add(flow->constraints, &constraint, now_ns);
+	engine_effect_add(e, slot, &constraint, now_ns);
 	engine_publish(e, slot, now_ns);
 }
 
@@ -134,17 +137,19 @@ static void pool_count(struct engine *e, const struct pool_watch *watch,
 	*ret = (struct pool_counts){0, 0};
 	for (uint32_t i = 0; i < pool->count; i++) {
 		uint32_t slot = flow_at(e, watch, pool, i);
-		const struct engine_flow *flow;
+		const struct engine_life *life;
+		uint64_t seen_ns;
 
 		if (slot == LAYOUT_NONE)
 			continue;
-		flow = engine_flow_of(e, slot);
+		life = segment_block(e->segment, slot, ENGINE_LIFE);
+		seen_ns = engine_flow_of(e, slot)->seen_s * SECOND_NS;
 		/* A reply may have been taken a moment after now_ns was read. */
-		if (flow->seen_ns == 0 || now_ns > flow->seen_ns + ACTIVE_NS)
+		if (seen_ns == 0 || now_ns > seen_ns + ACTIVE_NS)
 			continue;
 		ret->active++;
-		ret->troubled += flow->trouble_ns &&
-				 now_ns >= flow->trouble_ns + POOL_TROUBLE_DURATION_NS &&
+		ret->troubled += life && life->trouble_ns &&
+				 now_ns >= life->trouble_ns + POOL_TROUBLE_DURATION_NS &&
 				 in_trouble(phase_of(e, slot, now_ns));
 	}
 }

@@ -18,10 +18,11 @@ struct flow_names {
 
 static void names_fill(const struct engine *e, uint32_t slot, struct flow_names *ret)
 {
-	const struct segment_slot *known = &e->segment->slots[slot];
-	const struct config_pool *pool = config_pool_of(e->config, known->address);
+	const struct segment_slot *known = segment_slot(e->segment, slot);
+	const uint8_t *address = segment_address(e->segment, slot);
+	const struct config_pool *pool = config_pool_of(e->config, address);
 
-	destination_address_text(known->address, ret->source, sizeof(ret->source));
+	destination_address_text(address, ret->source, sizeof(ret->source));
 	engine_destination(e, slot, ret->destination, sizeof(ret->destination));
 	ret->flow = (struct rule_flow){.id = known->key[0],
 				       .source = ret->source,
@@ -55,12 +56,12 @@ static void alerts_raise(struct engine *e, const struct rule_verdict *verdict,
 void engine_rules_reply(struct engine *e, const struct layout_record *r,
 			const struct classification *c, unsigned enhanced, uint64_t now_ns)
 {
-	struct engine_flow *flow = engine_flow_of(e, r->slot);
 	struct rule_reply reply = {.classification = c,
 				   .code = r->code,
 				   .enhanced = enhanced,
 				   .classifier = e->classifier,
 				   .scratch = e->scratch};
+	struct engine_life *life;
 	struct control_limits control;
 	struct control_bounds bounds;
 	struct constraint constraints[RULE_ACTIONS];
@@ -78,9 +79,9 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 	engine_effective(e, r->slot, now_ns, &effective, &control, &bounds);
 	count = rule_effects(&verdict, &effective.limits, now_ns, constraints);
 	for (unsigned i = 0; i < count; i++)
-		constraint_add(flow->constraints, &constraints[i], now_ns);
-	if (verdict.effect[RULE_WARMUP_STEP_BACK].rule)
-		flow->warmup_step_back_ns = now_ns;
+		engine_effect_add(e, r->slot, &constraints[i], now_ns);
+	if (verdict.effect[RULE_WARMUP_STEP_BACK].rule && (life = engine_live(e, r->slot, now_ns)))
+		life->warmup_step_back_ns = now_ns;
 	if (count) {
 		log_info("rule", "%s to %s: rule %s", names.source, names.destination,
 			 rule_set_rule(e->rules, verdict.fired[0])->name);

@@ -7,6 +7,7 @@
 
 #include "sidecar/base/timer_heap.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/limits_set.h"
 
 struct engine {
 	struct segment *segment;
@@ -18,10 +19,9 @@ struct engine {
 	engine_alert *alert;
 	void *alert_arg;
 	struct timer_heap *timers;
-	struct flow_limits *configured; /* a slot's, by the configuration in force */
-	uint32_t *parents;		/* a slot's LAYOUT_SOURCE and _DESTINATION */
-	uint32_t *slots;		/* known ones */
-	uint32_t count, room;
+	struct limits_set *limits; /* what the configuration says, each once */
+	uint32_t *configured;	   /* of a slot: its number there */
+	uint32_t count;		   /* known slots that have been taken in */
 	uint32_t refill; /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	 /* the next of slots to be looked at for its counts */
 	uint32_t looks;	 /* how many of this second are still to be looked at */
@@ -34,6 +34,25 @@ struct engine {
 
 /* The name of a flow's destination, or of a destination's own slot. Returns text. */
 const char *engine_destination(const struct engine *engine, uint32_t slot, char *text, size_t size);
+
+static inline struct engine_flow *engine_flow_of(const struct engine *engine, uint32_t slot)
+{
+	return segment_engine(engine->segment, slot);
+}
+
+/* What the configuration says of a slot. */
+static inline const struct flow_limits *engine_configured(const struct engine *engine,
+							  uint32_t slot)
+{
+	return &limits_set_get(engine->limits, engine->configured[slot])->limits;
+}
+
+/* A flow's life, to be changed: begun if it had none. */
+struct engine_life *engine_live(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* Sets an effect, and drops those that have ended with the last. */
+void engine_effect_add(struct engine *engine, uint32_t slot, const struct constraint *constraint,
+		       uint64_t now_ns);
 
 /* Puts in force what the flow's parts say now. */
 void engine_publish(struct engine *engine, uint32_t slot, uint64_t now_ns);

@@ -137,7 +137,7 @@ static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint
 
 	if (error)
 		return error;
-	memcpy(constraints, engine_flow_of(b->engine, slot)->constraints, sizeof(constraints));
+	memcpy(constraints, engine_effects(b->engine, slot), sizeof(constraints));
 	for (int i = 0; i < CONSTRAINTS; i++) {
 		if (constraints[i].kind == CONSTRAINT_NONE ||
 		    strcmp(constraints[i].name, SPLIT_NAME) != 0)
@@ -272,8 +272,8 @@ static void failed_take(struct gate_bridge *b, const struct gate_event *event)
 	    event->reason > GATE_FAILED_OTHER || !texts[event->reason])
 		return;
 	record.slot = flow->slot;
-	record.source = b->segment->slots[flow->slot].source;
-	record.destination = b->segment->slots[flow->slot].destination;
+	record.source = segment_slot(b->segment, flow->slot)->source;
+	record.destination = segment_slot(b->segment, flow->slot)->destination;
 	record.n = 1;
 	record.replied_ns = record.admitted_ns = loop_now();
 	record.length = record.length_original = (uint16_t)strlen(texts[event->reason]);
@@ -290,7 +290,7 @@ static void preadmitted_take(struct gate_bridge *b, const struct gate_event *eve
 	uint8_t address[16];
 	char name[DESTINATION_NAME_MAX + 1];
 
-	if (slot == LAYOUT_NONE || b->segment->slots[slot].kind != SEGMENT_DESTINATION)
+	if (slot == LAYOUT_NONE || segment_kind(b->segment, slot) != SEGMENT_DESTINATION)
 		return;
 	segment_name(b->segment, slot, name, sizeof(name));
 	memcpy(address, event->remote, sizeof(address));

@@ -15,25 +15,13 @@ uint32_t segment_find(struct segment *s, const struct hash_key *key, bool claim)
 	return directory_find(&s->view, key, claim);
 }
 
-void segment_slot_set(struct segment_slot *slot, const struct segment_slot *filled)
-{
-	struct segment_slot value = *filled;
-
-	value.kind = SEGMENT_UNKNOWN;
-	segment_step();
-	*slot = value;
-	segment_step();
-	atomic_thread_fence(memory_order_release);
-	slot->kind = filled->kind;
-}
-
 static void slot_name(struct segment *s, uint32_t slot, const struct segment_slot *filled,
 		      const struct hash_key *key)
 {
 	struct segment_slot value = *filled;
 
 	memcpy(value.key, key->half, sizeof(value.key));
-	segment_slot_set(&s->slots[slot], &value);
+	segment_slot_set(s, slot, &value, NULL, 0);
 }
 
 static bool key_stands(const struct segment *s, uint32_t slot, const struct hash_key *key)
@@ -61,25 +49,16 @@ static int learn_text(struct segment *s, uint32_t slot, enum segment_kind kind, 
 		      const char *text, size_t length)
 {
 	struct hash_key key = hash_bytes(hash, text, length, s->header.seed);
-	struct segment_slot filled = {.kind = kind,
-				      .source = LAYOUT_NONE,
-				      .destination = LAYOUT_NONE,
-				      .length = (uint32_t)length};
+	struct segment_slot filled = {.kind = kind, .length = (uint32_t)length};
 	int error;
 
 	if (!key_stands(s, slot, &key))
 		return -EBADMSG;
-	if (s->slots[slot].kind != SEGMENT_UNKNOWN)
+	if (segment_kind(s, slot) != SEGMENT_UNKNOWN)
 		return -EALREADY;
-	if (kind == SEGMENT_SOURCE) {
-		if (length != sizeof(filled.address))
-			return -EBADMSG;
-		memcpy(filled.address, text, length);
-	} else {
-		error = heap_add(s, text, length, &filled.name);
-		if (error)
-			return error;
-	}
+	error = heap_add(s, text, length, &filled.name);
+	if (error)
+		return error;
 	slot_name(s, slot, &filled, &key);
 	return 0;
 }
@@ -88,7 +67,7 @@ static struct hash_key destination_key(const struct segment *s, uint32_t destina
 {
 	struct hash_key key;
 
-	memcpy(key.half, s->slots[destination].key, sizeof(key.half));
+	memcpy(key.half, segment_slot(s, destination)->key, sizeof(key.half));
 	return key;
 }
 
@@ -99,19 +78,23 @@ static int learn_flow(struct segment *s, uint32_t slot, const uint8_t address[16
 	struct segment_slot filled = {
 		.kind = SEGMENT_FLOW, .source = source, .destination = destination};
 	struct hash_key key;
+	int error;
 
 	if (destination >= s->view.slots || source >= s->view.slots ||
 	    !key_stands(s, source, &source_key))
 		return -EBADMSG;
-	if (s->slots[destination].kind != SEGMENT_DESTINATION)
+	if (segment_kind(s, destination) != SEGMENT_DESTINATION)
 		return -EAGAIN;
 	key = destination_key(s, destination);
 	key = hash_flow(address, key.half, s->header.seed);
 	if (!key_stands(s, slot, &key))
 		return -EBADMSG;
-	if (s->slots[slot].kind != SEGMENT_UNKNOWN)
+	if (segment_kind(s, slot) != SEGMENT_UNKNOWN)
 		return -EALREADY;
-	memcpy(filled.address, address, sizeof(filled.address));
+	/* Its source's own announcement may have been lost. */
+	error = learn_text(s, source, SEGMENT_SOURCE, HASH_SOURCE, (const char *)address, 16);
+	if (error && error != -EALREADY)
+		return error;
 	slot_name(s, slot, &filled, &key);
 	return 0;
 }
@@ -119,10 +102,12 @@ static int learn_flow(struct segment *s, uint32_t slot, const uint8_t address[16
 /* A flow by one of its replies: what its source is called tells its address. */
 static int learn_by_reply(struct segment *s, const struct layout_record *record)
 {
-	if (record->source >= s->view.slots || s->slots[record->source].kind != SEGMENT_SOURCE)
+	uint8_t address[16];
+
+	if (record->source >= s->view.slots || segment_kind(s, record->source) != SEGMENT_SOURCE)
 		return -EAGAIN;
-	return learn_flow(s, record->slot, s->slots[record->source].address, record->source,
-			  record->destination);
+	memcpy(address, segment_address(s, record->source), sizeof(address));
+	return learn_flow(s, record->slot, address, record->source, record->destination);
 }
 
 int segment_learn(struct segment *s, const struct layout_record *record)
@@ -206,7 +191,7 @@ uint32_t segment_flow(struct segment *s, const uint8_t address[16], const char *
 
 const char *segment_name(const struct segment *s, uint32_t slot, char *text, size_t size)
 {
-	const struct segment_slot *known = slot < s->view.slots ? &s->slots[slot] : NULL;
+	const struct segment_slot *known = slot < s->view.slots ? segment_slot(s, slot) : NULL;
 	size_t length = 0;
 
 	if (known && (known->kind == SEGMENT_DESTINATION || known->kind == SEGMENT_STREAM) &&

@@ -49,10 +49,6 @@ static void totals_carry(const struct segment *old, struct segment *new, uint32_
 			      memory_order_relaxed);
 	atomic_store_explicit(&b->bounced, atomic_load_explicit(&a->bounced, memory_order_relaxed),
 			      memory_order_relaxed);
-	if (old->view.minute_slots == new->view.minute_slots)
-		memcpy((void *)&new->view.minutes[(uint64_t)to * new->view.minute_slots],
-		       (const void *)&old->view.minutes[(uint64_t)from * old->view.minute_slots],
-		       old->view.minute_slots * sizeof(struct layout_minute));
 }
 
 /* The key of a slot. One that somebody scribbled over is known from control. */
@@ -62,8 +58,8 @@ static struct hash_key slot_key(const struct segment *s, uint32_t slot)
 	struct hash_key key = {{atomic_load_explicit(&counters->key[0], memory_order_relaxed),
 				atomic_load_explicit(&counters->key[1], memory_order_relaxed)}};
 
-	if (s->slots[slot].kind != SEGMENT_UNKNOWN)
-		memcpy(key.half, s->slots[slot].key, sizeof(key.half));
+	if (segment_kind(s, slot) != SEGMENT_UNKNOWN)
+		memcpy(key.half, segment_slot(s, slot)->key, sizeof(key.half));
 	return key;
 }
 
@@ -93,13 +89,11 @@ static uint32_t slot_carry(struct segment *old, struct segment *new, uint32_t fr
 
 static void known_carry(const struct segment *old, struct segment *new, uint32_t from, uint32_t to)
 {
-	struct segment_slot known = old->slots[from];
-	uint32_t bytes =
-		old->engine_bytes < new->engine_bytes ? old->engine_bytes : new->engine_bytes;
+	struct segment_slot known = *segment_slot(old, from);
 
-	if (known.kind == SEGMENT_UNKNOWN || new->slots[to].kind != SEGMENT_UNKNOWN)
+	if (known.kind == SEGMENT_UNKNOWN || segment_kind(new, to) != SEGMENT_UNKNOWN)
 		return;
-	if (known.kind == SEGMENT_DESTINATION || known.kind == SEGMENT_STREAM) {
+	if (known.kind != SEGMENT_FLOW) {
 		if (new->strings->used + known.length > new->strings->bytes ||
 		    (uint64_t)known.name + known.length > old->strings->bytes)
 			return;
@@ -108,8 +102,7 @@ static void known_carry(const struct segment *old, struct segment *new, uint32_t
 		known.name = (uint32_t) new->strings->used;
 		new->strings->used += known.length;
 	}
-	memcpy(segment_engine(new, to), segment_engine(old, from), bytes);
-	segment_slot_set(&new->slots[to], &known);
+	segment_slot_set(new, to, &known, old, from);
 }
 
 /* Parents are slots: theirs are others now. */
@@ -125,13 +118,13 @@ static uint32_t slot_translate(struct segment *new, const struct segment *old, u
 
 static void parents_carry(const struct segment *old, struct segment *new, uint32_t from)
 {
-	const struct segment_slot *known = &old->slots[from];
+	const struct segment_slot *known = segment_slot(old, from);
 	uint32_t to = known->kind == SEGMENT_FLOW ? slot_translate(new, old, from) : LAYOUT_NONE;
 
 	if (to == LAYOUT_NONE)
 		return;
-	new->slots[to].source = slot_translate(new, old, known->source);
-	new->slots[to].destination = slot_translate(new, old, known->destination);
+	segment_slot(new, to)->source = slot_translate(new, old, known->source);
+	segment_slot(new, to)->destination = slot_translate(new, old, known->destination);
 }
 
 /* So that names are known before the new sidecar has published its own. */

@@ -218,7 +218,7 @@ static bool rates_publish(const struct segment *s, const struct rates *r, const 
 
 struct publish_in_force publish_in_force(const struct segment *s, uint32_t slot)
 {
-	const struct segment_slot *known = &s->slots[slot];
+	const struct segment_slot *known = segment_slot(s, slot);
 	uint32_t index = known->kind == SEGMENT_SOURCE	      ? LAYOUT_DEFAULT_SOURCE
 			 : known->kind == SEGMENT_DESTINATION ? LAYOUT_DEFAULT_DESTINATION
 			 : known->kind == SEGMENT_STREAM      ? LAYOUT_DEFAULT_STREAM
@@ -253,9 +253,9 @@ static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, 
 		uint64_t *remembered;
 		uint32_t before, after;
 	} windows[] = {
-		{&s->view.counters[slot].hour, &s->slots[slot].hour,
+		{&s->view.counters[slot].hour, &segment_slot(s, slot)->hour,
 		 window_hour(from, old_flags, now_ns), window_hour(to, new_flags, now_ns)},
-		{&s->view.counters[slot].day, &s->slots[slot].day,
+		{&s->view.counters[slot].day, &segment_slot(s, slot)->day,
 		 window_day(from, old_flags, now_ns), window_day(to, new_flags, now_ns)},
 	};
 

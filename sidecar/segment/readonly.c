@@ -15,15 +15,15 @@
 
 #include "sidecar/segment/segment_files.h"
 
-static uint64_t bytes_wanted(const struct segment *s, enum layout_file file, uint32_t engine_bytes)
+static uint64_t bytes_wanted(const struct segment *s, enum layout_file file,
+			     const struct segment_shape *shape)
 {
 	struct layout_offsets o = layout_offsets(&s->header.sizes);
 
 	return file == LAYOUT_LIMITS	 ? o.limits_bytes
 	       : file == LAYOUT_COUNTERS ? o.counters_bytes
-	       : file == LAYOUT_RINGS
-		       ? o.rings_bytes
-		       : segment_control_offsets(&s->header.sizes, engine_bytes).bytes;
+	       : file == LAYOUT_RINGS	 ? o.rings_bytes
+					 : segment_control_offsets(&s->header.sizes, shape).bytes;
 }
 
 static const char *unfit(struct segment *s, enum layout_file file,
@@ -42,7 +42,9 @@ static const char *unfit(struct segment *s, enum layout_file file,
 	else if (h->segment != s->header.segment ||
 		 memcmp(&h->sizes, &s->header.sizes, sizeof(h->sizes)) != 0)
 		return "belongs to another segment than limits";
-	if (h->bytes != bytes_wanted(s, file, found->engine_bytes) || bytes < h->bytes)
+	if (file == LAYOUT_CONTROL && !segment_shape_valid(&found->shape))
+		return "has a damaged header";
+	if (h->bytes != bytes_wanted(s, file, &found->shape) || bytes < h->bytes)
 		return "has a size that does not fit its header";
 	return NULL;
 }
@@ -76,7 +78,7 @@ static int file_look(struct segment *s, enum layout_file file, char *reason)
 	s->maps[file] = base;
 	s->bytes[file] = found.header.bytes;
 	if (file == LAYOUT_CONTROL)
-		s->engine_bytes = found.engine_bytes;
+		s->shape = found.shape;
 	return 0;
 }
 
@@ -103,20 +105,11 @@ static void pointers_set(struct segment *s)
 		.calendars = s->calendars,
 		.counters = (void *)(counters + o.counters),
 		.counters_more = (void *)(counters + o.counters_more),
-		.minutes = (void *)(counters + o.minutes),
 		.slots = s->header.sizes.slots,
-		.minute_slots = s->header.sizes.minutes,
 		.reserve_max_ns = s->header.reserve_max_ns,
 	};
-	if (control) {
-		struct segment_control_offsets c =
-			segment_control_offsets(&s->header.sizes, s->engine_bytes);
-
-		s->slots = (void *)(control + c.slots);
-		s->engine = control + c.engine;
-		s->strings = (void *)(control + c.strings);
-		s->strings_text = control + c.strings_text;
-	}
+	if (control)
+		segment_control_point(s, control);
 }
 
 int segment_open_readonly(const char *path, struct segment **ret, char *reason)

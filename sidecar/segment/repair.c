@@ -15,13 +15,14 @@
 
 static uint32_t key_repair(struct segment *s, uint32_t slot)
 {
+	const struct segment_slot *known = segment_slot(s, slot);
 	uint32_t repaired = 0;
 
 	for (int half = 0; half < 2; half++)
 		if (atomic_load_explicit(&s->view.counters[slot].key[half], memory_order_relaxed) !=
-		    s->slots[slot].key[half]) {
-			atomic_store_explicit(&s->view.counters[slot].key[half],
-					      s->slots[slot].key[half], memory_order_relaxed);
+		    known->key[half]) {
+			atomic_store_explicit(&s->view.counters[slot].key[half], known->key[half],
+					      memory_order_relaxed);
 			repaired++;
 		}
 	return repaired;
@@ -145,7 +146,7 @@ static uint32_t headroom_repair(const struct segment *s, _Atomic uint64_t *word,
 static uint32_t slot_sweep(struct segment *s, uint32_t slot, uint64_t now_ns)
 {
 	struct layout_counters *counters = &s->view.counters[slot];
-	struct segment_slot *known = &s->slots[slot];
+	struct segment_slot *known = segment_slot(s, slot);
 	struct publish_in_force in_force = publish_in_force(s, slot);
 	uint64_t flags = atomic_load_explicit(&in_force.limits->flags, memory_order_relaxed);
 	uint64_t rate = atomic_load_explicit(&in_force.limits->rate[TG_TRANSACTIONAL],
@@ -182,7 +183,7 @@ uint32_t segment_repair(struct segment *s, uint32_t first, uint32_t count, uint6
 	uint32_t repaired = 0;
 
 	for (uint32_t slot = first; slot < s->view.slots && slot - first < count; slot++)
-		if (s->slots[slot].kind != SEGMENT_UNKNOWN)
+		if (segment_kind(s, slot) != SEGMENT_UNKNOWN)
 			repaired += slot_sweep(s, slot, now_ns);
 	return repaired;
 }
@@ -266,7 +267,7 @@ static void leases_count(const struct segment *s, uint16_t *counts)
 	}
 }
 
-uint32_t segment_repair_gauges(struct segment *s, const uint32_t *slots, uint32_t count)
+uint32_t segment_repair_gauges(struct segment *s, uint32_t first, uint32_t count)
 {
 	uint16_t *counts = calloc(s->view.slots, sizeof(*counts));
 	uint32_t repaired = 0;
@@ -278,8 +279,8 @@ uint32_t segment_repair_gauges(struct segment *s, const uint32_t *slots, uint32_
 		return 0;
 	}
 	leases_count(s, counts);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t slot = slots[i];
+	for (uint32_t i = first; i < first + count; i++) {
+		uint32_t slot = segment_nth(s, i);
 		_Atomic uint64_t *gauge = &s->view.counters_more[slot].gauge;
 		uint64_t seen = atomic_load_explicit(gauge, memory_order_relaxed);
 

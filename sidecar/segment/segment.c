@@ -171,7 +171,7 @@ static bool sizes_fit(const struct segment *s, const struct segment_options *opt
 	return memcmp(&s->header.sizes, &wanted, sizeof(wanted)) == 0 &&
 	       s->header.owner == segment_owner(options) &&
 	       s->header.reserve_max_ns == options->reserve_max_ns &&
-	       s->engine_bytes == options->engine_bytes;
+	       memcmp(&s->shape, &options->shape, sizeof(s->shape)) == 0;
 }
 
 static void state_set(struct segment *s, enum layout_state state)
@@ -327,7 +327,7 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
 	*reason = '\0';
 	if (s == NULL)
 		return -ENOMEM;
-	if (strlen(options->path) >= sizeof(s->path) || options->engine_bytes % 8) {
+	if (strlen(options->path) >= sizeof(s->path) || !segment_shape_valid(&options->shape)) {
 		free(s);
 		return -EINVAL;
 	}

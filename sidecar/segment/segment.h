@@ -21,13 +21,23 @@
 #include "shm/hash.h"
 #include "shm/layout.h"
 
+#define SEGMENT_POOLS 4
+
+/* How much the engine keeps: a little of each known slot, and blocks of several kinds on demand. A
+ * slot's little begins with the numbers of its blocks, one uint32_t a pool that has any; 0: none.
+ */
+struct segment_shape {
+	uint32_t engine_bytes;		     /* a known slot; a multiple of 8 */
+	uint32_t block_bytes[SEGMENT_POOLS]; /* a block; multiples of 8; 0: no such pool */
+};
+
 struct segment_options {
 	const char *path;	   /* the folder; made if it is not there (its parent must be) */
 	struct layout_sizes sizes; /* slots and reserved are filled in */
 	uint64_t reserve_max_ns;
 	int64_t owner; /* uid that the files are given to, where root makes them; -1: the maker */
 	int64_t group; /* gid that may attach; -1: the owner's group */
-	uint32_t engine_bytes; /* of the sidecar's own state, a slot; a multiple of 8 */
+	struct segment_shape shape;
 };
 
 enum segment_kind {
@@ -39,22 +49,38 @@ enum segment_kind {
 };
 
 /* What the sidecar knows of a slot, in `control`: filled from the worker's announcement, checked
- * against the slot's key. */
+ * against the slot's key. Records stand side by side in the order in which slots were learned, and
+ * `index` names each slot's: slots follow from hashes, so what is kept by slot touches every page.
+ */
 struct segment_slot {
-	uint32_t kind;	 /* enum segment_kind; written last */
-	uint32_t source; /* of a flow: slots of its parents */
-	uint32_t destination;
-	uint32_t name; /* of a destination or stream: offset in the table of names */
-	uint32_t length;
-	uint32_t reserved;
-	uint8_t address[16]; /* of a flow and of a source */
-	uint64_t key[2];     /* as it stands in counters: to repair what somebody scribbled there */
-	uint64_t hour, day;  /* as they were last seen sound, for the same */
+	uint32_t kind; /* enum segment_kind */
+	uint32_t slot;
+	union {
+		uint32_t source; /* of a flow: slots of its parents */
+		uint32_t name;	 /* of the others: offset in the table of names */
+	};
+	union {
+		uint32_t destination;
+		uint32_t length;
+	};
+	uint64_t key[2];    /* as it stands in counters: to repair what somebody scribbled there */
+	uint64_t hour, day; /* as they were last seen sound, for the same */
 };
+_Static_assert(sizeof(struct segment_slot) == 48, "a million of them count");
 
 struct segment_strings {
 	uint64_t used;
 	uint64_t bytes;
+	uint64_t records; /* how many are known, from 1 on; record 0 is that of the unknown */
+};
+
+/* Blocks of one size. Which are taken follows from the records that name them. */
+struct segment_pool {
+	char *blocks; /* the first is number 1 */
+	uint32_t bytes;
+	uint32_t room;
+	uint32_t next; /* none below is free */
+	uint64_t *taken;
 };
 
 struct segment {
@@ -76,9 +102,12 @@ struct segment {
 	struct layout_record *records;
 	/* control */
 	uint64_t *tails;
-	struct segment_slot *slots;
+	uint32_t *index;	    /* a slot's record; 0: unknown */
+	struct segment_slot *known; /* records */
+	uint32_t known_room;
 	char *engine;
-	uint32_t engine_bytes;
+	struct segment_shape shape;
+	struct segment_pool pools[SEGMENT_POOLS];
 	struct segment_strings *strings;
 	char *strings_text;
 	/* the files */
@@ -141,11 +170,47 @@ int segment_learn(struct segment *segment, const struct layout_record *record);
 /* The name of a destination or stream slot, terminated; "" where unknown. Returns text. */
 const char *segment_name(const struct segment *segment, uint32_t slot, char *text, size_t size);
 
-/* The sidecar's own state of a slot, engine_bytes. */
+/* What is known of a slot; of an unknown one a record that says so. The index is bounded here, for
+ * who looks at another process's segment. */
+static inline struct segment_slot *segment_slot(const struct segment *segment, uint32_t slot)
+{
+	uint32_t record = segment->index[slot];
+
+	return &segment->known[record < segment->known_room ? record : 0];
+}
+
+static inline enum segment_kind segment_kind(const struct segment *segment, uint32_t slot)
+{
+	return (enum segment_kind)segment_slot(segment, slot)->kind;
+}
+
+/* How many slots are known, and which was the i-th to be. */
+static inline uint32_t segment_count(const struct segment *segment)
+{
+	return (uint32_t)segment->strings->records;
+}
+
+static inline uint32_t segment_nth(const struct segment *segment, uint32_t i)
+{
+	return segment->known[i + 1].slot;
+}
+
+/* 16 bytes: of a flow's source, or of a source; zeros where unknown. */
+const uint8_t *segment_address(const struct segment *segment, uint32_t slot);
+
+/* The engine's own of a known slot, engine_bytes. */
 static inline void *segment_engine(const struct segment *segment, uint32_t slot)
 {
-	return segment->engine + (uint64_t)slot * segment->engine_bytes;
+	return segment->engine + (uint64_t)segment->index[slot] * segment->shape.engine_bytes;
 }
+
+/* A known slot's block of a pool, or NULL; taken if it has none (zeros, or filled first, so that a
+ * sidecar that dies leaves all of it or nothing; NULL: the slot is unknown); given back. There are
+ * as many blocks as slots. */
+void *segment_block(const struct segment *segment, uint32_t slot, uint32_t pool);
+void *segment_block_take(struct segment *segment, uint32_t slot, uint32_t pool);
+void *segment_block_fill(struct segment *segment, uint32_t slot, uint32_t pool, const void *bytes);
+void segment_block_drop(struct segment *segment, uint32_t slot, uint32_t pool);
 
 /* Publishes a destination table: into the copy that is not read, then the index. -EMSGSIZE: too
  * long. */
@@ -155,9 +220,9 @@ int segment_publish_names(struct segment *segment, const void *table, size_t len
  * that cannot be. Returns how many words were repaired. Looks at slots first..first+count. */
 uint32_t segment_repair(struct segment *segment, uint32_t first, uint32_t count, uint64_t now_ns);
 
-/* Gauges of these slots that do not agree with the leases twice in a row, unchanged in between, are
- * counted anew. Returns how many. */
-uint32_t segment_repair_gauges(struct segment *segment, const uint32_t *slots, uint32_t count);
+/* Gauges of known slots, from the first-th on, that do not agree with the leases twice in a row,
+ * unchanged in between, are counted anew. Returns how many. */
+uint32_t segment_repair_gauges(struct segment *segment, uint32_t first, uint32_t count);
 
 /* The next run of slots, at or after `from`, of whose records in an array of a file any memory was
  * ever touched: to look at those alone, since looking at the others would allocate theirs. False:

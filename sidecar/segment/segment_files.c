@@ -37,8 +37,6 @@ static const mode_t file_modes[LAYOUT_FILES] = {
 	[LAYOUT_CONTROL] = 0600,
 };
 
-#define SEGMENT_ENGINE_MAX 65536
-
 /* In which the files get their names; a worker opens limits first. */
 static const enum layout_file naming_order[LAYOUT_FILES] = {LAYOUT_CONTROL, LAYOUT_RINGS,
 							    LAYOUT_COUNTERS, LAYOUT_LIMITS};
@@ -52,14 +50,17 @@ void segment_step(void)
 }
 
 struct segment_control_offsets segment_control_offsets(const struct layout_sizes *sizes,
-						       uint32_t engine_bytes)
+						       const struct segment_shape *shape)
 {
 	struct segment_control_offsets o;
-	uint64_t at = LAYOUT_PAGE;
+	uint64_t at = LAYOUT_PAGE, records = (uint64_t)sizes->slots + 1;
 
 	o.tails = layout_take(&at, (uint64_t)sizes->workers * sizeof(uint64_t));
-	o.slots = layout_take(&at, (uint64_t)sizes->slots * sizeof(struct segment_slot));
-	o.engine = layout_take(&at, (uint64_t)sizes->slots * engine_bytes);
+	o.index = layout_take(&at, (uint64_t)sizes->slots * sizeof(uint32_t));
+	o.known = layout_take(&at, records * sizeof(struct segment_slot));
+	o.engine = layout_take(&at, records * shape->engine_bytes);
+	for (int pool = 0; pool < SEGMENT_POOLS; pool++)
+		o.pools[pool] = layout_take(&at, (uint64_t)sizes->slots * shape->block_bytes[pool]);
 	o.strings = layout_take(&at, sizeof(struct segment_strings));
 	/* 64 bytes a slot: a domain's name has 12 to 30; flows and sources need none. */
 	o.strings_bytes = (uint64_t)sizes->slots * 64 + 65536;
@@ -71,7 +72,7 @@ struct segment_control_offsets segment_control_offsets(const struct layout_sizes
 }
 
 static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file file,
-			   uint32_t engine_bytes)
+			   const struct segment_shape *shape)
 {
 	struct layout_offsets o = layout_offsets(sizes);
 
@@ -79,7 +80,7 @@ static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file fi
 	case LAYOUT_LIMITS: return o.limits_bytes;
 	case LAYOUT_COUNTERS: return o.counters_bytes;
 	case LAYOUT_RINGS: return o.rings_bytes;
-	default: return segment_control_offsets(sizes, engine_bytes).bytes;
+	default: return segment_control_offsets(sizes, shape).bytes;
 	}
 }
 
@@ -91,10 +92,8 @@ uint64_t segment_file_bytes(const struct layout_sizes *sizes, enum layout_file f
 static void pointers_set(struct segment *s)
 {
 	struct layout_offsets *o = &s->offsets;
-	struct segment_control_offsets c =
-		segment_control_offsets(&s->header.sizes, s->engine_bytes);
 	char *limits = s->maps[LAYOUT_LIMITS], *counters = s->maps[LAYOUT_COUNTERS];
-	char *rings = s->maps[LAYOUT_RINGS], *control = s->maps[LAYOUT_CONTROL];
+	char *rings = s->maps[LAYOUT_RINGS];
 
 	*o = layout_offsets(&s->header.sizes);
 	s->clock = clock_vdso;
@@ -108,11 +107,7 @@ static void pointers_set(struct segment *s)
 	s->workers = (void *)(rings + o->workers);
 	s->leases = (void *)(rings + o->leases);
 	s->records = (void *)(rings + o->records);
-	s->tails = (void *)(control + c.tails);
-	s->slots = (void *)(control + c.slots);
-	s->engine = control + c.engine;
-	s->strings = (void *)(control + c.strings);
-	s->strings_text = control + c.strings_text;
+	segment_control_point(s, s->maps[LAYOUT_CONTROL]);
 	s->view = (struct view){
 		.limits = s->limits,
 		.more = s->more,
@@ -120,9 +115,7 @@ static void pointers_set(struct segment *s)
 		.calendars = s->calendars,
 		.counters = (void *)(counters + o->counters),
 		.counters_more = (void *)(counters + o->counters_more),
-		.minutes = (void *)(counters + o->minutes),
 		.slots = s->header.sizes.slots,
-		.minute_slots = s->header.sizes.minutes,
 		.reserve_max_ns = s->header.reserve_max_ns,
 	};
 }
@@ -139,7 +132,7 @@ static int file_map(struct segment *s, enum layout_file file)
 }
 
 static int header_unfit(const struct layout_header *h, enum layout_file file, uint64_t bytes,
-			uint32_t engine_bytes, char *reason)
+			const struct segment_shape *shape, char *reason)
 {
 	const char *why = NULL;
 
@@ -149,7 +142,7 @@ static int header_unfit(const struct layout_header *h, enum layout_file file, ui
 		why = "has another version of the layout";
 	else if (h->file != file || !layout_sizes_valid(&h->sizes))
 		why = "has a damaged header";
-	else if (h->bytes != file_bytes(&h->sizes, file, engine_bytes))
+	else if (h->bytes != file_bytes(&h->sizes, file, shape))
 		why = "has a size that does not fit its header";
 	else if (h->bytes != bytes)
 		why = "was truncated";
@@ -187,13 +180,13 @@ static int file_open(struct segment *s, const char *suffix, enum layout_file fil
 	}
 	if (file == LAYOUT_CONTROL) {
 		/* Another version of the sidecar may have kept more or less of each slot. */
-		if (found.engine_bytes % 8 || found.engine_bytes > SEGMENT_ENGINE_MAX) {
+		if (!segment_shape_valid(&found.shape)) {
 			snprintf(reason, SEGMENT_REASON, "%s has a damaged header", name);
 			return -EBADMSG;
 		}
-		s->engine_bytes = found.engine_bytes;
+		s->shape = found.shape;
 	}
-	error = header_unfit(&found.header, file, (uint64_t)st.st_size, s->engine_bytes, reason);
+	error = header_unfit(&found.header, file, (uint64_t)st.st_size, &s->shape, reason);
 	if (error)
 		return error;
 	if (file != LAYOUT_LIMITS && found.header.segment != s->header.segment) {
@@ -227,11 +220,15 @@ int segment_map(struct segment *s, const char *suffix, char *reason)
 		return error;
 	}
 	pointers_set(s);
-	return 0;
+	error = segment_records_check(s, reason);
+	if (error)
+		segment_unmap(s);
+	return error;
 }
 
 void segment_unmap(struct segment *s)
 {
+	segment_records_free(s);
 	for (int file = 0; file < LAYOUT_FILES; file++) {
 		if (s->maps[file])
 			munmap(s->maps[file], s->bytes[file]);
@@ -317,9 +314,8 @@ static void made_remove(int folder, enum layout_file file)
 static int file_make(struct segment *s, enum layout_file file,
 		     const struct segment_options *options)
 {
-	struct segment_control_header head = {.header = s->header,
-					      .engine_bytes = options->engine_bytes};
-	uint64_t bytes = file_bytes(&s->header.sizes, file, options->engine_bytes);
+	struct segment_control_header head = {.header = s->header, .shape = options->shape};
+	uint64_t bytes = file_bytes(&s->header.sizes, file, &options->shape);
 	char name[32];
 	int fd, error;
 
@@ -391,11 +387,13 @@ int segment_make(struct segment *s, const struct segment_options *options, const
 			room_reason(s, reason);
 		return error;
 	}
-	s->engine_bytes = options->engine_bytes;
+	s->shape = options->shape;
 	pointers_set(s);
-	s->strings->bytes =
-		segment_control_offsets(&s->header.sizes, s->engine_bytes).strings_bytes;
-	return 0;
+	s->strings->bytes = segment_control_offsets(&s->header.sizes, &s->shape).strings_bytes;
+	error = segment_records_check(s, reason);
+	if (error)
+		segment_unmap(s);
+	return error;
 }
 
 int segment_name_files(int folder)

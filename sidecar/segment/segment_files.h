@@ -12,19 +12,30 @@
 
 extern const char *const segment_file_names[LAYOUT_FILES];
 
-/* The control file's header also says how long an engine state is. */
+/* The control file's header also says how much the engine keeps. */
 struct segment_control_header {
 	struct layout_header header;
-	uint32_t engine_bytes;
+	struct segment_shape shape;
 };
 
-/* The control file behind its header: sizes of its own, then tails, slots, engine states, names. */
+/* The control file behind its header: tails, the index by slot, records, the engine's own of each,
+ * blocks, names. */
 struct segment_control_offsets {
-	uint64_t tails, slots, engine, strings, strings_text, strings_bytes, bytes;
+	uint64_t tails, index, known, engine, pools[SEGMENT_POOLS], strings, strings_text,
+		strings_bytes, bytes;
 };
 
 struct segment_control_offsets segment_control_offsets(const struct layout_sizes *sizes,
-						       uint32_t engine_bytes);
+						       const struct segment_shape *shape);
+
+/* Sets what points into a mapped control file. */
+void segment_control_point(struct segment *segment, char *control);
+
+/* Checks records and blocks of a control file whole: where the last sidecar died in the middle of
+ * learning a slot, that is unknown again. -EBADMSG: they are damaged; -ENOMEM. */
+int segment_records_check(struct segment *segment, char *reason);
+void segment_records_free(struct segment *segment);
+bool segment_shape_valid(const struct segment_shape *shape);
 
 /* Maps the four files of a segment, with that after their names ("" or SEGMENT_NEW), and checks
  * them as strictly as a worker does. 0; -ENOENT: none of them is there; -EBADMSG: unfit, reason
@@ -59,9 +70,10 @@ int segment_make(struct segment *segment, const struct segment_options *options,
 /* Gives the made files their names. May be repeated from any point it was stopped at. */
 int segment_name_files(int folder);
 
-/* Fills a slot whose kind is SEGMENT_UNKNOWN; the kind is written last, so that a slot whose kind
- * is set is whole, whatever happens to this process. */
-void segment_slot_set(struct segment_slot *slot, const struct segment_slot *filled);
+/* Makes a slot known that is not: its record is whole before it counts, whatever happens to this
+ * process. The engine's own is zeros, or a copy of `from`'s, blocks and all, in another segment. */
+void segment_slot_set(struct segment *segment, uint32_t slot, const struct segment_slot *filled,
+		      const struct segment *other, uint32_t from);
 
 /* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW). May be
  * repeated from any point it was stopped at. */

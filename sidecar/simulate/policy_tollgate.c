@@ -69,7 +69,6 @@ static int segment_make(const struct config *config, uint32_t flows, struct segm
 		.path = path,
 		.owner = -1,
 		.group = -1,
-		.engine_bytes = sizeof(struct engine_flow),
 		.reserve_max_ns = config->segment.max_reservation.value,
 		.sizes = {.flows = flows,
 			  .workers = 1,
@@ -80,6 +79,7 @@ static int segment_make(const struct config *config, uint32_t flows, struct segm
 	};
 	int rc = -ENOENT;
 
+	engine_shape(&options);
 	while (options.sizes.names_bytes < config->table_length * 2)
 		options.sizes.names_bytes *= 2;
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
@@ -137,8 +137,8 @@ static int gate_claim(struct tollgate_policy *gate, const struct sim_env *env)
 			return -ENOSPC;
 		gate->flows[i] = (struct tg_flow){
 			.slot = slot,
-			.source = gate->segment->slots[slot].source,
-			.destination = gate->segment->slots[slot].destination,
+			.source = segment_slot(gate->segment, slot)->source,
+			.destination = segment_slot(gate->segment, slot)->destination,
 			.stream = LAYOUT_NONE,
 		};
 	}
@@ -291,13 +291,14 @@ static void gate_trace(struct tollgate_policy *gate, uint32_t index, const char 
 	struct control_limits control;
 	struct control_bounds bounds;
 	struct effective effective;
+	struct engine_life life;
 	uint64_t now = at_ns + EPOCH, held;
 	uint32_t slot = gate->flows[index].slot;
 
 	if (engine_effective(gate->engine, slot, now, &effective, &control, &bounds) != 0)
 		return;
-	control_describe(&engine_flow_of(gate->engine, slot)->control, &bounds, now, state,
-			 sizeof state);
+	life = engine_life(gate->engine, slot, now);
+	control_describe(&life.control, &bounds, now, state, sizeof state);
 	held = effective.limits.hold_until_ns > now ? effective.limits.hold_until_ns - now : 0;
 	fprintf(gate->env->trace, "%.1f\t%u\t%.60s\t%.2f/min, burst %u %u %u\theld %.1fs\t%s\n",
 		(double)at_ns / UNITS_SECOND_NS, index, text, 60 * gate_rate(gate, index),
