@@ -225,9 +225,11 @@ static void unload(void)
 	engine = NULL;
 }
 
+static uint32_t recent = RULE_RECENT_UNKNOWN;
+
 static struct rule_verdict answer(const char *destination, const char *text, uint64_t now_ns)
 {
-	const struct rule_flow flow = {7, "192.0.2.1", destination, "shared"};
+	const struct rule_flow flow = {7, "192.0.2.1", destination, "shared", recent};
 	struct classification found;
 	struct rule_verdict verdict;
 	struct reply_line line;
@@ -372,8 +374,8 @@ Test(rule, alerts_once_until_it_clears)
 
 Test(rule, counts_deliveries_for_a_ratio)
 {
-	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared"},
-			       other = {8, "192.0.2.1", "a", "shared"};
+	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN},
+			       other = {8, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN};
 	unsigned fired = 0;
 
 	load(CLASSES "rules:\n  - {name: r, match: {class: [rate]}, trigger: 10% of 50 in 15m, "
@@ -409,15 +411,16 @@ Test(rule, forgets_flows_that_are_long_quiet)
 
 	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n");
 	for (uint64_t id = 0; id < 20000; id++)
-		rule_engine_evaluate(engine, set, &(struct rule_flow){id, NULL, NULL, NULL}, &reply,
-				     D + id * M, &verdict);
+		rule_engine_evaluate(engine, set,
+			      &(struct rule_flow){id, NULL, NULL, NULL, RULE_RECENT_UNKNOWN},
+			      &reply, D + id * M, &verdict);
 	cr_expect_lt(rule_engine_windows(engine), 2 * 2 * 24 * 60 + 64);
 	unload();
 }
 
 Test(rule, says_in_words_what_it_remembers)
 {
-	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared"};
+	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN};
 	char text[256], tiny[8];
 
 	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n  - {name: s, action: "
@@ -523,4 +526,24 @@ Test(alert, without_a_command_or_with_a_missing_one_says_so)
 	alert.command_count = 0;
 	cr_expect_eq(alert_command_start(&alert, &(struct alert_command_about){0}, S, 0, &child),
 		     -ENOENT);
+}
+
+Test(rule, remembers_attempts_of_those_alone_who_send_enough_for_it)
+{
+	struct rule_flow flow = {7, "192.0.2.1", "a", "shared", 0};
+	unsigned fired = 0;
+
+	load(CLASSES "rules:\n  - {name: r, match: {class: [rate]}, trigger: 10% of 50 in 15m, "
+		     "action: {scale: 0.5}}\n");
+	rule_engine_attempts(engine, set, &flow, 10, D);
+	cr_expect_eq(rule_engine_windows(engine), 0);
+	/* Three hundred in the last hour are seventy-five in a quarter of it: the ninth refusal is
+	 * the tenth part. */
+	recent = 300;
+	for (uint64_t i = 0; i < 8; i++)
+		fired += answer("a", "451 slow", D + i * S).fired_count;
+	cr_expect_eq(fired, 0);
+	cr_expect_eq(answer("a", "451 slow", D + 8 * S).fired_count, 1);
+	cr_expect_eq(rule_engine_windows(engine), 1);
+	unload();
 }

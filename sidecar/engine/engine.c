@@ -575,12 +575,12 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 	uint32_t deferred = count_more(&totals->deferred, &flow->deferred);
 	uint32_t bounced = count_more(&totals->bounced, &flow->bounced);
 
+	if (delivered)
+		engine_rules_attempts(e, slot, delivered, now_ns);
 	if (delivered || deferred || bounced) {
 		flow->seen_s = (uint32_t)(now_ns / SECOND_NS);
 		minutes_count(e, slot, delivered, deferred, bounced, now_ns);
 	}
-	if (delivered)
-		engine_rules_attempts(e, slot, delivered, now_ns);
 	life_tick(e, slot, delivered, deferred, now_ns);
 }
 

@@ -6,8 +6,10 @@
 
 #include "shm/destination.h"
 #include "sidecar/base/log.h"
+#include "sidecar/base/units.h"
 #include "sidecar/engine/rule_effect.h"
 #include "sidecar/engine/state.h"
+#include "sidecar/minutes.h"
 
 /* The texts that name a flow to rules and alerts. */
 struct flow_names {
@@ -16,7 +18,21 @@ struct flow_names {
 	struct rule_flow flow;
 };
 
-static void names_fill(const struct engine *e, uint32_t slot, struct flow_names *ret)
+/* What it sent within the last hour, as far as its minutes tell. */
+static uint32_t recent_of(const struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	const struct minutes *minutes = segment_block(e->segment, slot, ENGINE_MINUTES);
+	struct minutes_sum sum = {0};
+
+	if (minutes)
+		sum = minutes_sum(minutes, e->segment->header.sizes.minutes,
+				  now_ns / UNITS_MINUTE_NS, 60);
+	return sum.delivered < RULE_RECENT_UNKNOWN ? (uint32_t)sum.delivered
+						   : RULE_RECENT_UNKNOWN - 1;
+}
+
+static void names_fill(const struct engine *e, uint32_t slot, uint64_t now_ns,
+		       struct flow_names *ret)
 {
 	const struct segment_slot *known = segment_slot(e->segment, slot);
 	const uint8_t *address = segment_address(e->segment, slot);
@@ -27,7 +43,8 @@ static void names_fill(const struct engine *e, uint32_t slot, struct flow_names 
 	ret->flow = (struct rule_flow){.id = known->key[0],
 				       .source = ret->source,
 				       .destination = ret->destination,
-				       .pool = pool ? pool->name : NULL};
+				       .pool = pool ? pool->name : NULL,
+				       .recent = recent_of(e, slot, now_ns)};
 }
 
 static void alerts_raise(struct engine *e, const struct rule_verdict *verdict,
@@ -70,9 +87,8 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 	struct flow_names names;
 	unsigned count;
 
-	names_fill(e, r->slot, &names);
-	if (rule_engine_evaluate(e->windows, e->rules, &names.flow, &reply, now_ns, &verdict) !=
-		    0 ||
+	names_fill(e, r->slot, now_ns, &names);
+	if (rule_engine_evaluate(e->windows, e->rules, &names.flow, &reply, now_ns, &verdict) != 0 ||
 	    verdict.fired_count == 0)
 		return;
 	e->totals.fired += verdict.fired_count;
@@ -94,7 +110,7 @@ int engine_rules_describe(struct engine *e, uint32_t slot, uint64_t now_ns, char
 {
 	struct flow_names names;
 
-	names_fill(e, slot, &names);
+	names_fill(e, slot, now_ns, &names);
 	return rule_engine_describe(e->windows, e->rules, &names.flow, now_ns, text, size);
 }
 
@@ -102,7 +118,7 @@ void engine_rules_attempts(struct engine *e, uint32_t slot, uint32_t attempts, u
 {
 	struct flow_names names;
 
-	names_fill(e, slot, &names);
+	names_fill(e, slot, now_ns, &names);
 	/* Without memory a ratio is taken over fewer attempts than there were: too early, not too
 	 * late. */
 	rule_engine_attempts(e->windows, e->rules, &names.flow, attempts, now_ns);

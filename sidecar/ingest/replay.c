@@ -302,7 +302,8 @@ static void control_tell(struct replay *replay, const struct event *event,
 
 static int event_replay(struct replay *replay, const struct event *event)
 {
-	struct rule_flow flow = {0, event->source, event->destination, event->pool};
+	struct rule_flow flow = {0, event->source, event->destination, event->pool,
+				 RULE_RECENT_UNKNOWN};
 	struct classification found;
 	struct rule_verdict verdict;
 	struct replay_total *total;

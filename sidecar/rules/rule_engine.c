@@ -117,8 +117,35 @@ static struct rule_state *memory_find(const struct rule_engine *engine, uint64_t
 		       : engine->slots[slot_find(engine->slots, engine->room, rule, flow)];
 }
 
+static bool counts_attempts(const struct compiled_rule *rule)
+{
+	return rule->trigger.kind == RULE_RATIO || rule->trigger.kind == RULE_GROWTH;
+}
+
+/* Days begin at the wall clock's midnight (UTC); all else runs on the clock that is given. */
+static uint64_t window_time(const struct rule_engine *engine, const struct compiled_rule *rule,
+			    uint64_t now_ns)
+{
+	return rule->trigger.kind == RULE_GROWTH ? now_ns + (uint64_t)engine->wall_offset_ns
+						 : now_ns;
+}
+
+/* What came before a rule began to remember. Of more than its period it counts as much as there
+ * would be in one at the same pace. */
+static void memory_begin(const struct rule_engine *engine, const struct compiled_rule *rule,
+			 struct rule_state *state, uint32_t recent, uint64_t now_ns)
+{
+	double share = (double)rule->trigger.period_ns / (double)UNITS_HOUR_NS;
+
+	if (!counts_attempts(rule) || recent == 0 || recent == RULE_RECENT_UNKNOWN)
+		return;
+	rule_window_add(&state->window, &rule->trigger,
+			share < 1 ? (uint32_t)(recent * share) : recent, 0,
+			window_time(engine, rule, now_ns));
+}
+
 static struct rule_state *memory_get(struct rule_engine *engine, const struct compiled_rule *rule,
-				     uint64_t flow, uint64_t now_ns)
+				     uint64_t flow, uint32_t recent, uint64_t now_ns)
 {
 	struct rule_state *state = memory_find(engine, rule->name_hash, flow);
 	size_t slot;
@@ -134,6 +161,7 @@ static struct rule_state *memory_get(struct rule_engine *engine, const struct co
 		slot = slot_find(engine->slots, engine->room, state->rule, flow);
 		engine->slots[slot] = state;
 		engine->count++;
+		memory_begin(engine, rule, state, recent, now_ns);
 	}
 	if (now_ns > state->used_ns)
 		state->used_ns = now_ns;
@@ -201,17 +229,16 @@ static void rule_fires(const struct compiled_rule *rule, unsigned index, struct 
 	}
 }
 
-static bool counts_attempts(const struct compiled_rule *rule)
+/* Whether attempts alone are remembered: of a flow that sends so much that the rule may come to
+ * have those it asks for. One that does not needs no memory before a reply of it matches: what it
+ * sent is known without. */
+static bool remembered(const struct rule_engine *engine, const struct compiled_rule *rule,
+		       const struct rule_flow *flow, uint32_t attempts)
 {
-	return rule->trigger.kind == RULE_RATIO || rule->trigger.kind == RULE_GROWTH;
-}
+	double hours = (double)rule->trigger.period_ns / (double)UNITS_HOUR_NS;
 
-/* Days begin at the wall clock's midnight (UTC); all else runs on the clock that is given. */
-static uint64_t window_time(const struct rule_engine *engine, const struct compiled_rule *rule,
-			    uint64_t now_ns)
-{
-	return rule->trigger.kind == RULE_GROWTH ? now_ns + (uint64_t)engine->wall_offset_ns
-						 : now_ns;
+	return (double)flow->recent + attempts >= rule->trigger.count / (hours > 1 ? hours : 1) ||
+	       memory_find(engine, rule->name_hash, flow->id) != NULL;
 }
 
 int rule_engine_evaluate(struct rule_engine *engine, const struct rule_set *set,
@@ -226,7 +253,9 @@ int rule_engine_evaluate(struct rule_engine *engine, const struct rule_set *set,
 
 		if ((!hit && !counts_attempts(rule)) || !rule_subsumes_flow(rule, flow))
 			continue;
-		state = memory_get(engine, rule, flow->id, now_ns);
+		if (!hit && !remembered(engine, rule, flow, 1))
+			continue;
+		state = memory_get(engine, rule, flow->id, flow->recent, now_ns);
 		if (state == NULL) {
 			*ret_verdict = (struct rule_verdict){.fired_count = 0};
 			return -ENOMEM;
@@ -249,7 +278,9 @@ int rule_engine_attempts(struct rule_engine *engine, const struct rule_set *set,
 
 		if (!counts_attempts(rule) || !rule_subsumes_flow(rule, flow))
 			continue;
-		state = memory_get(engine, rule, flow->id, now_ns);
+		if (!remembered(engine, rule, flow, attempts))
+			continue;
+		state = memory_get(engine, rule, flow->id, flow->recent, now_ns);
 		if (state == NULL)
 			return -ENOMEM;
 		rule_window_add(&state->window, &rule->trigger, attempts, 0,

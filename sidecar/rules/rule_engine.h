@@ -42,7 +42,11 @@ size_t rule_engine_windows(const struct rule_engine *engine);
 struct rule_flow {
 	uint64_t id; /* whatever names the flow: its key's hash */
 	const char *source, *destination, *pool;
+	uint32_t recent; /* attempts of the last hour before these: what a window begins with */
 };
+
+/* Nobody knows: every attempt is remembered from the first on. */
+#define RULE_RECENT_UNKNOWN UINT32_MAX
 
 struct rule_reply {
 	const struct classification *classification;

@@ -221,7 +221,7 @@ static void gauges_count(struct segment *new)
 	}
 }
 
-void segment_migrate(struct segment *old, struct segment *new)
+void segment_migrate(struct segment *old, struct segment *new, segment_keep *keep, void *arg)
 {
 	segment_step();
 	for (int i = 0; i < 2; i++)

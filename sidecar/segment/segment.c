@@ -196,7 +196,7 @@ static int replace(struct segment *s, struct segment *old, const struct segment_
 	if (error)
 		return error;
 	if (old) {
-		segment_migrate(old, s);
+		segment_migrate(old, s, NULL, NULL);
 		state_set(s, LAYOUT_LIVE);
 	}
 	error = segment_name_files(s->folder);
@@ -227,7 +227,7 @@ static int complete(struct segment *s)
 	}
 	whole = atomic_load(&made.live->state) == LAYOUT_LIVE;
 	if (!whole && segment_map(&old, "", reason) == 0) {
-		segment_migrate(&old, &made);
+		segment_migrate(&old, &made, NULL, NULL);
 		segment_unmap(&old);
 		state_set(&made, LAYOUT_LIVE);
 		whole = true;
@@ -344,6 +344,27 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
 	}
 	*ret = s;
 	return 0;
+}
+
+int segment_renew(struct segment *s, const struct segment_options *options, segment_keep *keep,
+		  void *arg, char *reason)
+{
+	struct segment old = *s, new = {.folder = s->folder};
+	int error = segment_make(&new, options, s->header.seed, reason);
+
+	if (error)
+		return error;
+	segment_migrate(&old, &new, keep, arg);
+	state_set(&new, LAYOUT_LIVE);
+	error = segment_name_files(s->folder);
+	if (error)
+		snprintf(reason, SEGMENT_REASON, "cannot name the segment's files: %s",
+			 strerror(-error));
+	memcpy(new.path, s->path, sizeof(new.path));
+	free(s->gauge_mismatch);
+	*s = new;
+	segment_unmap(&old);
+	return error;
 }
 
 void segment_live(struct segment *s)

@@ -141,6 +141,15 @@ static inline uint64_t segment_now_after_load(const struct segment *segment, uin
  * failure `reason` (SEGMENT_REASON bytes) says in words why. */
 int segment_open(const struct segment_options *options, struct segment **ret, char *reason);
 
+/* Replaces a segment that is open by one of the same kind, without what `keep` does not want: it is
+ * asked for known slots that hold nothing, were used up by nobody and are within no window (NULL:
+ * all are kept). Slots are others afterwards; what the caller keeps by slot is void. Not live yet.
+ * On failure the old one goes on, unless it was retired already: then the next segment_open goes on
+ * with it. */
+typedef bool segment_keep(void *arg, uint32_t slot);
+int segment_renew(struct segment *segment, const struct segment_options *options,
+		  segment_keep *keep, void *arg, char *reason);
+
 /* Opens a segment that was made anew for workers, once defaults, calendars and names are published.
  */
 void segment_live(struct segment *segment);

@@ -77,6 +77,6 @@ void segment_slot_set(struct segment *segment, uint32_t slot, const struct segme
 
 /* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW). May be
  * repeated from any point it was stopped at. */
-void segment_migrate(struct segment *old, struct segment *new);
+void segment_migrate(struct segment *old, struct segment *new, segment_keep *keep, void *arg);
 
 #endif

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a known flow costs, and what it costs to replace a segment that is full of them.
+ *
+ *   flow_1m      1,000,000 pairs of 2,000 IPs and 500 domains, announced by a worker as it resolves
+ *                them. All send, a tenth of them every two hours; 1 of 20 is refused twice, with a
+ *                text. bytes_per_flow is all memory of the segment's files, and all of this process
+ *                that is not shared (which holds the sidecar's engine, configuration and rules), by
+ *                the flows.
+ *   replace_1m   the same segment is replaced by one of the same sizes while another process
+ *                decides on flows that were used of late: seconds, and the longest that it had to
+ *                wait for a verdict that was not "retired".
+ *
+ * --quick has 100,000 flows; their figures are called by the same names.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/lib/cases.h"
+#include "bench/lib/now.h"
+#include "shm/handle.h"
+#include "sidecar/base/log.h"
+#include "sidecar/config/generation.h"
+#include "sidecar/engine/engine.h"
+#include "sidecar/segment/calendar.h"
+#include "sidecar/segment/heartbeat.h"
+#include "sidecar/segment/ring_reader.h"
+
+#define SOURCES 2000
+#define HOUR_NS (3600 * SECOND_NS)
+#define NAMES	(UINT32_C(1) << 20)
+#define WAVES	10
+#define HOT	1000 /* flows that the worker decides on while the segment is replaced */
+
+struct bench {
+	struct cases cases;
+	char path[64];
+	uint32_t flows, destinations;
+	struct segment_options options;
+	struct segment *segment;
+	struct generation generation;
+	struct engine *engine;
+	struct heartbeat heartbeat;
+	struct drain_totals drained;
+	struct tg *tg;
+	struct tg_source *sources;
+	struct tg_destination *names;
+	uint64_t ahead_ns; /* of the engine's time */
+};
+
+static void failed(const char *what, int error)
+{
+	fprintf(stderr, "bench/memory: %s: %s\n", what, strerror(-error));
+	exit(1);
+}
+
+static uint64_t engine_now(const struct bench *b)
+{
+	return now_monotonic() + b->ahead_ns;
+}
+
+static void record_take(void *arg, const struct layout_record *record, uint32_t worker)
+{
+	struct bench *b = arg;
+
+	engine_record(b->engine, record, engine_now(b));
+}
+
+static void drain(struct bench *b)
+{
+	while (drain_worker(b->segment, b->tg->local->index, 4096, engine_now(b), record_take, b,
+			    &b->drained) > 0)
+		;
+}
+
+/* As the sidecar does once a second, until every slot was looked at. */
+static void settle(struct bench *b)
+{
+	for (uint32_t looked = 0; looked <= segment_count(b->segment); looked += 200000) {
+		engine_housekeep(b->engine, engine_now(b));
+		while (engine_work(b->engine, engine_now(b)) <= engine_now(b))
+			;
+	}
+}
+
+/* ---- the segment ----------------------------------------------------------------------------- */
+
+static void engine_begin(struct bench *b)
+{
+	int error = engine_create(b->segment, &b->engine);
+
+	if (error)
+		failed("engine", error);
+	engine_wall_offset(b->engine, calendar_wall_offset());
+	heartbeat_begin(&b->heartbeat, b->segment);
+	calendar_publish(b->segment, "UTC");
+	error = engine_configure(b->engine, b->generation.config, b->generation.classifier,
+				 b->generation.rules, engine_now(b));
+	if (error)
+		failed("configuration", error);
+	while (engine_work(b->engine, engine_now(b)) <= engine_now(b))
+		;
+	segment_live(b->segment);
+}
+
+static void segment_begin(struct bench *b)
+{
+	char reason[SEGMENT_REASON] = "";
+	struct tg_options options = {.size = sizeof(options), .segment = b->path, .owner = -1};
+	int error;
+
+	b->options = (struct segment_options){
+		.path = b->path,
+		.owner = -1,
+		.group = -1,
+		.reserve_max_ns = 300 * SECOND_NS,
+		.sizes = {.flows = b->flows,
+			  .workers = 16,
+			  .ring_records = 8192,
+			  .minutes = 60,
+			  .leases = 1024,
+			  .names_bytes = NAMES},
+	};
+	engine_shape(&b->options);
+	error = segment_open(&b->options, &b->segment, reason);
+	if (error) {
+		fprintf(stderr, "bench/memory: %s\n", reason);
+		exit(1);
+	}
+	engine_begin(b);
+	error = tg_attach(&options, &b->tg);
+	if (error)
+		failed("tg_attach", error);
+}
+
+static void parents_resolve(struct bench *b)
+{
+	char text[64];
+	int error = 0;
+
+	for (uint32_t i = 0; i < SOURCES && !error; i++) {
+		snprintf(text, sizeof(text), "10.0.%u.%u", i >> 8, i & 255);
+		error = tg_source(b->tg, text, &b->sources[i]);
+		drain(b);
+	}
+	for (uint32_t i = 0; i < b->destinations && !error; i++) {
+		snprintf(text, sizeof(text), "recipients-of-%u.example", i);
+		error = tg_destination(b->tg, text, &b->names[i]);
+		drain(b);
+	}
+	if (error)
+		failed("names", error);
+}
+
+static struct tg_flow flow_of(struct bench *b, uint32_t i)
+{
+	struct tg_flow flow;
+	int error = tg_flow(b->tg, &b->sources[i % SOURCES], &b->names[i / SOURCES], &flow);
+
+	if (error)
+		failed("tg_flow", error);
+	return flow;
+}
+
+static void flow_use(struct bench *b, uint32_t i, const char *text)
+{
+	struct tg_flow flow = flow_of(b, i);
+	struct tg_reply reply = {.n = 1, .traffic = TG_BULK};
+
+	tg_admit(b->tg, &flow, TG_BULK, 1);
+	tg_reply_parse(text, strlen(text), &reply);
+	tg_report(b->tg, &flow, &reply);
+	if (i / WAVES % 256 == 0)
+		drain(b);
+}
+
+#define DELIVERED "250 2.0.0 OK"
+#define REFUSED \
+	"421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to user complaints"
+
+static void wave_use(struct bench *b, uint32_t i)
+{
+	flow_use(b, i, DELIVERED);
+	for (int k = 0; k < 2 && i / WAVES % 20 == 0; k++)
+		flow_use(b, i, REFUSED);
+}
+
+static void segment_fill(struct bench *b)
+{
+	parents_resolve(b);
+	for (uint32_t i = 0; i < b->flows; i++) {
+		flow_of(b, i);
+		if (i % 256 == 0)
+			drain(b);
+	}
+	drain(b);
+	for (uint32_t wave = 0; wave < WAVES; wave++) {
+		b->ahead_ns += 2 * HOUR_NS;
+		settle(b);
+		for (uint32_t i = wave; i < b->flows; i += WAVES)
+			wave_use(b, i);
+		drain(b);
+		settle(b);
+	}
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static uint64_t files_bytes(const struct bench *b)
+{
+	uint64_t bytes = 0;
+	struct stat st;
+
+	for (int file = 0; file < LAYOUT_FILES; file++)
+		if (fstat(b->segment->fds[file], &st) == 0)
+			bytes += (uint64_t)st.st_blocks * 512;
+	return bytes;
+}
+
+/* What this process has in memory for itself alone. */
+static uint64_t process_bytes(void)
+{
+	FILE *file = fopen("/proc/self/smaps_rollup", "r");
+	char line[256];
+	unsigned long long kilobytes = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Anonymous: %llu kB", &kilobytes) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return (uint64_t)kilobytes << 10;
+}
+
+static void memory_measure(struct bench *b)
+{
+	uint64_t files = files_bytes(b), process = process_bytes();
+	double each = (double)(files + process) / b->flows;
+
+	if (!cases_wanted(&b->cases, "flow_1m"))
+		return;
+	if (b->cases.json)
+		printf("{\"case\": \"flow_1m\", \"bytes_per_flow\": %.1f, \"segment_bytes\": %llu, "
+		       "\"sidecar_bytes\": %llu, \"flows\": %u}\n",
+		       each, (unsigned long long)files, (unsigned long long)process, b->flows);
+	else
+		printf("flow_1m %.1f bytes a flow: %.1f MiB of segment, %.1f MiB of sidecar, %u flows\n",
+		       each, (double)files / 1048576, (double)process / 1048576, b->flows);
+	fflush(stdout);
+}
+
+/* ---- replacing ------------------------------------------------------------------------------- */
+
+struct crowd {
+	_Atomic uint32_t ready, stop;
+	_Atomic uint64_t longest_ns;
+	_Atomic uint64_t verdicts;
+};
+
+static void hot_resolve(struct bench *b, struct tg *tg, struct tg_flow *flows)
+{
+	char text[64];
+
+	for (uint32_t k = 0; k < HOT; k++) {
+		uint32_t i = (WAVES - 1 + WAVES * k * 97) % b->flows;
+		struct tg_source source;
+		struct tg_destination destination;
+
+		snprintf(text, sizeof(text), "10.0.%u.%u", i % SOURCES >> 8, i % SOURCES & 255);
+		if (tg_source(tg, text, &source) != 0)
+			_exit(1);
+		snprintf(text, sizeof(text), "recipients-of-%u.example", i / SOURCES);
+		if (tg_destination(tg, text, &destination) != 0 ||
+		    tg_flow(tg, &source, &destination, &flows[k]) != 0)
+			_exit(1);
+	}
+}
+
+/* A wait lasts from the last verdict before "retired" to the first one after. */
+static void worker_run(struct bench *b, struct crowd *crowd)
+{
+	struct tg_options options = {.size = sizeof(options), .segment = b->path, .owner = -1};
+	static struct tg_flow flows[HOT];
+	uint64_t last_ns;
+	struct tg *tg;
+
+	if (tg_attach(&options, &tg) != 0)
+		_exit(1);
+	hot_resolve(b, tg, flows);
+	atomic_store(&crowd->ready, 1);
+	last_ns = now_monotonic();
+	for (uint32_t k = 0; !atomic_load(&crowd->stop); k = (k + 1) % HOT) {
+		uint64_t here_ns;
+
+		if (tg_admit(tg, &flows[k], TG_BULK, 1).reason == TG_RETIRED) {
+			if (tg_renew(tg) == 0)
+				hot_resolve(b, tg, flows);
+			else
+				usleep(100);
+			continue;
+		}
+		here_ns = now_monotonic();
+		if (here_ns - last_ns > atomic_load(&crowd->longest_ns))
+			atomic_store(&crowd->longest_ns, here_ns - last_ns);
+		atomic_fetch_add(&crowd->verdicts, 1);
+		last_ns = here_ns;
+	}
+	tg_detach(tg);
+	_exit(0);
+}
+
+static void replace_measure(struct bench *b)
+{
+	struct crowd *crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t begun_ns, took_ns;
+	uint32_t before = segment_count(b->segment);
+	char reason[SEGMENT_REASON] = "";
+	int status, error;
+	pid_t worker;
+
+	heartbeat_beat(&b->heartbeat, b->segment);
+	worker = fork();
+	if (worker == 0)
+		worker_run(b, crowd);
+	while (!atomic_load(&crowd->ready))
+		usleep(1000);
+	usleep(100000);
+	begun_ns = now_monotonic();
+	error = segment_renew(b->segment, &b->options, NULL, NULL, reason);
+	took_ns = now_monotonic() - begun_ns;
+	usleep(100000);
+	atomic_store(&crowd->stop, 1);
+	waitpid(worker, &status, 0);
+	if (error || status) {
+		fprintf(stderr, "bench/memory: renewing: %s %s, worker %x\n", strerror(-error),
+			reason, status);
+		exit(1);
+	}
+	if (b->cases.json)
+		printf("{\"case\": \"replace_1m\", \"seconds\": %.3f, \"worker_wait_ms\": %.2f, "
+		       "\"known_before\": %u, \"known_after\": %u}\n",
+		       (double)took_ns / 1e9, (double)atomic_load(&crowd->longest_ns) / 1e6, before,
+		       segment_count(b->segment));
+	else
+		printf("replace_1m %.3f s, a worker waited %.2f ms; %u known before, %u after\n",
+		       (double)took_ns / 1e9, (double)atomic_load(&crowd->longest_ns) / 1e6, before,
+		       segment_count(b->segment));
+	munmap(crowd, sizeof(*crowd));
+}
+
+int main(int argc, char **argv)
+{
+	struct bench b = {0};
+
+	if (!cases_read(&b.cases, argc, argv))
+		return 2;
+	b.flows = b.cases.quick ? 100000 : 1000000;
+	b.destinations = b.flows / SOURCES;
+	snprintf(b.path, sizeof(b.path), "/dev/shm/tollgate-bench-%d", (int)getpid());
+	b.sources = calloc(SOURCES, sizeof(*b.sources));
+	b.names = calloc(b.destinations, sizeof(*b.names));
+	if (b.sources == NULL || b.names == NULL || generation_load(NULL, &b.generation) != 0)
+		return 1;
+	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
+	segment_begin(&b);
+	segment_fill(&b);
+	memory_measure(&b);
+	if (cases_wanted(&b.cases, "replace_1m"))
+		replace_measure(&b);
+	tg_detach(b.tg);
+	engine_free(b.engine);
+	segment_close(b.segment, true);
+	generation_free(&b.generation);
+	free(b.sources);
+	free(b.names);
+	return 0;
+}
