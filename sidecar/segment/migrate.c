@@ -2,17 +2,61 @@
  *
  * Replacing a segment: usage goes from the old one to the new one, word by word.
  *
- * The old one is marked first, so workers are told. Then each word of state is copied, and poisoned
- * by compare-and-swap from what was copied: a worker that was in the middle of a decision either
- * charged before (and its charge is copied) or finds the poison and is refused. A word that is
- * poisoned already was copied by a sidecar that died here; so the whole may be repeated.
+ * Workers must not wait for long, and the words of a million flows take a tenth of a second to
+ * move. So it is done in three parts:
+ *
+ *   copy     the old one is in force. Keys are claimed in the new one; limits, records and blocks,
+ *            which are the sidecar's, are copied, and words of state as they are just now.
+ *   move     still in force. Each slot whose words are as they were copied is moved: each word is
+ *            stored in the new one, and poisoned in the old by compare-and-swap from what was
+ *            stored. A worker that asks for such a flow now is refused for a tenth of a second, as
+ *            an estimate. Those that changed meanwhile are in use: they are left for the end.
+ *   retire   the old one is marked, so workers are told, and the rest is moved, a few thousand.
+ *
+ * So a worker that was in the middle of a decision either charged before (and its charge is
+ * carried) or finds the poison and is refused. A word that is poisoned already was carried by a
+ * sidecar that died here; so the whole may be repeated.
+ *
+ * Forgetting: a flow that nobody wants kept has each word poisoned only while that says what a
+ * fresh one says (a full bucket, no count of this period); where one does not, it is carried after
+ * all.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "shm/alive.h"
 #include "shm/handle.h"
+#include "shm/headroom.h"
 #include "shm/lease.h"
+#include "shm/window.h"
 #include "sidecar/segment/segment_files.h"
+
+/* What one replacement is about. */
+struct carry {
+	struct segment *old, *new;
+	uint32_t *to;  /* of an old slot: the new one + 1; 0: none (yet) */
+	uint32_t *hot; /* slots that are left for the end */
+	uint32_t hot_count;
+	segment_keep *keep;
+	void *arg;
+	uint64_t now_ns;
+};
+
+#define WORDS 6
+
+static void words_of(const struct segment *s, uint32_t slot, _Atomic uint64_t *ret[WORDS])
+{
+	struct layout_counters *c = &s->view.counters[slot];
+
+	ret[0] = &c->tat;
+	ret[1] = &c->hour;
+	ret[2] = &c->day;
+	ret[3] = &c->headroom;
+	ret[4] = &c->reserved_until;
+	ret[5] = &c->connection_tat;
+}
 
 static void word_carry(_Atomic uint64_t *from, _Atomic uint64_t *to)
 {
@@ -30,25 +74,28 @@ static void word_carry(_Atomic uint64_t *from, _Atomic uint64_t *to)
 
 /* Limits, as they stand, until the new sidecar has published its own: none sends unlimited
  * meanwhile. */
-static void limits_carry(const struct segment *old, struct segment *new, uint32_t from, uint32_t to)
+static void limits_copy(const struct carry *c, uint32_t from, uint32_t to)
 {
-	memcpy((void *)&new->limits[to], (const void *)&old->limits[from], sizeof(new->limits[to]));
-	memcpy((void *)&new->more[to], (const void *)&old->more[from], sizeof(new->more[to]));
+	memcpy((void *)&c->new->limits[to], (const void *)&c->old->limits[from],
+	       sizeof(c->new->limits[to]));
+	memcpy((void *)&c->new->more[to], (const void *)&c->old->more[from],
+	       sizeof(c->new->more[to]));
 }
 
-static void totals_carry(const struct segment *old, struct segment *new, uint32_t from, uint32_t to)
+static void total_copy(const _Atomic uint64_t *from, _Atomic uint64_t *to)
 {
-	const struct layout_counters_more *a = &old->view.counters_more[from];
-	struct layout_counters_more *b = &new->view.counters_more[to];
+	atomic_store_explicit(to, atomic_load_explicit(from, memory_order_relaxed),
+			      memory_order_relaxed);
+}
 
-	atomic_store_explicit(&b->delivered,
-			      atomic_load_explicit(&a->delivered, memory_order_relaxed),
-			      memory_order_relaxed);
-	atomic_store_explicit(&b->deferred,
-			      atomic_load_explicit(&a->deferred, memory_order_relaxed),
-			      memory_order_relaxed);
-	atomic_store_explicit(&b->bounced, atomic_load_explicit(&a->bounced, memory_order_relaxed),
-			      memory_order_relaxed);
+static void totals_copy(const struct carry *c, uint32_t from, uint32_t to)
+{
+	const struct layout_counters_more *a = &c->old->view.counters_more[from];
+	struct layout_counters_more *b = &c->new->view.counters_more[to];
+
+	total_copy(&a->delivered, &b->delivered);
+	total_copy(&a->deferred, &b->deferred);
+	total_copy(&a->bounced, &b->bounced);
 }
 
 /* The key of a slot. One that somebody scribbled over is known from control. */
@@ -63,37 +110,52 @@ static struct hash_key slot_key(const struct segment *s, uint32_t slot)
 	return key;
 }
 
-static uint32_t slot_carry(struct segment *old, struct segment *new, uint32_t from)
+/* ---- copy ------------------------------------------------------------------------------------ */
+
+static uint32_t slot_claim(struct carry *c, uint32_t from)
 {
-	struct layout_counters *a = &old->view.counters[from];
-	struct hash_key key = slot_key(old, from);
-	struct layout_counters *b;
+	struct hash_key key = slot_key(c->old, from);
+	_Atomic uint64_t *a[WORDS], *b[WORDS];
 	uint32_t to;
 
+	if (c->to[from])
+		return c->to[from] - 1;
 	if (key.half[0] == 0 || key.half[1] == 0)
 		return LAYOUT_NONE;
-	to = directory_find(&new->view, &key, true);
+	to = directory_find(&c->new->view, &key, true);
 	if (to == LAYOUT_NONE)
 		return LAYOUT_NONE;
-	b = &new->view.counters[to];
-	limits_carry(old, new, from, to);
-	totals_carry(old, new, from, to);
-	word_carry(&a->tat, &b->tat);
-	word_carry(&a->hour, &b->hour);
-	word_carry(&a->day, &b->day);
-	word_carry(&a->headroom, &b->headroom);
-	word_carry(&a->reserved_until, &b->reserved_until);
-	word_carry(&a->connection_tat, &b->connection_tat);
+	limits_copy(c, from, to);
+	totals_copy(c, from, to);
+	words_of(c->old, from, a);
+	words_of(c->new, to, b);
+	/* A poisoned one was carried already. */
+	for (int i = 0; i < WORDS; i++)
+		if (atomic_load_explicit(a[i], memory_order_relaxed) != LAYOUT_POISON)
+			total_copy(a[i], b[i]);
+	c->to[from] = to + 1;
 	return to;
 }
 
-static void known_carry(const struct segment *old, struct segment *new, uint32_t from, uint32_t to)
+/* Parents are slots: theirs are others now. */
+static uint32_t slot_translate(const struct carry *c, uint32_t slot)
 {
-	struct segment_slot known = *segment_slot(old, from);
+	return slot < c->old->view.slots && c->to[slot] ? c->to[slot] - 1 : LAYOUT_NONE;
+}
 
-	if (known.kind == SEGMENT_UNKNOWN || segment_kind(new, to) != SEGMENT_UNKNOWN)
+static void known_copy(struct carry *c, uint32_t from)
+{
+	struct segment *old = c->old, *new = c->new;
+	struct segment_slot known = *segment_slot(old, from);
+	uint32_t to = slot_translate(c, from);
+
+	if (to == LAYOUT_NONE || known.kind == SEGMENT_UNKNOWN ||
+	    segment_kind(new, to) != SEGMENT_UNKNOWN)
 		return;
-	if (known.kind != SEGMENT_FLOW) {
+	if (known.kind == SEGMENT_FLOW) {
+		known.source = slot_translate(c, known.source);
+		known.destination = slot_translate(c, known.destination);
+	} else {
 		if (new->strings->used + known.length > new->strings->bytes ||
 		    (uint64_t)known.name + known.length > old->strings->bytes)
 			return;
@@ -105,31 +167,70 @@ static void known_carry(const struct segment *old, struct segment *new, uint32_t
 	segment_slot_set(new, to, &known, old, from);
 }
 
-/* Parents are slots: theirs are others now. */
-static uint32_t slot_translate(struct segment *new, const struct segment *old, uint32_t slot)
+/* A slot that was not meant to be kept, or came after the copy; its parents first. */
+static uint32_t slot_carry_late(struct carry *c, uint32_t from)
 {
-	struct hash_key key;
+	const struct segment_slot *known = segment_slot(c->old, from);
+	uint32_t parents[2] = {known->source, known->destination};
 
-	if (slot >= old->view.slots)
+	for (int i = 0; known->kind == SEGMENT_FLOW && i < 2; i++)
+		if (parents[i] < c->old->view.slots && slot_claim(c, parents[i]) != LAYOUT_NONE)
+			known_copy(c, parents[i]);
+	if (slot_claim(c, from) == LAYOUT_NONE)
 		return LAYOUT_NONE;
-	key = slot_key(old, slot);
-	return key.half[0] && key.half[1] ? directory_find(&new->view, &key, false) : LAYOUT_NONE;
+	known_copy(c, from);
+	return c->to[from] - 1;
 }
 
-static void parents_carry(const struct segment *old, struct segment *new, uint32_t from)
+/* Flows that are kept, and the parents that those need. */
+static void flows_choose(struct carry *c)
 {
-	const struct segment_slot *known = segment_slot(old, from);
-	uint32_t to = known->kind == SEGMENT_FLOW ? slot_translate(new, old, from) : LAYOUT_NONE;
+	for (uint32_t i = 0; i < segment_count(c->old); i++) {
+		uint32_t slot = segment_nth(c->old, i);
+		const struct segment_slot *known = segment_slot(c->old, slot);
 
-	if (to == LAYOUT_NONE)
+		if (c->keep && !c->keep(c->arg, slot))
+			continue;
+		if (slot_claim(c, slot) == LAYOUT_NONE || known->kind != SEGMENT_FLOW)
+			continue;
+		if (known->source < c->old->view.slots)
+			slot_claim(c, known->source);
+		if (known->destination < c->old->view.slots)
+			slot_claim(c, known->destination);
+	}
+}
+
+/* Where most pages are going to be touched all of them are asked for at once: each by itself costs
+ * a fault. It is no more than a hint. */
+static void pages_ask(const struct segment *s, const void *array, uint64_t bytes)
+{
+	uintptr_t first = (uintptr_t)array / LAYOUT_PAGE * LAYOUT_PAGE;
+
+	if (bytes && first)
+		madvise((void *)first, (uintptr_t)array + bytes - first, MADV_POPULATE_WRITE);
+}
+
+static void pages_ask_all(const struct carry *c)
+{
+	const struct segment *s = c->new;
+	uint64_t slots = s->view.slots, records = segment_count(c->old);
+
+	if (c->keep || records < slots / 8)
 		return;
-	segment_slot(new, to)->source = slot_translate(new, old, known->source);
-	segment_slot(new, to)->destination = slot_translate(new, old, known->destination);
+	pages_ask(s, s->limits, slots * sizeof(*s->limits));
+	pages_ask(s, s->more, slots * sizeof(*s->more));
+	pages_ask(s, s->view.counters, slots * sizeof(*s->view.counters));
+	pages_ask(s, s->view.counters_more, slots * sizeof(*s->view.counters_more));
+	pages_ask(s, s->index, slots * sizeof(*s->index));
+	pages_ask(s, s->known, records * sizeof(*s->known));
+	pages_ask(s, s->engine, records * s->shape.engine_bytes);
 }
 
 /* So that names are known before the new sidecar has published its own. */
-static void names_carry(const struct segment *old, struct segment *new)
+static void names_copy(const struct carry *c)
 {
+	const struct segment *old = c->old;
+	struct segment *new = c->new;
 	uint32_t index = atomic_load(&old->live->names_index);
 
 	if (old->header.sizes.names_bytes <= new->header.sizes.names_bytes)
@@ -138,37 +239,204 @@ static void names_carry(const struct segment *old, struct segment *new)
 	atomic_store(&new->live->generation, atomic_load(&old->live->generation));
 }
 
-/* Connections that are open stay counted, under the same worker and entry, where the new sizes have
- * room; an entry that does not fit is forgotten until its connection ends. */
-static void leases_carry(struct segment *old, struct segment *new)
+/* What an earlier attempt counted. */
+static void gauges_clear(struct segment *new)
 {
-	const struct layout_sizes *a = &old->header.sizes, *b = &new->header.sizes;
+	for (uint32_t slot = 0, end = 0;
+	     segment_resident_slots(new, LAYOUT_COUNTERS, new->view.counters_more,
+				    sizeof(*new->view.counters_more), end, &slot, &end);)
+		for (; slot < end; slot++)
+			if (atomic_load_explicit(&new->view.counters_more[slot].gauge,
+						 memory_order_relaxed))
+				atomic_store_explicit(&new->view.counters_more[slot].gauge, 0,
+						      memory_order_relaxed);
+}
 
-	for (uint32_t w = 0; w < a->workers && w < b->workers; w++) {
-		uint64_t owner = atomic_load(&old->workers[w].owner);
+static void copy(struct carry *c)
+{
+	gauges_clear(c->new);
+	memcpy((void *)c->new->defaults, (const void *)c->old->defaults,
+	       LAYOUT_DEFAULTS * sizeof(*c->new->defaults));
+	memcpy((void *)c->new->calendars, (const void *)c->old->calendars,
+	       LAYOUT_CALENDARS * sizeof(*c->new->calendars));
+	names_copy(c);
+	pages_ask_all(c);
+	/* In the order of slots: that of both directories, so that memory is gone through once. */
+	for (uint32_t slot = 0; !c->keep && slot < c->old->view.slots; slot++)
+		slot_claim(c, slot);
+	if (c->keep)
+		flows_choose(c);
+	for (uint32_t i = 0; i < segment_count(c->old); i++)
+		known_copy(c, segment_nth(c->old, i));
+}
 
-		/* Whose word was written over lives all the same. */
-		if (owner == 0 && !alive_held(new->alive, w))
-			continue;
-		atomic_store(&new->workers[w].owner, owner);
-		for (uint32_t i = 0; i < a->leases && i < b->leases; i++) {
-			uint64_t entry = atomic_load(&old->leases[(uint64_t)w * a->leases + i]);
-			uint32_t from = lease_slot(entry), to;
+/* ---- move ------------------------------------------------------------------------------------ */
 
-			if (lease_state(entry) != LEASE_HELD || from >= old->view.slots)
-				continue;
-			to = slot_translate(new, old, from);
-			if (to != LAYOUT_NONE)
-				atomic_store(&new->leases[(uint64_t)w * b->leases + i],
-					     (entry & ~UINT64_C(0xffffffff)) | to);
+static void slot_move(struct carry *c, uint32_t from)
+{
+	uint32_t to = c->to[from] - 1;
+	_Atomic uint64_t *a[WORDS], *b[WORDS];
+
+	words_of(c->old, from, a);
+	words_of(c->new, to, b);
+	for (int i = 0; i < WORDS; i++)
+		word_carry(a[i], b[i]);
+	segment_step();
+	lease_close(&c->old->view, c->old->leases, &c->old->header.sizes, from);
+	totals_copy(c, from, to);
+}
+
+/* Whether nobody used it since it was copied. */
+static bool slot_still(const struct carry *c, uint32_t from)
+{
+	_Atomic uint64_t *a[WORDS], *b[WORDS];
+	uint64_t gauge =
+		atomic_load_explicit(&c->old->view.counters_more[from].gauge, memory_order_relaxed);
+
+	if (gauge != LAYOUT_POISON && lease_count(gauge) != 0)
+		return false;
+	words_of(c->old, from, a);
+	words_of(c->new, c->to[from] - 1, b);
+	for (int i = 0; i < WORDS; i++) {
+		uint64_t seen = atomic_load_explicit(a[i], memory_order_relaxed);
+
+		if (seen != LAYOUT_POISON &&
+		    seen != atomic_load_explicit(b[i], memory_order_relaxed))
+			return false;
+	}
+	return true;
+}
+
+/* Whether a word says what a slot says that was never used. A period more than it would take: what
+ * the phase of a slot is that was never filled is its destination's to say. */
+static bool word_idle(const struct carry *c, uint32_t slot, int word, uint64_t seen)
+{
+	uint64_t flags = atomic_load_explicit(&c->old->limits[slot].flags, memory_order_relaxed);
+	const struct layout_calendar *calendar =
+		&c->old->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	uint32_t period = (uint32_t)(seen >> 32);
+
+	if (seen == 0)
+		return true;
+	switch (word) {
+	case 1: return (uint32_t)seen == 0 || period + 1 < window_hour(calendar, flags, c->now_ns);
+	case 2: return (uint32_t)seen == 0 || period + 1 < window_day(calendar, flags, c->now_ns);
+	case 3:
+		return (seen >> 2 * HEADROOM_COUNT_BITS << HEADROOM_UNIT_SHIFT) + WINDOW_DAY_NS <
+		       c->now_ns;
+	default: return (seen ^ gcra_epoch(seen)) <= c->now_ns;
+	}
+}
+
+/* Forgets a slot: true; false: it is in use. What was poisoned until then says nothing that a fresh
+ * one does not. */
+static bool slot_forget(const struct carry *c, uint32_t from)
+{
+	_Atomic uint64_t *a[WORDS];
+	uint64_t gauge =
+		atomic_load_explicit(&c->old->view.counters_more[from].gauge, memory_order_relaxed);
+
+	if (gauge != LAYOUT_POISON && lease_count(gauge) != 0)
+		return false;
+	words_of(c->old, from, a);
+	for (int i = 0; i < WORDS; i++) {
+		uint64_t seen = atomic_load_explicit(a[i], memory_order_relaxed);
+
+		while (seen != LAYOUT_POISON) {
+			if (!word_idle(c, from, i, seen))
+				return false;
+			if (atomic_compare_exchange_strong_explicit(a[i], &seen, LAYOUT_POISON,
+								    memory_order_acq_rel,
+								    memory_order_relaxed))
+				break;
 		}
 	}
+	lease_close(&c->old->view, c->old->leases, &c->old->header.sizes, from);
+	return true;
+}
+
+/* Where nobody is yet, nobody who comes now must be charged. False: somebody was. */
+static bool slot_shut(const struct carry *c, uint32_t from)
+{
+	_Atomic uint64_t *a[WORDS];
+
+	words_of(c->old, from, a);
+	for (int i = 0; i < WORDS; i++) {
+		uint64_t seen = 0;
+
+		if (!atomic_compare_exchange_strong_explicit(a[i], &seen, LAYOUT_POISON,
+							     memory_order_acq_rel,
+							     memory_order_relaxed) &&
+		    seen != LAYOUT_POISON)
+			return false;
+	}
+	lease_close(&c->old->view, c->old->leases, &c->old->header.sizes, from);
+	return true;
+}
+
+static bool slot_empty(const struct carry *c, uint32_t from)
+{
+	return c->old->index[from] == 0 &&
+	       atomic_load_explicit(&c->old->view.counters[from].key[0], memory_order_relaxed) == 0;
+}
+
+static void slot_settle(struct carry *c, uint32_t from)
+{
+	if (slot_empty(c, from) && slot_shut(c, from))
+		return;
+	if (c->to[from] == 0 && c->keep && slot_forget(c, from))
+		return;
+	if (c->to[from] == 0 && slot_carry_late(c, from) == LAYOUT_NONE)
+		return;
+	if (c->hot && !slot_still(c, from))
+		c->hot[c->hot_count++] = from;
+	else
+		slot_move(c, from);
+}
+
+/* ---- retire ---------------------------------------------------------------------------------- */
+
+/* Connections that are open stay counted, under the same worker and entry, where the new sizes have
+ * room; an entry that does not fit is forgotten until its connection ends. */
+static void leases_carry(const struct carry *c, uint32_t worker)
+{
+	const struct segment *old = c->old;
+	struct segment *new = c->new;
+	const struct layout_sizes *a = &old->header.sizes, *b = &new->header.sizes;
+	uint64_t owner = atomic_load(&old->workers[worker].owner);
+
+	/* Whose word was written over lives all the same. */
+	if (owner == 0 && !alive_held(new->alive, worker))
+		return;
+	atomic_store(&new->workers[worker].owner, owner);
+	for (uint32_t i = 0; i < a->leases && i < b->leases; i++) {
+		uint64_t entry = atomic_load(&old->leases[(uint64_t)worker * a->leases + i]);
+		uint32_t to;
+
+		if (lease_state(entry) != LEASE_HELD)
+			continue;
+		to = slot_translate(c, lease_slot(entry));
+		if (to == LAYOUT_NONE)
+			continue;
+		atomic_store(&new->leases[(uint64_t)worker * b->leases + i],
+			     (entry & ~UINT64_C(0xffffffff)) | to);
+		atomic_fetch_add(&new->view.counters_more[to].gauge, UINT64_C(1) << 48);
+	}
+}
+
+/* Of a record that waits: what it tells of is kept. */
+static uint32_t record_slot(struct carry *c, uint32_t slot)
+{
+	if (slot >= c->old->view.slots)
+		return LAYOUT_NONE;
+	return c->to[slot] ? c->to[slot] - 1 : slot_carry_late(c, slot);
 }
 
 /* What nobody has drained yet goes over, under the same numbers; a record that does not fit is lost
  * as a full ring loses it, and counted. */
-static void ring_carry(struct segment *old, struct segment *new, uint32_t worker)
+static void ring_carry(struct carry *c, uint32_t worker)
 {
+	struct segment *old = c->old, *new = c->new;
 	const struct layout_sizes *a = &old->header.sizes, *b = &new->header.sizes;
 	uint64_t head = atomic_load(&old->workers[worker].head), tail = old->tails[worker];
 
@@ -179,71 +447,52 @@ static void ring_carry(struct segment *old, struct segment *new, uint32_t worker
 		tail = head - b->ring_records;
 	}
 	for (uint64_t at = tail; at != head; at++) {
-		struct layout_record copy = old->records[(uint64_t)worker * a->ring_records +
-							 (at & (a->ring_records - 1))];
+		struct layout_record record = old->records[(uint64_t)worker * a->ring_records +
+							   (at & (a->ring_records - 1))];
 
-		copy.slot = slot_translate(new, old, copy.slot);
-		copy.source = slot_translate(new, old, copy.source);
-		copy.destination = slot_translate(new, old, copy.destination);
+		record.slot = record_slot(c, record.slot);
+		record.source = record_slot(c, record.source);
+		record.destination = record_slot(c, record.destination);
 		new->records[(uint64_t)worker * b->ring_records + (at & (b->ring_records - 1))] =
-			copy;
+			record;
 	}
 	new->tails[worker] = tail;
 	atomic_store(&new->workers[worker].tail, tail);
 	atomic_store(&new->workers[worker].head, head);
 }
 
-static void rings_carry(struct segment *old, struct segment *new)
+static void retire(struct carry *c)
 {
-	for (uint32_t w = 0; w < old->header.sizes.workers && w < new->header.sizes.workers; w++)
-		ring_carry(old, new, w);
-}
+	struct segment *old = c->old;
 
-/* Counts anew from the entries, so that repeating this does not count twice. */
-static void gauges_count(struct segment *new)
-{
-	const struct layout_sizes *sizes = &new->header.sizes;
-
-	for (uint32_t slot = 0, end = 0;
-	     segment_resident_slots(new, LAYOUT_COUNTERS, new->view.counters_more,
-				    sizeof(*new->view.counters_more), end, &slot, &end);)
-		for (; slot < end; slot++)
-			if (atomic_load_explicit(&new->view.counters_more[slot].gauge,
-						 memory_order_relaxed))
-				atomic_store_explicit(&new->view.counters_more[slot].gauge, 0,
-						      memory_order_relaxed);
-	for (uint64_t i = 0; i < (uint64_t)sizes->workers * sizes->leases; i++) {
-		uint64_t entry = atomic_load(&new->leases[i]);
-
-		if (lease_state(entry) == LEASE_HELD && lease_slot(entry) < new->view.slots)
-			atomic_fetch_add(&new->view.counters_more[lease_slot(entry)].gauge,
-					 UINT64_C(1) << 48);
-	}
-}
-
-void segment_migrate(struct segment *old, struct segment *new, segment_keep *keep, void *arg)
-{
 	segment_step();
 	for (int i = 0; i < 2; i++)
 		atomic_store_explicit(&old->live->scale[i].span, 0, memory_order_relaxed);
 	atomic_store_explicit(&old->live->state, LAYOUT_RETIRED, memory_order_release);
-	memcpy((void *)new->defaults, (const void *)old->defaults,
-	       LAYOUT_DEFAULTS * sizeof(*new->defaults));
-	memcpy((void *)new->calendars, (const void *)old->calendars,
-	       LAYOUT_CALENDARS * sizeof(*new->calendars));
-	for (uint32_t from = 0; from < old->view.slots; from++) {
-		uint32_t to = slot_carry(old, new, from);
-
-		if (to == LAYOUT_NONE)
-			continue;
-		segment_step();
-		lease_close(&old->view, old->leases, &old->header.sizes, from);
-		known_carry(old, new, from, to);
+	for (uint32_t i = 0; i < c->hot_count; i++)
+		slot_move(c, c->hot[i]);
+	for (uint32_t w = 0; w < old->header.sizes.workers && w < c->new->header.sizes.workers;
+	     w++) {
+		leases_carry(c, w);
+		ring_carry(c, w);
 	}
+}
+
+int segment_migrate(struct segment *old, struct segment *new, segment_keep *keep, void *arg,
+		    uint64_t now_ns)
+{
+	struct carry c = {.old = old, .new = new, .keep = keep, .arg = arg, .now_ns = now_ns};
+
+	c.to = calloc(old->view.slots, sizeof(*c.to));
+	if (c.to == NULL)
+		return -ENOMEM;
+	/* Without memory for these all are moved at once: workers wait longer. */
+	c.hot = calloc(old->view.slots, sizeof(*c.hot));
+	copy(&c);
 	for (uint32_t from = 0; from < old->view.slots; from++)
-		parents_carry(old, new, from);
-	names_carry(old, new);
-	leases_carry(old, new);
-	rings_carry(old, new);
-	gauges_count(new);
+		slot_settle(&c, from);
+	retire(&c);
+	free(c.to);
+	free(c.hot);
+	return 0;
 }

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "shm/alive.h"
+#include "shm/clock.h"
 #include "sidecar/segment/segment_files.h"
 
 #define LOCK_NAME "lock"
@@ -196,7 +197,9 @@ static int replace(struct segment *s, struct segment *old, const struct segment_
 	if (error)
 		return error;
 	if (old) {
-		segment_migrate(old, s, NULL, NULL);
+		error = segment_migrate(old, s, NULL, NULL, clock_vdso());
+		if (error)
+			return error;
 		state_set(s, LAYOUT_LIVE);
 	}
 	error = segment_name_files(s->folder);
@@ -227,13 +230,14 @@ static int complete(struct segment *s)
 	}
 	whole = atomic_load(&made.live->state) == LAYOUT_LIVE;
 	if (!whole && segment_map(&old, "", reason) == 0) {
-		segment_migrate(&old, &made, NULL, NULL);
+		error = segment_migrate(&old, &made, NULL, NULL, clock_vdso());
 		segment_unmap(&old);
-		state_set(&made, LAYOUT_LIVE);
-		whole = true;
+		if (!error)
+			state_set(&made, LAYOUT_LIVE);
+		whole = !error;
 	}
 	segment_unmap(&made);
-	return whole ? segment_name_files(s->folder) : 0;
+	return whole ? segment_name_files(s->folder) : error == -ENOMEM ? error : 0;
 }
 
 /* The mark stands at the same place in every version: workers of another version are told as well.
@@ -354,7 +358,11 @@ int segment_renew(struct segment *s, const struct segment_options *options, segm
 
 	if (error)
 		return error;
-	segment_migrate(&old, &new, keep, arg);
+	error = segment_migrate(&old, &new, keep, arg, clock_vdso());
+	if (error) {
+		segment_unmap(&new);
+		return error;
+	}
 	state_set(&new, LAYOUT_LIVE);
 	error = segment_name_files(s->folder);
 	if (error)

@@ -76,7 +76,8 @@ void segment_slot_set(struct segment *segment, uint32_t slot, const struct segme
 		      const struct segment *other, uint32_t from);
 
 /* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW). May be
- * repeated from any point it was stopped at. */
-void segment_migrate(struct segment *old, struct segment *new, segment_keep *keep, void *arg);
+ * repeated from any point it was stopped at. -ENOMEM: nothing was done. */
+int segment_migrate(struct segment *old, struct segment *new, segment_keep *keep, void *arg,
+		    uint64_t now_ns);
 
 #endif
