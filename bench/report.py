@@ -19,7 +19,7 @@ TARGETS = {
     "three_levels": ("ratio", 1.6), "hot_vdso": ("ratio", 1.15), "keyed_uniform_1m": ("ratio", 13),
     "keyed_zipf_1m": ("ratio", 9), "batch16_uniform_1m": ("ratio", 4), "batch16_zipf_1m": ("ratio", 3),
     "two_distinct": ("ratio", -1.9), "two_same": ("ratio", -0.6), "one_producer": ("ns", 40),
-    "react": ("p50_us", 100), "memory": ("bytes_per_flow", 384),
+    "react": ("p50_us", 100), "memory": ("bytes_per_flow", 384), "flow_1m": ("bytes_per_flow", 640),
 }
 MEANING = {
     "hot": "one flow, its rate", "hot_windows": "one flow, rate, hour and day",
@@ -105,7 +105,7 @@ def markdown(report):
                       number(f["p999_ns"], 0)])
     yield from rows("Decisions", ["case", "", "ns", "floor ns", "bare ns", "ratio", "target", "met", "M/s", "p99.9 ns"], lines)
     if "memory" in decide:
-        yield f"\nMemory: {number(decide['memory']['bytes_per_flow'])} bytes a configured flow, without the minute ring."
+        yield f"\nMemory: {number(decide['memory']['bytes_per_flow'])} bytes a configured flow, without what the sidecar keeps."
     yield from rows("By number of flows, one process", ["case", "ns", "bare ns", "M/s", "p99.9 ns"],
                     [[c, number(f["ns"], 1), number(f.get("bare_ns"), 1), number(f["mps"], 2), number(f["p999_ns"], 0)]
                      for c, f in scale.items() if c.startswith("flows")])

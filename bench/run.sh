@@ -74,6 +74,7 @@ fi
 
 group decide decide "${quick[@]}" -- hot hot_windows hot_vdso refused three_levels keyed_uniform_1m \
 	keyed_zipf_1m batch16_uniform_1m batch16_zipf_1m two_distinct two_same memory
+group memory memory "${quick[@]}" -- flow_1m replace_1m
 group scale decide "${quick[@]}" -- "${flows[@]}" "${workers[@]}"
 group ring ring "${quick[@]}" -- one_producer three_producers wake react sidecar_event
 group peers peers "${quick[@]}" -- redis_sorted_set_1 redis_sorted_set_50 redis_gcra_1 redis_gcra_50 mutex

@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sidecar/api/api.h"
@@ -114,6 +115,7 @@ static int segment_begin(struct sidecar *s, char *reason)
 			 wanted->group);
 		return -ENOENT;
 	}
+	s->options = options;
 	return segment_open(&options, &s->segment, reason);
 }
 
@@ -330,6 +332,53 @@ static void wall_follow(struct sidecar *s, uint64_t now_ns)
 	s->wall_offset_ns = offset;
 }
 
+static bool keeps(void *arg, uint32_t slot)
+{
+	const struct sidecar *s = arg;
+
+	return engine_keeps(s->engine, slot, loop_now());
+}
+
+/* Between three and four in the morning, once. */
+static bool night_due(struct sidecar *s)
+{
+	time_t now = time(NULL);
+	struct tm local;
+	bool night = localtime_r(&now, &local) && local.tm_hour == 3;
+	bool due = night && !s->night;
+
+	s->night = night;
+	return due;
+}
+
+/* Replaces the segment by one without what is idle and says nothing. */
+static int forget(struct sidecar *s)
+{
+	uint32_t before = segment_count(s->segment);
+	uint64_t begun_ns = loop_now();
+	char reason[SEGMENT_REASON] = "";
+	int error;
+
+	while (rings_drain(s) > 0)
+		;
+	/* The path is the configuration's of the start, which may be gone. */
+	s->options.path = s->segment->path;
+	error = segment_renew(s->segment, &s->options, keeps, s, begun_ns, reason);
+	if (error) {
+		log_error("forget", "%s", *reason ? reason : strerror(-error));
+		return error;
+	}
+	error = engine_renewed(s->engine, loop_now());
+	if (error)
+		return error;
+	gate_bridge_renewed(s->gate);
+	heartbeat_beat(&s->heartbeat, s->segment);
+	log_notice("forget", "%u of %u flows and names were idle and are forgotten, in %.3f s",
+		   before - segment_count(s->segment), before,
+		   (double)(loop_now() - begun_ns) / 1e9);
+	return 0;
+}
+
 static void beat(void *arg, uint64_t now_ns)
 {
 	struct sidecar *s = arg;
@@ -355,6 +404,11 @@ static void beat(void *arg, uint64_t now_ns)
 		log_warning("damage", "repaired %llu corrupted words that workers may write",
 			    (unsigned long long)(repaired - s->repaired));
 	s->repaired = repaired;
+	if (engine_forgets(s->engine, night_due(s), now_ns) && forget(s) == -ENOMEM) {
+		s->failed = true;
+		loop_stop(s->loop);
+		return;
+	}
 	work(s);
 }
 
@@ -641,6 +695,8 @@ int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 
 int sidecar_run(struct sidecar *s)
 {
+	int error;
+
 	workers_scan(s->workers);
 	log_notice("ready", "%s: %s, %u names and flows known; clock by %s", s->segment->path,
 		   s->segment->adopted	  ? "adopted"
@@ -650,7 +706,8 @@ int sidecar_run(struct sidecar *s)
 		   s->heartbeat.counter ? "the processor's counter" : "the vDSO");
 	beat(s, loop_now());
 	work(s);
-	return loop_run(s->loop);
+	error = loop_run(s->loop);
+	return s->failed ? -ENOMEM : error;
 }
 
 void sidecar_free(struct sidecar *s)

@@ -41,9 +41,11 @@ struct sidecar {
 	int wake;		  /* FIFO */
 	int signals;
 	int nap_timer, beat_timer, work_timer;
-	uint64_t awake_until_ns; /* it does not ask to be woken before */
-	uint64_t calendar_ns;	 /* when it was last published */
-	int64_t wall_offset_ns;	 /* of the wall clock then */
+	uint64_t awake_until_ns;	/* it does not ask to be woken before */
+	uint64_t calendar_ns;		/* when it was last published */
+	int64_t wall_offset_ns;		/* of the wall clock then */
+	struct segment_options options; /* that the segment was opened with */
+	bool night;			/* of this night has been made use of */
 	bool remove;
 	bool failed;
 };

@@ -113,6 +113,8 @@ void engine_effect_add(struct engine *e, uint32_t slot, const struct constraint 
 		constraint_add(constraints, constraint, now_ns);
 }
 
+static int slot_configure(struct engine *e, uint32_t slot);
+
 /* ---- publishing ------------------------------------------------------------------------------ */
 
 /* A controller's limits, where the flow has one. Returns when they change by themselves. */
@@ -131,7 +133,7 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 	bool adapts;
 	uint64_t next_ns;
 
-	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+	if (slot >= e->segment->view.slots || !is_flow(e, slot) || slot_configure(e, slot) != 0)
 		return -ENOENT;
 	adapts = engine_configured(e, slot)->flags & FLOW_ADAPT;
 	next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
@@ -204,29 +206,46 @@ static int configured_set(struct engine *e, uint32_t slot, const struct flow_lim
 	return 0;
 }
 
-/* What the configuration says of a known slot, into `configured`; then into force. */
-static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
+static int slot_reconfigure(struct engine *e, uint32_t slot)
 {
 	const uint8_t *address = segment_address(e->segment, slot);
 	char name[DESTINATION_NAME_MAX + 1];
 	struct resolved_limits resolved;
+	uint32_t parents = 0;
 
 	engine_destination(e, slot, name, sizeof(name));
 	switch (segment_kind(e->segment, slot)) {
 	case SEGMENT_FLOW:
 		limits_resolve_flow(e->config, address, name, &resolved);
-		if (configured_set(e, slot, &resolved.limits, parents_of(e, address, name)) != 0)
-			return;
-		flow_begin(e, slot);
-		engine_publish(e, slot, now_ns);
-		return;
+		parents = parents_of(e, address, name);
+		break;
 	case SEGMENT_SOURCE: limits_resolve_source(e->config, address, &resolved); break;
 	case SEGMENT_DESTINATION: limits_resolve_destination(e->config, name, &resolved); break;
 	case SEGMENT_STREAM: limits_resolve_stream(e->config, name, &resolved); break;
-	default: return;
+	default: return -ENOENT;
 	}
-	if (configured_set(e, slot, &resolved.limits, 0) == 0)
+	return configured_set(e, slot, &resolved.limits, parents);
+}
+
+/* Of one that engine_work has yet to reach: what comes about it must not find nothing. */
+static int slot_configure(struct engine *e, uint32_t slot)
+{
+	int error = e->configured[slot] ? 0 : slot_reconfigure(e, slot);
+
+	return error;
+}
+
+/* What the configuration says of a known slot, into `configured`; then into force. */
+static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	if (slot_reconfigure(e, slot) != 0)
+		return;
+	if (!is_flow(e, slot)) {
 		publish_nonflow(e, slot, now_ns);
+		return;
+	}
+	flow_begin(e, slot);
+	engine_publish(e, slot, now_ns);
 }
 
 static void default_publish(struct engine *e, uint32_t index,
@@ -305,8 +324,8 @@ static void slot_add(struct engine *e, uint32_t slot)
 	if (e->count == flows - flows / 10)
 		log_warning(
 			"directory",
-			"%u of %u flows, sources, destinations and streams are known, and none is "
-			"forgotten: raise segment.flows before new ones are refused",
+			"%u of %u flows, sources, destinations and streams are known, though those that "
+			"are idle are forgotten: raise segment.flows before new ones are refused",
 			e->count, flows);
 }
 
@@ -367,6 +386,14 @@ uint32_t engine_claim(struct engine *e, const uint8_t source[16], const char *de
 	return slot;
 }
 
+void engine_take_in(struct engine *e)
+{
+	destinations_index(e);
+	pools_claim(e);
+	known_take(e, 0);
+	e->refill = 0;
+}
+
 int engine_configure(struct engine *e, const struct config *config,
 		     const struct classifier *classifier, const struct rule_set *rules,
 		     uint64_t now_ns)
@@ -388,10 +415,7 @@ int engine_configure(struct engine *e, const struct config *config,
 	e->classifier = classifier;
 	e->rules = rules;
 	defaults_publish(e, now_ns);
-	destinations_index(e);
-	pools_claim(e);
-	known_take(e, 0);
-	e->refill = 0;
+	engine_take_in(e);
 	publish_generation(e->segment);
 	return 0;
 }
@@ -495,7 +519,7 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 
 	if (segment_kind(e->segment, r->slot) == SEGMENT_UNKNOWN)
 		slot_register(e, r, now_ns);
-	if (!is_flow(e, r->slot))
+	if (!is_flow(e, r->slot) || slot_configure(e, r->slot) != 0)
 		return;
 	if (r->code == 0 || r->code >= 300) {
 		engine_destination(e, r->slot, destination, sizeof(destination));
@@ -571,9 +595,13 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct engine_flow *flow = engine_flow_of(e, slot);
 	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
-	uint32_t delivered = count_more(&totals->delivered, &flow->delivered);
-	uint32_t deferred = count_more(&totals->deferred, &flow->deferred);
-	uint32_t bounced = count_more(&totals->bounced, &flow->bounced);
+	uint32_t delivered, deferred, bounced;
+
+	if (slot_configure(e, slot) != 0)
+		return;
+	delivered = count_more(&totals->delivered, &flow->delivered);
+	deferred = count_more(&totals->deferred, &flow->deferred);
+	bounced = count_more(&totals->bounced, &flow->bounced);
 
 	if (delivered)
 		engine_rules_attempts(e, slot, delivered, now_ns);
@@ -622,6 +650,7 @@ static void slot_housekeep(struct engine *e, uint64_t now_ns)
 	const struct engine_flow *flow = engine_flow_of(e, slot);
 
 	e->totals.repaired += segment_repair(e->segment, slot, 1, now_ns);
+	engine_forget_look(e, slot, now_ns);
 	if (!is_flow(e, slot))
 		return;
 	if (count_low(&totals->delivered) != flow->delivered ||
@@ -698,7 +727,7 @@ int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
 	struct engine_life *life;
 	struct control_bounds bounds;
 
-	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+	if (slot >= e->segment->view.slots || !is_flow(e, slot) || slot_configure(e, slot) != 0)
 		return -ENOENT;
 	constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
 	for (int i = 0; constraints && i < CONSTRAINTS; i++)

@@ -106,6 +106,17 @@ uint64_t engine_work(struct engine *engine, uint64_t now_ns);
  * engine_work goes on with it, a piece at a time, so that no deferral waits for all flows. */
 void engine_housekeep(struct engine *engine, uint64_t now_ns);
 
+/* Whether a known slot has to be kept; parents are kept by their flows. */
+bool engine_keeps(const struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* Whether it is time to forget: much can be, and the directory is 80 % full or (night) nobody is
+ * bothered. */
+bool engine_forgets(const struct engine *engine, bool night, uint64_t now_ns);
+
+/* The segment was replaced (segment_renew): slots have other numbers, nothing is in force yet but
+ * what was carried over. -ENOMEM: the engine must not be used any more. */
+int engine_renewed(struct engine *engine, uint64_t now_ns);
+
 const struct engine_totals *engine_totals(const struct engine *engine);
 
 /* ---- for explain and the operator's commands ------------------------------------------------- */

@@ -22,6 +22,7 @@
 struct pool_watch {
 	char pool[64];
 	uint32_t destination; /* slot */
+	struct hash_key key;  /* the same, whatever number slots have */
 	struct pool_health state;
 	uint64_t look_ns;
 	uint64_t quiet_ns; /* since when it has been quiet */
@@ -48,6 +49,8 @@ static void watch_add(struct engine *e, const char *pool, uint32_t destination, 
 	watch = &e->pools[e->pool_count++];
 	*watch = (struct pool_watch){
 		.destination = destination, .look_ns = now_ns + LOOK_NS, .quiet_ns = now_ns};
+	memcpy(watch->key.half, segment_slot(e->segment, destination)->key,
+	       sizeof(watch->key.half));
 	strcpy(watch->pool, pool);
 }
 
@@ -184,6 +187,19 @@ static void pool_housekeep(struct engine *e, struct pool_watch *watch, uint64_t 
 
 		if (slot != LAYOUT_NONE && !in_trouble(phase_of(e, slot, now_ns)))
 			flow_freeze(e, slot, now_ns);
+	}
+}
+
+void engine_pools_renewed(struct engine *e)
+{
+	for (uint32_t i = 0; i < e->pool_count;) {
+		struct pool_watch *watch = &e->pools[i];
+
+		watch->destination = segment_find(e->segment, &watch->key, false);
+		if (watch->destination == LAYOUT_NONE)
+			*watch = e->pools[--e->pool_count];
+		else
+			i++;
 	}
 }
 

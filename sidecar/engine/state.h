@@ -22,10 +22,13 @@ struct engine {
 	struct limits_set *limits; /* what the configuration says, each once */
 	uint32_t *configured;	   /* of a slot: its number there */
 	uint32_t count;		   /* known slots that have been taken in */
-	uint32_t refill; /* the next of slots that the new configuration has yet to reach */
-	uint32_t tick;	 /* the next of slots to be looked at for its counts */
-	uint32_t looks;	 /* how many of this second are still to be looked at */
-	struct pool_watch *pools; /* pool.c's */
+	uint32_t refill;      /* the next of slots that the new configuration has yet to reach */
+	uint32_t tick;	      /* the next of slots to be looked at for its counts */
+	uint32_t forgettable; /* flows, as of the last round of looks */
+	uint32_t forgettable_so_far; /* in this one */
+	uint64_t forgot_ns;	     /* when it last did */
+	uint32_t looks;		     /* how many of this second are still to be looked at */
+	struct pool_watch *pools;    /* pool.c's */
 	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
 	bool names_full; /* and that has been said */
@@ -53,6 +56,13 @@ struct engine_life *engine_live(struct engine *engine, uint32_t slot, uint64_t n
 /* Sets an effect, and drops those that have ended with the last. */
 void engine_effect_add(struct engine *engine, uint32_t slot, const struct constraint *constraint,
 		       uint64_t now_ns);
+
+/* Counts what could be forgotten, a slot at a time. */
+void engine_forget_look(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* After slots have got other numbers. */
+void engine_pools_renewed(struct engine *engine);
+void engine_take_in(struct engine *engine);
 
 /* Puts in force what the flow's parts say now. */
 void engine_publish(struct engine *engine, uint32_t slot, uint64_t now_ns);

@@ -383,6 +383,12 @@ static void resolve_configure(struct gate_bridge *b)
 
 /* ---- the configuration ----------------------------------------------------------------------- */
 
+void gate_bridge_renewed(struct gate_bridge *b)
+{
+	for (uint64_t i = 0; b && b->flows && i < b->flows_max; i++)
+		b->flows[i] = (struct bridge_flow){.slot = LAYOUT_NONE};
+}
+
 void gate_bridge_configure(struct gate_bridge *b, const struct config *config)
 {
 	const struct config *old = b->config;

@@ -239,6 +239,18 @@ static void names_copy(const struct carry *c)
 	atomic_store(&new->live->generation, atomic_load(&old->live->generation));
 }
 
+/* So that workers find a sidecar that lives, and the gate's mark. */
+static void live_copy(const struct carry *c)
+{
+	const struct layout_live *a = c->old->live;
+	struct layout_live *b = c->new->live;
+
+	total_copy(&a->heartbeat_ns, &b->heartbeat_ns);
+	total_copy(&a->down_after_ns, &b->down_after_ns);
+	total_copy(&a->gate_token, &b->gate_token);
+	atomic_store(&b->loss, atomic_load(&a->loss));
+}
+
 /* What an earlier attempt counted. */
 static void gauges_clear(struct segment *new)
 {
@@ -260,6 +272,7 @@ static void copy(struct carry *c)
 	memcpy((void *)c->new->calendars, (const void *)c->old->calendars,
 	       LAYOUT_CALENDARS * sizeof(*c->new->calendars));
 	names_copy(c);
+	live_copy(c);
 	pages_ask_all(c);
 	/* In the order of slots: that of both directories, so that memory is gone through once. */
 	for (uint32_t slot = 0; !c->keep && slot < c->old->view.slots; slot++)

@@ -351,14 +351,14 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
 }
 
 int segment_renew(struct segment *s, const struct segment_options *options, segment_keep *keep,
-		  void *arg, char *reason)
+		  void *arg, uint64_t now_ns, char *reason)
 {
 	struct segment old = *s, new = {.folder = s->folder};
 	int error = segment_make(&new, options, s->header.seed, reason);
 
 	if (error)
 		return error;
-	error = segment_migrate(&old, &new, keep, arg, clock_vdso());
+	error = segment_migrate(&old, &new, keep, arg, now_ns);
 	if (error) {
 		segment_unmap(&new);
 		return error;
@@ -369,6 +369,7 @@ int segment_renew(struct segment *s, const struct segment_options *options, segm
 		snprintf(reason, SEGMENT_REASON, "cannot name the segment's files: %s",
 			 strerror(-error));
 	memcpy(new.path, s->path, sizeof(new.path));
+	new.clock = s->clock;
 	free(s->gauge_mismatch);
 	*s = new;
 	segment_unmap(&old);

@@ -142,13 +142,13 @@ static inline uint64_t segment_now_after_load(const struct segment *segment, uin
 int segment_open(const struct segment_options *options, struct segment **ret, char *reason);
 
 /* Replaces a segment that is open by one of the same kind, without what `keep` does not want: it is
- * asked for known slots that hold nothing, were used up by nobody and are within no window (NULL:
- * all are kept). Slots are others afterwards; what the caller keeps by slot is void. Not live yet.
- * On failure the old one goes on, unless it was retired already: then the next segment_open goes on
- * with it. */
+ * asked of each known slot (NULL: all are kept); one that is in debt at now_ns, within a window or
+ * has connections stays whatever it says, and so does what a kept one is made of. Slots are others
+ * afterwards; what the caller keeps by slot is void. Not live yet. On failure the old one goes on,
+ * unless it was retired already: then the next segment_open goes on with it. */
 typedef bool segment_keep(void *arg, uint32_t slot);
 int segment_renew(struct segment *segment, const struct segment_options *options,
-		  segment_keep *keep, void *arg, char *reason);
+		  segment_keep *keep, void *arg, uint64_t now_ns, char *reason);
 
 /* Opens a segment that was made anew for workers, once defaults, calendars and names are published.
  */
