@@ -97,6 +97,7 @@ int engine_renewed(struct engine *e, uint64_t now_ns)
 	e->count = e->tick = e->looks = 0;
 	e->forgettable = e->forgettable_so_far = 0;
 	e->forgot_ns = now_ns;
+	engine_unnamed_restart(e->unnamed);
 	engine_pools_renewed(e);
 	engine_take_in(e);
 	return 0;

@@ -413,3 +413,22 @@ Test(engine, effects_go_with_their_last)
 	cr_expect_eq(engine_constraint_remove(world.engine, one, CONSTRAINT_HOLD, world.now), 0);
 	cr_expect(!has(one, ENGINE_EFFECTS));
 }
+
+Test(engine, flows_whose_announcement_was_lost_are_found)
+{
+	const struct segment_slot *other = segment_slot(world.segment, flow(1));
+	uint32_t destination = other->destination, slots[64];
+
+	for (unsigned i = 0; i < 64; i++) {
+		uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 198, 51, 100, (uint8_t)i};
+
+		cr_assert_neq(segment_source(world.segment, address), LAYOUT_NONE);
+		slots[i] = unannounced(address, destination);
+		cr_assert_eq(segment_kind(world.segment, slots[i]), SEGMENT_UNKNOWN);
+	}
+	pass(15);
+	for (unsigned i = 0; i < 64; i++) {
+		cr_expect_eq(segment_kind(world.segment, slots[i]), SEGMENT_FLOW, "%u", i);
+		cr_expect_neq(atomic_load(&world.segment->limits[slots[i]].rate[0]), 0);
+	}
+}

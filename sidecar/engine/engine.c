@@ -664,6 +664,7 @@ static void slot_housekeep(struct engine *e, uint64_t now_ns)
 uint64_t engine_work(struct engine *e, uint64_t now_ns)
 {
 	uint32_t slot;
+	bool searching;
 
 	for (int i = 0; i < PIECE && (slot = timer_heap_take(e->timers, now_ns)) != UINT32_MAX; i++)
 		flow_due(e, slot, now_ns);
@@ -671,7 +672,10 @@ uint64_t engine_work(struct engine *e, uint64_t now_ns)
 		slot_fill(e, segment_nth(e->segment, e->refill++), now_ns);
 	for (int i = 0; i < PIECE && e->looks > 0; i++, e->looks--)
 		slot_housekeep(e, now_ns);
-	return e->refill < e->count || e->looks > 0 ? now_ns : timer_heap_next(e->timers);
+	searching = engine_unnamed_work(e, e->unnamed, now_ns);
+	known_take(e, now_ns);
+	return e->refill < e->count || e->looks > 0 || searching ? now_ns
+								 : timer_heap_next(e->timers);
 }
 
 /* Of known slots alone: what nobody uses must not be touched, and many take several seconds. */
@@ -690,6 +694,7 @@ void engine_housekeep(struct engine *e, uint64_t now_ns)
 	uint32_t first = looks < e->count ? (e->tick + 1) % e->count : 0;
 
 	e->looks = looks;
+	engine_unnamed_second(e->unnamed);
 	gauges_housekeep(e, first, looks);
 	engine_pools_housekeep(e, now_ns);
 }
@@ -764,7 +769,7 @@ int engine_create(struct segment *segment, struct engine **ret)
 	e->segment = segment;
 	e->configured = calloc(slots, sizeof(*e->configured));
 	if (e->configured == NULL || limits_set_create(&e->limits) != 0 ||
-	    timer_heap_create(slots, &e->timers) != 0) {
+	    engine_unnamed_create(&e->unnamed) != 0 || timer_heap_create(slots, &e->timers) != 0) {
 		engine_free(e);
 		return -ENOMEM;
 	}
@@ -790,6 +795,7 @@ void engine_free(struct engine *e)
 	timer_heap_free(e->timers);
 	free(e->configured);
 	limits_set_free(e->limits);
+	engine_unnamed_free(e->unnamed);
 	free(e->pools);
 	free(e);
 }

@@ -25,10 +25,11 @@ struct engine {
 	uint32_t refill;      /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	      /* the next of slots to be looked at for its counts */
 	uint32_t forgettable; /* flows, as of the last round of looks */
-	uint32_t forgettable_so_far; /* in this one */
-	uint64_t forgot_ns;	     /* when it last did */
-	uint32_t looks;		     /* how many of this second are still to be looked at */
-	struct pool_watch *pools;    /* pool.c's */
+	uint32_t forgettable_so_far;	/* in this one */
+	uint64_t forgot_ns;		/* when it last did */
+	uint32_t looks;			/* how many of this second are still to be looked at */
+	struct engine_unnamed *unnamed; /* engine_unnamed.c's */
+	struct pool_watch *pools;	/* pool.c's */
 	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
 	bool names_full; /* and that has been said */
@@ -59,6 +60,15 @@ void engine_effect_add(struct engine *engine, uint32_t slot, const struct constr
 
 /* Counts what could be forgotten, a slot at a time. */
 void engine_forget_look(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* Finds flows whose announcement was lost. A piece of work; whether there is more of it in this
+ * second. */
+struct engine_unnamed;
+int engine_unnamed_create(struct engine_unnamed **ret);
+void engine_unnamed_free(struct engine_unnamed *unnamed);
+void engine_unnamed_restart(struct engine_unnamed *unnamed);
+void engine_unnamed_second(struct engine_unnamed *unnamed);
+bool engine_unnamed_work(struct engine *engine, struct engine_unnamed *unnamed, uint64_t now_ns);
 
 /* After slots have got other numbers. */
 void engine_pools_renewed(struct engine *engine);
