@@ -243,7 +243,7 @@ static inline struct segment *fixture_memory(uint32_t slots)
 	s->index = fixture_shared(slots * sizeof(*s->index));
 	s->known = fixture_shared((slots + 1) * sizeof(*s->known));
 	s->known_room = slots + 1;
-	s->heap = fixture_shared(sizeof(*s->heap));
+	s->strings = fixture_shared(sizeof(*s->strings));
 	for (uint32_t slot = 0; slot < slots; slot++) {
 		s->index[slot] = slot + 1;
 		s->known[slot + 1].slot = slot;

@@ -43,6 +43,7 @@ static void work(struct world *w)
 
 static void begin(struct world *w, uint32_t flows)
 {
+	struct diagnostics report = {0};
 	FILE *file;
 
 	fixture_begin(&w->f);
@@ -54,7 +55,8 @@ static void begin(struct world *w, uint32_t flows)
 	engine_shape(&w->f.options);
 	fixture_reopen(&w->f);
 	w->f.segment->clock = NULL;
-	must(generation_load(w->file, &w->generation) == 0);
+	must(generation_load(w->file, &w->generation, &report) == 0);
+	diagnostics_free(&report);
 	must(engine_create(w->f.segment, &w->engine) == 0);
 	w->now = FIXTURE_NOW;
 	engine_wall_offset(w->engine, 0);

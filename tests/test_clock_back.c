@@ -53,7 +53,7 @@ static void row_try(const struct row *row, int64_t right_ns)
 
 	now_ns = NOW;
 	s->clock = test_clock;
-	s->slots[0].kind = SEGMENT_FLOW;
+	segment_slot(s, 0)->kind = SEGMENT_FLOW;
 	for (int c = 0; c < TG_CLASSES; c++) {
 		limits.hour_cap[c] = row->hour ? CAP : PUBLISH_NO_CAP;
 		limits.day_cap[c] = row->day ? CAP : PUBLISH_NO_CAP;
@@ -101,7 +101,7 @@ Test(clock, that_a_sidecar_found_ahead_is_mended_though_the_words_are_scribbled_
 
 	now_ns = NOW;
 	s->clock = test_clock;
-	s->slots[0].kind = SEGMENT_FLOW;
+	segment_slot(s, 0)->kind = SEGMENT_FLOW;
 	for (int c = 0; c < TG_CLASSES; c++)
 		limits.day_cap[c] = CAP;
 	wall_set(s, right_ns + (int64_t)(3 * DAY));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 
-#include "sidecar/limits_set.h"
+#include "sidecar/config/limits_set.h"
 
 Test(limits_set, equal_limits_are_kept_once_and_go_with_their_last_user)
 {

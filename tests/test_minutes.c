@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "sidecar/minutes.h"
+#include "sidecar/segment/minutes.h"
 
 #define SLOTS 4
 

@@ -126,7 +126,7 @@ Test(segment, takes_what_workers_touch_at_once_and_no_more)
 	f.options.sizes.flows = 100000;
 	fixture_reopen(&f);
 	o = f.segment->offsets;
-	at_once = o.limits_bytes + o.minutes + o.leases;
+	at_once = o.limits_bytes + o.counters_bytes + o.leases;
 	for (int file = 0; file < LAYOUT_FILES; file++) {
 		cr_assert_eq(fstat(f.segment->fds[file], &st), 0);
 		blocks += (uint64_t)st.st_blocks * 512;
@@ -442,12 +442,12 @@ Test(segment, that_the_group_cut_to_nothing_costs_counters_alone)
 		segment_close(f.segment, false);
 		fixture_reopen(&f);
 		cr_expect(f.segment->adopted && f.segment->cut, "row %d", how);
-		cr_expect_eq(f.segment->slots[flow.slot].kind, SEGMENT_FLOW, "row %d", how);
+		cr_expect_eq(segment_kind(f.segment, flow.slot), SEGMENT_FLOW, "row %d", how);
 		cr_expect_eq(atomic_load(&f.segment->limits[flow.slot].hold_until_ns),
 			     UINT64_MAX / 4, "row %d", how);
 		cr_expect_eq(*(unsigned char *)segment_engine(f.segment, flow.slot), 0xab);
 		cr_expect_eq(atomic_load(&f.segment->view.counters[flow.slot].key[1]),
-			     f.segment->slots[flow.slot].key[1], "before anybody looks for it");
+			     segment_slot(f.segment, flow.slot)->key[1], "before anybody looks for it");
 		segment_close(f.segment, false);
 		fixture_reopen(&f);
 		cr_expect(!f.segment->cut, "once is enough");

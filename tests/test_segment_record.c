@@ -141,8 +141,8 @@ Test(segment_record, damaged_records_are_not_adopted)
 		learn(f.segment, 1);
 		known = &f.segment->known[1];
 		switch (row) {
-		case 0: f.segment->heap->records = f.segment->known_room; break;
-		case 1: f.segment->heap->used = f.segment->heap->bytes + 1; break;
+		case 0: f.segment->strings->records = f.segment->known_room; break;
+		case 1: f.segment->strings->used = f.segment->strings->bytes + 1; break;
 		case 2: known->kind = 77; break;
 		case 3: known->slot = f.segment->view.slots; break;
 		default: known->name = UINT32_MAX; break;

@@ -13,7 +13,7 @@
 #include "shm/window.h"
 #include "sidecar/base/units.h"
 #include "sidecar/engine/engine.h"
-#include "sidecar/minutes.h"
+#include "sidecar/segment/minutes.h"
 
 #define load(word) \
 	atomic_load_explicit(word, memory_order_relaxed) /* each word is valid by itself */

@@ -26,7 +26,7 @@
 #include "sidecar/base/units.h"
 #include "sidecar/cli/command.h"
 #include "sidecar/engine/engine.h"
-#include "sidecar/minutes.h"
+#include "sidecar/segment/minutes.h"
 #include "sidecar/segment/segment.h"
 
 #define REPORT_MAX   (4u << 20)

@@ -13,7 +13,7 @@
 #include "shm/destination.h"
 #include "shm/window.h"
 #include "sidecar/base/log.h"
-#include "sidecar/minutes.h"
+#include "sidecar/segment/minutes.h"
 
 /* Slots a call: bounds how long the loop is kept from other work, about a millisecond. */
 #define PIECE 512

@@ -9,7 +9,7 @@
 #include "sidecar/base/units.h"
 #include "sidecar/engine/rule_effect.h"
 #include "sidecar/engine/state.h"
-#include "sidecar/minutes.h"
+#include "sidecar/segment/minutes.h"
 
 /* The texts that name a flow to rules and alerts. */
 struct flow_names {
@@ -88,7 +88,8 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 	unsigned count;
 
 	names_fill(e, r->slot, now_ns, &names);
-	if (rule_engine_evaluate(e->windows, e->rules, &names.flow, &reply, now_ns, &verdict) != 0 ||
+	if (rule_engine_evaluate(e->windows, e->rules, &names.flow, &reply, now_ns, &verdict) !=
+		    0 ||
 	    verdict.fired_count == 0)
 		return;
 	e->totals.fired += verdict.fired_count;

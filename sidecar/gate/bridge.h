@@ -41,10 +41,10 @@ void gate_bridge_free(struct gate_bridge *bridge);
 /* A configuration is in force in the engine: the first, before the loop runs, and each new one.
  * What only a start can change (cgroups, ports, pin) is said. */
 void gate_bridge_configure(struct gate_bridge *bridge, const struct config *config);
+
 /* Slots of the segment have got other numbers: flows are claimed anew when they are next looked
  * at. NULL is fine. */
 void gate_bridge_renewed(struct gate_bridge *bridge);
-
 
 /* "off", "on: 2 of 3 cgroups, 17 flows, …", or "missing: …": one line. Returns text. */
 const char *gate_bridge_text(const struct gate_bridge *bridge, char *text, size_t size);

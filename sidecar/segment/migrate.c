@@ -248,7 +248,7 @@ static void live_copy(const struct carry *c)
 	total_copy(&a->heartbeat_ns, &b->heartbeat_ns);
 	total_copy(&a->down_after_ns, &b->down_after_ns);
 	total_copy(&a->gate_token, &b->gate_token);
-	atomic_store(&b->loss, atomic_load(&a->loss));
+	atomic_store(&b->on_down, atomic_load(&a->on_down));
 }
 
 /* What an earlier attempt counted. */

@@ -365,7 +365,7 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 						 s->header.reserve_max_ns},
 				 rates, &old, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
-	if (s->slots[slot].kind != SEGMENT_DESTINATION)
+	if (segment_kind(s, slot) != SEGMENT_DESTINATION)
 		changed |= rates_publish(s,
 					 &(struct rates){&more->connection_rate, 1,
 							 &more->connection_before,

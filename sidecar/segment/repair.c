@@ -228,7 +228,7 @@ void segment_refill(struct segment *s)
 {
 	for (uint32_t slot = 0; slot < s->view.slots; slot++) {
 		struct layout_counters *counters = &s->view.counters[slot];
-		const struct segment_slot *known = &s->slots[slot];
+		const struct segment_slot *known = segment_slot(s, slot);
 
 		if (known->kind == SEGMENT_UNKNOWN)
 			continue;

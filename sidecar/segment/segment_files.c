@@ -260,7 +260,7 @@ static uint64_t file_allocated(const struct layout_sizes *sizes, enum layout_fil
 
 	switch (file) {
 	case LAYOUT_LIMITS: return o.limits_bytes;
-	case LAYOUT_COUNTERS: return o.minutes;
+	case LAYOUT_COUNTERS: return o.counters_bytes;
 	case LAYOUT_RINGS: return o.leases;
 	default: return LAYOUT_PAGE;
 	}

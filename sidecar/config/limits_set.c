@@ -2,7 +2,7 @@
  *
  * Entries by number, found by their content: linear probing over the numbers, at most half full.
  */
-#include "sidecar/limits_set.h"
+#include "sidecar/config/limits_set.h"
 
 #include <errno.h>
 #include <stddef.h>

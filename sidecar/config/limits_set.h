@@ -3,8 +3,8 @@
  * What the configuration says of flows, each distinct set of limits once: a million flows share a
  * few dozen. Sets are counted by who uses them, and go with the last.
  */
-#ifndef SIDECAR_LIMITS_SET_H
-#define SIDECAR_LIMITS_SET_H
+#ifndef SIDECAR_CONFIG_LIMITS_SET_H
+#define SIDECAR_CONFIG_LIMITS_SET_H
 
 #include "sidecar/config/limits.h"
 

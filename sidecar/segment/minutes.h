@@ -3,8 +3,8 @@
  * What a flow did in each of the last minutes: a ring, kept of flows that were active of late.
  * Fixed width, no pointers: it stands in `control`. Time is an argument.
  */
-#ifndef SIDECAR_MINUTES_H
-#define SIDECAR_MINUTES_H
+#ifndef SIDECAR_SEGMENT_MINUTES_H
+#define SIDECAR_SEGMENT_MINUTES_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sidecar/minutes.h"
+#include "sidecar/segment/minutes.h"
 
 #define OTHER_BITS     18
 #define OTHER_MAX      ((UINT64_C(1) << OTHER_BITS) - 1)

@@ -24,7 +24,8 @@
 static bool used_of_late(const struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	const struct layout_counters *counters = &e->segment->view.counters[slot];
-	uint64_t tat = atomic_load_explicit(&counters->tat, memory_order_relaxed);
+	uint64_t word = atomic_load_explicit(&counters->tat, memory_order_relaxed);
+	uint64_t tat = word ^ gcra_epoch(word);
 
 	return tat != 0 && tat + QUIET_NS > now_ns;
 }
