@@ -353,7 +353,10 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
 int segment_renew(struct segment *s, const struct segment_options *options, segment_keep *keep,
 		  void *arg, uint64_t now_ns, char *reason)
 {
-	struct segment old = *s, new = {.folder = s->folder};
+	struct segment old = *s, new = {.folder = s->folder,
+					.lock = s->lock,
+					.alive = s->alive,
+					.used = s->used};
 	int error = segment_make(&new, options, s->header.seed, reason);
 
 	if (error)
