@@ -76,8 +76,8 @@ static void record_take(void *arg, const struct layout_record *record, uint32_t 
 
 static void drain(struct bench *b)
 {
-	while (ring_reader_drain(b->segment, b->tg->process->index, 4096, engine_now(b), record_take,
-				 b, &b->drained) > 0)
+	while (ring_reader_drain(b->segment, b->tg->process->index, 4096, engine_now(b),
+				 record_take, b, &b->drained) > 0)
 		;
 }
 
@@ -373,7 +373,8 @@ int main(int argc, char **argv)
 	snprintf(b.path, sizeof(b.path), "/dev/shm/tollgate-bench-%d", (int)getpid());
 	b.sources = calloc(SOURCES, sizeof(*b.sources));
 	b.names = calloc(b.destinations, sizeof(*b.names));
-	if (b.sources == NULL || b.names == NULL || generation_load(NULL, &b.generation, &report) != 0)
+	if (b.sources == NULL || b.names == NULL ||
+	    generation_load(NULL, &b.generation, &report) != 0)
 		return 1;
 	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	segment_begin(&b);

@@ -412,8 +412,8 @@ Test(rule, forgets_flows_that_are_long_quiet)
 	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n");
 	for (uint64_t id = 0; id < 20000; id++)
 		rule_engine_evaluate(engine, set,
-			      &(struct rule_flow){id, NULL, NULL, NULL, RULE_RECENT_UNKNOWN},
-			      &reply, D + id * M, &verdict);
+				     &(struct rule_flow){id, NULL, NULL, NULL, RULE_RECENT_UNKNOWN},
+				     &reply, D + id * M, &verdict);
 	cr_expect_lt(rule_engine_windows(engine), 2 * 2 * 24 * 60 + 64);
 	unload();
 }

@@ -447,7 +447,8 @@ Test(segment, that_the_group_cut_to_nothing_costs_counters_alone)
 			     UINT64_MAX / 4, "row %d", how);
 		cr_expect_eq(*(unsigned char *)segment_engine(f.segment, flow.slot), 0xab);
 		cr_expect_eq(atomic_load(&f.segment->view.counters[flow.slot].key[1]),
-			     segment_slot(f.segment, flow.slot)->key[1], "before anybody looks for it");
+			     segment_slot(f.segment, flow.slot)->key[1],
+			     "before anybody looks for it");
 		segment_close(f.segment, false);
 		fixture_reopen(&f);
 		cr_expect(!f.segment->cut, "once is enough");

@@ -69,9 +69,11 @@ static bool names_known(const struct api_context *s, const struct flow_json_filt
 	by_source.destination = NULL;
 	by_destination.by_source = false;
 	for (uint32_t i = 0; i < count && !(source && destination); i++) {
-		source = source || flow_json_wanted(s->segment, segment_nth(s->segment, i), &by_source);
+		source = source ||
+			 flow_json_wanted(s->segment, segment_nth(s->segment, i), &by_source);
 		destination =
-			destination || flow_json_wanted(s->segment, segment_nth(s->segment, i), &by_destination);
+			destination ||
+			flow_json_wanted(s->segment, segment_nth(s->segment, i), &by_destination);
 	}
 	*ret_unknown = source ? "destination" : "source";
 	return source && destination;

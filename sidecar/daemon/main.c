@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "sidecar/base/log.h"
+#include "sidecar/base/log_queue.h"
 #include "sidecar/cli/command.h"
 #include "sidecar/daemon/daemon.h"
-#include "sidecar/base/log_queue.h"
 
 static int usage(FILE *out, int status)
 {

@@ -6,8 +6,8 @@
 #define SIDECAR_ENGINE_STATE_H
 
 #include "sidecar/base/timer_heap.h"
-#include "sidecar/engine/engine.h"
 #include "sidecar/config/limits_set.h"
+#include "sidecar/engine/engine.h"
 
 struct engine {
 	struct segment *segment;
