@@ -8,8 +8,9 @@
  *                that is not shared (which holds the sidecar's engine, configuration and rules), by
  *                the flows.
  *   replace_1m   the same segment is replaced by one of the same sizes while another process
- *                decides on flows that were used of late: seconds, and the longest that it had to
- *                wait for a verdict that was not "retired".
+ *                decides on flows that were used of late, and resolves each anew when it needs it:
+ *                seconds, and the longest that one message had to wait for a verdict that was not
+ *                "retired". It is wall-clock time: other load on the machine counts.
  *
  * --quick has 100,000 flows; their figures are called by the same names.
  */
@@ -259,59 +260,74 @@ static void memory_measure(struct bench *b)
 
 /* ---- replacing ------------------------------------------------------------------------------- */
 
+struct hot {
+	const struct hot *first; /* of all */
+	struct tg_flow flow;
+	uint32_t segment; /* that the flow is of; 0: not resolved yet */
+};
+
 struct crowd {
 	_Atomic uint32_t ready, stop;
 	_Atomic uint64_t longest_ns;
 	_Atomic uint64_t verdicts;
 };
 
-static void hot_resolve(struct bench *b, struct tg *tg, struct tg_flow *flows)
+static void hot_resolve(struct bench *b, struct tg *tg, uint32_t k, struct tg_flow *ret)
 {
+	uint32_t i = (WAVES - 1 + WAVES * k * 97) % b->flows;
+	struct tg_source source;
+	struct tg_destination destination;
 	char text[64];
 
-	for (uint32_t k = 0; k < HOT; k++) {
-		uint32_t i = (WAVES - 1 + WAVES * k * 97) % b->flows;
-		struct tg_source source;
-		struct tg_destination destination;
-
-		snprintf(text, sizeof(text), "10.0.%u.%u", i % SOURCES >> 8, i % SOURCES & 255);
-		if (tg_source(tg, text, &source) != 0)
-			_exit(1);
-		snprintf(text, sizeof(text), "recipients-of-%u.example", i / SOURCES);
-		if (tg_destination(tg, text, &destination) != 0 ||
-		    tg_flow(tg, &source, &destination, &flows[k]) != 0)
-			_exit(1);
-	}
+	snprintf(text, sizeof(text), "10.0.%u.%u", i % SOURCES >> 8, i % SOURCES & 255);
+	if (tg_source(tg, text, &source) != 0)
+		_exit(1);
+	snprintf(text, sizeof(text), "recipients-of-%u.example", i / SOURCES);
+	if (tg_destination(tg, text, &destination) != 0)
+		_exit(1);
+	if (tg_flow(tg, &source, &destination, ret) != 0)
+		_exit(1);
 }
 
-/* A wait lasts from the last verdict before "retired" to the first one after. */
+/* A message is decided on as a worker does that keeps its flows: one of another segment is
+ * resolved anew when it is needed. True: there is a verdict. */
+static bool message_decide(struct bench *b, struct tg *tg, struct hot *hot, uint32_t *segment)
+{
+	if (hot->segment != *segment)
+		hot_resolve(b, tg, (uint32_t)(hot - hot->first), &hot->flow);
+	hot->segment = *segment;
+	if (tg_admit(tg, &hot->flow, TG_BULK, 1).reason != TG_RETIRED)
+		return true;
+	if (tg_renew(tg) == 0)
+		++*segment;
+	else
+		usleep(100);
+	return false;
+}
+
+/* Takes the longest time that one message waited for its verdict. */
 static void worker_run(struct bench *b, struct crowd *crowd)
 {
 	struct tg_options options = {.size = sizeof(options), .segment = b->path, .owner = -1};
-	static struct tg_flow flows[HOT];
-	uint64_t last_ns;
+	static struct hot hot[HOT];
+	uint32_t segment = 1;
 	struct tg *tg;
 
 	if (tg_attach(&options, &tg) != 0)
 		_exit(1);
-	hot_resolve(b, tg, flows);
-	atomic_store(&crowd->ready, 1);
-	last_ns = now_monotonic();
 	for (uint32_t k = 0; !atomic_load(&crowd->stop); k = (k + 1) % HOT) {
-		uint64_t here_ns;
+		uint64_t asked_ns = now_monotonic(), waited_ns;
 
-		if (tg_admit(tg, &flows[k], TG_BULK, 1).reason == TG_RETIRED) {
-			if (tg_renew(tg) == 0)
-				hot_resolve(b, tg, flows);
-			else
-				usleep(100);
-			continue;
-		}
-		here_ns = now_monotonic();
-		if (here_ns - last_ns > atomic_load(&crowd->longest_ns))
-			atomic_store(&crowd->longest_ns, here_ns - last_ns);
+		hot[k].first = hot;
+		while (!message_decide(b, tg, &hot[k], &segment))
+			;
+		waited_ns = now_monotonic() - asked_ns;
+		/* The first round resolves what it has never seen. */
+		if (atomic_load(&crowd->ready) && waited_ns > atomic_load(&crowd->longest_ns))
+			atomic_store(&crowd->longest_ns, waited_ns);
 		atomic_fetch_add(&crowd->verdicts, 1);
-		last_ns = here_ns;
+		if (k == HOT - 1)
+			atomic_store(&crowd->ready, 1);
 	}
 	tg_detach(tg);
 	_exit(0);

@@ -16,6 +16,7 @@
 #include "shm/alive.h"
 #include "shm/handle.h"
 #include "shm/lease.h"
+#include "shm/unmap.h"
 
 #define WAKE_NAME "wake"
 
@@ -102,17 +103,22 @@ static int file_map(int folder, enum layout_file file, uid_t folder_owner,
 	return 0;
 }
 
+static void fds_close(struct tg *tg)
+{
+	if (tg->wake >= 0)
+		close(tg->wake);
+	if (tg->folder >= 0)
+		close(tg->folder);
+	tg->wake = tg->folder = -1;
+}
+
 static void unmap_all(struct tg *tg)
 {
 	for (int file = 0; file < MAPPED; file++)
 		if (tg->files[file].base)
 			munmap(tg->files[file].base, tg->files[file].bytes);
 	memset(tg->files, 0, sizeof(tg->files));
-	if (tg->wake >= 0)
-		close(tg->wake);
-	if (tg->folder >= 0)
-		close(tg->folder);
-	tg->wake = tg->folder = -1;
+	fds_close(tg);
 }
 
 static void views_set(struct tg *tg)
@@ -284,6 +290,7 @@ static int options_take(struct tg *tg, const struct tg_options *wanted)
 static void tg_free(struct tg *tg)
 {
 	unmap_all(tg);
+	unmap_rest(&tg->before);
 	if (tg->process)
 		munmap(tg->process, LAYOUT_PAGE);
 	free(tg->overflow_worker);
@@ -406,7 +413,9 @@ int tg_renew(struct tg *tg)
 		return done;
 	}
 	worker_release(tg);
-	unmap_all(tg);
+	next.before = tg->before;
+	unmap_begin(&next.before, tg->files);
+	fds_close(tg);
 	munmap(tg->process, LAYOUT_PAGE);
 	*tg = next;
 	return 0;

@@ -13,6 +13,7 @@
 #include "shm/destination.h"
 #include "shm/handle.h"
 #include "shm/name.h"
+#include "shm/unmap.h"
 
 uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim)
 {
@@ -193,6 +194,7 @@ int tg_flow(struct tg *tg, const struct tg_source *source, const struct tg_desti
 		    0))
 		return flow_claim(tg, &key, source, ret);
 	announce(tg, LAYOUT_RECORD_FLOW, ret, source->address, sizeof(source->address));
+	unmap_more(&tg->before);
 	return 0;
 }
 

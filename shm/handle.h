@@ -32,6 +32,12 @@ struct mapping {
 	uint64_t bytes;
 };
 
+/* Mappings of the segment before that are not given back yet: see shm/unmap.h. */
+struct unmapping {
+	struct mapping files[LAYOUT_FILES];
+	_Atomic bool any, busy;
+};
+
 struct tg {
 	struct view view;
 	const struct layout_live *live;
@@ -41,6 +47,7 @@ struct tg {
 		header; /* as it was when attached: what stands in the file is not read again */
 	struct layout_offsets offsets;
 	struct mapping files[LAYOUT_FILES];
+	struct unmapping before;
 	const char *names[2];
 	struct layout_worker *workers;
 	_Atomic uint64_t *leases;

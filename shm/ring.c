@@ -18,6 +18,7 @@
 
 #include "shm/handle.h"
 #include "shm/lease.h"
+#include "shm/unmap.h"
 
 /* The doorbell: wakes a sidecar that sleeps. */
 void doorbell_ring(struct tg *tg)
@@ -104,6 +105,7 @@ void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply 
 	struct layout_record record; /* its text is not used, and not cleared: that would cost more
 					than the rest */
 
+	unmap_more(&tg->before);
 	if (flow->slot >= tg->view.slots)
 		return;
 	reply_count(&tg->view, flow->slot, reply->code, n);

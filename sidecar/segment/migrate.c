@@ -200,30 +200,54 @@ static void flows_choose(struct carry *c)
 	}
 }
 
-/* Where most pages are going to be touched all of them are asked for at once: each by itself costs
- * a fault. It is no more than a hint. */
-static void pages_ask(const struct segment *s, const void *array, uint64_t bytes)
-{
-	uintptr_t first = (uintptr_t)array / LAYOUT_PAGE * LAYOUT_PAGE;
+#define PIECE UINT32_C(4096) /* slots: what they take stays in the processor's cache */
 
-	if (bytes && first)
-		madvise((void *)first, (uintptr_t)array + bytes - first, MADV_POPULATE_WRITE);
+/* Where most pages are going to be touched they are asked for piece by piece, just ahead: each by
+ * itself costs a fault, and all at once would be out of the cache when they are filled. It is no
+ * more than a hint. */
+static void piece_ask(const void *array, uint64_t each, uint32_t first, uint32_t count)
+{
+	uintptr_t begin = (uintptr_t)array + first * each;
+	uintptr_t page = begin / LAYOUT_PAGE * LAYOUT_PAGE;
+
+	if (each && array)
+		madvise((void *)page, begin + count * each - page, MADV_POPULATE_WRITE);
 }
 
-static void pages_ask_all(const struct carry *c)
+static uint32_t piece_count(uint32_t first, uint32_t end)
+{
+	return end - first < PIECE ? end - first : PIECE;
+}
+
+static bool pages_worth_asking(const struct carry *c)
+{
+	return !c->keep && segment_count(c->old) >= c->new->view.slots / 8;
+}
+
+static void slots_ask(const struct carry *c, uint32_t first)
 {
 	const struct segment *s = c->new;
-	uint64_t slots = s->view.slots, records = segment_count(c->old);
+	uint32_t count;
 
-	if (c->keep || records < slots / 8)
+	if (first % PIECE || first >= s->view.slots || !pages_worth_asking(c))
 		return;
-	pages_ask(s, s->limits, slots * sizeof(*s->limits));
-	pages_ask(s, s->more, slots * sizeof(*s->more));
-	pages_ask(s, s->view.counters, slots * sizeof(*s->view.counters));
-	pages_ask(s, s->view.counters_more, slots * sizeof(*s->view.counters_more));
-	pages_ask(s, s->index, slots * sizeof(*s->index));
-	pages_ask(s, s->known, records * sizeof(*s->known));
-	pages_ask(s, s->engine, records * s->shape.engine_bytes);
+	count = piece_count(first, s->view.slots);
+	piece_ask(s->limits, sizeof(*s->limits), first, count);
+	piece_ask(s->more, sizeof(*s->more), first, count);
+	piece_ask(s->view.counters, sizeof(*s->view.counters), first, count);
+	piece_ask(s->view.counters_more, sizeof(*s->view.counters_more), first, count);
+}
+
+static void records_ask(const struct carry *c, uint32_t first)
+{
+	const struct segment *s = c->new;
+	uint32_t count;
+
+	if (first % PIECE || !pages_worth_asking(c))
+		return;
+	count = piece_count(first, s->known_room);
+	piece_ask(s->known, sizeof(*s->known), first, count);
+	piece_ask(s->engine, s->shape.engine_bytes, first, count);
 }
 
 /* So that names are known before the new sidecar has published its own. */
@@ -273,14 +297,17 @@ static void copy(struct carry *c)
 	       LAYOUT_CALENDARS * sizeof(*c->new->calendars));
 	names_copy(c);
 	live_copy(c);
-	pages_ask_all(c);
 	/* In the order of slots: that of both directories, so that memory is gone through once. */
-	for (uint32_t slot = 0; !c->keep && slot < c->old->view.slots; slot++)
+	for (uint32_t slot = 0; !c->keep && slot < c->old->view.slots; slot++) {
+		slots_ask(c, slot);
 		slot_claim(c, slot);
+	}
 	if (c->keep)
 		flows_choose(c);
-	for (uint32_t i = 0; i < segment_count(c->old); i++)
+	for (uint32_t i = 0; i < segment_count(c->old); i++) {
+		records_ask(c, i);
 		known_copy(c, segment_nth(c->old, i));
+	}
 }
 
 /* ---- move ------------------------------------------------------------------------------------ */
@@ -453,6 +480,9 @@ static void ring_carry(struct carry *c, uint32_t worker)
 	const struct layout_sizes *a = &old->header.sizes, *b = &new->header.sizes;
 	uint64_t head = atomic_load(&old->workers[worker].head), tail = old->tails[worker];
 
+	/* Nobody ever put anything: the new one's page need not be touched. */
+	if (head == 0 && tail == 0)
+		return;
 	if (head - tail > a->ring_records)
 		tail = head;
 	if (head - tail > b->ring_records) {
@@ -491,8 +521,16 @@ static void retire(struct carry *c)
 	}
 }
 
+/* Memory is given back after that, since workers wait for the names. */
+static int files_name(struct carry *c)
+{
+	segment_step();
+	atomic_store_explicit(&c->new->live->state, LAYOUT_LIVE, memory_order_release);
+	return segment_name_files(c->new->folder);
+}
+
 int segment_migrate(struct segment *old, struct segment *new, segment_keep *keep, void *arg,
-		    uint64_t now_ns)
+		    uint64_t now_ns, int *ret_named)
 {
 	struct carry c = {.old = old, .new = new, .keep = keep, .arg = arg, .now_ns = now_ns};
 
@@ -505,6 +543,7 @@ int segment_migrate(struct segment *old, struct segment *new, segment_keep *keep
 	for (uint32_t from = 0; from < old->view.slots; from++)
 		slot_settle(&c, from);
 	retire(&c);
+	*ret_named = files_name(&c);
 	free(c.to);
 	free(c.hot);
 	return 0;

@@ -181,6 +181,14 @@ static void state_set(struct segment *s, enum layout_state state)
 	atomic_store_explicit(&s->live->state, state, memory_order_release);
 }
 
+static int named(int error, char *reason)
+{
+	if (error)
+		snprintf(reason, SEGMENT_REASON, "cannot name the segment's files: %s",
+			 strerror(-error));
+	return error;
+}
+
 /* Makes new files and fills them from `old` (NULL: there is nothing), then names them. */
 static int replace(struct segment *s, struct segment *old, const struct segment_options *options,
 		   char *reason)
@@ -196,17 +204,9 @@ static int replace(struct segment *s, struct segment *old, const struct segment_
 	error = segment_make(s, options, seed, reason);
 	if (error)
 		return error;
-	if (old) {
-		error = segment_migrate(old, s, NULL, NULL, clock_vdso());
-		if (error)
-			return error;
-		state_set(s, LAYOUT_LIVE);
-	}
-	error = segment_name_files(s->folder);
-	if (error)
-		snprintf(reason, SEGMENT_REASON, "cannot name the segment's files: %s",
-			 strerror(-error));
-	return error;
+	if (old && segment_migrate(old, s, NULL, NULL, clock_vdso(), &error) != 0)
+		return -ENOMEM;
+	return named(old ? error : segment_name_files(s->folder), reason);
 }
 
 /* What a sidecar left that died while it replaced a segment. */
@@ -230,14 +230,14 @@ static int complete(struct segment *s)
 	}
 	whole = atomic_load(&made.live->state) == LAYOUT_LIVE;
 	if (!whole && segment_map(&old, "", reason) == 0) {
-		error = segment_migrate(&old, &made, NULL, NULL, clock_vdso());
+		int failed = segment_migrate(&old, &made, NULL, NULL, clock_vdso(), &error);
+
 		segment_unmap(&old);
-		if (!error)
-			state_set(&made, LAYOUT_LIVE);
-		whole = !error;
+		segment_unmap(&made);
+		return failed ? failed : error;
 	}
 	segment_unmap(&made);
-	return whole ? segment_name_files(s->folder) : error == -ENOMEM ? error : 0;
+	return whole ? segment_name_files(s->folder) : 0;
 }
 
 /* The mark stands at the same place in every version: workers of another version are told as well.
@@ -361,16 +361,11 @@ int segment_renew(struct segment *s, const struct segment_options *options, segm
 
 	if (error)
 		return error;
-	error = segment_migrate(&old, &new, keep, arg, now_ns);
-	if (error) {
+	if (segment_migrate(&old, &new, keep, arg, now_ns, &error) != 0) {
 		segment_unmap(&new);
-		return error;
+		return -ENOMEM;
 	}
-	state_set(&new, LAYOUT_LIVE);
-	error = segment_name_files(s->folder);
-	if (error)
-		snprintf(reason, SEGMENT_REASON, "cannot name the segment's files: %s",
-			 strerror(-error));
+	error = named(error, reason);
 	memcpy(new.path, s->path, sizeof(new.path));
 	new.clock = s->clock;
 	free(s->gauge_mismatch);

@@ -75,9 +75,10 @@ int segment_name_files(int folder);
 void segment_slot_set(struct segment *segment, uint32_t slot, const struct segment_slot *filled,
 		      const struct segment *other, uint32_t from);
 
-/* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW). May be
- * repeated from any point it was stopped at. -ENOMEM: nothing was done. */
+/* Retires `old`, carrying all usage into `new` (whose files are made, state LAYOUT_NEW), which is
+ * then live and gets the names: *ret_named is what segment_name_files says. May be repeated from
+ * any point it was stopped at. -ENOMEM: nothing was done. */
 int segment_migrate(struct segment *old, struct segment *new, segment_keep *keep, void *arg,
-		    uint64_t now_ns);
+		    uint64_t now_ns, int *ret_named);
 
 #endif
