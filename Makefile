@@ -1,10 +1,14 @@
 # tollgate: the gate on the sending side of e-mail
 #
-#   make            build all            make test    install what is missing, build, pass every test
+#   make            build all            make test    pass every test
 #   make demo       see it work          make soak    the same tests at full length
 #   make bench      capacity planning    make check   format, layers, clang-tidy, cppcheck
-#   make fuzz       fuzz, bounded        make install DESTDIR= PREFIX=/usr
-#   make stress     the races alone      make corpus  the classifier against the corpus
+#   make fuzz       fuzz, bounded        make corpus  the classifier against the corpus
+#   make stress     the races alone      make install DESTDIR= PREFIX=/usr
+#   make deps       install the packages that all of this needs and that are missing
+#
+# `make` and `make install` install no packages and need no root. The others call `make deps` for
+# what they need. CC, CFLAGS, CPPFLAGS and LDFLAGS are yours: CFLAGS come last.
 #
 # SAN=asan or SAN=tsan builds a variant in a folder of its own; V=1 shows the commands.
 
@@ -40,10 +44,8 @@ SAN_tsan := -fsanitize=thread -Wno-tsan -fno-omit-frame-pointer
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wvla -Wno-unused-parameter -Werror=implicit-function-declaration
 TG_CFLAGS = -std=gnu17 -I. -I$(B) -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' $(WARNINGS) \
-	-fvisibility=hidden -fPIC $(SAN_$(SAN)) $(if $(SAN),-DTG_SAN_$(SAN)) $(CFLAGS)
-ifeq ($(ARCH),x86_64)
-TG_CFLAGS += -march=x86-64-v2
-endif
+	-fvisibility=hidden -fPIC $(SAN_$(SAN)) $(if $(SAN),-DTG_SAN_$(SAN)) $(CPU) \
+	$(CPPFLAGS) $(CFLAGS)
 
 # pkg-config is asked when the first recipe needs it, which is after the packages are there.
 pkg = $(if $(pkg_$(1)),,$(eval pkg_$(1) := $(shell pkg-config $(2) $(1)) ))$(pkg_$(1))
@@ -79,7 +81,7 @@ FUZZERS  := $(patsubst tests/%.c,build/fuzz/%,$(FUZZ_SRC))
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all programs tests benches test soak stress demo bench check fuzz corpus install clean
+.PHONY: all programs tests benches deps test soak stress demo bench check fuzz corpus install clean
 
 all: programs $(LIBRARY) $(B)/tollgate.pc
 programs: $(PROGRAMS)
@@ -87,27 +89,48 @@ tests: $(TESTS) $(STRESS)
 benches: $(BENCHES)
 
 # ---- packages: installed where missing -----------------------------------------------------------
+# Only for these goals; what else is made is only told.
+INSTALLING := $(filter deps test soak stress demo bench check fuzz corpus,$(MAKECMDGOALS))
+deps = $(patsubst %,build/.deps-%$(if $(INSTALLING),,-told),$(1))
+
+deps: $(call deps,build test bench check)
+
+missing = for p in $(PACKAGES_$(shell echo $(1) | tr a-z A-Z)); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done
 # One at a time, also of several checkouts: apt waits for nobody who has its lists locked.
 apt = flock /var/lib/apt sh -ec 'apt-get update -qq; \
 	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends "$$@"' apt
 build/.deps-%: Makefile
-	@mkdir -p build; missing=; \
-	for p in $(PACKAGES_$(shell echo $* | tr a-z A-Z)); do \
-		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
-	done; \
+	@mkdir -p build; missing=; $(call missing,$*); \
 	if [ -n "$$missing" ]; then \
 		command -v apt-get >/dev/null || { echo "missing packages:$$missing" >&2; exit 1; }; \
 		printf '  %-8s%s\n' INSTALL "$$missing"; \
 		$(SUDO) $(apt) $$missing >$@.log 2>&1 || { cat $@.log >&2; exit 1; }; \
 	fi; touch $@
+# The libraries may be there by another way: no error.
+build/.deps-%-told: Makefile
+	@mkdir -p build; missing=; if command -v dpkg-query >/dev/null; then $(call missing,$*); fi; \
+	[ -z "$$missing" ] || echo "not installed:$$missing (make deps installs them)" >&2; touch $@
 
 # ---- compile -------------------------------------------------------------------------------------
-$(B)/%.o: %.c Makefile | build/.deps-build
+# Flags that changed make all anew; a Makefile that changed elsewhere does not.
+$(B)/.flags: force
+	@mkdir -p $(@D); echo '$(subst ','\'',$(CC) $(TG_CFLAGS))' | cmp -s - $@ || \
+		echo '$(subst ','\'',$(CC) $(TG_CFLAGS))' > $@
+.PHONY: force
+
+$(B)/%.o: %.c $(B)/.flags | $(call deps,build)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TG_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(call obj,$(TEST_SRC) $(STRESS_SRC) $(BENCH_SRC) $(BENCH_LIB)): | build/.deps-test build/.deps-bench
+$(call obj,$(TEST_SRC) $(STRESS_SRC) $(BENCH_SRC) $(BENCH_LIB)): | $(call deps,test bench)
+
+# The rate and the hour's count are swapped at once, which every x86-64 since 2006 can.
+ifeq ($(ARCH),x86_64)
+$(B)/shm/decide.o $(B)/shm/admit.o: CPU := -mcx16
+endif
 
 # The files that are compiled in (.incbin) are found by name from the top of the tree.
 $(B)/sidecar/data/embedded.o: $(DATA)
@@ -169,7 +192,7 @@ $(B)/tollgate.pc: Makefile
 # ---- eBPF ----------------------------------------------------------------------------------------
 ifneq ($(EBPF),)
 # Freestanding: the C library's stdint.h asks for a processor that BPF is not.
-$(B)/ebpf/%.bpf.o: ebpf/%.bpf.c Makefile | build/.deps-build
+$(B)/ebpf/%.bpf.o: ebpf/%.bpf.c $(B)/.flags | $(call deps,build)
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) -g -O2 -target bpf -mcpu=v3 -ffreestanding \
@@ -204,17 +227,17 @@ bench: all benches
 corpus: all
 	$(Q)python3 tests/corpus.py $(B)
 
-build/fuzz/%: tests/%.c | build/.deps-build build/.deps-test
+build/fuzz/%: tests/%.c | $(call deps,build test)
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
 	$(Q)clang -std=gnu17 -I. -Ibuild -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' -DTG_SAN_asan -g -O1 \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -march=x86-64-v2 \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(if $(filter x86_64,$(ARCH)),-mcx16) \
 		-o $@ $< $(SHM_SRC) $(SIDECAR_SRC) ebpf/gate_stub.c $(LIBS_sidecar)
 
 fuzz: $(FUZZERS)
 	$(Q)python3 tests/run.py --fuzz $(FUZZERS)
 
-check: all | build/.deps-test build/.deps-bench build/.deps-check
+check: all | $(call deps,test bench check)
 	$(Q)tests/check.sh
 
 install: all

@@ -4,11 +4,12 @@
  * until their slot, or refused, without a change to the MTA.
  *
  *   connect4/6    deny, pace: the source is known if the socket is bound: decides, refuses with an
- * errno sock_ops      decides for all others, when the kernel has chosen the source; answers the
- * SYN's timer with the wait; follows the connection until it is closed egress        pace: drops
- * SYNs before their slot; TCP's timer sends them again sock_release  gives back the place of a
- * socket whose connect() never got as far as a SYN setsockopt    a worker that was admitted in the
- * segment marks its socket
+ *                 errno
+ *   sock_ops      decides for all others, when the kernel has chosen the source; answers the SYN's
+ *                 timer with the wait; follows the connection until it is closed
+ *   egress        pace: drops SYNs before their slot; TCP's timer sends them again
+ *   sock_release  gives back the place of a socket whose connect() never got as far as a SYN
+ *   setsockopt    a worker that was admitted in the segment marks its socket
  *
  * The loader loads the programs once per cgroup, with gate_cgroup set, over the same maps.
  * It loads with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN. Other ports leave each hook at once.

@@ -14,7 +14,7 @@
 #include <linux/types.h>
 
 #define GATE_VERSION 2u
-#define GATE_RATES                                                                     \
+#define GATE_RATES \
 	3 /* of one flow, all of which must conform: a second's, a minute's, an hour's \
 	   */
 #define GATE_WAYS      8  /* slots of a bucket of the flow table */
@@ -23,7 +23,7 @@
 #define GATE_TAG_FREE  0	     /* a slot that may be claimed: everything else in it is zero */
 #define GATE_TAG_DYING 1	     /* a slot that the loader is emptying */
 #define GATE_SLACK_NS  1000000000ull /* a state may lie this much further ahead than it must */
-#define GATE_PLACE_WAIT_NS                                                    \
+#define GATE_PLACE_WAIT_NS \
 	1000000000ull /* first wait for a place among the connections at once \
 		       */
 

@@ -18,14 +18,12 @@
  * destination and stream; the last three are the parents of flows, and have the same fields.
  *
  * Rules that hold for every word here:
- *   - fixed width, no pointer, bool, enum or long; what one side writes shares no line with what
- * the
- *     other writes;
+ *   - fixed width, no pointer, bool, enum or long;
+ *   - what one side writes shares no line with what the other writes;
  *   - a word of `limits` is valid by itself, or there are two copies and an index: a reader never
- * waits;
+ *     waits;
  *   - nothing that stands in `counters` or `rings` is trusted by the sidecar: indexes are bounded,
- * times
- *     are clamped, and no limit is ever read back from there.
+ *     times are clamped, and no limit is ever read back from there.
  */
 #ifndef TG_LAYOUT_H
 #define TG_LAYOUT_H

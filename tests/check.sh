@@ -183,7 +183,7 @@ check_format() {
 # ---- clang-tidy, cppcheck ----------------------------------------------------------------------------
 
 flags="-std=gnu17 -I. -Ibuild -D_GNU_SOURCE -DTG_VERSION=\"0\" -Wno-unknown-warning-option"
-[ "$(uname -m)" != x86_64 ] || flags="$flags -march=x86-64-v2"
+[ "$(uname -m)" != x86_64 ] || flags="$flags -mcx16"
 
 check_tidy() {
 	part "clang-tidy (some minutes)"

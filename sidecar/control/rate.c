@@ -7,7 +7,7 @@
 #define SPACING_MIN	 60  /* messages between two probes: after a surprise … */
 #define SPACING_MIN_SLOW 360 /* … at low rates, seconds */
 #define SPACING_MAX	 400 /* … and when all is as expected, at the least */
-#define SPACING_SLOW                                                                   \
+#define SPACING_SLOW \
 	1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
 	      */
 #define SPACING_SLOWEST 350

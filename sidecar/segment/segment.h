@@ -137,8 +137,8 @@ static inline uint64_t segment_now_after_load(const struct segment *segment, uin
 }
 
 /* Opens the segment at options->path: makes, adopts or replaces it. -EBUSY: another sidecar has it.
- * -EAGAIN: another removed it just now; try again. On
- * failure `reason` (SEGMENT_REASON bytes) says in words why. */
+ * -EAGAIN: another removed it just now; try again. On failure `reason` (SEGMENT_REASON bytes) says
+ * in words why. */
 int segment_open(const struct segment_options *options, struct segment **ret, char *reason);
 
 /* Replaces a segment that is open by one of the same kind, without what `keep` does not want: it is
