@@ -172,6 +172,9 @@ $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_test) $(LIBS_sidecar)
 
+# What the benches build on.
+$(B)/tests/test_bench_fixed: $(B)/bench.a
+
 $(B)/tests/stress_%: $(B)/tests/stress_%.o $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_sidecar)

@@ -14,6 +14,7 @@
  *   --retry 2s           the first wait of a deferred message; doubled each time
  *   --retry-max 15s      the longest
  *   --gate FOLDER        ask the gate whose segment is there; else as fast as they can
+ *   --fixed 10/min       no more than that for each source and route, whatever the receiver answers
  *   --live LABEL         a line on the terminal that shows progress
  *   --seed 1 --json FILE
  *
@@ -46,6 +47,8 @@ struct fleet {
 	uint64_t bulk, transactional, seed;
 	uint64_t run_ns, arrive_ns, retry_ns, retry_max_ns;
 	const char *segment, *json, *live;
+	struct units_rate fixed_rate; /* count 0: none */
+	struct fixed *fixed;	      /* source * routes + route; shared with the workers */
 	size_t tally_size;
 	char *tallies; /* shared with the workers */
 	pid_t workers[WORKERS];
@@ -137,6 +140,13 @@ static uint64_t option_time(const char *text)
 	return ns;
 }
 
+static void option_fixed(struct fleet *fleet, const char *text)
+{
+	if (units_rate(text, &fleet->fixed_rate, NULL) < 0 || fleet->fixed_rate.count == 0 ||
+	    fleet->fixed_rate.count > FIXED_MAX)
+		usage("not a rate", text);
+}
+
 static void option_take(struct fleet *fleet, int option, char *value)
 {
 	switch (option) {
@@ -150,6 +160,7 @@ static void option_take(struct fleet *fleet, int option, char *value)
 	case 'y': fleet->retry_ns = option_time(value); break;
 	case 'Y': fleet->retry_max_ns = option_time(value); break;
 	case 'S': fleet->seed = option_count(value, UINT32_MAX); break;
+	case 'f': option_fixed(fleet, value); break;
 	case 'g': fleet->segment = value; break;
 	case 'j': fleet->json = value; break;
 	case 'l': fleet->live = value; break;
@@ -160,13 +171,21 @@ static void option_take(struct fleet *fleet, int option, char *value)
 static void options_read(struct fleet *fleet, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"source", 1, NULL, 's'},	 {"route", 1, NULL, 'r'},
-		{"workers", 1, NULL, 'w'},	 {"bulk", 1, NULL, 'b'},
-		{"transactional", 1, NULL, 't'}, {"seconds", 1, NULL, 'T'},
-		{"arrive", 1, NULL, 'a'},	 {"retry", 1, NULL, 'y'},
-		{"retry-max", 1, NULL, 'Y'},	 {"seed", 1, NULL, 'S'},
-		{"gate", 1, NULL, 'g'},		 {"json", 1, NULL, 'j'},
-		{"live", 1, NULL, 'l'},		 {NULL, 0, NULL, 0},
+		{"source", 1, NULL, 's'},
+		{"route", 1, NULL, 'r'},
+		{"workers", 1, NULL, 'w'},
+		{"bulk", 1, NULL, 'b'},
+		{"transactional", 1, NULL, 't'},
+		{"seconds", 1, NULL, 'T'},
+		{"arrive", 1, NULL, 'a'},
+		{"retry", 1, NULL, 'y'},
+		{"retry-max", 1, NULL, 'Y'},
+		{"seed", 1, NULL, 'S'},
+		{"gate", 1, NULL, 'g'},
+		{"json", 1, NULL, 'j'},
+		{"live", 1, NULL, 'l'},
+		{"fixed", 1, NULL, 'f'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -197,6 +216,21 @@ static uint32_t share(uint64_t whole, uint32_t count, uint32_t i)
 	return (uint32_t)(whole / count + (i < whole % count));
 }
 
+static int fixed_prepare(struct fleet *fleet)
+{
+	uint32_t count = fleet->source_count * fleet->route_count;
+	int error = 0;
+
+	fleet->fixed = mmap(NULL, count * sizeof(*fleet->fixed), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (fleet->fixed == MAP_FAILED)
+		return -errno;
+	for (uint32_t i = 0; i < count && error == 0; i++)
+		error = fixed_init(&fleet->fixed[i], (uint32_t)fleet->fixed_rate.count,
+				   fleet->fixed_rate.period_ns);
+	return error;
+}
+
 static int fleet_prepare(struct fleet *fleet)
 {
 	uint32_t room;
@@ -211,7 +245,7 @@ static int fleet_prepare(struct fleet *fleet)
 		return -errno;
 	for (uint32_t i = 0; i < fleet->count; i++)
 		tally_of(fleet, i)->delay_room = room;
-	return 0;
+	return fleet->fixed_rate.count ? fixed_prepare(fleet) : 0;
 }
 
 static void worker_process(const struct fleet *fleet, uint32_t i)
@@ -223,6 +257,8 @@ static void worker_process(const struct fleet *fleet, uint32_t i)
 		.bulk = share(fleet->bulk, fleet->count, i),
 		.transactional = share(fleet->transactional, fleet->count, i),
 		.segment = fleet->segment,
+		.fixed = fleet->fixed ? fleet->fixed + i / fleet->per_source * fleet->route_count
+				      : NULL,
 		.begin_ns = fleet->begin_ns,
 		.end_ns = fleet->end_ns,
 		.arrive_ns = fleet->arrive_ns,

@@ -121,6 +121,12 @@ static bool gate_slot(struct worker *w, struct route *route, struct queue *queue
 	return gate_heed(w, queue, &verdict, now_ns);
 }
 
+static bool fixed_pass(struct worker *w, const struct route *route, struct queue *queue,
+		       uint64_t now_ns)
+{
+	return fixed_take(&w->plan->fixed[route - w->routes], now_ns, &queue->ask_ns);
+}
+
 /* May a message of the queue go over the route now? The slot comes before the connection: one that
  * is open and has nothing to send would count against the cap, and against the rate of new ones. */
 static bool gate_pass(struct worker *w, struct route *route, struct queue *queue,
@@ -128,6 +134,8 @@ static bool gate_pass(struct worker *w, struct route *route, struct queue *queue
 {
 	struct tg_verdict verdict;
 
+	if (w->plan->fixed && !fixed_pass(w, route, queue, now_ns))
+		return false;
 	if (!w->tg)
 		return true;
 	if (!gate_slot(w, route, queue, traffic, now_ns))

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "bench/lib/fixed.h"
 #include "shm/tollgate.h"
 
 #define WORKER_ROUTES 64
@@ -29,6 +30,7 @@ struct worker_plan {
 	uint32_t route_count;
 	uint32_t bulk, transactional;	 /* messages of this worker */
 	const char *segment;		 /* NULL: no gate */
+	struct fixed *fixed;		 /* of each route; NULL: no fixed limit */
 	uint64_t begin_ns, end_ns;	 /* of the run */
 	uint64_t arrive_ns;		 /* transactional mail arrives evenly until begin + this */
 	uint64_t retry_ns, retry_max_ns; /* the first wait of a deferred message, and the longest */
