@@ -29,29 +29,6 @@ const char *tg_reason_name(enum tg_reason reason)
 	return (unsigned)reason < TG_REASONS ? reason_names[reason] : "invalid";
 }
 
-#define FIELD(name) offsetof(struct layout_shard, name)
-
-static void count_refusal(struct layout_worker *worker, enum tg_reason reason)
-{
-	static const size_t fields[TG_REASONS] = {
-		[TG_ADMITTED] = FIELD(admitted),
-		[TG_REFUSED_HOLD] = FIELD(refused_hold),
-		[TG_REFUSED_RATE] = FIELD(refused_rate),
-		[TG_REFUSED_HOUR] = FIELD(refused_window),
-		[TG_REFUSED_DAY] = FIELD(refused_window),
-		[TG_REFUSED_SOURCE] = FIELD(refused_parent),
-		[TG_REFUSED_DESTINATION] = FIELD(refused_parent),
-		[TG_REFUSED_STREAM] = FIELD(refused_parent),
-		[TG_REFUSED_CONNECTIONS] = FIELD(refused_connections),
-		[TG_REFUSED_DIRECTORY] = FIELD(refused_directory),
-		[TG_REFUSED_NEVER] = FIELD(refused_other),
-		[TG_REFUSED_SIDECAR_DOWN] = FIELD(refused_other),
-		[TG_RETIRED] = FIELD(refused_other),
-	};
-
-	count_one(worker, fields[reason]);
-}
-
 uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override)
 {
 	const struct layout_live *live = tg->live;
@@ -95,7 +72,7 @@ struct tg_verdict verdict_finish(struct tg *tg, struct layout_worker *worker,
 	if (verdict.reason != TG_ADMITTED &&
 	    atomic_load_explicit(&tg->live->state, memory_order_acquire) == LAYOUT_RETIRED)
 		verdict = (struct tg_verdict){.at_ns = verdict.at_ns, .reason = TG_RETIRED};
-	count_refusal(worker, (enum tg_reason)verdict.reason);
+	count_one(worker, (enum tg_reason)verdict.reason);
 	return verdict;
 }
 
@@ -126,14 +103,14 @@ static struct tg_verdict probe_guess(const struct tg *tg, const struct tg_flow *
 static __attribute__((noinline, cold)) struct tg_verdict admit_count(struct layout_worker *worker,
 								     struct tg_verdict verdict)
 {
-	count_one(worker, FIELD(admitted));
+	count_one(worker, TG_ADMITTED);
 	return verdict;
 }
 
 static inline struct tg_verdict admit_counted(struct layout_worker *worker,
 					      struct tg_verdict verdict)
 {
-	return __builtin_expect(count_own(worker, FIELD(admitted), 1), 1)
+	return __builtin_expect(count_own(worker, TG_ADMITTED, 1), 1)
 		       ? verdict
 		       : admit_count(worker, verdict);
 }
@@ -345,7 +322,7 @@ static void batch_decide(struct tg *tg, const struct tg_request *requests,
 		}
 	}
 	if (admitted)
-		count_some(worker, FIELD(admitted), admitted);
+		count_some(worker, TG_ADMITTED, admitted);
 }
 
 void tg_admit_batch(struct tg *tg, const struct tg_request *requests, struct tg_verdict *verdicts,

@@ -86,7 +86,7 @@ extern __thread uint32_t shard_of_thread __attribute__((tls_model("initial-exec"
 uint32_t shard_assign(void);
 
 /* Adds where this thread has a shard of its own; false: it has none. */
-static inline bool count_own(struct layout_worker *worker, size_t field, uint64_t n)
+static inline bool count_own(struct layout_worker *worker, enum tg_reason reason, uint64_t n)
 {
 	uint32_t shard = shard_of_thread;
 	_Atomic uint64_t *word;
@@ -94,28 +94,28 @@ static inline bool count_own(struct layout_worker *worker, size_t field, uint64_
 	/* 0 (not known yet) is beyond as well. */
 	if (__builtin_expect(shard - 1 >= LAYOUT_SHARDS - 1, 0))
 		return false;
-	word = (_Atomic uint64_t *)((char *)&worker->shards[shard - 1] + field);
+	word = &worker->shards[shard - 1].verdicts[reason];
 	/* Relaxed: a sum that the sidecar reads now and then. */
 	atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + n,
 			      memory_order_relaxed);
 	return true;
 }
 
-static inline void count_some(struct layout_worker *worker, size_t field, uint64_t n)
+static inline void count_some(struct layout_worker *worker, enum tg_reason reason, uint64_t n)
 {
 	_Atomic uint64_t *word;
 
 	if (__builtin_expect(shard_of_thread == SHARD_UNKNOWN, 0))
 		shard_assign();
-	if (__builtin_expect(count_own(worker, field, n), 1))
+	if (__builtin_expect(count_own(worker, reason, n), 1))
 		return;
-	word = (_Atomic uint64_t *)((char *)&worker->shards[LAYOUT_SHARDS - 1] + field);
+	word = &worker->shards[LAYOUT_SHARDS - 1].verdicts[reason];
 	atomic_fetch_add_explicit(word, n, memory_order_relaxed);
 }
 
-static inline void count_one(struct layout_worker *worker, size_t field)
+static inline void count_one(struct layout_worker *worker, enum tg_reason reason)
 {
-	count_some(worker, field, 1);
+	count_some(worker, reason, 1);
 }
 
 /* The last word on a verdict: counts it; a refusal by a retired segment is TG_RETIRED. */

@@ -35,7 +35,7 @@
 #include "shm/tollgate.h"
 
 #define LAYOUT_MAGIC	  UINT64_C(0x657461676c6c6f74) /* "tollgate", little-endian */
-#define LAYOUT_VERSION	  2
+#define LAYOUT_VERSION	  3
 #define LAYOUT_BYTE_ORDER UINT32_C(0x01020304)
 #define LAYOUT_LINE	  64
 #define LAYOUT_PAGE	  4096
@@ -215,15 +215,10 @@ struct layout_counters_more {
 #define LAYOUT_SHARDS \
 	16 /* of a worker's own counts, by thread; the last is shared by all further ones */
 
+#define LAYOUT_REASONS 16 /* room for enum tg_reason */
+
 struct layout_shard {
-	_Atomic uint64_t admitted;
-	_Atomic uint64_t refused_hold;
-	_Atomic uint64_t refused_rate;
-	_Atomic uint64_t refused_window;
-	_Atomic uint64_t refused_parent; /* source, destination, stream */
-	_Atomic uint64_t refused_connections;
-	_Atomic uint64_t refused_directory;
-	_Atomic uint64_t refused_other;
+	_Atomic uint64_t verdicts[LAYOUT_REASONS]; /* by enum tg_reason */
 };
 
 struct layout_worker {
@@ -288,8 +283,9 @@ _Static_assert(sizeof(struct layout_limits_more) == 40, "five words");
 _Static_assert(sizeof(struct layout_default_limits) == 2 * LAYOUT_LINE, "two lines");
 _Static_assert(sizeof(struct layout_counters) == LAYOUT_LINE, "one line");
 _Static_assert(sizeof(struct layout_counters_more) == 32, "half a line");
-_Static_assert(sizeof(struct layout_shard) == LAYOUT_LINE, "one line");
-_Static_assert(sizeof(struct layout_worker) == 20 * LAYOUT_LINE, "lines");
+_Static_assert(sizeof(struct layout_shard) == 2 * LAYOUT_LINE && TG_REASONS <= LAYOUT_REASONS,
+	       "whole lines");
+_Static_assert(sizeof(struct layout_worker) == (4 + 2 * LAYOUT_SHARDS) * LAYOUT_LINE, "lines");
 _Static_assert(sizeof(struct layout_record) == 64 + LAYOUT_TEXT, "lines");
 _Static_assert(sizeof(struct layout_calendar) == 16 + 8 * LAYOUT_DAYS, "packed");
 

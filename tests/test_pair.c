@@ -136,7 +136,7 @@ Test(pair, batches_admit_the_same)
 	uint64_t counted = 0, wanted = 0;
 
 	for (int shard = 0; shard < LAYOUT_SHARDS; shard++)
-		counted += atomic_load(&worker->shards[shard].admitted);
+		counted += atomic_load(&worker->shards[shard].verdicts[TG_ADMITTED]);
 	for (int i = 0; i < FLOWS; i++)
 		wanted += admitted[i];
 	cr_assert_eq(counted, wanted);

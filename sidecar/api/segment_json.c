@@ -45,19 +45,7 @@ static void put_sizes(const struct segment *s, struct json_writer *out)
 /* Sums over worker slots: what a worker counted stays in its slot when it has gone. */
 static void put_decisions(const struct segment *s, struct json_writer *out)
 {
-	static const struct {
-		const char *name;
-		size_t offset;
-	} refusals[] = {
-		{"hold", offsetof(struct layout_shard, refused_hold)},
-		{"rate", offsetof(struct layout_shard, refused_rate)},
-		{"window", offsetof(struct layout_shard, refused_window)},
-		{"parent", offsetof(struct layout_shard, refused_parent)},
-		{"connections", offsetof(struct layout_shard, refused_connections)},
-		{"directory", offsetof(struct layout_shard, refused_directory)},
-		{"other", offsetof(struct layout_shard, refused_other)},
-	};
-	uint64_t admitted = 0, sums[sizeof(refusals) / sizeof(refusals[0])] = {0};
+	uint64_t sums[TG_REASONS] = {0};
 
 	for (uint32_t w = 0; w < s->header.sizes.workers; w++)
 		/* Who never attached has touched no page; reading it would bring zeroes into
@@ -66,16 +54,14 @@ static void put_decisions(const struct segment *s, struct json_writer *out)
 		     shard++) {
 			const struct layout_shard *at = &s->workers[w].shards[shard];
 
-			admitted += load(&at->admitted);
-			for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
-				sums[i] += load((const _Atomic uint64_t *)((const char *)at +
-									   refusals[i].offset));
+			for (int reason = 0; reason < TG_REASONS; reason++)
+				sums[reason] += load(&at->verdicts[reason]);
 		}
 	json_put_object(out, "decisions");
-	flow_json_count(out, "admitted", admitted);
+	flow_json_count(out, "admitted", sums[TG_ADMITTED]);
 	json_put_object(out, "refused");
-	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
-		flow_json_count(out, refusals[i].name, sums[i]);
+	for (int reason = TG_ADMITTED + 1; reason < TG_REASONS; reason++)
+		flow_json_count(out, tg_reason_name((enum tg_reason)reason), sums[reason]);
 	json_put_end(out);
 	json_put_end(out);
 }

@@ -16,15 +16,17 @@
 #include "sidecar/segment/readonly.h"
 
 static const char usage[] =
-	"usage: tollgate flows [--source ADDRESS] [--destination NAME] [--json] [--segment DIR]\n\n"
-	"A line a flow: its state, the rate in force and the configured one (per flow; transactional mail may\n"
-	"use all of it), the hold that is left, what is used of the hour's and the day's cap, connections, and\n"
-	"messages delivered, deferred and bounced in the last hour. --json: all of it, an object a line.\n\n"
+	"usage: tollgate flows [--source ADDRESS] [--destination NAME] [--wide] [--json] [--segment DIR]\n\n"
+	"A line a flow: its state, the rate in force (per flow; transactional mail may use all of it), the hold\n"
+	"that is left (with * where transactional mail goes), and messages of the last hour: accepted (2xx),\n"
+	"deferred (4xx) and bounced (5xx).\n"
+	"--wide: the configured rate, what is used of the hour's and the day's cap, and open connections, too.\n"
+	"--json: all of it, an object a line.\n\n"
 	"NAME is a destination's name, or an MX host, domain or address that belongs to it. Where no tollgated\n"
 	"runs, the segment's files are read; only its owner and root can then see the names.\n";
 
 struct table {
-	bool json;
+	bool json, wide;
 	bool began;
 	unsigned long long flows;
 };
@@ -71,34 +73,63 @@ static const char *rate_text(const struct json *flow, const char *key)
 										: "default");
 }
 
-static int print_flow(void *arg, const struct json *flow, const char *line, size_t length)
+static void count_text(const struct json *flow, const char *key, char *text, size_t size)
 {
-	struct table *table = arg;
-	char hold[64], hour[48], day[48], open[48], outcome[80];
 	const struct json *last = json_get(flow, "last_hour");
 
-	table->flows++;
-	if (table->json)
-		return request_print_line(NULL, flow, line, length);
-	if (!table->began)
-		printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n", "SOURCE",
-		       "DESTINATION", "STATE", "RATE", "CONFIGURED", "HOLD", "HOUR", "DAY", "OPEN",
-		       "LAST HOUR: DELIVERED DEFERRED BOUNCED");
-	table->began = true;
-	if (json_kind(last) != JSON_KIND_OBJECT)
-		snprintf(outcome, sizeof(outcome), "-");
+	if (json_kind(last) == JSON_KIND_OBJECT)
+		snprintf(text, size, "%llu", (unsigned long long)json_get_u64(last, key, 0));
 	else
-		snprintf(outcome, sizeof(outcome), "%llu %llu %llu",
-			 (unsigned long long)json_get_u64(last, "delivered", 0),
-			 (unsigned long long)json_get_u64(last, "deferred", 0),
-			 (unsigned long long)json_get_u64(last, "bounced", 0));
-	printf("%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s  %s\n",
-	       json_get_text(flow, "source", "?"), json_get_text(flow, "destination", "?"),
+		snprintf(text, size, "-");
+}
+
+/* In 80 columns, if source and destination are not longer than most. */
+static void print_narrow(const struct json *flow, bool header)
+{
+	char hold[64], accepted[24], deferred[24], bounced[24];
+
+	if (header)
+		printf("%-60s %19s\n%-15s %-16s %-9s %9s %7s %7s %6s %4s\n", "",
+		       "--- last hour ---", "SOURCE", "DESTINATION", "STATE", "RATE", "HOLD", "2XX",
+		       "4XX", "5XX");
+	count_text(flow, "delivered", accepted, sizeof(accepted));
+	count_text(flow, "deferred", deferred, sizeof(deferred));
+	count_text(flow, "bounced", bounced, sizeof(bounced));
+	printf("%-15s %-16s %-9s %9s %7s %7s %6s %4s\n", json_get_text(flow, "source", "?"),
+	       json_get_text(flow, "destination", "?"), json_get_text(flow, "state", "-"),
+	       rate_text(flow, "rate"), hold_text(flow, hold, sizeof(hold)), accepted, deferred,
+	       bounced);
+}
+
+static void print_wide(const struct json *flow, bool header)
+{
+	char hold[64], hour[48], day[48], open[48], accepted[24], deferred[24], bounced[24];
+	static const char form[] = "%-39s %-22s %-10s %11s %11s %9s %11s %13s %7s %9s %9s %9s\n";
+
+	if (header)
+		printf(form, "SOURCE", "DESTINATION", "STATE", "RATE", "CONFIGURED", "HOLD", "HOUR",
+		       "DAY", "OPEN", "2XX/HOUR", "4XX/HOUR", "5XX/HOUR");
+	count_text(flow, "delivered", accepted, sizeof(accepted));
+	count_text(flow, "deferred", deferred, sizeof(deferred));
+	count_text(flow, "bounced", bounced, sizeof(bounced));
+	printf(form, json_get_text(flow, "source", "?"), json_get_text(flow, "destination", "?"),
 	       json_get_text(flow, "state", "-"), rate_text(flow, "rate"),
 	       rate_text(flow, "configured_rate"), hold_text(flow, hold, sizeof(hold)),
 	       use_text(json_get(flow, "hour"), "used", hour, sizeof(hour)),
 	       use_text(json_get(flow, "day"), "used", day, sizeof(day)),
-	       use_text(json_get(flow, "connections"), "open", open, sizeof(open)), outcome);
+	       use_text(json_get(flow, "connections"), "open", open, sizeof(open)), accepted,
+	       deferred, bounced);
+}
+
+static int print_flow(void *arg, const struct json *flow, const char *line, size_t length)
+{
+	struct table *table = arg;
+
+	table->flows++;
+	if (table->json)
+		return request_print_line(NULL, flow, line, length);
+	(table->wide ? print_wide : print_narrow)(flow, !table->began);
+	table->began = true;
 	return 0;
 }
 
@@ -174,6 +205,7 @@ int cli_flows(int argc, char **argv)
 		return request_usage_error(&request,
 					   "a flow is chosen by --source and --destination");
 	table.json = request.json;
+	table.wide = request.wide;
 	request_begin(&request, &query);
 	status = request_run(&request, &query, print_flow, &table, true, reason);
 	if (status == -ENOENT)

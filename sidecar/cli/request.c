@@ -17,7 +17,8 @@ enum {
 	OPTION_DESTINATION,
 	OPTION_FOR,
 	OPTION_REASON,
-	OPTION_NEW
+	OPTION_NEW,
+	OPTION_WIDE
 };
 
 static const struct option longs[] = {
@@ -28,6 +29,7 @@ static const struct option longs[] = {
 	{"for", required_argument, NULL, OPTION_FOR},
 	{"reason", required_argument, NULL, OPTION_REASON},
 	{"new", no_argument, NULL, OPTION_NEW},
+	{"wide", no_argument, NULL, OPTION_WIDE},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -48,6 +50,7 @@ static bool take(struct client_request *request, int option, int options)
 	case OPTION_DESTINATION: request->destination = optarg; return options & REQUEST_FLOWS;
 	case OPTION_FOR: request->duration = optarg; return options & REQUEST_DURATION;
 	case OPTION_REASON: request->reason = optarg; return options & REQUEST_DURATION;
+	case OPTION_WIDE: request->wide = true; return options & REQUEST_FLOWS;
 	case OPTION_NEW: request->new = true; return options & ASK_NEW;
 	default: return false;
 	}

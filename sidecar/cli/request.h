@@ -15,7 +15,7 @@ struct client_request {
 	const char *usage;
 	const char *segment;
 	const char *source, *destination, *duration, *reason; /* NULL: not given */
-	bool json, new;
+	bool json, new, wide;
 	bool patient;	  /* the answer may take long: client_wait_long */
 	char **arguments; /* what is not an option */
 	int count;
@@ -23,8 +23,8 @@ struct client_request {
 
 enum request_option { REQUEST_JSON = 1, REQUEST_FLOWS = 2, REQUEST_DURATION = 4, ASK_NEW = 8 };
 
-/* Reads the options: --segment and --help always; by `options` --json; --source and --destination;
- * --for and --reason; --new. -1: go on; else the exit status, the message or help being printed. */
+/* Reads the options: --segment and --help always; by `options` --json; --source, --destination and
+ * --wide; --for and --reason; --new. -1: go on; else the exit status, the message or help being printed. */
 int request_options(int argc, char **argv, int options, struct client_request *ret);
 
 /* Begins a request: {"command": ..., then what was given; the caller may add members, and ends it.

@@ -64,20 +64,30 @@ static void print_segment(const struct json *status)
 		       number(sizes, "workers"));
 }
 
+static int print_count(void *arg, const char *name, const struct json *count)
+{
+	bool *first = arg;
+
+	if (json_u64(count, 0)) {
+		printf("%s %s %llu", *first ? ":" : ",", name,
+		       (unsigned long long)json_u64(count, 0));
+		*first = false;
+	}
+	return 0;
+}
+
 static void print_workers(const struct json *status)
 {
 	const struct json *workers = json_get(status, "workers"),
 			  *rings = json_get(status, "rings");
-	const struct json *decisions = json_get(status, "decisions"),
-			  *refused = json_get(decisions, "refused");
+	const struct json *decisions = json_get(status, "decisions");
+	bool first = true;
 
 	printf("workers    %llu attached of %llu\n", number(workers, "attached"),
 	       number(workers, "capacity"));
-	printf("decisions  %llu admitted; refused: hold %llu, rate %llu, window %llu, parent %llu, connections %llu, "
-	       "directory %llu, other %llu\n",
-	       number(decisions, "admitted"), number(refused, "hold"), number(refused, "rate"),
-	       number(refused, "window"), number(refused, "parent"), number(refused, "connections"),
-	       number(refused, "directory"), number(refused, "other"));
+	printf("decisions  %llu admitted; refused", number(decisions, "admitted"));
+	json_each(json_get(decisions, "refused"), print_count, &first);
+	printf("%s\n", first ? ": none" : "");
 	printf("rings      %llu records written, %llu overflows", number(workers, "records"),
 	       number(workers, "ring_overflows"));
 	if (rings)
@@ -85,18 +95,6 @@ static void print_workers(const struct json *status)
 		       number(rings, "records"), json_get_double(rings, "records_per_s", 0),
 		       number(rings, "damaged"));
 	putchar('\n');
-}
-
-static int print_class(void *arg, const char *class, const struct json *count)
-{
-	bool *first = arg;
-
-	if (json_u64(count, 0)) {
-		printf("%s %s %llu", *first ? ":" : ",", class,
-		       (unsigned long long)json_u64(count, 0));
-		*first = false;
-	}
-	return 0;
 }
 
 static void print_engine(const struct json *status)
@@ -107,7 +105,7 @@ static void print_engine(const struct json *status)
 	if (engine == NULL)
 		return;
 	printf("replies    %llu", number(engine, "replies"));
-	json_each(json_get(engine, "by_class"), print_class, &first);
+	json_each(json_get(engine, "by_class"), print_count, &first);
 	printf("\nchanges    %llu of limits, %llu times by a rule; %llu corrupt words repaired, %llu registrations rejected\n",
 	       number(engine, "limits_changed"), number(engine, "rules_fired"),
 	       number(engine, "repairs"), number(engine, "registrations_rejected"));

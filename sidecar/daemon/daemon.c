@@ -284,14 +284,10 @@ static void doorbell(void *arg, int revents)
 /* Relaxed: a sum that is compared with the one before. */
 static uint64_t shard_sum(const struct layout_shard *shard)
 {
-	const _Atomic uint64_t *words[] = {&shard->admitted,	      &shard->refused_hold,
-					   &shard->refused_rate,      &shard->refused_window,
-					   &shard->refused_parent,    &shard->refused_connections,
-					   &shard->refused_directory, &shard->refused_other};
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		sum += atomic_load_explicit(words[i], memory_order_relaxed);
+	for (int reason = 0; reason < TG_REASONS; reason++)
+		sum += atomic_load_explicit(&shard->verdicts[reason], memory_order_relaxed);
 	return sum;
 }
 
