@@ -226,7 +226,7 @@ struct layout_worker {
 	_Atomic uint64_t owner; /* a name, proof of nothing (shm/alive.h): pid, as its own namespace
 				   counts, << 32 | a number that differs each time; 0: free */
 	_Atomic uint64_t attached_ns;
-	_Atomic uint64_t repairs; /* damaged words that this worker met */
+	_Atomic uint64_t repairs; /* corrupt words that this worker met */
 	_Atomic uint64_t left; /* 1: the last owner gave it back; an owner of 0 without is damage */
 	uint64_t pad0[4];
 	/* line 1: the producer's */

@@ -303,7 +303,7 @@ struct tg_reply {
 	uint8_t reserved[3];
 	uint32_t n;	      /* messages or recipients that the reply is for; 0 counts as 1 */
 	uint64_t admitted_ns; /* at_ns of the verdict; 0: not known */
-	const char *text;     /* as received, lines parted by \n; may be NULL */
+	const char *text;     /* as received, lines separated by \n; may be NULL */
 	size_t length;	      /* of text; what exceeds the record's bound is cut */
 };
 

@@ -3,7 +3,7 @@
  * The sending side of SMTP, blocking, with a time limit: what a worker of an MTA does with a
  * socket.
  *
- * One connection, one user. Replies are kept as received, several lines parted by \n, cut at a
+ * One connection, one user. Replies are kept as received, several lines separated by \n, cut at a
  * bound.
  */
 #ifndef BENCH_SMTPC_H

@@ -40,7 +40,7 @@ struct api_context {
 	 * that is returned, of which the server is woken. */
 	uint64_t (*reload)(void *daemon);
 	const struct api_reload_result *reload_result;
-	/* Damaged words that were repaired since it began. */
+	/* Corrupt words that were repaired since it began. */
 	uint64_t (*repaired)(const void *daemon);
 };
 

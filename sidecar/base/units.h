@@ -7,7 +7,7 @@
  * is allowed where the reason is not wanted). Overflow is an error, never a smaller number. Pure;
  * any thread may call.
  *
- * A number is digits, parted by commas in groups of three ("1,000") or by underscores ("1_000"):
+ * A number is digits, separated by commas in groups of three ("1,000") or by underscores ("1_000"):
  * "1,5" is refused, since one reads it as one and a half and another as fifteen.
  */
 #ifndef SIDECAR_BASE_UNITS_H

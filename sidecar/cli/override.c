@@ -18,7 +18,7 @@
 
 static const char hold_usage[] =
 	"usage: tollgate hold SOURCE DESTINATION [--for T] [--reason TEXT] [--new] [--segment DIR]\n\n"
-	"Nothing of the flow goes for T (\"30m\", \"2h\"), or until it is released.\n\n" NEW NAMING;
+	"Suspends the flow for T (\"30m\", \"2h\"), or until it is released.\n\n" NEW NAMING;
 
 static const char release_usage[] =
 	"usage: tollgate release SOURCE DESTINATION [--segment DIR]\n\n"

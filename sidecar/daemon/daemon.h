@@ -58,7 +58,7 @@ struct sidecar {
 int sidecar_create(const char *config_path, struct sidecar **ret, char *reason);
 void sidecar_free(struct sidecar *sidecar);
 
-/* Damaged words that were repaired since it began. */
+/* Corrupt words that were repaired since it began. */
 uint64_t sidecar_repaired(const struct sidecar *sidecar);
 
 /* Runs until SIGTERM or SIGINT. */

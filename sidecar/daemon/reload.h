@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Reading the configuration anew while mail goes on: it is loaded in a thread of its own, and put
- * in force on the loop when that has ended, whole or not at all.
+ * in force on the loop when that has ended, atomically.
  *
  * Whoever asks gets a ticket. A configuration that was begun to be read before somebody asked does
  * not count for him, since the file may have changed since: it is read once more.
