@@ -3,8 +3,8 @@
  * YAML texts into structs, by a table with one row a key.
  *
  * A row says what a key is called, of what type it is, where its value goes, its bounds, its
- * default, and what it is for in a line. yaml_load() fills the structs by it, and says what is
- * wrong with line and column.
+ * default, and what it is for in a line. yaml_load() fills the structs by it and says what is wrong
+ * with line and column, `tollgate check --keys` prints it, and a test holds the manuals to it.
  *
  * A text is input of strangers. Whatever its bytes: an error, never a crash. Refused with a reason:
  * text over YAML_TEXT_MAX bytes, more than YAML_NODES_MAX values, nesting deeper than
@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define YAML_TEXT_MAX  (16u << 20)
 #define YAML_NODES_MAX (1u << 20)
@@ -138,6 +139,10 @@ struct yaml_key {
 #define YAML_MAPPINGS(name_, keys_, structure, member, help_, ...)   \
 	YAML_KEYS(name_, YAML_LIST, keys_, structure, member, help_, \
 		  .count_offset = offsetof(structure, member##_count), ##__VA_ARGS__)
+
+/* Writes a line for each key and all below it, "path.key: type, bounds, default; what it is for".
+ */
+void yaml_keys_print(const struct yaml_keys *keys, const char *path, FILE *out);
 
 /* ---- loading --------------------------------------------------------------------------------- */
 

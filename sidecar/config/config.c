@@ -250,6 +250,11 @@ int config_read(const char *path, const struct yaml_memory *memory, struct confi
 	return rc;
 }
 
+void config_keys_print(FILE *out)
+{
+	yaml_keys_print(&config_keys, "", out);
+}
+
 /* ---- owners of addresses -----------------------------------------------------------------------
  */
 

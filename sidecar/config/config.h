@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "sidecar/base/address_range.h"
 #include "sidecar/base/yaml.h"
@@ -288,6 +289,9 @@ int config_builtin(const struct yaml_memory *memory, struct config **ret,
 
 /* Frees all of it. NULL is fine. */
 void config_free(struct config *config);
+
+/* A line for each key that a file may have (yaml_keys_print). */
+void config_keys_print(FILE *out);
 
 /* The pool that an address belongs to, or NULL. */
 const struct config_pool *config_pool_of(const struct config *config, const uint8_t address[16]);

@@ -327,6 +327,11 @@ int scenario_read(const char *path, struct scenario **ret, char *error, size_t s
 	return rc;
 }
 
+void scenario_keys_print(FILE *out)
+{
+	yaml_keys_print(&scenario_keys, "", out);
+}
+
 void scenario_free(struct scenario *scenario)
 {
 	yaml_unload(NULL, scenario);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "shm/tollgate.h"
 
@@ -138,5 +139,8 @@ int scenario_parse(const char *text, size_t length, const char *name, struct sce
 		   char *error, size_t size);
 int scenario_read(const char *path, struct scenario **ret, char *error, size_t size);
 void scenario_free(struct scenario *scenario);
+
+/* A line for each key that a scenario may have (yaml_keys_print). */
+void scenario_keys_print(FILE *out);
 
 #endif
