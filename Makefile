@@ -20,7 +20,7 @@ B       := build$(if $(SAN),/$(SAN))
 
 # ---- packages: the one list ----------------------------------------------------------------------
 PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
-	libcyaml-dev libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
+	libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
 	libc-ares-dev libcap-ng-dev libjansson-dev clang llvm bpftool
 PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
 PACKAGES_BENCH := redis-tools libhiredis-dev
@@ -49,7 +49,7 @@ TG_CFLAGS = -std=gnu17 -I. -I$(B) -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' $(WA
 
 # pkg-config is asked when the first recipe needs it, which is after the packages are there.
 pkg = $(if $(pkg_$(1)),,$(eval pkg_$(1) := $(shell pkg-config $(2) $(1)) ))$(pkg_$(1))
-LIBS_sidecar = $(call pkg,liburing,--libs) $(call pkg,libbpf,--libs) $(call pkg,libcyaml,--libs) \
+LIBS_sidecar = $(call pkg,liburing,--libs) $(call pkg,libbpf,--libs) \
 	$(call pkg,yaml-0.1,--libs) $(call pkg,libhs,--libs) $(call pkg,libpcre2-8,--libs) \
 	$(call pkg,libpsl,--libs) $(call pkg,libcares,--libs) $(call pkg,libcap-ng,--libs) \
 	$(call pkg,jansson,--libs) \

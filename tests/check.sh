@@ -65,8 +65,7 @@ check_rules() {
 owners='
 liburing                     sidecar/io/loop.c
 jemalloc/                    sidecar/base/alloc.c
-cyaml/                       sidecar/base/yaml.h
-yaml\.h                      sidecar/base/yaml_marks.c
+yaml\.h                      sidecar/base/yaml_nodes.h
 hs/                          sidecar/rules/pattern_set.c
 pcre2                        sidecar/rules/pattern_pcre.c
 libpsl                       sidecar/config/public_suffix.c

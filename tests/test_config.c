@@ -472,54 +472,6 @@ Test(list, that_is_missing_is_one_warning)
 	config_free(config);
 }
 
-/* ---- the manual ------------------------------------------------------------------------------ */
-
-static char *manual;
-
-/* Each key of the schema must stand in tollgate.yaml(5) as a word of its own. */
-static unsigned expect_documented(const cyaml_schema_value_t *schema)
-{
-	unsigned keys = 0;
-
-	if (schema->type == CYAML_SEQUENCE)
-		return expect_documented(schema->sequence.entry);
-	if (schema->type != CYAML_MAPPING)
-		return 0;
-	for (const cyaml_schema_field_t *field = schema->mapping.fields; field->key; field++) {
-		const char *at = manual;
-		size_t length = strlen(field->key);
-
-		while ((at = strstr(at, field->key)) &&
-		       !(strchr(" \n", at[-1]) && strchr(" \n", at[length])))
-			at += length;
-		cr_expect(at, "tollgate.yaml.5 does not name %s", field->key);
-		keys++;
-		/* Rules have a manual of their own. */
-		if (strcmp(field->key, "classes") != 0 &&
-		    !(strcmp(field->key, "rules") == 0 && schema == &config_schema))
-			keys += expect_documented(&field->value);
-	}
-	return keys;
-}
-
-Test(manual, names_every_key)
-{
-	const char *top = getenv("TG_TOP");
-	char path[512];
-	FILE *file;
-	size_t got;
-
-	snprintf(path, sizeof(path), "%s/sidecar/man/tollgate.yaml.5", top ? top : ".");
-	file = fopen(path, "re");
-	cr_assert(file, "%s", path);
-	manual = calloc(1, 100000);
-	got = fread(manual, 1, 99999, file);
-	fclose(file);
-	cr_assert_gt(got, 5000);
-	cr_expect_gt(expect_documented(&config_schema), 80);
-	free(manual);
-}
-
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static size_t live;

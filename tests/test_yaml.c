@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Loading by schema: where errors are said to be, what is refused, and that no bytes crash it.
+ * Loading by rows: where errors are said to be, what is refused, and that no bytes crash it.
  * Every text ends at a guard page.
  */
 #include <criterion/criterion.h>
@@ -16,6 +16,8 @@ struct yaml_part {
 	int mode;
 	char **list;
 	uint32_t list_count;
+	uint32_t number;
+	char *must;
 };
 
 struct yaml_file {
@@ -23,36 +25,43 @@ struct yaml_file {
 	struct yaml_part *parts;
 	uint32_t parts_count;
 	struct yaml_part one;
+	struct yaml_part *other;
+	char *either, *way;
+	uint32_t have;
+	struct yaml_part *some;
+	uint32_t some_count;
 };
 
-static const cyaml_schema_value_t text_schema = {
-	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
-static const cyaml_strval_t modes[] = {{"keep", 1}, {"open", 2}};
-static const cyaml_schema_field_t part_fields[] = {
-	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct yaml_part, name, 1, 10),
-	CYAML_FIELD_STRING_PTR("rate", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct yaml_part,
-			       rate, 1, 10),
-	CYAML_FIELD_ENUM("mode", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct yaml_part, mode,
-			 modes, 2),
-	CYAML_FIELD_SEQUENCE("list", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct yaml_part,
-			     list, &text_schema, 0, CYAML_UNLIMITED),
-	CYAML_FIELD_END};
-static const cyaml_schema_value_t part_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct yaml_part, part_fields)};
-static const cyaml_schema_field_t file_fields[] = {
-	CYAML_FIELD_STRING_PTR("user", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct yaml_file,
-			       user, 1, 10),
-	CYAML_FIELD_SEQUENCE("parts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct yaml_file,
-			     parts, &part_schema, 0, CYAML_UNLIMITED),
-	CYAML_FIELD_MAPPING("one", CYAML_FLAG_OPTIONAL, struct yaml_file, one, part_fields),
-	CYAML_FIELD_END};
-static const cyaml_schema_value_t schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct yaml_file, file_fields)};
+static const struct yaml_word_value modes[] = {{"keep", 1}, {"open", 2}, {NULL, 0}};
+static const struct yaml_key part_rows[] = {
+	YAML_KEY("name", yaml_text, struct yaml_part, name, "", .needed = true, .max = 10),
+	YAML_KEY("rate", yaml_text, struct yaml_part, rate, "", .max = 10),
+	YAML_KEY("mode", yaml_word, struct yaml_part, mode, "", .words = modes),
+	YAML_TEXTS("list", yaml_text, struct yaml_part, list, ""),
+	YAML_KEY("deep.number", yaml_number, struct yaml_part, number, "", .default_text = "7"),
+	YAML_KEY("deep.must", yaml_text, struct yaml_part, must, "", .needed = false),
+};
+static const struct yaml_keys part = {part_rows, YAML_COUNT(part_rows), sizeof(struct yaml_part),
+				      NULL};
+static const struct yaml_key file_rows[] = {
+	YAML_KEY("user", yaml_text, struct yaml_file, user, "", .max = 10),
+	YAML_MAPPINGS("parts", part, struct yaml_file, parts, ""),
+	YAML_KEYS("one", YAML_PART, part, struct yaml_file, one, ""),
+	YAML_KEYS("other", YAML_POINTER, part, struct yaml_file, other, ""),
+	YAML_KEY("either", yaml_text, struct yaml_file, either, ""),
+	YAML_KEY("either.way", yaml_text, struct yaml_file, way, ""),
+	YAML_KEY("must.have", yaml_number, struct yaml_file, have, ""),
+	YAML_KEYS("some", YAML_SOME, part, struct yaml_file, some, "",
+		  .count_offset = offsetof(struct yaml_file, some_count), .entries_max = 2),
+};
+static const struct yaml_keys keys = {file_rows, YAML_COUNT(file_rows), sizeof(struct yaml_file),
+				      NULL};
 
 static int load(const char *text, size_t len, struct yaml_file **ret, struct yaml_error *error)
 {
 	char *copy = guard_copy(text, len);
-	int rc = yaml_load(copy, len, "t.yaml", &schema, (void **)ret, error);
+	const struct yaml_source source = {.text = copy, .len = len, .name = "t.yaml"};
+	int rc = yaml_load(&source, &keys, (void **)ret, NULL, error);
 
 	guard_free(copy, len);
 	return rc;
@@ -71,8 +80,36 @@ Test(load, fills_the_struct)
 	cr_expect_str_eq(file->parts[0].list[1], "y");
 	cr_expect_str_eq(file->parts[1].rate, "10/min");
 	cr_expect_eq(file->parts[1].mode, 2);
-	yaml_unload(&schema, NULL, file);
-	yaml_unload(&schema, NULL, NULL);
+	cr_expect_eq(file->parts[0].number, 7, "a default");
+	yaml_unload(NULL, file);
+	yaml_unload(NULL, NULL);
+}
+
+Test(load, takes_each_shape_of_a_key)
+{
+	static const char text[] = "one: {name: a, deep: {number: 1_000}}\nother: {name: b}\n"
+				   "either: {way: x}\nsome: {name: c}\nparts: []\n";
+	static const char other[] = "either: y\nsome: [{name: c}, {name: d}]\n";
+	struct yaml_error error;
+	struct yaml_file *file = NULL;
+
+	cr_assert_eq(load(text, strlen(text), &file, &error), 0, "%s", error.reason);
+	cr_expect_eq(file->one.number, 1000);
+	cr_assert(file->other);
+	cr_expect_str_eq(file->other->name, "b");
+	cr_expect_eq(file->other->number, 7, "a part behind a pointer has its defaults");
+	cr_expect_null(file->either);
+	cr_expect_str_eq(file->way, "x");
+	cr_expect_eq(file->some_count, 1, "one mapping is a list of one");
+	cr_expect(file->parts && file->parts_count == 0, "an empty list is there");
+	yaml_unload(NULL, file);
+
+	cr_assert_eq(load(other, strlen(other), &file, &error), 0, "%s", error.reason);
+	cr_expect_str_eq(file->either, "y");
+	cr_expect_eq(file->some_count, 2);
+	cr_expect_eq(file->one.number, 0, "what is not written has no defaults");
+	cr_expect_null(file->other);
+	yaml_unload(NULL, file);
 }
 
 Test(load, takes_a_text_without_a_document_as_all_defaults)
@@ -85,7 +122,7 @@ Test(load, takes_a_text_without_a_document_as_all_defaults)
 
 		cr_assert_eq(load(rows[i], strlen(rows[i]), &file, &error), 0, "%s", error.reason);
 		cr_expect(file && !file->user && file->parts_count == 0);
-		yaml_unload(&schema, NULL, file);
+		yaml_unload(NULL, file);
 	}
 }
 
@@ -124,6 +161,19 @@ Test(error, says_line_column_and_reason)
 		{"user: \x01\n", 1, 1, "control characters"},
 		{"[]\n", 1, 1, "must be a mapping"},
 		{"text\n", 1, 1, "must be a mapping"},
+		{"one: {name: x, deep: 5}\n", 1, 22, "must be a mapping"},
+		{"one: {name: x, deep: {nmber: 5}}\n", 1, 23, "nmber (did you mean number?)"},
+		{"one: {name: x, deep: {number: -5}}\n", 1, 31,
+		 "not a number from 0 upwards: '-5'"},
+		{"one: {name: x, deep: {number: 4294967296}}\n", 1, 31, "not a number"},
+		{"one: {name: x, deep.number: 5}\n", 1, 16, "unknown key: deep.number"},
+		{"one: {name: x, deep: {}, deep: {}}\n", 1, 26, "twice, first on line 1"},
+		{"other: {}\n", 1, 8, "a key is missing: name"},
+		{"some: [{name: a}, {name: b}, {name: c}]\n", 1, 7, "more entries than 2"},
+		{"some: x\n", 1, 7, "must be a list"},
+		{"either: [x]\n", 1, 9, "must be a single value, not a list"},
+		{"<<: {user: a}\n", 1, 1, "unknown key: <<"},
+		{"user: \xff\n", 1, 1, "invalid"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -142,24 +192,28 @@ Test(error, says_line_column_and_reason)
 	}
 }
 
-Test(marks, find_values_and_keys_by_path)
+Test(marks, find_values_by_path)
 {
 	static const char text[] =
 		"user: a\nparts:\n  - name: x\n    list: [p, q]\n  - name: y\n    rate:   5/s\n";
+	const struct yaml_source source = {.text = text, .len = strlen(text), .name = "t"};
 	struct yaml_marks *marks = NULL;
 	struct yaml_error error;
 	struct yaml_mark mark;
+	void *file;
 
-	cr_assert_eq(yaml_marks_read(text, strlen(text), "t", &marks, &error), 0);
+	cr_assert_eq(yaml_load(&source, &keys, &file, &marks, &error), 0, "%s", error.reason);
+	yaml_unload(NULL, file);
 	cr_expect_eq(yaml_marks_find(marks, "parts[1].rate", &mark), 0);
 	cr_expect(mark.line == 6 && mark.column == 13, "%u:%u", mark.line, mark.column);
-	cr_expect_eq(yaml_marks_key(marks, "parts[1].rate", &mark), 0);
-	cr_expect(mark.line == 6 && mark.column == 5, "%u:%u", mark.line, mark.column);
 	cr_expect_eq(yaml_marks_find(marks, "parts[0].list[1]", &mark), 0);
 	cr_expect(mark.line == 4 && mark.column == 15, "%u:%u", mark.line, mark.column);
 	cr_expect_eq(yaml_marks_find(marks, "", &mark), 0);
 	cr_expect_eq(yaml_marks_find(marks, "parts[2]", &mark), -ENOENT);
 	cr_expect_eq(yaml_marks_find(marks, "parts.name", &mark), -ENOENT);
+	cr_expect_eq(yaml_marks_find(marks, "parts[0", &mark), 0);
+	cr_expect_eq(yaml_marks_find(marks, "user[0]", &mark), -ENOENT);
+	cr_expect_eq(yaml_marks_find(marks, ".", &mark), -ENOENT);
 	yaml_marks_free(marks);
 	yaml_marks_free(NULL);
 }
@@ -203,9 +257,8 @@ Test(bytes, at_random_do_no_harm)
 			seed = seed * 6364136223846793005u + 1442695040888963407u;
 			text[(seed >> 33) % (sizeof(good) - 1)] = (char)(seed >> 56);
 		}
-		if (yaml_load(text, sizeof(good) - 1 - (seed >> 20) % 9, "t", &schema,
-			      (void **)&file, &error) == 0) {
-			yaml_unload(&schema, NULL, file);
+		if (load(text, sizeof(good) - 1 - (seed >> 20) % 9, &file, &error) == 0) {
+			yaml_unload(NULL, file);
 			continue;
 		}
 		refused++;

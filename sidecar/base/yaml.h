@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * YAML texts into structs, by schema, with the place of every value and of every error.
+ * YAML texts into structs, by a table with one row a key.
  *
- * libcyaml loads a text into a struct as a schema table tells (its macros come with this header,
- * which is the one place that includes <cyaml/cyaml.h>); a pass with libyaml before it keeps line
- * and column of each key and value, so that an error found later, say a bad unit, can be shown
- * where it stands.
+ * A row says what a key is called, of what type it is, where its value goes, its bounds, its
+ * default, and what it is for in a line. yaml_load() fills the structs by it and says what is wrong
+ * with line and column, `tollgate check --keys` prints it, and a test holds the manuals to it.
  *
  * A text is input of strangers. Whatever its bytes: an error, never a crash. Refused with a reason:
  * text over YAML_TEXT_MAX bytes, more than YAML_NODES_MAX values, nesting deeper than
  * YAML_DEPTH_MAX, aliases and anchors (a bomb of them needs ten lines), a key given twice, a second
- * document, a NUL inside a string, keys that the schema does not know.
+ * document, a NUL inside a string, keys that no row knows.
  *
  * Nothing here keeps state between calls; any thread may call.
  */
 #ifndef SIDECAR_BASE_YAML_H
 #define SIDECAR_BASE_YAML_H
 
-#include <cyaml/cyaml.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define YAML_TEXT_MAX  (16u << 20)
 #define YAML_NODES_MAX (1u << 20)
@@ -39,39 +39,142 @@ struct yaml_error {
 };
 
 /* Where the memory of what is loaded comes from: as realloc(); size 0 frees. NULL stands for
- * malloc. */
+ * malloc, in its place and in resize. */
 struct yaml_memory {
 	void *(*resize)(void *context, void *old, size_t size);
 	void *context;
 };
 
+/* ---- the tables ------------------------------------------------------------------------------ */
+
+struct yaml_key;
+
+/* A scalar as it is read. */
+struct yaml_scalar {
+	const struct yaml_key *key;
+	const char *text;      /* lives as long as what is loaded */
+	struct yaml_mark mark; /* 0, 0: not written, the text is the default */
+	char reason[232];      /* what is wrong with it, if read() says so */
+};
+
+/* What the text of a scalar becomes. */
+struct yaml_type {
+	const char *name; /* in the manuals */
+	size_t size;	  /* of *ret */
+	/* 0, or -EINVAL with scalar->reason filled. */
+	int (*read)(struct yaml_scalar *scalar, void *ret);
+	bool lenient; /* what is wrong goes to the caller's problems, and the load goes on */
+};
+
+/* char *, not empty, and not longer than max. */
+extern const struct yaml_type yaml_text;
+/* One of the words, as an int. */
+extern const struct yaml_type yaml_word;
+/* uint32_t, a count. */
+extern const struct yaml_type yaml_number;
+
+struct yaml_word_value {
+	const char *text;
+	uint64_t value;
+};
+
+/* What the loads tell of: each problem has a place and a reason. */
+struct yaml_problems {
+	void (*add)(void *context, struct yaml_mark mark, const char *reason);
+	void *context;
+};
+
+/* A mapping as a struct. */
+struct yaml_keys {
+	const struct yaml_key *key;
+	unsigned count;
+	size_t size; /* of the struct */
+	/* More that is wrong with a mapping, once its keys are read; NULL: nothing. */
+	void (*check)(const void *mapping, const struct yaml_problems *problems);
+};
+
+enum yaml_shape {
+	YAML_SCALAR,  /* by type */
+	YAML_SCALARS, /* a list of them, an array and its count */
+	YAML_MAPPING, /* by keys, a struct within the struct */
+	YAML_PART,    /* the same, with defaults where it is written alone: else it stays zero */
+	YAML_POINTER, /* the same, a pointer to the struct; NULL: not written */
+	YAML_LIST,    /* a list of mappings, an array and its count */
+	YAML_SOME,    /* the same, or one mapping for a list of one */
+};
+
+struct yaml_key {
+	/* A name with a dot, "reserve.engaged", is a key of a mapping whose values lie in the
+	 * struct around it. */
+	const char *name;
+	enum yaml_shape shape;
+	bool needed;
+	const struct yaml_type *type;
+	const struct yaml_keys *keys;
+	size_t offset;
+	size_t count_offset;		     /* of a list's uint32_t */
+	uint32_t entries_min, entries_max;   /* of a list; max 0: no bound */
+	uint64_t min, max;		     /* max 0: no bound */
+	const struct yaml_word_value *words; /* up to one without text */
+	const char *default_text;	     /* as it would be written; NULL: none */
+	const char *help;
+};
+
+#define YAML_COUNT(table) (sizeof(table) / sizeof((table)[0]))
+/* Rows: what follows the help are further members. */
+#define YAML_KEY(name_, type_, structure, member, help_, ...)                             \
+	{                                                                                 \
+		.name = (name_), .type = &(type_), .offset = offsetof(structure, member), \
+		.help = (help_), ##__VA_ARGS__                                            \
+	}
+#define YAML_KEYS(name_, shape_, keys_, structure, member, help_, ...)                \
+	{                                                                             \
+		.name = (name_), .shape = (shape_), .keys = &(keys_),                 \
+		.offset = offsetof(structure, member), .help = (help_), ##__VA_ARGS__ \
+	}
+/* Lists, whose count is the member of that name with _count behind it. */
+#define YAML_TEXTS(name_, type_, structure, member, help_, ...)                 \
+	YAML_KEY(name_, type_, structure, member, help_, .shape = YAML_SCALARS, \
+		 .count_offset = offsetof(structure, member##_count), ##__VA_ARGS__)
+#define YAML_MAPPINGS(name_, keys_, structure, member, help_, ...)   \
+	YAML_KEYS(name_, YAML_LIST, keys_, structure, member, help_, \
+		  .count_offset = offsetof(structure, member##_count), ##__VA_ARGS__)
+
+/* Writes a line for each key and all below it, "path.key: type, bounds, default; what it is for".
+ */
+void yaml_keys_print(const struct yaml_keys *keys, const char *path, FILE *out);
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+struct yaml_source {
+	const char *text;
+	size_t len; /* no NUL is needed behind it */
+	const char *name;
+	const struct yaml_memory *memory; /* NULL: malloc */
+	/* Where the problems of lenient types and of checks go; the caller counts them. NULL: the
+	 * first is the error that ends the load, and nothing is checked. */
+	const struct yaml_problems *problems;
+};
+
+/* The nodes of a text, kept for their places. */
 struct yaml_marks;
 
-/* Reads the marks of every value in the text (len bytes, no NUL needed).
- * 0; -EINVAL with *error filled; -ENOMEM likewise. The caller frees *ret with yaml_marks_free(). */
-int yaml_marks_read(const char *text, size_t len, const char *name, struct yaml_marks **ret,
-		    struct yaml_error *error);
-void yaml_marks_free(struct yaml_marks *marks);
+/* Loads the text into a new struct. A text without a document loads as an empty mapping.
+ * ret_marks NULL: not wanted. 0; -EINVAL with *error filled; -ENOMEM likewise. The caller frees
+ * *ret with yaml_unload() and *ret_marks with yaml_marks_free(). */
+int yaml_load(const struct yaml_source *source, const struct yaml_keys *keys, void **ret,
+	      struct yaml_marks **ret_marks, struct yaml_error *error);
 
-/* Finds the value at a path such as "destinations[3].limits.rate"; indexes count from 0, "" is the
- * top. 0, or -ENOENT. yaml_marks_key() finds where its key stands instead of the value. */
-int yaml_marks_find(const struct yaml_marks *marks, const char *path, struct yaml_mark *ret);
-int yaml_marks_key(const struct yaml_marks *marks, const char *path, struct yaml_mark *ret);
-
-/* Loads the text into a new value of that schema (whose top level has CYAML_FLAG_POINTER). A text
- * without a document loads as an empty mapping.
- * 0; -EINVAL with *error filled; -ENOMEM likewise. The caller frees *ret with yaml_unload(). */
-int yaml_load(const char *text, size_t len, const char *name, const cyaml_schema_value_t *schema,
-	      void **ret, struct yaml_error *error);
-
-/* The same from the caller's memory, and with the marks kept if ret_marks is not NULL. */
-int yaml_load_marked(const char *text, size_t len, const char *name,
-		     const cyaml_schema_value_t *schema, const struct yaml_memory *memory,
-		     void **ret, struct yaml_marks **ret_marks, struct yaml_error *error);
+/* More memory that goes with what is loaded, zeroed; NULL: there is none. */
+void *yaml_allocate(const struct yaml_memory *memory, void *loaded, size_t size);
 
 /* (Not yaml_free: libyaml exports a function of that name, and would call ours.)
- * Frees what was loaded by this schema (and memory, NULL for yaml_load()'s). NULL is fine. */
-void yaml_unload(const cyaml_schema_value_t *schema, const struct yaml_memory *memory,
-		 void *loaded);
+ * Frees what was loaded with that memory (NULL: malloc). NULL is fine. */
+void yaml_unload(const struct yaml_memory *memory, void *loaded);
+
+/* Finds the value at a path such as "destinations[3].limits.rate"; indexes count from 0, "" is the
+ * top. 0, or -ENOENT. */
+int yaml_marks_find(const struct yaml_marks *marks, const char *path, struct yaml_mark *ret);
+void yaml_marks_free(struct yaml_marks *marks);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * Errors and warnings go to standard error, one a line, "FILE:LINE:COLUMN: error: ...". A good file
  * is answered with the effective limits of each flow that it names, and where each of them comes
- * from. `check --builtin` prints the built-in configuration as it stands.
+ * from. `check --builtin` prints the built-in configuration as it stands, `check --keys` what keys
+ * there are.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -15,15 +16,17 @@
 #include "sidecar/config/config.h"
 #include "sidecar/config/limits.h"
 #include "sidecar/data/embedded.h"
+#include "sidecar/simulate/scenario.h"
 
 static int usage(FILE *out, int status)
 {
 	fputs("usage: tollgate check [--all] [--elsewhere] FILE\n"
-	      "       tollgate check --builtin\n\n"
+	      "       tollgate check --builtin | --keys\n\n"
 	      "Checks a configuration and prints the effective limits of each flow that it names\n"
 	      "(--all: of the built-in destinations, too), with the line each limit comes from.\n"
 	      "Status 1: tollgated would not start with it. --elsewhere: users and groups need not be\n"
-	      "known here. --builtin prints the built-in configuration.\n",
+	      "known here. --builtin prints the built-in configuration, --keys each key of a\n"
+	      "configuration and of a scenario with its type, bounds and default.\n",
 	      out);
 	return status;
 }
@@ -193,6 +196,15 @@ static int check_builtin(void)
 	return rc < 0 ? 1 : 0;
 }
 
+static int print_keys(void)
+{
+	puts("# tollgate.yaml");
+	config_keys_print(stdout);
+	puts("\n# scenarios of tollgate simulate");
+	scenario_keys_print(stdout);
+	return 0;
+}
+
 /* What a start here would refuse is an error. */
 static void count_here(struct diagnostics *report)
 {
@@ -229,12 +241,11 @@ static int check_file(const char *path, bool all, bool elsewhere)
 
 int cli_check(int argc, char **argv)
 {
-	static const struct option options[] = {{"builtin", no_argument, NULL, 'b'},
-						{"all", no_argument, NULL, 'a'},
-						{"elsewhere", no_argument, NULL, 'e'},
-						{"help", no_argument, NULL, 'h'},
-						{NULL, 0, NULL, 0}};
-	bool builtin = false;
+	static const struct option options[] = {
+		{"builtin", no_argument, NULL, 'b'}, {"keys", no_argument, NULL, 'k'},
+		{"all", no_argument, NULL, 'a'},     {"elsewhere", no_argument, NULL, 'e'},
+		{"help", no_argument, NULL, 'h'},    {NULL, 0, NULL, 0}};
+	bool builtin = false, keys = false;
 	bool all = false, elsewhere = false;
 	int option;
 
@@ -245,11 +256,14 @@ int cli_check(int argc, char **argv)
 		if (option == '?')
 			return usage(stderr, 2);
 		builtin = builtin || option == 'b';
+		keys = keys || option == 'k';
 		all = all || option == 'a';
 		elsewhere = elsewhere || option == 'e';
 	}
 	if (builtin)
 		return optind == argc ? check_builtin() : usage(stderr, 2);
+	if (keys)
+		return optind == argc ? print_keys() : usage(stderr, 2);
 	if (argc - optind != 1)
 		return usage(stderr, 2);
 	return check_file(argv[optind], all, elsewhere);

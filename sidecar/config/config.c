@@ -22,31 +22,13 @@
 
 #define ZONES "/usr/share/zoneinfo"
 
-static void *from_malloc(void *context, void *old, size_t size)
-{
-	(void)context;
-	if (size)
-		return realloc(old, size);
-	free(old);
-	return NULL;
-}
-
 void *config_allocate(struct config *config, size_t count, size_t size)
 {
-	void *memory = NULL;
 	size_t bytes;
 
-	if (!__builtin_mul_overflow(count, size, &bytes))
-		memory = config->memory.resize(config->memory.context, NULL, bytes);
-	if (memory)
-		memset(memory, 0, bytes);
-	return memory;
-}
-
-void config_release(struct config *config, void *memory)
-{
-	if (memory)
-		config->memory.resize(config->memory.context, memory, 0);
+	if (__builtin_mul_overflow(count, size, &bytes))
+		return NULL;
+	return yaml_allocate(&config->memory, config, bytes);
 }
 
 void config_free(struct config *config)
@@ -56,20 +38,8 @@ void config_free(struct config *config)
 	if (!config)
 		return;
 	memory = config->memory;
-	for (uint32_t i = 0; i < config->pools_count; i++)
-		config_release(config, config->pools[i].ranges);
-	for (uint32_t i = 0; i < config->overrides_count; i++)
-		config_release(config, config->overrides[i].canonical);
-	for (uint32_t i = 0; i < config->ebpf.rules_count; i++)
-		config_release(config, config->ebpf.rules[i].canonical);
-	config_release(config, config->ebpf.ports);
-	config_release(config, config->effective);
-	config_release(config, config->pool_owners);
-	config_release(config, config->source_owners);
-	config_release(config, config->table);
-	config_release(config, config->file);
 	config_free(config->base);
-	yaml_unload(&config_schema, &memory, config);
+	yaml_unload(&memory, config);
 }
 
 /* ---- what the system must know --------------------------------------------------------------- */
@@ -157,11 +127,8 @@ static int check(const struct config_loader *loader)
 	int rc;
 
 	config->file = copy_text(config, loader->file);
-	if (!config->segment.path)
-		config->segment.path = copy_text(config, TG_SEGMENT_DEFAULT);
-	if (!config->file || !config->segment.path)
+	if (!config->file)
 		return -ENOMEM;
-	config_read_values(loader);
 	rc = load_base(loader);
 	if (rc == 0)
 		rc = config_read_pools(loader);
@@ -176,26 +143,31 @@ static int check(const struct config_loader *loader)
 	return config_check_rules(loader);
 }
 
+/* What the load of the rows finds wrong. */
+static void add_problem(void *context, struct yaml_mark mark, const char *reason)
+{
+	config_error(context, mark, "%s", reason);
+}
+
 static int load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
 		const char *list, bool is_builtin, struct config **ret, struct diagnostics *report)
 {
-	static const struct yaml_memory plain = {from_malloc, NULL};
 	struct config_loader loader = {.file = name, .report = report, .list = list};
+	const struct yaml_problems problems = {add_problem, &loader};
+	const struct yaml_source source = {text, len, name, memory, &problems};
 	uint32_t errors = report->errors;
 	struct yaml_error error = {0};
 	void *loaded;
 	int rc;
 
-	if (!memory)
-		memory = &plain;
-	rc = yaml_load_marked(text, len, name, &config_schema, memory, &loaded, &loader.marks,
-			      &error);
+	rc = yaml_load(&source, &config_keys, &loaded, &loader.marks, &error);
 	if (rc < 0) {
 		diagnostics_add(report, true, name, error.mark, "%s", error.reason);
 		return rc;
 	}
 	loader.config = loaded;
-	loader.config->memory = *memory;
+	if (memory)
+		loader.config->memory = *memory;
 	loader.config->is_builtin = is_builtin;
 	rc = check(&loader);
 	yaml_marks_free(loader.marks);
@@ -276,6 +248,11 @@ int config_read(const char *path, const struct yaml_memory *memory, struct confi
 	rc = config_load(text, len, path, memory, NULL, ret, report);
 	free(text);
 	return rc;
+}
+
+void config_keys_print(FILE *out)
+{
+	yaml_keys_print(&config_keys, "", out);
 }
 
 /* ---- owners of addresses -----------------------------------------------------------------------

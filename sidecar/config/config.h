@@ -3,9 +3,9 @@
  * tollgate.yaml, loaded and checked: one struct config a generation. tollgate.yaml(5) is its
  * manual.
  *
- * libcyaml fills the structs by the schema of schema.c; every scalar that has a unit is kept
- * as its text beside the number it stands for and the place where it stands, so that `check` and
- * `explain` can say where a limit comes from. The built-in configuration (builtin.yaml) is such a
+ * The structs are filled by the rows of schema.c; every scalar that has a unit is kept as its text
+ * beside the number it stands for and the place where it stands, so that `check` and `explain` can
+ * say where a limit comes from. The built-in configuration (builtin.yaml) is such a
  * file too: a user's file is laid over it (see effective), unless it says `builtin: false`.
  *
  * A file is loaded and checked whole. What is wrong is put into a report as errors (the file is not
@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "sidecar/base/address_range.h"
 #include "sidecar/base/yaml.h"
@@ -62,7 +63,7 @@ const char *diagnostic_text(const struct diagnostic *problem, char *text, size_t
 /* ---- values ---------------------------------------------------------------------------------- */
 
 struct config_value {
-	char *text;	/* as written; NULL: not written, value is the default */
+	const char *text; /* as written; NULL: not written, value is the default */
 	uint64_t value; /* count, ns, millionths, a rate's count (0: unlimited), 0 or 1, or a word's
 			   number; CONFIG_UNLIMITED for a count written as unlimited */
 	uint64_t period_ns; /* of a rate */
@@ -215,8 +216,8 @@ struct config_gate_rule {
 struct config_ebpf {
 	char **cgroups; /* absolute paths; none: the gate is off */
 	uint32_t cgroups_count;
-	char **ports_text;
-	uint32_t ports_text_count;
+	const uint16_t *ports; /* those of mail where none are written */
+	uint32_t ports_count;
 	struct config_value mode; /* enum config_gate_mode */
 	struct config_value max_wait;
 	struct config_value refuse_errno;      /* a positive errno */
@@ -226,9 +227,6 @@ struct config_ebpf {
 	struct config_value resolve;
 	struct config_gate_rule *rules;
 	uint32_t rules_count;
-	/* filled after loading */
-	uint16_t *ports;
-	uint32_t ports_count;
 };
 
 struct config {
@@ -269,7 +267,7 @@ struct config {
 	struct config_owner *source_owners; /* the same of sources */
 	void *table; /* the destination table (shm/destination.h), for workers and for us */
 	size_t table_length;
-	struct yaml_memory memory;
+	struct yaml_memory memory; /* as config_load() got it */
 };
 
 /* ---- functions ------------------------------------------------------------------------------- */
@@ -291,6 +289,9 @@ int config_builtin(const struct yaml_memory *memory, struct config **ret,
 
 /* Frees all of it. NULL is fine. */
 void config_free(struct config *config);
+
+/* A line for each key that a file may have (yaml_keys_print). */
+void config_keys_print(FILE *out);
 
 /* The pool that an address belongs to, or NULL. */
 const struct config_pool *config_pool_of(const struct config *config, const uint8_t address[16]);

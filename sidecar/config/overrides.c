@@ -92,29 +92,12 @@ static int read_gate_rule(const struct config_loader *loader, uint32_t index)
 
 static int read_ebpf(const struct config_loader *loader)
 {
-	struct config *config = loader->config;
-	struct config_ebpf *ebpf = &config->ebpf;
 	static const uint16_t smtp[] = {25, 465, 587};
-	uint32_t count = ebpf->ports_text_count;
+	struct config_ebpf *ebpf = &loader->config->ebpf;
 
-	ebpf->ports = config_allocate(config, count + 3, sizeof(*ebpf->ports));
-	if (!ebpf->ports)
-		return -ENOMEM;
-	if (count == 0 && !ebpf->ports_text) {
-		memcpy(ebpf->ports, smtp, sizeof(smtp));
-		ebpf->ports_count = 3;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		static const struct config_key key = {"ports", CONFIG_NUMBER, 0,   NULL,
-						      1,       65535,	      NULL};
-		struct config_value value = {.text = NULL};
-		char reason[160];
-
-		if (config_value_read(&key, ebpf->ports_text[i], &value, reason, sizeof(reason)) <
-		    0)
-			config_error(loader, config_mark(loader, "ebpf.ports[%u]", i),
-				     "'%.40s': %s", ebpf->ports_text[i], reason);
-		ebpf->ports[ebpf->ports_count++] = (uint16_t)value.value;
+	if (!ebpf->ports) {
+		ebpf->ports = smtp;
+		ebpf->ports_count = YAML_COUNT(smtp);
 	}
 	if (ebpf->cgroups_count > 16)
 		config_error(loader, config_mark(loader, "ebpf.cgroups"), "more than 16 cgroups");

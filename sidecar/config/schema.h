@@ -1,56 +1,36 @@
 /* SPDX-License-Identifier: MIT
  *
- * The shape of tollgate.yaml: libcyaml's schema, and beside it a table of the keys that hold a
- * number with a unit, a switch, or a word. Private to sidecar/config/.
+ * The keys of tollgate.yaml, and what the files of sidecar/config/ that check one hand each other.
+ * Private to sidecar/config/ and the tests.
  */
 #ifndef SIDECAR_CONFIG_SCHEMA_H
 #define SIDECAR_CONFIG_SCHEMA_H
 
 #include "sidecar/config/config.h"
 
-enum config_kind {
-	CONFIG_RATE,	 /* units_rate; value 0 is unlimited */
-	CONFIG_NUMBER,	 /* units_count */
-	CONFIG_CAP,	 /* units_count, or "unlimited": CONFIG_UNLIMITED */
-	CONFIG_RESERVE,	 /* units_count, or units_share with .share set */
-	CONFIG_DURATION, /* units_duration */
-	CONFIG_SWITCH,	 /* true or false */
-	CONFIG_ENUM,	 /* one of words */
-};
+/* The rows of everything; those of a flow's limits by enum config_limit. */
+extern const struct yaml_keys config_keys;
+extern const struct yaml_key config_limit_keys[];
+
+/* Types of a struct config_value (values.c). Bounds are the row's min and max. */
+extern const struct yaml_type config_rate;     /* value 0 is unlimited */
+extern const struct yaml_type config_count;    /* a number */
+extern const struct yaml_type config_cap;      /* the same, or "unlimited": CONFIG_UNLIMITED */
+extern const struct yaml_type config_part;     /* a number, or a share with .share set */
+extern const struct yaml_type config_duration; /* ns */
+extern const struct yaml_type config_switch;   /* true or false */
+extern const struct yaml_type config_word;     /* one of the row's words */
+/* A uint16_t. */
+extern const struct yaml_type config_port;
+
+/* Checks of a struct config_limits, and of a struct config_segment. */
+void config_check_flow(const void *limits, const struct yaml_problems *problems);
+void config_check_total(const void *limits, const struct yaml_problems *problems);
+void config_check_segment(const void *segment, const struct yaml_problems *problems);
 
 struct destination_match;
 
-struct config_word {
-	const char *text;
-	uint64_t value;
-};
-
-/* One scalar of a section. */
-struct config_key {
-	const char *name; /* under the section, "reserve.transactional" */
-	enum config_kind kind;
-	size_t offset;		  /* of its struct config_value */
-	const char *default_text; /* the default as it would be written; NULL: none */
-	uint64_t min, max; /* of CONFIG_NUMBER, CONFIG_CAP, CONFIG_DURATION; most 0: no bound */
-	const struct config_word *words; /* up to one without text */
-};
-
-/* Tables end with an entry without a name. */
-extern const struct config_key config_top_keys[];     /* of struct config */
-extern const struct config_key config_segment_keys[]; /* of struct config_segment */
-extern const struct config_key
-	config_limit_keys[]; /* of struct config_limits, by enum config_limit */
-extern const struct config_key config_ebpf_keys[]; /* of struct config_ebpf */
-extern const struct config_key config_gate_keys[]; /* of struct config_gate_rule */
-
-extern const cyaml_schema_value_t config_schema;
-
-/* Turns a text into value, period_ns and share by its key. 0, or -EINVAL with the reason. */
-int config_value_read(const struct config_key *key, const char *text, struct config_value *value,
-		      char *reason, size_t size);
-
-/* ---- one file being checked: what its files hand each other -----------------------------------
- */
+/* ---- one file being checked ------------------------------------------------------------------ */
 
 struct config_loader {
 	struct config *config;
@@ -73,10 +53,7 @@ int config_owner_order(const void *a, const void *b);
 
 /* Memory of the config: zeroed, NULL if there is none. */
 void *config_allocate(struct config *config, size_t count, size_t size);
-void config_release(struct config *config, void *memory);
 
-/* Reads every value of the file (values.c). */
-void config_read_values(const struct config_loader *loader);
 /* Pools, sources and streams (pools.c). 0 or -ENOMEM. */
 int config_read_pools(const struct config_loader *loader);
 /* Destinations and the table of names (destinations.c); after the pools. 0 or -ENOMEM. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * From texts to numbers: every scalar of a file by the tables of schema.c. A value that is
- * not written gets its default; one that cannot be read is an error at its place, and the reading
- * goes on, so that a report holds all of them.
+ * The types of a configuration's scalars: from a text to the number it stands for. What cannot be
+ * read is told at its place and the reading goes on, so that a report holds all of it.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -14,104 +13,221 @@
 #include "sidecar/base/units.h"
 #include "sidecar/config/schema.h"
 
-static int refuse(char *reason, size_t size, const char *why)
+static int refuse(struct yaml_scalar *scalar, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* "rate: '10/fortnight': " and why. */
+static int refuse(struct yaml_scalar *scalar, const char *format, ...)
 {
-	snprintf(reason, size, "%s", why);
+	const size_t room = sizeof(scalar->reason);
+	va_list args;
+	bool listed = scalar->key->shape == YAML_SCALARS;
+	int used = snprintf(scalar->reason, room, "%s%s'%.40s': ", listed ? "" : scalar->key->name,
+			    listed ? "" : ": ", scalar->text);
+
+	va_start(args, format);
+	vsnprintf(scalar->reason + used, room - (size_t)used, format, args);
+	va_end(args);
 	return -EINVAL;
 }
 
-static int read_switch(const char *text, struct config_value *value, char *reason, size_t size)
+static int check_bounds(struct yaml_scalar *scalar, uint64_t value, bool duration)
+{
+	const struct yaml_key *key = scalar->key;
+	char min[64], max[64];
+
+	if (key->max == 0 || (value >= key->min && value <= key->max))
+		return 0;
+	if (!duration)
+		return refuse(scalar, "must be from %s to %s",
+			      units_count_text(key->min, min, sizeof(min)),
+			      units_count_text(key->max, max, sizeof(max)));
+	units_duration_text(key->min, min, sizeof(min));
+	/* A bound such as 59m 59s 999ms is told as what it lies below. */
+	if (key->max % 1000 == 999)
+		return refuse(scalar, "must be from %s to less than %s", min,
+			      units_duration_text(key->max + 1, max, sizeof(max)));
+	return refuse(scalar, "must be from %s to %s", min,
+		      units_duration_text(key->max, max, sizeof(max)));
+}
+
+/* A new value in *ret, with the text and the place of what was written. */
+static struct config_value *begin(const struct yaml_scalar *scalar, void *ret)
+{
+	struct config_value *value = ret;
+
+	*value = (struct config_value){.mark = scalar->mark};
+	if (scalar->mark.line)
+		value->text = scalar->text;
+	return value;
+}
+
+static int read_rate(struct yaml_scalar *scalar, void *ret)
+{
+	struct config_value *value = begin(scalar, ret);
+	struct units_rate rate = {0, 0};
+	const char *why;
+
+	if (units_rate(scalar->text, &rate, &why) < 0)
+		return refuse(scalar, "%s", why);
+	value->value = rate.count;
+	value->period_ns = rate.period_ns;
+	return 0;
+}
+
+static int read_count(struct yaml_scalar *scalar, void *ret)
+{
+	struct config_value *value = begin(scalar, ret);
+	const char *why;
+
+	if (units_count(scalar->text, &value->value, &why) < 0)
+		return refuse(scalar, "%s", why);
+	return check_bounds(scalar, value->value, false);
+}
+
+static int read_cap(struct yaml_scalar *scalar, void *ret)
+{
+	if (strcmp(scalar->text, "unlimited") != 0)
+		return read_count(scalar, ret);
+	begin(scalar, ret)->value = CONFIG_UNLIMITED;
+	return 0;
+}
+
+static int read_part(struct yaml_scalar *scalar, void *ret)
+{
+	struct config_value *value = begin(scalar, ret);
+	uint32_t share = 0;
+	const char *why;
+
+	if (!strchr(scalar->text, '%'))
+		return read_count(scalar, ret);
+	if (units_share(scalar->text, &share, &why) < 0)
+		return refuse(scalar, "%s", why);
+	value->value = share;
+	value->share = 1;
+	return 0;
+}
+
+static int read_duration(struct yaml_scalar *scalar, void *ret)
+{
+	struct config_value *value = begin(scalar, ret);
+	const char *why;
+
+	if (units_duration(scalar->text, &value->value, &why) < 0)
+		return refuse(scalar, "%s", why);
+	return check_bounds(scalar, value->value, true);
+}
+
+static int read_switch(struct yaml_scalar *scalar, void *ret)
 {
 	static const char *const words[] = {"false", "true", "no", "yes", "off", "on"};
+	struct config_value *value = begin(scalar, ret);
 
-	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcasecmp(text, words[i]) != 0)
+	for (unsigned i = 0; i < YAML_COUNT(words); i++) {
+		if (strcasecmp(scalar->text, words[i]) != 0)
 			continue;
 		value->value = i & 1;
 		return 0;
 	}
-	return refuse(reason, size, "must be true or false");
+	return refuse(scalar, "must be true or false");
 }
 
-static int read_word(const struct config_word *words, const char *text, struct config_value *value,
-		     char *reason, size_t size)
+static int read_word(struct yaml_scalar *scalar, void *ret)
 {
-	size_t used;
+	struct config_value *value = begin(scalar, ret);
+	const struct yaml_word_value *word;
+	char all[160] = "";
+	size_t used = 0;
 
-	for (const struct config_word *word = words; word->text; word++) {
-		if (strcmp(text, word->text) != 0)
-			continue;
-		value->value = word->value;
-		return 0;
-	}
-	used = (size_t)snprintf(reason, size, "must be one of");
-	for (const struct config_word *word = words; word->text && used < size; word++)
-		used += (size_t)snprintf(reason + used, size - used, " %s", word->text);
-	return -EINVAL;
-}
-
-static int in_bounds(const struct config_key *key, const struct config_value *value, char *reason,
-		     size_t size)
-{
-	char min[64];
-	char max[64];
-
-	if (key->max == 0 || value->share || value->value == CONFIG_UNLIMITED ||
-	    (value->value >= key->min && value->value <= key->max))
-		return 0;
-	if (key->kind == CONFIG_DURATION) {
-		units_duration_text(key->min, min, sizeof(min));
-		/* A bound such as 59m 59s 999ms is told as what it lies below. */
-		if (key->max % 1000 == 999) {
-			units_duration_text(key->max + 1, max, sizeof(max));
-			snprintf(reason, size, "must be from %s to less than %s", min, max);
-			return -EINVAL;
-		}
-		units_duration_text(key->max, max, sizeof(max));
-	} else {
-		units_count_text(key->min, min, sizeof(min));
-		units_count_text(key->max, max, sizeof(max));
-	}
-	snprintf(reason, size, "must be from %s to %s", min, max);
-	return -EINVAL;
-}
-
-int config_value_read(const struct config_key *key, const char *text, struct config_value *value,
-		      char *reason, size_t size)
-{
-	struct units_rate rate = {0, 0};
-	const char *why = "";
-	uint32_t share = 0;
-	int rc = 0;
-
-	switch (key->kind) {
-	case CONFIG_RATE:
-		rc = units_rate(text, &rate, &why);
-		value->value = rate.count;
-		value->period_ns = rate.period_ns;
-		break;
-	case CONFIG_CAP:
-		if (strcmp(text, "unlimited") == 0) {
-			value->value = CONFIG_UNLIMITED;
+	for (word = scalar->key->words; word->text; word++) {
+		if (strcmp(scalar->text, word->text) == 0) {
+			value->value = word->value;
 			return 0;
 		}
-		rc = units_count(text, &value->value, &why);
-		break;
-	case CONFIG_NUMBER: rc = units_count(text, &value->value, &why); break;
-	case CONFIG_RESERVE:
-		if (strchr(text, '%')) {
-			rc = units_share(text, &share, &why);
-			value->value = share;
-			value->share = 1;
-		} else {
-			rc = units_count(text, &value->value, &why);
-		}
-		break;
-	case CONFIG_DURATION: rc = units_duration(text, &value->value, &why); break;
-	case CONFIG_SWITCH: return read_switch(text, value, reason, size);
-	case CONFIG_ENUM: return read_word(key->words, text, value, reason, size);
+		if (used < sizeof(all))
+			used += (size_t)snprintf(all + used, sizeof(all) - used, " %s", word->text);
 	}
-	return rc < 0 ? refuse(reason, size, why) : in_bounds(key, value, reason, size);
+	return refuse(scalar, "must be one of%s", all);
+}
+
+static int read_port(struct yaml_scalar *scalar, void *ret)
+{
+	uint64_t count = 0;
+	uint16_t port;
+	const char *why;
+
+	if (units_count(scalar->text, &count, &why) < 0)
+		return refuse(scalar, "%s", why);
+	port = (uint16_t)count;
+	memcpy(ret, &port, sizeof(port));
+	return check_bounds(scalar, count, false);
+}
+
+#define VALUE sizeof(struct config_value)
+
+const struct yaml_type config_rate = {"rate", VALUE, read_rate, true};
+const struct yaml_type config_count = {"count", VALUE, read_count, true};
+const struct yaml_type config_cap = {"count | unlimited", VALUE, read_cap, true};
+const struct yaml_type config_part = {"part", VALUE, read_part, true};
+const struct yaml_type config_duration = {"duration", VALUE, read_duration, true};
+const struct yaml_type config_switch = {"switch", VALUE, read_switch, true};
+const struct yaml_type config_word = {"word", VALUE, read_word, true};
+const struct yaml_type config_port = {"port", sizeof(uint16_t), read_port, true};
+
+/* ---- checks of mappings ---------------------------------------------------------------------- */
+
+static void add(const struct yaml_problems *problems, struct yaml_mark mark, const char *format,
+		...) __attribute__((format(printf, 3, 4)));
+
+static void add(const struct yaml_problems *problems, struct yaml_mark mark, const char *format,
+		...)
+{
+	char text[sizeof(((struct diagnostic *)NULL)->text)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	problems->add(problems->context, mark, text);
+}
+
+/* The segment holds phases in these units. */
+static void check_grain(const struct yaml_problems *problems, const struct config_limits *limits,
+			enum config_limit key, uint64_t grain_ns, const char *grain)
+{
+	const struct config_value *value = &limits->key[key];
+
+	if (value->value % grain_ns)
+		add(problems, value->mark, "%s: '%.40s': must be whole %s", config_limit_name(key),
+		    value->text, grain);
+}
+
+void config_check_flow(const void *limits, const struct yaml_problems *problems)
+{
+	check_grain(problems, limits, LIMIT_HOUR_STARTS, UNITS_SECOND_NS, "seconds");
+	check_grain(problems, limits, LIMIT_DAY_STARTS, UNITS_MINUTE_NS, "minutes");
+}
+
+/* Connections are counted by flow alone: of a total nobody would keep them. */
+void config_check_total(const void *limits, const struct yaml_problems *problems)
+{
+	const struct config_limits *total = limits;
+
+	config_check_flow(limits, problems);
+	for (int key = LIMIT_TOTAL_KEYS; key < LIMIT_KEYS; key++)
+		if (total->key[key].text)
+			add(problems, total->key[key].mark,
+			    "%s: is limited for each flow alone, not for all of them together: "
+			    "write it under limits",
+			    config_limit_name((enum config_limit)key));
+}
+
+void config_check_segment(const void *mapping, const struct yaml_problems *problems)
+{
+	const struct config_segment *segment = mapping;
+
+	if (segment->ring.value & (segment->ring.value - 1))
+		add(problems, segment->ring.mark, "ring: must be a power of two, such as 1024");
 }
 
 /* ---- problems at places ---------------------------------------------------------------------- */
@@ -151,109 +267,4 @@ void config_warning(const struct config_loader *loader, struct yaml_mark mark, c
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	diagnostics_add(loader->report, false, loader->file, mark, "%s", text);
-}
-
-/* ---- all values ------------------------------------------------------------------------------ */
-
-/* The values of one section, which stands at `path` in the file ("" for the top). */
-static void read_section(const struct config_loader *loader, const struct config_key *keys,
-			 void *section, const char *path)
-{
-	char reason[160];
-
-	for (const struct config_key *key = keys; key->name; key++) {
-		struct config_value *value =
-			(struct config_value *)(void *)((char *)section + key->offset);
-
-		if (!value->text) {
-			if (key->default_text)
-				config_value_read(key, key->default_text, value, reason,
-						  sizeof(reason));
-			continue;
-		}
-		value->mark = config_mark(loader, "%s%s%s", path, *path ? "." : "", key->name);
-		if (config_value_read(key, value->text, value, reason, sizeof(reason)) < 0)
-			config_error(loader, value->mark, "%s: '%.40s': %s", key->name, value->text,
-				     reason);
-	}
-}
-
-/* The segment holds phases in these units. */
-static void check_grain(const struct config_loader *loader, const struct config_value *value,
-			uint64_t grain_ns, const char *name, const char *grain)
-{
-	if (value->value % grain_ns)
-		config_error(loader, value->mark, "%s: '%.40s': must be whole %s", name,
-			     value->text, grain);
-}
-
-static void read_limits(const struct config_loader *loader, struct config_limits *limits,
-			const char *section, unsigned i, const char *part)
-{
-	char path[64];
-
-	if (part)
-		snprintf(path, sizeof(path), "%s[%u].%s", section, i, part);
-	else
-		snprintf(path, sizeof(path), "%s", section);
-	read_section(loader, config_limit_keys, limits, path);
-	check_grain(loader, &limits->key[LIMIT_HOUR_STARTS], UNITS_SECOND_NS, "hour_starts",
-		    "seconds");
-	check_grain(loader, &limits->key[LIMIT_DAY_STARTS], UNITS_MINUTE_NS, "day_starts",
-		    "minutes");
-}
-
-/* Connections are counted by flow alone: of a total nobody would keep them. */
-static void read_total(const struct config_loader *loader, struct config_limits *limits,
-		       const char *section, unsigned i, const char *part)
-{
-	read_limits(loader, limits, section, i, part);
-	for (int key = LIMIT_TOTAL_KEYS; key < LIMIT_KEYS; key++)
-		if (limits->key[key].text)
-			config_error(loader, limits->key[key].mark,
-				     "%s: is limited for each flow alone, not for all of them "
-				     "together: write it under limits",
-				     config_limit_name((enum config_limit)key));
-}
-
-static void read_lists(const struct config_loader *loader)
-{
-	struct config *config = loader->config;
-
-	for (unsigned i = 0; i < config->pools_count; i++)
-		read_total(loader, &config->pools[i].total, "pools", i, "total");
-	for (unsigned i = 0; i < config->sources_count; i++)
-		read_total(loader, &config->sources[i].total, "sources", i, "total");
-	for (unsigned i = 0; i < config->streams_count; i++)
-		read_total(loader, &config->streams[i].limits, "streams", i, "limits");
-	for (unsigned i = 0; i < config->destinations_count; i++) {
-		read_limits(loader, &config->destinations[i].limits, "destinations", i, "limits");
-		read_total(loader, &config->destinations[i].total, "destinations", i, "total");
-	}
-	for (unsigned i = 0; i < config->overrides_count; i++)
-		read_limits(loader, &config->overrides[i].limits, "overrides", i, "limits");
-}
-
-void config_read_values(const struct config_loader *loader)
-{
-	struct config *config = loader->config;
-	uint64_t ring;
-
-	read_section(loader, config_top_keys, config, "");
-	read_section(loader, config_segment_keys, &config->segment, "segment");
-	read_section(loader, config_ebpf_keys, &config->ebpf, "ebpf");
-	read_limits(loader, &config->limits, "limits", 0, NULL);
-	read_total(loader, &config->source_total, "source_total", 0, NULL);
-	read_total(loader, &config->stream_limits, "stream_limits", 0, NULL);
-	read_lists(loader);
-	for (unsigned i = 0; i < config->ebpf.rules_count; i++) {
-		char path[64];
-
-		snprintf(path, sizeof(path), "ebpf.rules[%u]", i);
-		read_section(loader, config_gate_keys, &config->ebpf.rules[i], path);
-	}
-	ring = config->segment.ring.value;
-	if (ring & (ring - 1))
-		config_error(loader, config->segment.ring.mark,
-			     "ring: must be a power of two, such as 1024");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rule file's schema, and loading it. What is written wrong is said with line and column; what
+ * The keys of a rule file, and loading it. What is written wrong is said with line and column; what
  * is written well and can never act is the lint's business (rule_lint.c).
  */
 #include "sidecar/rules/rule_file.h"
@@ -15,15 +15,14 @@
 
 #include "sidecar/data/embedded.h"
 
-/* ---- schema -----------------------------------------------------------------------------------
- */
-const cyaml_strval_t rule_choices[] = {
-	{"default", RULE_DEFAULT}, {"yes", RULE_YES},  {"true", RULE_YES},
-	{"no", RULE_NO},	   {"false", RULE_NO},
-};
-_Static_assert(CYAML_ARRAY_LEN(rule_choices) == RULE_CHOICES, "the schemas name the count");
+/* ---- keys ------------------------------------------------------------------------------------ */
 
-static const cyaml_strval_t class_names[] = {
+const struct yaml_word_value rule_choices[] = {
+	{"default", RULE_DEFAULT}, {"yes", RULE_YES},  {"true", RULE_YES},
+	{"no", RULE_NO},	   {"false", RULE_NO}, {NULL, 0},
+};
+
+static const struct yaml_word_value class_names[] = {
 	{"delivered", REPLY_DELIVERED},
 	{"rate", REPLY_RATE},
 	{"reputation", REPLY_REPUTATION},
@@ -36,113 +35,123 @@ static const cyaml_strval_t class_names[] = {
 	{"blocklist", REPLY_BLOCKLIST},
 	{"unknown-user", REPLY_UNKNOWN_USER},
 	{"other", REPLY_OTHER},
+	{NULL, 0},
 };
-_Static_assert(CYAML_ARRAY_LEN(class_names) == REPLY_CLASSES, "each class has a name here");
+_Static_assert(YAML_COUNT(class_names) == REPLY_CLASSES + 1, "each class has a name here");
 
-static const cyaml_strval_t limit_names[] = {
+static const struct yaml_word_value limit_names[] = {
 	{"none", REPLY_LIMIT_NONE},
 	{"messages", REPLY_LIMIT_MESSAGES},
 	{"connections", REPLY_LIMIT_CONNECTIONS},
 	{"per-connection", REPLY_LIMIT_PER_CONNECTION},
 	{"hour", REPLY_LIMIT_HOUR},
 	{"day", REPLY_LIMIT_DAY},
+	{NULL, 0},
 };
-_Static_assert(CYAML_ARRAY_LEN(limit_names) == REPLY_LIMITS, "each limit has a name here");
+_Static_assert(YAML_COUNT(limit_names) == REPLY_LIMITS + 1, "each limit has a name here");
+_Static_assert(sizeof(enum reply_class) == sizeof(int) && sizeof(enum reply_limit) == sizeof(int),
+	       "yaml_word writes an int");
 
-static const cyaml_schema_value_t string_schema = {
-	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CYAML_UNLIMITED)};
-static const cyaml_schema_value_t class_name_schema = {
-	CYAML_VALUE_ENUM(CYAML_FLAG_STRICT, enum reply_class, class_names, REPLY_CLASSES)};
-static const cyaml_schema_value_t limit_name_schema = {
-	CYAML_VALUE_ENUM(CYAML_FLAG_STRICT, enum reply_limit, limit_names, REPLY_LIMITS)};
+/* Kept as text: rule_parse.c knows their grammar. */
+static int read_text(struct yaml_scalar *scalar, void *ret)
+{
+	return yaml_text.read(scalar, ret);
+}
 
-#define OPTIONAL CYAML_FLAG_OPTIONAL
-#define LIST(structure, key, member, schema)                                                   \
-	CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | OPTIONAL, structure, member, schema, 1, \
-			     CYAML_UNLIMITED)
-#define TEXT(structure, key, member)                                                     \
-	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPTIONAL, structure, member, 1, \
-			       CYAML_UNLIMITED)
+static const struct yaml_type duration = {"duration", sizeof(char *), read_text, false};
+static const struct yaml_type rate = {"rate", sizeof(char *), read_text, false};
+static const struct yaml_type factor = {"factor", sizeof(char *), read_text, false};
 
-static const cyaml_schema_field_t match_fields[] = {
-	LIST(struct rule_match, "class", class, &class_name_schema),
-	LIST(struct rule_match, "limit", limit, &limit_name_schema),
-	LIST(struct rule_match, "code", code, &string_schema),
-	LIST(struct rule_match, "enhanced", enhanced, &string_schema),
-	LIST(struct rule_match, "text", text, &string_schema),
-	LIST(struct rule_match, "not_text", not_text, &string_schema),
-	LIST(struct rule_match, "destination", destination, &string_schema),
-	LIST(struct rule_match, "source", source, &string_schema),
-	LIST(struct rule_match, "pool", pool, &string_schema),
-	CYAML_FIELD_ENUM("lowers_cap", OPTIONAL | CYAML_FLAG_STRICT, struct rule_match, lowers_cap,
-			 rule_choices, RULE_CHOICES),
-	CYAML_FIELD_END};
+#define LIST(structure, name, type, member, help, ...) \
+	YAML_TEXTS(name, type, structure, member, help, .entries_min = 1, ##__VA_ARGS__)
+#define TABLE(name)                                                             \
+	{                                                                       \
+		name##_rows, YAML_COUNT(name##_rows), sizeof(struct name), NULL \
+	}
+
+/* What a class and a rule ask of a reply. */
+#define REPLY_ROWS(structure, prefix)                                                      \
+	LIST(structure, "code", yaml_text, prefix code, "reply codes"),                    \
+		LIST(structure, "enhanced", yaml_text, prefix enhanced, "enhanced codes"), \
+		LIST(structure, "text", yaml_text, prefix text, "regular expressions"),    \
+		LIST(structure, "not_text", yaml_text, prefix not_text,                    \
+		     "regular expressions of which none may match"),                       \
+		LIST(structure, "destination", yaml_text, prefix destination,              \
+		     "names of destinations")
+
+static const struct yaml_key rule_match_rows[] = {
+	LIST(struct rule_match, "class", yaml_word, class, "of the reply", .words = class_names),
+	LIST(struct rule_match, "limit", yaml_word, limit, "that was hit", .words = limit_names),
+	REPLY_ROWS(struct rule_match, ),
+	LIST(struct rule_match, "source", yaml_text, source, "addresses, prefixes or ranges"),
+	LIST(struct rule_match, "pool", yaml_text, pool, "names of pools"),
+	YAML_KEY("lowers_cap", yaml_word, struct rule_match, lowers_cap,
+		 "only replies that speak of this address, or only others", .words = rule_choices),
+};
+static const struct yaml_keys match_keys = TABLE(rule_match);
 
 /* A class is told from the reply alone: no class, source or pool to ask for. */
-static const cyaml_schema_field_t class_fields[] = {
-	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct rule_class, name, 1, 64),
-	CYAML_FIELD_ENUM("class", CYAML_FLAG_STRICT, struct rule_class, class, class_names,
-			 REPLY_CLASSES),
-	CYAML_FIELD_ENUM("limit", OPTIONAL | CYAML_FLAG_STRICT, struct rule_class, limit,
-			 limit_names, REPLY_LIMITS),
-	CYAML_FIELD_ENUM("lowers_cap", OPTIONAL | CYAML_FLAG_STRICT, struct rule_class, lowers_cap,
-			 rule_choices, RULE_CHOICES),
-	LIST(struct rule_class, "code", match.code, &string_schema),
-	LIST(struct rule_class, "enhanced", match.enhanced, &string_schema),
-	LIST(struct rule_class, "text", match.text, &string_schema),
-	LIST(struct rule_class, "not_text", match.not_text, &string_schema),
-	LIST(struct rule_class, "destination", match.destination, &string_schema),
-	CYAML_FIELD_END};
+static const struct yaml_key rule_class_rows[] = {
+	YAML_KEY("name", yaml_text, struct rule_class, name, "of the entry", .needed = true,
+		 .max = 64),
+	YAML_KEY("class", yaml_word, struct rule_class, class, "what the reply means",
+		 .needed = true, .words = class_names),
+	YAML_KEY("limit", yaml_word, struct rule_class, limit, "which limit was hit",
+		 .words = limit_names),
+	YAML_KEY("lowers_cap", yaml_word, struct rule_class, lowers_cap,
+		 "whether the reply speaks of this address", .words = rule_choices),
+	REPLY_ROWS(struct rule_class, match.),
+};
+const struct yaml_keys rule_class_keys = TABLE(rule_class);
 
-const cyaml_schema_value_t rule_class_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct rule_class, class_fields)};
+static const struct yaml_key rule_alert_rows[] = {
+	LIST(struct rule_alert, "command", yaml_text, command, "run without a shell"),
+	YAML_KEY("timeout", duration, struct rule_alert, timeout, "of the command"),
+};
+static const struct yaml_keys alert_keys = TABLE(rule_alert);
 
-static const cyaml_schema_field_t alert_fields[] = {
-	LIST(struct rule_alert, "command", command, &string_schema),
-	TEXT(struct rule_alert, "timeout", timeout), CYAML_FIELD_END};
+#define ROW(name, type, member, help) YAML_KEY(name, type, struct rule_action_text, member, help)
 
-static const cyaml_schema_field_t action_fields[] = {
-	TEXT(struct rule_action_text, "hold", hold),
-	TEXT(struct rule_action_text, "hold_max", hold_max),
-	TEXT(struct rule_action_text, "scale", scale),
-	TEXT(struct rule_action_text, "rate", rate),
-	CYAML_FIELD_UINT("connections", OPTIONAL, struct rule_action_text, connections),
-	CYAML_FIELD_UINT("per_connection", OPTIONAL, struct rule_action_text, per_connection),
-	CYAML_FIELD_UINT("warmup_step_back", OPTIONAL, struct rule_action_text, warmup_step_back),
-	TEXT(struct rule_action_text, "for", until),
-	CYAML_FIELD_MAPPING_PTR("alert", OPTIONAL | CYAML_FLAG_POINTER, struct rule_action_text,
-				alert, alert_fields),
-	CYAML_FIELD_END};
+static const struct yaml_key rule_action_text_rows[] = {
+	ROW("hold", duration, hold, "nothing goes for so long"),
+	ROW("hold_max", duration, hold_max, "how far a repeated hold doubles"),
+	ROW("scale", factor, scale, "the rate as it stands, times this"),
+	ROW("rate", rate, rate, "the rate at most"),
+	ROW("connections", yaml_number, connections, "open at once at most"),
+	ROW("per_connection", yaml_number, per_connection, "messages a connection at most"),
+	ROW("warmup_step_back", yaml_number, warmup_step_back, "days of warm-up"),
+	ROW("for", duration, until, "how long rate, scale and caps stand"),
+	YAML_KEYS("alert", YAML_POINTER, alert_keys, struct rule_action_text, alert,
+		  "a line in the log and a command"),
+};
+static const struct yaml_keys action_keys = TABLE(rule_action_text);
 
-static const cyaml_schema_field_t rule_fields[] = {
-	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct rule, name, 1, 64),
-	CYAML_FIELD_MAPPING("match", OPTIONAL, struct rule, match, match_fields),
-	TEXT(struct rule, "trigger", trigger),
-	CYAML_FIELD_MAPPING("action", CYAML_FLAG_DEFAULT, struct rule, action, action_fields),
-	CYAML_FIELD_END};
+static const struct yaml_key rule_rows[] = {
+	YAML_KEY("name", yaml_text, struct rule, name, "of the rule", .needed = true, .max = 64),
+	YAML_KEYS("match", YAML_MAPPING, match_keys, struct rule, match, "which replies count"),
+	YAML_KEY("trigger", yaml_text, struct rule, trigger, "how often until it fires"),
+	YAML_KEYS("action", YAML_MAPPING, action_keys, struct rule, action, "what it does then",
+		  .needed = true),
+};
+const struct yaml_keys rule_keys = TABLE(rule);
 
-const cyaml_schema_value_t rule_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct rule, rule_fields)};
+static const struct yaml_key rule_file_rows[] = {RULE_FILE_KEYS(struct rule_file, )};
+static const struct yaml_keys file_keys = TABLE(rule_file);
 
-static const cyaml_schema_field_t file_fields[] = {RULE_FILE_FIELDS(struct rule_file, ),
-						   CYAML_FIELD_END};
-
-/* ---- load -------------------------------------------------------------------------------------
- */
-static const cyaml_schema_value_t file_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct rule_file, file_fields)};
+/* ---- load ------------------------------------------------------------------------------------ */
 
 int rule_file_load(const char *text, size_t len, const char *name, struct rule_file **ret_file,
 		   struct yaml_marks **ret_marks, struct yaml_error *error)
 {
 	struct yaml_marks *marks = NULL;
 	void *loaded = NULL;
-	int err = yaml_load_marked(text, len, name, &file_schema, NULL, &loaded, &marks, error);
+	const struct yaml_source source = {.text = text, .len = len, .name = name};
+	int err = yaml_load(&source, &file_keys, &loaded, &marks, error);
 
 	if (err == 0)
 		err = rule_file_check(loaded, marks, name, error);
 	if (err != 0) {
-		yaml_unload(&file_schema, NULL, loaded);
+		yaml_unload(NULL, loaded);
 		yaml_marks_free(marks);
 		return err;
 	}
@@ -156,7 +165,7 @@ int rule_file_load(const char *text, size_t len, const char *name, struct rule_f
 
 void rule_file_free(struct rule_file *file)
 {
-	yaml_unload(&file_schema, NULL, file);
+	yaml_unload(NULL, file);
 }
 
 static int read_whole(const char *path, char **ret_text, size_t *ret_len)

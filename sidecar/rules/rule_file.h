@@ -85,23 +85,21 @@ struct rule_file {
 	unsigned rules_count;
 };
 
-/* For a schema that has a rule file in it: the fields of a struct rule_file that is a member of
- * `structure`; `prefix` is the member with its dot ("replies."). */
-extern const cyaml_schema_value_t rule_class_schema, rule_schema;
-extern const cyaml_strval_t rule_choices[];
-#define RULE_CHOICES 5
-
 /* Of classes, and of rules, in one file. */
 #define RULE_FILE_MAX 4096
 
-#define RULE_FILE_FIELDS(structure, prefix)                                                        \
-	CYAML_FIELD_ENUM("builtin_rules", CYAML_FLAG_OPTIONAL, structure, prefix builtin,          \
-			 rule_choices, RULE_CHOICES),                                              \
-		CYAML_FIELD_SEQUENCE("classes", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,          \
-				     structure, prefix classes, &rule_class_schema, 0,             \
-				     RULE_FILE_MAX),                                               \
-		CYAML_FIELD_SEQUENCE("rules", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, \
-				     prefix rules, &rule_schema, 0, RULE_FILE_MAX)
+/* For a table that has a rule file in it: the rows of a struct rule_file that is a member of
+ * `structure`; `prefix` is the member with its dot ("replies."). */
+extern const struct yaml_keys rule_class_keys, rule_keys;
+extern const struct yaml_word_value rule_choices[];
+
+#define RULE_FILE_KEYS(structure, prefix)                                            \
+	YAML_KEY("builtin_rules", yaml_word, structure, prefix builtin,              \
+		 "whether what is compiled in applies", .words = rule_choices),      \
+		YAML_MAPPINGS("classes", rule_class_keys, structure, prefix classes, \
+			      "what replies mean", .entries_max = RULE_FILE_MAX),    \
+		YAML_MAPPINGS("rules", rule_keys, structure, prefix rules,           \
+			      "what is done about them", .entries_max = RULE_FILE_MAX)
 
 /* Loads and checks a file of its own. The marks are kept for lint (NULL: not wanted).
  * 0; -EINVAL or -ENOMEM with *error filled. Free with rule_file_free, the marks with

@@ -210,7 +210,7 @@ int simulate_report_plot(const char *path, const struct scenario *scenario,
 	if (!out)
 		return -errno;
 	fprintf(out,
-		"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %zu' "
+		"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %u' "
 		"font-family='sans-serif' font-size='11'>\n<rect width='100%%' height='100%%' "
 		"fill='white'/>\n",
 		WIDTH, 20 + panel_height * scenario->receiver_count);

@@ -2,9 +2,9 @@
  *
  * A scenario of the simulator: who sends what to whom, and what the receivers hide.
  *
- * Read from YAML, tollgate-simulate(5). Times are nanoseconds from the start of the run, which is
- * midnight of the receivers' clocks. Names are resolved to indexes here, so that nothing that
- * follows compares texts. Immutable once it is read.
+ * Read from YAML by the rows of scenario_keys.c, tollgate-simulate(5). Times are nanoseconds from
+ * the start of the run, which is midnight of the receivers' clocks. Names are resolved to indexes
+ * here, so that nothing that follows compares texts. Immutable once it is read.
  */
 #ifndef SIDECAR_SIMULATE_SCENARIO_H
 #define SIDECAR_SIMULATE_SCENARIO_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "shm/tollgate.h"
 
@@ -40,15 +41,18 @@ enum scenario_limit {
 
 struct scenario_source {
 	const char *address;
+	const char *pool_name;
 	uint32_t pool;
 };
 
 struct scenario_traffic {
+	const char *pool_name;	 /* NULL: not written */
+	const char *destination; /* likewise */
 	uint32_t pool;
 	uint32_t receiver;
 	enum tg_class class;
 	enum scenario_arrival arrival;
-	uint32_t messages;
+	uint64_t messages;
 	uint64_t start_ns;
 	uint64_t over_ns;
 };
@@ -79,49 +83,54 @@ struct scenario_noise {
 	const char *reply;
 };
 
+struct scenario_penalty {
+	uint32_t count;	    /* so many replies over a limit … 0: no penalty */
+	uint64_t window_ns; /* … within this time block the source … */
+	uint64_t hold_ns;   /* … for this long, … */
+	double repeat;	    /* … each time so many times longer */
+	const char *reply;
+};
+
+struct scenario_history {
+	double factor; /* 0: does not look at history */
+	double floor;  /* messages an hour that are always fine */
+	const char *over;
+};
+
+struct scenario_greylist {
+	uint64_t delay_ns; /* 0: no greylisting */
+	const char *reply;
+};
+
 struct scenario_receiver {
 	const char *destination;
 	struct scenario_accept accept;
-	bool sliding;	   /* the windows of hour and day slide, in steps of a sixtieth */
+	int sliding;	   /* 1: the windows of hour and day slide, in steps of a sixtieth */
 	uint64_t phase_ns; /* the windows begin that long after the clock's hour and day */
 	const char *over[SCENARIO_LIMITS];
 	uint64_t latency_ns;
-	struct {
-		uint32_t count;	    /* so many replies over a limit … 0: no penalty */
-		uint64_t window_ns; /* … within this time block the source … */
-		uint64_t hold_ns;   /* … for this long, … */
-		double repeat;	    /* … each time so many times longer */
-		const char *reply;
-	} penalty;
-	struct {
-		double factor; /* 0: does not look at history */
-		double floor;  /* messages an hour that are always fine */
-		const char *over;
-	} history;
-	struct {
-		uint64_t delay_ns; /* 0: no greylisting */
-		const char *reply;
-	} greylist;
+	struct scenario_penalty penalty;
+	struct scenario_history history;
+	struct scenario_greylist greylist;
 	const struct scenario_noise *noises;
-	size_t noise_count;
-	const struct scenario_change *changes; /* in the order of time */
-	size_t change_count;
+	uint32_t noise_count;
+	struct scenario_change *changes; /* in the order of time */
+	uint32_t change_count;
 	const struct scenario_outage *outages;
-	size_t outage_count;
+	uint32_t outage_count;
 };
 
 struct scenario {
 	uint64_t duration_ns;
 	uint64_t seed;
-	size_t source_count;
-	size_t traffic_count;
-	size_t receiver_count;
+	uint32_t source_count;
+	uint32_t traffic_count;
+	uint32_t receiver_count;
 	uint32_t pool_count;
 	uint64_t message_count;
 	struct scenario_source *sources;
 	struct scenario_traffic *traffic;
 	struct scenario_receiver *receivers;
-	struct scenario_file *file; /* owns the texts */
 };
 
 /* Reads a scenario. name is what errors call the text by. 0; -EINVAL with "name:line:column:
@@ -130,5 +139,8 @@ int scenario_parse(const char *text, size_t length, const char *name, struct sce
 		   char *error, size_t size);
 int scenario_read(const char *path, struct scenario **ret, char *error, size_t size);
 void scenario_free(struct scenario *scenario);
+
+/* A line for each key that a scenario may have (yaml_keys_print). */
+void scenario_keys_print(FILE *out);
 
 #endif
