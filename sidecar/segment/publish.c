@@ -83,46 +83,57 @@ static uint64_t interval_of(const struct in_force_before *old, uint64_t epoch)
 	return PRICE_UNKNOWN;
 }
 
+/* The last slot that was promised, where it is still to come; else now. */
+static uint64_t promised_until(const struct rates *r, uint64_t now_ns)
+{
+	/* M1 pairs with M0 in shm/decide.c: the mark is there before the state that it is of, which
+	 * was read before the fence in segment_now_after_load. */
+	uint64_t reserved = r->reserved_until
+				    ? atomic_load_explicit(r->reserved_until, memory_order_relaxed)
+				    : 0;
+
+	if (reserved <= now_ns)
+		return now_ns;
+	return reserved - now_ns < r->reserve_ns ? reserved : now_ns + r->reserve_ns;
+}
+
 /* What a state becomes at the new interval: the debt in messages stays. What was reserved ahead
- * leaves when it was told to, so a raise leaves room for the last of it; and a debt at a price that
- * nobody knows any more is a full bucket. */
+ * leaves when it was told to, at the old interval, so on a raise the debt is that of the moment at
+ * which the last of it leaves. A debt at a price that nobody knows any more is a full bucket. */
 static uint64_t debt_at(const struct rates *r, uint64_t tat, uint64_t old_ns, uint64_t new_ns,
 			uint64_t bound_ns, uint64_t now_ns)
 {
-	uint64_t next, reserved;
+	uint64_t from = now_ns;
 
+	if (new_ns < old_ns)
+		from = promised_until(r, now_ns);
 	if (old_ns == PRICE_UNKNOWN)
-		return now_ns + bound_ns - r->reserve_ns;
-	next = gcra_clamp(gcra_rescale(tat, now_ns, old_ns, new_ns), now_ns, bound_ns);
-	if (r->reserved_until == NULL || new_ns >= old_ns)
-		return next;
-	reserved = atomic_load_explicit(r->reserved_until, memory_order_relaxed);
-	if (reserved <= now_ns || next >= reserved + new_ns)
-		return next;
-	return tat < reserved + new_ns ? tat : reserved + new_ns;
+		return from + bound_ns - r->reserve_ns;
+	return gcra_clamp(gcra_rescale(tat, from, old_ns, new_ns), now_ns, bound_ns);
 }
 
 /* Moves a state on by compare-and-swap. Of a held flow so much is forgiven that one message can go
  * when the hold ends, its probe, and no more: `until_ns` is what its state may then be at most (0:
- * no hold). The state is in `epoch` after that, from which moment on workers charge the price of
- * that epoch. */
+ * no hold), unless what was reserved leaves after that. The state is in `epoch` after that, from
+ * which moment on workers charge the price of that epoch. */
 static void state_move(const struct segment *s, const struct rates *r,
 		       const struct in_force_before *old, uint64_t new_ns, uint64_t bound_ns,
 		       uint64_t until_ns, uint64_t epoch, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(r->tat, memory_order_relaxed);
-	uint64_t next;
+	uint64_t next, old_ns;
 
 	do {
 		if (seen == LAYOUT_POISON)
 			return;
 		/* A debt is measured from a time that is no older than it. */
 		now_ns = segment_now_after_load(s, now_ns);
+		/* A state that was never charged may have been at the new price by now. */
+		old_ns = gcra_epoch(seen) == epoch ? new_ns : interval_of(old, gcra_epoch(seen));
 		next = seen == 0 ? 0
-				 : debt_at(r, seen ^ gcra_epoch(seen),
-					   interval_of(old, gcra_epoch(seen)), new_ns, bound_ns,
+				 : debt_at(r, seen ^ gcra_epoch(seen), old_ns, new_ns, bound_ns,
 					   now_ns);
-		if (until_ns != 0 && next > until_ns)
+		if (until_ns != 0 && next > until_ns && promised_until(r, now_ns) <= until_ns)
 			next = until_ns;
 		next |= epoch;
 		if (next == seen)
@@ -171,13 +182,17 @@ static bool rates_publish(const struct segment *s, const struct rates *r, const 
 			  const struct in_force_before *old, uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t own = atomic_load_explicit(&r->words[0], memory_order_relaxed), seen, old_ns;
+	struct in_force_before in_force = {own,
+					   atomic_load_explicit(r->before, memory_order_relaxed)};
 	uint64_t new_ns = gcra_interval(rates[0]);
 	uint64_t bound = gcra_burst(rates[0]) * new_ns + r->reserve_ns;
 	uint64_t epoch, first[TG_CLASSES], last[TG_CLASSES];
 	bool changed, another;
 
-	if (own != 0)
+	if (own != 0) {
 		rates_finish(s, r, now_ns);
+		old = &in_force;
+	}
 	seen = atomic_load_explicit(r->tat, memory_order_relaxed);
 	epoch = own != 0 || seen == 0 || seen == LAYOUT_POISON ? gcra_epoch(old->rate)
 							       : gcra_epoch(seen);
@@ -359,11 +374,6 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= caps_store(limits->hour_cap, l->hour_cap);
 	changed |= caps_store(limits->day_cap, l->day_cap);
 	changed |= store64(&limits->flags, flags);
-	changed |= rates_publish(s,
-				 &(struct rates){limits->rate, TG_CLASSES, &more->before,
-						 &counters->tat, &counters->reserved_until,
-						 s->header.reserve_max_ns},
-				 rates, &old, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
 	if (s->slots[slot].kind != SEGMENT_DESTINATION)
 		changed |= rates_publish(s,
@@ -373,6 +383,12 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 					 &connection_rate, &old_connections, 0, now_ns);
 	else
 		changed |= store64(&more->connection_rate, connection_rate);
+	/* Last, since from then on the slot is filled. */
+	changed |= rates_publish(s,
+				 &(struct rates){limits->rate, TG_CLASSES, &more->before,
+						 &counters->tat, &counters->reserved_until,
+						 s->header.reserve_max_ns},
+				 rates, &old, probe_state(l, now_ns), now_ns);
 	if (changed || atomic_load_explicit(&more->changes, memory_order_relaxed) == 0)
 		waiters_wake(&more->changes);
 	return changed;
