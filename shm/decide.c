@@ -89,8 +89,9 @@ static struct limit_scope scope_of(const struct view *view, uint32_t slot, enum 
 			     1))
 		return scope;
 	if (kind == LAYOUT_DEFAULT_FLOW && destination < view->slots) {
+		/* D1 pairs with D0 in sidecar/segment/publish.c. */
 		uint32_t own = atomic_load_explicit(&view->more[destination].default_index,
-						    memory_order_relaxed);
+						    memory_order_acquire);
 
 		if (own >= LAYOUT_DEFAULT_FIRST && own < LAYOUT_DEFAULTS)
 			index = own;
@@ -138,11 +139,12 @@ static bool price_of(const struct rates_read *r, struct price *ret)
 		if (epoch == gcra_epoch(rate))
 			return true;
 		if (epoch + GCRA_EPOCH_ONE == gcra_epoch(rate)) {
-			/* Should it be a later one by now, so is the state, and no swap succeeds.
-			 */
+			/* B1 pairs with B0 in sidecar/segment/publish.c: if it is a later epoch's
+			 * by now, so are the rates. */
 			ret->rate = epoch | (uint64_t)gcra_burst(rate) << 32 |
-				    atomic_load_explicit(r->before, memory_order_relaxed);
-			if (gcra_interval(ret->rate) != 0)
+				    atomic_load_explicit(r->before, memory_order_acquire);
+			if (gcra_interval(ret->rate) != 0 &&
+			    gcra_epoch(load(r->rate)) == gcra_epoch(rate))
 				return true;
 		}
 	}

@@ -155,9 +155,10 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 		return false;
 	limits = &view->limits[flow->slot];
 	tat = &view->counters[flow->slot].tat;
-	/* Relaxed throughout: each word is valid by itself, and a charge publishes nothing but
-	 * itself. */
-	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_relaxed);
+	/* P1 pairs with P0 in sidecar/segment/publish.c: where a slot's rate is there, so are its
+	 * flags and its hold. Relaxed below: each word is valid by itself, and a charge publishes
+	 * nothing but itself. */
+	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_acquire);
 	epoch = gcra_epoch(rate);
 	interval = gcra_interval(rate);
 	burst = decide_burst_outside(limits, traffic, rate);

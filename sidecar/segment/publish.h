@@ -48,12 +48,19 @@ struct publish_in_force publish_in_force(const struct segment *segment, uint32_t
 bool publish_slot(struct segment *segment, uint32_t slot, const struct publish_limits *limits,
 		  uint64_t now_ns);
 
-/* The defaults that hold for slots nobody has filled yet: by kind (enum layout_default), or of a
- * configured destination (LAYOUT_DEFAULT_FIRST + i). */
+/* The defaults that hold for slots nobody has filled yet: by kind (enum layout_default), or in the
+ * record that a destination has. */
 void publish_default(struct segment *segment, uint32_t index, const struct publish_limits *limits);
 
-/* Which defaults the flows of a destination slot have. */
-void publish_default_index(struct segment *segment, uint32_t destination_slot, uint32_t index);
+/* Which defaults the flows of a destination slot have: its own record, or LAYOUT_DEFAULT_FLOW. */
+uint32_t publish_default_index(const struct segment *segment, uint32_t destination_slot);
+
+/* Gives the flows of a destination slot, which had the general defaults, defaults of their own, in
+ * a record that no other destination has. It is in the epochs that follow the general ones, so that
+ * what was charged so far is known; therefore the destination keeps it for good, whatever
+ * publish_default puts there. */
+void publish_default_own(struct segment *segment, uint32_t destination_slot, uint32_t index,
+			 const struct publish_limits *limits);
 
 /* A new configuration is in force. */
 void publish_generation(struct segment *segment);
