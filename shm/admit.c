@@ -237,7 +237,7 @@ static inline bool fast_admit(const struct view *view, uint32_t slot, enum tg_cl
 
 	if (__builtin_expect(traffic - 1u >= TG_CLASSES - 1u, 0))
 		return false;
-	rate = fast_load(&limits->rate[traffic]);
+	rate = fast_rate(limits, traffic);
 	epoch = gcra_epoch(rate);
 	interval = gcra_interval(rate);
 	word = fast_load(&counters->tat);

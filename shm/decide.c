@@ -89,8 +89,9 @@ static struct limit_scope scope_of(const struct view *view, uint32_t slot, enum 
 			     1))
 		return scope;
 	if (kind == LAYOUT_DEFAULT_FLOW && destination < view->slots) {
+		/* D1 pairs with D0 in sidecar/segment/publish.c. */
 		uint32_t own = atomic_load_explicit(&view->more[destination].default_index,
-						    memory_order_relaxed);
+						    memory_order_acquire);
 
 		if (own >= LAYOUT_DEFAULT_FIRST && own < LAYOUT_DEFAULTS)
 			index = own;
@@ -108,32 +109,42 @@ struct price {
 	uint64_t rate; /* of the state's epoch */
 };
 
+/* The rates of which one is asked for, with what goes with them. */
+struct rates_read {
+	const _Atomic uint64_t *rate;
+	const _Atomic uint64_t *last; /* the one that is stored last: it is in force with all */
+	const _Atomic uint32_t *before;
+	const _Atomic uint64_t *state;
+};
+
 /* The price of a state's own epoch: the rate's interval or, while the sidecar is between storing
- * another rate and converting the state to it (it may die there), that of the epoch before. False:
- * neither, so the limits are being changed, or the state is damaged. */
-static bool price_of(const _Atomic uint64_t *rate_word, const _Atomic uint32_t *before,
-		     const _Atomic uint64_t *state, struct price *ret)
+ * another rate and converting the state to it (it may die there), that of the epoch before. A state
+ * that was never charged is in the epoch that all the rates are in. False: neither, so the limits
+ * are being changed, or the state is damaged. */
+static bool price_of(const struct rates_read *r, struct price *ret)
 {
 	for (int i = 0; i < 2; i++) {
 		/* E1 pairs with E0 in sidecar/segment/publish.c: the rates of an epoch stand there
 		 * before the state is in it. */
-		uint64_t word = atomic_load_explicit(state, memory_order_acquire);
-		uint64_t rate = atomic_load_explicit(rate_word, memory_order_acquire);
-		uint64_t epoch = gcra_epoch(word);
+		uint64_t word = atomic_load_explicit(r->state, memory_order_acquire);
+		/* P1 pairs with P0 in sidecar/segment/publish.c. */
+		uint64_t epoch = gcra_epoch(
+			word ? word : atomic_load_explicit(r->last, memory_order_acquire));
+		uint64_t rate = atomic_load_explicit(r->rate, memory_order_acquire);
 
 		*ret = (struct price){word, word, rate};
-		/* A state that was never charged owes nothing, at any price. */
-		if (word == LAYOUT_POISON || word == 0 || gcra_interval(rate) == 0)
+		if (word == LAYOUT_POISON || gcra_interval(rate) == 0)
 			return true;
-		ret->tat = word ^ epoch;
+		ret->tat = word ? word ^ epoch : 0;
 		if (epoch == gcra_epoch(rate))
 			return true;
 		if (epoch + GCRA_EPOCH_ONE == gcra_epoch(rate)) {
-			/* Should it be a later one by now, so is the state, and no swap succeeds.
-			 */
+			/* B1 pairs with B0 in sidecar/segment/publish.c: if it is a later epoch's
+			 * by now, so are the rates. */
 			ret->rate = epoch | (uint64_t)gcra_burst(rate) << 32 |
-				    atomic_load_explicit(before, memory_order_relaxed);
-			if (gcra_interval(ret->rate) != 0)
+				    atomic_load_explicit(r->before, memory_order_acquire);
+			if (gcra_interval(ret->rate) != 0 &&
+			    gcra_epoch(load(r->rate)) == gcra_epoch(rate))
 				return true;
 		}
 	}
@@ -279,8 +290,11 @@ static void price_unknown(struct decision *d, enum tg_reason reason)
 
 static bool level_price(struct decision *d, const struct limit_scope *scope, struct price *ret)
 {
-	if (price_of(&scope->limits->rate[d->traffic], &scope->more->before, &scope->counters->tat,
-		     ret))
+	struct rates_read rates = {&scope->limits->rate[d->traffic],
+				   &scope->limits->rate[TG_TRANSACTIONAL], &scope->more->before,
+				   &scope->counters->tat};
+
+	if (price_of(&rates, ret))
 		return true;
 	price_unknown(d, scope_reason(scope, TG_REFUSED_RATE));
 	return false;
@@ -669,8 +683,9 @@ static bool decision_commit_as_seen(struct decision *d)
 	for (uint32_t i = 0; i < d->charges; i++) {
 		uint64_t seen = d->charge[i].seen;
 
+		/* M0 pairs with M1 in sidecar/segment/publish.c. */
 		if (atomic_compare_exchange_strong_explicit(d->charge[i].word, &seen,
-							    d->charge[i].next, memory_order_relaxed,
+							    d->charge[i].next, memory_order_release,
 							    memory_order_relaxed))
 			continue;
 		decision_refund(d, i);
@@ -729,6 +744,10 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 			continue;
 		if (d.reason != TG_ADMITTED)
 			return verdict;
+		/* First the mark, then the state: whoever finds the state finds the mark. One that
+		 * is left too far ahead lets more overtake, and what overtakes is counted. */
+		if (slot > now_ns)
+			raise_to(&scope.counters->reserved_until, slot);
 		if (!decision_commit_as_seen(&d)) {
 			if (d.refund_failed)
 				break;
@@ -737,8 +756,6 @@ struct tg_verdict decide_reserve(const struct view *view, const struct tg_flow *
 		}
 		ret_taken->hour = period_charged(&d, CHARGE_HOUR);
 		ret_taken->day = period_charged(&d, CHARGE_DAY);
-		if (slot > now_ns)
-			raise_to(&scope.counters->reserved_until, slot);
 		verdict.at_ns = slot;
 		if ((flags & (LAYOUT_SOURCE | LAYOUT_DESTINATION)) || flow->stream != LAYOUT_NONE)
 			verdict.flags |= TG_REDEEM;
@@ -769,7 +786,7 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	struct decision d;
 	struct limit_scope scope;
 	struct price price;
-	uint64_t interval, until = at_ns, left = taken->left;
+	uint64_t interval, left = taken->left;
 
 	if (flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES)
 		return -EINVAL;
@@ -786,10 +803,7 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 	/* Nothing was charged to a rate that was unlimited then, or is now. */
 	if (interval == 0)
 		return 0;
-	/* First the mark, then the state: in between, less may overtake than could, never more. */
-	atomic_compare_exchange_strong_explicit(&scope.counters->reserved_until, &until,
-						at_ns - n * interval, memory_order_relaxed,
-						memory_order_relaxed);
+	/* The mark stays: another slot may have been promised for the same time. */
 	return atomic_compare_exchange_strong_explicit(&scope.counters->tat, &left,
 						       left - n * interval, memory_order_relaxed,
 						       memory_order_relaxed)
@@ -799,11 +813,13 @@ int decide_cancel(const struct view *view, const struct tg_flow *flow, enum tg_c
 
 static void check_connection_rate(struct decision *d, const struct limit_scope *scope)
 {
+	struct rates_read rates = {&scope->more->connection_rate, &scope->more->connection_rate,
+				   &scope->more->connection_before,
+				   &scope->counters->connection_tat};
 	uint64_t rate, interval, max, tat, earliest;
 	struct price price;
 
-	if (!price_of(&scope->more->connection_rate, &scope->more->connection_before,
-		      &scope->counters->connection_tat, &price)) {
+	if (!price_of(&rates, &price)) {
 		price_unknown(d, TG_REFUSED_CONNECTIONS);
 		return;
 	}

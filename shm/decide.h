@@ -25,10 +25,17 @@
  * window: R + (a + w - d) / T at most. What used the reserve by TAT alone is bounded by TAT, and
  * counted, so that the next to overtake finds it used.
  *
+ * The mark `reserved_until` is raised before the state is charged, so that who changes the price of
+ * a state knows what was promised ahead of it, and is never lowered. So it may lie further ahead
+ * than what is out, where a slot was cancelled or went to somebody else: then more may overtake,
+ * which the reserve bounds and counts all the same.
+ *
  * Damage. A word that no honest writer can have left (a state beyond a full bucket and the longest
- * reservation, a period to come) refuses, as an estimate, and is left alone: it is the sidecar's to
- * repair (sidecar/segment/repair.c), within a second. A worker cannot tell damage from a state that
- * is being rescaled to a new limit, or from what others left while it was stopped itself.
+ * reservation or of an epoch whose price is not known, a period to come) refuses, as an estimate,
+ * and is left alone: it is the sidecar's to repair (sidecar/segment/repair.c), within a second. A
+ * worker cannot tell damage from a limit that changes at that moment (bursts shrink before the
+ * state is converted, and a state may be two epochs on by the time its rate is read), or from what
+ * others left while it was stopped itself.
  */
 #ifndef TG_DECIDE_H
 #define TG_DECIDE_H
@@ -146,9 +153,10 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 		return false;
 	limits = &view->limits[flow->slot];
 	tat = &view->counters[flow->slot].tat;
-	/* Relaxed throughout: each word is valid by itself, and a charge publishes nothing but
-	 * itself. */
-	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_relaxed);
+	/* P1 pairs with P0 in sidecar/segment/publish.c: where a slot's rate is there, so are its
+	 * flags and its hold. Relaxed below: each word is valid by itself, and a charge publishes
+	 * nothing but itself. */
+	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_acquire);
 	epoch = gcra_epoch(rate);
 	interval = gcra_interval(rate);
 	burst = decide_burst_outside(limits, traffic, rate);

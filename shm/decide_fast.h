@@ -40,11 +40,18 @@ struct fast_step {
 	uint64_t seen, next;
 };
 
-/* All words here are read relaxed: each is valid by itself, a charge publishes nothing.
- */
+/* All words here but the rates are read relaxed: each is valid by itself, a charge publishes
+ * nothing. */
 static inline uint64_t fast_load(const _Atomic uint64_t *word)
 {
 	return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+/* P1 pairs with P0 in sidecar/segment/publish.c: where a slot's rate is there, so are its flags and
+ * its hold, which are to be read after it. */
+static inline uint64_t fast_rate(const struct layout_limits *limits, enum tg_class traffic)
+{
+	return atomic_load_explicit(&limits->rate[traffic], memory_order_acquire);
 }
 
 static inline bool fast_swap(_Atomic uint64_t *word, uint64_t seen, uint64_t next)
@@ -100,7 +107,7 @@ static inline bool fast_rate_step(struct fast_step *ret, const struct layout_lim
 				  struct layout_counters *counters, enum tg_class traffic,
 				  uint32_t n, uint64_t now_ns)
 {
-	uint64_t rate = fast_load(&limits->rate[traffic]);
+	uint64_t rate = fast_rate(limits, traffic);
 
 	return fast_burst_step(ret, limits, counters, rate,
 			       decide_burst_outside(limits, traffic, rate), n, now_ns);
@@ -111,9 +118,11 @@ static inline bool fast_parent_step(struct fast_step *ret, const struct view *vi
 {
 	uint64_t rate;
 
-	if (slot >= view->slots || (fast_load(&view->limits[slot].flags) & FAST_PARENT_MASK) != 0)
+	if (slot >= view->slots)
 		return false;
-	rate = fast_load(&view->limits[slot].rate[traffic]);
+	rate = fast_rate(&view->limits[slot], traffic);
+	if ((fast_load(&view->limits[slot].flags) & FAST_PARENT_MASK) != 0)
+		return false;
 	return fast_burst_step(ret, &view->limits[slot], &view->counters[slot], rate,
 			       gcra_burst(rate), n, now_ns);
 }

@@ -257,8 +257,7 @@ Test(decide, a_new_flow_has_the_defaults_of_its_destination_and_its_parents)
 
 	publish_default(s, LAYOUT_DEFAULT_FLOW, &general);
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 10), 2);
-	publish_default(s, LAYOUT_DEFAULT_FIRST + 5, &own);
-	publish_default_index(s, 2, LAYOUT_DEFAULT_FIRST + 5);
+	publish_default_own(s, 2, LAYOUT_DEFAULT_FIRST + 5, &own);
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 10), 1);
 	verdict = decide_admit(&s->view, &plain, TG_BULK, 1, NOW);
 	cr_expect_eq(verdict.reason, TG_REFUSED_RATE);
@@ -272,7 +271,7 @@ Test(decide, a_new_flow_has_the_defaults_of_its_destination_and_its_parents)
 	/* Filled, it has its own, and owes what it used. */
 	publish_slot(s, 0, &general, NOW);
 	cr_expect_eq(admitted(s, &plain, TG_BULK, NOW, 10), 0);
-	publish_default_index(s, 2, UINT32_MAX);
+	atomic_store(&s->more[2].default_index, UINT32_MAX);
 	cr_expect_eq(
 		decide_admit(&s->view, &(struct tg_flow){5, 1, 2, LAYOUT_NONE}, TG_BULK, 1, NOW)
 			.reason,

@@ -444,6 +444,29 @@ Test(publish, a_default_that_changes_grants_no_fresh_burst)
 	}
 }
 
+/* A destination that is configured while its flows are not known gives them another price. */
+Test(publish, defaults_of_a_destination_s_own_grant_no_fresh_burst)
+{
+	static const uint64_t pairs[][2] = {{SECOND, 8 * SECOND}, {8 * SECOND, SECOND}};
+
+	for (int i = 0; i < 2; i++) {
+		struct segment *s = fixture_memory(8);
+		struct publish_limits general = fixture_rate(pairs[i][0], 6, 6, 6),
+				      own = fixture_rate(pairs[i][1], 6, 6, 6);
+
+		s->slots[0].kind = SEGMENT_FLOW;
+		s->slots[0].destination = plain.destination;
+		publish_default(s, LAYOUT_DEFAULT_FLOW, &general);
+		cr_assert_eq(admitted(s, TG_BULK, NOW, 100), 6);
+		publish_default_own(s, plain.destination, LAYOUT_DEFAULT_FIRST, &own);
+		cr_expect_eq(admitted(s, TG_BULK, NOW, 100), 0, "row %d: its own", i);
+		cr_expect_eq(admitted(s, TG_BULK, NOW + pairs[i][0], 100), 1,
+			     "row %d: at the price at which it was charged", i);
+		publish_slot(s, 0, &own, NOW + pairs[i][0]);
+		cr_expect_eq(admitted(s, TG_BULK, NOW + pairs[i][0], 100), 0, "row %d: filled", i);
+	}
+}
+
 /* Twice changed, the price of the first is known no more: nobody charges at a guess. */
 Test(publish, a_default_that_changes_twice_refuses_until_the_slot_is_filled)
 {

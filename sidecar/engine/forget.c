@@ -100,6 +100,6 @@ int engine_renewed(struct engine *e, uint64_t now_ns)
 	e->forgot_ns = now_ns;
 	engine_unnamed_restart(e->unnamed);
 	engine_pools_renewed(e);
-	engine_take_in(e);
+	engine_take_in(e, now_ns);
 	return 0;
 }

@@ -72,7 +72,7 @@ bool engine_unnamed_work(struct engine *engine, struct engine_unnamed *unnamed, 
 
 /* After slots have got other numbers. */
 void engine_pools_renewed(struct engine *engine);
-void engine_take_in(struct engine *engine);
+void engine_take_in(struct engine *engine, uint64_t now_ns);
 
 /* Puts in force what the flow's parts say now. */
 void engine_publish(struct engine *engine, uint32_t slot, uint64_t now_ns);

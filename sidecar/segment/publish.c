@@ -83,46 +83,57 @@ static uint64_t interval_of(const struct in_force_before *old, uint64_t epoch)
 	return PRICE_UNKNOWN;
 }
 
+/* The last slot that was promised, where it is still to come; else now. */
+static uint64_t promised_until(const struct rates *r, uint64_t now_ns)
+{
+	/* M1 pairs with M0 in shm/decide.c: the mark is there before the state that it is of, which
+	 * was read before the fence in segment_now_after_load. */
+	uint64_t reserved = r->reserved_until
+				    ? atomic_load_explicit(r->reserved_until, memory_order_relaxed)
+				    : 0;
+
+	if (reserved <= now_ns)
+		return now_ns;
+	return reserved - now_ns < r->reserve_ns ? reserved : now_ns + r->reserve_ns;
+}
+
 /* What a state becomes at the new interval: the debt in messages stays. What was reserved ahead
- * leaves when it was told to, so a raise leaves room for the last of it; and a debt at a price that
- * nobody knows any more is a full bucket. */
+ * leaves when it was told to, at the old interval, so on a raise the debt is that of the moment at
+ * which the last of it leaves. A debt at a price that nobody knows any more is a full bucket. */
 static uint64_t debt_at(const struct rates *r, uint64_t tat, uint64_t old_ns, uint64_t new_ns,
 			uint64_t bound_ns, uint64_t now_ns)
 {
-	uint64_t next, reserved;
+	uint64_t from = now_ns;
 
+	if (new_ns < old_ns)
+		from = promised_until(r, now_ns);
 	if (old_ns == PRICE_UNKNOWN)
-		return now_ns + bound_ns - r->reserve_ns;
-	next = gcra_clamp(gcra_rescale(tat, now_ns, old_ns, new_ns), now_ns, bound_ns);
-	if (r->reserved_until == NULL || new_ns >= old_ns)
-		return next;
-	reserved = atomic_load_explicit(r->reserved_until, memory_order_relaxed);
-	if (reserved <= now_ns || next >= reserved + new_ns)
-		return next;
-	return tat < reserved + new_ns ? tat : reserved + new_ns;
+		return from + bound_ns - r->reserve_ns;
+	return gcra_clamp(gcra_rescale(tat, from, old_ns, new_ns), now_ns, bound_ns);
 }
 
 /* Moves a state on by compare-and-swap. Of a held flow so much is forgiven that one message can go
  * when the hold ends, its probe, and no more: `until_ns` is what its state may then be at most (0:
- * no hold). The state is in `epoch` after that, from which moment on workers charge the price of
- * that epoch. */
+ * no hold), unless what was reserved leaves after that. The state is in `epoch` after that, from
+ * which moment on workers charge the price of that epoch. */
 static void state_move(const struct segment *s, const struct rates *r,
 		       const struct in_force_before *old, uint64_t new_ns, uint64_t bound_ns,
 		       uint64_t until_ns, uint64_t epoch, uint64_t now_ns)
 {
 	uint64_t seen = atomic_load_explicit(r->tat, memory_order_relaxed);
-	uint64_t next;
+	uint64_t next, old_ns;
 
 	do {
 		if (seen == LAYOUT_POISON)
 			return;
 		/* A debt is measured from a time that is no older than it. */
 		now_ns = segment_now_after_load(s, now_ns);
+		/* A state that was never charged may have been at the new price by now. */
+		old_ns = gcra_epoch(seen) == epoch ? new_ns : interval_of(old, gcra_epoch(seen));
 		next = seen == 0 ? 0
-				 : debt_at(r, seen ^ gcra_epoch(seen),
-					   interval_of(old, gcra_epoch(seen)), new_ns, bound_ns,
+				 : debt_at(r, seen ^ gcra_epoch(seen), old_ns, new_ns, bound_ns,
 					   now_ns);
-		if (until_ns != 0 && next > until_ns)
+		if (until_ns != 0 && next > until_ns && promised_until(r, now_ns) <= until_ns)
 			next = until_ns;
 		next |= epoch;
 		if (next == seen)
@@ -133,9 +144,9 @@ static void state_move(const struct segment *s, const struct rates *r,
 							memory_order_relaxed));
 }
 
-/* P0 pairs with P1 in shm/decide.c. The last first: the first one says that a slot is filled
- * (LAYOUT_DEFAULT_FLOW and its like hold until then), so that no reader takes a word that is not
- * there yet for "unlimited". */
+/* P0 pairs with P1 in shm/decide.c, shm/decide.h and shm/decide_fast.h. The last first: the first
+ * one says that a slot is filled (LAYOUT_DEFAULT_FLOW and its like hold until then), so that no
+ * reader takes a word that is not there yet for "unlimited". */
 static bool rates_store(_Atomic uint64_t *words, const uint64_t *rates, int count)
 {
 	bool changed = false;
@@ -171,13 +182,17 @@ static bool rates_publish(const struct segment *s, const struct rates *r, const 
 			  const struct in_force_before *old, uint64_t until_ns, uint64_t now_ns)
 {
 	uint64_t own = atomic_load_explicit(&r->words[0], memory_order_relaxed), seen, old_ns;
+	struct in_force_before in_force = {own,
+					   atomic_load_explicit(r->before, memory_order_relaxed)};
 	uint64_t new_ns = gcra_interval(rates[0]);
 	uint64_t bound = gcra_burst(rates[0]) * new_ns + r->reserve_ns;
 	uint64_t epoch, first[TG_CLASSES], last[TG_CLASSES];
 	bool changed, another;
 
-	if (own != 0)
+	if (own != 0) {
 		rates_finish(s, r, now_ns);
+		old = &in_force;
+	}
 	seen = atomic_load_explicit(r->tat, memory_order_relaxed);
 	epoch = own != 0 || seen == 0 || seen == LAYOUT_POISON ? gcra_epoch(old->rate)
 							       : gcra_epoch(seen);
@@ -223,16 +238,11 @@ struct publish_in_force publish_in_force(const struct segment *s, uint32_t slot)
 			 : known->kind == SEGMENT_DESTINATION ? LAYOUT_DEFAULT_DESTINATION
 			 : known->kind == SEGMENT_STREAM      ? LAYOUT_DEFAULT_STREAM
 							      : LAYOUT_DEFAULT_FLOW;
-	uint32_t of_destination;
 
 	if (atomic_load_explicit(&s->limits[slot].rate[TG_TRANSACTIONAL], memory_order_relaxed))
 		return (struct publish_in_force){&s->limits[slot], &s->more[slot]};
-	if (known->kind == SEGMENT_FLOW && known->destination < s->view.slots) {
-		of_destination = atomic_load_explicit(&s->more[known->destination].default_index,
-						      memory_order_relaxed);
-		if (of_destination >= LAYOUT_DEFAULT_FIRST && of_destination < LAYOUT_DEFAULTS)
-			index = of_destination;
-	}
+	if (known->kind == SEGMENT_FLOW && known->destination < s->view.slots)
+		index = publish_default_index(s, known->destination);
 	return (struct publish_in_force){&s->defaults[index].limits, &s->defaults[index].more};
 }
 
@@ -359,11 +369,6 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 	changed |= caps_store(limits->hour_cap, l->hour_cap);
 	changed |= caps_store(limits->day_cap, l->day_cap);
 	changed |= store64(&limits->flags, flags);
-	changed |= rates_publish(s,
-				 &(struct rates){limits->rate, TG_CLASSES, &more->before,
-						 &counters->tat, &counters->reserved_until,
-						 s->header.reserve_max_ns},
-				 rates, &old, probe_state(l, now_ns), now_ns);
 	changed |= store64(&more->connections, connections_word(l));
 	if (segment_kind(s, slot) != SEGMENT_DESTINATION)
 		changed |= rates_publish(s,
@@ -373,6 +378,12 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 					 &connection_rate, &old_connections, 0, now_ns);
 	else
 		changed |= store64(&more->connection_rate, connection_rate);
+	/* Last, since from then on the slot is filled. */
+	changed |= rates_publish(s,
+				 &(struct rates){limits->rate, TG_CLASSES, &more->before,
+						 &counters->tat, &counters->reserved_until,
+						 s->header.reserve_max_ns},
+				 rates, &old, probe_state(l, now_ns), now_ns);
 	if (changed || atomic_load_explicit(&more->changes, memory_order_relaxed) == 0)
 		waiters_wake(&more->changes);
 	return changed;
@@ -380,41 +391,78 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 
 /* Another price of a default is another epoch, too. The states that were charged under it cannot be
  * found and converted: they go on at the price of the epoch before until their slot is filled, and
- * one that is older refuses until then. */
-static void default_epoch(const _Atomic uint64_t *words, _Atomic uint32_t *before, uint64_t *rates,
-			  int count)
+ * one that is older refuses until then, as all refuse for the moment (or the death) in which the
+ * rates and the price before are of two minds. `old` is what held for these states until now. */
+static void default_rates(_Atomic uint64_t *words, _Atomic uint32_t *before, uint64_t *rates,
+			  int count, const struct in_force_before *old)
 {
-	uint64_t old = atomic_load_explicit(&words[0], memory_order_relaxed);
-	uint64_t epoch = gcra_epoch(old);
+	bool another = old->rate != 0 && gcra_interval(rates[0]) != gcra_interval(old->rate);
+	uint64_t epoch = gcra_epoch(old->rate) + (another ? GCRA_EPOCH_ONE : 0);
+	uint32_t last = !another		   ? old->before
+			: gcra_interval(old->rate) ? (uint32_t)old->rate
+						   : (uint32_t)rates[0];
 
-	if (old != 0 && gcra_interval(rates[0]) != gcra_interval(old)) {
-		store32(before, gcra_interval(old) ? (uint32_t)old : (uint32_t)rates[0]);
-		epoch += GCRA_EPOCH_ONE;
-	}
 	for (int i = 0; i < count; i++)
 		rates[i] |= epoch;
+	if (another)
+		store32(before, 0);
+	rates_store(words, rates, count);
+	/* B0 pairs with B1 in shm/decide.c: by now the rates are those of the later epoch. */
+	store32(before, last);
 }
 
-void publish_default(struct segment *s, uint32_t index, const struct publish_limits *l)
+static struct in_force_before rates_of(const struct layout_default_limits *d)
 {
-	struct layout_default_limits *at = &s->defaults[index];
+	return (struct in_force_before){
+		atomic_load_explicit(&d->limits.rate[TG_TRANSACTIONAL], memory_order_relaxed),
+		atomic_load_explicit(&d->more.before, memory_order_relaxed)};
+}
+
+static struct in_force_before connections_of(const struct layout_default_limits *d)
+{
+	return (struct in_force_before){
+		atomic_load_explicit(&d->more.connection_rate, memory_order_relaxed),
+		atomic_load_explicit(&d->more.connection_before, memory_order_relaxed)};
+}
+
+/* `from`: the defaults that held for the same flows until now. */
+static void default_store(struct layout_default_limits *at, const struct publish_limits *l,
+			  const struct layout_default_limits *from)
+{
+	struct in_force_before old = rates_of(from), old_connections = connections_of(from);
 	uint64_t rates[TG_CLASSES];
 	uint64_t connection_rate = gcra_rate(l->connection_interval_ns, l->connection_burst);
 
 	rates_pack(l, rates);
-	default_epoch(at->limits.rate, &at->more.before, rates, TG_CLASSES);
-	default_epoch(&at->more.connection_rate, &at->more.connection_before, &connection_rate, 1);
 	caps_store(at->limits.hour_cap, l->hour_cap);
 	caps_store(at->limits.day_cap, l->day_cap);
 	store64(&at->limits.flags, flags_word(l, 0));
-	rates_store(at->limits.rate, rates, TG_CLASSES);
 	store64(&at->more.connections, connections_word(l));
-	store64(&at->more.connection_rate, connection_rate);
+	default_rates(&at->more.connection_rate, &at->more.connection_before, &connection_rate, 1,
+		      &old_connections);
+	default_rates(at->limits.rate, &at->more.before, rates, TG_CLASSES, &old);
 }
 
-void publish_default_index(struct segment *s, uint32_t slot, uint32_t index)
+void publish_default(struct segment *s, uint32_t index, const struct publish_limits *l)
 {
-	store32(&s->more[slot].default_index, index);
+	default_store(&s->defaults[index], l, &s->defaults[index]);
+}
+
+uint32_t publish_default_index(const struct segment *s, uint32_t destination_slot)
+{
+	uint32_t index = atomic_load_explicit(&s->more[destination_slot].default_index,
+					      memory_order_relaxed);
+
+	return index >= LAYOUT_DEFAULT_FIRST && index < LAYOUT_DEFAULTS ? index
+									: LAYOUT_DEFAULT_FLOW;
+}
+
+void publish_default_own(struct segment *s, uint32_t destination_slot, uint32_t index,
+			 const struct publish_limits *l)
+{
+	default_store(&s->defaults[index], l, &s->defaults[LAYOUT_DEFAULT_FLOW]);
+	/* D0 pairs with D1 in shm/decide.c: the record is there before its index. */
+	store32(&s->more[destination_slot].default_index, index);
 }
 
 void publish_generation(struct segment *s)

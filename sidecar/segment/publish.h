@@ -3,9 +3,9 @@
  * Writing limits so that no reader ever sees a state that allows more than the old or the new ones.
  *
  * Each word is valid by itself; what this file adds is the order, and that what has been used stays
- * used: when an interval changes, the state in `counters` is rescaled by compare-and-swap, so that
- * the debt in messages is kept. On a cut the state goes first (a moment of too little), on a raise
- * the limit does.
+ * used: when an interval changes, the state in `counters` is converted by compare-and-swap, so that
+ * the debt in messages is kept. Until then workers charge the old price: a state says by its epoch
+ * which one holds (shm/gcra.h). tests/test_explore_change.c goes through every schedule.
  */
 #ifndef SIDECAR_SEGMENT_PUBLISH_H
 #define SIDECAR_SEGMENT_PUBLISH_H
@@ -43,18 +43,24 @@ struct publish_in_force {
 
 struct publish_in_force publish_in_force(const struct segment *segment, uint32_t slot);
 
-/* Puts limits in force for a slot. A decision under way meanwhile is charged at the longer interval
- * of the two; only one that spans a cut and a raise keeps the price in between. Returns true if
- * anything changed. */
+/* Puts limits in force for a slot. A decision under way meanwhile is charged at the old price or at
+ * the new one, and counts once. Returns true if anything changed. */
 bool publish_slot(struct segment *segment, uint32_t slot, const struct publish_limits *limits,
 		  uint64_t now_ns);
 
-/* The defaults that hold for slots nobody has filled yet: by kind (enum layout_default), or of a
- * configured destination (LAYOUT_DEFAULT_FIRST + i). */
+/* The defaults that hold for slots nobody has filled yet: by kind (enum layout_default), or in the
+ * record that a destination has. */
 void publish_default(struct segment *segment, uint32_t index, const struct publish_limits *limits);
 
-/* Which defaults the flows of a destination slot have. */
-void publish_default_index(struct segment *segment, uint32_t destination_slot, uint32_t index);
+/* Which defaults the flows of a destination slot have: its own record, or LAYOUT_DEFAULT_FLOW. */
+uint32_t publish_default_index(const struct segment *segment, uint32_t destination_slot);
+
+/* Gives the flows of a destination slot, which had the general defaults, defaults of their own, in
+ * a record that no other destination has. It is in the epochs that follow the general ones, so that
+ * what was charged so far is known; therefore the destination keeps it for good, whatever
+ * publish_default puts there. */
+void publish_default_own(struct segment *segment, uint32_t destination_slot, uint32_t index,
+			 const struct publish_limits *limits);
 
 /* A new configuration is in force. */
 void publish_generation(struct segment *segment);
