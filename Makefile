@@ -5,6 +5,7 @@
 #   make bench      capacity planning    make check   format, layers, clang-tidy, cppcheck
 #   make fuzz       fuzz, bounded        make install DESTDIR= PREFIX=/usr
 #   make stress     the races alone      make corpus  the classifier against the corpus
+#   make ARCH=aarch64   for another processor, by Debian's cross compiler, in build/aarch64
 #
 # SAN=asan or SAN=tsan builds a variant in a folder of its own; V=1 shows the commands.
 
@@ -12,7 +13,9 @@ VERSION := 0.1.0
 PREFIX  ?= /usr
 CFLAGS  ?= -O2 -g
 SAN     ?=
-B       := build$(if $(SAN),/$(SAN))
+# The processor to build for, where it is not this one: `make ARCH=aarch64`.
+CROSS   := $(if $(filter command%,$(origin ARCH)),$(filter-out $(shell uname -m),$(ARCH)))
+B       := build$(if $(CROSS),/$(CROSS))$(if $(SAN),/$(SAN))
 
 # ---- packages: the one list ----------------------------------------------------------------------
 PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
@@ -21,6 +24,7 @@ PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev 
 PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
 PACKAGES_BENCH := redis-tools libhiredis-dev
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
+PACKAGES_CROSS := $(if $(CROSS),gcc-$(CROSS)-linux-gnu qemu-user-static)
 
 # ---- commands ------------------------------------------------------------------------------------
 Q := $(if $(V),,@)
@@ -30,9 +34,20 @@ OBJCOPY   ?= objcopy
 BPF_CLANG ?= clang
 BPFTOOL   ?= bpftool -n
 
+# Debian's cross compiler, and libraries that are unpacked below build/, not installed.
+ifneq ($(CROSS),)
+SYSROOT   := build/$(CROSS)/root
+CC        := $(CROSS)-linux-gnu-gcc
+AR        := $(CROSS)-linux-gnu-ar
+OBJCOPY   := $(CROSS)-linux-gnu-objcopy
+export PKG_CONFIG_SYSROOT_DIR := $(SYSROOT)
+export PKG_CONFIG_LIBDIR := $(SYSROOT)/usr/lib/$(CROSS)-linux-gnu/pkgconfig:$(SYSROOT)/usr/share/pkgconfig
+endif
+
 # What the compiler builds for: `make CC=aarch64-linux-gnu-gcc` needs no more than that architecture's libraries.
-TARGET    := $(shell $(CC) -dumpmachine)
-ARCH      := $(firstword $(subst -, ,$(TARGET)))
+# On a bare machine it is only about to be installed, and builds for that machine.
+TARGET    := $(shell $(CC) -dumpmachine 2>/dev/null)
+ARCH      := $(firstword $(subst -, ,$(TARGET)) $(shell uname -m))
 MULTIARCH := $(ARCH)-linux-gnu
 
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -40,7 +55,7 @@ SAN_tsan := -fsanitize=thread -Wno-tsan -fno-omit-frame-pointer
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wvla -Wno-unused-parameter -Werror=implicit-function-declaration
 TG_CFLAGS = -std=gnu17 -I. -I$(B) -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' $(WARNINGS) \
-	-fvisibility=hidden -fPIC $(SAN_$(SAN)) $(if $(SAN),-DTG_SAN_$(SAN)) $(CFLAGS)
+	$(if $(CROSS),--sysroot=$(SYSROOT)) -fvisibility=hidden -fPIC $(SAN_$(SAN)) $(if $(SAN),-DTG_SAN_$(SAN)) $(CFLAGS)
 ifeq ($(ARCH),x86_64)
 TG_CFLAGS += -march=x86-64-v2
 endif
@@ -101,8 +116,16 @@ build/.deps-%: Makefile
 		$(SUDO) $(apt) $$missing >$@.log 2>&1 || { cat $@.log >&2; exit 1; }; \
 	fi; touch $@
 
+# Those of another architecture.
+ifneq ($(CROSS),)
+$(SYSROOT)/.there: tests/cross.sh | build/.deps-build build/.deps-cross
+	$(call say,SYSROOT,$(SYSROOT))
+	$(Q)tests/cross.sh $(CROSS) $(SYSROOT) $(filter-out libclang%,$(filter lib%-dev,$(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_BENCH)))
+	$(Q)touch $@
+endif
+
 # ---- compile -------------------------------------------------------------------------------------
-$(B)/%.o: %.c Makefile | build/.deps-build
+$(B)/%.o: %.c Makefile | build/.deps-build $(if $(CROSS),$(SYSROOT)/.there)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TG_CFLAGS) -MMD -MP -c -o $@ $<
@@ -169,12 +192,12 @@ $(B)/tollgate.pc: Makefile
 # ---- eBPF ----------------------------------------------------------------------------------------
 ifneq ($(EBPF),)
 # Freestanding: the C library's stdint.h asks for a processor that BPF is not.
-$(B)/ebpf/%.bpf.o: ebpf/%.bpf.c Makefile | build/.deps-build
+$(B)/ebpf/%.bpf.o: ebpf/%.bpf.c Makefile | build/.deps-build $(if $(CROSS),$(SYSROOT)/.there)
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) -g -O2 -target bpf -mcpu=v3 -ffreestanding \
 		-D__TARGET_ARCH_$(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH))) \
-		-I. -I/usr/include/$(MULTIARCH) -Wall -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+		-I. -I$(SYSROOT)/usr/include/$(MULTIARCH) -Wall -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
 
 $(B)/ebpf/%.skel.h: $(B)/ebpf/%.bpf.o
 	$(call say,SKEL,$@)
