@@ -6,6 +6,7 @@
 #   make fuzz       fuzz, bounded        make install DESTDIR= PREFIX=/usr
 #   make stress     the races alone      make corpus  the classifier against the corpus
 #   make ARCH=aarch64   for another processor, by Debian's cross compiler, in build/aarch64
+#   make vm-test    under Debian's own kernel, in a virtual machine
 #
 # SAN=asan or SAN=tsan builds a variant in a folder of its own; V=1 shows the commands.
 
@@ -25,6 +26,7 @@ PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbas
 PACKAGES_BENCH := redis-tools libhiredis-dev
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
 PACKAGES_CROSS := $(if $(CROSS),gcc-$(CROSS)-linux-gnu qemu-user-static)
+PACKAGES_SOAK  := busybox-static qemu-system-x86
 
 # ---- commands ------------------------------------------------------------------------------------
 Q := $(if $(V),,@)
@@ -94,7 +96,7 @@ FUZZERS  := $(patsubst tests/%.c,build/fuzz/%,$(FUZZ_SRC))
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all programs tests benches test soak stress demo bench check fuzz corpus install clean
+.PHONY: all programs tests benches test soak vm-test stress demo bench check fuzz corpus install clean
 
 all: programs $(LIBRARY) $(B)/tollgate.pc
 programs: $(PROGRAMS)
@@ -212,8 +214,13 @@ endif
 test: all tests benches
 	$(Q)python3 tests/run.py --build $(B)
 
-soak: all tests benches
+soak: all tests benches | build/.deps-soak
 	$(Q)python3 tests/run.py --build $(B) --soak
+	$(Q)tests/vm/run.sh $(B)
+
+# Not in `make test`: where there is no KVM it takes ten minutes.
+vm-test: all tests benches | build/.deps-soak
+	$(Q)tests/vm/run.sh $(B) $(VM_ARGS)
 
 stress: all $(STRESS)
 	$(Q)python3 tests/run.py --build $(B) 'stress_*'
