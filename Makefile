@@ -6,6 +6,8 @@
 #   make fuzz       fuzz, bounded        make corpus  the classifier against the corpus
 #   make stress     the races alone      make install DESTDIR= PREFIX=/usr
 #   make deps       install the packages that all of this needs and that are missing
+#   make vm-test    under Debian's own kernel, in a virtual machine
+#   make ARCH=aarch64   for another processor, by Debian's cross compiler, in build/aarch64
 #
 # `make` and `make install` install no packages and need no root. The others call `make deps` for
 # what they need. CC, CFLAGS, CPPFLAGS and LDFLAGS are yours: CFLAGS come last.
@@ -16,7 +18,9 @@ VERSION := 0.1.0
 PREFIX  ?= /usr
 CFLAGS  ?= -O2 -g
 SAN     ?=
-B       := build$(if $(SAN),/$(SAN))
+# The processor to build for, where it is not this one: `make ARCH=aarch64`.
+CROSS   := $(if $(filter command%,$(origin ARCH)),$(filter-out $(shell uname -m),$(ARCH)))
+B       := build$(if $(CROSS),/$(CROSS))$(if $(SAN),/$(SAN))
 
 # ---- packages: the one list ----------------------------------------------------------------------
 PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
@@ -25,6 +29,8 @@ PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev 
 PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
 PACKAGES_BENCH := redis-tools libhiredis-dev
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
+PACKAGES_CROSS := $(if $(CROSS),gcc-$(CROSS)-linux-gnu qemu-user-static)
+PACKAGES_SOAK  := busybox-static qemu-system-x86
 
 # ---- commands ------------------------------------------------------------------------------------
 Q := $(if $(V),,@)
@@ -34,9 +40,20 @@ OBJCOPY   ?= objcopy
 BPF_CLANG ?= clang
 BPFTOOL   ?= bpftool -n
 
+# Debian's cross compiler, and libraries that are unpacked below build/, not installed.
+ifneq ($(CROSS),)
+SYSROOT   := build/$(CROSS)/root
+CC        := $(CROSS)-linux-gnu-gcc
+AR        := $(CROSS)-linux-gnu-ar
+OBJCOPY   := $(CROSS)-linux-gnu-objcopy
+export PKG_CONFIG_SYSROOT_DIR := $(SYSROOT)
+export PKG_CONFIG_LIBDIR := $(SYSROOT)/usr/lib/$(CROSS)-linux-gnu/pkgconfig:$(SYSROOT)/usr/share/pkgconfig
+endif
+
 # What the compiler builds for: `make CC=aarch64-linux-gnu-gcc` needs no more than that architecture's libraries.
-TARGET    := $(shell $(CC) -dumpmachine)
-ARCH      := $(firstword $(subst -, ,$(TARGET)))
+# On a bare machine it is only about to be installed, and builds for that machine.
+TARGET    := $(shell $(CC) -dumpmachine 2>/dev/null)
+ARCH      := $(firstword $(subst -, ,$(TARGET)) $(shell uname -m))
 MULTIARCH := $(ARCH)-linux-gnu
 
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -44,8 +61,8 @@ SAN_tsan := -fsanitize=thread -Wno-tsan -fno-omit-frame-pointer
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wvla -Wno-unused-parameter -Werror=implicit-function-declaration
 TG_CFLAGS = -std=gnu17 -I. -I$(B) -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' $(WARNINGS) \
-	-fvisibility=hidden -fPIC $(SAN_$(SAN)) $(if $(SAN),-DTG_SAN_$(SAN)) $(CPU) \
-	$(CPPFLAGS) $(CFLAGS)
+	$(if $(CROSS),--sysroot=$(SYSROOT)) -fvisibility=hidden -fPIC $(SAN_$(SAN)) \
+	$(if $(SAN),-DTG_SAN_$(SAN)) $(CPU) $(CPPFLAGS) $(CFLAGS)
 
 # pkg-config is asked when the first recipe needs it, which is after the packages are there.
 pkg = $(if $(pkg_$(1)),,$(eval pkg_$(1) := $(shell pkg-config $(2) $(1)) ))$(pkg_$(1))
@@ -81,7 +98,7 @@ FUZZERS  := $(patsubst tests/%.c,build/fuzz/%,$(FUZZ_SRC))
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all programs tests benches deps test soak stress demo bench check fuzz corpus install clean
+.PHONY: all programs tests benches deps test soak vm-test stress demo bench check fuzz corpus install clean
 
 all: programs $(LIBRARY) $(B)/tollgate.pc
 programs: $(PROGRAMS)
@@ -90,10 +107,10 @@ benches: $(BENCHES)
 
 # ---- packages: installed where missing -----------------------------------------------------------
 # Only for these goals; what else is made is only told.
-INSTALLING := $(filter deps test soak stress demo bench check fuzz corpus,$(MAKECMDGOALS))
+INSTALLING := $(filter deps test vm-test soak stress demo bench check fuzz corpus,$(MAKECMDGOALS))
 deps = $(patsubst %,build/.deps-%$(if $(INSTALLING),,-told),$(1))
 
-deps: $(call deps,build test bench check)
+deps: $(call deps,build test bench check $(if $(CROSS),cross))
 
 missing = for p in $(PACKAGES_$(shell echo $(1) | tr a-z A-Z)); do \
 		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
@@ -113,6 +130,14 @@ build/.deps-%-told: Makefile
 	@mkdir -p build; missing=; if command -v dpkg-query >/dev/null; then $(call missing,$*); fi; \
 	[ -z "$$missing" ] || echo "not installed:$$missing (make deps installs them)" >&2; touch $@
 
+# Those of another architecture.
+ifneq ($(CROSS),)
+$(SYSROOT)/.there: tests/cross.sh | $(call deps,build cross)
+	$(call say,SYSROOT,$(SYSROOT))
+	$(Q)tests/cross.sh $(CROSS) $(SYSROOT) $(filter-out libclang%,$(filter lib%-dev,$(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_BENCH)))
+	$(Q)touch $@
+endif
+
 # ---- compile -------------------------------------------------------------------------------------
 # Flags that changed make all anew; a Makefile that changed elsewhere does not.
 $(B)/.flags: force
@@ -120,7 +145,7 @@ $(B)/.flags: force
 		echo '$(subst ','\'',$(CC) $(TG_CFLAGS))' > $@
 .PHONY: force
 
-$(B)/%.o: %.c $(B)/.flags | $(call deps,build)
+$(B)/%.o: %.c $(B)/.flags | $(call deps,build) $(if $(CROSS),$(SYSROOT)/.there)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TG_CFLAGS) -MMD -MP -c -o $@ $<
@@ -199,12 +224,12 @@ $(B)/tollgate.pc: Makefile
 # ---- eBPF ----------------------------------------------------------------------------------------
 ifneq ($(EBPF),)
 # Freestanding: the C library's stdint.h asks for a processor that BPF is not.
-$(B)/ebpf/%.bpf.o: ebpf/%.bpf.c $(B)/.flags | $(call deps,build)
+$(B)/ebpf/%.bpf.o: ebpf/%.bpf.c $(B)/.flags | $(call deps,build) $(if $(CROSS),$(SYSROOT)/.there)
 	$(call say,BPF,$<)
 	@mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) -g -O2 -target bpf -mcpu=v3 -ffreestanding \
 		-D__TARGET_ARCH_$(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH))) \
-		-I. -I/usr/include/$(MULTIARCH) -Wall -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+		-I. -I$(SYSROOT)/usr/include/$(MULTIARCH) -Wall -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
 
 $(B)/ebpf/%.skel.h: $(B)/ebpf/%.bpf.o
 	$(call say,SKEL,$@)
@@ -219,8 +244,13 @@ endif
 test: all tests benches
 	$(Q)python3 tests/run.py --build $(B)
 
-soak: all tests benches
+soak: all tests benches | build/.deps-soak
 	$(Q)python3 tests/run.py --build $(B) --soak
+	$(Q)tests/vm/run.sh $(B)
+
+# Not in `make test`: where there is no KVM it takes ten minutes.
+vm-test: all tests benches | build/.deps-soak
+	$(Q)tests/vm/run.sh $(B) $(VM_ARGS)
 
 stress: all $(STRESS)
 	$(Q)python3 tests/run.py --build $(B) 'stress_*'

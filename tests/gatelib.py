@@ -243,6 +243,32 @@ def in_cgroup(cgroup, work):
     return json.loads(data)
 
 
+class Beside:
+    """work() in a forked child in the cgroup, while the test goes on. Nobody waits for what a child that failed
+    was to do: goes_on() fails with its words then."""
+
+    def __init__(self, cgroup, work):
+        self.answer = self.error = None
+        self.thread = threading.Thread(target=self.run, args=(cgroup, work))
+        self.thread.start()
+
+    def run(self, cgroup, work):
+        try:
+            self.answer = in_cgroup(cgroup, work)
+        except BaseException as error:  # told to whoever waits
+            self.error = error
+
+    def goes_on(self):
+        if self.error:
+            raise self.error
+        return True
+
+    def end(self):
+        self.thread.join()
+        self.goes_on()
+        return self.answer
+
+
 def connect(address, port, source=None, keep=None, before=None):
     """One connection: {"error": name or None, "took": seconds, "at": monotonic time}."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -51,6 +51,7 @@ struct gate_bridge {
 	struct bridge_flow *flows;
 	uint64_t flows_max;
 	uint64_t look; /* the next of them to be looked at */
+	uint64_t looked_ns;
 	uint64_t second_ns;
 	int watches[2];
 	int timer;
@@ -323,12 +324,17 @@ static void readable(void *arg, int revents)
 	gate_consume(b->gate);
 }
 
-/* A part at each beat, each flow once a second: all of them at once would keep the loop. */
-static void flows_look(struct gate_bridge *b)
+/* A part at each beat, each flow once a second: all of them at once would keep the loop. A beat
+ * that comes late does the part of those that were missed, or what the split sets would run out
+ * before it is set again. */
+static void flows_look(struct gate_bridge *b, uint64_t now_ns)
 {
-	uint64_t part = b->flows_max * BEAT_NS / SECOND_NS + 1;
+	uint64_t passed_ns = now_ns - b->looked_ns;
+	uint64_t part =
+		passed_ns < SECOND_NS ? b->flows_max * passed_ns / SECOND_NS + 1 : b->flows_max;
 	struct gate_count count;
 
+	b->looked_ns = now_ns;
 	for (; part > 0; part--, b->look = b->look + 1 < b->flows_max ? b->look + 1 : 0)
 		if (gate_count_of(b->gate, (uint32_t)b->look, &count) == 0)
 			flow_look(b, &count);
@@ -341,7 +347,7 @@ static void beat(void *arg, uint64_t now_ns)
 	loop_timer_set(b->loop, b->timer, now_ns + BEAT_NS);
 	gate_consume(b->gate);
 	gate_tick(b->gate, now_ns);
-	flows_look(b);
+	flows_look(b, now_ns);
 	if (now_ns - b->second_ns < SECOND_NS)
 		return;
 	b->second_ns = now_ns;
@@ -473,7 +479,8 @@ static int watches_begin(struct gate_bridge *b)
 	b->timer = loop_timer(b->loop, beat, b);
 	if (b->timer < 0)
 		return b->timer;
-	loop_timer_set(b->loop, b->timer, loop_now() + BEAT_NS);
+	b->looked_ns = loop_now();
+	loop_timer_set(b->loop, b->timer, b->looked_ns + BEAT_NS);
 	return 0;
 }
 
