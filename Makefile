@@ -4,7 +4,7 @@
 #   make demo       see it work          make soak    the same tests at full length
 #   make bench      capacity planning    make check   format, layers, clang-tidy, cppcheck
 #   make fuzz       fuzz, bounded        make install DESTDIR= PREFIX=/usr
-#   make stress     the races alone      make corpus  the classifier against the corpus
+#   make stress     the races alone      make corpus  classifier and log parsers against the corpus
 #
 # SAN=asan or SAN=tsan builds a variant in a folder of its own; V=1 shows the commands.
 
@@ -203,6 +203,7 @@ bench: all benches
 
 corpus: all
 	$(Q)python3 tests/corpus.py $(B)
+	$(Q)python3 tests/corpus_logs.py $(B)
 
 build/fuzz/%: tests/%.c | build/.deps-build build/.deps-test
 	$(call say,FUZZ,$@)
