@@ -3,7 +3,7 @@
 #   make            build all            make test    pass every test
 #   make demo       see it work          make soak    the same tests at full length
 #   make bench      capacity planning    make check   format, layers, clang-tidy, cppcheck
-#   make fuzz       fuzz, bounded        make corpus  the classifier against the corpus
+#   make fuzz       fuzz, bounded        make corpus  classifier and log parsers by the corpus
 #   make stress     the races alone      make install DESTDIR= PREFIX=/usr
 #   make deps       install the packages that all of this needs and that are missing
 #   make vm-test    under Debian's own kernel, in a virtual machine
@@ -263,6 +263,7 @@ bench: all benches
 
 corpus: all
 	$(Q)python3 tests/corpus.py $(B)
+	$(Q)python3 tests/corpus_logs.py $(B)
 
 build/fuzz/%: tests/%.c | $(call deps,build test)
 	$(call say,FUZZ,$@)
