@@ -10,6 +10,9 @@
  * 4. Replies to what was admitted before the last hold ended are of the same flight: one cut a
  * flight.
  *
+ * 5. What the receiver does outranks what it says: no refusal is a success, and a share of them that
+ * lasts is put to the test, whatever its words: does it fall with the rate? (refusals.c)
+ *
  * The limit hit is the limit changed: connections and messages per connection have limits of their
  * own (connections.c), hours and days close the window (window.c). Texts about
  * limits that come by chance are told by their ratio (noise.c). Everything is O(1).
@@ -30,6 +33,9 @@
  *   no regard to pressure between probes        0.980   0.451        2.9           8.0     0.916
  *   one strike cuts, not two                    0.996   0.069        2.3           7.1     0.918
  *
+ * Rule 5 shows where the words are unknown: own-words.yaml has 0.99 of its mail at 2.6 by it, and
+ * without it 0.01 at 2,693, blocked to the end.
+ *
  * Two rules show in random scenarios only (200 of them, --seed 1): blocked IPs in 1 of them as it
  * is, in 6 without a cooldown after many deferrals, in 2 without regard to the size of a flight,
  * and there the worst share falls from 0.63 to 0.59.
@@ -43,8 +49,6 @@
  */
 #include "sidecar/control/state.h"
 
-#define OUTAGE_REPLIES	     5	/* in a row */
-#define OUTAGE_HOLD	     15 /* seconds, doubling */
 #define PROBE_ALONE	     60 /* seconds for which nothing follows a probe whose reply is not known */
 #define CONNECTIONS_START    4
 #define PER_CONNECTION_START 20
@@ -101,42 +105,63 @@ static void utilization_update(struct control_step *step)
 	fc->idle_share = (uint8_t)(0.9 * fc->idle_share + 0.1 * idle_share + 0.5);
 }
 
+/* Of a message that the receiver's limits let pass. */
+static void count_passed(struct control_step *step)
+{
+	struct flow_control *fc = step->fc;
+
+	if (!(fc->flags & FLAG_MEASURED) || (int32_t)(stamp_of(step->admitted_ns) - fc->mark) >= 0)
+		fc->count++;
+}
+
 static void on_accepted(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 
-	fc->outages = 0;
-	if (!(fc->flags & FLAG_MEASURED) || (int32_t)(stamp_of(step->admitted_ns) - fc->mark) >= 0)
-		fc->count++;
+	count_passed(step);
 	if (step->admitted_ns < fc->hold_until_ns)
 		return;
+	refusals_accepted(step);
 	if (fc->flags & FLAG_HELD)
 		hold_probe_succeeded(step);
 	else
 		rate_accepted(step);
 }
 
-static void on_receiver_failure(struct control_step *step)
+/* Whether the receiver has looked at the message itself, which it does not do over a limit. */
+static bool looked_at(const struct control_observation *seen)
+{
+	return seen->class == REPLY_GREYLIST || seen->class == REPLY_RECIPIENT ||
+	       seen->class == REPLY_CONTENT || seen->class == REPLY_UNKNOWN_USER;
+}
+
+/* Refused in words that name no limit. */
+static void on_refused(struct control_step *step, const struct control_observation *seen)
 {
 	struct flow_control *fc = step->fc;
 
+	if (refusals_are_limit(fc, seen->class) && !(seen->permanent && looked_at(seen))) {
+		if (step->admitted_ns >= fc->hold_until_ns && !(fc->flags & FLAG_HELD) &&
+		    refusals_limit_denied(step, seen->class))
+			return;
+		rate_deferred(step, REPLY_RATE, REPLY_LIMIT_NONE);
+		return;
+	}
+	window_count(step, 1);
+	count_passed(step);
 	if (step->admitted_ns < fc->hold_until_ns)
 		return;
 	if (fc->flags & FLAG_HELD) {
-		hold_outage(step);
-		return;
+		if (looked_at(seen))
+			hold_probe_succeeded(step);
+		else
+			hold_outage(step, seen->class);
+	} else if (!(seen->permanent && looked_at(seen))) {
+		refusals_add(step, seen->class);
+		/* What is usual at any rate says that the limits let it pass. */
+		if (looked_at(seen) && fc->usual_share[seen->class] && !(fc->flags & FLAG_HELD))
+			rate_accepted(step);
 	}
-	fc->count++;
-	if (fc->outages + 1 < OUTAGE_REPLIES) {
-		fc->outages++;
-		return;
-	}
-	fc->outages = 0;
-	fc->probe_failures = 1;
-	fc->hold_since = step->now;
-	fc->flags |= FLAG_OUTAGE;
-	fc->flags &= (uint16_t)~FLAG_VOLUME_SPIKE;
-	hold_begin(step, OUTAGE_HOLD);
 }
 
 static void observe(struct control_step *step, const struct control_observation *seen)
@@ -149,17 +174,12 @@ static void observe(struct control_step *step, const struct control_observation 
 		if (!connections_deferred(step, seen))
 			rate_deferred(step, seen->class, seen->limit);
 		return;
-	case REPLY_INFRASTRUCTURE:
-		window_count(step, 1);
-		on_receiver_failure(step);
-		return;
 	case REPLY_DELIVERED:
 		connections_accepted(step, seen);
-		/* fallthrough */
-	default:
-		/* About this message or mailbox: the limits let it pass. */
 		window_count(step, 1);
 		on_accepted(step);
+		return;
+	default: on_refused(step, seen);
 	}
 }
 
@@ -292,6 +312,7 @@ bool control_tick(struct control_state *state, const struct control_bounds *boun
 	if (!before.report_delivered) {
 		window_count(&step, delivered);
 		rate_used(&step, delivered);
+		refusals_delivered(&step, delivered);
 	}
 	return changed(&step, &before);
 }
@@ -346,5 +367,5 @@ bool control_valid(const struct control_state *state)
 	       within(fc->probe_spacing_messages, 1, 1e9) && within(fc->noise, 0, 1e4) &&
 	       within(fc->noise_of, 0, 1e4) && fc->hold_seconds <= GAP_MAX && fc->connections &&
 	       fc->per_connection && fc->phase < 3600 && fc->phase_gap < 3600 &&
-	       fc->idle_share <= 128 && fc->reserve <= 64;
+	       fc->idle_share <= 128 && fc->reserve <= 64 && refusals_valid(fc);
 }

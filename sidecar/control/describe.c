@@ -54,7 +54,9 @@ static void say_rate(struct words *words, double rate)
 
 static void say_hold(struct words *words, const struct flow_control *fc, uint64_t now_ns)
 {
-	const char *why = fc->flags & FLAG_OUTAGE ? "the receiver has trouble of its own"
+	const char *why = fc->flags & FLAG_OUTAGE && fc->refused_fully
+				  ? "everything is refused, in words that name no limit"
+			  : fc->flags & FLAG_OUTAGE ? "the receiver has trouble of its own"
 			  : fc->flags & FLAG_VOLUME_SPIKE
 				  ? "volume above what the receiver is used to"
 				  : "the receiver refuses";
@@ -113,6 +115,28 @@ static void say_rates(struct words *words, const struct flow_control *fc,
 		say(words, "; %u unexpected deferrals of late", fc->strikes);
 }
 
+static unsigned percent(double share)
+{
+	return (unsigned)(100 * share + 0.5);
+}
+
+/* What was made of refusals that name no limit. */
+static void say_refusals(struct words *words, const struct flow_control *fc)
+{
+	if (fc->trial != TRIAL_NONE)
+		say(words,
+		    "; slower for a trial: does the share of %s replies, %u%%, fall with the rate?",
+		    reply_class_name(fc->trial_class), percent(fc->trial_share));
+	for (int class = 0; class < REPLY_CLASSES; class ++) {
+		if (refusals_are_limit(fc, class))
+			say(words, "; %s replies are a limit's here: they fell with the rate",
+			    reply_class_name(class));
+		else if (fc->usual_share[class] > 0)
+			say(words, "; up to %u%% %s replies come at any rate",
+			    percent(fc->usual_share[class] / 255.0), reply_class_name(class));
+	}
+}
+
 static void say_windows(struct words *words, const struct flow_control *fc)
 {
 	if (fc->hour_seen >= HOUR_SURE)
@@ -134,6 +158,7 @@ int control_describe(const struct control_state *state, const struct control_bou
 	else
 		say_rates(&words, fc, bounds);
 	say_windows(&words, fc);
+	say_refusals(&words, fc);
 	if (fc->flags & FLAG_CONNECTIONS)
 		say(&words, "; at most %u connections: more met trouble", fc->connections);
 	return (int)words.length;

@@ -15,8 +15,9 @@
 #define COOLDOWN_SECONDS   150 /* seconds for each more */
 #define COOLDOWN_MAX	   600
 #define COOLDOWN_IN_FLIGHT 8   /* what the flight of the trouble itself may bring */
-#define GAP_OUTAGE	   120 /* … while the receiver has trouble of its own */
-#define PROBES_CLOSE	   2   /* after so many it is not the rate, and the waits grow faster */
+#define GAP_OUTAGE	   120 /* … while the receiver has trouble of its own, … */
+#define GAP_AGE		   20.0 /* … and this part of the time for which nothing was taken at all */
+#define PROBES_CLOSE	   2	/* after so many it is not the rate, and the waits grow faster */
 
 static double max_gap(const struct control_step *step)
 {
@@ -84,15 +85,17 @@ void hold_probe_failed(struct control_step *step)
 	hold_begin(step, fc->flags & FLAG_WINDOW ? window_wait(step) : gap);
 }
 
-/* The probe met trouble of the receiver's own, which says nothing about the sender: once is chance.
- */
-void hold_outage(struct control_step *step)
+/* The probe met trouble that is not about a limit: once is chance. What goes on for long in words
+ * that nobody knows may be a block. */
+void hold_outage(struct control_step *step, enum reply_class class)
 {
 	struct flow_control *fc = step->fc;
 	bool again = fc->flags & FLAG_OUTAGE;
+	double age = since(step->now, fc->hold_since);
+	double most = class == REPLY_INFRASTRUCTURE ? GAP_OUTAGE : fmax(GAP_OUTAGE, age / GAP_AGE);
 
 	fc->flags |= FLAG_OUTAGE;
-	hold_begin(step, fmin(again ? 2.0 * fc->hold_seconds : fc->hold_seconds, GAP_OUTAGE));
+	hold_begin(step, fmin(again ? 2.0 * fc->hold_seconds : fc->hold_seconds, most));
 }
 
 /* The probe has succeeded: here a hold ends. */

@@ -144,7 +144,6 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 		}
 		return;
 	}
-	fc->outages = 0;
 	seen = measure_end(step);
 	if (fc->flags & FLAG_HELD) {
 		pressure_add(step);
@@ -218,7 +217,7 @@ void rate_accepted(struct control_step *step)
 	double raised;
 
 	noise_accepted(fc, rate_below_estimate(fc));
-	if (fc->idle_share >= IDLE_SHARE_MAX || noise_suspected(fc)) {
+	if (fc->idle_share >= IDLE_SHARE_MAX || noise_suspected(fc) || refusals_suspected(fc)) {
 		fc->raised = step->now;
 		return;
 	}

@@ -16,8 +16,10 @@
 
 #include "sidecar/control/control.h"
 
-#define GAP_MAX	  7200 /* seconds between two probes */
-#define HOUR_SURE 2    /* equal hours in a row before the cap is acted upon */
+#define GAP_MAX	       7200 /* seconds between two probes */
+#define OUTAGE_REPLIES 5    /* in a row */
+#define OUTAGE_HOLD    15   /* seconds, doubling */
+#define HOUR_SURE      2    /* equal hours in a row before the cap is acted upon */
 
 #define RATE_TOP    5000.0f	 /* as fast as this is unlimited */
 #define RATE_BOTTOM (1 / 600.0f) /* where the configuration names no lower bound */
@@ -47,6 +49,14 @@ enum control_flag {
 			      next */
 	FLAG_MAYBE_NOISE = 8192, /* the hold began by a deferral that may have been chance */
 	FLAGS = 16383
+};
+
+/* The test of refusals whose words name no limit. */
+enum control_trial {
+	TRIAL_NONE,
+	TRIAL_SLOWER,  /* the flow has been slowed, and what is refused now decides */
+	TRIAL_DEEPEST, /* it has been slowed again, for most was refused all the same */
+	CONTROL_TRIALS
 };
 
 struct flow_control {
@@ -104,12 +114,36 @@ struct flow_control {
 	uint8_t day_seen : 1;
 	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew */
 	uint8_t day_test : 2;
-	uint8_t outages : 3;	  /* infrastructure replies in a row */
 	uint8_t strikes : 2;	  /* troubles where there should be none */
 	uint8_t places : 2;	  /* deferrals at last_place */
 	uint8_t sprt_pending : 4; /* deferrals passed over, and not yet found to be chance */
+
+	/* Refusals in words that name no limit (refusals.c). */
+	float refused_recent;	 /* share of the last few attempts */
+	float admission_seconds; /* between two attempts of late */
+	float rate_before;	 /* the trial: what to go back to */
+	float taken_before;	 /* a second */
+	float estimate_before;	 /* of the limit; 0: none */
+	float trial_share;	 /* refused before it, at the least */
+	float trial_share_now;	 /* … of the last few */
+	float trial_score;	 /* nats for a limit */
+	uint32_t admitted_last;
+	uint32_t refused_since; /* refused_row */
+	uint32_t trial_after;	/* no trial before */
+	uint16_t limit_words;	/* a bit a class whose words were found to be a limit's */
+	uint8_t refused_by[REPLY_CLASSES]; /* of the last `attempts` */
+	uint8_t usual_share[REPLY_CLASSES];
+	uint8_t attempts;
+	uint8_t refused_row; /* in a row */
+	uint8_t trial_class;
+	uint8_t trial_accepted;
+	uint8_t trial_refused;
+	uint8_t denied; /* refusals in a limit's words, where a limit refuses nothing */
+	uint8_t trial : 2;
+	uint8_t trial_pauses : 3;  /* trials that found chance */
+	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };
-_Static_assert(sizeof(struct flow_control) <= sizeof(struct control_state), "128 bytes a flow");
+_Static_assert(sizeof(struct flow_control) <= sizeof(struct control_state), "the bytes of a flow");
 
 /* What every step works on. */
 struct control_step {
@@ -196,7 +230,7 @@ double pressure_now(const struct flow_control *fc, uint32_t now);
 void hold_begin(struct control_step *step, double seconds);
 void hold_probe_failed(struct control_step *step);
 void hold_extend(struct control_step *step);
-void hold_outage(struct control_step *step);
+void hold_outage(struct control_step *step, enum reply_class class);
 void hold_probe_succeeded(struct control_step *step);
 
 /* window.c */
@@ -211,6 +245,16 @@ uint32_t window_hour_cap(const struct flow_control *fc);
 uint32_t window_day_cap(const struct flow_control *fc);
 uint32_t window_day_phase(const struct flow_control *fc, const struct control_bounds *bounds,
 			  uint64_t now_ns);
+
+/* refusals.c */
+bool refusals_valid(const struct flow_control *fc);
+bool refusals_are_limit(const struct flow_control *fc, enum reply_class class);
+bool refusals_on_trial(const struct flow_control *fc);
+bool refusals_suspected(const struct flow_control *fc);
+void refusals_add(struct control_step *step, enum reply_class class);
+bool refusals_limit_denied(struct control_step *step, enum reply_class class);
+void refusals_accepted(struct control_step *step);
+void refusals_delivered(struct control_step *step, uint32_t messages);
 
 /* noise.c */
 bool noise_known(const struct flow_control *fc);

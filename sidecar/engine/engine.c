@@ -513,6 +513,7 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 		/* Its own connection is one of those that are open, unless it never came about. */
 		.open_connections = r->stage != TG_STAGE_CONNECT && r->open ? r->open - 1 : r->open,
 		.admitted_ns = r->admitted_ns,
+		.permanent = r->code >= 500,
 	};
 
 	if (life == NULL)
