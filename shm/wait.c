@@ -139,12 +139,22 @@ static struct tg_verdict slot_await(struct tg *tg, struct tg_reservation *slot, 
 	return verdict;
 }
 
+/* Limits that change all the time, those of a busy source, do not make a waiter ask all the time.
+ */
+static void pace(const struct tg *tg, uint64_t asked_ns)
+{
+	uint64_t now_ns = tg_now(tg);
+
+	if (asked_ns != 0 && now_ns < asked_ns + SOON_NS)
+		sleep_until(tg, LAYOUT_NONE, 0, asked_ns + SOON_NS, now_ns);
+}
+
 struct tg_verdict tg_wait(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 			  uint32_t n, uint64_t deadline_ns)
 {
-	for (;;) {
+	for (uint64_t asked_ns = 0;; pace(tg, asked_ns)) {
 		struct seen seen = seen_load(tg, flow);
-		uint64_t now_ns = tg_now(tg), at_ns;
+		uint64_t now_ns = asked_ns = tg_now(tg), at_ns;
 		uint64_t left = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 		struct tg_reservation slot;
 		struct tg_verdict verdict =

@@ -6,48 +6,11 @@
  * the registry was hit keeps it.
  */
 #include "shm/lease.h"
+#include "tests/stress_scribble.h"
 #include "tests/stress_sidecar.h"
 
 #define BURST 40
 #define T     (2 * MINUTE)
-
-static bool zero(const void *bytes, size_t length)
-{
-	const unsigned char *at = bytes;
-
-	for (size_t i = 0; i < length; i++)
-		if (at[i])
-			return false;
-	return true;
-}
-
-/* Everything in counters and rings but the lines of one slot and one worker. */
-static void scribble(struct tg *tg, uint32_t spared_slot, uint32_t spared_worker, uint64_t *seed,
-		     int words)
-{
-	char *counters = tg->files[LAYOUT_COUNTERS].base, *rings = tg->files[LAYOUT_RINGS].base;
-	const char *slot = (char *)&tg->view.counters[spared_slot],
-		   *more = (char *)&tg->view.counters_more[spared_slot];
-	const char *worker = (char *)&tg->workers[spared_worker];
-	const char *leases = (char *)&tg->leases[(uint64_t)spared_worker * tg->header.sizes.leases];
-
-	for (int i = 0; i < words; i++) {
-		bool ring = fixture_draw(seed) % 2;
-		uint64_t bytes = tg->files[ring ? LAYOUT_RINGS : LAYOUT_COUNTERS].bytes;
-		char *at = (ring ? rings : counters) + fixture_draw(seed) % (bytes / 8) * 8;
-
-		/* Half of them where something is, so that damage is not lost in empty pages. */
-		if (fixture_draw(seed) % 2 && zero(at, 8))
-			continue;
-		if ((at >= slot && at < slot + sizeof(struct layout_counters)) ||
-		    (at >= more && at < more + sizeof(struct layout_counters_more)) ||
-		    (at >= worker && at < worker + sizeof(struct layout_worker)) ||
-		    (at >= leases && at < leases + tg->header.sizes.leases * 8))
-			continue;
-		atomic_store((_Atomic uint64_t *)(void *)at,
-			     fixture_draw(seed) % 4 ? fixture_draw(seed) : UINT64_MAX);
-	}
-}
 
 struct hostile_shared {
 	struct stress_sidecar sidecar;

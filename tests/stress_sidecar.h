@@ -15,20 +15,26 @@ struct stress_sidecar {
 	pid_t pid;
 };
 
+/* limits, and further keys on lines after it. */
+static inline void sidecar_configure_flows(struct stress_sidecar *s, uint32_t flows,
+					   const char *limits)
+{
+	FILE *file = fopen(s->config, "w");
+
+	must(file != NULL);
+	fprintf(file,
+		"segment: {path: %s, flows: %u, workers: 16, ring: 256}\nlog: {level: info}\nlimits: %s\n",
+		s->segment, flows, limits);
+	fclose(file);
+}
+
 static inline void sidecar_configure(struct stress_sidecar *s, const char *limits)
 {
-	FILE *file;
-
 	fixture_begin(&s->f);
 	snprintf(s->segment, sizeof(s->segment), "%s/segment", s->f.path);
 	snprintf(s->config, sizeof(s->config), "%s/tollgate.yaml", s->f.path);
 	snprintf(s->log, sizeof(s->log), "%s/log", s->f.path);
-	file = fopen(s->config, "w");
-	must(file != NULL);
-	fprintf(file,
-		"segment: {path: %s, flows: 500, workers: 16, ring: 256}\nlog: {level: info}\nlimits: %s\n",
-		s->segment, limits);
-	fclose(file);
+	sidecar_configure_flows(s, 500, limits);
 }
 
 static inline void sidecar_start(struct stress_sidecar *s)
