@@ -452,6 +452,34 @@ Test(file, shows_all_its_errors_at_once)
 	cr_expect_eq(report.errors, 3);
 }
 
+/* What cannot be read is not taken for something else, of which more would be wrong. */
+Test(file, with_one_wrong_value_has_one_error)
+{
+	static const char *const rows[] = {
+		"builtin: x\ndestinations: [{name: google}]\n",
+		"segment: {ring: 7}\n",
+		"limits: {hour_starts: 61m}\n",
+		"ebpf: {ports: [25, x]}\n",
+	};
+
+	for (size_t i = 0; i < N(rows); i++) {
+		cr_expect_null(load(rows[i]));
+		cr_expect_eq(report.errors, 1, "%s%s", rows[i], problem(0));
+	}
+}
+
+Test(file, with_an_empty_list_is_as_without_it)
+{
+	struct config *config = load("ebpf: {ports: []}\ndestinations: [{name: google, mx: []}]\n");
+	uint32_t count;
+
+	cr_assert(config, "%s", problem(0));
+	cr_expect_eq(config->ebpf.ports_count, 3);
+	config_mx(&config->destinations[0], &count);
+	cr_expect_gt(count, 0, "the built-in one's");
+	config_free(config);
+}
+
 Test(file, that_is_not_there_is_an_error_with_its_name)
 {
 	struct config *config;

@@ -101,7 +101,7 @@ Test(load, takes_each_shape_of_a_key)
 	cr_expect_null(file->either);
 	cr_expect_str_eq(file->way, "x");
 	cr_expect_eq(file->some_count, 1, "one mapping is a list of one");
-	cr_expect(file->parts && file->parts_count == 0, "an empty list is there");
+	cr_expect(!file->parts && file->parts_count == 0, "an empty list is none");
 	yaml_unload(NULL, file);
 
 	cr_assert_eq(load(other, strlen(other), &file, &error), 0, "%s", error.reason);

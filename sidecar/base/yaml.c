@@ -131,17 +131,18 @@ static int fail_unknown(const struct binding *binding, const yaml_node_t *node, 
 {
 	static const char comma[] =
 		" (within braces a comma ends a value: write 5_000 or \"5,000\")";
+	const char *word = strrchr(key, ' ') ? strrchr(key, ' ') + 1 : key;
 	const char *near = NULL;
 	size_t near_len = 0;
 	unsigned min = 3; /* further than that is another word */
 
-	if (key[0] >= '0' && key[0] <= '9')
+	if (word[0] >= '0' && word[0] <= '9')
 		return yaml_fail(binding->loader->error, yaml_node_mark(node),
 				 "unknown key: %.120s%s", key, comma);
 	for (unsigned i = 0; i < binding->keys->count; i++) {
 		size_t len;
 		const char *name = name_below(&binding->keys->key[i], binding->prefix, &len);
-		unsigned d = name ? distance(key, name, len) : min;
+		unsigned d = name ? distance(word, name, len) : min;
 
 		if (d >= min || d >= len)
 			continue;
@@ -286,6 +287,8 @@ static int bind_list(struct loader *loader, const struct yaml_key *key, const ya
 				 count < key->entries_min ? "fewer entries than %u"
 							  : "more entries than %u",
 				 count < key->entries_min ? key->entries_min : key->entries_max);
+	if (count == 0) /* as if it were not written */
+		return 0;
 	array = allocate(loader, count * size);
 	if (!array)
 		return -ENOMEM;

@@ -31,13 +31,17 @@ static int refuse(struct yaml_scalar *scalar, const char *format, ...)
 	return -EINVAL;
 }
 
-static int check_bounds(struct yaml_scalar *scalar, uint64_t value, bool duration)
+/* Takes a number that lies within the row's bounds. */
+static int take(struct yaml_scalar *scalar, struct config_value *value, uint64_t number,
+		bool duration)
 {
 	const struct yaml_key *key = scalar->key;
 	char min[64], max[64];
 
-	if (key->max == 0 || (value >= key->min && value <= key->max))
+	if (key->max == 0 || (number >= key->min && number <= key->max)) {
+		value->value = number;
 		return 0;
+	}
 	if (!duration)
 		return refuse(scalar, "must be from %s to %s",
 			      units_count_text(key->min, min, sizeof(min)),
@@ -51,14 +55,15 @@ static int check_bounds(struct yaml_scalar *scalar, uint64_t value, bool duratio
 		      units_duration_text(key->max, max, sizeof(max)));
 }
 
-/* A new value in *ret, with the text and the place of what was written. */
+/* The value in *ret, with the text and the place of what was written. Where that cannot be read the
+ * default stays, so that nothing else is found wrong on account of it. */
 static struct config_value *begin(const struct yaml_scalar *scalar, void *ret)
 {
 	struct config_value *value = ret;
 
-	*value = (struct config_value){.mark = scalar->mark};
 	if (scalar->mark.line)
 		value->text = scalar->text;
+	value->mark = scalar->mark;
 	return value;
 }
 
@@ -78,11 +83,12 @@ static int read_rate(struct yaml_scalar *scalar, void *ret)
 static int read_count(struct yaml_scalar *scalar, void *ret)
 {
 	struct config_value *value = begin(scalar, ret);
+	uint64_t number;
 	const char *why;
 
-	if (units_count(scalar->text, &value->value, &why) < 0)
+	if (units_count(scalar->text, &number, &why) < 0)
 		return refuse(scalar, "%s", why);
-	return check_bounds(scalar, value->value, false);
+	return take(scalar, value, number, false);
 }
 
 static int read_cap(struct yaml_scalar *scalar, void *ret)
@@ -111,11 +117,12 @@ static int read_part(struct yaml_scalar *scalar, void *ret)
 static int read_duration(struct yaml_scalar *scalar, void *ret)
 {
 	struct config_value *value = begin(scalar, ret);
+	uint64_t ns;
 	const char *why;
 
-	if (units_duration(scalar->text, &value->value, &why) < 0)
+	if (units_duration(scalar->text, &ns, &why) < 0)
 		return refuse(scalar, "%s", why);
-	return check_bounds(scalar, value->value, true);
+	return take(scalar, value, ns, true);
 }
 
 static int read_switch(struct yaml_scalar *scalar, void *ret)
@@ -152,15 +159,12 @@ static int read_word(struct yaml_scalar *scalar, void *ret)
 
 static int read_port(struct yaml_scalar *scalar, void *ret)
 {
-	uint64_t count = 0;
-	uint16_t port;
-	const char *why;
+	struct config_value value = {.value = 0};
+	int rc = read_count(scalar, &value);
+	uint16_t port = (uint16_t)value.value;
 
-	if (units_count(scalar->text, &count, &why) < 0)
-		return refuse(scalar, "%s", why);
-	port = (uint16_t)count;
 	memcpy(ret, &port, sizeof(port));
-	return check_bounds(scalar, count, false);
+	return rc;
 }
 
 #define VALUE sizeof(struct config_value)
