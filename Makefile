@@ -265,12 +265,18 @@ corpus: all
 	$(Q)python3 tests/corpus.py $(B)
 	$(Q)python3 tests/corpus_logs.py $(B)
 
-build/fuzz/%: tests/%.c | $(call deps,build test)
-	$(call say,FUZZ,$@)
+FUZZ_FLAGS := -std=gnu17 -I. -Ibuild -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' -DTG_SAN_asan -g -O1 \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all $(if $(filter x86_64,$(ARCH)),-mcx16)
+FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/%.o,$(SHM_SRC) $(SIDECAR_SRC) ebpf/gate_stub.c)
+
+build/fuzz/%.o: %.c | $(call deps,build test)
 	@mkdir -p $(@D)
-	$(Q)clang -std=gnu17 -I. -Ibuild -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' -DTG_SAN_asan -g -O1 \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(if $(filter x86_64,$(ARCH)),-mcx16) \
-		-o $@ $< $(SHM_SRC) $(SIDECAR_SRC) ebpf/gate_stub.c $(LIBS_sidecar)
+	$(Q)clang $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+build/fuzz/sidecar/data/embedded.o: $(DATA)
+
+build/fuzz/%: build/fuzz/tests/%.o $(FUZZ_OBJECTS)
+	$(call say,FUZZ,$@)
+	$(Q)clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBS_sidecar)
 
 fuzz: $(FUZZERS)
 	$(Q)python3 tests/run.py --fuzz $(FUZZERS)

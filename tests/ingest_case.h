@@ -16,6 +16,8 @@
 
 #define INGEST_NOW UINT64_C(1772020000000000000) /* 2026-02-25 11:46:40 UTC */
 
+typedef __typeof__(&postfix_parse) ingest_parser;
+
 struct ingest_case {
 	const char *line, *want;
 };
@@ -45,7 +47,7 @@ static inline char *ingest_tell(enum ingest_result result, const struct ingest_e
 }
 
 /* Parses one line. *ret_event's texts live as long as the program. */
-static inline enum ingest_result ingest_one(ingest_parse *parse, struct ingest_stream *stream,
+static inline enum ingest_result ingest_one(ingest_parser parse, struct ingest_stream *stream,
 					    const char *text, struct ingest_event *ret_event)
 {
 	size_t length = strlen(text);
@@ -54,7 +56,7 @@ static inline enum ingest_result ingest_one(ingest_parse *parse, struct ingest_s
 	return parse(stream, &line, ret_event);
 }
 
-static inline void ingest_check(ingest_parse *parse, struct ingest_stream *stream,
+static inline void ingest_check(ingest_parser parse, struct ingest_stream *stream,
 				const struct ingest_case *cases, size_t count)
 {
 	static char told[1 << 17];

@@ -50,6 +50,8 @@ struct gate_bridge {
 	struct dns *resolve;
 	struct bridge_flow *flows;
 	uint64_t flows_max;
+	uint64_t full; /* connections that found no room, as was said last */
+	uint64_t full_said_ns;
 	uint64_t look; /* the next of them to be looked at */
 	uint64_t looked_ns;
 	uint64_t second_ns;
@@ -340,6 +342,25 @@ static void flows_look(struct gate_bridge *b, uint64_t now_ns)
 			flow_look(b, &count);
 }
 
+/* What finds no room passes, also where the mode is deny. Said once a minute while it goes on. */
+static void full_say(struct gate_bridge *b, uint64_t now_ns)
+{
+	struct gate_status status;
+
+	if (b->full_said_ns && now_ns - b->full_said_ns < 60 * SECOND_NS)
+		return;
+	gate_status(b->gate, &status);
+	if (status.total[GATE_TOTAL_FULL] <= b->full)
+		return;
+	log_warning("gate",
+		    "%llu connections passed without a limit: the kernel's table of %llu flows had "
+		    "no room for them; raise ebpf.flows",
+		    (unsigned long long)(status.total[GATE_TOTAL_FULL] - b->full),
+		    (unsigned long long)b->flows_max);
+	b->full = status.total[GATE_TOTAL_FULL];
+	b->full_said_ns = now_ns;
+}
+
 static void beat(void *arg, uint64_t now_ns)
 {
 	struct gate_bridge *b = arg;
@@ -352,6 +373,7 @@ static void beat(void *arg, uint64_t now_ns)
 		return;
 	b->second_ns = now_ns;
 	gate_addresses_expire(&b->names, now_ns);
+	full_say(b, now_ns);
 }
 
 /* ---- addresses from DNS ---------------------------------------------------------------------- */
@@ -405,7 +427,7 @@ void gate_bridge_configure(struct gate_bridge *b, const struct config *config)
 		return;
 	if (old != config && old->ebpf.cgroups_count != config->ebpf.cgroups_count)
 		log_warning("gate",
-			    "changed cgroups, ports and pins are taken up at the next start");
+			    "changed cgroups, ports, flows and pins are taken up at the next start");
 	gate_addresses_configure(&b->names, config);
 	defaults_set(b, 0, "", now_ns);
 	for (uint32_t id = 1; id <= b->names.count; id++)
@@ -444,6 +466,7 @@ static int gate_begin(struct gate_bridge *b)
 		.cgroup_count = ebpf->cgroups_count,
 		.ports = ebpf->ports,
 		.port_count = ebpf->ports_count,
+		.flows = (uint32_t)ebpf->flows.value,
 		.max_wait_ns = ebpf->max_wait.value,
 		.stale_ns = ebpf->heartbeat_timeout.value,
 		.stale_policy = ebpf->on_timeout.value == CONFIG_GATE_FAIL_CLOSED

@@ -116,7 +116,7 @@ static bool address_binary(const char *at, size_t length, bool v6, uint8_t ret[1
 
 struct ingest_text ingest_event_quoted(const struct ingest_event *event)
 {
-	const char *text = event->heard_text.at, *end = text + event->heard_text.length;
+	const char *text = event->heard_text.at, *end;
 	struct ingest_text found = {0};
 	uint8_t first[16], other[16], peer[16];
 	bool peer_known =
@@ -126,6 +126,7 @@ struct ingest_text ingest_event_quoted(const struct ingest_event *event)
 
 	if (!event->heard || text == NULL)
 		return found;
+	end = text + event->heard_text.length;
 	for (const char *at = text; at < end; at++) {
 		bool v6;
 		size_t n;

@@ -87,16 +87,20 @@ struct ingest_line {
 	unsigned index;
 };
 
-typedef enum ingest_result ingest_parse(struct ingest_stream *stream, struct ingest_line *line,
-					struct ingest_event *ret);
-
-ingest_parse postfix_parse;
-ingest_parse exim_parse;
-ingest_parse powermta_parse;
-ingest_parse kumomta_parse;
-ingest_parse haraka_parse;
-ingest_parse sendgrid_parse;
-ingest_parse json_log_parse;
+enum ingest_result postfix_parse(struct ingest_stream *stream, struct ingest_line *line,
+				 struct ingest_event *ret);
+enum ingest_result exim_parse(struct ingest_stream *stream, struct ingest_line *line,
+			      struct ingest_event *ret);
+enum ingest_result powermta_parse(struct ingest_stream *stream, struct ingest_line *line,
+				  struct ingest_event *ret);
+enum ingest_result kumomta_parse(struct ingest_stream *stream, struct ingest_line *line,
+				 struct ingest_event *ret);
+enum ingest_result haraka_parse(struct ingest_stream *stream, struct ingest_line *line,
+				struct ingest_event *ret);
+enum ingest_result sendgrid_parse(struct ingest_stream *stream, struct ingest_line *line,
+				  struct ingest_event *ret);
+enum ingest_result json_log_parse(struct ingest_stream *stream, struct ingest_line *line,
+				  struct ingest_event *ret);
 
 /* "delivered", "deferred", "bounced". */
 const char *ingest_outcome_name(enum ingest_outcome outcome);

@@ -285,7 +285,7 @@ static void host_within(struct scan *scan, struct ingest_event *event, struct de
 static void message_take(struct ingest_event *event, struct delivery *d)
 {
 	struct ingest_text text = text_one_line_escaped(d->message);
-	struct scan scan = {(char *)text.at, (char *)text.at + text.length};
+	struct scan scan = scan_of(text);
 
 	if (text.at != NULL && error_skip(&scan) && command_scan(&scan, event)) {
 		host_within(&scan, event, d);

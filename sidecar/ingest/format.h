@@ -9,7 +9,8 @@
 
 struct ingest_format {
 	const char *name;
-	ingest_parse *parse;
+	enum ingest_result (*parse)(struct ingest_stream *stream, struct ingest_line *line,
+				    struct ingest_event *ret);
 	bool csv; /* records may go on over several lines, under a header */
 	const char *help;
 };

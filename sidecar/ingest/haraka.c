@@ -217,8 +217,7 @@ static enum ingest_result reason_take(struct scan scan, struct ingest_event *eve
 
 static enum ingest_result message_take(const struct entry *entry, struct ingest_event *event)
 {
-	struct scan scan = {(char *)entry->message.at,
-			    (char *)entry->message.at + entry->message.length};
+	struct scan scan = scan_of(entry->message);
 	char *reason;
 
 	if (SCAN_SKIP(&scan, "recipient "))

@@ -197,7 +197,7 @@ static struct ingest_text queue_domain(struct ingest_text queue)
 /* "192.0.2.1:25", "[2001:db8::1]:25", "192.0.2.1". */
 static struct ingest_text address_of(struct ingest_text text)
 {
-	struct scan scan = {(char *)text.at, (char *)text.at + text.length};
+	struct scan scan = scan_of(text);
 	struct ingest_text inner;
 	const char *colon;
 
@@ -236,15 +236,15 @@ static unsigned debug_enhanced(struct scan *scan)
 /* A greeting that refused us, within KumoMTA's words. */
 static void greeting_take(struct ingest_text text, struct ingest_event *event)
 {
-	const char *found = memmem(text.at, text.length, REJECTED, sizeof(REJECTED) - 1);
-	struct scan scan = {(char *)found, (char *)text.at + text.length};
+	struct scan scan = scan_of(text);
+	char *found = memmem(scan.at, text.length, REJECTED, sizeof(REJECTED) - 1);
 	struct ingest_text content;
 	unsigned code, enhanced;
 
 	event->stage = TG_STAGE_CONNECT;
 	if (found == NULL)
 		return;
-	scan.at += sizeof(REJECTED) - 1;
+	scan.at = found + sizeof(REJECTED) - 1;
 	if (!scan_number(&scan, &code) || code < 200 || code > 599 ||
 	    !SCAN_SKIP(&scan, ", enhanced_code: "))
 		return;

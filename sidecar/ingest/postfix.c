@@ -97,7 +97,7 @@ static void relay_take(struct ingest_text value, struct ingest_event *event)
 /* "a/b/c/d": before the queue manager, in it, connecting, sending. */
 static void delays_take(struct ingest_text value, struct ingest_event *event)
 {
-	struct scan scan = {(char *)value.at, (char *)value.at + value.length};
+	struct scan scan = scan_of(value);
 	uint64_t part[4] = {0};
 
 	for (int i = 0; i < 4; i++)
@@ -213,7 +213,7 @@ static bool said_scan(struct scan scan, struct ingest_event *event, struct inges
 /* "lost connection with HOST[IP] while …", "connect to HOST[IP]:25: Connection timed out". */
 static void trouble_stage(const struct ingest_text *text, struct ingest_event *event)
 {
-	struct scan scan = {(char *)text->at, (char *)text->at + text->length};
+	struct scan scan = scan_of(*text);
 	struct ingest_text part;
 
 	if (SCAN_SKIP(&scan, "connect to ")) {

@@ -118,7 +118,7 @@ static void diagnosis_take(struct ingest_text diag, struct ingest_text status,
 	struct scan scan;
 
 	diag = text_one_line(diag);
-	scan = (struct scan){(char *)diag.at, (char *)diag.at + diag.length};
+	scan = scan_of(diag);
 	if (diag.at != NULL) {
 		if (SCAN_SKIP(&scan, "x-pmta;")) {
 			char *reply = memmem(scan.at, scan_left(&scan), "reply:", 6);

@@ -198,7 +198,8 @@ struct ingest_text text_one_line(struct ingest_text text)
 
 struct ingest_text text_one_line_escaped(struct ingest_text text)
 {
-	char *to = (char *)text.at, *at = to, *end = at + text.length;
+	struct scan scan = scan_of(text);
+	char *to = scan.at, *at = to, *end = scan.end;
 
 	if (text.at == NULL || memchr(at, '\\', text.length) == NULL)
 		return text;

@@ -48,6 +48,15 @@ static inline struct ingest_text scan_rest(const struct scan *scan)
 	return scan_text(scan->at, scan->end);
 }
 
+/* What stands in a text; in one that is not there nothing does. */
+static inline struct scan scan_of(struct ingest_text text)
+{
+	static char nothing[1];
+	char *at = text.at != NULL ? (char *)text.at : nothing;
+
+	return (struct scan){at, at + text.length};
+}
+
 static inline void scan_blanks(struct scan *scan)
 {
 	while (scan->at < scan->end && *scan->at == ' ')

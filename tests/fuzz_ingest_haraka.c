@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+#define FUZZ_FORMAT "haraka"
+#include "tests/fuzz_ingest.h"
