@@ -8,8 +8,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shm/alive.h"
@@ -55,17 +57,31 @@ static struct layout_worker *slot_begin(struct tg *tg, uint32_t index)
 #define MADV_POPULATE_WRITE 23 /* since Linux 5.14 */
 #endif
 
+/* Has memory stand behind a page by a system call that adds nothing to a word of it: what would be
+ * SIGBUS is its error. For kernels and containers without MADV_POPULATE_WRITE. */
+static int page_take(void *page)
+{
+	int op = FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0);
+
+	return syscall(SYS_futex, page, FUTEX_WAKE_OP_PRIVATE, 0, 0, page, op) < 0 ? -errno : 0;
+}
+
 /* Has memory stand behind a range, whole pages of it: or it is an error here, instead of a signal
- * where it is touched. Kernels that do not know how give it when it is touched. */
+ * where it is touched. */
 static int range_take(void *from, size_t bytes)
 {
 	uintptr_t first = (uintptr_t)from & ~(uintptr_t)(LAYOUT_PAGE - 1);
 	uintptr_t end = ((uintptr_t)from + bytes + LAYOUT_PAGE - 1) & ~(uintptr_t)(LAYOUT_PAGE - 1);
+	int error = madvise((void *)first, end - first, MADV_POPULATE_WRITE) != 0 ? -errno : 0;
 
-	if (madvise((void *)first, end - first, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
-		return 0;
+	if (error && error != -EFAULT)
+		error = 0;
+	else
+		first = end;
+	for (; first < end && !error; first += LAYOUT_PAGE)
+		error = page_take((void *)first);
 	/* What a file system without room makes of a write. */
-	return errno == EFAULT ? -ENOSPC : -errno;
+	return error == -EFAULT ? -ENOSPC : error;
 }
 
 static int memory_take(struct tg *tg, uint32_t index)
