@@ -85,6 +85,25 @@ static void setup(void)
 		;
 }
 
+/* Another configuration, as a reload brings it. */
+static void reconfigure(const char *text)
+{
+	struct generation before = world.generation;
+	struct diagnostics report = {0};
+	FILE *file = fopen(world.file, "w");
+
+	cr_assert(file != NULL);
+	fputs(text, file);
+	fclose(file);
+	cr_assert_eq(generation_load(world.file, &world.generation, &report), 0);
+	diagnostics_free(&report);
+	cr_assert_eq(engine_configure(world.engine, world.generation.config,
+				      world.generation.classifier, world.generation.rules,
+				      world.now),
+		     0);
+	generation_free(&before);
+}
+
 static void teardown(void)
 {
 	engine_free(world.engine);
@@ -340,6 +359,39 @@ Test(engine, a_reply_tells_of_a_flow_that_was_never_announced)
 	reply_of(slot, source, other->destination, REFUSED);
 	cr_assert_eq(segment_slot(world.segment, slot)->kind, SEGMENT_FLOW);
 	cr_expect_gt(inforce(slot).limits.hold_until_ns, world.now, "and the reply counts");
+}
+
+/* Which record of defaults it has says by which prices the states of its flows were charged. */
+Test(engine, a_destination_keeps_its_defaults_wherever_it_is_configured)
+{
+	static const char other[] =
+		"destinations:\n"
+		"  - {name: another, domains: [example.net], limits: {rate: 6/min, burst: 20}}\n"
+		"  - {name: example, domains: [example.com], limits: {rate: 60/min, burst: 20}}\n";
+	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 3};
+	uint32_t destination = world.segment->slots[flow(1)].destination;
+	uint32_t index = publish_default_index(world.segment, destination);
+	struct tg_flow unknown = {unannounced(address, destination), LAYOUT_NONE, destination,
+				  LAYOUT_NONE};
+	uint32_t used = 0, more = 0;
+
+	cr_expect_geq(index, LAYOUT_DEFAULT_FIRST);
+	unknown.source = segment_source(world.segment, address);
+	while (used < 100 &&
+	       decide_admit(&world.segment->view, &unknown, TG_TRANSACTIONAL, 1, world.now)
+			       .reason == TG_ADMITTED)
+		used++;
+	cr_expect_eq(used, 20);
+	reconfigure(other);
+	cr_expect_eq(publish_default_index(world.segment, destination), index);
+	cr_expect_neq(
+		publish_default_index(world.segment, segment_destination(world.segment, "another")),
+		index);
+	while (more < 100 &&
+	       decide_admit(&world.segment->view, &unknown, TG_TRANSACTIONAL, 1, world.now)
+			       .reason == TG_ADMITTED)
+		more++;
+	cr_expect_eq(more, 0, "%u", more);
 }
 
 Test(engine, deliveries_of_flows_that_are_not_known_are_asked_for)
