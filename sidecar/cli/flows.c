@@ -16,7 +16,7 @@
 #include "sidecar/segment/readonly.h"
 
 static const char usage[] =
-	"usage: tollgate flows [--source ADDRESS] [--destination NAME] [--json] [--segment DIR]\n\n"
+	"usage: tollgate flows [--source SOURCE] [--destination NAME] [--json] [--segment DIR]\n\n"
 	"A line a flow: its state, the rate in force and the configured one (per flow; transactional mail may\n"
 	"use all of it), the hold that is left, what is used of the hour's and the day's cap, connections, and\n"
 	"messages delivered, deferred and bounced in the last hour. --json: all of it, an object a line.\n\n"
