@@ -10,10 +10,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "shm/punycode.h"
+#include "shm/source.h"
 
 #define LABELS_MAX (DESTINATION_NAME_MAX / 2 + 1)
 
@@ -473,6 +475,23 @@ int destination_pool_source(const void *blob, size_t blob_len, const struct dest
 	return 0;
 }
 
+int destination_pools_have(const void *blob, size_t blob_len, const uint8_t source[16])
+{
+	uint8_t listed[16];
+	struct name_view view;
+	int rc = view_open(&view, blob, blob_len);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < view.header.sources.count; i++) {
+		if (!element(&view, &view.header.sources, i, listed, sizeof(listed)))
+			return -EBADMSG;
+		if (memcmp(listed, source, sizeof(listed)) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -510,8 +529,13 @@ int destination_address(const char *text, uint8_t ret[16])
 
 const char *destination_address_text(const uint8_t address[16], char *text, size_t size)
 {
+	char name[SOURCE_NAME_MAX + 1];
 	const char *done;
 
+	if (source_name(address, name)) {
+		snprintf(text, size, "%s", name);
+		return text;
+	}
 	if (memcmp(address, mapped, sizeof(mapped)) == 0)
 		done = inet_ntop(AF_INET, address + 12, text, (socklen_t)size);
 	else

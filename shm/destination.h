@@ -186,12 +186,16 @@ int destination_pool(const void *blob, size_t blob_len, const char *name,
 int destination_pool_source(const void *blob, size_t blob_len, const struct destination_pool *pool,
 			    uint32_t i, uint8_t ret[16]);
 
+/* Does a pool list this source? 0, -ENOENT, or -EBADMSG. */
+int destination_pools_have(const void *blob, size_t blob_len, const uint8_t source[16]);
+
 /* ---- addresses, as the sidecar reads them too ------------------------------------------------ */
 
 /* An address in text, with or without brackets, to 16 bytes (IPv4 mapped). 0 or -EINVAL. */
 int destination_address(const char *text, uint8_t ret[16]);
 
-/* The same back: "192.0.2.1" for a mapped one. Returns text; size is at least 46. */
+/* The same back: "192.0.2.1" for a mapped one, and the name for a source's name. Returns text; size
+ * is at least 46. */
 const char *destination_address_text(const uint8_t address[16], char *text, size_t size);
 
 #endif

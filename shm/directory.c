@@ -8,11 +8,13 @@
  * leaves nothing stuck: the same key completes the claim.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "shm/destination.h"
 #include "shm/handle.h"
 #include "shm/name.h"
+#include "shm/source.h"
 #include "shm/unmap.h"
 
 uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim)
@@ -99,16 +101,45 @@ int source_resolve(struct tg *tg, const uint8_t address[16], struct tg_source *r
 	return source.slot == LAYOUT_NONE ? -ENOSPC : 0;
 }
 
-int tg_source(struct tg *tg, const char *address, struct tg_source *ret)
+/* The destination table has two copies: one is read, and read again if it was replaced meanwhile,
+ * which a writer does once a reload. The bound keeps a reader from ever waiting. */
+static int pools_have(struct tg *tg, const uint8_t source[16])
+{
+	int error = -ENOENT;
+
+	for (int tries = 0; tries < 4; tries++) {
+		/* N1 pairs with N0 in sidecar/segment/directory.c. */
+		uint32_t index = atomic_load_explicit(&tg->live->names_index, memory_order_acquire);
+
+		error = destination_pools_have(tg->names[index & 1], tg->header.sizes.names_bytes,
+					       source);
+		/* N3 pairs with N2 in sidecar/segment/directory.c. */
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&tg->live->names_index, memory_order_relaxed) == index)
+			break;
+	}
+	return error;
+}
+
+int tg_source(struct tg *tg, const char *name, struct tg_source *ret)
 {
 	uint8_t bytes[16];
-	int error = address ? destination_address(address, bytes) : -EINVAL;
+	int error = name ? source_read(name, bytes) : -EINVAL;
 
+	if (!error && source_is_name(bytes))
+		error = pools_have(tg, bytes);
 	return error ? error : source_resolve(tg, bytes, ret);
 }
 
-/* The destination table has two copies: one is read, and read again if it was replaced meanwhile,
- * which a writer does once a reload. The bound keeps a reader from ever waiting. */
+int tg_source_text(const struct tg_source *source, char *text, size_t size)
+{
+	char whole[64];
+
+	destination_address_text(source->address, whole, sizeof(whole));
+	return snprintf(text, size, "%s", whole);
+}
+
+/* As pools_have. */
 static int match(struct tg *tg, const char *name, struct destination_match *ret)
 {
 	int error = -EINVAL;

@@ -94,7 +94,7 @@ TG_API uint64_t tg_generation(const struct tg *tg);
 /* ---- names to handles, once ------------------------------------------------------------------ */
 
 struct tg_source {
-	uint8_t address[16]; /* IPv6, or IPv4 mapped */
+	uint8_t address[16]; /* IPv6, IPv4 mapped, or a name (tg_source_text) */
 	uint64_t key[2];
 	uint32_t slot;
 	uint32_t reserved;
@@ -113,9 +113,14 @@ struct tg_flow {
 	uint32_t stream;
 };
 
-/* A sending address, IPv4 or IPv6 in text. -EINVAL: not an address. -ENOSPC: the directory is full.
- */
-TG_API int tg_source(struct tg *tg, const char *address, struct tg_source *ret);
+/* A sending address, IPv4 or IPv6 in text; or the name of a source that a pool of the configuration
+ * lists: 1 to 22 letters, digits, hyphens and underscores, first a letter. -EINVAL: neither.
+ * -ENOENT: no pool lists that name. -ENOSPC: the directory is full. */
+TG_API int tg_source(struct tg *tg, const char *name, struct tg_source *ret);
+
+/* The address or name of a source, which tg_pick chose: its length (the text is cut at size and
+ * always terminated; 64 bytes hold each). */
+TG_API int tg_source_text(const struct tg_source *source, char *text, size_t size);
 
 /* The destination that an MX host, a recipient's domain or an address ("[192.0.2.1]" too) belongs
  * to. -EINVAL: not a name. -ENOSPC: the directory is full. */
@@ -284,6 +289,31 @@ TG_API int tg_preadmit_socket(struct tg *tg, const struct tg_destination *destin
 
 TG_API int tg_advise(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 		     struct tg_advice *ret);
+
+/* ---- the same without structs by value ------------------------------------------------------- */
+
+/* As the functions without _into. The reason is returned; the verdict goes to ret, and to
+ * ret_wait_ns how many nanoseconds from now its time is (tg_until). Each of the two may be NULL. */
+TG_API enum tg_reason tg_admit_into(struct tg *tg, const struct tg_flow *flow,
+				    enum tg_class traffic, uint32_t n, struct tg_verdict *ret,
+				    uint64_t *ret_wait_ns);
+TG_API enum tg_reason tg_admit_pair_into(struct tg *tg, const struct tg_source *source,
+					 const struct tg_destination *destination,
+					 enum tg_class traffic, uint32_t n, struct tg_verdict *ret,
+					 uint64_t *ret_wait_ns);
+/* Waits max_wait_ns at most: not a time, but from now. */
+TG_API enum tg_reason tg_wait_into(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
+				   uint32_t n, uint64_t max_wait_ns, struct tg_verdict *ret,
+				   uint64_t *ret_wait_ns);
+TG_API enum tg_reason tg_reserve_into(struct tg *tg, const struct tg_flow *flow,
+				      enum tg_class traffic, uint32_t n, uint64_t max_wait_ns,
+				      struct tg_reservation *reservation, struct tg_verdict *ret,
+				      uint64_t *ret_wait_ns);
+TG_API enum tg_reason tg_redeem_into(struct tg *tg, const struct tg_reservation *reservation,
+				     struct tg_verdict *ret, uint64_t *ret_wait_ns);
+TG_API enum tg_reason tg_connect_into(struct tg *tg, const struct tg_flow *flow,
+				      enum tg_class traffic, struct tg_lease *lease,
+				      struct tg_verdict *ret, uint64_t *ret_wait_ns);
 
 /* ---- reporting ------------------------------------------------------------------------------- */
 

@@ -175,7 +175,7 @@ Test(replay, refuses_lines_that_are_none)
 		"{\"time\": -1, \"source\": \"a\"}",
 		"{\"time\": 1, \"source\": \"a\", \"destination\": \"b\"}",
 		"{\"time\": 1, \"source\": 5, \"destination\": \"b\", \"reply\": \"451\"}",
-		"{\"time\": 1, \"source\": \"mta1\", \"destination\": \"b\", \"reply\": \"451\"}",
+		"{\"time\": 1, \"source\": \"mta.1\", \"destination\": \"b\", \"reply\": \"451\"}",
 		LINE("1e300", "b", "451"),
 		LINE("\"9999-01-01T00:00:00Z\"", "b", "451"),
 		LINE("1", "b\\u001b[31m", "451"),

@@ -10,6 +10,7 @@
 
 #include "shm/destination.h"
 #include "shm/lease.h"
+#include "shm/source.h"
 #include "shm/window.h"
 #include "sidecar/base/units.h"
 #include "sidecar/engine/engine.h"
@@ -103,8 +104,9 @@ int flow_json_filter_read(const struct segment *s, const struct json *request, c
 	}
 	if (strcmp(source, "*") != 0) {
 		filter.by_source = true;
-		if (destination_address(source, filter.source) != 0) {
-			snprintf(reason, size, "%.64s: not an address", source);
+		if (source_read(source, filter.source) != 0) {
+			snprintf(reason, size, "%.64s: not an address, nor a source's name",
+				 source);
 			return -EINVAL;
 		}
 	}

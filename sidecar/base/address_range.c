@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "shm/source.h"
 #include "sidecar/base/units.h"
 
 static int refuse(const char **ret_reason, const char *reason)
@@ -69,6 +70,12 @@ int address_range_read(const char *text, struct address_range *ret, const char *
 	struct address_range range;
 	unsigned bits;
 
+	/* A source's name may have a hyphen; no address begins as one does and is none. */
+	if (source_read(text, range.first) == 0 && source_is_name(range.first)) {
+		memcpy(range.last, range.first, sizeof(range.last));
+		*ret = range;
+		return 0;
+	}
 	if (dash) {
 		const char *second = dash + 1 + strspn(dash + 1, " ");
 		size_t length = (size_t)(dash - text);
@@ -81,11 +88,15 @@ int address_range_read(const char *text, struct address_range *ret, const char *
 		if (is_ipv4(range.first) != is_ipv4(range.last) ||
 		    memcmp(range.first, range.last, 16) > 0)
 			return refuse(ret_reason, "the range ends before it begins");
+		if (range.last[0] == SOURCE_NAME_MARK)
+			return refuse(ret_reason, "addresses that nobody sends from");
 		*ret = range;
 		return 0;
 	}
 	if (address_prefix_read(text, range.first, &bits, ret_reason) < 0)
 		return -EINVAL;
+	if (range.first[0] == SOURCE_NAME_MARK)
+		return refuse(ret_reason, "addresses that nobody sends from");
 	memcpy(range.last, range.first, 16);
 	for (unsigned bit = bits; bit < 128; bit++)
 		range.last[bit / 8] |= (uint8_t)(0x80 >> bit % 8);

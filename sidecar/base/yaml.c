@@ -371,7 +371,7 @@ static int bind_pair(const struct binding *binding, const yaml_node_pair_t *pair
 	if (before)
 		return yaml_fail(
 			binding->loader->error, yaml_node_mark(key),
-			"this key stands here twice, first on line %u",
+			"duplicate key, first on line %u",
 			yaml_node_mark(yaml_node(binding->loader->marks, before->key)).line);
 	if (len + 1 < sizeof(name) && !strchr(text, '.'))
 		row = row_of(binding->keys, name, value->type == YAML_MAPPING_NODE);

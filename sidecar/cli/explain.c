@@ -13,8 +13,8 @@ static const char usage[] =
 	"Says of one flow what is in force and who decided it (the configuration, the controller, a rule by\n"
 	"its name, the operator), what is configured and in which line of which file, its state in words, what\n"
 	"rules and the operator set, the last replies that were no plain delivery, and when what will change.\n\n"
-	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n"
-	"belongs to it.\n";
+	"SOURCE is a sending address, or the name of a source that a pool lists; DESTINATION a destination's name,\n"
+	"or an MX host, domain or address that belongs to it.\n";
 
 static void print_in_force(const struct json *list)
 {

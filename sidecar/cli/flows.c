@@ -16,7 +16,7 @@
 #include "sidecar/segment/readonly.h"
 
 static const char usage[] =
-	"usage: tollgate flows [--source ADDRESS] [--destination NAME] [--wide] [--json] [--segment DIR]\n\n"
+	"usage: tollgate flows [--source SOURCE] [--destination NAME] [--wide] [--json] [--segment DIR]\n\n"
 	"A line a flow: its state, the rate in force (per flow; transactional mail may use all of it), the hold\n"
 	"that is left (with * where transactional mail goes), and messages of the last hour: accepted (2xx),\n"
 	"deferred (4xx) and bounced (5xx).\n"

@@ -8,9 +8,10 @@
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/request.h"
 
-#define NAMING                                                                                                   \
-	"SOURCE is a sending address; DESTINATION a destination's name, or an MX host, domain or address that\n" \
-	"belongs to it. \"*\" stands for all that are known by now. Only root and the sidecar's user may do this.\n"
+#define NAMING                                                                                                        \
+	"SOURCE is a sending address, or the name of a source that a pool lists; DESTINATION a destination's name,\n" \
+	"or an MX host, domain or address that belongs to it. \"*\" stands for all that are known by now. Only\n"     \
+	"root and the sidecar's user may do this.\n"
 
 #define NEW                                                                                                       \
 	"A source or destination that neither the configuration nor a worker has named is taken for a mistake,\n" \

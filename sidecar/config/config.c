@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "shm/destination.h"
+#include "shm/source.h"
 #include "shm/tollgate.h"
 #include "sidecar/config/schema.h"
 #include "sidecar/data/embedded.h"
@@ -293,6 +294,11 @@ const struct config_pool *config_pool_of(const struct config *config, const uint
 		owner_of(config->pool_owners, config->pool_owners_count, address);
 
 	return owner ? &config->pools[owner->index] : NULL;
+}
+
+bool config_source_unlisted(const struct config *config, const struct address_range *range)
+{
+	return source_is_name(range->first) && !config_pool_of(config, range->first);
 }
 
 const struct config_source *config_source_of(const struct config *config, const uint8_t address[16])

@@ -296,6 +296,8 @@ void config_keys_print(FILE *out);
 
 /* The pool that an address belongs to, or NULL. */
 const struct config_pool *config_pool_of(const struct config *config, const uint8_t address[16]);
+/* Is the range a source's name, and one that no pool lists? Workers cannot use it. */
+bool config_source_unlisted(const struct config *config, const struct address_range *range);
 /* The entry of `sources` that an address belongs to, or NULL. */
 const struct config_source *config_source_of(const struct config *config,
 					     const uint8_t address[16]);

@@ -56,6 +56,9 @@ static int read_override(const struct config_loader *loader, uint32_t index)
 		   address_range_read(override->source, &override->range, &reason) < 0) {
 		config_error(loader, config_mark(loader, "overrides[%u].source", index),
 			     "'%.60s': %s", override->source, reason);
+	} else if (override->source && config_source_unlisted(config, &override->range)) {
+		config_error(loader, config_mark(loader, "overrides[%u].source", index),
+			     CONFIG_UNLISTED, override->source);
 	}
 	override->canonical =
 		canonical(loader, override->destination,

@@ -101,6 +101,8 @@ static int read_sources(const struct config_loader *loader)
 
 		if (address_range_read(source->address, &source->range, &reason) < 0)
 			config_error(loader, mark, "'%.60s': %s", source->address, reason);
+		else if (config_source_unlisted(config, &source->range))
+			config_error(loader, mark, CONFIG_UNLISTED, source->address);
 		config->source_owners[i] = (struct config_owner){source->range, i, mark};
 	}
 	owners_sort(loader, config->source_owners, config->sources_count, "entry");

@@ -31,6 +31,9 @@ static void check_match(const struct config_loader *loader, const struct rule_ma
 		if (address_range_read(match->source[i], &range, &reason) < 0)
 			config_error(loader, config_mark(loader, "%s.source[%u]", path, i),
 				     "'%.60s': %s", match->source[i], reason);
+		else if (config_source_unlisted(config, &range))
+			config_error(loader, config_mark(loader, "%s.source[%u]", path, i),
+				     CONFIG_UNLISTED, match->source[i]);
 }
 
 /* What is no regular expression. -ENOTSUP: none can be compiled on this processor. */

@@ -48,6 +48,8 @@ void config_error(const struct config_loader *loader, struct yaml_mark mark, con
 void config_warning(const struct config_loader *loader, struct yaml_mark mark, const char *format,
 		    ...) __attribute__((format(printf, 3, 4)));
 
+#define CONFIG_UNLISTED "'%.60s': not an address, and no pool lists a source of this name"
+
 /* Order of qsort for struct config_owner: by address. */
 int config_owner_order(const void *a, const void *b);
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "shm/destination.h"
+#include "shm/source.h"
 #include "sidecar/base/intern.h"
 #include "sidecar/base/json.h"
 #include "sidecar/base/units.h"
@@ -207,8 +208,8 @@ static int event_read(const struct replay *replay, const struct json *json, stru
 	if (event_time(json, &event->time_ns) != 0)
 		return refuse(ret_reason, "\"time\" is neither seconds since 1970 nor RFC 3339");
 	event->source = json_get_text(json, "source", NULL);
-	if (event->source == NULL || destination_address(event->source, address) != 0)
-		return refuse(ret_reason, "\"source\" is no address");
+	if (event->source == NULL || source_read(event->source, address) != 0)
+		return refuse(ret_reason, "\"source\" is neither an address nor a source's name");
 	if (event_destination(replay, json_get_text(json, "destination", NULL), event) != 0)
 		return refuse(ret_reason, "\"destination\" is neither a destination's name nor a "
 					  "host's, a domain or an address");

@@ -2,6 +2,7 @@
 #include "sidecar/ingest/replay_control.h"
 
 #include "shm/destination.h"
+#include "shm/source.h"
 #include "sidecar/config/limits.h"
 #include "sidecar/engine/effective.h"
 
@@ -13,8 +14,8 @@ static void begin(struct replay_control *c, const struct config *config, const c
 	uint8_t address[16];
 	struct resolved_limits resolved;
 
-	limits_resolve_flow(config, destination_address(source, address) == 0 ? address : NULL,
-			    destination, &resolved);
+	limits_resolve_flow(config, source_read(source, address) == 0 ? address : NULL, destination,
+			    &resolved);
 	c->begun = true;
 	c->adapts = resolved.limits.flags & FLOW_ADAPT;
 	effective_bounds(&resolved.limits, 0, &c->bounds);

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "shm/destination.h"
+#include "shm/source.h"
 #include "sidecar/rules/rule_set.h"
 
 static bool names_have(char *const *names, unsigned count, const char *name)
@@ -26,7 +27,7 @@ static bool sources_have(const struct compiled_rule *rule, const char *source)
 
 	if (rule->rule->match.source_count == 0)
 		return true;
-	if (source == NULL || destination_address(source, address) != 0)
+	if (source == NULL || source_read(source, address) != 0)
 		return false;
 	for (unsigned i = 0; i < rule->rule->match.source_count; i++)
 		if (address_range_has(&rule->sources[i], address))
