@@ -156,6 +156,10 @@ struct yaml_source {
 	const struct yaml_problems *problems;
 };
 
+/* Reads a file for yaml_load(): all of it, but no more than a byte too much. 0 or -errno; the
+ * caller frees *ret. */
+int yaml_read(const char *path, char **ret, size_t *ret_len);
+
 /* The nodes of a text, kept for their places. */
 struct yaml_marks;
 

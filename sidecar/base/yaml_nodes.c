@@ -10,11 +10,13 @@
 #include "sidecar/base/yaml_nodes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sidecar/base/yaml.h"
 
@@ -231,6 +233,46 @@ void yaml_marks_free(struct yaml_marks *marks)
 		return;
 	yaml_document_delete(&marks->document);
 	free(marks);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+int yaml_read(const char *path, char **ret, size_t *ret_len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t room = 1 << 16;
+	size_t used = 0;
+	char *text = fd < 0 ? NULL : malloc(room);
+	ssize_t got = 0;
+	int rc = fd < 0 ? -errno : text ? 0 : -ENOMEM;
+
+	while (rc == 0 && used <= YAML_TEXT_MAX) {
+		if (used == room) {
+			char *grown = realloc(text, room * 2);
+
+			if (!grown) {
+				rc = -ENOMEM;
+				break;
+			}
+			text = grown;
+			room *= 2;
+		}
+		got = read(fd, text + used, room - used);
+		if (got < 0 && errno != EINTR)
+			rc = -errno;
+		if (got == 0)
+			break;
+		used += got > 0 ? (size_t)got : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (rc < 0) {
+		free(text);
+		return rc;
+	}
+	*ret = text;
+	*ret_len = used;
+	return 0;
 }
 
 /* ---- finding --------------------------------------------------------------------------------- */

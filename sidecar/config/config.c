@@ -6,14 +6,12 @@
 #include "sidecar/config/config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "shm/destination.h"
 #include "shm/source.h"
@@ -196,51 +194,12 @@ int config_builtin(const struct yaml_memory *memory, struct config **ret,
 		    report);
 }
 
-/* The whole file, at most one byte more than a text may have. */
-static int read_whole(const char *path, char **ret, size_t *ret_len)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	size_t room = 1 << 16;
-	size_t used = 0;
-	char *text = fd < 0 ? NULL : malloc(room);
-	ssize_t got = 0;
-	int rc = fd < 0 ? -errno : text ? 0 : -ENOMEM;
-
-	while (rc == 0 && used <= YAML_TEXT_MAX) {
-		if (used == room) {
-			char *grown = realloc(text, room * 2);
-
-			if (!grown) {
-				rc = -ENOMEM;
-				break;
-			}
-			text = grown;
-			room *= 2;
-		}
-		got = read(fd, text + used, room - used);
-		if (got < 0 && errno != EINTR)
-			rc = -errno;
-		if (got == 0)
-			break;
-		used += got > 0 ? (size_t)got : 0;
-	}
-	if (fd >= 0)
-		close(fd);
-	if (rc < 0) {
-		free(text);
-		return rc;
-	}
-	*ret = text;
-	*ret_len = used;
-	return 0;
-}
-
 int config_read(const char *path, const struct yaml_memory *memory, struct config **ret,
 		struct diagnostics *report)
 {
 	char *text;
 	size_t len;
-	int rc = read_whole(path, &text, &len);
+	int rc = yaml_read(path, &text, &len);
 
 	if (rc < 0) {
 		diagnostics_add(report, true, path, (struct yaml_mark){0, 0}, "%s", strerror(-rc));

@@ -6,12 +6,9 @@
 #include "sidecar/rules/rule_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "sidecar/data/embedded.h"
 
@@ -168,52 +165,12 @@ void rule_file_free(struct rule_file *file)
 	yaml_unload(NULL, file);
 }
 
-static int read_whole(const char *path, char **ret_text, size_t *ret_len)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
-	struct stat status;
-	size_t len = 0;
-	char *text = NULL;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &status) != 0)
-		err = -errno;
-	else if (S_ISDIR(status.st_mode))
-		err = -EISDIR;
-	while (err == 0) {
-		char *grown = realloc(text, len + 65536);
-		ssize_t n;
-
-		if (grown == NULL) {
-			err = -ENOMEM;
-			break;
-		}
-		text = grown;
-		n = read(fd, text + len, 65536);
-		if (n <= 0) {
-			err = n < 0 ? -errno : 0;
-			break;
-		}
-		len += (size_t)n;
-		if (len > YAML_TEXT_MAX)
-			err = -EFBIG;
-	}
-	close(fd);
-	if (err != 0) {
-		free(text);
-		return err;
-	}
-	*ret_text = text, *ret_len = len;
-	return 0;
-}
-
 int rule_file_read(const char *path, struct rule_file **ret_file, struct yaml_marks **ret_marks,
 		   struct yaml_error *error)
 {
 	char *text = NULL;
 	size_t len = 0;
-	int err = read_whole(path, &text, &len);
+	int err = yaml_read(path, &text, &len);
 
 	if (err != 0) {
 		*error = (struct yaml_error){.name = path};

@@ -191,7 +191,8 @@ static int settle_traffic(const struct reader *reader, uint32_t index)
 			      traffic->pool_name);
 	traffic->pool = (uint32_t)pool;
 	while (traffic->destination && traffic->receiver < scenario->receiver_count &&
-	       strcmp(scenario->receivers[traffic->receiver].destination, traffic->destination))
+	       strcmp(scenario->receivers[traffic->receiver].destination, traffic->destination) !=
+		       0)
 		traffic->receiver++;
 	if (traffic->receiver == scenario->receiver_count)
 		return refuse(reader, "traffic", index, "destination",
@@ -304,25 +305,15 @@ int scenario_parse(const char *text, size_t length, const char *name, struct sce
 
 int scenario_read(const char *path, struct scenario **ret, char *error, size_t size)
 {
-	char *text = NULL;
+	char *text;
 	size_t length;
-	int rc = 0;
-	FILE *file = fopen(path, "re");
+	int rc = yaml_read(path, &text, &length);
 
-	if (!file) {
-		rc = -errno;
-		snprintf(error, size, "%s: %s", path, strerror(errno));
+	if (rc) {
+		snprintf(error, size, "%s: %s", path, strerror(-rc));
 		return rc;
 	}
-	text = malloc(YAML_TEXT_MAX + 1);
-	length = text ? fread(text, 1, YAML_TEXT_MAX + 1, file) : 0;
-	if (!text || ferror(file)) {
-		rc = text ? -EIO : -ENOMEM;
-		snprintf(error, size, "%s: %s", path, strerror(-rc));
-	}
-	fclose(file);
-	if (!rc)
-		rc = scenario_parse(text, length, path, ret, error, size);
+	rc = scenario_parse(text, length, path, ret, error, size);
 	free(text);
 	return rc;
 }
