@@ -103,6 +103,12 @@ struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *
 const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow);
 uint64_t decide_flags(const struct view *view, const struct tg_flow *flow);
 
+/* Counts a reply for a flow's slot: its totals, and the minute of now_ns (ring.c). */
+void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n,
+		 uint64_t now_ns);
+/* The same without a minute: what was replied long ago. */
+void reply_count_total(const struct view *view, uint32_t slot, unsigned code, uint32_t n);
+
 #define DECIDE_SINGLE_MASK                                                                   \
 	(LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER | \
 	 LAYOUT_PROBING)

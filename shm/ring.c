@@ -100,23 +100,36 @@ static void minute_add(_Atomic uint64_t *word, uint32_t minute, uint32_t n)
 							memory_order_relaxed));
 }
 
-static void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n,
-			uint64_t now_ns)
+static bool code_delivered(unsigned code)
+{
+	return code >= 200 && code < 300;
+}
+
+static bool code_bounced(unsigned code)
+{
+	return code >= 500 && code < 600;
+}
+
+void reply_count_total(const struct view *view, uint32_t slot, unsigned code, uint32_t n)
 {
 	struct layout_counters_more *totals = &view->counters_more[slot];
+
+	atomic_fetch_add_explicit(code_delivered(code) ? &totals->delivered
+				  : code_bounced(code) ? &totals->bounced
+						       : &totals->deferred,
+				  n, memory_order_relaxed);
+}
+
+void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n, uint64_t now_ns)
+{
 	uint32_t minute = (uint32_t)(now_ns / WINDOW_MINUTE_NS);
 	struct layout_minute *minutes =
 		&view->minutes[(uint64_t)slot * view->minute_slots + minute % view->minute_slots];
-	bool delivered = code >= 200 && code < 300;
-	bool bounced = code >= 500 && code < 600;
 
-	atomic_fetch_add_explicit(delivered ? &totals->delivered
-				  : bounced ? &totals->bounced
-					    : &totals->deferred,
-				  n, memory_order_relaxed);
-	minute_add(delivered ? &minutes->delivered
-		   : bounced ? &minutes->bounced
-			     : &minutes->deferred,
+	reply_count_total(view, slot, code, n);
+	minute_add(code_delivered(code) ? &minutes->delivered
+		   : code_bounced(code) ? &minutes->bounced
+					: &minutes->deferred,
 		   minute, n);
 }
 

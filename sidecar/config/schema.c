@@ -319,6 +319,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	LIST("destinations", struct config, destinations, &destination_schema),
 	LIST("overrides", struct config, overrides, &override_schema),
 	PART("ebpf", struct config, ebpf, ebpf_fields),
+	LIST("logs", struct config, logs, &config_mta_log_schema),
 	RULE_FILE_FIELDS(struct config, rules.),
 	CYAML_FIELD_END};
 

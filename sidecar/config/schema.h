@@ -44,6 +44,7 @@ extern const struct config_key config_ebpf_keys[]; /* of struct config_ebpf */
 extern const struct config_key config_gate_keys[]; /* of struct config_gate_rule */
 
 extern const cyaml_schema_value_t config_schema;
+extern const cyaml_schema_value_t config_mta_log_schema; /* of struct config_mta_log (mta_logs.c) */
 
 /* Turns a text into value, period_ns and share by its key. 0, or -EINVAL with the reason. */
 int config_value_read(const struct config_key *key, const char *text, struct config_value *value,
@@ -83,6 +84,8 @@ int config_read_pools(const struct config_loader *loader);
 int config_read_names(const struct config_loader *loader);
 /* Overrides and the eBPF section (overrides.c); after the names. 0 or -ENOMEM. */
 int config_read_overrides(const struct config_loader *loader);
+/* The logs that are read (mta_logs.c). */
+void config_read_logs(const struct config_loader *loader);
 /* What the matcher makes of the name of a destination in some section; false: what is wrong is
  * said. */
 bool config_match(const struct config_loader *loader, const char *name, struct yaml_mark mark,
