@@ -290,6 +290,8 @@ static void response_take(const struct record *record, struct ingest_event *even
 		return;
 	}
 	event->heard = event->code >= 200 && event->code <= 599;
+	if (!event->heard)
+		return;
 	event->heard_code = event->code;
 	event->heard_enhanced = event->enhanced;
 	event->heard_text = event->text;
