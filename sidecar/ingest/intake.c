@@ -134,8 +134,9 @@ static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint6
 	if (ingest_event_reply(event, &reply)) {
 		ret->code = reply.code;
 		ret->enhanced = reply.enhanced;
-		ret->text = reply.text;
-		ret->length = reply.len;
+		/* As received, codes in front, as a worker gives it. */
+		ret->text = event->heard ? event->heard_text.at : event->text.at;
+		ret->length = event->heard ? event->heard_text.length : event->text.length;
 	} else {
 		ret->text = event->text.at;
 		ret->length = event->text.length;
