@@ -108,6 +108,9 @@ struct tg_verdict decide_connect(const struct view *view, const struct tg_flow *
 const struct layout_limits_more *decide_more(const struct view *view, const struct tg_flow *flow);
 uint64_t decide_flags(const struct view *view, const struct tg_flow *flow);
 
+/* Counts a reply in the totals of a flow's slot (ring.c). */
+void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n);
+
 #define DECIDE_SINGLE_MASK                                                                   \
 	(LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER | \
 	 LAYOUT_PROBING)

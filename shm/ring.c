@@ -85,7 +85,7 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 		doorbell_ring(tg);
 }
 
-static void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n)
+void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n)
 {
 	struct layout_counters_more *totals = &view->counters_more[slot];
 	bool delivered = code >= 200 && code < 300;

@@ -19,6 +19,7 @@ static const struct {
 	{"explain", false, api_explain}, {"hold", true, api_hold},
 	{"release", true, api_release},	 {"set", true, api_set},
 	{"reset", true, api_reset},	 {"reload", true, api_reload},
+	{"report", false, api_report},
 };
 
 int api_register(struct api_context *context)

@@ -16,7 +16,7 @@ int api_register(struct api_context *context);
 
 /* arg is the struct api_context of each. */
 control_run api_status, api_flows, api_explain, api_hold, api_release, api_set, api_reset,
-	api_reload;
+	api_reload, api_report;
 
 #define API_PIECE 1024 /* slots looked at in one call */
 

@@ -28,5 +28,6 @@ int cli_release(int argc, char **argv);
 int cli_set(int argc, char **argv);
 int cli_reset(int argc, char **argv);
 int cli_reload(int argc, char **argv);
+int cli_report(int argc, char **argv);
 
 #endif

@@ -143,6 +143,33 @@ static void print_memory(const struct json *status)
 	printf("ebpf       %s\n", json_get_text(json_get(status, "ebpf"), "state", "?"));
 }
 
+static void print_logs(const struct json *status)
+{
+	const struct json *logs = json_get(status, "logs");
+
+	for (size_t i = 0; i < json_count(logs); i++) {
+		const struct json *log = json_at(logs, i);
+		uint64_t no_name = json_get_u64(log, "no_source", 0);
+		uint64_t nowhere = json_get_u64(log, "no_destination", 0);
+		const char *error = json_get_text(log, "error", NULL);
+
+		printf("log        %s (%s): %llu lines, %llu not understood; %llu outcomes, %llu heard, "
+		       "%llu without attempt, %llu repeated",
+		       json_get_text(log, "path", "?"), json_get_text(log, "format", "?"),
+		       number(log, "lines"), number(log, "not_understood"), number(log, "events"),
+		       number(log, "heard"), number(log, "no_attempt"), number(log, "repeated"));
+		if (no_name > 0)
+			printf("; %llu of no known source", (unsigned long long)no_name);
+		if (nowhere > 0)
+			printf("; %llu of no known destination", (unsigned long long)nowhere);
+		printf("%s%s\n",
+		       error				   ? "; "
+		       : json_get_bool(log, "open", false) ? ""
+							   : "; not open",
+		       error ? error : "");
+	}
+}
+
 static int print_status(void *arg, const struct json *status, const char *text, size_t length)
 {
 	if (*(const bool *)arg)
@@ -153,6 +180,7 @@ static int print_status(void *arg, const struct json *status, const char *text, 
 	print_engine(status);
 	print_clock(status);
 	print_memory(status);
+	print_logs(status);
 	return 0;
 }
 

@@ -137,6 +137,7 @@ static int check(const struct config_loader *loader)
 		rc = config_read_overrides(loader);
 	if (rc < 0)
 		return rc;
+	config_read_logs(loader);
 	check_system(loader);
 	config_check_limits(loader);
 	return config_check_rules(loader);

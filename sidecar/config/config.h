@@ -230,6 +230,25 @@ struct config_ebpf {
 	uint32_t rules_count;
 };
 
+/* What an MTA calls one of our addresses: a syslog_name, an egress source, a vmta, a transport, a
+ * pool, or an address behind a translation. */
+struct config_log_name {
+	char *name;
+	char *address;
+	uint8_t source[16]; /* filled after loading */
+};
+
+/* A log that outcomes are read from. */
+struct config_mta_log {
+	char *path; /* a file, a FIFO, "unix:PATH" (datagrams), or "-", standard input */
+	struct config_value format; /* the name of one of sidecar/ingest/format.h's */
+	char *source;		    /* our address where nothing else tells it; NULL: none */
+	struct config_log_name *sources;
+	uint32_t sources_count;
+	/* filled after loading */
+	uint8_t source_address[16];
+};
+
 struct config {
 	struct config_value builtin; /* 1: laid over the built-in configuration */
 	struct config_segment segment;
@@ -252,6 +271,8 @@ struct config {
 	struct config_override *overrides;
 	uint32_t overrides_count;
 	struct config_ebpf ebpf;
+	struct config_mta_log *logs;
+	uint32_t logs_count;
 	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
 	/* ---- filled after loading

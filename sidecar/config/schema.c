@@ -217,6 +217,33 @@ static const struct yaml_key ebpf_rows[] = {
 TABLE(ebpf, struct config_ebpf, NULL);
 #undef ROW
 
+/* ---- logs of MTAs ---------------------------------------------------------------------------- */
+
+/* As sidecar/ingest/format.c names them. */
+static const struct yaml_word_value log_words[] = {
+	{"postfix", 0}, {"exim", 1},	 {"powermta", 2}, {"kumomta", 3},
+	{"haraka", 4},	{"sendgrid", 5}, {"json", 6},	  {NULL, 0}};
+
+static const struct yaml_key log_name_rows[] = {
+	YAML_KEY("name", yaml_text, struct config_log_name, name, "what the MTA calls it",
+		 .needed = true),
+	YAML_KEY("address", yaml_text, struct config_log_name, address, "our address",
+		 .needed = true),
+};
+TABLE(log_name, struct config_log_name, NULL);
+
+static const struct yaml_key mta_log_rows[] = {
+	YAML_KEY("path", yaml_text, struct config_mta_log, path,
+		 "a file, a FIFO, unix: and a socket, or - for standard input", .needed = true),
+	YAML_KEY("format", config_word, struct config_mta_log, format, "which MTA writes it",
+		 .words = log_words, .needed = true),
+	YAML_KEY("source", yaml_text, struct config_mta_log, source,
+		 "our address where nothing else tells it"),
+	YAML_MAPPINGS("sources", log_name, struct config_mta_log, sources,
+		      "what the MTA calls our addresses"),
+};
+TABLE(mta_log, struct config_mta_log, NULL);
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct yaml_word_value down_words[] = {{"keep", CONFIG_DOWN_KEEP},
@@ -258,6 +285,7 @@ static const struct yaml_key config_rows[] = {
 	LIST("destinations", destination, destinations, "mailbox providers"),
 	LIST("overrides", override, overrides, "limits of single flows"),
 	LIMITS("ebpf", ebpf, struct config, ebpf, "the gate in the kernel"),
+	LIST("logs", mta_log, logs, "logs of MTAs that outcomes are read from"),
 	RULE_FILE_KEYS(struct config, rules.),
 };
 

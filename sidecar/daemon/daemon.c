@@ -564,6 +564,7 @@ static int commands_register(struct sidecar *s)
 		.engine = s->engine,
 		.server = s->server,
 		.gate = s->gate,
+		.logs = s->logs,
 		.generation = &s->generation,
 		.drained = &s->drained,
 		.recent = &s->recent,
@@ -610,6 +611,8 @@ static int parts_make(struct sidecar *s, char *reason)
 		error = gate_bridge_create(s->loop, s->segment, s->engine, s->server,
 					   s->generation.config, &s->gate);
 	if (!error)
+		error = logs_create(s->loop, s->segment->folder, s->engine, &s->logs);
+	if (!error)
 		error = commands_register(s);
 	if (!error)
 		error = privileges_drop(s, reason);
@@ -628,9 +631,11 @@ static int parts_make(struct sidecar *s, char *reason)
 	engine_wall_offset(s->engine, s->wall_offset_ns);
 	error = engine_configure(s->engine, s->generation.config, s->generation.classifier,
 				 s->generation.rules, loop_now());
-	if (!error)
-		gate_bridge_configure(s->gate, s->generation.config);
-	return error;
+	if (error)
+		return error;
+	gate_bridge_configure(s->gate, s->generation.config);
+	logs_configure(s->logs, s->generation.config);
+	return 0;
 }
 
 /* A pidfd a worker: as many as may be. */
@@ -712,6 +717,7 @@ void sidecar_free(struct sidecar *s)
 		return;
 	reload_end(s);
 	diagnostics_free(&s->reload.result.report);
+	logs_free(s->logs);
 	gate_bridge_free(s->gate);
 	control_socket_free(s->server);
 	alerts_free(s->alerts);

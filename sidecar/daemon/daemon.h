@@ -26,6 +26,7 @@ struct sidecar {
 	struct control_socket *server; /* control.sock */
 	struct alerts *alerts;
 	struct gate_bridge *gate;   /* in the kernel */
+	struct logs *logs;	    /* of MTAs, that are read */
 	struct api_context context; /* for the commands of control.sock */
 	struct heartbeat heartbeat;
 	struct generation generation;

@@ -98,6 +98,24 @@ int engine_configure(struct engine *engine, const struct config *config,
 /* One record of a worker, checked by drain. */
 void engine_record(struct engine *engine, const struct layout_record *record, uint64_t now_ns);
 
+/* A reply that the sidecar itself heard, from a log or a webhook, in a worker's place. Times are of
+ * the monotonic clock. */
+struct engine_heard {
+	unsigned code;	   /* 0: the connection failed or broke */
+	unsigned enhanced; /* REPLY_ENHANCED, or 0 */
+	uint8_t stage;	   /* enum tg_stage */
+	uint32_t n;	   /* messages or recipients */
+	uint64_t replied_ns;
+	uint64_t admitted_ns; /* 0: not known */
+	const char *text;
+	size_t length;
+	bool old; /* too long ago to judge by: it is counted in totals, and drives nothing */
+};
+
+/* As if a worker had reported it of that flow: totals, minute, classes, rules, control. */
+void engine_heard(struct engine *engine, uint32_t slot, const struct engine_heard *heard,
+		  uint64_t now_ns);
+
 /* Does what is due, a bounded piece of it. Returns when it wants to be called again: now_ns: at
  * once. */
 uint64_t engine_work(struct engine *engine, uint64_t now_ns);

@@ -165,12 +165,14 @@ static bool outcome_read(const struct record *record, enum ingest_outcome *ret)
 /* The first recipient, and how many: one, or a list. */
 static struct ingest_text recipient_of(struct json_slice recipient, uint32_t *ret_n)
 {
-	struct json_scan scan = {recipient.at, recipient.at + recipient.length, false};
 	struct json_slice first = {.kind = JSON_KIND_NONE};
+	struct json_scan scan = {.broken = false};
 	uint32_t count = 0;
 
-	if (recipient.kind == JSON_KIND_TEXT || !json_scan_enter(&scan, '['))
+	if (recipient.kind != JSON_KIND_ARRAY)
 		return text_of(recipient);
+	scan.at = recipient.at + 1;
+	scan.end = recipient.at + recipient.length;
 	for (; json_scan_next(&scan); count++) {
 		struct json_slice value = json_scan_value(&scan);
 
@@ -288,6 +290,8 @@ static void response_take(const struct record *record, struct ingest_event *even
 		return;
 	}
 	event->heard = event->code >= 200 && event->code <= 599;
+	if (!event->heard)
+		return;
 	event->heard_code = event->code;
 	event->heard_enhanced = event->enhanced;
 	event->heard_text = event->text;

@@ -180,7 +180,8 @@ bool text_loopback(const struct ingest_text *address)
 
 struct ingest_text text_one_line(struct ingest_text text)
 {
-	char *to = (char *)text.at, *at = to, *end = at + text.length;
+	struct scan scan = scan_of(text);
+	char *to = scan.at, *at = to, *end = scan.end;
 
 	if (text.at == NULL ||
 	    (memchr(at, '\n', text.length) == NULL && memchr(at, '\r', text.length) == NULL))

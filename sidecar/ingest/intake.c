@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "sidecar/ingest/intake.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/destination.h"
+
+#define ADDRESS_MAX 64
+
+/* ---- our address ----------------------------------------------------------------------------- */
+
+static bool address_of(const struct ingest_text *text, uint8_t ret[16])
+{
+	char copy[ADDRESS_MAX];
+
+	if (text->at == NULL || text->length >= sizeof(copy))
+		return false;
+	memcpy(copy, text->at, text->length);
+	copy[text->length] = '\0';
+	return destination_address(copy, ret) == 0;
+}
+
+static const struct config_log_name *name_find(const struct config_mta_log *log,
+					       const struct ingest_text *name)
+{
+	if (name->at == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < log->sources_count; i++)
+		if (strlen(log->sources[i].name) == name->length &&
+		    memcmp(log->sources[i].name, name->at, name->length) == 0)
+			return &log->sources[i];
+	return NULL;
+}
+
+static bool address_known(const struct config *config, const struct config_mta_log *log,
+			  const uint8_t address[16])
+{
+	for (uint32_t i = 0; i < log->sources_count; i++)
+		if (memcmp(log->sources[i].source, address, 16) == 0)
+			return true;
+	return config_pool_of(config, address) != NULL || config_source_of(config, address) != NULL;
+}
+
+bool intake_source(const struct config *config, const struct config_mta_log *log,
+		   const struct ingest_event *event, uint8_t ret[16])
+{
+	const struct ingest_text *names[] = {&event->source, &event->via, &event->pool};
+	struct ingest_text quoted;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct config_log_name *name = name_find(log, names[i]);
+
+		if (name != NULL) {
+			memcpy(ret, name->source, 16);
+			return true;
+		}
+		if (i == 0 && address_of(&event->source, ret))
+			return true;
+	}
+	if (log->source != NULL) {
+		memcpy(ret, log->source_address, 16);
+		return true;
+	}
+	quoted = ingest_event_quoted(event);
+	return address_of(&quoted, ret) && address_known(config, log, ret);
+}
+
+/* ---- told before ----------------------------------------------------------------------------- */
+
+static uint64_t hash_text(uint64_t hash, const struct ingest_text *text)
+{
+	for (size_t i = 0; i < text->length; i++)
+		hash = (hash ^ (uint8_t)text->at[i]) * UINT64_C(0x100000001B3);
+	return hash * UINT64_C(0x9E3779B97F4A7C15) ^ hash >> 29;
+}
+
+/* A reply to a whole transaction stands in the log once for each of its recipients; an event of a
+ * webhook (it has an index) may be delivered twice, and its id is its own. */
+static bool repeated(struct intake_memory *memory, const struct ingest_event *event,
+		     uint64_t time_ns)
+{
+	bool once = event->index > 0;
+	uint64_t hash = UINT64_C(0xCBF29CE484222325), place, before;
+
+	if (event->id.at == NULL || (event->each && !once))
+		return false;
+	hash = hash_text(hash, &event->id);
+	if (!once)
+		hash = hash_text(hash_text(hash, &event->peer), &event->text);
+	hash |= 1;
+	place = hash >> 40 & (INTAKE_SEEN - 1);
+	before = memory->seen[place].time_ns;
+	if (memory->seen[place].hash == hash &&
+	    (once || (time_ns >= before ? time_ns - before : before - time_ns) <= INTAKE_REPEAT_NS))
+		return true;
+	memory->seen[place].hash = hash;
+	memory->seen[place].time_ns = time_ns;
+	return false;
+}
+
+/* ---- an outcome ------------------------------------------------------------------------------ */
+
+/* By the host that was asked, else by the recipient's domain. */
+static bool destination_of(const struct config *config, const struct ingest_event *event,
+			   struct destination_match *ret)
+{
+	const struct ingest_text *names[] = {&event->mx, &event->domain};
+	char text[DESTINATION_NAME_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (names[i]->at == NULL || names[i]->length >= sizeof(text))
+			continue;
+		memcpy(text, names[i]->at, names[i]->length);
+		text[names[i]->length] = '\0';
+		if (destination_match(config->table, config->table_length, text, ret) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		       struct engine_heard *ret)
+{
+	uint64_t time_ns = event->time_ns && event->time_ns < wall_ns ? event->time_ns : wall_ns;
+	uint64_t age_ns = wall_ns - time_ns;
+	struct reply_line reply;
+
+	*ret = (struct engine_heard){.stage = event->stage, .n = event->n};
+	ret->old = age_ns > INTAKE_OLD_NS;
+	ret->replied_ns = age_ns < now_ns ? now_ns - age_ns : 0;
+	if (event->spent_ns > 0 && event->spent_ns < ret->replied_ns)
+		ret->admitted_ns = ret->replied_ns - event->spent_ns;
+	if (ingest_event_reply(event, &reply)) {
+		ret->code = reply.code;
+		ret->enhanced = reply.enhanced;
+		/* As received, codes in front, as a worker gives it. */
+		ret->text = event->heard ? event->heard_text.at : event->text.at;
+		ret->length = event->heard ? event->heard_text.length : event->text.length;
+	} else {
+		ret->text = event->text.at;
+		ret->length = event->text.length;
+	}
+	/* A reply whose code the log has lost, after the message itself: it failed. */
+	if (ret->code == 0 && event->heard)
+		ret->code = event->outcome == INGEST_BOUNCED ? 550 : 450;
+}
+
+void intake_take(struct engine *engine, const struct config *config,
+		 const struct config_mta_log *log, struct intake_memory *memory,
+		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		 struct intake_totals *totals)
+{
+	struct destination_match to;
+	struct engine_heard heard;
+	uint8_t source[16];
+	uint32_t slot;
+
+	totals->events++;
+	if (!event->attempt) {
+		totals->no_attempt++;
+		return;
+	}
+	if (repeated(memory, event, event->time_ns ? event->time_ns : wall_ns)) {
+		totals->repeated++;
+		return;
+	}
+	if (!intake_source(config, log, event, source)) {
+		totals->no_source++;
+		return;
+	}
+	if (!destination_of(config, event, &to)) {
+		totals->no_destination++;
+		return;
+	}
+	slot = engine_claim(engine, source, to.name, now_ns);
+	if (slot == UINT32_MAX) {
+		totals->no_room++;
+		return;
+	}
+	heard_fill(event, wall_ns, now_ns, &heard);
+	totals->heard++;
+	totals->old += heard.old;
+	engine_heard(engine, slot, &heard, now_ns);
+}
