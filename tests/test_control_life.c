@@ -173,6 +173,37 @@ Test(control_life, follows_a_limit_that_falls_at_once_and_one_that_rises_within_
 	cr_expect_gt(per_minute(&flow), 60, "%.1f", per_minute(&flow));
 }
 
+Test(control_life, comes_back_soon_after_a_fall_of_any_length)
+{
+	static const struct {
+		double rate;
+		uint64_t seconds, back;
+	} falls[] = {{1 / 60.0, 600, HOUR / 2},
+		     {0.5 / 60, 3600, HOUR / 2},
+		     {1 / 60.0, 86400, HOUR / 2},
+		     /* Six an hour go at the least, and two are taken: so seldom is there anything
+		      * to learn from that it takes an hour. */
+		     {2 / 3600.0, 6 * 3600, HOUR}};
+
+	for (unsigned i = 0; i < sizeof falls / sizeof *falls; i++) {
+		struct simulated_receiver receiver = {.rate = 0.5, .burst = 20};
+		struct simulated_flow flow = flow_new(&receiver);
+		uint64_t end_ns = START + 3 * HOUR + falls[i].seconds * SECOND;
+		uint32_t refused;
+
+		flow_run(&flow, START + 3 * HOUR);
+		receiver.rate = falls[i].rate;
+		flow_run(&flow, end_ns);
+		receiver.rate = 0.5;
+		refused = flow.refused;
+		flow_run(&flow, end_ns + falls[i].back);
+		cr_expect_gt(per_minute(&flow), 0.9 * 30, "fall %u: at %g/min", i,
+			     per_minute(&flow));
+		cr_expect_leq(flow.refused - refused, 3, "fall %u: %u refused", i,
+			      flow.refused - refused);
+	}
+}
+
 Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)
 {
 	static const uint64_t phases[] = {0, 23 * 60 * SECOND, 41 * 60 * SECOND};
