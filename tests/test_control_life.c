@@ -173,6 +173,37 @@ Test(control_life, follows_a_limit_that_falls_at_once_and_one_that_rises_within_
 	cr_expect_gt(per_minute(&flow), 60, "%.1f", per_minute(&flow));
 }
 
+Test(control_life, comes_back_soon_after_a_fall_of_any_length)
+{
+	static const struct {
+		double rate;
+		uint64_t seconds, back;
+	} falls[] = {{1 / 60.0, 600, HOUR / 2},
+		     {0.5 / 60, 3600, HOUR / 2},
+		     {1 / 60.0, 86400, HOUR / 2},
+		     /* Six an hour go at the least, and two are taken: so seldom is there anything
+		      * to learn from that it takes an hour. */
+		     {2 / 3600.0, 6 * 3600, HOUR}};
+
+	for (unsigned i = 0; i < sizeof falls / sizeof *falls; i++) {
+		struct simulated_receiver receiver = {.rate = 0.5, .burst = 20};
+		struct simulated_flow flow = flow_new(&receiver);
+		uint64_t end_ns = START + 3 * HOUR + falls[i].seconds * SECOND;
+		uint32_t refused;
+
+		flow_run(&flow, START + 3 * HOUR);
+		receiver.rate = falls[i].rate;
+		flow_run(&flow, end_ns);
+		receiver.rate = 0.5;
+		refused = flow.refused;
+		flow_run(&flow, end_ns + falls[i].back);
+		cr_expect_gt(per_minute(&flow), 0.9 * 30, "fall %u: at %g/min", i,
+			     per_minute(&flow));
+		cr_expect_leq(flow.refused - refused, 3, "fall %u: %u refused", i,
+			      flow.refused - refused);
+	}
+}
+
 Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)
 {
 	static const uint64_t phases[] = {0, 23 * 60 * SECOND, 41 * 60 * SECOND};
@@ -191,6 +222,29 @@ Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)
 			     flow.delivered - before);
 		cr_expect_lt(flow.refused - refused, 6 * 12, "phase %u: %u refused", i,
 			     flow.refused - refused);
+	}
+}
+
+Test(control_life, takes_one_block_of_two_hours_for_no_cap_of_the_day)
+{
+	/* Some of them are found to be over just past a full hour. */
+	for (unsigned minute = 120; minute < 180; minute += 2) {
+		struct simulated_receiver receiver = {.rate = 0.5, .burst = 20};
+		struct simulated_flow flow = flow_new(&receiver);
+		uint32_t before;
+
+		flow_run(&flow, START + minute * (HOUR / 60));
+		receiver.rate = 1e-9;
+		receiver.tokens = 0;
+		flow_run(&flow, START + (minute + 120) * (HOUR / 60));
+		receiver.rate = 0.5;
+		flow_run(&flow, START + 6 * HOUR);
+		cr_expect_eq(flow.limits.day_cap, 0, "at %u min: %u a day", minute,
+			     flow.limits.day_cap);
+		before = flow.delivered;
+		flow_run(&flow, START + 10 * HOUR);
+		cr_expect_gt(flow.delivered - before, 4 * 1800 * 0.8, "at %u min: %u", minute,
+			     flow.delivered - before);
 	}
 }
 

@@ -7,6 +7,7 @@
 #define CONNECTIONS_TOP	 20   /* where the configuration names no bound */
 #define CONNECTIONS_WAIT 10   /* seconds between two raises */
 #define MEMORY_SECONDS	 3600 /* for so long the number that met trouble is not tried again */
+#define PLACE_SECONDS	 7200 /* … and a number of messages that was guessed */
 #define IDLE_SHARE_MUCH	 16   /* sixty-fourths of the rate: connections may be what holds it up */
 
 static uint32_t highest(const struct control_bounds *bounds)
@@ -57,6 +58,8 @@ static bool same_place(struct control_step *step, uint32_t place)
 	if (++fc->places < (noise_known(fc) ? 3 : 2))
 		return false;
 	fc->per_connection = (uint16_t)(place - 1);
+	fc->place_at = step->now;
+	fc->place_guessed = true;
 	fc->last_place = 0;
 	fc->places = 0;
 	probe_spoiled(step);
@@ -79,12 +82,28 @@ bool connections_deferred(struct control_step *step, const struct control_observ
 	}
 	if (seen->limit == REPLY_LIMIT_PER_CONNECTION) {
 		fc->per_connection = (uint16_t)(seen->place > 1 ? seen->place - 1 : 1);
+		fc->place_guessed = false;
 		probe_spoiled(step);
 		return true;
 	}
 	if (step->admitted_ns < fc->hold_until_ns)
 		return false;
 	return same_place(step, seen->place);
+}
+
+/* What no text has named may have been a coincidence: some time later, more are tried again. */
+static void place_again(struct control_step *step)
+{
+	struct flow_control *fc = step->fc;
+	uint32_t most = PER_CONNECTION_START;
+
+	if (!fc->place_guessed || since(step->now, fc->place_at) < PLACE_SECONDS)
+		return;
+	if (step->bounds->per_connection && step->bounds->per_connection < most)
+		most = step->bounds->per_connection;
+	fc->per_connection =
+		(uint16_t)(2u * fc->per_connection < most ? 2u * fc->per_connection : most);
+	fc->place_guessed = fc->per_connection < most;
 }
 
 /* A message was accepted. When all connections are taken and the rate is not used, more may help.
@@ -96,6 +115,7 @@ void connections_accepted(struct control_step *step, const struct control_observ
 
 	if (seen->place >= fc->last_place)
 		fc->places = 0;
+	place_again(step);
 	if (fc->idle_share < IDLE_SHARE_MUCH || seen->open_connections + 1 < fc->connections ||
 	    fc->connections >= max || fc->connections >= UINT16_MAX)
 		return;

@@ -111,6 +111,11 @@ static void say_rates(struct words *words, const struct flow_control *fc,
 	say_rate(words, fc->limit_estimate);
 	say(words, "; ");
 	say_next(words, fc);
+	if (rate_fallen(fc)) {
+		say(words, "; it was ");
+		say_rate(words, fc->limit_best);
+		say(words, " before it fell, so more is tried every few minutes");
+	}
 	if (fc->strikes)
 		say(words, "; %u unexpected deferrals of late", fc->strikes);
 }

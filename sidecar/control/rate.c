@@ -19,8 +19,15 @@
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
 #define IN_FLIGHT_DEFERRALS \
 	3.5 /* deferrals of late, from which on a flight was refused and not a message */
-#define RAISE_SECONDS  1  /* between two raises, at the least */
-#define IDLE_SHARE_MAX 16 /* sixty-fourths: a rate that is not in use is not raised */
+#define FALLEN		   8.0	/* times that the estimate was higher */
+#define FALLEN_FAR	   24.0 /* … from where on the trials are as close together as they get */
+#define FALLEN_PART	   8.0	/* of the time for which it has been down, between two trials */
+#define FALLEN_SECONDS_MIN 120
+#define FALLEN_SECONDS_MAX 900
+#define FALLEN_FORGET	   (48 * 3600.0)
+#define FALLEN_STEP	   2.0 /* a message, back up to where it was */
+#define RAISE_SECONDS	   1   /* between two raises, at the least */
+#define IDLE_SHARE_MAX	   16  /* sixty-fourths: a rate that is not in use is not raised */
 
 void rate_set(struct control_step *step, double rate)
 {
@@ -37,10 +44,51 @@ void rate_init(struct flow_control *fc, const struct control_bounds *bounds)
 	fc->mode = MODE_SEARCH;
 }
 
+/* Far below where it was: then much is at stake, and the probes are spaced in time. */
+bool rate_fallen(const struct flow_control *fc)
+{
+	return fc->mode != MODE_SEARCH && fc->limit_best > FALLEN * fc->limit_estimate;
+}
+
+/* Keeps the estimate that has proved itself, until the receiver has gone without it for long. */
+void rate_remember(struct control_step *step)
+{
+	struct flow_control *fc = step->fc;
+	bool sure = fc->mode == MODE_KNOWN && fc->count >= SPACING_MIN &&
+		    !(fc->flags & (FLAG_LOW_CONFIDENCE | FLAG_RISE_SUSPECTED | FLAG_HELD));
+
+	if (!rate_fallen(fc))
+		fc->fell_at = step->now;
+	if (sure && (fc->limit_estimate > fc->limit_best / FALLEN ||
+		     since(step->now, fc->fell_at) > FALLEN_FORGET))
+		fc->limit_best = fc->limit_estimate;
+}
+
+/* The longer it has been down, the longer the next trial may wait; the less there is to win, too.
+ */
+static double fallen_seconds(const struct flow_control *fc)
+{
+	double age = since(fc->raised, fc->fell_at);
+
+	return between(age / FALLEN_PART, FALLEN_SECONDS_MIN, FALLEN_SECONDS_MAX) *
+	       fmax(1, FALLEN_FAR * fc->limit_estimate / fc->limit_best);
+}
+
+/* Nothing was refused since: what counts refusals, counts them over minutes. */
+static bool fallen_long(const struct control_step *step)
+{
+	return rate_fallen(step->fc) &&
+	       since(step->now, step->fc->pressure_at) >= fallen_seconds(step->fc);
+}
+
 /* Messages that must have been accepted in a row before the next probe. */
 double rate_probe_after(const struct flow_control *fc)
 {
-	return fmax(fc->probe_spacing_messages, 60 * fc->limit_estimate) * (1 + fc->backoff_level);
+	double spacing =
+		fmax(fc->probe_spacing_messages, 60 * fc->limit_estimate) * (1 + fc->backoff_level);
+
+	return rate_fallen(fc) ? fmin(spacing, floor(fc->limit_estimate * fallen_seconds(fc)))
+			       : spacing;
 }
 
 /* Where chance explains the first deferrals, a probe costs more of them. */
@@ -184,12 +232,15 @@ static double doubling(struct control_step *step)
 		}
 		return 0;
 	default:
-		if (fc->count >= rate_probe_after(fc) && pressure_now(fc, step->now) < 1) {
+		if (fc->count >= rate_probe_after(fc) &&
+		    (pressure_now(fc, step->now) < 1 || fallen_long(step))) {
 			if (!fc->probe_from_count) {
 				fc->probe_from_count = fc->count;
 				fc->probe_since = stamp_of(step->admitted_ns);
 			}
-			return fc->rate > 1.5 * fc->limit_estimate ? DOUBLE_FAR : DOUBLE_PROBE;
+			return rate_fallen(fc) || fc->rate > 1.5 * fc->limit_estimate
+				       ? DOUBLE_FAR
+				       : DOUBLE_PROBE;
 		}
 		return rate_below(fc) ? DOUBLE_RECOVER : 0;
 	}
@@ -205,7 +256,8 @@ static double ceiling(const struct flow_control *fc)
 	if (!fc->probe_from_count || fc->mode == MODE_RECOVER)
 		return ESTIMATE_SHARE * fc->limit_estimate;
 	climbed = fc->count - fc->probe_from_count;
-	return fc->limit_estimate * (1.25 + climbed / fmax(40, 60 * fc->limit_estimate));
+	climbed = fc->limit_estimate * (1.25 + climbed / fmax(40, 60 * fc->limit_estimate));
+	return rate_fallen(fc) ? fmax(climbed, ESTIMATE_SHARE * fc->limit_best) : climbed;
 }
 
 /* A message was accepted, and no hold ended by it. */
@@ -213,7 +265,7 @@ void rate_accepted(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double passed = since(step->now, fc->raised);
-	double twice;
+	double twice, step_max;
 	double raised;
 
 	noise_accepted(fc, rate_below_estimate(fc));
@@ -228,7 +280,10 @@ void rate_accepted(struct control_step *step)
 	if (twice == 0)
 		return;
 	passed = fmin(passed, fmax(RAISE_SECONDS, 2 / fc->rate));
-	raised = fc->rate * fmin(exp2(passed / twice), twice == DOUBLE_PROBE ? 1.1 : 1.3);
+	step_max = rate_fallen(fc) && fc->mode == MODE_KNOWN ? FALLEN_STEP
+		   : twice == DOUBLE_PROBE		     ? 1.1
+							     : 1.3;
+	raised = fc->rate * fmin(exp2(passed / twice), step_max);
 	rate_set(step, fmax(fc->rate, fmin(raised, ceiling(fc))));
 }
 

@@ -36,6 +36,7 @@
 #define TRIAL_SLOWEST_MESSAGES (2 / 60.0)
 #define TRIAL_SURE	       3.0 /* nats for a verdict */
 #define TRIAL_LIMIT	       0.1 /* of the share before: what a limit refuses below it, at most */
+#define TRIAL_LESS	       0.5
 #define TRIAL_MESSAGES	       0.03 /* … where the words are about the message */
 #define TRIAL_ATTEMPTS	       30   /* … and so many must have been accepted */
 #define TRIAL_PAUSE	       300  /* seconds after a trial that found chance, doubling */
@@ -278,7 +279,10 @@ static void trial_judge(struct control_step *step, bool refused)
 	double limit = message ? TRIAL_MESSAGES : TRIAL_LIMIT * chance;
 
 	fc->trial_accepted += !refused && fc->trial_accepted < UINT8_MAX;
-	fc->trial_score += (float)(refused ? log(limit / chance) : log((1 - limit) / (1 - chance)));
+	/* The share before is known roughly: chance may be less than it seemed. */
+	fc->trial_score +=
+		(float)(refused ? log(limit / chance)
+				: log((1 - limit) / (1 - fmax(limit, TRIAL_LESS * chance))));
 	fc->trial_refused += refused && fc->trial_refused < UINT8_MAX;
 	if (fc->trial_score < -TRIAL_SURE ||
 	    (fc->trial == TRIAL_SLOWER && fc->trial_share_now >= SHARE_MOST &&

@@ -16,10 +16,11 @@
 
 #include "sidecar/control/control.h"
 
-#define GAP_MAX	       7200 /* seconds between two probes */
-#define OUTAGE_REPLIES 5    /* in a row */
-#define OUTAGE_HOLD    15   /* seconds, doubling */
-#define HOUR_SURE      2    /* equal hours in a row before the cap is acted upon */
+#define GAP_MAX		     7200 /* seconds between two probes */
+#define OUTAGE_REPLIES	     5	  /* in a row */
+#define OUTAGE_HOLD	     15	  /* seconds, doubling */
+#define PER_CONNECTION_START 20	  /* messages */
+#define HOUR_SURE	     2	  /* equal hours in a row before the cap is acted upon */
 
 #define RATE_TOP    5000.0f	 /* as fast as this is unlimited */
 #define RATE_BOTTOM (1 / 600.0f) /* where the configuration names no lower bound */
@@ -118,6 +119,10 @@ struct flow_control {
 	uint8_t places : 2;	  /* deferrals at last_place */
 	uint8_t sprt_pending : 4; /* deferrals passed over, and not yet found to be chance */
 
+	uint32_t place_at; /* when per_connection was last changed */
+	float limit_best;  /* the estimate from which the flow has fallen; 0: from none */
+	uint32_t fell_at;  /* when it was last near that */
+
 	/* Refusals in words that name no limit (refusals.c). */
 	float refused_recent;	 /* share of the last few attempts */
 	float admission_seconds; /* between two attempts of late */
@@ -141,6 +146,8 @@ struct flow_control {
 	uint8_t denied; /* refusals in a limit's words, where a limit refuses nothing */
 	uint8_t trial : 2;
 	uint8_t trial_pauses : 3;  /* trials that found chance */
+	uint8_t day_grew : 1; /* the last trial of the day's cap found more */
+	uint8_t place_guessed : 1; /* per_connection is what no text has named */
 	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };
 _Static_assert(sizeof(struct flow_control) <= sizeof(struct control_state), "the bytes of a flow");
@@ -220,6 +227,8 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 void rate_accepted(struct control_step *step);
 void rate_used(struct control_step *step, uint32_t delivered);
 void rate_restore(struct control_step *step);
+void rate_remember(struct control_step *step);
+bool rate_fallen(const struct flow_control *fc);
 void rate_scale_after_flight(struct control_step *step);
 void rate_backoff(struct control_step *step, double held_seconds);
 double rate_probe_after(const struct flow_control *fc);

@@ -11,15 +11,18 @@
  */
 #include "sidecar/control/state.h"
 
-#define HOUR		3600.0
-#define DAY		86400.0
-#define DAY_STAMPS	8640000 /* DAY in stamps */
-#define TURNED_SECONDS	120	/* a hold that ends this long after a window turned, ended by it */
-#define DAY_SECONDS	5400	/* a hold that lasted longer was not for the hour */
-#define PHASE_SURE	60	/* seconds: what is known better is known */
-#define HOUR_TEST_EVERY 6
-#define EVEN		0.98 /* of the cap: messages that are spread evenly over the hour */
-#define DAY_TEST_EVERY	3
+#define HOUR		  3600.0
+#define DAY		  86400.0
+#define DAY_STAMPS	  8640000 /* DAY in stamps */
+#define TURNED_SECONDS	  120	/* a hold that ends this long after a window turned, ended by it */
+#define DAY_SECONDS	  5400	/* a hold that lasted longer was not for the hour */
+#define DAY_BLOCK_SECONDS 21600 /* a block that lasted longer was for the day */
+#define DAY_PHASE_SLACK	  900
+#define DAY_GROWN	  1.1 /* of the cap: taken, so it is no longer the cap */
+#define PHASE_SURE	  60  /* seconds: what is known better is known */
+#define HOUR_TEST_EVERY	  6
+#define EVEN		  0.98 /* of the cap: messages that are spread evenly over the hour */
+#define DAY_TEST_EVERY	  3
 
 static double wall_seconds(const struct control_step *step)
 {
@@ -75,8 +78,15 @@ void window_roll(struct control_step *step)
 
 void window_count(struct control_step *step, uint32_t messages)
 {
-	step->fc->hour_count += messages;
-	step->fc->day_count += messages;
+	struct flow_control *fc = step->fc;
+
+	fc->hour_count += messages;
+	fc->day_count += messages;
+	if (!fc->day_seen || fc->day_count <= DAY_GROWN * fc->day_cap)
+		return;
+	/* It has grown: how far, the next refusal will tell. */
+	fc->day_seen = 0;
+	fc->day_grew = 1;
 }
 
 /* Much too early for a window that has just turned over. */
@@ -130,13 +140,26 @@ bool window_hit(struct control_step *step, enum reply_limit limit)
 	return false;
 }
 
-static void learn_day(struct control_step *step)
+/* One block of hours is no cap: complaints have such, too. One that lasts for most of a day is, and
+ * one that ended at the same time as another before it, after about as many messages. */
+static bool day_believed(const struct control_step *step, double age)
+{
+	const struct flow_control *fc = step->fc;
+	double off = fmod(since(step->now, fc->day_start) + DAY / 2, DAY) - DAY / 2;
+
+	return age >= DAY_BLOCK_SECONDS ||
+	       (fc->day_cap && fabs(off) < DAY_PHASE_SLACK &&
+		fabs((double)fc->day_count - fc->day_cap) < 0.15 * fc->day_cap);
+}
+
+static void learn_day(struct control_step *step, double age)
 {
 	struct flow_control *fc = step->fc;
 
+	fc->day_seen = day_believed(step, age);
 	fc->day_cap = fc->day_count - 1;
-	fc->day_seen = 1;
-	fc->day_test = 0;
+	fc->day_test = fc->day_grew ? DAY_TEST_EVERY - 2 : 0;
+	fc->day_grew = 0;
 	fc->day_start = step->now;
 	fc->day_count = 1;
 	fc->hour_seen = 0;
@@ -223,7 +246,7 @@ bool window_released(struct control_step *step)
 	if (age < TURNED_SECONDS || (fc->probe_failures < 2 && !(fc->flags & FLAG_WINDOW)))
 		return false;
 	if (turned.sure && age > DAY_SECONDS)
-		learn_day(step);
+		learn_day(step, age);
 	else
 		learn_hour(step, turned.phase, turned.gap);
 	if (!turned.sure)
