@@ -29,7 +29,7 @@ PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev 
 PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
 PACKAGES_BENCH := redis-tools libhiredis-dev
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
-PACKAGES_CROSS := $(if $(CROSS),gcc-$(CROSS)-linux-gnu qemu-user-static)
+PACKAGES_CROSS := gcc-aarch64-linux-gnu qemu-user-static
 PACKAGES_SOAK  := busybox-static qemu-system-x86
 
 # ---- commands ------------------------------------------------------------------------------------

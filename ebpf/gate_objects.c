@@ -29,9 +29,10 @@
 #include "ebpf/gate.skel.h"
 #include "ebpf/gate_internal.h"
 
-#define PROGRAMS 6
-#define MAPS	 9
-#define PIN_MAX	 256
+#define PROGRAMS   6
+#define MAPS	   9
+#define PIN_MAX	   256
+#define EVENTS_MAX 4096
 /* A process beats ten times a second. */
 #define PIN_ALIVE_NS (2 * NS_PER_S)
 
@@ -69,6 +70,7 @@ struct gate_objects {
 	} mapped[MAPS];
 	void (*each)(void *arg, const struct gate_event *event);
 	void *arg;
+	int may_take; /* events, before others have their turn */
 };
 
 static struct bpf_program *program_of(const struct gate_bpf *skel, int which)
@@ -468,7 +470,8 @@ static int ring_event(void *arg, void *data, size_t size)
 
 	if (size >= sizeof(struct gate_event) && kernel->each)
 		kernel->each(kernel->arg, data);
-	return 0;
+	/* This one is taken; the others wait. */
+	return --kernel->may_take > 0 ? 0 : -EAGAIN;
 }
 
 int gate_objects_load(const struct gate_options *options, struct gate_table *table,
@@ -712,19 +715,20 @@ int gate_objects_ring_fd(const struct gate_objects *kernel)
 int gate_objects_consume(struct gate_objects *kernel,
 			 void (*each)(void *arg, const struct gate_event *event), void *arg)
 {
-	int all = 0, got;
+	int got;
 
 	kernel->each = each;
 	kernel->arg = arg;
-	/* A producer that saw the reader's position before this one moved it has not rung. So look
+	kernel->may_take = EVENTS_MAX;
+	/* Whoever connects without end does not keep the caller: what is left is readable at once.
+	 * A producer that saw the reader's position before this one moved it has not rung. So look
 	 * again behind a full barrier, until nothing is there: what comes later sees an empty ring,
 	 * and rings. */
 	do {
 		got = ring_buffer__consume(kernel->ring);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		all += got > 0 ? got : 0;
 	} while (got > 0);
-	return all;
+	return EVENTS_MAX - kernel->may_take;
 }
 
 struct place {

@@ -226,6 +226,27 @@ static char *make(const char *at, const char *end, char *out)
 	return out;
 }
 
+/* Where Vectorscan loses bytes above 127 (here it is only said to), PCRE2 looks for them. */
+static void prepare_distrusting(void)
+{
+	pattern_set_distrust(true);
+	prepare();
+}
+
+Test(pattern_set, finds_without_vectorscan_what_that_would_lose, .init = prepare_distrusting,
+     .fini = release)
+{
+	struct pattern_info info;
+	struct pattern_error error;
+
+	compare("550 \u0441\u043f\u0430\u043c", -1);
+	compare("451 \u4fe1\u8a89. try again", -1);
+	cr_expect_eq(pattern_inspect("\u4fe1\u8a89", &info, &error), 0);
+	cr_expect(info.confirmed && info.min_len == 6, "%zu bytes", info.min_len);
+	cr_expect_eq(pattern_inspect("too many", &info, &error), 0);
+	cr_expect(!info.confirmed, "what is plain stays Vectorscan's");
+}
+
 Test(pattern_set, finds_what_is_made_to_match, .init = prepare, .fini = release)
 {
 	static const char *const before[] = {"", "550 5.7.1 ", "421 4.7.0 the mail from ",

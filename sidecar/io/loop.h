@@ -4,7 +4,22 @@
  *
  * Whatever the sidecar waits for is a file descriptor that becomes ready (doorbell, pidfds,
  * signals, sockets, the BPF ring) or a time. Idle it sleeps in the kernel. Callbacks run one after
- * the other and must not block.
+ * the other and must not block. What could, and why it does not:
+ *
+ *   the reader of the log hangs         a thread writes it, from a queue; the rest is lost and counted
+ *   a command of an alert hangs         it is spawned, its pidfd is watched, its timeout kills it
+ *   a client asks without end, or       sockets do not block; an answer is made by pages; who does
+ *     does not read its answer            neither for ten seconds is dropped
+ *   a worker writes without end         256 records of each ring a round
+ *   a member rings without end          a page of the doorbell is read a round
+ *   a member locks files                nothing waits for a lock
+ *   a large configuration               another thread reads it, and the loop takes what is done
+ *   DNS does not answer                 c-ares on sockets that do not block, 16 domains at a time
+ *   connections come without end        4,096 events of the gate a turn; a full ring drops and counts
+ *   many flows                          looked at by parts, those of the gate a tenth at a beat
+ *
+ * e2e_hindrance and e2e_gate_sidecar try them. Users, groups and resolv.conf are looked up before
+ * the loop runs, or in that other thread.
  */
 #ifndef SIDECAR_IO_LOOP_H
 #define SIDECAR_IO_LOOP_H

@@ -7,12 +7,15 @@
  *
  * BUGS: Vectorscan 5.4.9 loses matches of some patterns when certain others stand in the same set;
  * those that we met have optional words or a gap before alternatives. What we ship is checked
- * against PCRE2 (tests/test_pattern_set.c); what a user adds is not.
+ * against PCRE2 (tests/test_pattern_set.c); what a user adds is not. Where char has no sign, as on
+ * aarch64, it loses bytes above 127 (VectorCamp/vectorscan#135), though only in a set as large as
+ * ours, so that trying a few at start does not show it: there patterns with such bytes are foreign.
  */
 #include "sidecar/rules/pattern_set.h"
 
 #include <errno.h>
 #include <hs/hs.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +51,27 @@ static unsigned pattern_flags(const char *pattern)
 		if (*pattern >= 'A' && *pattern <= 'Z')
 			return FLAGS | HS_FLAG_CASELESS;
 	return FLAGS;
+}
+
+static bool bytes_lost = CHAR_MIN == 0;
+
+void pattern_set_distrust(bool lost)
+{
+	bytes_lost = lost;
+}
+
+/* As they are, or by their number. */
+static bool pattern_has_bytes(const char *pattern)
+{
+	for (; *pattern != '\0'; pattern++)
+		if ((unsigned char)*pattern >= 0x80 || (pattern[0] == '\\' && pattern[1] == 'x'))
+			return true;
+	return false;
+}
+
+static bool pattern_trusted(const char *pattern)
+{
+	return !bytes_lost || !pattern_has_bytes(pattern);
 }
 
 static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern, enum kind kind,
@@ -128,9 +152,14 @@ int pattern_set_create(const char *const *patterns, const bool *use, unsigned co
 		err = -ENOTSUP;
 		goto out;
 	}
-	for (unsigned i = 0; i < count; i++)
+	err = 0;
+	for (unsigned i = 0; err == 0 && i < count; i++) {
 		set->kind[i] = use == NULL || use[i] ? EXACT : ABSENT;
-	err = database_compile(set, patterns, error);
+		if (set->kind[i] == EXACT && !pattern_trusted(patterns[i]))
+			err = confirm_add(set, i, patterns[i], FOREIGN, error);
+	}
+	if (err == 0)
+		err = database_compile(set, patterns, error);
 	for (unsigned i = 0; err == 0 && i < count; i++)
 		if (set->kind[i] == FOREIGN)
 			set->foreign[set->foreign_count++] = i;
@@ -243,19 +272,21 @@ int pattern_inspect(const char *pattern, struct pattern_info *ret_info, struct p
 {
 	struct pattern_info info = {0};
 	struct pattern_pcre *confirm;
+	bool read;
 
 	*error = (struct pattern_error){.reason = ""};
 	if (hs_valid_platform() != HS_SUCCESS) {
 		snprintf(error->reason, sizeof(error->reason), NO_PLATFORM);
 		return -ENOTSUP;
 	}
-	if (!pattern_read(pattern, false, &info)) {
+	read = pattern_read(pattern, false, &info);
+	if (!read || !pattern_trusted(pattern)) {
 		int err = pattern_pcre_create(pattern, &confirm, error->reason,
 					      sizeof(error->reason));
 
 		if (err != 0)
 			return err;
-		if (!pattern_read(pattern, true, &info))
+		if (!read && !pattern_read(pattern, true, &info))
 			info.min_len = pattern_pcre_min_len(confirm);
 		info.confirmed = true;
 		pattern_pcre_free(confirm);

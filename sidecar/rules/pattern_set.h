@@ -52,6 +52,10 @@ struct pattern_info {
 	bool confirmed; /* PCRE2 has to confirm it: slower */
 };
 
+/* For tests: as if Vectorscan were one that loses (or keeps) bytes above 127, whatever the
+ * processor. Holds for sets that are created from now on. */
+void pattern_set_distrust(bool lost);
+
 /* 0; -EINVAL or -ENOTSUP with *error filled (index 0); -ENOMEM. For check and lint: it builds
  * nothing. */
 int pattern_inspect(const char *pattern, struct pattern_info *ret_info,

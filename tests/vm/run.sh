@@ -40,7 +40,8 @@ kernel_fetch()
 	[ -e "$vm/kernel/boot/vmlinuz-$version" ] && return
 	rm -rf "$vm/kernel" "$vm/download"
 	mkdir -p "$vm/download"
-	(cd "$vm/download" && apt-get download -qq "$package") || fail "apt-get cannot download $package"
+	(cd "$vm/download" && apt-get download -qq -o APT::Sandbox::User=root "$package") ||
+		fail "apt-get cannot download $package: is apt-get update due?"
 	dpkg-deb -x "$vm"/download/*.deb "$vm/kernel"
 	rm -rf "$vm/download"
 }
