@@ -103,7 +103,7 @@ FUZZERS  := $(patsubst tests/%.c,build/fuzz/%,$(FUZZ_SRC))
 all: programs $(LIBRARY) $(B)/tollgate.pc
 programs: $(PROGRAMS)
 tests: $(TESTS) $(STRESS)
-benches: $(BENCHES)
+benches: $(BENCHES) $(B)/bench/live
 
 # ---- packages: installed where missing -----------------------------------------------------------
 # Only for these goals; what else is made is only told.
@@ -215,6 +215,9 @@ $(B)/bench.a: $(call obj,$(BENCH_LIB))
 $(B)/bench/%: $(B)/bench/%.o $(B)/bench.a $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_bench) $(LIBS_sidecar)
+
+$(B)/bench/live: bench/live.py $(B)/bench/receiver $(B)/bench/sender $(PROGRAMS)
+	@install -m 755 $< $@
 
 $(B)/tollgate.pc: Makefile
 	@mkdir -p $(@D)

@@ -76,6 +76,9 @@ def terminal(path):
         shown = [f"{figures[key]:,.1f} {unit}" for key, unit in
                  (("ns", "ns"), ("p50_us", "µs p50"), ("p99_us", "µs p99"), ("mps", "M/s"),
                   ("bytes_per_flow", "bytes a flow")) if figures.get(key) is not None]
+        if "share" in figures:
+            shown.append(f"share {figures['share']:.3f}, simulated {figures['share_simulated']:.3f}  transactional p99 "
+                         f"{figures['transactional_p99_s']:.2f} s, simulated {figures['transactional_p99_simulated_s']:.2f}")
         if figures.get("ratio") is not None:
             shown.append(f"ratio {figures['ratio']:.2f}")
         target, met = verdict(figures["case"], figures)
@@ -118,6 +121,13 @@ def markdown(report):
     yield from rows("The way to the sidecar", ["case", "", "ns", "p50 µs", "p99 µs", "target", "met"],
                     [[c, MEANING.get(c, ""), number(f.get("ns")), number(f.get("p50_us")), number(f.get("p99_us")),
                       *verdict(c, f)] for c, f in ring.items()])
+    if report.get("live"):
+        yield from rows("The real thing beside the simulator: six workers, tollgated, SMTP on loopback",
+                        ["scenario", "share", "simulated", "transactional p99 s", "simulated", "deferred", "simulated"],
+                        [[c.removeprefix("live_"), *(number(f[key], digits) for key, digits in (
+                            ("share", 3), ("share_simulated", 3), ("transactional_p99_s", 2),
+                            ("transactional_p99_simulated_s", 2), ("deferred", 0), ("deferred_simulated", 0)))]
+                         for c, f in report["live"].items()])
     hot = decide.get("hot", {}).get("mps")
     yield from rows("Peers, one client", ["peer", "", "ns", "a second", "tollgate is faster by"],
                     [[c, MEANING.get(c, ""), number(f["ns"]), number(f["per_second"], 0),

@@ -77,6 +77,7 @@ group decide decide "${quick[@]}" -- hot hot_windows hot_vdso refused three_leve
 group memory memory "${quick[@]}" -- flow_1m replace_1m
 group scale decide "${quick[@]}" -- "${flows[@]}" "${workers[@]}"
 group ring ring "${quick[@]}" -- one_producer three_producers wake react sidecar_event
+group live live "${quick[@]}" -- live_steady live_falls
 group peers peers "${quick[@]}" -- redis_sorted_set_1 redis_sorted_set_50 redis_gcra_1 redis_gcra_50 mutex
 rm -f "$out/errors"
 

@@ -80,11 +80,11 @@ hiredis/                     bench/lib/redis.c
 layers='
 shm:
 ebpf: shm/gcra.h
-sidecar/base: shm/destination.h
+sidecar/base: shm/destination.h shm/source.h
 sidecar/io:
 sidecar/data:
 sidecar/segment: shm sidecar/base
-sidecar/rules: shm/destination.h sidecar/base sidecar/data
+sidecar/rules: shm/destination.h shm/source.h sidecar/base sidecar/data
 sidecar/serve: sidecar/base sidecar/io
 sidecar/control: shm/tollgate.h sidecar/rules/reply.h
 sidecar/config: shm sidecar/base sidecar/data sidecar/rules

@@ -3,7 +3,8 @@
  * One worker process of the fleet: see worker.h.
  *
  * The part between "the gate" and "sending" is all that an MTA needs to add: tg_connect before a
- * connection, tg_reserve before a message, tg_report after a reply, tg_disconnect at the end.
+ * connection, tg_reserve before a message, tg_report after a reply, tg_disconnect at the end. Where
+ * nothing may go it sleeps in tg_wait, for the message that may go first.
  */
 #include "bench/lib/worker.h"
 
@@ -38,6 +39,7 @@ struct queue {
 	struct outbox box;
 	uint64_t ask_ns; /* the gate, or a reservation, says: not before */
 	bool reserved;
+	bool granted; /* tg_wait has taken a slot: the next message goes now */
 	struct tg_reservation reservation;
 };
 
@@ -88,7 +90,7 @@ static void gate_renew(struct worker *w)
 	if (tg_renew(w->tg) < 0 || gate_resolve(w) < 0)
 		return;
 	for (uint32_t i = 0; i < w->plan->route_count * TG_CLASSES; i++)
-		w->queues[i].reserved = false;
+		w->queues[i].reserved = w->queues[i].granted = false;
 }
 
 /* True: admitted, and now. Otherwise the queue knows when to ask again. */
@@ -110,6 +112,8 @@ static bool gate_slot(struct worker *w, struct route *route, struct queue *queue
 {
 	struct tg_verdict verdict;
 
+	if (queue->granted)
+		return true;
 	if (queue->reserved) {
 		/* Its time has come; a hold may have come, too, or a limit over all destinations.
 		 */
@@ -133,6 +137,7 @@ static bool gate_pass(struct worker *w, struct route *route, struct queue *queue
 		      enum tg_class traffic, uint64_t now_ns)
 {
 	struct tg_verdict verdict;
+	bool granted = queue->granted;
 
 	if (w->plan->fixed && !fixed_pass(w, route, queue, now_ns))
 		return false;
@@ -140,14 +145,15 @@ static bool gate_pass(struct worker *w, struct route *route, struct queue *queue
 		return true;
 	if (!gate_slot(w, route, queue, traffic, now_ns))
 		return false;
-	queue->reserved = false;
+	queue->reserved = queue->granted = false;
 	if (route->leased)
 		return true;
 	verdict = tg_connect(w->tg, &route->flow, traffic, &route->lease);
 	route->leased = gate_heed(w, queue, &verdict, now_ns);
 	route->used_ns = now_ns;
 	route->place = 0;
-	if (!route->leased)
+	/* What tg_wait took cannot be given back: it is forfeited. */
+	if (!route->leased && !granted)
 		tg_cancel(w->tg, &queue->reservation);
 	return route->leased;
 }
@@ -315,9 +321,48 @@ static bool worker_step(struct worker *w, uint64_t now_ns)
 	return false;
 }
 
+/* The queue that is due first, and when the next one after it is. */
+static uint32_t queue_first(const struct worker *w, uint64_t *ret_next_ns)
+{
+	uint64_t first_ns = UINT64_MAX, next_ns = UINT64_MAX;
+	uint32_t first = 0;
+
+	for (uint32_t i = 0; i < w->plan->route_count * TG_CLASSES; i++) {
+		uint64_t due_ns = queue_due(&w->queues[i]);
+
+		if (due_ns >= first_ns) {
+			next_ns = due_ns < next_ns ? due_ns : next_ns;
+			continue;
+		}
+		next_ns = first_ns;
+		first_ns = due_ns;
+		first = i;
+	}
+	*ret_next_ns = next_ns;
+	return first;
+}
+
+/* Sleeps at the gate, until the queue's message may go or wake_ns has come; a change of the limits
+ * is an end, too. Only over a connection that is there: whether another may be opened is asked with
+ * the slot in hand, which can then be given back. False: the gate does not know when. */
+static bool gate_sleep(struct worker *w, uint32_t index, uint64_t now_ns, uint64_t wake_ns)
+{
+	struct queue *queue = &w->queues[index];
+	struct route *route = &w->routes[index / TG_CLASSES];
+	const struct outbox_message *message = outbox_first(&queue->box);
+	struct tg_verdict verdict;
+
+	if (!w->tg || !route->leased || queue->reserved || !message || message->due_ns > now_ns)
+		return false;
+	verdict = tg_wait(w->tg, &route->flow, index % TG_CLASSES, 1, wake_ns);
+	queue->granted = gate_heed(w, queue, &verdict, now_ns);
+	return true;
+}
+
 static void worker_sleep(struct worker *w, uint64_t now_ns)
 {
-	uint64_t wake = now_ns + TICK_NS;
+	uint64_t wake = now_ns + TICK_NS, next_ns;
+	uint32_t first = queue_first(w, &next_ns);
 	struct timespec until;
 
 	for (uint32_t i = 0; i < w->plan->route_count; i++)
@@ -325,9 +370,10 @@ static void worker_sleep(struct worker *w, uint64_t now_ns)
 			if (now_ns - w->routes[i].used_ns >= IDLE_NS)
 				route_close(w, &w->routes[i]);
 		}
-	for (uint32_t i = 0; i < w->plan->route_count * TG_CLASSES; i++)
-		if (queue_due(&w->queues[i]) < wake)
-			wake = queue_due(&w->queues[i]);
+	if (gate_sleep(w, first, now_ns, next_ns < wake ? next_ns : wake))
+		return;
+	if (queue_due(&w->queues[first]) < wake)
+		wake = queue_due(&w->queues[first]);
 	until = (struct timespec){(time_t)(wake / SECOND_NS), (long)(wake % SECOND_NS)};
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
