@@ -370,7 +370,7 @@ Test(engine, a_destination_keeps_its_defaults_wherever_it_is_configured)
 		"  - {name: another, domains: [example.net], limits: {rate: 6/min, burst: 20}}\n"
 		"  - {name: example, domains: [example.com], limits: {rate: 60/min, burst: 20}}\n";
 	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 3};
-	uint32_t destination = world.segment->slots[flow(1)].destination;
+	uint32_t destination = segment_slot(world.segment, flow(1))->destination;
 	uint32_t index = publish_default_index(world.segment, destination);
 	struct tg_flow unknown = {unannounced(address, destination), LAYOUT_NONE, destination,
 				  LAYOUT_NONE};
