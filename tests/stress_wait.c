@@ -133,7 +133,7 @@ static uint64_t refused(struct tg *tg)
 	uint64_t sum = 0;
 
 	for (int i = 0; i < LAYOUT_SHARDS; i++)
-		sum += atomic_load(&worker->shards[i].refused_rate);
+		sum += atomic_load(&worker->shards[i].verdicts[TG_REFUSED_RATE]);
 	return sum;
 }
 
@@ -236,7 +236,7 @@ static void a_change_without_end_is_no_spin(void)
 	atomic_store(&churned, 1);
 	must(pthread_join(thread, NULL) == 0);
 	for (int i = 0; i < LAYOUT_SHARDS; i++)
-		asked += atomic_load(&worker->shards[i].refused_hold);
+		asked += atomic_load(&worker->shards[i].verdicts[TG_REFUSED_HOLD]);
 	must(asked >= 2 && asked <= 2 + (tg_now(tg) - begin_ns) / (SECOND / 1000));
 	tg_detach(tg);
 }

@@ -48,7 +48,8 @@ static struct world {
 	struct layout_default_limits defaults[LAYOUT_DEFAULT_FIRST + 2];
 	_Atomic uint64_t clock;
 	/* Nobody looks at what another one writes here. */
-	struct segment_slot slots[SLOTS];
+	uint32_t index[SLOTS];
+	struct segment_slot known[SLOTS + 1];
 	uint64_t died;
 	uint64_t count;
 	uint64_t times[TIMES]; /* at which what was admitted leaves, in order */
@@ -394,7 +395,7 @@ static void keys_set(void)
 		key = hash_pair(source.key, destination.key);
 	} while (hash_slot(&key, SLOTS) != 0);
 	for (int half = 0; half < 2; half++) {
-		world.slots[0].key[half] = key.half[half];
+		world.known[1].key[half] = key.half[half];
 		atomic_store(&world.counters[0].key[half], key.half[half]);
 	}
 }
@@ -408,7 +409,9 @@ static void world_set(void)
 	segment = (struct segment){
 		.limits = world.limits,
 		.more = world.more,
-		.slots = world.slots,
+		.index = world.index,
+		.known = world.known,
+		.known_room = SLOTS + 1,
 		.defaults = world.defaults,
 		.calendars = fixture_shared(LAYOUT_CALENDARS * sizeof(struct layout_calendar)),
 		.clock = clock_read};
@@ -424,10 +427,13 @@ static void world_set(void)
 	atomic_store(&live.scale[0].ns_base, NOW);
 	atomic_store(&live.scale[0].span, UINT64_MAX);
 	tg = (struct tg){.view = segment.view, .live = &live, .process = &process};
-	for (uint32_t slot = 0; slot < SLOTS; slot++)
-		world.slots[slot].kind = SEGMENT_FLOW + slot;
-	world.slots[flow.slot].source = flow.source;
-	world.slots[flow.slot].destination = flow.destination;
+	for (uint32_t slot = 0; slot < SLOTS; slot++) {
+		world.index[slot] = slot + 1;
+		world.known[slot + 1].slot = slot;
+		world.known[slot + 1].kind = SEGMENT_FLOW + slot;
+	}
+	world.known[flow.slot + 1].source = flow.source;
+	world.known[flow.slot + 1].destination = flow.destination;
 	keys_set();
 	limits = fixture_rate(1024, 1000, 1000, 1000);
 	publish_slot(&segment, 1, &limits, NOW);
@@ -465,7 +471,7 @@ static void scenario_run(const struct scenario *one, int preemptions)
 	scenario = one;
 	explore.world = (char *)&world;
 	explore.bytes = sizeof(world);
-	explore.plain = offsetof(struct world, slots);
+	explore.plain = offsetof(struct world, index);
 	explore.end = end;
 	explore.preemptions = preemptions;
 	world_set();

@@ -454,8 +454,8 @@ Test(publish, defaults_of_a_destination_s_own_grant_no_fresh_burst)
 		struct publish_limits general = fixture_rate(pairs[i][0], 6, 6, 6),
 				      own = fixture_rate(pairs[i][1], 6, 6, 6);
 
-		s->slots[0].kind = SEGMENT_FLOW;
-		s->slots[0].destination = plain.destination;
+		s->known[s->index[0]].kind = SEGMENT_FLOW;
+		s->known[s->index[0]].destination = plain.destination;
 		publish_default(s, LAYOUT_DEFAULT_FLOW, &general);
 		cr_assert_eq(admitted(s, TG_BULK, NOW, 100), 6);
 		publish_default_own(s, plain.destination, LAYOUT_DEFAULT_FIRST, &own);
