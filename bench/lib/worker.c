@@ -131,31 +131,31 @@ static bool fixed_pass(struct worker *w, const struct route *route, struct queue
 	return fixed_take(&w->plan->fixed[route - w->routes], now_ns, &queue->ask_ns);
 }
 
-/* May a message of the queue go over the route now? The slot comes before the connection: one that
- * is open and has nothing to send would count against the cap, and against the rate of new ones. */
+/* May a message of the queue go over the route now? The connection comes before the slot: a slot
+ * that no connection is there for is lost if somebody has taken a later one since, and where fewer
+ * connections than workers are allowed that is most of them. A lease that finds no slot is kept for
+ * the next one, and given back when it has been idle. */
 static bool gate_pass(struct worker *w, struct route *route, struct queue *queue,
 		      enum tg_class traffic, uint64_t now_ns)
 {
 	struct tg_verdict verdict;
-	bool granted = queue->granted;
 
 	if (w->plan->fixed && !fixed_pass(w, route, queue, now_ns))
 		return false;
 	if (!w->tg)
 		return true;
+	if (!route->leased) {
+		verdict = tg_connect(w->tg, &route->flow, traffic, &route->lease);
+		route->leased = gate_heed(w, queue, &verdict, now_ns);
+		if (!route->leased)
+			return false;
+		route->used_ns = now_ns;
+		route->place = 0;
+	}
 	if (!gate_slot(w, route, queue, traffic, now_ns))
 		return false;
 	queue->reserved = queue->granted = false;
-	if (route->leased)
-		return true;
-	verdict = tg_connect(w->tg, &route->flow, traffic, &route->lease);
-	route->leased = gate_heed(w, queue, &verdict, now_ns);
-	route->used_ns = now_ns;
-	route->place = 0;
-	/* What tg_wait took cannot be given back: it is forfeited. */
-	if (!route->leased && !granted)
-		tg_cancel(w->tg, &queue->reservation);
-	return route->leased;
+	return true;
 }
 
 static void gate_report(struct worker *w, struct route *route, enum tg_class traffic,
@@ -343,8 +343,7 @@ static uint32_t queue_first(const struct worker *w, uint64_t *ret_next_ns)
 }
 
 /* Sleeps at the gate, until the queue's message may go or wake_ns has come; a change of the limits
- * is an end, too. Only over a connection that is there: whether another may be opened is asked with
- * the slot in hand, which can then be given back. False: the gate does not know when. */
+ * is an end, too. Only over a connection that is there. False: the gate does not know when. */
 static bool gate_sleep(struct worker *w, uint32_t index, uint64_t now_ns, uint64_t wake_ns)
 {
 	struct queue *queue = &w->queues[index];
