@@ -154,7 +154,7 @@ $(call obj,$(TEST_SRC) $(STRESS_SRC) $(BENCH_SRC) $(BENCH_LIB)): | $(call deps,t
 
 # The rate and the hour's count are swapped at once, which every x86-64 since 2006 can.
 ifeq ($(ARCH),x86_64)
-$(B)/shm/decide.o $(B)/shm/admit.o: CPU := -mcx16
+$(B)/shm/decide.o $(B)/shm/admit.o $(B)/tests/test_explore_change.o: CPU := -mcx16
 endif
 
 # The files that are compiled in (.incbin) are found by name from the top of the tree.

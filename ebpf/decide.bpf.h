@@ -554,21 +554,24 @@ static __always_inline void flow_count(struct gate_flow *flow, __u32 which, __u6
 }
 
 /* One rate alone, as most flows have: one look and one compare-and-swap, here, in registers. Where
- * the price does not hold or somebody was faster it is gate_take0's. 1 and ask->at_ns, 0, or -1:
- * contended. A function of its own, so that its stack is not below that of a round. */
+ * the price does not hold or somebody was faster it is a round's: GATE_ALONE_LEFT, with nothing
+ * taken. Else 1 and ask->at_ns, or 0. A function of its own, so that its stack is not below that of
+ * a round. */
+#define GATE_ALONE_LEFT (-2)
+
 __noinline int gate_alone(struct gate_request *request, const struct gate_limits *limits)
 {
-	struct rate_ask one = {}, again;
+	struct rate_ask one = {};
 	struct gate_flow *flow;
 	__u32 slot;
-	int got = -1;
+	int got;
 
 	if (!request || !limits)
 		return 0;
 	slot = request->slot;
 	flow = bpf_map_lookup_elem(&flows, &slot);
 	if (!flow)
-		return -1;
+		return GATE_ALONE_LEFT;
 	one.rate = limits->rate[0];
 	one.now_ns = request->now_ns;
 	one.at_ns = request->at_ns;
@@ -576,15 +579,12 @@ __noinline int gate_alone(struct gate_request *request, const struct gate_limits
 	one.max_wait_ns = limits->max_wait_ns;
 	one.slot = slot;
 	one.destination_id = request->key.destination_id;
-	if (price_holds(&one, *(volatile __u64 *)&flow->tat[0]))
-		got = tat_take(&flow->tat[0], &one);
-	if (got >= 0) {
-		request->at_ns = one.at_ns;
-		return got;
-	}
-	again = one;
-	got = gate_take0(&again);
-	request->at_ns = again.at_ns;
+	if (!price_holds(&one, *(volatile __u64 *)&flow->tat[0]))
+		return GATE_ALONE_LEFT;
+	got = tat_take(&flow->tat[0], &one);
+	if (got < 0)
+		return GATE_ALONE_LEFT;
+	request->at_ns = one.at_ns;
 	return got;
 }
 
@@ -608,7 +608,7 @@ static __always_inline int reserve_all(struct gate_request *request,
 __noinline int gate_reserve(struct gate_request *request, const struct gate_limits *limits)
 {
 	__u64 now;
-	int got;
+	int got = GATE_ALONE_LEFT;
 
 	if (!request || !limits)
 		return 0;
@@ -619,7 +619,7 @@ __noinline int gate_reserve(struct gate_request *request, const struct gate_limi
 	if (rate_limits(limits->rate[0]) && !rate_limits(limits->rate[1]) &&
 	    !rate_limits(limits->rate[2]))
 		got = gate_alone(request, limits);
-	else
+	if (got == GATE_ALONE_LEFT)
 		got = reserve_all(request, limits);
 	if (got < 0)
 		total_add(GATE_TOTAL_CONTENDED);

@@ -11,7 +11,7 @@
 
 #define WAITERS 6
 #define ROUNDS	5
-#define WOKEN_NS                                                                         \
+#define WOKEN_NS \
 	(SECOND / 10) /* polling once a second would take five times that, at the median \
 		       */
 #define T (SECOND / 1000)

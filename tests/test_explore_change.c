@@ -40,6 +40,15 @@ void explore_change_step(void)
 
 #define TIMES 24
 
+/* Whether rate and hour are swapped at once (decide_fast.h). Else a charge of the rate is forfeited
+ * where somebody else took the hour, or the rate, in between. */
+#if defined(__x86_64__) && defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16) && \
+	!defined(__SANITIZE_THREAD__)
+#define ONE_SWAP 1
+#else
+#define ONE_SWAP 0
+#endif
+
 /* All that is written, by the code or by the test. */
 static struct world {
 	struct layout_limits limits[SLOTS];
@@ -594,7 +603,8 @@ Test(explore, every_way_in)
 		 {.interval_ns = SHORT, .burst = {3, 3, 3}, .cap = 1000},
 		 {{.interval_ns = LONG, .burst = {3, 3, 3}, .cap = 1000}},
 		 .acts = {call_admit, admit_bulk},
-		 .taken = 1},
+		 .taken = 1,
+		 .forfeited = ONE_SWAP ? 0 : 1},
 		{"a source, cut",
 		 {.interval_ns = SHORT, .burst = {3, 3, 3}, .flags = LAYOUT_SOURCE},
 		 {{.interval_ns = LONG, .burst = {3, 3, 3}, .flags = LAYOUT_SOURCE}},

@@ -18,6 +18,15 @@ static int refuse(struct control_call *call, const char *why)
 	return -EINVAL;
 }
 
+static bool source_unlisted(const struct api_context *s, const uint8_t source[16])
+{
+	struct address_range only;
+
+	memcpy(only.first, source, sizeof(only.first));
+	memcpy(only.last, source, sizeof(only.last));
+	return config_source_unlisted(s->generation->config, &only);
+}
+
 int api_report(void *arg, struct control_call *call)
 {
 	struct api_context *s = arg;
@@ -34,6 +43,8 @@ int api_report(void *arg, struct control_call *call)
 		return error;
 	if (!filter.by_source || filter.destination == NULL)
 		return refuse(call, "a source and a destination must be named");
+	if (source_unlisted(s, filter.source))
+		return refuse(call, "not an address, and no pool lists a source of this name");
 	if (n == 0 || n > UINT32_MAX)
 		return refuse(call, "n: must be above 0");
 	if (*reply != '\0' && tg_reply_parse(reply, strlen(reply), &line) != 0)

@@ -218,8 +218,8 @@ struct config_ebpf {
 	uint32_t cgroups_count;
 	const uint16_t *ports; /* those of mail where none are written */
 	uint32_t ports_count;
-	struct config_value mode; /* enum config_gate_mode */
-	struct config_value flows;	       /* room in the kernel's table */
+	struct config_value mode;  /* enum config_gate_mode */
+	struct config_value flows; /* room in the kernel's table */
 	struct config_value max_wait;
 	struct config_value refuse_errno;      /* a positive errno */
 	struct config_value heartbeat_timeout; /* heartbeat age */

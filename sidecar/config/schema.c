@@ -220,9 +220,9 @@ TABLE(ebpf, struct config_ebpf, NULL);
 /* ---- logs of MTAs ---------------------------------------------------------------------------- */
 
 /* As sidecar/ingest/format.c names them. */
-static const struct yaml_word_value log_words[] = {
-	{"postfix", 0}, {"exim", 1},	 {"powermta", 2}, {"kumomta", 3},
-	{"haraka", 4},	{"sendgrid", 5}, {"json", 6},	  {NULL, 0}};
+static const struct yaml_word_value log_words[] = {{"postfix", 0}, {"exim", 1},	  {"powermta", 2},
+						   {"kumomta", 3}, {"haraka", 4}, {"sendgrid", 5},
+						   {"json", 6},	   {NULL, 0}};
 
 static const struct yaml_key log_name_rows[] = {
 	YAML_KEY("name", yaml_text, struct config_log_name, name, "what the MTA calls it",

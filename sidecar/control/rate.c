@@ -4,21 +4,23 @@
  */
 #include "sidecar/control/state.h"
 
-#define SPACING_MIN	 60  /* messages between two probes: after a surprise … */
-#define SPACING_MIN_SLOW 360 /* … at low rates, seconds */
-#define SPACING_MAX	 400 /* … and when all is as expected, at the least */
-#define SPACING_SLOW \
-	1200 /* at low rates, seconds: for a rise shall be noticed within the hour … \
-	      */
-#define SPACING_SLOWEST 350
-#define SPACING_SECONDS \
-	300 /* at high rates probes are this far apart, for penalties count in minutes */
+/* Messages between two probes: after a surprise, and the most when all is as expected. At low rates
+ * fewer, so that a rise is noticed within the hour: as many as come in so many seconds. At high
+ * rates probes are so many seconds apart, since penalties count in minutes. */
+#define SPACING_MIN	 60
+#define SPACING_MIN_SLOW 360 /* seconds */
+#define SPACING_MAX	 400
+#define SPACING_SLOW	 1200 /* seconds */
+#define SPACING_SLOWEST	 350
+#define SPACING_SECONDS	 300
+
 #define DOUBLE_SEARCH  60  /* seconds in which the rate doubles: from nothing known … */
 #define DOUBLE_RECOVER 30  /* … back to what was … */
 #define DOUBLE_PROBE   120 /* … past it … */
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
-#define IN_FLIGHT_DEFERRALS \
-	3.5 /* deferrals of late, from which on a flight was refused and not a message */
+/* Deferrals of late, from which on a flight was refused and not a message. */
+#define IN_FLIGHT_DEFERRALS 3.5
+
 #define FALLEN		   8.0	/* times that the estimate was higher */
 #define FALLEN_FAR	   24.0 /* … from where on the trials are as close together as they get */
 #define FALLEN_PART	   8.0	/* of the time for which it has been down, between two trials */

@@ -146,7 +146,7 @@ struct flow_control {
 	uint8_t denied; /* refusals in a limit's words, where a limit refuses nothing */
 	uint8_t trial : 2;
 	uint8_t trial_pauses : 3;  /* trials that found chance */
-	uint8_t day_grew : 1; /* the last trial of the day's cap found more */
+	uint8_t day_grew : 1;	   /* the last trial of the day's cap found more */
 	uint8_t place_guessed : 1; /* per_connection is what no text has named */
 	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };

@@ -426,8 +426,9 @@ void gate_bridge_configure(struct gate_bridge *b, const struct config *config)
 	if (b->gate == NULL)
 		return;
 	if (old != config && old->ebpf.cgroups_count != config->ebpf.cgroups_count)
-		log_warning("gate",
-			    "changed cgroups, ports, flows and pins are taken up at the next start");
+		log_warning(
+			"gate",
+			"changed cgroups, ports, flows and pins are taken up at the next start");
 	gate_addresses_configure(&b->names, config);
 	defaults_set(b, 0, "", now_ns);
 	for (uint32_t id = 1; id <= b->names.count; id++)

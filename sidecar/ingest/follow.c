@@ -274,8 +274,7 @@ static int open_failed(struct follow *f, int error)
 {
 	if (f->totals.error != error && error != -ENOENT)
 		log_warning("log", "%s: %s%s", f->path, strerror(-error),
-			    error == -EACCES ? ": let tollgated's user read it (tollgate doctor)"
-					     : "");
+			    error == -EACCES ? ": let tollgated's user read it" : "");
 	if (f->totals.error != error && error == -ENOENT && !f->begun)
 		log_notice("log", "%s: is not there yet", f->path);
 	f->totals.error = error;
