@@ -185,3 +185,19 @@ Test(control_refusals, leave_a_single_refusal_alone)
 	mail_run(&mail, START + HOUR);
 	cr_expect_gt(mail.taken, 3600 * 0.97, "%u taken", mail.taken);
 }
+
+/* Of a flow that is plain nothing is kept: what was counted towards a trial must be. */
+Test(control_refusals, are_not_forgotten_while_they_count)
+{
+	struct refuser receiver = {.rate = 1,
+				   .burst = 20,
+				   .class = REPLY_OTHER,
+				   .shut_ns = START,
+				   .open_ns = START + HOUR};
+	struct mail mail = mail_new(&receiver);
+
+	cr_expect(control_plain(&mail.state, &mail.bounds, START));
+	while (mail.refused == 0)
+		mail_run(&mail, mail.now_ns + SECOND);
+	cr_expect_not(control_plain(&mail.state, &mail.bounds, mail.now_ns));
+}

@@ -331,6 +331,14 @@ void control_release(struct control_state *state, const struct control_bounds *b
 	hold_probe_succeeded(&step);
 }
 
+/* Whether nothing is known of refusals in words that name no limit, nor of a fall. */
+static bool refusals_plain(const struct flow_control *fc)
+{
+	return fc->trial == 0 && fc->trial_pauses == 0 && fc->refused_row == 0 &&
+	       fc->refused_recent < 0.001f && !fc->refused_fully && fc->denied == 0 &&
+	       fc->limit_words == 0 && fc->limit_best == 0;
+}
+
 bool control_plain(const struct control_state *state, const struct control_bounds *bounds,
 		   uint64_t now_ns)
 {
@@ -340,11 +348,12 @@ bool control_plain(const struct control_state *state, const struct control_bound
 
 	control_init(&fresh_state, bounds, now_ns);
 	/* Flags are of holds, measurements and what was learned by them. */
-	return fc->mode == MODE_SEARCH && fc->flags == 0 && fc->rate == fresh->rate &&
-	       fc->limit_estimate_prev == 0 && fc->excess_known == 0 && fc->probe_failures == 0 &&
-	       fc->noise == 0 && fc->refused == 0 && fc->sprt_pending == 0 && fc->sprt_score == 0 &&
-	       fc->hour_cap == 0 && fc->day_cap == 0 && fc->backoff_level == 0 &&
-	       fc->strikes == 0 && fc->places == 0 && fc->connections == fresh->connections &&
+	return refusals_plain(fc) && fc->mode == MODE_SEARCH && fc->flags == 0 &&
+	       fc->rate == fresh->rate && fc->limit_estimate_prev == 0 && fc->excess_known == 0 &&
+	       fc->probe_failures == 0 && fc->noise == 0 && fc->refused == 0 &&
+	       fc->sprt_pending == 0 && fc->sprt_score == 0 && fc->hour_cap == 0 &&
+	       fc->day_cap == 0 && fc->backoff_level == 0 && fc->strikes == 0 && fc->places == 0 &&
+	       fc->connections == fresh->connections &&
 	       fc->per_connection == fresh->per_connection &&
 	       fc->probe_spacing_messages == fresh->probe_spacing_messages &&
 	       fc->reserve == fresh->reserve && pressure_now(fc, stamp_of(now_ns)) < 0.01;

@@ -71,10 +71,8 @@ static size_t address_span(const char *at, const char *end, bool *ret_v6)
 		dots -= at[n] == '.';
 	}
 	*ret_v6 = colons >= 2;
-	if (!*ret_v6 && colons == 1) { /* "192.0.2.1:25" */
+	if (!*ret_v6 && colons == 1) /* "192.0.2.1:25" */
 		n = (size_t)((const char *)memchr(at, ':', n) - at);
-		colons = 0;
-	}
 	return *ret_v6 || dots == 3 ? n : 0;
 }
 
