@@ -202,25 +202,6 @@ static int log_parse(struct parser *parser, const char *path)
 	return error == 0 && fflush(stdout) == 0 && !json_failed(&parser->writer) ? 0 : 1;
 }
 
-/* The configuration at `path`, or the built-in one. */
-static struct config *config_open(const char *path)
-{
-	struct diagnostics report = {.count = 0};
-	struct config *config = NULL;
-	char text[1024];
-
-	if (path != NULL)
-		config_read(path, NULL, &config, &report);
-	else
-		config_builtin(NULL, &config, &report);
-	for (uint32_t i = 0; i < report.count; i++)
-		if (report.problems[i].error)
-			fprintf(stderr, "%s\n",
-				diagnostic_text(&report.problems[i], text, sizeof(text)));
-	diagnostics_free(&report);
-	return config;
-}
-
 static int parse_run(const char *format, const char *config_path, const char *rules_path,
 		     const char *path)
 {
@@ -234,7 +215,7 @@ static int parse_run(const char *format, const char *config_path, const char *ru
 		fprintf(stderr, "tollgate: no format \"%s\"\n\n", format);
 		return usage_print(stderr, 2);
 	}
-	config = config_open(config_path);
+	config = rules_source_config(config_path);
 	if (config == NULL)
 		return 1;
 	clock_gettime(CLOCK_REALTIME, &now);

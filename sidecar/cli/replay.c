@@ -189,25 +189,6 @@ static int replay_run(const struct loaded_rules *rules, const struct config *con
 	return err == 0 && fflush(stdout) == 0 && (good > 0 || bad == 0) ? 0 : 1;
 }
 
-/* The configuration at `path`, or the built-in one. */
-static struct config *config_open(const char *path)
-{
-	struct diagnostics report = {.count = 0};
-	struct config *config = NULL;
-	char text[1024];
-
-	if (path != NULL)
-		config_read(path, NULL, &config, &report);
-	else
-		config_builtin(NULL, &config, &report);
-	for (uint32_t i = 0; i < report.count; i++)
-		if (report.problems[i].error)
-			fprintf(stderr, "%s\n",
-				diagnostic_text(&report.problems[i], text, sizeof(text)));
-	diagnostics_free(&report);
-	return config;
-}
-
 int cli_replay(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
@@ -235,7 +216,7 @@ int cli_replay(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	config = config_open(config_path);
+	config = rules_source_config(config_path);
 	if (config == NULL)
 		return 1;
 	if (rules_source_load_with(rules_path, rules_path == NULL ? &config->rules : NULL,

@@ -63,3 +63,21 @@ void rules_source_free(struct loaded_rules *rules)
 	rule_file_free(rules->builtin);
 	*rules = (struct loaded_rules){0};
 }
+
+struct config *rules_source_config(const char *path)
+{
+	struct diagnostics report = {.count = 0};
+	struct config *config = NULL;
+	char text[1024];
+
+	if (path != NULL)
+		config_read(path, NULL, &config, &report);
+	else
+		config_builtin(NULL, &config, &report);
+	for (uint32_t i = 0; i < report.count; i++)
+		if (report.problems[i].error)
+			fprintf(stderr, "%s\n",
+				diagnostic_text(&report.problems[i], text, sizeof(text)));
+	diagnostics_free(&report);
+	return config;
+}

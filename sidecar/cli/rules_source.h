@@ -6,6 +6,7 @@
 #ifndef SIDECAR_CLI_RULES_SOURCE_H
 #define SIDECAR_CLI_RULES_SOURCE_H
 
+#include "sidecar/config/config.h"
 #include "sidecar/rules/classify.h"
 
 struct loaded_rules {
@@ -26,5 +27,9 @@ int rules_source_load(const char *path, struct loaded_rules *ret_rules);
 int rules_source_load_with(const char *path, const struct rule_file *rules,
 			   struct loaded_rules *ret_rules);
 void rules_source_free(struct loaded_rules *rules);
+
+/* The configuration at `path` (NULL: the built-in one), for its own rules. What is wrong goes to
+ * stderr; NULL: it cannot be used. */
+struct config *rules_source_config(const char *path);
 
 #endif
