@@ -504,6 +504,7 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 	struct engine_life *life = engine_live(e, slot, now_ns);
 	struct control_limits before, after;
 	struct control_bounds bounds;
+	uint64_t next_ns;
 	struct control_observation seen = {
 		.class = classification_control(c),
 		.limit = c->limit,
@@ -521,8 +522,9 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 	control_ask(e, slot, now_ns, &before, &bounds);
 	if (!control_observe(&life->control, &bounds, &seen, now_ns))
 		return;
-	control_ask(e, slot, now_ns, &after, &bounds);
+	next_ns = control_ask(e, slot, now_ns, &after, &bounds);
 	engine_publish(e, slot, now_ns);
+	engine_watch_control(e, r, c, &before, &after, next_ns, now_ns);
 	engine_pool_phase(e, slot, after.phase, now_ns);
 	change_log(e, slot, before.phase, &after, c);
 }
@@ -568,6 +570,7 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 		if (r->code == 0 && c.class == REPLY_OTHER)
 			c.class = REPLY_INFRASTRUCTURE;
 		reply_remember(e, r, &c, now_ns);
+		engine_watch_reply(e, r, &c, now_ns);
 		engine_rules_reply(e, r, &c, enhanced, now_ns);
 	}
 	e->totals.replies++;

@@ -88,6 +88,27 @@ typedef void engine_alert(void *arg, const struct rule *rule, const struct rule_
 			  const struct alert_command_about *about);
 void engine_on_alert(struct engine *engine, engine_alert *alert, void *arg);
 
+/* What rules or the controller did about a reply, as it is put in force. */
+struct engine_action {
+	const struct layout_record *reply;
+	const struct classification *classification;
+	enum rule_action_kind kind;
+	const struct rule_effect *effect; /* of the controller: under the name "controller" */
+};
+
+/* Who is told what the engine hears and does, from within engine_record: must not block, and must
+ * change nothing here. Pointers are good during the call; either function may be NULL. */
+struct engine_watcher {
+	void *arg;
+	/* Of each reply that was no delivery. */
+	void (*reply)(void *arg, const struct layout_record *reply,
+		      const struct classification *classification, uint64_t now_ns);
+	void (*action)(void *arg, const struct engine_action *action, uint64_t now_ns);
+};
+
+/* One at a time, from now on; NULL: nobody. */
+void engine_watch(struct engine *engine, const struct engine_watcher *watcher);
+
 /* Puts a configuration, its classifier and its rules in force: defaults and names at once, known
  * slots by and by in engine_work. All must live until the next call. -EMSGSIZE: the destination
  * table does not fit. */

@@ -104,6 +104,7 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 			 rule_set_rule(e->rules, verdict.fired[0])->name);
 		engine_publish(e, r->slot, now_ns);
 	}
+	engine_watch_rules(e, r, c, &verdict, now_ns);
 	alerts_raise(e, &verdict, &names, r, c);
 }
 

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who watches is told of each reply, and of what rules and the controller did about it.
+ */
+#include "sidecar/engine/state.h"
+
+/* The controller's name among rules. */
+static const struct rule controller = {.name = (char *)"controller"};
+
+void engine_watch(struct engine *e, const struct engine_watcher *watcher)
+{
+	e->watcher = watcher ? *watcher : (struct engine_watcher){.arg = NULL};
+}
+
+void engine_watch_reply(struct engine *e, const struct layout_record *r,
+			const struct classification *c, uint64_t now_ns)
+{
+	if (e->watcher.reply)
+		e->watcher.reply(e->watcher.arg, r, c, now_ns);
+}
+
+static void action_tell(struct engine *e, const struct layout_record *r,
+			const struct classification *c, enum rule_action_kind kind,
+			const struct rule_effect *effect, uint64_t now_ns)
+{
+	const struct engine_action action = {r, c, kind, effect};
+
+	e->watcher.action(e->watcher.arg, &action, now_ns);
+}
+
+void engine_watch_rules(struct engine *e, const struct layout_record *r,
+			const struct classification *c, const struct rule_verdict *verdict,
+			uint64_t now_ns)
+{
+	for (int kind = 0; e->watcher.action && kind < RULE_ACTIONS; kind++)
+		if (verdict->effect[kind].rule)
+			action_tell(e, r, c, (enum rule_action_kind)kind, &verdict->effect[kind],
+				    now_ns);
+}
+
+static uint64_t held_until(const struct control_limits *limits)
+{
+	uint64_t all = limits->hold_until_ns[TG_TRANSACTIONAL],
+		 bulk = limits->hold_until_ns[TG_BULK];
+
+	return bulk > all ? bulk : all;
+}
+
+static bool suspended(const struct control_limits *limits)
+{
+	return limits->phase == CONTROL_HELD || limits->phase == CONTROL_PROBING;
+}
+
+void engine_watch_control(struct engine *e, const struct layout_record *r,
+			  const struct classification *c, const struct control_limits *before,
+			  const struct control_limits *after, uint64_t next_ns, uint64_t now_ns)
+{
+	uint64_t until_ns = held_until(after);
+	struct rule_effect hold = {&controller, (double)(until_ns - now_ns), until_ns};
+	struct rule_effect rate = {&controller, 1e9 / (double)after->interval_ns, next_ns};
+
+	if (!e->watcher.action)
+		return;
+	if (until_ns > now_ns && until_ns > held_until(before))
+		action_tell(e, r, c, RULE_HOLD, &hold, now_ns);
+	else if (!suspended(before) && !suspended(after) &&
+		 after->interval_ns > before->interval_ns)
+		action_tell(e, r, c, RULE_RATE, &rate, now_ns);
+}
