@@ -9,98 +9,27 @@
  */
 #include <arpa/inet.h>
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
-#include "sidecar/engine/engine.h"
+#include "sidecar/engine/scratch.h"
 #include "sidecar/simulate/policies.h"
 #include "sidecar/simulate/sim_config.h"
 
-/* The segment's clock runs from some time before the run, as a machine's does from its boot. A
- * whole number of days, so that a calendar of zeroes has its hours and days begin with those of the
- * run. */
-#define EPOCH UNITS_DAY_NS
+#define EPOCH SCRATCH_EPOCH_NS
 /* Room for what the configuration names besides the scenario. */
 #define SPARE_FLOWS 512
-#define NAMES_MIN   (UINT32_C(1) << 20)
-#define WORK_MAX    16
 
 struct tollgate_policy {
 	const struct sim_env *env;
-	struct segment *segment;
-	struct engine *engine;
+	struct scratch scratch;
 	struct tg_flow *flows;
-	uint64_t work_ns;   /* when the engine wants to be called */
-	uint64_t second_ns; /* of its last look at the counts */
-	bool counted;	    /* whether there is anything new to look at */
 };
 
 /* ---- making ---------------------------------------------------------------------------------- */
-
-/* The files stay open and mapped; without their names nothing is left behind, however a run ends.
- */
-static void folder_vanish(const struct segment *segment)
-{
-	int fd = openat(segment->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-
-	if (!folder && fd >= 0)
-		close(fd);
-	while (folder && (entry = readdir(folder)))
-		unlinkat(segment->folder, entry->d_name, 0);
-	if (folder)
-		closedir(folder);
-	rmdir(segment->path);
-}
-
-static int segment_make(const struct config *config, uint32_t flows, struct segment **ret)
-{
-	static const char *const places[] = {"/dev/shm", "/tmp"};
-	char path[64], reason[SEGMENT_REASON] = "no place to make a folder";
-	struct segment_options options = {
-		.path = path,
-		.owner = -1,
-		.group = -1,
-		.reserve_max_ns = config->segment.max_reservation.value,
-		.sizes = {.flows = flows,
-			  .workers = 1,
-			  .ring_records = 2,
-			  .minutes = 1,
-			  .leases = 1,
-			  .names_bytes = NAMES_MIN},
-	};
-	int rc = -ENOENT;
-
-	engine_shape(&options);
-	while (options.sizes.names_bytes < config->table_length * 2)
-		options.sizes.names_bytes *= 2;
-	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-		snprintf(path, sizeof path, "%s/tollgate-simulate-XXXXXX", places[i]);
-		if (!mkdtemp(path))
-			continue;
-		rc = segment_open(&options, ret, reason);
-		if (!rc) {
-			/* The run's time is the only one: debts are not measured by the machine's.
-			 */
-			(*ret)->clock = NULL;
-			folder_vanish(*ret);
-		} else {
-			rmdir(path);
-		}
-		break;
-	}
-	if (rc)
-		log_error("segment", "%s", reason);
-	return rc;
-}
 
 static void gate_destroy(void *self)
 {
@@ -108,8 +37,7 @@ static void gate_destroy(void *self)
 
 	if (!gate)
 		return;
-	engine_free(gate->engine);
-	segment_close(gate->segment, false);
+	scratch_close(&gate->scratch);
 	free(gate->flows);
 	free(gate);
 }
@@ -131,53 +59,40 @@ static int gate_claim(struct tollgate_policy *gate, const struct sim_env *env)
 		uint32_t slot;
 
 		address_of(env->addresses[i / env->receiver_count], address);
-		slot = engine_claim(gate->engine, address,
+		slot = engine_claim(gate->scratch.engine, address,
 				    env->destinations[i % env->receiver_count], EPOCH);
 		if (slot == LAYOUT_NONE)
 			return -ENOSPC;
 		gate->flows[i] = (struct tg_flow){
 			.slot = slot,
-			.source = segment_slot(gate->segment, slot)->source,
-			.destination = segment_slot(gate->segment, slot)->destination,
+			.source = segment_slot(gate->scratch.segment, slot)->source,
+			.destination = segment_slot(gate->scratch.segment, slot)->destination,
 			.stream = LAYOUT_NONE,
 		};
 	}
 	return 0;
 }
 
-static void gate_work(struct tollgate_policy *gate, uint64_t now_ns)
-{
-	/* Piece by piece, as the loop calls it; what is due again at this instant waits for the
-	 * next. */
-	for (int i = 0; i < WORK_MAX; i++) {
-		gate->work_ns = engine_work(gate->engine, now_ns);
-		if (gate->work_ns > now_ns)
-			return;
-	}
-}
-
 static int gate_start(struct tollgate_policy *gate, const struct sim_env *env)
 {
 	size_t flows = env->source_count * env->receiver_count;
 	const struct config *config = simulate_config_of(env->config);
-	int rc = segment_make(config, (uint32_t)flows * 3 + config->effective_count + SPARE_FLOWS,
-			      &gate->segment);
+	const struct scratch_setup setup = {
+		.config = config,
+		.classifier = simulate_config_classifier(env->config),
+		.rules = simulate_config_rules(env->config),
+		.flows = (uint32_t)flows * 3 + config->effective_count + SPARE_FLOWS,
+		.wall_offset_ns = -(int64_t)EPOCH,
+	};
+	int rc = scratch_open(&setup, &gate->scratch);
 
 	gate->flows = calloc(flows, sizeof *gate->flows);
 	if (!rc && !gate->flows)
 		rc = -ENOMEM;
 	if (!rc)
-		rc = engine_create(gate->segment, &gate->engine);
-	if (rc)
-		return rc;
-	engine_wall_offset(gate->engine, -(int64_t)EPOCH);
-	rc = engine_configure(gate->engine, config, simulate_config_classifier(env->config),
-			      simulate_config_rules(env->config), EPOCH);
-	if (!rc)
 		rc = gate_claim(gate, env);
 	if (!rc)
-		gate_work(gate, EPOCH);
-	gate->second_ns = EPOCH;
+		scratch_work(&gate->scratch, EPOCH);
 	return rc;
 }
 
@@ -208,8 +123,8 @@ static uint64_t gate_earliest(void *self, uint32_t flow, enum tg_class traffic, 
 {
 	struct tollgate_policy *gate = self;
 	uint32_t room;
-	struct tg_verdict verdict = decide_ask(&gate->segment->view, &gate->flows[flow], traffic, 1,
-					       at_ns + EPOCH, &room);
+	struct tg_verdict verdict = decide_ask(&gate->scratch.segment->view, &gate->flows[flow],
+					       traffic, 1, at_ns + EPOCH, &room);
 
 	return verdict.reason == TG_ADMITTED ? at_ns : at_of(verdict.at_ns);
 }
@@ -217,13 +132,13 @@ static uint64_t gate_earliest(void *self, uint32_t flow, enum tg_class traffic, 
 static void gate_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
 	struct tollgate_policy *gate = self;
-	struct tg_verdict verdict =
-		decide_admit(&gate->segment->view, &gate->flows[flow], traffic, 1, at_ns + EPOCH);
+	struct tg_verdict verdict = decide_admit(&gate->scratch.segment->view, &gate->flows[flow],
+						 traffic, 1, at_ns + EPOCH);
 
 	/* Nobody else is there to take what was free a moment ago. */
 	assert(verdict.reason == TG_ADMITTED);
 	(void)verdict;
-	gate->counted = true;
+	gate->scratch.counted = true;
 }
 
 /* What tg_connect would say, without taking anything. */
@@ -232,11 +147,12 @@ static uint64_t gate_connect(void *self, uint32_t index, enum tg_class traffic, 
 {
 	struct tollgate_policy *gate = self;
 	const struct tg_flow *flow = &gate->flows[index];
-	const struct layout_limits_more *more = decide_more(&gate->segment->view, flow);
+	const struct layout_limits_more *more = decide_more(&gate->scratch.segment->view, flow);
 	uint64_t rate = atomic_load_explicit(&more->connection_rate, memory_order_relaxed);
 	uint64_t words = atomic_load_explicit(&more->connections, memory_order_relaxed);
 	uint64_t tat = atomic_load_explicit(
-		&gate->segment->view.counters[flow->slot].connection_tat, memory_order_relaxed);
+		&gate->scratch.segment->view.counters[flow->slot].connection_tat,
+		memory_order_relaxed);
 	uint64_t earliest;
 
 	if (open >= (words >> (16 * traffic) & 0xffff) || gcra_burst(rate) == 0)
@@ -249,14 +165,15 @@ static void gate_connected(void *self, uint32_t flow, enum tg_class traffic, uin
 {
 	struct tollgate_policy *gate = self;
 
-	decide_connect(&gate->segment->view, &gate->flows[flow], traffic, false, at_ns + EPOCH);
+	decide_connect(&gate->scratch.segment->view, &gate->flows[flow], traffic, false,
+		       at_ns + EPOCH);
 }
 
 static uint32_t gate_per_connection(void *self, uint32_t flow)
 {
 	struct tollgate_policy *gate = self;
 	const struct layout_limits_more *more =
-		decide_more(&gate->segment->view, &gate->flows[flow]);
+		decide_more(&gate->scratch.segment->view, &gate->flows[flow]);
 	uint32_t max =
 		(uint32_t)(atomic_load_explicit(&more->connections, memory_order_relaxed) >> 48);
 
@@ -268,7 +185,8 @@ static double gate_rank(void *self, uint32_t flow, uint64_t at_ns)
 {
 	const struct tollgate_policy *gate = self;
 	uint64_t tat = atomic_load_explicit(
-		&gate->segment->view.counters[gate->flows[flow].slot].tat, memory_order_relaxed);
+		&gate->scratch.segment->view.counters[gate->flows[flow].slot].tat,
+		memory_order_relaxed);
 
 	return (double)(tat ^ gcra_epoch(tat));
 }
@@ -276,9 +194,9 @@ static double gate_rank(void *self, uint32_t flow, uint64_t at_ns)
 static double gate_rate(void *self, uint32_t flow)
 {
 	const struct tollgate_policy *gate = self;
-	uint64_t interval = gcra_interval(
-		atomic_load_explicit(&gate->segment->limits[gate->flows[flow].slot].rate[TG_BULK],
-				     memory_order_relaxed));
+	uint64_t interval = gcra_interval(atomic_load_explicit(
+		&gate->scratch.segment->limits[gate->flows[flow].slot].rate[TG_BULK],
+		memory_order_relaxed));
 
 	return interval ? (double)UNITS_SECOND_NS / (double)interval : 0;
 }
@@ -295,9 +213,9 @@ static void gate_trace(struct tollgate_policy *gate, uint32_t index, const char 
 	uint64_t now = at_ns + EPOCH, held;
 	uint32_t slot = gate->flows[index].slot;
 
-	if (engine_effective(gate->engine, slot, now, &effective, &control, &bounds) != 0)
+	if (engine_effective(gate->scratch.engine, slot, now, &effective, &control, &bounds) != 0)
 		return;
-	life = engine_life(gate->engine, slot, now);
+	life = engine_life(gate->scratch.engine, slot, now);
 	control_describe(&life.control, &bounds, now, state, sizeof state);
 	held = effective.limits.hold_until_ns > now ? effective.limits.hold_until_ns - now : 0;
 	fprintf(gate->env->trace, "%.1f\t%u\t%.60s\t%.2f/min, burst %u %u %u\theld %.1fs\t%s\n",
@@ -311,7 +229,8 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 {
 	struct tollgate_policy *gate = self;
 	const struct tg_flow *flow = &gate->flows[index];
-	struct layout_counters_more *counts = &gate->segment->view.counters_more[flow->slot];
+	struct layout_counters_more *counts =
+		&gate->scratch.segment->view.counters_more[flow->slot];
 	struct tg_reply parsed = {.code = 250};
 	struct layout_record record;
 
@@ -321,9 +240,9 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 				  : parsed.code >= 500 ? &counts->bounced
 						       : &counts->deferred,
 				  1, memory_order_relaxed);
-	gate->counted = true;
+	gate->scratch.counted = true;
 	if (reply->delivered &&
-	    !(decide_flags(&gate->segment->view, flow) & LAYOUT_REPORT_DELIVERED))
+	    !(decide_flags(&gate->scratch.segment->view, flow) & LAYOUT_REPORT_DELIVERED))
 		return;
 	record = (struct layout_record){
 		.kind = LAYOUT_RECORD_REPLY,
@@ -343,8 +262,8 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 	};
 	if (record.length)
 		memcpy(record.text, parsed.text, record.length);
-	engine_record(gate->engine, &record, at_ns + EPOCH);
-	gate_work(gate, at_ns + EPOCH);
+	engine_record(gate->scratch.engine, &record, at_ns + EPOCH);
+	scratch_work(&gate->scratch, at_ns + EPOCH);
 	if (gate->env->trace && !reply->delivered)
 		gate_trace(gate, index, reply->text, at_ns);
 }
@@ -354,22 +273,15 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 static uint64_t gate_wake(void *self)
 {
 	const struct tollgate_policy *gate = self;
-	uint64_t second_ns = gate->second_ns + UNITS_SECOND_NS;
 
-	return at_of(gate->counted && second_ns < gate->work_ns ? second_ns : gate->work_ns);
+	return at_of(scratch_wake(&gate->scratch));
 }
 
 static void gate_tick(void *self, uint64_t at_ns)
 {
 	struct tollgate_policy *gate = self;
-	uint64_t now = at_ns + EPOCH;
 
-	if (gate->counted && now >= gate->second_ns + UNITS_SECOND_NS) {
-		engine_housekeep(gate->engine, now);
-		gate->second_ns = now;
-		gate->counted = false;
-	}
-	gate_work(gate, now);
+	scratch_run(&gate->scratch, at_ns + EPOCH);
 }
 
 const struct simulate_policy policy_tollgate = {
