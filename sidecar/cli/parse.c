@@ -5,25 +5,17 @@
  * What is in a log: a line of JSON for each outcome, and counts of lines on standard error. LOG is
  * "-" for standard input.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "shm/destination.h"
 #include "sidecar/base/json.h"
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/log_source.h"
 #include "sidecar/cli/rules_source.h"
 #include "sidecar/config/config.h"
-#include "sidecar/ingest/format.h"
-#include "sidecar/ingest/lines.h"
-
-#define GUESS_BYTES (256u << 10)
 
 static const char usage[] =
 	"usage: tollgate parse [--format F] [-c FILE] [--rules FILE] LOG\n"
@@ -35,8 +27,7 @@ static const char usage[] =
 static int usage_print(FILE *out, int status)
 {
 	fputs(usage, out);
-	for (size_t i = 0; i < INGEST_FORMATS; i++)
-		fprintf(out, "%s%s", i ? ", " : "", ingest_formats[i].name);
+	log_source_formats(out);
 	fputs(", or auto (the default)\n"
 	      "  -c FILE       destinations of this configuration, and its rules\n"
 	      "  --rules FILE  these rules in front of ours (instead of the configuration's)\n",
@@ -47,11 +38,8 @@ static int usage_print(FILE *out, int status)
 struct parser {
 	const struct loaded_rules *rules;
 	const struct config *config;
-	const struct ingest_format *format;
-	struct ingest_stream stream;
-	struct lines lines;
+	struct log_source source;
 	struct json_writer writer;
-	uint64_t events, bad;
 };
 
 /* ---- an event -------------------------------------------------------------------------------- */
@@ -87,17 +75,18 @@ static const char *class_of(const struct parser *parser, const struct ingest_eve
 	return reply_class_name(found.class);
 }
 
-static void event_print(struct parser *parser, const struct ingest_event *event)
+static int event_print(void *arg, const struct ingest_event *event)
 {
+	struct parser *parser = arg;
 	struct json_writer *writer = &parser->writer;
 
 	json_writer_clear(writer);
 	json_put_object(writer, NULL);
 	if (event->index > 0)
-		json_put_format(writer, "line", "%" PRIu64 ".%u", parser->lines.number,
+		json_put_format(writer, "line", "%" PRIu64 ".%u", parser->source.lines.number,
 				event->index);
 	else
-		json_put_u64(writer, "line", parser->lines.number);
+		json_put_u64(writer, "line", parser->source.lines.number);
 	put_text(writer, "source", event->source);
 	put_text(writer, "domain", event->domain);
 	put_text(writer, "mx", event->mx);
@@ -116,118 +105,39 @@ static void event_print(struct parser *parser, const struct ingest_event *event)
 	json_put_end(writer);
 	json_put_newline(writer);
 	fwrite(writer->text, 1, writer->length, stdout);
-}
-
-static void line_parse(struct parser *parser, struct ingest_line *line)
-{
-	struct ingest_event event;
-	enum ingest_result result;
-
-	do {
-		result = parser->format->parse(&parser->stream, line, &event);
-		parser->bad += result == INGEST_BAD;
-		if (result == INGEST_EVENT) {
-			parser->events++;
-			event_print(parser, &event);
-		}
-	} while (result == INGEST_EVENT && line->at > 0);
-}
-
-/* ---- the log --------------------------------------------------------------------------------- */
-
-/* By what stands at its start. -EINVAL: it cannot be told. */
-static int format_guess(struct parser *parser)
-{
-	size_t length = parser->lines.end - parser->lines.start;
-	char *scratch = malloc(length ? length : 1);
-
-	if (scratch == NULL)
-		return -ENOMEM;
-	parser->format = ingest_format_guess(parser->lines.bytes + parser->lines.start, length,
-					     parser->stream.clock.now_ns, scratch);
-	free(scratch);
-	if (parser->format == NULL)
-		return length > 0 ? -EINVAL : 0;
-	parser->lines.csv = parser->format->csv;
 	return 0;
 }
 
-static int log_read(struct parser *parser, int fd)
-{
-	struct ingest_line line;
-	bool end = false;
-	int error = 0;
-
-	while (!end && error == 0) {
-		size_t room;
-		char *into = lines_room(&parser->lines, &room);
-		ssize_t n = into != NULL ? read(fd, into, room) : -1;
-
-		if (into == NULL)
-			return -ENOMEM;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		end = n == 0;
-		lines_filled(&parser->lines, (size_t)n);
-		if (parser->format == NULL && !end &&
-		    parser->lines.end - parser->lines.start < GUESS_BYTES)
-			continue;
-		if (parser->format == NULL)
-			error = format_guess(parser);
-		while (error == 0 && parser->format != NULL &&
-		       lines_next(&parser->lines, end, &line))
-			line_parse(parser, &line);
-	}
-	return error;
-}
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int log_parse(struct parser *parser, const char *path)
 {
-	int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	int error = fd < 0 ? -errno : log_read(parser, fd);
-	uint64_t bad = parser->bad + parser->lines.too_long;
+	int error = log_source_read(&parser->source, path, event_print);
 
-	if (fd > STDIN_FILENO)
-		close(fd);
-	if (error == -EINVAL)
-		fprintf(stderr,
-			"%s: no known format finds an outcome in it, or two do: say --format\n",
-			path);
-	else if (error != 0)
-		fprintf(stderr, "%s: %s\n", path, strerror(-error));
-	fprintf(stderr, "%" PRIu64 " lines read, %" PRIu64 " events, %" PRIu64 " not understood\n",
-		parser->lines.next, parser->events, bad);
+	log_source_counts(&parser->source);
 	return error == 0 && fflush(stdout) == 0 && !json_failed(&parser->writer) ? 0 : 1;
 }
 
 static int parse_run(const char *format, const char *config_path, const char *rules_path,
 		     const char *path)
 {
-	struct parser parser = {.format = ingest_format_named(format)};
 	struct loaded_rules rules = {0};
+	struct parser parser = {.rules = &rules};
 	struct config *config;
-	struct timespec now;
 	int status = 1;
 
-	if (parser.format == NULL && strcmp(format, "auto") != 0) {
-		fprintf(stderr, "tollgate: no format \"%s\"\n\n", format);
-		return usage_print(stderr, 2);
-	}
+	if (log_source_begin(format, &parser.source) != 0)
+		return 2;
+	parser.source.arg = &parser;
 	config = rules_source_config(config_path);
 	if (config == NULL)
 		return 1;
-	clock_gettime(CLOCK_REALTIME, &now);
-	parser.stream.clock.now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	parser.lines.csv = parser.format != NULL && parser.format->csv;
 	parser.config = config;
-	parser.rules = &rules;
 	if (rules_source_load_with(rules_path, rules_path == NULL ? &config->rules : NULL,
 				   &rules) == 0)
 		status = log_parse(&parser, path);
 	rules_source_free(&rules);
-	lines_free(&parser.lines);
+	log_source_free(&parser.source);
 	json_writer_free(&parser.writer);
 	config_free(config);
 	return status;

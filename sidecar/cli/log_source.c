@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "sidecar/cli/log_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GUESS_BYTES (256u << 10)
+
+void log_source_formats(FILE *out)
+{
+	for (size_t i = 0; i < INGEST_FORMATS; i++)
+		fprintf(out, "%s%s", i ? ", " : "", ingest_formats[i].name);
+}
+
+int log_source_begin(const char *format, struct log_source *ret)
+{
+	struct timespec now;
+
+	*ret = (struct log_source){.format = ingest_format_named(format)};
+	if (ret->format == NULL && strcmp(format, "auto") != 0) {
+		fprintf(stderr, "tollgate: no format \"%s\"; there are ", format);
+		log_source_formats(stderr);
+		fprintf(stderr, " and auto\n");
+		return -EINVAL;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	ret->stream.clock.now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	ret->lines.csv = ret->format != NULL && ret->format->csv;
+	return 0;
+}
+
+void log_source_free(struct log_source *source)
+{
+	lines_free(&source->lines);
+}
+
+/* -EINVAL: it cannot be told. */
+static int format_guess(struct log_source *source)
+{
+	size_t length = source->lines.end - source->lines.start;
+	char *scratch = malloc(length ? length : 1);
+
+	if (scratch == NULL)
+		return -ENOMEM;
+	source->format = ingest_format_guess(source->lines.bytes + source->lines.start, length,
+					     source->stream.clock.now_ns, scratch);
+	free(scratch);
+	if (source->format == NULL)
+		return length > 0 ? -EINVAL : 0;
+	source->lines.csv = source->format->csv;
+	return 0;
+}
+
+static int line_take(struct log_source *source, struct ingest_line *line, log_source_event *take)
+{
+	enum ingest_result result;
+	struct ingest_event event;
+	int stop = 0;
+
+	do {
+		result = source->format->parse(&source->stream, line, &event);
+		if (result == INGEST_BAD) {
+			source->bad++;
+			if (source->complain)
+				source->complain(source->arg, source->lines.number);
+		}
+		if (result == INGEST_EVENT) {
+			source->events++;
+			stop = take(source->arg, &event);
+		}
+	} while (result == INGEST_EVENT && stop == 0 && line->at > 0);
+	return stop;
+}
+
+static int all_read(struct log_source *source, int fd, log_source_event *take)
+{
+	struct ingest_line line;
+	bool end = false;
+	int stop = 0;
+
+	while (!end && stop == 0) {
+		size_t room;
+		char *into = lines_room(&source->lines, &room);
+		ssize_t n = into != NULL ? read(fd, into, room) : -1;
+
+		if (into == NULL)
+			return -ENOMEM;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		end = n == 0;
+		lines_filled(&source->lines, (size_t)n);
+		if (source->format == NULL && !end &&
+		    source->lines.end - source->lines.start < GUESS_BYTES)
+			continue;
+		if (source->format == NULL)
+			stop = format_guess(source);
+		while (stop == 0 && source->format != NULL &&
+		       lines_next(&source->lines, end, &line))
+			stop = line_take(source, &line, take);
+	}
+	return stop;
+}
+
+int log_source_read(struct log_source *source, const char *path, log_source_event *take)
+{
+	int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	int error = fd < 0 ? -errno : all_read(source, fd, take);
+
+	if (fd > STDIN_FILENO)
+		close(fd);
+	if (error == -EINVAL && source->format == NULL)
+		fprintf(stderr,
+			"%s: no known format finds an outcome in it, or two do: say --format\n",
+			path);
+	else if (error < 0)
+		fprintf(stderr, "%s: %s\n", path, strerror(-error));
+	return error;
+}
+
+void log_source_counts(const struct log_source *source)
+{
+	fprintf(stderr, "%" PRIu64 " lines read, %" PRIu64 " events, %" PRIu64 " not understood\n",
+		source->lines.next, source->events, source->bad + source->lines.too_long);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A log as the commands read it: a file or standard input, its format named or guessed.
+ */
+#ifndef SIDECAR_CLI_LOG_SOURCE_H
+#define SIDECAR_CLI_LOG_SOURCE_H
+
+#include <stdio.h>
+
+#include "sidecar/ingest/format.h"
+#include "sidecar/ingest/lines.h"
+
+struct log_source {
+	const struct ingest_format *format; /* NULL: by what stands at the start of the log */
+	struct ingest_stream stream;
+	struct lines lines; /* .number: of the line that an event stands in */
+	uint64_t events;
+	uint64_t bad; /* lines that were not understood */
+	/* Called for each line that is not understood; NULL: they are counted. */
+	void (*complain)(void *arg, uint64_t line);
+	void *arg; /* of both functions */
+};
+
+/* The format of that name, "auto" for a guess. -EINVAL: there is none, and that was printed. */
+int log_source_begin(const char *format, struct log_source *ret);
+void log_source_free(struct log_source *source);
+
+/* The names of formats, as a usage tells them. */
+void log_source_formats(FILE *out);
+
+/* Reads it all ("-": standard input), calling event until it returns other than 0, which is
+ * returned. -errno; what is wrong with the log itself is printed. */
+typedef int log_source_event(void *arg, const struct ingest_event *event);
+int log_source_read(struct log_source *source, const char *path, log_source_event *event);
+
+/* "12 lines read, 10 events, 1 not understood", to standard error. */
+void log_source_counts(const struct log_source *source);
+
+#endif
