@@ -30,13 +30,4 @@ int api_next_flow(const struct api_context *context, struct control_call *call,
  * call: no such flow, or not well said. */
 uint32_t api_flow(struct api_context *context, struct control_call *call, bool claim);
 
-/* Adds the members that only a running sidecar knows to a flow's open object: state, what is
- * configured, who decided what is in force. */
-void api_put_flow(struct api_context *context, uint32_t slot, uint64_t now_ns,
-		  struct json_writer *out);
-
-/* "configuration", "control", the rule's name, "operator". */
-const char *api_by(const struct constraint constraints[CONSTRAINTS], enum effective_by by,
-		   int constraint);
-
 #endif

@@ -96,7 +96,7 @@ static void put_hold(struct json_writer *out, const struct constraint constraint
 		snprintf(text, sizeof(text), "for another %s%s",
 			 units_duration_text(rounded(until_ns - now_ns), left, sizeof(left)),
 			 l->hold_until_ns <= now_ns ? ", all but transactional" : "");
-	put_in_force(out, "hold", text, api_by(constraints, e->hold_by, e->hold_constraint));
+	put_in_force(out, "hold", text, flow_json_by(constraints, e->hold_by, e->hold_constraint));
 }
 
 static void put_effective(struct json_writer *out, const struct constraint constraints[CONSTRAINTS],
@@ -108,20 +108,20 @@ static void put_effective(struct json_writer *out, const struct constraint const
 	json_put_array(out, "in_force");
 	put_hold(out, constraints, e, now_ns);
 	put_in_force(out, "rate", flow_json_rate_text(l->interval_ns, text, sizeof(text)),
-		     api_by(constraints, e->rate_by, e->rate_constraint));
+		     flow_json_by(constraints, e->rate_by, e->rate_constraint));
 	if (l->interval_ns)
 		put_in_force(out, "burst", limits_classes_text(l->burst, count, sizeof(count)),
-			     api_by(constraints, e->rate_by, e->rate_constraint));
+			     flow_json_by(constraints, e->rate_by, e->rate_constraint));
 	put_in_force(out, "hour", cap_text(l->hour_cap, PUBLISH_NO_CAP, count),
-		     api_by(constraints, e->hour_by, e->hour_constraint));
+		     flow_json_by(constraints, e->hour_by, e->hour_constraint));
 	put_in_force(out, "day", cap_text(l->day_cap, PUBLISH_NO_CAP, count),
-		     api_by(constraints, e->day_by, e->day_constraint));
+		     flow_json_by(constraints, e->day_by, e->day_constraint));
 	put_in_force(out, "connections", cap_text(l->connections, 0, count),
-		     api_by(constraints, e->connections_by, e->connections_constraint));
+		     flow_json_by(constraints, e->connections_by, e->connections_constraint));
 	put_in_force(out, "messages_per_connection",
 		     l->per_connection ? units_count_text(l->per_connection, count, sizeof(count))
 				       : "unlimited",
-		     api_by(constraints, e->per_connection_by, e->per_connection_constraint));
+		     flow_json_by(constraints, e->per_connection_by, e->per_connection_constraint));
 	json_put_end(out);
 }
 
@@ -247,7 +247,7 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	char name[DESTINATION_NAME_MAX + 1], words[DESCRIPTION] = "";
 
 	flow_json_put(s->segment, slot, now_ns, out);
-	api_put_flow(s, slot, now_ns, out);
+	flow_json_put_state(s->segment, s->engine, s->generation->config, slot, now_ns, out);
 	control_describe(&life.control, bounds, now_ns, words, sizeof(words));
 	json_put_text(out, "summary", words);
 	if (engine_rules_describe(s->engine, slot, now_ns, words, sizeof(words)) > 0)

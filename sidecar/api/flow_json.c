@@ -13,6 +13,7 @@
 #include "shm/source.h"
 #include "shm/window.h"
 #include "sidecar/base/units.h"
+#include "sidecar/config/limits.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/segment/minutes.h"
 
@@ -281,4 +282,56 @@ void flow_json_put(const struct segment *s, uint32_t slot, uint64_t now_ns, stru
 	put_windows(s, slot, now_ns, out);
 	put_connections(s, slot, out);
 	put_all_outcomes(s, slot, now_ns, out);
+}
+
+/* ---- what the engine says of it --------------------------------------------------------------- */
+
+const char *flow_json_by(const struct constraint constraints[CONSTRAINTS], enum effective_by by,
+			 int constraint)
+{
+	switch (by) {
+	case BY_CONTROL: return "control";
+	case BY_OPERATOR: return "operator";
+	case BY_RULE:
+		return constraint >= 0 && constraint < CONSTRAINTS ? constraints[constraint].name
+								   : "rule";
+	default: return "configuration";
+	}
+}
+
+/* The controller's phase, unless somebody else holds the flow. */
+static const char *state_name(const struct effective *effective,
+			      const struct control_limits *control, uint64_t now_ns)
+{
+	const struct publish_limits *limits = &effective->limits;
+	bool held = limits->hold_until_ns > now_ns || limits->hold_lower_ns > now_ns;
+
+	return control_phase_name(held && effective->hold_by != BY_CONTROL ? CONTROL_HELD
+									   : control->phase);
+}
+
+void flow_json_put_state(const struct segment *s, struct engine *engine,
+			 const struct config *config, uint32_t slot, uint64_t now_ns,
+			 struct json_writer *out)
+{
+	const struct segment_slot *known = segment_slot(s, slot);
+	const struct constraint *constraints = engine_effects(engine, slot);
+	char name[DESTINATION_NAME_MAX + 1];
+	struct effective effective;
+	struct control_limits control;
+	struct control_bounds bounds;
+	struct resolved_limits resolved;
+
+	if (engine_effective(engine, slot, now_ns, &effective, &control, &bounds) != 0)
+		return;
+	limits_resolve_flow(config, segment_address(s, slot),
+			    segment_name(s, known->destination, name, sizeof(name)), &resolved);
+	json_put_text(out, "state", state_name(&effective, &control, now_ns));
+	json_put_bool(out, "adapts", resolved.limits.flags & FLOW_ADAPT);
+	flow_json_rate(out, "configured_rate", resolved.limits.interval_ns);
+	flow_json_rate(out, "ceiling", resolved.limits.ceiling_interval_ns);
+	json_put_text(out, "rate_by",
+		      flow_json_by(constraints, effective.rate_by, effective.rate_constraint));
+	json_put_text(out, "hold_by",
+		      flow_json_by(constraints, effective.hold_by, effective.hold_constraint));
 }

@@ -10,7 +10,7 @@
 #define SIDECAR_API_FLOW_JSON_H
 
 #include "sidecar/base/json.h"
-#include "sidecar/segment/segment.h"
+#include "sidecar/engine/engine.h"
 
 /* Which flows are asked for. */
 struct flow_json_filter {
@@ -35,6 +35,16 @@ bool flow_json_wanted(const struct segment *segment, uint32_t slot,
 void flow_json_put(const struct segment *segment, uint32_t slot, uint64_t now_ns,
 		   struct json_writer *out);
 void segment_json_put(const struct segment *segment, uint64_t now_ns, struct json_writer *out);
+
+/* What the engine says of a flow: "state", "adapts", the configured rate, whose word the rate and the
+ * hold are. */
+void flow_json_put_state(const struct segment *segment, struct engine *engine,
+			 const struct config *config, uint32_t slot, uint64_t now_ns,
+			 struct json_writer *out);
+
+/* Who set a limit: "configuration", "control", "operator", or the rule's name. */
+const char *flow_json_by(const struct constraint constraints[CONSTRAINTS], enum effective_by by,
+			 int constraint);
 
 /* A time in the future as seconds from now; null: never, 0: now or past. */
 void flow_json_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_t now_ns);

@@ -26,7 +26,8 @@ int api_flows(void *arg, struct control_call *call)
 			break;
 		json_put_object(call->answer, NULL);
 		flow_json_put(s->segment, slot, now_ns, call->answer);
-		api_put_flow(s, slot, now_ns, call->answer);
+		flow_json_put_state(s->segment, s->engine, s->generation->config, slot, now_ns,
+				    call->answer);
 		json_put_end(call->answer);
 		json_put_newline(call->answer);
 	}

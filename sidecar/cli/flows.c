@@ -11,6 +11,7 @@
 #include "shm/destination.h"
 #include "sidecar/api/flow_json.h"
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/flows_table.h"
 #include "sidecar/cli/request.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/readonly.h"
@@ -24,12 +25,6 @@ static const char usage[] =
 	"--json: all of it, an object a line.\n\n"
 	"NAME is a destination's name, or an MX host, domain or address that belongs to it. Where no tollgated\n"
 	"runs, the segment's files are read; only its owner and root can then see the names.\n";
-
-struct table {
-	bool json, wide;
-	bool began;
-	unsigned long long flows;
-};
 
 /* "12/100"; "12" where there is no cap, "-" where nobody counts. */
 static const char *use_text(const struct json *use, const char *used, char *text, size_t size)
@@ -121,9 +116,9 @@ static void print_wide(const struct json *flow, bool header)
 	       deferred, bounced);
 }
 
-static int print_flow(void *arg, const struct json *flow, const char *line, size_t length)
+int flows_table_line(void *arg, const struct json *flow, const char *line, size_t length)
 {
-	struct table *table = arg;
+	struct flows_table *table = arg;
 
 	table->flows++;
 	if (table->json)
@@ -149,7 +144,7 @@ static bool slot_wanted(const struct segment *s, uint32_t slot,
 		atomic_load(&more->bounced)) != 0;
 }
 
-static int print_slot(const struct segment *s, uint32_t slot, struct table *table)
+static int print_slot(const struct segment *s, uint32_t slot, struct flows_table *table)
 {
 	struct json_writer line = {0};
 	struct json *json;
@@ -161,7 +156,7 @@ static int print_slot(const struct segment *s, uint32_t slot, struct table *tabl
 	json_put_end(&line);
 	error = json_failed(&line) ? -ENOMEM : json_read(line.text, line.length, &json, reason);
 	if (!error) {
-		print_flow(table, json, line.text, line.length);
+		flows_table_line(table, json, line.text, line.length);
 		json_release(json);
 	}
 	json_writer_free(&line);
@@ -169,7 +164,7 @@ static int print_slot(const struct segment *s, uint32_t slot, struct table *tabl
 }
 
 static int look(const struct client_request *request, const struct json_writer *query,
-		struct table *table)
+		struct flows_table *table)
 {
 	char reason[SEGMENT_REASON + JSON_REASON], name[DESTINATION_NAME_MAX + 1];
 	struct flow_json_filter filter;
@@ -195,7 +190,7 @@ int cli_flows(int argc, char **argv)
 {
 	struct client_request request = {.command = "flows", .usage = usage};
 	struct json_writer query = {0}, again = {0};
-	struct table table = {0};
+	struct flows_table table = {0};
 	char reason[CLIENT_REASON];
 	int status = request_options(argc, argv, REQUEST_JSON | REQUEST_FLOWS, &request);
 
@@ -207,7 +202,7 @@ int cli_flows(int argc, char **argv)
 	table.json = request.json;
 	table.wide = request.wide;
 	request_begin(&request, &query);
-	status = request_run(&request, &query, print_flow, &table, true, reason);
+	status = request_run(&request, &query, flows_table_line, &table, true, reason);
 	if (status == -ENOENT)
 		fprintf(stderr, "tollgate flows: %s\n", reason);
 	if (status == -ECONNREFUSED) {

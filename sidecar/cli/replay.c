@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * tollgate replay [--json] [-c FILE] [--rules FILE] LOG
+ * tollgate replay [--format F] [--source SOURCE] [--json] [-c FILE] [--rules FILE] LOG
  *
- * A real log through classes and rules under its own timestamps: what would have been held and
- * slowed, when, and why. LOG is "-" for standard input, or a file of one JSON object a line
- * (tollgate-rules(5)).
+ * A real log through the engine under its own timestamps: what would have been held and slowed,
+ * when, and why, and what each flow had come to at the end.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -12,44 +11,79 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "shm/source.h"
+#include "sidecar/api/flow_json.h"
 #include "sidecar/base/json.h"
+#include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/flows_table.h"
+#include "sidecar/cli/log_source.h"
 #include "sidecar/cli/rules_source.h"
 #include "sidecar/ingest/replay.h"
 
 #define COMPLAINTS_MAX 10 /* lines that are none are counted; the first are shown */
 
 static const char usage[] =
-	"usage: tollgate replay [--json] [-c FILE] [--rules FILE] LOG\n"
-	"LOG (\"-\": standard input) has one JSON object a line: time, source, destination, "
-	"reply.\n"
-	"  --json        every action, a line each\n"
-	"  -c FILE       destinations and pools of this configuration, and its rules\n"
-	"  --rules FILE  these rules in front of ours (instead of the configuration's)\n";
+	"usage: tollgate replay [--format F] [--source SOURCE] [--json] [-c FILE] [--rules FILE] LOG\n"
+	"What tollgated would have done had it heard the outcomes in LOG (\"-\": standard input), under\n"
+	"the log's own timestamps; then a table by destination, and what each flow had come to.\n"
+	"  --format F       ";
+static const char usage_rest[] =
+	", or auto (the default)\n"
+	"  --source SOURCE  our address, or a source's name, where a line does not say\n"
+	"  --json           every action, then every flow, an object a line\n"
+	"  -c FILE          this configuration, not the one in force; what it says under logs of a log\n"
+	"                   with LOG's path, or else of the only one of its format, holds for LOG\n"
+	"  --rules FILE     these rules in front of ours (instead of the configuration's)\n"
+	"  --segment DIR    whose configuration is in force\n";
+
+struct options {
+	const char *format, *source, *config, *rules, *segment, *path;
+	bool json;
+};
+
+struct run {
+	const struct options *options;
+	struct replay *replay;
+	struct log_source source;
+	struct json_writer writer;
+	uint64_t complaints, timeless;
+	uint64_t now_ns; /* of the scratch segment, at the end */
+};
+
+/* ---- an action ------------------------------------------------------------------------------- */
 
 static void put_value(struct json_writer *writer, const struct replay_action *action)
 {
-	double value = action->effect->value;
+	enum rule_action_kind kind = action->engine->kind;
+	double value = action->engine->effect->value;
 	char until[40];
 
-	if (action->kind == RULE_ALERT)
+	if (kind == RULE_ALERT)
 		return;
-	if (action->kind == RULE_HOLD)
+	if (kind == RULE_HOLD)
 		json_put_number(writer, "seconds", value / 1e9, 3);
 	else
-		json_put_number(writer, action->kind == RULE_RATE ? "per_second" : "value", value,
-				6);
-	if (action->kind != RULE_WARMUP_STEP_BACK)
+		json_put_number(writer, kind == RULE_RATE ? "per_second" : "value", value, 6);
+	if (kind != RULE_WARMUP_STEP_BACK && action->until_ns != UINT64_MAX)
 		json_put_text(writer, "until",
-			      replay_time_text(action->effect->until_ns, until, sizeof(until)));
+			      replay_time_text(action->until_ns, until, sizeof(until)));
+}
+
+static void line_write(struct json_writer *writer)
+{
+	json_put_end(writer);
+	json_put_newline(writer);
+	fwrite(writer->text, 1, writer->length, stdout);
 }
 
 static void act_json(void *context, const struct replay_action *action)
 {
-	struct json_writer *writer = context;
+	struct run *run = context;
+	struct json_writer *writer = &run->writer;
+	const struct layout_record *reply = action->engine->reply;
 	char time[40];
 
 	json_writer_clear(writer);
@@ -57,16 +91,13 @@ static void act_json(void *context, const struct replay_action *action)
 	json_put_text(writer, "time", replay_time_text(action->time_ns, time, sizeof(time)));
 	json_put_text(writer, "source", action->source);
 	json_put_text(writer, "destination", action->destination);
-	json_put_text(writer, "action", rule_action_name(action->kind));
+	json_put_text(writer, "action", rule_action_name(action->engine->kind));
 	put_value(writer, action);
-	json_put_text(writer, "rule", action->effect->rule->name);
-	json_put_text(writer, "class", reply_class_name(action->classification->class));
-	json_put_bytes(writer, "reply", action->reply,
-		       action->reply_len < 512 ? action->reply_len : 512);
+	json_put_text(writer, "rule", action->engine->effect->rule->name);
+	json_put_text(writer, "class", reply_class_name(action->engine->classification->class));
+	json_put_bytes(writer, "reply", reply->text, reply->length);
 	json_put_u64(writer, "line", action->line);
-	json_put_end(writer);
-	json_put_newline(writer);
-	fwrite(writer->text, 1, writer->length, stdout);
+	line_write(writer);
 }
 
 /* As exact as somebody who reads it can use. */
@@ -82,25 +113,27 @@ static void act_text(void *context, const struct replay_action *action)
 	char time[40], value[64] = "", hold[64];
 	struct units_rate rate = {0};
 
-	switch (action->kind) {
+	switch (action->engine->kind) {
 	case RULE_HOLD:
 		snprintf(value, sizeof(value), " for %s",
-			 units_duration_text(rounded((uint64_t)action->effect->value), hold,
+			 units_duration_text(rounded((uint64_t)action->engine->effect->value), hold,
 					     sizeof(hold)));
 		break;
 	case RULE_RATE:
-		rate.count = (uint64_t)(action->effect->value * 3600 + 0.5),
+		rate.count = (uint64_t)(action->engine->effect->value * 3600 + 0.5),
 		rate.period_ns = UNITS_HOUR_NS;
 		snprintf(value, sizeof(value), " at most %s",
 			 units_rate_text(&rate, hold, sizeof(hold)));
 		break;
 	case RULE_ALERT: break;
-	default: snprintf(value, sizeof(value), " %g", action->effect->value);
+	default: snprintf(value, sizeof(value), " %g", action->engine->effect->value);
 	}
 	printf("%s %s -> %s: %s%s by %s\n", replay_time_text(action->time_ns, time, sizeof(time)),
-	       action->source, action->destination, rule_action_name(action->kind), value,
-	       action->effect->rule->name);
+	       action->source, action->destination, rule_action_name(action->engine->kind), value,
+	       action->engine->effect->rule->name);
 }
+
+/* ---- what it came to ------------------------------------------------------------------------- */
 
 static void totals_print(const struct replay *replay)
 {
@@ -128,101 +161,219 @@ static void totals_print(const struct replay *replay)
 	}
 }
 
-/* 0, or -errno; lines that are none are counted. */
-static int log_replay(struct replay *replay, FILE *in, const char *name, uint64_t *ret_bad,
-		      uint64_t *ret_good)
+static int flow_print(struct run *run, const struct config *config, const struct scratch *scratch,
+		      uint32_t slot, struct flows_table *table)
 {
-	char *text = NULL;
-	size_t room = 0;
-	ssize_t len;
-	int err = 0;
+	struct json_writer *writer = &run->writer;
+	char reason[JSON_REASON];
+	struct json *flow;
+	int error;
 
-	for (uint64_t line = 1; err == 0 && (len = getline(&text, &room, in)) >= 0; line++) {
-		const char *reason;
-
-		if (strspn(text, " \t\r\n") == (size_t)len)
-			continue;
-		err = replay_line(replay, text, (size_t)len, &reason);
-		*ret_good += err == 0;
-		if (err != -EINVAL)
-			continue;
-		err = 0;
-		if ((*ret_bad)++ < COMPLAINTS_MAX)
-			fprintf(stderr, "%s:%" PRIu64 ": %s\n", name, line, reason);
-	}
-	if (err == 0 && ferror(in))
-		err = -EIO;
-	free(text);
-	return err;
+	json_writer_clear(writer);
+	json_put_object(writer, NULL);
+	flow_json_put(scratch->segment, slot, run->now_ns, writer);
+	flow_json_put_state(scratch->segment, scratch->engine, config, slot, run->now_ns, writer);
+	json_put_end(writer);
+	json_put_newline(writer);
+	error = json_failed(writer) ? -ENOMEM
+				    : json_read(writer->text, writer->length, &flow, reason);
+	if (error)
+		return error;
+	flows_table_line(table, flow, writer->text, writer->length);
+	json_release(flow);
+	return 0;
 }
 
-static int replay_run(const struct loaded_rules *rules, const struct config *config,
-		      const char *path, bool json)
+/* What each flow had come to. */
+static int flows_print(struct run *run, const struct config *config)
 {
-	FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
-	struct json_writer writer = {0};
-	struct replay *replay = NULL;
-	uint64_t bad = 0, good = 0;
-	struct stat st;
-	int err = in == NULL ? -errno : 0;
+	const struct scratch *scratch = replay_scratch(run->replay, &run->now_ns);
+	struct flows_table table = {.json = run->options->json};
+	int error = 0;
 
-	if (err == 0 && fstat(fileno(in), &st) == 0 && S_ISDIR(st.st_mode))
-		err = -EISDIR;
+	if (scratch && !table.json)
+		printf("\nat the end of the log:\n");
+	for (uint32_t i = 0; scratch && error == 0 && i < segment_count(scratch->segment); i++) {
+		uint32_t slot = segment_nth(scratch->segment, i);
 
-	if (err == 0)
-		err = replay_create(rules->classifier, config, json ? act_json : act_text, &writer,
-				    &replay);
-	if (err == 0)
-		err = log_replay(replay, in, path, &bad, &good);
-	if (err == 0 && !json)
-		totals_print(replay);
-	if (err != 0)
-		fprintf(stderr, "%s: %s\n", path, strerror(-err));
-	if (bad > 0)
-		fprintf(stderr, "%s: %" PRIu64 " line%s could not be read\n", path, bad,
-			bad == 1 ? "" : "s");
-	replay_free(replay);
-	json_writer_free(&writer);
-	if (in != NULL && in != stdin)
-		fclose(in);
+		if (segment_kind(scratch->segment, slot) == SEGMENT_FLOW)
+			error = flow_print(run, config, scratch, slot, &table);
+	}
+	return error;
+}
+
+static void counts_print(const struct run *run)
+{
+	const struct intake_totals *totals = replay_intake(run->replay);
+	const struct {
+		uint64_t count;
+		const char *what;
+	} rows[] = {
+		{run->timeless, "have no time"},
+		{totals->no_attempt, "were no attempt to deliver"},
+		{totals->repeated, "repeat what was said already"},
+		{totals->no_source, "do not say which address of ours it was: see --source"},
+		{totals->no_destination, "do not say what receiver it was"},
+		{totals->no_room, "are of more flows than there is room for: raise segment.flows"},
+	};
+
+	log_source_counts(&run->source);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].count)
+			fprintf(stderr, "%" PRIu64 " of them %s\n", rows[i].count, rows[i].what);
+}
+
+/* ---- the log --------------------------------------------------------------------------------- */
+
+static void complain(void *arg, uint64_t line)
+{
+	struct run *run = arg;
+
+	if (run->complaints++ < COMPLAINTS_MAX)
+		fprintf(stderr, "%s:%" PRIu64 ": not understood\n", run->options->path, line);
+}
+
+static int event_take(void *arg, const struct ingest_event *event)
+{
+	struct run *run = arg;
+	int error = replay_event(run->replay, event, run->source.lines.number);
+
+	if (error != -EINVAL)
+		return error;
+	run->timeless++;
+	return 0;
+}
+
+/* What the configuration says of this log. */
+static const struct config_mta_log *log_of(const struct config *config,
+					   const struct options *options)
+{
+	const struct config_mta_log *alike = NULL;
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < config->logs_count; i++) {
+		if (strcmp(config->logs[i].path, options->path) == 0)
+			return &config->logs[i];
+		if (strcmp(config->logs[i].format.text, options->format) == 0) {
+			alike = &config->logs[i];
+			count++;
+		}
+	}
+	return count == 1 ? alike : NULL;
+}
+
+/* -EINVAL: the source is none. */
+static int log_begin(const struct config *config, const struct options *options,
+		     struct config_mta_log *ret)
+{
+	const struct config_mta_log *configured = log_of(config, options);
+
+	*ret = configured ? *configured : (struct config_mta_log){.source = NULL};
+	if (options->source == NULL)
+		return 0;
+	ret->source = (char *)options->source;
+	if (source_read(options->source, ret->source_address) == 0)
+		return 0;
+	fprintf(stderr, "tollgate replay: %s: neither an address nor a source's name\n",
+		options->source);
+	return -EINVAL;
+}
+
+static int log_replay(struct run *run, const struct config *config)
+{
+	int error = log_source_read(&run->source, run->options->path, event_take);
+
+	if (error == 0 && !run->options->json)
+		totals_print(run->replay);
+	if (error == 0)
+		error = flows_print(run, config);
+	counts_print(run);
 	/* A log of which nothing could be read is the wrong file. */
-	return err == 0 && fflush(stdout) == 0 && (good > 0 || bad == 0) ? 0 : 1;
+	return error == 0 && fflush(stdout) == 0 && !json_failed(&run->writer) &&
+			       (run->source.events > run->timeless ||
+				run->source.bad + run->timeless == 0)
+		       ? 0
+		       : 1;
+}
+
+static int replay_run(const struct options *options, const struct config *config,
+		      const struct classifier *classifier, const struct rule_set *rules)
+{
+	struct config_mta_log log;
+	struct run run = {.options = options};
+	const struct replay_setup setup = {config, classifier, rules, &log};
+	int status = 2;
+
+	if (log_begin(config, options, &log) != 0 ||
+	    log_source_begin(options->format, &run.source) != 0)
+		return status;
+	run.source.arg = &run;
+	run.source.complain = complain;
+	status = replay_create(&setup, options->json ? act_json : act_text, &run, &run.replay);
+	status = status == 0 ? log_replay(&run, config) : 1;
+	replay_free(run.replay);
+	log_source_free(&run.source);
+	json_writer_free(&run.writer);
+	return status;
+}
+
+static int configured_run(const struct options *options, const struct config *config)
+{
+	struct loaded_rules rules;
+	struct rule_set *set = NULL;
+	int status = 1;
+
+	if (rules_source_load_with(options->rules, options->rules == NULL ? &config->rules : NULL,
+				   &rules) == 0 &&
+	    rule_set_create(rules.classifier, &set) == 0)
+		status = replay_run(options, config, rules.classifier, set);
+	rule_set_free(set);
+	rules_source_free(&rules);
+	return status;
+}
+
+static int usage_print(FILE *out, int status)
+{
+	fputs(usage, out);
+	log_source_formats(out);
+	fputs(usage_rest, out);
+	return status;
 }
 
 int cli_replay(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-						{"config", required_argument, NULL, 'c'},
-						{"rules", required_argument, NULL, 'r'},
-						{"help", no_argument, NULL, 'h'},
-						{0}};
-	const char *config_path = NULL, *rules_path = NULL;
-	struct loaded_rules rules;
+	static const struct option longs[] = {
+		{"format", required_argument, NULL, 'f'}, {"source", required_argument, NULL, 'o'},
+		{"json", no_argument, NULL, 'j'},	  {"config", required_argument, NULL, 'c'},
+		{"rules", required_argument, NULL, 'r'},  {"segment", required_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},	  {0}};
+	struct options options = {.format = "auto"};
 	struct config *config;
-	bool json = false;
-	int option, status = 1;
+	int option, status;
 
 	optind = 0;
-	while ((option = getopt_long(argc, argv, "c:r:h", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:f:h", longs, NULL)) != -1) {
 		switch (option) {
-		case 'j': json = true; break;
-		case 'c': config_path = optarg; break;
-		case 'r': rules_path = optarg; break;
-		case 'h': fputs(usage, stdout); return 0;
-		default: fputs(usage, stderr); return 2;
+		case 'f': options.format = optarg; break;
+		case 'o': options.source = optarg; break;
+		case 'j': options.json = true; break;
+		case 'c': options.config = optarg; break;
+		case 'r': options.rules = optarg; break;
+		case 's': options.segment = optarg; break;
+		case 'h': return usage_print(stdout, 0);
+		default: return usage_print(stderr, 2);
 		}
 	}
-	if (optind + 1 != argc) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	config = rules_source_config(config_path);
+	if (optind + 1 != argc)
+		return usage_print(stderr, 2);
+	options.path = argv[optind];
+	/* What the engine says is printed from what it does. */
+	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
+	config = options.config != NULL ? rules_source_config(options.config)
+					: rules_source_config_in_force(options.segment);
 	if (config == NULL)
 		return 1;
-	if (rules_source_load_with(rules_path, rules_path == NULL ? &config->rules : NULL,
-				   &rules) == 0)
-		status = replay_run(&rules, config, argv[optind], json);
-	rules_source_free(&rules);
+	status = configured_run(&options, config);
 	config_free(config);
 	return status;
 }

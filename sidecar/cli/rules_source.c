@@ -3,7 +3,11 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "sidecar/cli/request.h"
 
 static int complain(const struct yaml_error *error, int err)
 {
@@ -79,5 +83,38 @@ struct config *rules_source_config(const char *path)
 			fprintf(stderr, "%s\n",
 				diagnostic_text(&report.problems[i], text, sizeof(text)));
 	diagnostics_free(&report);
+	return config;
+}
+
+/* Its answer's second line says where its configuration is. */
+static int path_take(void *arg, const struct json *json, const char *text, size_t length)
+{
+	char **path = arg;
+	const char *found = json_get_text(json, "config", NULL);
+
+	(void)text;
+	(void)length;
+	if (found != NULL && *path == NULL)
+		*path = strdup(found);
+	return 0;
+}
+
+struct config *rules_source_config_in_force(const char *segment)
+{
+	struct client_request request = {.command = "status", .segment = client_segment(segment)};
+	struct json_writer query = {0};
+	char *path = NULL, reason[CLIENT_REASON] = "";
+	struct config *config;
+	bool lives;
+
+	request_begin(&request, &query);
+	lives = request_run(&request, &query, path_take, &path, true, reason) == 0;
+	json_writer_free(&query);
+	if (!lives && access(CONFIG_PATH_DEFAULT, F_OK) == 0)
+		path = strdup(CONFIG_PATH_DEFAULT);
+	fprintf(stderr, "configuration: %s%s\n", path != NULL ? path : "the built-in one",
+		lives ? ", in force" : ", since no tollgated runs");
+	config = rules_source_config(path);
+	free(path);
 	return config;
 }

@@ -32,4 +32,9 @@ void rules_source_free(struct loaded_rules *rules);
  * stderr; NULL: it cannot be used. */
 struct config *rules_source_config(const char *path);
 
+/* The configuration in force: of the sidecar that lives on this segment (NULL: as the commands find
+ * it), else the one that it would start with, else the built-in one. Which one goes to stderr, and
+ * the rest is as above. */
+struct config *rules_source_config_in_force(const char *segment);
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "shm/source.h"
 
 #define ADDRESS_MAX 64
 
@@ -19,6 +20,19 @@ static bool address_of(const struct ingest_text *text, uint8_t ret[16])
 	memcpy(copy, text->at, text->length);
 	copy[text->length] = '\0';
 	return destination_address(copy, ret) == 0;
+}
+
+/* A source's name that a pool lists. */
+static bool named(const struct config *config, const struct ingest_text *text, uint8_t ret[16])
+{
+	char copy[SOURCE_NAME_MAX + 1];
+
+	if (text->at == NULL || text->length >= sizeof(copy))
+		return false;
+	memcpy(copy, text->at, text->length);
+	copy[text->length] = '\0';
+	return source_read(copy, ret) == 0 && source_is_name(ret) &&
+	       config_pool_of(config, ret) != NULL;
 }
 
 static const struct config_log_name *name_find(const struct config_mta_log *log,
@@ -55,7 +69,8 @@ bool intake_source(const struct config *config, const struct config_mta_log *log
 			memcpy(ret, name->source, 16);
 			return true;
 		}
-		if (i == 0 && address_of(&event->source, ret))
+		if (i == 0 &&
+		    (address_of(&event->source, ret) || named(config, &event->source, ret)))
 			return true;
 	}
 	if (log->source != NULL) {
@@ -146,40 +161,49 @@ static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint6
 		ret->code = event->outcome == INGEST_BOUNCED ? 550 : 450;
 }
 
+bool intake_find(struct engine *engine, const struct config *config,
+		 const struct config_mta_log *log, struct intake_memory *memory,
+		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		 struct intake_totals *totals, struct intake_place *ret)
+{
+	struct destination_match to;
+	uint8_t source[16];
+
+	totals->events++;
+	if (!event->attempt) {
+		totals->no_attempt++;
+		return false;
+	}
+	if (repeated(memory, event, event->time_ns ? event->time_ns : wall_ns)) {
+		totals->repeated++;
+		return false;
+	}
+	if (!intake_source(config, log, event, source)) {
+		totals->no_source++;
+		return false;
+	}
+	if (!destination_of(config, event, &to)) {
+		totals->no_destination++;
+		return false;
+	}
+	ret->slot = engine_claim(engine, source, to.name, now_ns);
+	if (ret->slot == UINT32_MAX) {
+		totals->no_room++;
+		return false;
+	}
+	heard_fill(event, wall_ns, now_ns, &ret->heard);
+	totals->heard++;
+	totals->old += ret->heard.old;
+	return true;
+}
+
 void intake_take(struct engine *engine, const struct config *config,
 		 const struct config_mta_log *log, struct intake_memory *memory,
 		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
 		 struct intake_totals *totals)
 {
-	struct destination_match to;
-	struct engine_heard heard;
-	uint8_t source[16];
-	uint32_t slot;
+	struct intake_place place;
 
-	totals->events++;
-	if (!event->attempt) {
-		totals->no_attempt++;
-		return;
-	}
-	if (repeated(memory, event, event->time_ns ? event->time_ns : wall_ns)) {
-		totals->repeated++;
-		return;
-	}
-	if (!intake_source(config, log, event, source)) {
-		totals->no_source++;
-		return;
-	}
-	if (!destination_of(config, event, &to)) {
-		totals->no_destination++;
-		return;
-	}
-	slot = engine_claim(engine, source, to.name, now_ns);
-	if (slot == UINT32_MAX) {
-		totals->no_room++;
-		return;
-	}
-	heard_fill(event, wall_ns, now_ns, &heard);
-	totals->heard++;
-	totals->old += heard.old;
-	engine_heard(engine, slot, &heard, now_ns);
+	if (intake_find(engine, config, log, memory, event, wall_ns, now_ns, totals, &place))
+		engine_heard(engine, place.slot, &place.heard, now_ns);
 }

@@ -3,7 +3,8 @@
  * From an outcome in a log to a flow of the engine: which address of ours, which destination, when,
  * and whether it was told before.
  *
- * Our address is, in this order: what the line says (by `sources` another, behind a translation);
+ * Our address is, in this order: what the line says (by `sources` another, behind a translation),
+ * an address or a source's name that a pool lists;
  * what `sources` has for the name in the line (syslog_name, egress source, vmta, transport, pool);
  * the log's `source`; what the reply quotes, if it is an address of ours that is known (of a pool,
  * `sources`, or the log). Nothing is guessed: what has no address is counted and left out.
@@ -40,8 +41,20 @@ struct intake_memory {
 	} seen[INTAKE_SEEN];
 };
 
-/* Takes an outcome in. The configuration is the one in force in the engine, `log` one of its logs.
- * Times: the wall clock's and the monotonic clock's now. */
+/* An outcome that belongs to a flow, as the engine takes it. Its text lies in the event's. */
+struct intake_place {
+	uint32_t slot;
+	struct engine_heard heard;
+};
+
+/* Finds the flow. The configuration is the one in force in the engine, `log` one of its logs.
+ * Times: the wall clock's and the monotonic clock's now. False: it has none, and is counted. */
+bool intake_find(struct engine *engine, const struct config *config,
+		 const struct config_mta_log *log, struct intake_memory *memory,
+		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		 struct intake_totals *totals, struct intake_place *ret);
+
+/* The same, and the engine hears of it. */
 void intake_take(struct engine *engine, const struct config *config,
 		 const struct config_mta_log *log, struct intake_memory *memory,
 		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,

@@ -1,91 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/ingest/replay.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "shm/destination.h"
-#include "shm/source.h"
 #include "sidecar/base/intern.h"
-#include "sidecar/base/json.h"
 #include "sidecar/base/units.h"
-#include "sidecar/ingest/replay_control.h"
 
 /* In 2096: nanoseconds reach further, the arithmetic on them less. */
-#define SECONDS_MAX 4000000000
-
-struct replay_flow {
-	uint64_t held_until_ns;
-	struct replay_control control;
-};
+#define TIME_MAX_NS (UINT64_C(4000000000) * UNITS_SECOND_NS)
 
 struct replay {
-	const struct classifier *classifier;
-	const struct config *config;
-	void (*act)(void *context, const struct replay_action *action);
+	struct replay_setup setup;
+	replay_act *act;
 	void *context;
-	struct classify_scratch *scratch;
-	struct rule_set *rules;
-	struct rule_engine *engine;
-	struct intern *destinations, *flows;
-	struct replay_total *totals;
-	struct replay_flow *places; /* by flow */
-	unsigned total_room, flow_room;
-	uint64_t line;
-	char reason[JSON_REASON];
+	struct scratch scratch; /* made with the first outcome, whose day the clock begins with */
+	int64_t wall_offset_ns;
+	uint64_t now_ns; /* of its clock */
+	struct intake_memory memory;
+	struct intake_totals intake;
+	struct intern *destinations;
+	struct replay_total *totals; /* by destination */
+	unsigned total_room;
+	uint64_t *held_until_ns; /* by slot: holds that were told */
+	uint64_t line;		 /* of the outcome that is being taken */
+	int error;		 /* of what could not be told */
 };
-
-/* ---- time -------------------------------------------------------------------------------------
- */
-/* "Z", "+01:00", "-0530": seconds east. NULL-terminated text only. */
-static int zone_parse(const char *text, long *ret_seconds)
-{
-	unsigned hours, minutes;
-	char sign;
-
-	if (strcasecmp(text, "z") == 0) {
-		*ret_seconds = 0;
-		return 0;
-	}
-	if (sscanf(text, "%c%2u:%2u", &sign, &hours, &minutes) != 3 &&
-	    sscanf(text, "%c%2u%2u", &sign, &hours, &minutes) != 3)
-		return -EINVAL;
-	if ((sign != '+' && sign != '-') || hours > 23 || minutes > 59)
-		return -EINVAL;
-	*ret_seconds = (sign == '+' ? 1 : -1) * (long)(hours * 3600 + minutes * 60);
-	return 0;
-}
-
-int replay_time(const char *text, uint64_t *ret_ns)
-{
-	struct tm tm = {0};
-	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	uint64_t fraction = 0, unit = UNITS_SECOND_NS;
-	long zone;
-	time_t seconds;
-
-	if (rest == NULL)
-		rest = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
-	if (rest == NULL)
-		return -EINVAL;
-	if (*rest == '.')
-		for (rest++; isdigit((unsigned char)*rest); rest++)
-			fraction += (uint64_t)(*rest - '0') * (unit /= 10);
-	while (*rest == ' ')
-		rest++;
-	if (zone_parse(rest, &zone) != 0)
-		return -EINVAL;
-	seconds = timegm(&tm);
-	if (seconds - zone < 0 || seconds - zone > SECONDS_MAX)
-		return -EINVAL;
-	*ret_ns = (uint64_t)(seconds - zone) * UNITS_SECOND_NS + fraction;
-	return 0;
-}
 
 const char *replay_time_text(uint64_t ns, char *text, size_t size)
 {
@@ -99,26 +42,113 @@ const char *replay_time_text(uint64_t ns, char *text, size_t size)
 	return text;
 }
 
-/* ---- create -----------------------------------------------------------------------------------
- */
-int replay_create(const struct classifier *classifier, const struct config *config,
-		  void (*act)(void *context, const struct replay_action *action), void *context,
+static uint64_t wall_of(const struct replay *replay, uint64_t at_ns)
+{
+	return at_ns == UINT64_MAX ? at_ns : at_ns + (uint64_t)replay->wall_offset_ns;
+}
+
+/* ---- what it comes to ------------------------------------------------------------------------ */
+
+static const char *destination_of(const struct replay *replay, uint32_t slot, char *text,
+				  size_t size)
+{
+	const struct segment *segment = replay->scratch.segment;
+
+	return segment_name(segment, segment_slot(segment, slot)->destination, text, size);
+}
+
+/* NULL: no memory, which ends the replay. */
+static struct replay_total *total_of(struct replay *replay, uint32_t slot)
+{
+	char name[DESTINATION_NAME_MAX + 1];
+	int index =
+		intern_add(replay->destinations, destination_of(replay, slot, name, sizeof(name)));
+	struct replay_total *total;
+
+	replay->error = index < 0 ? -ENOMEM : replay->error;
+	if (index < 0)
+		return NULL;
+	if ((unsigned)index >= replay->total_room) {
+		unsigned room = replay->total_room * 2 + 16;
+		struct replay_total *grown =
+			reallocarray(replay->totals, room, sizeof(*replay->totals));
+
+		if (grown == NULL) {
+			replay->error = -ENOMEM;
+			return NULL;
+		}
+		for (unsigned i = replay->total_room; i < room; i++)
+			grown[i] = (struct replay_total){.replies = 0};
+		replay->totals = grown;
+		replay->total_room = room;
+	}
+	total = &replay->totals[index];
+	total->destination = intern_name(replay->destinations, (unsigned)index);
+	return total;
+}
+
+static void reply_seen(void *arg, const struct layout_record *reply,
+		       const struct classification *classification, uint64_t now_ns)
+{
+	struct replay_total *total = total_of(arg, reply->slot);
+
+	(void)now_ns;
+	if (total)
+		total->classes[classification->class]++;
+}
+
+static void hold_count(struct replay *replay, struct replay_total *total, uint32_t slot,
+		       uint64_t until_ns, uint64_t now_ns)
+{
+	uint64_t *held_until_ns = &replay->held_until_ns[slot];
+
+	if (until_ns <= *held_until_ns)
+		return;
+	total->held_ns += until_ns - (*held_until_ns > now_ns ? *held_until_ns : now_ns);
+	*held_until_ns = until_ns;
+}
+
+static void action_seen(void *arg, const struct engine_action *action, uint64_t now_ns)
+{
+	struct replay *replay = arg;
+	uint32_t slot = action->reply->slot;
+	char source[DESTINATION_NAME_MAX + 1];
+	struct replay_total *total = total_of(replay, slot);
+	struct replay_action told = {
+		.time_ns = wall_of(replay, now_ns),
+		.until_ns = wall_of(replay, action->effect->until_ns),
+		.line = replay->line,
+		.source = destination_address_text(segment_address(replay->scratch.segment, slot),
+						   source, sizeof(source)),
+		.engine = action,
+	};
+
+	if (total == NULL)
+		return;
+	told.destination = total->destination;
+	total->actions[action->kind]++;
+	total->last_ns = told.time_ns;
+	if (total->first_ns == 0)
+		total->first_ns = told.time_ns;
+	if (action->kind == RULE_HOLD)
+		hold_count(replay, total, slot, action->effect->until_ns, now_ns);
+	replay->act(replay->context, &told);
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+int replay_create(const struct replay_setup *setup, replay_act *act, void *context,
 		  struct replay **ret_replay)
 {
 	struct replay *replay = calloc(1, sizeof(*replay));
 
 	if (replay == NULL)
 		return -ENOMEM;
-	replay->classifier = classifier;
-	replay->config = config;
+	replay->setup = *setup;
 	replay->act = act;
 	replay->context = context;
-	/* Times are the wall clock's, so days need no offset. */
-	if (classify_scratch_create(classifier, &replay->scratch) != 0 ||
-	    rule_set_create(classifier, &replay->rules) != 0 ||
-	    rule_engine_create(0, &replay->engine) != 0 ||
-	    intern_create(&replay->destinations) != 0 || intern_create(&replay->flows) != 0) {
-		replay_free(replay);
+	if (intern_create(&replay->destinations) != 0) {
+		free(replay);
 		return -ENOMEM;
 	}
 	*ret_replay = replay;
@@ -129,228 +159,119 @@ void replay_free(struct replay *replay)
 {
 	if (replay == NULL)
 		return;
-	classify_scratch_free(replay->scratch);
-	rule_set_free(replay->rules);
-	rule_engine_free(replay->engine);
+	scratch_close(&replay->scratch);
 	intern_free(replay->destinations);
-	intern_free(replay->flows);
 	free(replay->totals);
-	free(replay->places);
+	free(replay->held_until_ns);
 	free(replay);
 }
 
-/* ---- a line -----------------------------------------------------------------------------------
- */
-struct event {
-	uint64_t time_ns;
-	const char *source, *pool;
-	char destination[DESTINATION_NAME_MAX + 1];
-	const char *text; /* the reply as logged */
-	struct reply_line reply;
-};
-
-static int refuse(const char **ret_reason, const char *reason)
+static int begin(struct replay *replay, uint64_t time_ns)
 {
-	*ret_reason = reason;
-	return -EINVAL;
-}
+	uint64_t day_ns = time_ns - time_ns % UNITS_DAY_NS;
+	const struct config *config = replay->setup.config;
+	struct scratch_setup setup = {
+		.config = config,
+		.classifier = replay->setup.classifier,
+		.rules = replay->setup.rules,
+		.flows = (uint32_t)config->segment.flows.value,
+		.wall_offset_ns = (int64_t)day_ns - (int64_t)SCRATCH_EPOCH_NS,
+	};
+	const struct engine_watcher watcher = {replay, reply_seen, action_seen};
+	int error = scratch_open(&setup, &replay->scratch);
 
-static int event_time(const struct json *json, uint64_t *ret_ns)
-{
-	const struct json *time = json_get(json, "time");
-	double seconds = json_double(time, -1);
-
-	if (json_kind(time) == JSON_KIND_TEXT)
-		return replay_time(json_text(time, ""), ret_ns);
-	if (!(seconds >= 0) || seconds > SECONDS_MAX)
-		return -EINVAL;
-	*ret_ns = (uint64_t)(seconds * 1e3 + 0.5) * 1000000;
-	return 0;
-}
-
-/* As the configuration names it. */
-static int event_destination(const struct replay *replay, const char *name, struct event *event)
-{
-	struct destination_match match;
-
-	if (name == NULL || strlen(name) > DESTINATION_NAME_MAX)
-		return -EINVAL;
-	if (replay->config == NULL)
-		strcpy(event->destination, name);
-	else if (destination_match(replay->config->table, replay->config->table_length, name,
-				   &match) != 0)
-		return -EINVAL;
-	else
-		strcpy(event->destination, match.name);
-	return 0;
-}
-
-static const char *event_pool(const struct replay *replay, const struct json *json,
-			      const uint8_t source[16])
-{
-	const struct config_pool *pool;
-
-	if (json_get_text(json, "pool", NULL) != NULL || replay->config == NULL)
-		return json_get_text(json, "pool", NULL);
-	pool = config_pool_of(replay->config, source);
-	return pool != NULL ? pool->name : NULL;
-}
-
-static int event_read(const struct replay *replay, const struct json *json, struct event *event,
-		      const char **ret_reason)
-{
-	const char *reply = json_get_text(json, "reply", "");
-	uint8_t address[16];
-
-	event->text = reply;
-	if (json_kind(json) != JSON_KIND_OBJECT)
-		return refuse(ret_reason, "not a JSON object");
-	if (event_time(json, &event->time_ns) != 0)
-		return refuse(ret_reason, "\"time\" is neither seconds since 1970 nor RFC 3339");
-	event->source = json_get_text(json, "source", NULL);
-	if (event->source == NULL || source_read(event->source, address) != 0)
-		return refuse(ret_reason, "\"source\" is neither an address nor a source's name");
-	if (event_destination(replay, json_get_text(json, "destination", NULL), event) != 0)
-		return refuse(ret_reason, "\"destination\" is neither a destination's name nor a "
-					  "host's, a domain or an address");
-	event->pool = event_pool(replay, json, address);
-	reply_line_parse(reply, strlen(reply), &event->reply);
-	if (event->reply.code == 0)
-		event->reply.code = (unsigned)json_get_u64(json, "code", 0) % 1000;
-	if (event->reply.code == 0 && *reply == '\0')
-		return refuse(ret_reason, "no \"reply\" and no \"code\"");
-	return 0;
-}
-
-/* Room for one more of each. Returns the total of the destination and the number of the flow. */
-static int places_find(struct replay *replay, const struct event *event,
-		       struct replay_total **ret_total, unsigned *ret_flow)
-{
-	char key[DESTINATION_NAME_MAX + 128];
-	int destination = intern_add(replay->destinations, event->destination), flow;
-
-	snprintf(key, sizeof(key), "%.100s %s", event->source, event->destination);
-	flow = intern_add(replay->flows, key);
-	if (destination < 0 || flow < 0)
+	if (error)
+		return error;
+	replay->wall_offset_ns = setup.wall_offset_ns;
+	replay->now_ns = SCRATCH_EPOCH_NS;
+	replay->held_until_ns =
+		calloc(replay->scratch.segment->view.slots, sizeof(*replay->held_until_ns));
+	if (replay->held_until_ns == NULL)
 		return -ENOMEM;
-	if ((unsigned)destination >= replay->total_room) {
-		unsigned room = replay->total_room * 2 + 16;
-		struct replay_total *grown = realloc(replay->totals, room * sizeof(*grown));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		memset(grown + replay->total_room, 0, (room - replay->total_room) * sizeof(*grown));
-		replay->totals = grown, replay->total_room = room;
-	}
-	if ((unsigned)flow >= replay->flow_room) {
-		unsigned room = replay->flow_room * 2 + 64;
-		struct replay_flow *grown = realloc(replay->places, room * sizeof(*grown));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		memset(grown + replay->flow_room, 0, (room - replay->flow_room) * sizeof(*grown));
-		replay->places = grown, replay->flow_room = room;
-	}
-	*ret_total = &replay->totals[destination];
-	(*ret_total)->destination = intern_name(replay->destinations, (unsigned)destination);
-	*ret_flow = (unsigned)flow;
+	engine_watch(replay->scratch.engine, &watcher);
+	scratch_work(&replay->scratch, replay->now_ns);
 	return 0;
 }
 
-static void action_tell(struct replay *replay, const struct event *event,
-			const struct classification *found, enum rule_action_kind kind,
-			const struct rule_effect *effect, struct replay_total *total,
-			uint64_t *held_until_ns)
+/* ---- an outcome ------------------------------------------------------------------------------ */
+
+/* Up to the time of an outcome, as the loop would have been called. */
+static void advance(struct replay *replay, uint64_t to_ns)
 {
-	total->actions[kind]++;
-	total->last_ns = event->time_ns;
-	if (total->first_ns == 0)
-		total->first_ns = event->time_ns;
-	if (kind == RULE_HOLD && effect->until_ns > *held_until_ns) {
-		total->held_ns +=
-			effect->until_ns -
-			(*held_until_ns > event->time_ns ? *held_until_ns : event->time_ns);
-		*held_until_ns = effect->until_ns;
+	uint64_t wake_ns;
+
+	while ((wake_ns = scratch_wake(&replay->scratch)) <= to_ns) {
+		if (wake_ns > replay->now_ns)
+			replay->now_ns = wake_ns;
+		scratch_run(&replay->scratch, replay->now_ns);
 	}
-	replay->act(replay->context,
-		    &(struct replay_action){event->time_ns, replay->line, event->source,
-					    event->destination, kind, effect, found, event->text,
-					    strlen(event->text)});
+	if (to_ns > replay->now_ns)
+		replay->now_ns = to_ns;
 }
 
-static void actions_tell(struct replay *replay, const struct event *event,
-			 const struct classification *found, const struct rule_verdict *verdict,
-			 struct replay_total *total, uint64_t *held_until_ns)
+static bool held(const struct replay *replay, uint32_t slot)
 {
-	for (int kind = 0; kind < RULE_ACTIONS; kind++)
-		if (verdict->effect[kind].rule != NULL)
-			action_tell(replay, event, found, (enum rule_action_kind)kind,
-				    &verdict->effect[kind], total, held_until_ns);
+	const struct segment *segment = replay->scratch.segment;
+	uint64_t all = atomic_load_explicit(&segment->limits[slot].hold_until_ns,
+					    memory_order_relaxed),
+		 lower = atomic_load_explicit(&segment->more[slot].hold_lower_ns,
+					      memory_order_relaxed);
+	uint64_t flags = atomic_load_explicit(&segment->limits[slot].flags, memory_order_relaxed);
+
+	return all > replay->now_ns || (flags & LAYOUT_HOLD_LOWER && lower > replay->now_ns);
 }
 
-static void control_tell(struct replay *replay, const struct event *event,
-			 const struct classification *found, struct replay_total *total,
-			 struct replay_flow *flow)
+static void outcome_take(struct replay *replay, const struct intake_place *place)
 {
-	enum rule_action_kind kind;
-	struct rule_effect effect;
+	struct replay_total *total = total_of(replay, place->slot);
 
-	if (replay->config != NULL &&
-	    replay_control_take(&flow->control, replay->config, event->source, event->destination,
-				found, event->time_ns, &effect, &kind))
-		action_tell(replay, event, found, kind, &effect, total, &flow->held_until_ns);
-}
-
-static int event_replay(struct replay *replay, const struct event *event)
-{
-	struct rule_flow flow = {0, event->source, event->destination, event->pool,
-				 RULE_RECENT_UNKNOWN};
-	struct classification found;
-	struct rule_verdict verdict;
-	struct replay_total *total;
-	unsigned place;
-	int err = places_find(replay, event, &total, &place);
-
-	if (err != 0)
-		return err;
-	flow.id = place + 1;
-	classify(replay->classifier, replay->scratch, event->destination, event->reply.code,
-		 event->reply.enhanced, event->reply.text, event->reply.len, &found);
+	if (total == NULL)
+		return;
 	total->replies++;
-	total->classes[found.class]++;
-	total->while_held += event->time_ns < replay->places[place].held_until_ns;
-	err = rule_engine_evaluate(replay->engine, replay->rules, &flow,
-				   &(struct rule_reply){&found, event->reply.code,
-							event->reply.enhanced, replay->classifier,
-							replay->scratch},
-				   event->time_ns, &verdict);
-	if (err != 0)
-		return err;
-	actions_tell(replay, event, &found, &verdict, total, &replay->places[place].held_until_ns);
-	control_tell(replay, event, &found, total, &replay->places[place]);
-	return 0;
+	total->while_held += held(replay, place->slot);
+	if (place->heard.code >= 200 && place->heard.code < 300)
+		total->classes[REPLY_DELIVERED]++;
+	engine_heard(replay->scratch.engine, place->slot, &place->heard, replay->now_ns);
+	replay->scratch.counted = true;
+	scratch_work(&replay->scratch, replay->now_ns);
 }
 
-int replay_line(struct replay *replay, const char *line, size_t len, const char **ret_reason)
+int replay_event(struct replay *replay, const struct ingest_event *event, uint64_t line)
 {
-	struct event event = {0};
-	struct json *json;
-	int err;
+	struct intake_place place;
+	int error = 0;
 
-	replay->line++;
-	*ret_reason = replay->reason;
-	err = json_read(line, len, &json, replay->reason);
-	if (err != 0)
-		return err;
-	err = event_read(replay, json, &event, ret_reason);
-	if (err == 0)
-		err = event_replay(replay, &event);
-	json_release(json);
-	return err;
+	if (event->time_ns == 0 || event->time_ns > TIME_MAX_NS)
+		return -EINVAL;
+	if (replay->scratch.engine == NULL)
+		error = begin(replay, event->time_ns);
+	if (error)
+		return error;
+	replay->line = line;
+	if (event->time_ns > wall_of(replay, replay->now_ns))
+		advance(replay, event->time_ns - (uint64_t)replay->wall_offset_ns);
+	if (intake_find(replay->scratch.engine, replay->setup.config, replay->setup.log,
+			&replay->memory, event, wall_of(replay, replay->now_ns), replay->now_ns,
+			&replay->intake, &place))
+		outcome_take(replay, &place);
+	return replay->error;
 }
+
+/* ---- the end --------------------------------------------------------------------------------- */
 
 unsigned replay_totals(const struct replay *replay, const struct replay_total **ret_totals)
 {
 	*ret_totals = replay->totals;
 	return intern_count(replay->destinations);
+}
+
+const struct intake_totals *replay_intake(const struct replay *replay)
+{
+	return &replay->intake;
+}
+
+struct scratch *replay_scratch(struct replay *replay, uint64_t *ret_now_ns)
+{
+	*ret_now_ns = replay->now_ns;
+	return replay->scratch.engine ? &replay->scratch : NULL;
 }
