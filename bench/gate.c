@@ -8,6 +8,8 @@
  * empty program takes is part of it connect_*              a whole connect() on loopback, the
  * median; gated and plain take turns in one process that moves between two cgroups, so that both
  * see the same machine. The ratio is the median of the pairs' ratios.
+ * reply_*                a round trip on an open connection whose receiver answers 250, 451, or
+ * 1,400 bytes that look like TLS, replies being read (ebpf: {replies: true})
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -278,11 +280,14 @@ static void limit(struct gate *gate, uint64_t rate)
 	gate_destination_set(gate, 0, &limits, now());
 }
 
-static struct gate *gate_in(uint32_t mode, uint16_t port)
+static struct gate *gate_in(uint32_t mode, uint16_t port, int replies)
 {
 	struct gate_cgroup cgroup = {gated_cgroup, mode};
-	struct gate_options options = {
-		.cgroups = &cgroup, .cgroup_count = 1, .ports = &port, .port_count = 1};
+	struct gate_options options = {.cgroups = &cgroup,
+				       .cgroup_count = 1,
+				       .ports = &port,
+				       .port_count = 1,
+				       .replies = replies};
 	struct gate *gate = NULL;
 	char why[256];
 
@@ -297,22 +302,132 @@ static struct gate *gate_in(uint32_t mode, uint16_t port)
 static void connects(uint16_t port, uint16_t other)
 {
 	double plain, ignored;
-	struct gate *gate = gate_in(GATE_PACE, port);
+	struct gate *gate = gate_in(GATE_PACE, port, 0);
 
 	pairs("connect_gated", port, gate, &plain);
 	result("connect_plain", plain, 0);
 	pairs("connect_other_port_pace", other, gate, &ignored);
 	gate_close(gate, 1);
-	gate = gate_in(GATE_OBSERVE, port);
+	gate = gate_in(GATE_OBSERVE, port, 0);
 	pairs("connect_observe", port, gate, &ignored);
 	pairs("connect_other_port", other, gate, &ignored);
 	gate_close(gate, 1);
-	gate = gate_in(GATE_DENY, port);
+	gate = gate_in(GATE_DENY, port, 0);
 	pairs("connect_deny", port, gate, &ignored);
 	pairs("connect_other_port_deny", other, gate, &ignored);
 	limit(gate, gcra_rate(3600000000000, 1));
 	pairs("connect_refused", port, gate, &ignored);
 	gate_close(gate, 1);
+}
+
+/* ---- replies --------------------------------------------------------------------------------- */
+
+#define TRIPS 100 /* of one connection: less than are told of it */
+
+static const char accepted[] = "250 2.1.0 Ok\r\n";
+static const char refused[] = "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate "
+			      "limited due to IP reputation. For e-mail delivery information see "
+			      "https://postmaster.example (S775)\r\n";
+static const char sealed[1400] = "\x17\x03\x03";
+
+/* Answers each byte with what it asks for. */
+static void answer(int fd)
+{
+	int one = 1;
+	char what;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	while (read(fd, &what, 1) == 1) {
+		const char *text = what == 'a' ? accepted : what == 'r' ? refused : sealed;
+		size_t length = what == 's' ? sizeof sealed : strlen(text);
+
+		if (write(fd, text, length) != (ssize_t)length)
+			break;
+	}
+}
+
+static pid_t answerer(int listener)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	signal(SIGCHLD, SIG_IGN);
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+
+		if (fd >= 0 && fork() == 0) {
+			answer(fd);
+			_exit(0);
+		}
+		close(fd);
+	}
+}
+
+static int connected(const char *cgroup, uint16_t port)
+{
+	struct sockaddr_in to = loopback(1, port);
+	int fd, one = 1;
+
+	join(cgroup);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (connect(fd, (struct sockaddr *)&to, sizeof to))
+		perror("gate: connect");
+	return fd;
+}
+
+static double trip_ns(int fd, char what, size_t length)
+{
+	uint64_t start = now();
+	char text[2048];
+
+	if (write(fd, &what, 1) != 1 || recv(fd, text, length, MSG_WAITALL) != (ssize_t)length)
+		perror("gate: reply");
+	return (double)(now() - start);
+}
+
+static void trips(const char *name, char what, size_t length, uint16_t port, struct gate *gate)
+{
+	size_t rounds = (size_t)(ROUNDS * seconds) + 1;
+	double *ratio = calloc(rounds, sizeof *ratio), *took = calloc(rounds, sizeof *took);
+
+	for (size_t round = 0; round < rounds; round++) {
+		double plain[TRIPS], gated[TRIPS];
+		int fds[2] = {connected(plain_cgroup, port), connected(gated_cgroup, port)};
+
+		for (size_t i = 0; i < TRIPS; i++) {
+			if (i % 2)
+				gated[i] = trip_ns(fds[1], what, length);
+			plain[i] = trip_ns(fds[0], what, length);
+			if (i % 2 == 0)
+				gated[i] = trip_ns(fds[1], what, length);
+		}
+		took[round] = median(gated, TRIPS);
+		ratio[round] = took[round] / median(plain, TRIPS);
+		close(fds[0]);
+		close(fds[1]);
+		gate_consume(gate);
+	}
+	result(name, median(took, rounds), median(ratio, rounds));
+	free(ratio);
+	free(took);
+}
+
+static void replies(void)
+{
+	uint16_t port;
+	int listener = listen_any(&port);
+	pid_t pid = answerer(listener);
+	struct gate *gate = gate_in(GATE_OBSERVE, port, 1);
+
+	trips("reply_accepted", 'a', sizeof accepted - 1, port, gate);
+	trips("reply_refused", 'r', sizeof refused - 1, port, gate);
+	trips("reply_tls", 's', sizeof sealed, port, gate);
+	gate_close(gate, 1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(listener);
 }
 
 static int cgroups_make(void)
@@ -384,6 +499,7 @@ int main(int argc, char **argv)
 	if (!cgroups_make()) {
 		cgroup_home(home, sizeof home);
 		connects(port, other);
+		replies();
 		cgroups_remove(home);
 	}
 	for (int i = 0; i < 2; i++) {

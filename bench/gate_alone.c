@@ -4,7 +4,7 @@
  *
  *   gate_alone --cgroup PATH:MODE … --port N … [--max-wait MS] [--heartbeat-timeout MS]
  * [--fail-closed] [--pin DIR]
- *              [--flows N] [--prefixes N] [--token N] [--errno N] [--idle MS]
+ *              [--flows N] [--prefixes N] [--token N] [--errno N] [--idle MS] [--replies]
  *
  * prints "ready" or "error: why" and takes commands from standard input, each answered by one line:
  *
@@ -13,6 +13,7 @@
  *   prefix ADDRESS/BITS ID    an address of a destination (ID 0 takes it away)
  *   mode CGROUP MODE          mode of a cgroup, counted from 0
  *   counts | status | slots   as JSON; slots: of each connection that has ended, when it might leave
+ *   replies                   as JSON: what receivers answered since this was asked last
  *   drop                      gives up capabilities
  *   quit | unpin              ends; unpin takes the pinned links away too
  *
@@ -185,6 +186,42 @@ static void slots_print(void)
 	printf("]\n");
 }
 
+/* What receivers answered. */
+static struct heard {
+	struct gate_key key;
+	struct gate_reply reply;
+} * replies;
+static size_t reply_count;
+
+static void reply_keep(const struct gate_event *event, const struct gate_key *key)
+{
+	if (!(reply_count & (reply_count + 1)))
+		replies = realloc(replies, 2 * (reply_count + 1) * sizeof *replies);
+	if (!replies)
+		abort();
+	replies[reply_count].key = *key;
+	memcpy(&replies[reply_count++].reply, event, sizeof(struct gate_reply));
+}
+
+static void replies_print(void)
+{
+	char source[INET6_ADDRSTRLEN];
+
+	printf("[");
+	for (size_t i = 0; i < reply_count; i++) {
+		const struct gate_reply *reply = &replies[i].reply;
+
+		printf("%s{\"source\": \"%s\", \"destination\": %u, \"greeting\": %u, \"text\": \"",
+		       i ? ", " : "", address_text(replies[i].key.source, source),
+		       replies[i].key.destination_id, reply->event.reason);
+		for (uint32_t at = 0; at < reply->length; at++)
+			printf("\\u%04x", reply->text[at]);
+		printf("\"}");
+	}
+	printf("]\n");
+	reply_count = 0;
+}
+
 static int by_size(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
@@ -201,8 +238,8 @@ static uint32_t late_p99(void)
 static void status_print(const struct gate *gate)
 {
 	static const char *const names[GATE_TOTALS] = {
-		"full",	  "no_storage", "stale",   "late",  "dropped", "contended",
-		"events", "syn_held",	"no_bind", "clock", "jiffies"};
+		"full",	  "no_storage", "stale",   "late",	  "dropped", "contended",
+		"events", "syn_held",	"no_bind", "replies_cut", "clock",   "jiffies"};
 	struct gate_status status;
 
 	gate_status(gate, &status);
@@ -242,6 +279,11 @@ static int command(struct gate *gate, char *line)
 	if (!strcmp(word, "slots")) {
 		gate_consume(gate);
 		slots_print();
+		return 0;
+	}
+	if (!strcmp(word, "replies")) {
+		gate_consume(gate);
+		replies_print();
 		return 0;
 	}
 	save[strcspn(save, "\n")] = '\0';
@@ -293,6 +335,8 @@ static void event_seen(void *arg, const struct gate_event *event, const struct g
 		events[event->kind]++;
 	if (event->kind == GATE_EVENT_FAILED || event->kind == GATE_EVENT_CLOSED)
 		slot_keep(event, key);
+	if (event->kind == GATE_EVENT_REPLY)
+		reply_keep(event, key);
 	if (event->wait_ns && event->wait_ns < 2000000000 && lates < sizeof late / sizeof *late)
 		late[lates++] = event->late_us;
 }
@@ -312,6 +356,10 @@ int main(int argc, char **argv)
 
 		if (!strcmp(name, "--fail-closed")) {
 			options.stale_policy = GATE_STALE_CLOSED;
+			continue;
+		}
+		if (!strcmp(name, "--replies")) {
+			options.replies = 1;
 			continue;
 		}
 		i++;

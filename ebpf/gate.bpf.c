@@ -8,6 +8,7 @@
  *   sock_ops      decides for all others, when the kernel has chosen the source; answers the SYN's
  *                 timer with the wait; follows the connection until it is closed
  *   egress        pace: drops SYNs before their slot; TCP's timer sends them again
+ *   ingress       where it is asked for: tells what receivers answer in plain text
  *   sock_release  gives back the place of a socket whose connect() never got as far as a SYN
  *   setsockopt    a worker that was admitted in the segment marks its socket
  *
@@ -120,6 +121,8 @@ static __always_inline void socket_reset(struct gate_socket *socket)
 	socket->flags = 0;
 	socket->dropped = 0;
 	socket->late_us = 0;
+	socket->heard = 0;
+	socket->refused = 0;
 	socket->established_ns = 0;
 }
 
@@ -647,6 +650,10 @@ int gate_egress(struct __sk_buff *skb)
 	socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	return socket ? egress_syn(socket) : 1;
 }
+
+/* ---- what receivers answer ------------------------------------------------------------------- */
+
+#include "ebpf/reply.bpf.h"
 
 /* ---- the ends of a socket -------------------------------------------------------------------- */
 

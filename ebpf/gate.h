@@ -34,12 +34,14 @@ struct gate_options {
 	uint64_t stale_ns;     /* without gate_tick for so long the gate acts by itself; 0: never */
 	uint64_t idle_ns;      /* a flow unused for so long is forgotten; 0: an hour */
 	uint64_t token;	       /* by which workers mark sockets as pre-admitted; 0: none can */
+	int replies;	       /* tell what receivers answer in plain text, if it is 4xx or 5xx */
 	uint32_t stale_policy; /* enum gate_stale */
 	int refuse_errno; /* of a refused connect(): one that gate_errno_allowed allows; 0: EPERM */
 	const char
 		*pin; /* folder in a bpffs where links and maps outlive the process; NULL: none */
 	void (*event)(void *arg, const struct gate_event *event, const struct gate_key *key);
-	void *arg; /* event is called by gate_consume; key is that of the event's flow */
+	void *arg; /* event is called by gate_consume; key is that of the event's flow; an event of
+		    * kind GATE_EVENT_REPLY is the first member of a struct gate_reply */
 };
 
 /* What is missing for the gate, as one line in why ("" when nothing is), found by trial. 0, or

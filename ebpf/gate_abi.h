@@ -13,16 +13,18 @@
 
 #include <linux/types.h>
 
-#define GATE_VERSION 2u
+#define GATE_VERSION 3u
 #define GATE_RATES \
 	3 /* of one flow, all of which must conform: a second's, a minute's, an hour's \
 	   */
-#define GATE_WAYS      8  /* slots of a bucket of the flow table */
-#define GATE_CGROUPS   16 /* gated at once */
-#define GATE_NO_SLOT   0xffffffffu
-#define GATE_TAG_FREE  0	     /* a slot that may be claimed: everything else in it is zero */
-#define GATE_TAG_DYING 1	     /* a slot that the loader is emptying */
-#define GATE_SLACK_NS  1000000000ull /* a state may lie this much further ahead than it must */
+#define GATE_WAYS	 8  /* slots of a bucket of the flow table */
+#define GATE_CGROUPS	 16 /* gated at once */
+#define GATE_NO_SLOT	 0xffffffffu
+#define GATE_REPLY_TEXT	 512 /* of a reply that is told */
+#define GATE_REPLIES_MAX 128 /* of one connection that are told; those beyond are counted */
+#define GATE_TAG_FREE	 0   /* a slot that may be claimed: everything else in it is zero */
+#define GATE_TAG_DYING	 1   /* a slot that the loader is emptying */
+#define GATE_SLACK_NS	 1000000000ull /* a state may lie this much further ahead than it must */
 #define GATE_PLACE_WAIT_NS \
 	1000000000ull /* first wait for a place among the connections at once \
 		       */
@@ -146,17 +148,18 @@ struct gate_control {
 };
 
 enum gate_total {
-	GATE_TOTAL_FULL,       /* passed uncounted: no slot free */
-	GATE_TOTAL_NO_STORAGE, /* passed unfollowed: no memory for the socket's record */
-	GATE_TOTAL_STALE,      /* passed or refused because the loader was taken for dead */
-	GATE_TOTAL_LATE,       /* decided in sock_ops: not bound to a source, or only observed */
-	GATE_TOTAL_DROPPED,    /* events lost: the ring was full */
-	GATE_TOTAL_CONTENDED,  /* refused because others changed the flow all the time */
-	GATE_TOTAL_EVENTS,     /* events put on the ring */
-	GATE_TOTAL_SYN_HELD,   /* SYNs held back */
-	GATE_TOTAL_NO_BIND,    /* unbound sockets that only egress could refuse */
-	GATE_TOTAL_CLOCK,      /* not a count: the kernel's clock when gate_clock last ran */
-	GATE_TOTAL_JIFFIES,    /* the same in jiffies */
+	GATE_TOTAL_FULL,	/* passed uncounted: no slot free */
+	GATE_TOTAL_NO_STORAGE,	/* passed unfollowed: no memory for the socket's record */
+	GATE_TOTAL_STALE,	/* passed or refused because the loader was taken for dead */
+	GATE_TOTAL_LATE,	/* decided in sock_ops: not bound to a source, or only observed */
+	GATE_TOTAL_DROPPED,	/* events lost: the ring was full */
+	GATE_TOTAL_CONTENDED,	/* refused because others changed the flow all the time */
+	GATE_TOTAL_EVENTS,	/* events put on the ring */
+	GATE_TOTAL_SYN_HELD,	/* SYNs held back */
+	GATE_TOTAL_NO_BIND,	/* unbound sockets that only egress could refuse */
+	GATE_TOTAL_REPLIES_CUT, /* replies not told: their connection had said enough */
+	GATE_TOTAL_CLOCK,	/* not a count: the kernel's clock when gate_clock last ran */
+	GATE_TOTAL_JIFFIES,	/* the same in jiffies */
 	GATE_TOTALS
 };
 
@@ -164,6 +167,7 @@ enum gate_event_kind {
 	GATE_EVENT_FLOW,   /* a flow was claimed: it wants limits */
 	GATE_EVENT_FAILED, /* a connection did not come about */
 	GATE_EVENT_CLOSED, /* an established connection ended */
+	GATE_EVENT_REPLY,  /* struct gate_reply: the receiver answered 4xx or 5xx, in plain text */
 	GATE_EVENT_PAID,   /* a marked connection to an address that no prefix names */
 };
 
@@ -172,7 +176,7 @@ struct gate_event {
 	__u32 slot;
 	__u64 tag;
 	__u64 at_ns;
-	__u64 due_ns;	   /* FAILED, CLOSED: the SYN's slot */
+	__u64 due_ns;	   /* FAILED, CLOSED, REPLY: the SYN's slot */
 	__u64 wait_ns;	   /* held */
 	__u64 duration_ns; /* CLOSED: since established; FAILED: since the SYN's slot */
 	__u64 bytes_sent;
@@ -181,8 +185,16 @@ struct gate_event {
 	__u32 remote[4];
 	__u32 srtt_us;
 	__u32 retransmits;
-	__u32 reason;  /* FAILED: GATE_FAILED_*; CLOSED: GATE_LOST or 0 */
+	__u32 reason;  /* FAILED: GATE_FAILED_*; CLOSED: GATE_LOST or 0; REPLY: 1: the greeting */
 	__u32 late_us; /* held: how much later than its slot the SYN left */
+};
+
+/* As received, from its code on: its line may be cut, and others may follow. */
+struct gate_reply {
+	struct gate_event event;
+	__u32 length;
+	__u32 reserved;
+	__u8 text[GATE_REPLY_TEXT];
 };
 
 struct gate_prefix4 {
@@ -226,6 +238,11 @@ struct gate_socket {
 	__u32 late_us; /* of the SYN that left at last */
 	__u32 remote[4];
 	__u64 destination[2]; /* of the mark */
+	/* Written by ingress alone. */
+	__u32 heard;	/* segments with something in them */
+	__u32 heard_to; /* TCP's number of the end of the last */
+	__u32 refused;	/* replies that were told */
+	__u32 reserved;
 };
 
 /* What gate_decide is asked, and what it answers. */
@@ -294,8 +311,9 @@ _Static_assert(__builtin_offsetof(struct gate_flow, tat) == 128, "");
 _Static_assert(__builtin_offsetof(struct gate_flow, count) == 176, "");
 _Static_assert(sizeof(struct gate_flow) == 384, "");
 _Static_assert(sizeof(struct gate_control) == 128, "");
-_Static_assert(sizeof(struct gate_socket) == 88, "");
+_Static_assert(sizeof(struct gate_socket) == 104, "");
 _Static_assert(sizeof(struct gate_event) == 112, "");
+_Static_assert(sizeof(struct gate_reply) == 120 + GATE_REPLY_TEXT, "");
 #endif
 
 #endif

@@ -29,7 +29,7 @@
 #include "ebpf/gate.skel.h"
 #include "ebpf/gate_internal.h"
 
-#define PROGRAMS   6
+#define PROGRAMS   7
 #define MAPS	   9
 #define PIN_MAX	   256
 #define EVENTS_MAX 4096
@@ -37,10 +37,10 @@
 #define PIN_ALIVE_NS (2 * NS_PER_S)
 
 /* In the order of attaching: what follows a connection stands before connect() is gated. */
-enum program { SETSOCKOPT, SOCK_OPS, EGRESS, RELEASE, CONNECT4, CONNECT6 };
+enum program { SETSOCKOPT, SOCK_OPS, EGRESS, RELEASE, INGRESS, CONNECT4, CONNECT6 };
 
-static const char *const program_names[PROGRAMS] = {"setsockopt", "sock_ops", "egress",
-						    "release",	  "connect4", "connect6"};
+static const char *const program_names[PROGRAMS] = {"setsockopt", "sock_ops", "egress",	 "release",
+						    "ingress",	  "connect4", "connect6"};
 
 /* Links of cgroups that are gone, while sockets of theirs may still be closing; what comes on top
  * of so many takes the place of the oldest. */
@@ -78,7 +78,8 @@ static struct bpf_program *program_of(const struct gate_bpf *skel, int which)
 	struct bpf_program *const all[PROGRAMS] = {
 		[SETSOCKOPT] = skel->progs.gate_setsockopt, [SOCK_OPS] = skel->progs.gate_sock_ops,
 		[EGRESS] = skel->progs.gate_egress,	    [RELEASE] = skel->progs.gate_release,
-		[CONNECT4] = skel->progs.gate_connect4,	    [CONNECT6] = skel->progs.gate_connect6,
+		[INGRESS] = skel->progs.gate_ingress,	    [CONNECT4] = skel->progs.gate_connect4,
+		[CONNECT6] = skel->progs.gate_connect6,
 	};
 
 	return all[which];
@@ -362,6 +363,7 @@ static void programs_choose(struct gate_objects *kernel, const struct gate_optio
 	for (int which = 0; which < PROGRAMS; which++)
 		kernel->wanted[which] = 1;
 	kernel->wanted[SETSOCKOPT] = options->token != 0;
+	kernel->wanted[INGRESS] = options->replies;
 	/* sock_ops is enough to observe. The others cost each connect(), and egress each packet. */
 	kernel->late[EGRESS] = kernel->late[CONNECT4] = kernel->late[CONNECT6] = 1;
 }
@@ -468,8 +470,11 @@ static int ring_event(void *arg, void *data, size_t size)
 {
 	struct gate_objects *kernel = arg;
 
-	if (size >= sizeof(struct gate_event) && kernel->each)
-		kernel->each(kernel->arg, data);
+	const struct gate_event *event = data;
+
+	if (kernel->each && size >= sizeof(*event) &&
+	    (event->kind != GATE_EVENT_REPLY || size >= sizeof(struct gate_reply)))
+		kernel->each(kernel->arg, event);
 	/* This one is taken; the others wait. */
 	return --kernel->may_take > 0 ? 0 : -EAGAIN;
 }

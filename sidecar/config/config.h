@@ -226,6 +226,7 @@ struct config_ebpf {
 	struct config_value on_timeout;	       /* enum config_gate_stale */
 	struct config_value pin;
 	struct config_value resolve;
+	struct config_value replies;
 	struct config_gate_rule *rules;
 	uint32_t rules_count;
 };

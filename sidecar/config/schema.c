@@ -211,6 +211,9 @@ static const struct yaml_key ebpf_rows[] = {
 	    DEFAULT("false")),
 	ROW("resolve", resolve, config_switch,
 	    "whether addresses of destinations are learned from DNS", DEFAULT("true")),
+	ROW("replies", replies, config_switch,
+	    "whether replies 4xx and 5xx are read as they come in, where there is no TLS",
+	    DEFAULT("false")),
 	YAML_MAPPINGS("rules", gate, struct config_ebpf, rules,
 		      "other modes and limits of destinations and cgroups"),
 };

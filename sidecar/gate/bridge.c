@@ -28,6 +28,8 @@
 #define PAGE_FLOWS 100 /* lines of an answer at a time */
 #define DEMAND_MAX 1000000
 #define LEARNED_NS (86400 * SECOND_NS)
+/* RFC 5321, 4.2.3 */
+#define BAD_SEQUENCE 503
 
 /* What the bridge remembers of a slot of the gate's table. */
 struct bridge_flow {
@@ -52,7 +54,8 @@ struct gate_bridge {
 	uint64_t flows_max;
 	uint64_t full; /* connections that found no room, as was said last */
 	uint64_t full_said_ns;
-	uint64_t look; /* the next of them to be looked at */
+	uint64_t replies; /* heard in the kernel */
+	uint64_t look;	  /* the next of them to be looked at */
 	uint64_t looked_ns;
 	uint64_t second_ns;
 	int watches[2];
@@ -284,6 +287,45 @@ static void failed_take(struct gate_bridge *b, const struct gate_event *event)
 	engine_record(b->engine, &record, record.replied_ns);
 }
 
+/* The reply alone, without the end of its last line and what was pipelined behind it. */
+static size_t reply_length(const char *text, size_t length)
+{
+	for (size_t line = 0; line < length;) {
+		const char *feed = memchr(text + line, '\n', length - line);
+		size_t end = feed ? (size_t)(feed - text) : length;
+
+		if (end - line < 4 || text[line + 3] != '-' || feed == NULL)
+			return end > line && text[end - 1] == '\r' ? end - 1 : end;
+		line = end + 1;
+	}
+	return length;
+}
+
+/* What a receiver answered, for an MTA whose log or filter nobody reads. A text that has no code is
+ * none; 503 answers a command that came behind a refused one. */
+static void reply_take(struct gate_bridge *b, const struct gate_reply *reply)
+{
+	const struct gate_event *event = &reply->event;
+	const struct bridge_flow *flow = &b->flows[event->slot];
+	const char *text = (const char *)reply->text;
+	struct engine_heard heard = {.n = 1, .replied_ns = loop_now()};
+	struct tg_reply line;
+
+	if (flow->tag != event->tag || flow->slot == LAYOUT_NONE ||
+	    reply->length > sizeof(reply->text) ||
+	    tg_reply_parse(text, reply_length(text, reply->length), &line) != 0 ||
+	    line.code == BAD_SEQUENCE)
+		return;
+	heard.code = line.code;
+	heard.enhanced = (unsigned)line.enhanced[0] << 20 | (unsigned)line.enhanced[1] << 10 |
+			 line.enhanced[2];
+	heard.stage = event->reason ? TG_STAGE_GREETING : TG_STAGE_MESSAGE;
+	heard.text = line.text;
+	heard.length = line.length;
+	b->replies++;
+	engine_heard(b->engine, flow->slot, &heard, heard.replied_ns);
+}
+
 /* A worker went where no prefix pointed, and said whose address that is. Its word is as good as
  * that of any in the group, so it holds for a day and never against the configuration. */
 static void preadmitted_take(struct gate_bridge *b, const struct gate_event *event)
@@ -315,6 +357,8 @@ static void event_take(void *arg, const struct gate_event *event, const struct g
 		flow_look(b, &count);
 	else if (event->kind == GATE_EVENT_FAILED)
 		failed_take(b, event);
+	else if (event->kind == GATE_EVENT_REPLY)
+		reply_take(b, (const struct gate_reply *)event);
 	else if (event->kind == GATE_EVENT_PAID)
 		preadmitted_take(b, event);
 }
@@ -476,6 +520,7 @@ static int gate_begin(struct gate_bridge *b)
 		.refuse_errno = (int)ebpf->refuse_errno.value,
 		.pin = ebpf->pin.value ? PIN_PATH : NULL,
 		.token = token_make(),
+		.replies = ebpf->replies.value != 0,
 		.event = event_take,
 		.arg = b,
 	};
@@ -581,6 +626,8 @@ void gate_bridge_put(const struct gate_bridge *b, struct json_writer *writer, co
 		json_put_u64(writer, "flows", status.flows);
 		json_put_u64(writer, "events", status.total[GATE_TOTAL_EVENTS]);
 		json_put_u64(writer, "events_dropped", status.total[GATE_TOTAL_DROPPED]);
+		json_put_u64(writer, "replies", b->replies);
+		json_put_u64(writer, "replies_cut", status.total[GATE_TOTAL_REPLIES_CUT]);
 		json_put_u64(writer, "full", status.total[GATE_TOTAL_FULL]);
 		json_put_u64(writer, "stale", status.total[GATE_TOTAL_STALE]);
 		json_put_u64(writer, "hz", status.hz);
