@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -77,6 +78,16 @@ Test(trigger, is_read_as_people_write_it)
 			     "%s", bad[i]);
 }
 
+/* Just as large as the trigger needs, so that a sanitizer sees who goes further. */
+static struct rule_window *window_of(const struct rule_trigger *trigger)
+{
+	struct rule_window *window =
+		calloc(1, sizeof(*window) + rule_window_words(trigger) * sizeof(window->words[0]));
+
+	cr_assert_not_null(window);
+	return window;
+}
+
 Test(window, fires_at_the_third_within_any_hour)
 {
 	static const struct {
@@ -94,80 +105,86 @@ Test(window, fires_at_the_third_within_any_hour)
 	struct rule_trigger trigger = trigger_of("3/hr");
 
 	for (size_t i = 0; i < N(rows); i++) {
-		struct rule_window window = {0};
+		struct rule_window *window = window_of(&trigger);
 		int fired = -1;
 
 		for (int k = 0; k < 6 && (k == 0 || rows[i].at[k] != 0); k++)
-			if (rule_window_add(&window, &trigger, 1, 1, 1000 * D + rows[i].at[k]) &&
+			if (rule_window_add(window, &trigger, 1, 1, 1000 * D + rows[i].at[k]) &&
 			    fired < 0)
 				fired = k;
 		cr_expect_eq(fired, rows[i].fires, "row %zu: %d", i, fired);
+		free(window);
 	}
 }
 
 Test(window, starts_anew_when_it_has_fired)
 {
 	struct rule_trigger trigger = trigger_of("3/hr");
-	struct rule_window window = {0};
+	struct rule_window *window = window_of(&trigger);
 	unsigned fired = 0;
 
 	for (unsigned i = 0; i < 9; i++)
-		fired += rule_window_add(&window, &trigger, 1, 1, D + i * S);
+		fired += rule_window_add(window, &trigger, 1, 1, D + i * S);
 	cr_expect_eq(fired, 3);
+	free(window);
 }
 
 Test(window, of_a_large_count_never_counts_what_is_older_than_the_period)
 {
 	struct rule_trigger trigger = trigger_of("100/hr");
-	struct rule_window window = {0};
+	struct rule_window *window = window_of(&trigger);
 
 	/* 99 in one hour, and then one each 37 seconds: never 100 within an hour. */
 	for (unsigned i = 0; i < 1000; i++)
-		cr_assert_not(rule_window_add(&window, &trigger, 1, 1, D + i * 37 * S), "%u", i);
+		cr_assert_not(rule_window_add(window, &trigger, 1, 1, D + i * 37 * S), "%u", i);
 	/* One each 30 seconds are 120 an hour. */
 	for (unsigned i = 0; i < 240; i++)
-		if (rule_window_add(&window, &trigger, 1, 1, 2 * D + i * 30 * S)) {
+		if (rule_window_add(window, &trigger, 1, 1, 2 * D + i * 30 * S)) {
 			cr_expect_geq(i, 99);
+			free(window);
 			return;
 		}
 	cr_expect_fail("did not fire");
+	free(window);
 }
 
 Test(window, needs_a_share_of_a_minimum_sample)
 {
 	struct rule_trigger trigger = trigger_of("10% of 50 in 15m");
-	struct rule_window window = {0};
+	struct rule_window *window = window_of(&trigger);
 
 	/* 40 attempts, all hits: too few to tell. */
 	for (unsigned i = 0; i < 49; i++)
-		cr_assert_not(rule_window_add(&window, &trigger, 1, 1, D + i * S), "%u", i);
-	cr_expect(rule_window_add(&window, &trigger, 1, 1, D + 49 * S));
+		cr_assert_not(rule_window_add(window, &trigger, 1, 1, D + i * S), "%u", i);
+	cr_expect(rule_window_add(window, &trigger, 1, 1, D + 49 * S));
 	/* 1,000 deliveries and then 99 hits are less than a tenth, 112 are a tenth. */
-	cr_expect_not(rule_window_add(&window, &trigger, 1000, 0, D + M));
+	cr_expect_not(rule_window_add(window, &trigger, 1000, 0, D + M));
 	for (unsigned i = 0; i < 111; i++)
-		cr_assert_not(rule_window_add(&window, &trigger, 1, 1, D + 2 * M), "%u", i);
-	cr_expect(rule_window_add(&window, &trigger, 1, 1, D + 2 * M));
+		cr_assert_not(rule_window_add(window, &trigger, 1, 1, D + 2 * M), "%u", i);
+	cr_expect(rule_window_add(window, &trigger, 1, 1, D + 2 * M));
 	/* What is older than the period counts no more. */
-	cr_expect_not(rule_window_add(&window, &trigger, 1000, 0, 2 * D));
+	cr_expect_not(rule_window_add(window, &trigger, 1000, 0, 2 * D));
 	for (unsigned i = 0; i < 49; i++)
-		cr_assert_not(rule_window_add(&window, &trigger, 1, 1, 2 * D + 16 * M), "%u", i);
-	cr_expect(rule_window_add(&window, &trigger, 1, 1, 2 * D + 16 * M));
+		cr_assert_not(rule_window_add(window, &trigger, 1, 1, 2 * D + 16 * M), "%u", i);
+	cr_expect(rule_window_add(window, &trigger, 1, 1, 2 * D + 16 * M));
+	free(window);
 }
 
 Test(window, sees_a_share_grow_from_day_to_day)
 {
 	struct rule_trigger trigger = trigger_of("growth 50% of 200");
-	struct rule_window window = {0};
+	struct rule_window *window = window_of(&trigger);
 
-	cr_expect_not(rule_window_add(&window, &trigger, 980, 0, 10 * D + H));
-	cr_expect_not(rule_window_add(&window, &trigger, 20, 20, 10 * D + 2 * H)); /* 2 % */
-	cr_expect_not(rule_window_add(&window, &trigger, 971, 0, 11 * D + H));
-	cr_expect_not(rule_window_add(&window, &trigger, 29, 28, 11 * D + 2 * H)); /* 2.8 % */
-	cr_expect(rule_window_add(&window, &trigger, 3, 3, 11 * D + 3 * H)); /* 3.1 %, half more */
-	cr_expect_not(rule_window_add(&window, &trigger, 9, 9, 11 * D + 4 * H), "once a day");
+	cr_expect_not(rule_window_add(window, &trigger, 980, 0, 10 * D + H));
+	cr_expect_not(rule_window_add(window, &trigger, 20, 20, 10 * D + 2 * H)); /* 2 % */
+	cr_expect_not(rule_window_add(window, &trigger, 971, 0, 11 * D + H));
+	cr_expect_not(rule_window_add(window, &trigger, 29, 28, 11 * D + 2 * H)); /* 2.8 % */
+	cr_expect(rule_window_add(window, &trigger, 3, 3, 11 * D + 3 * H)); /* 3.1 %, half more */
+	cr_expect_not(rule_window_add(window, &trigger, 9, 9, 11 * D + 4 * H), "once a day");
 	/* A day without enough mail is no base. */
-	cr_expect_not(rule_window_add(&window, &trigger, 100, 100, 13 * D));
-	cr_expect_not(rule_window_add(&window, &trigger, 500, 500, 14 * D));
+	cr_expect_not(rule_window_add(window, &trigger, 100, 100, 13 * D));
+	cr_expect_not(rule_window_add(window, &trigger, 500, 500, 14 * D));
+	free(window);
 }
 
 Test(window, holds_at_the_ends_of_its_numbers)
@@ -177,14 +194,15 @@ Test(window, holds_at_the_ends_of_its_numbers)
 
 	for (size_t i = 0; i < N(texts); i++) {
 		struct rule_trigger trigger = trigger_of(texts[i]);
-		struct rule_window window = {0};
+		struct rule_window *window = window_of(&trigger);
 		uint32_t attempts, hits;
 
-		rule_window_add(&window, &trigger, UINT32_MAX, 1, UINT64_MAX - H);
-		rule_window_add(&window, &trigger, UINT32_MAX, UINT32_MAX, UINT64_MAX - 1);
-		rule_window_add(&window, &trigger, 1, 1, 0);
-		rule_window_sum(&window, &trigger, 0, &attempts, &hits);
+		rule_window_add(window, &trigger, UINT32_MAX, 1, UINT64_MAX - H);
+		rule_window_add(window, &trigger, UINT32_MAX, UINT32_MAX, UINT64_MAX - 1);
+		rule_window_add(window, &trigger, 1, 1, 0);
+		rule_window_sum(window, &trigger, 0, &attempts, &hits);
 		cr_expect_leq(hits, attempts == 0 ? 3u : attempts, "%s", texts[i]);
+		free(window);
 	}
 }
 
@@ -401,6 +419,53 @@ Test(rule, keeps_its_window_through_a_reload)
 	     "  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n");
 	cr_expect_eq(answer("a", "451 x", D + 2 * M).fired_count, 1);
 	unload();
+}
+
+/* What was counted for one trigger says nothing for another, nor has it the room; nothing that
+ * stood under the old one may keep the new one from firing, or make it fire. */
+Test(rule, begins_its_window_anew_when_a_reload_changes_the_trigger)
+{
+	static const struct {
+		const char *before, *after;
+		unsigned fires; /* at the so many-th reply under the new one */
+	} rows[] = {
+		{"3/hr", "4/hr", 4},
+		{"3/hr", "40/hr", 40},
+		{"40/hr", "3/hr", 3},
+		{"40/hr", "40/2hr", 40},
+		{"100% of 50 in 1m", "100% of 50 in 1d", 50}, /* whose slots have lower numbers */
+		{"3/hr", "100% of 50 in 1h", 50},
+		{"growth 50% of 200", "100% of 50 in 1d", 50},
+		{"3/hr", "growth 50% of 200", 0},
+		{"growth 50% of 200", "3/hr", 3},
+		{"immediate", "5/hr", 5},
+		{"5/hr", "immediate", 1},
+	};
+	char text[200];
+
+	for (size_t i = 0; i < N(rows); i++) {
+		unsigned fired = 0, n = 0;
+
+		snprintf(text, sizeof(text),
+			 "rules:\n  - {name: r, trigger: %s, action: {alert: {}}}\n",
+			 rows[i].before);
+		load(text);
+		answer("a", "451 x", 10 * D);
+		answer("a", "451 x", 10 * D + S);
+		unload_rules();
+		snprintf(text, sizeof(text),
+			 "rules:\n  - {name: r, trigger: %s, action: {alert: {}}}\n",
+			 rows[i].after);
+		load(text);
+		cr_expect_gt(rule_engine_describe(engine, set, &(struct rule_flow){.id = 7},
+						  10 * D + 2 * S, text, sizeof(text)),
+			     0);
+		while (!fired && n++ < 60)
+			fired = answer("a", "451 x", 10 * D + (2 + n) * S).fired_count;
+		cr_expect_eq(fired ? n : 0, rows[i].fires, "%s to %s: %u", rows[i].before,
+			     rows[i].after, n);
+		unload();
+	}
 }
 
 Test(rule, forgets_flows_that_are_long_quiet)

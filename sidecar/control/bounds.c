@@ -6,7 +6,7 @@
 
 bool control_rebound(struct control_state *state, const struct control_bounds *bounds)
 {
-	struct flow_control *fc = (struct flow_control *)state;
+	struct flow_control *fc = &state->flow;
 	float rate = (float)between(fc->rate, rate_low(bounds), rate_high(bounds));
 	struct flow_control fresh = {0};
 

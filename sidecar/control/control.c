@@ -65,7 +65,7 @@ static struct control_step step_of(struct control_state *state, const struct con
 				   uint64_t admitted_ns, uint64_t now_ns)
 {
 	return (struct control_step){
-		.fc = (struct flow_control *)state,
+		.fc = &state->flow,
 		.bounds = bounds,
 		.now_ns = now_ns,
 		.now = stamp_of(now_ns),
@@ -161,7 +161,8 @@ static void on_refused(struct control_step *step, const struct control_observati
 	} else if (!(seen->permanent && looked_at(seen))) {
 		refusals_add(step, seen->class);
 		/* What is usual at any rate says that the limits let it pass. */
-		if (looked_at(seen) && fc->usual_share[seen->class] && !(fc->flags & FLAG_HELD))
+		if (looked_at(seen) && refusals_usual(fc, seen->class) > 0 &&
+		    !(fc->flags & FLAG_HELD))
 			rate_accepted(step);
 	}
 }
@@ -245,10 +246,9 @@ static void limits_windows(const struct flow_control *fc, const struct control_b
 	}
 }
 
-uint64_t control_limits(const struct control_state *state, const struct control_bounds *bounds,
-			uint64_t now_ns, struct control_limits *ret_limits)
+static uint64_t limits_of(const struct flow_control *fc, const struct control_bounds *bounds,
+			  uint64_t now_ns, struct control_limits *ret_limits)
 {
-	const struct flow_control *fc = (const struct flow_control *)state;
 	struct control_limits limits = {
 		.connections = min(bounds->connections, fc->connections),
 		.per_connection = min(bounds->per_connection, fc->per_connection),
@@ -271,12 +271,18 @@ uint64_t control_limits(const struct control_state *state, const struct control_
 	return UINT64_MAX;
 }
 
+uint64_t control_limits(const struct control_state *state, const struct control_bounds *bounds,
+			uint64_t now_ns, struct control_limits *ret_limits)
+{
+	return limits_of(&state->flow, bounds, now_ns, ret_limits);
+}
+
 /* Whether what the flow may do is another than before. */
 static bool changed(const struct control_step *step, const struct control_limits *before)
 {
 	struct control_limits after;
 
-	control_limits((struct control_state *)step->fc, step->bounds, step->now_ns, &after);
+	limits_of(step->fc, step->bounds, step->now_ns, &after);
 	return before->interval_ns != after.interval_ns ||
 	       memcmp(before->burst, after.burst, sizeof after.burst) != 0 ||
 	       memcmp(before->hold_until_ns, after.hold_until_ns, sizeof after.hold_until_ns) !=
@@ -335,16 +341,16 @@ void control_release(struct control_state *state, const struct control_bounds *b
 static bool refusals_plain(const struct flow_control *fc)
 {
 	return fc->trial == 0 && fc->trial_pauses == 0 && fc->refused_row == 0 &&
-	       fc->refused_recent < 0.001f && !fc->refused_fully && fc->denied == 0 &&
+	       share(fc->refused_recent) < 0.001 && !fc->refused_fully && fc->denied == 0 &&
 	       fc->limit_words == 0 && fc->limit_best == 0;
 }
 
 bool control_plain(const struct control_state *state, const struct control_bounds *bounds,
 		   uint64_t now_ns)
 {
-	const struct flow_control *fc = (const struct flow_control *)state;
+	const struct flow_control *fc = &state->flow;
 	struct control_state fresh_state;
-	const struct flow_control *fresh = (const struct flow_control *)&fresh_state;
+	const struct flow_control *fresh = &fresh_state.flow;
 
 	control_init(&fresh_state, bounds, now_ns);
 	/* Flags are of holds, measurements and what was learned by them. */
@@ -366,7 +372,7 @@ static bool within(double x, double low, double high)
 
 bool control_valid(const struct control_state *state)
 {
-	const struct flow_control *fc = (const struct flow_control *)state;
+	const struct flow_control *fc = &state->flow;
 	const float *measured[] = {&fc->idle, &fc->excess, &fc->excess_known, &fc->pressure};
 	bool known = fc->mode != MODE_SEARCH;
 

@@ -5,8 +5,7 @@
  * A pure function of (state, observation, now): no clock is read, nothing is allocated, nothing
  * outside the state is written. The sidecar and the simulator run the same code. Times are
  * nanoseconds of the segment's monotonic clock. The state is kept in a file that outlives the
- * sidecar: fixed-width, no pointers, at most 232 bytes; whoever adopts it calls control_valid
- * first.
+ * sidecar: fixed-width, no pointers; whoever adopts it calls control_valid first.
  */
 #ifndef SIDECAR_CONTROL_CONTROL_H
 #define SIDECAR_CONTROL_CONTROL_H
@@ -15,6 +14,7 @@
 #include <stdint.h>
 
 #include "shm/tollgate.h"
+#include "sidecar/control/flow.h"
 #include "sidecar/rules/reply.h"
 
 enum control_phase {
@@ -29,9 +29,8 @@ enum control_phase {
 const char *control_phase_name(enum control_phase phase);
 
 struct control_state {
-	uint64_t opaque[29]; /* 232 bytes; state.h alone knows the fields */
+	struct flow_control flow; /* its fields are for sidecar/control/ alone */
 };
-_Static_assert(sizeof(struct control_state) == 232, "what a flow's record holds");
 
 /* What the configuration says of the flow: the bounds that hold always. */
 struct control_bounds {

@@ -131,14 +131,14 @@ static void say_refusals(struct words *words, const struct flow_control *fc)
 	if (fc->trial != TRIAL_NONE)
 		say(words,
 		    "; slower for a trial: does the share of %s replies, %u%%, fall with the rate?",
-		    reply_class_name(fc->trial_class), percent(fc->trial_share));
+		    reply_class_name(trial_class(fc)), percent(share(fc->trial_share)));
 	for (int class = 0; class < REPLY_CLASSES; class ++) {
 		if (refusals_are_limit(fc, class))
 			say(words, "; %s replies are a limit's here: they fell with the rate",
 			    reply_class_name(class));
-		else if (fc->usual_share[class] > 0)
+		else if (refusals_usual(fc, class) > 0)
 			say(words, "; up to %u%% %s replies come at any rate",
-			    percent(fc->usual_share[class] / 255.0), reply_class_name(class));
+			    percent(refusals_usual(fc, class)), reply_class_name(class));
 	}
 }
 
@@ -155,7 +155,7 @@ static void say_windows(struct words *words, const struct flow_control *fc)
 int control_describe(const struct control_state *state, const struct control_bounds *bounds,
 		     uint64_t now_ns, char *text, unsigned size)
 {
-	const struct flow_control *fc = (const struct flow_control *)state;
+	const struct flow_control *fc = &state->flow;
 	struct words words = {.text = text, .size = size};
 
 	if (fc->flags & FLAG_HELD)

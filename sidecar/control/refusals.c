@@ -47,12 +47,24 @@
 #define NEVER_EXACT	       1e5f
 #define REFUSED_PRESSURE       0.6f /* of a deferral, for each that the trial has cost */
 #define SHARE_UNIT	       255.0
+#define SCORE_UNIT	       1000.0 /* of a nat */
 
 /* These words are about one message or mailbox, and the receiver has looked at it. */
 static bool about_message(enum reply_class class)
 {
 	return class == REPLY_GREYLIST || class == REPLY_RECIPIENT || class == REPLY_CONTENT ||
 	       class == REPLY_UNKNOWN_USER;
+}
+
+static uint8_t *refused_by(struct flow_control *fc, enum reply_class class)
+{
+	return &fc->refused_by[class - REFUSED_FIRST];
+}
+
+/* What of these comes at any rate. */
+double refusals_usual(const struct flow_control *fc, enum reply_class class)
+{
+	return class < REFUSED_FIRST ? 0 : fc->usual_share[class - REFUSED_FIRST] / SHARE_UNIT;
 }
 
 bool refusals_are_limit(const struct flow_control *fc, enum reply_class class)
@@ -73,11 +85,9 @@ bool refusals_valid(const struct flow_control *fc)
 	for (unsigned i = 0; i < sizeof measured / sizeof *measured; i++)
 		if (!(*measured[i] >= 0 && *measured[i] <= 1e6f))
 			return false;
-	return fc->trial < CONTROL_TRIALS && fc->trial_class < REPLY_CLASSES &&
-	       fc->refused_recent >= 0 && fc->refused_recent <= 1 && fc->trial_share >= 0 &&
-	       fc->trial_share <= 1 && fabsf(fc->trial_score) <= 1e3f &&
+	return fc->trial < CONTROL_TRIALS && fc->trial_of < REFUSED_CLASSES &&
 	       fc->attempts <= REMEMBERED && !(fc->limit_words >> REPLY_CLASSES) &&
-	       (fc->trial == TRIAL_NONE || fc->trial_share >= (float)SHARE_MIN);
+	       (fc->trial == TRIAL_NONE || fc->trial_share >= share_of(SHARE_MIN));
 }
 
 static void forget(struct flow_control *fc)
@@ -91,10 +101,10 @@ static void forget(struct flow_control *fc)
  * news. */
 static void attempts_halve(struct flow_control *fc)
 {
-	for (int class = 0; class < REPLY_CLASSES; class ++) {
-		if (SHARE_UNIT * fc->refused_by[class] < fc->usual_share[class] * fc->attempts)
-			fc->usual_share[class]--;
-		fc->refused_by[class] /= 2;
+	for (int i = 0; i < REFUSED_CLASSES; i++) {
+		if (SHARE_UNIT * fc->refused_by[i] < fc->usual_share[i] * fc->attempts)
+			fc->usual_share[i]--;
+		fc->refused_by[i] /= 2;
 	}
 	fc->attempts /= 2;
 }
@@ -111,7 +121,8 @@ static void attempt_count(struct control_step *step, bool refused)
 		fc->admission_seconds += (float)((interval - fc->admission_seconds) / RECENT);
 	fc->admitted_last = admitted;
 	fc->attempts++;
-	fc->refused_recent += (float)((refused - fc->refused_recent) / RECENT);
+	fc->refused_recent = share_of(share(fc->refused_recent) +
+				      (refused - share(fc->refused_recent)) / RECENT);
 	if (refused && fc->refused_row == 0)
 		fc->refused_since = step->now;
 	fc->refused_row = !refused ? 0 : fc->refused_row + (fc->refused_row < UINT8_MAX);
@@ -120,14 +131,14 @@ static void attempt_count(struct control_step *step, bool refused)
 /* More than what is usual, and than chance makes of it. */
 static bool sustained(const struct flow_control *fc, enum reply_class class)
 {
-	double usual = fc->usual_share[class] / SHARE_UNIT + SHARE_NEWS;
-	double n = fc->attempts;
+	double usual = refusals_usual(fc, class) + SHARE_NEWS;
+	double n = fc->attempts, refused = fc->refused_by[class - REFUSED_FIRST];
 
 	if (about_message(class) && fc->rate * TRIAL_CUT < TRIAL_SLOWEST_MESSAGES)
 		return false;
-	return fc->refused_by[class] >= (about_message(class) ? REFUSED_MESSAGES : REFUSED_MIN) &&
-	       (fc->refused_by[class] > n * usual + SHARE_SIGMAS * sqrt(n * usual) ||
-		fc->refused_recent > usual + SHARE_SUDDEN);
+	return refused >= (about_message(class) ? REFUSED_MESSAGES : REFUSED_MIN) &&
+	       (refused > n * usual + SHARE_SIGMAS * sqrt(n * usual) ||
+		share(fc->refused_recent) > usual + SHARE_SUDDEN);
 }
 
 /* Whether more is refused than usual: then the rate stays where it is. */
@@ -135,10 +146,10 @@ bool refusals_suspected(const struct flow_control *fc)
 {
 	double news = 0;
 
-	for (int class = 0; class < REPLY_CLASSES; class ++)
+	for (int class = REFUSED_FIRST; class < REPLY_CLASSES; class ++)
 		if (!refusals_are_limit(fc, class) && !about_message(class))
-			news += fmax(0, fc->refused_by[class] -
-						fc->attempts * fc->usual_share[class] / SHARE_UNIT);
+			news += fmax(0, fc->refused_by[class - REFUSED_FIRST] -
+						fc->attempts * refusals_usual(fc, class));
 	return refusals_on_trial(fc) || news >= 3;
 }
 
@@ -152,14 +163,14 @@ static void trial_stage(struct control_step *step, enum control_trial stage, dou
 	fc->trial_accepted = fc->trial_refused = 0;
 	fc->hold_until_ns = step->now_ns;
 	rate_set(step,
-		 fmin(fc->rate, fmax(rate, about_message(fc->trial_class) ? TRIAL_SLOWEST_MESSAGES
+		 fmin(fc->rate, fmax(rate, about_message(trial_class(fc)) ? TRIAL_SLOWEST_MESSAGES
 									  : TRIAL_SLOWEST)));
 }
 
 /* So many in a row are no longer chance, where a share of them is usual. */
 static double row_by_chance(const struct flow_control *fc, enum reply_class class)
 {
-	double usual = between(fc->usual_share[class] / SHARE_UNIT, 1e-3, 0.7);
+	double usual = between(refusals_usual(fc, class), 1e-3, 0.7);
 
 	return log(ROW_CHANCE) / log(usual);
 }
@@ -168,7 +179,7 @@ static double row_by_chance(const struct flow_control *fc, enum reply_class clas
 static bool row_tells(const struct flow_control *fc, enum reply_class class)
 {
 	return fc->refused_row >= ROW &&
-	       (!fc->usual_share[class] || fc->refused_row >= row_by_chance(fc, class));
+	       (refusals_usual(fc, class) == 0 || fc->refused_row >= row_by_chance(fc, class));
 }
 
 /* The share that is refused now. */
@@ -176,7 +187,7 @@ static double share_now(const struct flow_control *fc, enum reply_class class)
 {
 	double row = row_tells(fc, class) ? (fc->refused_row + 1.0) / (fc->refused_row + 2) : 0;
 
-	return between(fmax(fc->refused_recent, row), SHARE_MIN, SHARE_MAX);
+	return between(fmax(share(fc->refused_recent), row), SHARE_MIN, SHARE_MAX);
 }
 
 static bool trial_allowed(const struct control_step *step)
@@ -189,16 +200,16 @@ static void trial_begin(struct control_step *step, enum reply_class class)
 	struct flow_control *fc = step->fc;
 	double now;
 
-	fc->trial_class = (uint8_t) class;
+	fc->trial_of = (uint8_t)(class - REFUSED_FIRST);
 	fc->rate_before = fc->rate;
 	if (fc->admission_seconds > 0)
 		rate_set(step, fmin(fc->rate, 1 / fc->admission_seconds));
 	now = share_now(fc, class);
 	/* A few that came close together by chance shall not be compared with. */
-	fc->trial_share = (float)between(
-		row_tells(fc, class) ? now : fc->refused_by[class] / fmax(fc->attempts, 1),
-		SHARE_MIN, now);
-	fc->trial_share_now = (float)now;
+	fc->trial_share = share_of(
+		between(row_tells(fc, class) ? now : *refused_by(fc, class) / fmax(fc->attempts, 1),
+			SHARE_MIN, now));
+	fc->trial_share_now = share_of(now);
 	fc->taken_before = (float)(fc->rate * (1 - now));
 	trial_stage(step, TRIAL_SLOWER, fc->rate * fmin(TRIAL_CUT, 0.6 * (1 - now)));
 }
@@ -207,9 +218,9 @@ static void trial_begin(struct control_step *step, enum reply_class class)
 static void trial_found_limit(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
-	uint8_t refused = fc->refused_by[fc->trial_class];
+	uint8_t refused = fc->refused_by[fc->trial_of];
 
-	fc->limit_words |= (uint16_t)(1u << fc->trial_class);
+	fc->limit_words |= (uint16_t)(1u << trial_class(fc));
 	fc->trial = TRIAL_NONE;
 	fc->denied = 0;
 	fc->estimate_before = fc->mode == MODE_SEARCH ? 0 : fc->limit_estimate;
@@ -238,8 +249,8 @@ static void trial_found_chance(struct control_step *step, double seen)
 	fc->trial = TRIAL_NONE;
 	rate_set(step, fmax(fc->rate, fc->rate_before));
 	fc->raised = step->now;
-	fc->usual_share[fc->trial_class] = (uint8_t)ceil(
-		SHARE_UNIT * between(seen, 0, about_message(fc->trial_class) ? 1 : USUAL_MAX));
+	fc->usual_share[fc->trial_of] = (uint8_t)ceil(
+		SHARE_UNIT * between(seen, 0, about_message(trial_class(fc)) ? 1 : USUAL_MAX));
 	fc->trial_after = step->now + (uint32_t)(100 * ldexp(TRIAL_PAUSE, fc->trial_pauses));
 	fc->trial_pauses += fc->trial_pauses < TRIAL_PAUSES;
 	forget(fc);
@@ -254,15 +265,15 @@ static void trial_unchanged(struct control_step *step)
 	struct flow_control *fc = step->fc;
 
 	if (fc->trial == TRIAL_DEEPEST && fc->trial_accepted == 0 &&
-	    !about_message(fc->trial_class)) {
+	    !about_message(trial_class(fc))) {
 		/* Not a share but all: it will climb back from here, once there is anything taken.
 		 */
 		fc->trial = TRIAL_NONE;
-		refused_fully(step, fc->trial_class, false);
+		refused_fully(step, trial_class(fc), false);
 		return;
 	}
-	if (fc->trial == TRIAL_DEEPEST || fc->trial_share_now < SHARE_MOST) {
-		trial_found_chance(step, fmax(fc->trial_share,
+	if (fc->trial == TRIAL_DEEPEST || share(fc->trial_share_now) < SHARE_MOST) {
+		trial_found_chance(step, fmax(share(fc->trial_share),
 					      fc->trial_refused / (double)(fc->trial_refused +
 									   fc->trial_accepted)));
 		return;
@@ -270,26 +281,31 @@ static void trial_unchanged(struct control_step *step)
 	trial_stage(step, TRIAL_DEEPEST, TRIAL_DEEPER * fc->rate);
 }
 
+static void score_add(struct flow_control *fc, double nats)
+{
+	fc->trial_score =
+		(int16_t)between(round(fc->trial_score + SCORE_UNIT * nats), INT16_MIN, INT16_MAX);
+}
+
 /* Wald's sequential test: each reply adds how much likelier it is below a limit than by chance. */
 static void trial_judge(struct control_step *step, bool refused)
 {
 	struct flow_control *fc = step->fc;
-	bool message = about_message(fc->trial_class);
-	double chance = fmin(fc->trial_share, 0.9);
+	bool message = about_message(trial_class(fc));
+	double chance = fmin(share(fc->trial_share), 0.9);
 	double limit = message ? TRIAL_MESSAGES : TRIAL_LIMIT * chance;
 
 	fc->trial_accepted += !refused && fc->trial_accepted < UINT8_MAX;
 	/* The share before is known roughly: chance may be less than it seemed. */
-	fc->trial_score +=
-		(float)(refused ? log(limit / chance)
-				: log((1 - limit) / (1 - fmax(limit, TRIAL_LESS * chance))));
+	score_add(fc, refused ? log(limit / chance)
+			      : log((1 - limit) / (1 - fmax(limit, TRIAL_LESS * chance))));
 	fc->trial_refused += refused && fc->trial_refused < UINT8_MAX;
-	if (fc->trial_score < -TRIAL_SURE ||
-	    (fc->trial == TRIAL_SLOWER && fc->trial_share_now >= SHARE_MOST &&
+	if (fc->trial_score < -SCORE_UNIT * TRIAL_SURE ||
+	    (fc->trial == TRIAL_SLOWER && share(fc->trial_share_now) >= SHARE_MOST &&
 	     fc->trial_refused >= REFUSED_MIN))
 		trial_unchanged(step);
 	/* What was chance before is likely to be chance again. */
-	else if (fc->trial_score > TRIAL_SURE * (1 + fc->trial_pauses) &&
+	else if (fc->trial_score > SCORE_UNIT * TRIAL_SURE * (1 + fc->trial_pauses) &&
 		 (!message || fc->trial_accepted >= TRIAL_ATTEMPTS))
 		trial_found_limit(step);
 }
@@ -333,7 +349,7 @@ void refusals_add(struct control_step *step, enum reply_class class)
 	bool again;
 
 	attempt_count(step, true);
-	fc->refused_by[class]++;
+	++*refused_by(fc, class);
 	again = fc->refused_fully && fc->attempts < AGAIN;
 	if (row_full(fc, class, step->now)) {
 		refused_fully(step, class, again);
@@ -356,8 +372,8 @@ static void deny(struct control_step *step, enum reply_class class)
 	else
 		fc->mode = MODE_SEARCH;
 	fc->strikes = 0;
-	fc->trial_class = (uint8_t) class;
-	trial_found_chance(step, fc->trial_share);
+	fc->trial_of = (uint8_t)(class - REFUSED_FIRST);
+	trial_found_chance(step, share(fc->trial_share));
 }
 
 /* The words that were taken for a limit's came again. True: they are not, for they come however
@@ -375,7 +391,8 @@ bool refusals_limit_denied(struct control_step *step, enum reply_class class)
 		return false;
 	/* A limit's refusals end somewhere on the way down. */
 	fc->taken_before = fc->rate;
-	if (++fc->denied < DENIED)
+	fc->denied += fc->denied < DENIED;
+	if (fc->denied < DENIED)
 		return false;
 	deny(step, class);
 	return true;

@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the controller remembers of a flow, and what its parts offer each other. Private to
- * sidecar/control/; everybody else sees an opaque struct control_state.
- *
- * Rates are messages a second, durations seconds. A stamp is the monotonic clock in hundredths of a
- * second, modulo 2^32 (497 days): only differences mean anything. The struct lies in a file that
- * outlives the sidecar, so its layout is fixed, and control_valid bounds every field that could do
- * harm.
+ * What the parts of the controller offer each other. Private to sidecar/control/.
  */
 #ifndef SIDECAR_CONTROL_STATE_H
 #define SIDECAR_CONTROL_STATE_H
@@ -60,98 +54,6 @@ enum control_trial {
 	CONTROL_TRIALS
 };
 
-struct flow_control {
-	uint64_t hold_until_ns; /* end of the last hold; what was admitted before it is of that
-				   flight */
-	uint64_t due_ns;	/* when the next message was due: the schedule, replayed */
-	float rate;		/* allowed now */
-	float limit_estimate;	/* of the receiver: a rate at which it refuses; while searching: at
-				   which mail went of late */
-	float limit_estimate_prev;    /* as it was before the last hold */
-	float probe_spacing_messages; /* messages between two probes, at the least */
-	float idle;		      /* allowance not used since mark */
-	float excess;	    /* messages past the limit estimate that the last probe took */
-	float excess_known; /* that probes usually take: the receiver's bucket */
-	float pressure;	    /* deferrals of late, leaking: what a penalty would count */
-	float noise;	    /* deferrals on safe ground, among noise_of messages there */
-	uint32_t mark;	    /* when the bucket was last known to be empty */
-	uint32_t raised;    /* last change upwards */
-	uint32_t pressure_at;
-	/* Of a hold, while FLAG_HELD is set, and else of a climb past the estimate: they take
-	 * turns. */
-	union {
-		uint32_t hold_since;  /* with all its repeats */
-		uint32_t probe_since; /* when the climb began */
-	};
-	uint32_t connections_at; /* last change of connections, or trouble with them */
-	uint32_t day_start;	 /* of the receiver's day, once its cap is known */
-	uint32_t count;		 /* accepted since mark */
-	union {
-		uint32_t hold_hour_count;  /* hour_count when the hold began */
-		uint32_t probe_from_count; /* count when the climb began; 0: no climb */
-	};
-	uint32_t hour_count;
-	uint32_t day_count;
-	uint32_t hour_cap; /* believed; acted upon from HOUR_SURE on */
-	uint32_t day_cap;
-	uint16_t hold_seconds;	 /* from the trouble, or the last probe, to the next probe */
-	uint16_t connections;	 /* at once */
-	uint16_t per_connection; /* messages */
-	uint16_t last_place;	 /* in its connection of the last message that was deferred */
-	uint16_t phase;		 /* seconds after the clock's hour at which the receiver's begins */
-	uint16_t phase_gap;	 /* seconds by which it may begin earlier than that */
-	uint16_t noise_of;	 /* both are halved now and then */
-	uint16_t refused_of;	 /* messages since the share of chance was last measured */
-	uint16_t sprt_score;	 /* that the deferrals of late are not chance, in 1/SPRT_UNIT */
-	uint16_t flags;
-	uint8_t probe_failures; /* of probes in this hold, the trouble that began it included */
-	uint8_t idle_share;	/* share of the allowance that is not used, in sixty-fourths */
-	uint8_t reserve;	/* messages that transactional mail may run ahead, in sixteenths */
-	uint8_t refused;	/* passed over as chance, of the last refused_of messages */
-	uint8_t hour_index;	/* the hour that hour_count counts, modulo 256 */
-	uint8_t mode : 2;
-	uint8_t backoff_level : 2; /* how much further probes are spaced than usual */
-	uint8_t hour_seen : 2;	   /* hours that have agreed on the cap */
-	uint8_t day_seen : 1;
-	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew */
-	uint8_t day_test : 2;
-	uint8_t strikes : 2;	  /* troubles where there should be none */
-	uint8_t places : 2;	  /* deferrals at last_place */
-	uint8_t sprt_pending : 4; /* deferrals passed over, and not yet found to be chance */
-
-	uint32_t place_at; /* when per_connection was last changed */
-	float limit_best;  /* the estimate from which the flow has fallen; 0: from none */
-	uint32_t fell_at;  /* when it was last near that */
-
-	/* Refusals in words that name no limit (refusals.c). */
-	float refused_recent;	 /* share of the last few attempts */
-	float admission_seconds; /* between two attempts of late */
-	float rate_before;	 /* the trial: what to go back to */
-	float taken_before;	 /* a second */
-	float estimate_before;	 /* of the limit; 0: none */
-	float trial_share;	 /* refused before it, at the least */
-	float trial_share_now;	 /* … of the last few */
-	float trial_score;	 /* nats for a limit */
-	uint32_t admitted_last;
-	uint32_t refused_since; /* refused_row */
-	uint32_t trial_after;	/* no trial before */
-	uint16_t limit_words;	/* a bit a class whose words were found to be a limit's */
-	uint8_t refused_by[REPLY_CLASSES]; /* of the last `attempts` */
-	uint8_t usual_share[REPLY_CLASSES];
-	uint8_t attempts;
-	uint8_t refused_row; /* in a row */
-	uint8_t trial_class;
-	uint8_t trial_accepted;
-	uint8_t trial_refused;
-	uint8_t denied; /* refusals in a limit's words, where a limit refuses nothing */
-	uint8_t trial : 2;
-	uint8_t trial_pauses : 3;  /* trials that found chance */
-	uint8_t day_grew : 1;	   /* the last trial of the day's cap found more */
-	uint8_t place_guessed : 1; /* per_connection is what no text has named */
-	uint8_t refused_fully : 1; /* everything was refused, not long ago */
-};
-_Static_assert(sizeof(struct flow_control) <= sizeof(struct control_state), "the bytes of a flow");
-
 /* What every step works on. */
 struct control_step {
 	struct flow_control *fc;
@@ -182,6 +84,22 @@ static inline uint64_t seconds_ns(double seconds)
 static inline double between(double x, double low, double high)
 {
 	return x < low ? low : x > high ? high : x;
+}
+
+/* A share as a field keeps it. */
+static inline uint16_t share_of(double share)
+{
+	return (uint16_t)lround(between(share, 0, 1) * UINT16_MAX);
+}
+
+static inline double share(uint16_t field)
+{
+	return field / (double)UINT16_MAX;
+}
+
+static inline enum reply_class trial_class(const struct flow_control *fc)
+{
+	return (enum reply_class)(REFUSED_FIRST + fc->trial_of);
 }
 
 static inline void flag_set(struct flow_control *fc, uint16_t flag, bool on)
@@ -258,6 +176,7 @@ uint32_t window_day_phase(const struct flow_control *fc, const struct control_bo
 /* refusals.c */
 bool refusals_valid(const struct flow_control *fc);
 bool refusals_are_limit(const struct flow_control *fc, enum reply_class class);
+double refusals_usual(const struct flow_control *fc, enum reply_class class);
 bool refusals_on_trial(const struct flow_control *fc);
 bool refusals_suspected(const struct flow_control *fc);
 void refusals_add(struct control_step *step, enum reply_class class);

@@ -139,9 +139,9 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 	next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
 	if (!adapts)
 		next_ns = UINT64_MAX;
-	effective_merge(engine_configured(e, slot), adapts ? ret_control : NULL,
-			engine_effects(e, slot),
-			limits_set_get(e->limits, e->configured[slot])->parents, now_ns, ret);
+	effective_merge(
+		engine_configured(e, slot), adapts ? ret_control : NULL, engine_effects(e, slot),
+		limits_set_get(e->limits, *engine_configured_at(e, slot))->parents, now_ns, ret);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
 	return 0;
 }
@@ -155,7 +155,7 @@ void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (engine_effective(e, slot, now_ns, &effective, &control, &bounds) != 0)
 		return;
 	e->totals.changes += publish_slot(e->segment, slot, &effective.limits, now_ns);
-	timer_heap_set(e->timers, slot, effective.next_ns);
+	timer_heap_set(e->timers, segment_record(e->segment, slot), effective.next_ns);
 }
 
 static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -197,12 +197,13 @@ static void flow_begin(struct engine *e, uint32_t slot)
 static int configured_set(struct engine *e, uint32_t slot, const struct flow_limits *limits,
 			  uint32_t parents)
 {
+	uint32_t *configured = engine_configured_at(e, slot);
 	int number = limits_set_add(e->limits, limits, parents);
 
 	if (number < 0)
 		return number;
-	limits_set_drop(e->limits, e->configured[slot]);
-	e->configured[slot] = (uint32_t)number;
+	limits_set_drop(e->limits, *configured);
+	*configured = (uint32_t)number;
 	return 0;
 }
 
@@ -230,7 +231,7 @@ static int slot_reconfigure(struct engine *e, uint32_t slot)
 /* Of one that engine_work has yet to reach: what comes about it must not find nothing. */
 static int slot_configure(struct engine *e, uint32_t slot)
 {
-	int error = e->configured[slot] ? 0 : slot_reconfigure(e, slot);
+	int error = *engine_configured_at(e, slot) ? 0 : slot_reconfigure(e, slot);
 
 	return error;
 }
@@ -704,11 +705,12 @@ static void slot_housekeep(struct engine *e, uint64_t now_ns)
 
 uint64_t engine_work(struct engine *e, uint64_t now_ns)
 {
-	uint32_t slot;
+	uint32_t record;
 	bool searching;
 
-	for (int i = 0; i < PIECE && (slot = timer_heap_take(e->timers, now_ns)) != UINT32_MAX; i++)
-		flow_due(e, slot, now_ns);
+	for (int i = 0; i < PIECE && (record = timer_heap_take(e->timers, now_ns)) != UINT32_MAX;
+	     i++)
+		flow_due(e, e->segment->known[record].slot, now_ns);
 	for (int i = 0; i < PIECE && e->refill < e->count; i++)
 		slot_fill(e, segment_nth(e->segment, e->refill++), now_ns);
 	for (int i = 0; i < PIECE && e->looks > 0; i++, e->looks--)
@@ -802,15 +804,16 @@ int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 int engine_create(struct segment *segment, struct engine **ret)
 {
-	uint32_t slots = segment->view.slots;
+	uint32_t records = segment->known_room;
 	struct engine *e = calloc(1, sizeof(*e));
 
 	if (e == NULL)
 		return -ENOMEM;
 	e->segment = segment;
-	e->configured = calloc(slots, sizeof(*e->configured));
+	e->configured = calloc(records, sizeof(*e->configured));
 	if (e->configured == NULL || limits_set_create(&e->limits) != 0 ||
-	    engine_unnamed_create(&e->unnamed) != 0 || timer_heap_create(slots, &e->timers) != 0) {
+	    engine_unnamed_create(&e->unnamed) != 0 ||
+	    timer_heap_create(records, &e->timers) != 0) {
 		engine_free(e);
 		return -ENOMEM;
 	}

@@ -78,13 +78,13 @@ bool engine_forgets(const struct engine *e, bool night, uint64_t now_ns)
 
 int engine_renewed(struct engine *e, uint64_t now_ns)
 {
-	uint32_t slots = e->segment->view.slots;
-	uint32_t *configured = calloc(slots, sizeof(*configured));
+	uint32_t records = e->segment->known_room;
+	uint32_t *configured = calloc(records, sizeof(*configured));
 	struct limits_set *limits = NULL;
 	struct timer_heap *timers = NULL;
 
 	if (configured == NULL || limits_set_create(&limits) != 0 ||
-	    timer_heap_create(slots, &timers) != 0) {
+	    timer_heap_create(records, &timers) != 0) {
 		limits_set_free(limits);
 		free(configured);
 		return -ENOMEM;

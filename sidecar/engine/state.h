@@ -21,7 +21,7 @@ struct engine {
 	struct engine_watcher watcher;
 	struct timer_heap *timers;
 	struct limits_set *limits; /* what the configuration says, each once */
-	uint32_t *configured;	   /* of a slot: its number there */
+	uint32_t *configured;	   /* of a record: its number there */
 	uint32_t count;		   /* known slots that have been taken in */
 	uint32_t refill;      /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	      /* the next of slots to be looked at for its counts */
@@ -45,11 +45,17 @@ static inline struct engine_flow *engine_flow_of(const struct engine *engine, ui
 	return segment_engine(engine->segment, slot);
 }
 
+/* What is kept of each is kept by record, since these stand side by side. */
+static inline uint32_t *engine_configured_at(const struct engine *engine, uint32_t slot)
+{
+	return &engine->configured[segment_record(engine->segment, slot)];
+}
+
 /* What the configuration says of a slot. */
 static inline const struct flow_limits *engine_configured(const struct engine *engine,
 							  uint32_t slot)
 {
-	return &limits_set_get(engine->limits, engine->configured[slot])->limits;
+	return &limits_set_get(engine->limits, *engine_configured_at(engine, slot))->limits;
 }
 
 /* A flow's life, to be changed: begun if it had none. */

@@ -23,6 +23,7 @@ struct rule_state {
 	uint64_t used_ns, keep_ns; /* used last, and to be kept for so long */
 	uint64_t hold_ns, held_until_ns;
 	uint64_t alert_until_ns; /* the alert stands until then */
+	uint32_t shape;		 /* of the trigger that the window is of */
 	struct rule_window window;
 };
 
@@ -132,7 +133,7 @@ static uint64_t window_time(const struct rule_engine *engine, const struct compi
 
 /* What came before a rule began to remember. Of more than its period it counts as much as there
  * would be in one at the same pace. */
-static void memory_begin(const struct rule_engine *engine, const struct compiled_rule *rule,
+static void window_begin(const struct rule_engine *engine, const struct compiled_rule *rule,
 			 struct rule_state *state, uint32_t recent, uint64_t now_ns)
 {
 	double share = (double)rule->trigger.period_ns / (double)UNITS_HOUR_NS;
@@ -144,25 +145,60 @@ static void memory_begin(const struct rule_engine *engine, const struct compiled
 			window_time(engine, rule, now_ns));
 }
 
+static size_t state_bytes(const struct rule_trigger *trigger)
+{
+	return sizeof(struct rule_state) + rule_window_words(trigger) * sizeof(uint32_t);
+}
+
+/* Of a rule that had another trigger when the window began: it begins anew; holds and alerts
+ * stay. */
+static struct rule_state *memory_reshape(struct rule_state **at, const struct compiled_rule *rule)
+{
+	size_t bytes = state_bytes(&rule->trigger), window = offsetof(struct rule_state, window);
+	struct rule_state *state = realloc(*at, bytes);
+
+	if (state == NULL)
+		return NULL;
+	memset((char *)state + window, 0, bytes - window);
+	state->shape = rule_window_shape(&rule->trigger);
+	*at = state;
+	return state;
+}
+
+static struct rule_state *memory_begin(struct rule_engine *engine, const struct compiled_rule *rule,
+				       uint64_t flow, uint64_t now_ns)
+{
+	struct rule_state *state;
+
+	if (2 * (engine->count + 1) > engine->room && engine_rebuild(engine, now_ns) != 0)
+		return NULL;
+	state = calloc(1, state_bytes(&rule->trigger));
+	if (state == NULL)
+		return NULL;
+	state->rule = rule->name_hash;
+	state->flow = flow;
+	state->shape = rule_window_shape(&rule->trigger);
+	engine->slots[slot_find(engine->slots, engine->room, state->rule, flow)] = state;
+	engine->count++;
+	return state;
+}
+
 static struct rule_state *memory_get(struct rule_engine *engine, const struct compiled_rule *rule,
 				     uint64_t flow, uint32_t recent, uint64_t now_ns)
 {
 	struct rule_state *state = memory_find(engine, rule->name_hash, flow);
-	size_t slot;
+	bool begins = state == NULL || state->shape != rule_window_shape(&rule->trigger);
 
-	if (state == NULL) {
-		if (2 * (engine->count + 1) > engine->room && engine_rebuild(engine, now_ns) != 0)
-			return NULL;
-		state = calloc(1, sizeof(*state));
-		if (state == NULL)
-			return NULL;
-		state->rule = rule->name_hash;
-		state->flow = flow;
-		slot = slot_find(engine->slots, engine->room, state->rule, flow);
-		engine->slots[slot] = state;
-		engine->count++;
-		memory_begin(engine, rule, state, recent, now_ns);
-	}
+	if (state == NULL)
+		state = memory_begin(engine, rule, flow, now_ns);
+	else if (begins)
+		state = memory_reshape(&engine->slots[slot_find(engine->slots, engine->room,
+								rule->name_hash, flow)],
+				       rule);
+	if (state == NULL)
+		return NULL;
+	if (begins)
+		window_begin(engine, rule, state, recent, now_ns);
 	if (now_ns > state->used_ns)
 		state->used_ns = now_ns;
 	state->keep_ns = 2 * (rule->trigger.period_ns > UNITS_DAY_NS ? rule->trigger.period_ns
@@ -295,10 +331,11 @@ static int describe_rule(const struct rule_engine *engine, const struct compiled
 			 const struct rule_state *state, uint64_t now_ns, char *text, size_t size)
 {
 	char trigger[64], left[64] = "";
-	uint32_t attempts, hits;
+	uint32_t attempts, hits = 0;
 
-	rule_window_sum(&state->window, &rule->trigger, window_time(engine, rule, now_ns),
-			&attempts, &hits);
+	if (state->shape == rule_window_shape(&rule->trigger))
+		rule_window_sum(&state->window, &rule->trigger, window_time(engine, rule, now_ns),
+				&attempts, &hits);
 	rule_trigger_text(&rule->trigger, trigger, sizeof(trigger));
 	if (state->held_until_ns > now_ns)
 		units_duration_text((state->held_until_ns - now_ns) / UNITS_SECOND_NS *

@@ -179,13 +179,19 @@ int segment_learn(struct segment *segment, const struct layout_record *record);
 /* The name of a destination or stream slot, terminated; "" where unknown. Returns text. */
 const char *segment_name(const struct segment *segment, uint32_t slot, char *text, size_t size);
 
-/* What is known of a slot; of an unknown one a record that says so. The index is bounded here, for
- * who looks at another process's segment. */
-static inline struct segment_slot *segment_slot(const struct segment *segment, uint32_t slot)
+/* The number of a slot's record; 0: unknown. Bounded here, for who looks at another process's
+ * segment. */
+static inline uint32_t segment_record(const struct segment *segment, uint32_t slot)
 {
 	uint32_t record = segment->index[slot];
 
-	return &segment->known[record < segment->known_room ? record : 0];
+	return record < segment->known_room ? record : 0;
+}
+
+/* What is known of a slot; of an unknown one a record that says so. */
+static inline struct segment_slot *segment_slot(const struct segment *segment, uint32_t slot)
+{
+	return &segment->known[segment_record(segment, slot)];
 }
 
 static inline enum segment_kind segment_kind(const struct segment *segment, uint32_t slot)
