@@ -18,7 +18,7 @@
 	}
 
 BUILTIN_DECLARE(config)		/* builtin.yaml */
-BUILTIN_DECLARE(import_kumomta) /* ctl/import_kumomta.py */
+BUILTIN_DECLARE(import_kumomta) /* import_kumomta.py */
 BUILTIN_DECLARE(rules)		/* rules.yaml, rules_receivers.yaml, rules_words.yaml */
 
 #endif

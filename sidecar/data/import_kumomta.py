@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""tollgate import kumomta FILE: KumoMTA's shaping.toml as a configuration of tollgate.
+"""tollgate import kumomta FILE...: KumoMTA's shaping.toml as a configuration of tollgate.
 
 Limits of "default", domains and providers become limits and destinations; automation becomes rules with
-the thresholds that the peer documents ("3/hr" is three in an hour, whatever the duration). The YAML goes
-to standard output; what could not be taken over, and what was dead in the file already, goes to standard
-error, a line each. Run by the C program, which has it compiled in; needs Python 3.11.
+the thresholds that the peer documents ("3/hr" is three in an hour, whatever the duration). Several files
+are merged in their order, as the peer merges them: keys of a later one win, matches and automation are
+added, replace_base drops what stood before. The YAML goes to standard output once `check` accepts it;
+what could not be taken over, what was dead in the files already, and what comes out differently goes to
+standard error, a line each. Run by the C program, which has it compiled in and names itself as the first
+argument; needs Python 3.11.
 """
+import ipaddress
+import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -17,22 +24,33 @@ SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minu
 THROTTLE = re.compile(r"(local:)?([\d,_]+)/(\d*)([a-z]+?)s?(?:,max_burst=([\d,_]+))?", re.I)
 
 # Of an egress path: what is taken over; all else is the MTA's own business (timeouts, TLS, ports).
-RATES = {"max_message_rate": "rate", "max_connection_rate": "connection_rate"}
+RATES = {"max_message_rate": "rate", "provider_max_message_rate": "rate", "max_connection_rate": "connection_rate"}
+CAPS = {"source_selection_rate", "provider_source_selection_rate"}
 COUNTS = {"connection_limit": "connections", "provider_connection_limit": "connections",
           "max_deliveries_per_connection": "messages_per_connection"}
-STRUCTURE = {"automation", "sources", "match", "mx_rollup", "replace_base", "_treat_domain_name_as_mx_list"}
-RULE_CONFIG = {"max_message_rate": "rate", "connection_limit": "connections", "provider_connection_limit": "connections",
-               "max_deliveries_per_connection": "per_connection"}
+STRUCTURE = {"automation", "sources", "match", "mx_rollup", "replace_base", "_treat_domain_name_as_mx_list", "_file"}
+RULE_CONFIG = {"max_message_rate": "rate", "provider_max_message_rate": "rate", "additional_message_rate_throttles": "rate",
+               "connection_limit": "connections", "provider_connection_limit": "connections",
+               "additional_connection_limits": "connections", "max_deliveries_per_connection": "per_connection"}
+# Tables of which the peer merges the entries; all other values of a later file take an earlier one's place.
+MERGED = {"additional_connection_limits", "additional_message_rate_throttles", "additional_source_selection_rates"}
+
+# What receivers say to what they take, and to what they do not.
+TAKEN = ("250 OK ids=1aB2cD-000-Ef", "250 2.0.0 OK 1763692895 d75a77b69052e - gsmtp", "250 2.6.0 <a@b> Queued mail for delivery",
+         "250 ok dirdel", "250 2.0.0 Ok: queued as 4qPWc9wHbG", "250 OK id=1vqAZ0-00000055GwT-eJEl", "250 2.1.5 accepted")
+REFUSED = ("421 4.7.0 try again later", "451 4.7.650 temporarily rate limited", "450 4.2.0 x", "550 5.7.1 x", "554 x")
 
 
 class Report:
-    def __init__(self, name):
-        self.name, self.dead, self.left = name, 0, 0
+    def __init__(self, names):
+        self.names = names
+        self.file = names[0]  # that is spoken of
+        self.dead = self.left = 0
 
     def say(self, kind, where, text):
         self.dead += kind == "dead"
         self.left += kind == "not taken over"
-        print(f"{self.name}: {where}: {kind}: {text}", file=sys.stderr)
+        print(f"{self.file}: {where}: {kind}: {text}", file=sys.stderr)
 
 
 class Bad(Exception):
@@ -107,32 +125,176 @@ def name_of(text, taken, where, report):
     return name
 
 
+# ---- files ---------------------------------------------------------------------------------------------
+
+def read(path):
+    """The sections of a file, each with the name of it; JSON is read as well, as the peer does."""
+    with open(path, "rb") as source:
+        text = source.read().decode()
+    if path.endswith(".json"):
+        data = json.loads(text)
+    else:
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            if path.endswith(".toml"):
+                raise
+            data = json.loads(text)
+    if not isinstance(data, dict):
+        raise Bad("not a shaping file")
+    bad = [name for name, section in data.items() if not isinstance(section, dict)]
+    providers = data.get("provider", {})
+    bad += [f'provider "{name}"' for name, section in providers.items() if not isinstance(section, dict)]
+    if bad:
+        raise Bad(f"{', '.join(bad)}: not a section of shaping.toml")
+    for name, section in [*data.items(), *providers.items()]:
+        if section is not providers:
+            shape(name, section)
+            section["_file"] = path
+            section["automation"] = [{**rule, "_file": path, "_index": i}
+                                     for i, rule in enumerate(section.get("automation", []), 1)]
+    return data
+
+
+def shape(name, section):
+    """The parts of a section are what they must be, or the peer would not read the file either."""
+    for key, kind in (("automation", list), ("match", list), ("sources", dict)):
+        if not isinstance(section.get(key, kind()), kind):
+            raise Bad(f'"{name}": {key} has the wrong shape')
+    for part in [*section.get("automation", []), *section.get("match", []), *section.get("sources", {}).values()]:
+        if not isinstance(part, dict):
+            raise Bad(f'"{name}": {part!r} has the wrong shape')
+
+
+def table_merge(base, later):
+    for key, value in later.items():
+        if key in MERGED and isinstance(base.get(key), dict) and isinstance(value, dict):
+            base[key] = {**base[key], **value}
+        else:
+            base[key] = value
+
+
+def section_merge(base, later, report, where):
+    """As the peer lays a later file's section over an earlier one's."""
+    report.file = later["_file"]
+    rate = base.get("provider_max_message_rate")
+    if "provider_max_message_rate" in later and later["provider_max_message_rate"] != rate:
+        report.say("dead", where, "provider_max_message_rate: the peer keeps what the first file with this provider says")
+    later = {key: value for key, value in later.items() if key != "provider_max_message_rate"}
+    if later.get("replace_base"):
+        report.say("note", where, "replace_base: what earlier files say of it is dropped")
+        base.clear()
+        base.update(later)
+    else:
+        lists = {key: base.get(key, []) + later.get(key, []) for key in ("automation", "match")}
+        sources = base.get("sources", {})
+        for name, values in later.get("sources", {}).items():
+            table_merge(sources.setdefault(name, {}), values)
+        table_merge(base, {key: value for key, value in later.items() if key != "sources"})
+        base.update(lists, sources=sources)
+    if rate is not None:
+        base["provider_max_message_rate"] = rate
+
+
+def merge(files, report):
+    """All files as one."""
+    data, providers = {}, {}
+    for file in files:
+        for name, section in file.items():
+            if name == "provider":
+                continue
+            if name in data:
+                section_merge(data[name], section, report, f'["{name}"]')
+            else:
+                data[name] = section
+        for name, section in file.get("provider", {}).items():
+            if name in providers:
+                section_merge(providers[name], section, report, f'provider "{name}"')
+            else:
+                providers[name] = section
+    return data, providers
+
+
 # ---- limits --------------------------------------------------------------------------------------------
 
+def period_seconds(period):
+    found = re.fullmatch(r"(\d*)([a-z]+)", period)
+    return int(found[1] or 1) * SECONDS[found[2]]
+
+
+def rate_text(count, period):
+    return f'"{count:,}/{period}"' if count >= 1000 else f"{count}/{period}"
+
+
+class Limits:
+    """Of a section: every value that it has for a limit, of which the lowest counts."""
+
+    def __init__(self):
+        self.rates, self.counts = {}, {}  # key: (a second, count, period, burst); key: count
+
+    def rate(self, key, count, period, burst):
+        found = (count / period_seconds(period), count, period, burst)
+        self.rates[key] = min(self.rates.get(key, found), found, key=lambda rate: rate[0])
+
+    def count(self, key, count):
+        if count < 1:
+            raise Bad(f"{count} is no limit")
+        self.counts[key] = min(self.counts.get(key, count), count)
+
+    def keys(self):
+        """In the order in which they are written."""
+        out = {}
+        for key, (_, count, period, burst) in self.rates.items():
+            out[key] = rate_text(count, period)
+            if burst:
+                out["burst" if key == "rate" else "connection_burst"] = burst
+        return {**out, **self.counts}
+
+
+def rate_take(limits, key, value, where, report):
+    count, period, burst, local = throttle(value)
+    limits.rate(RATES[key], count, period, burst)
+    if local:
+        report.say("note", where, f'{key}: "local:" is dropped, every limit is of this machine')
+    if not burst and count > 1:
+        ours = "burst" if RATES[key] == "rate" else "connection_burst"
+        report.say("note", where, f"{key}: without max_burst the peer lets all {count:,} go at once; here they leave one by one, "
+                   f"evenly, unless you write `{ours}`")
+
+
+def cap_take(limits, key, value, where, report):
+    """How often a source may be chosen: of a day or an hour a cap, else a rate."""
+    count, period, burst, _ = throttle(value)
+    found = re.fullmatch(r"(\d*)(day|hr)", period)
+    if not found or count < int(found[1] or 1):
+        limits.rate("rate", count, period, burst)
+        report.say("note", where, f"{key}: {value} is a rate here")
+        return
+    name = "day" if found[2] == "day" else "hour"
+    limits.count(name, count // int(found[1] or 1))
+    spread = f"spreads them over the {name}" if burst == 1 else "lets as many go at once as have come together"
+    report.say("note", where, f"{key}: the peer {spread}; here it is a cap of the clock's {name}, and `rate` paces")
+
+
 def limits_of(section, where, report):
-    """The keys of a `limits` mapping, in the order in which they are written."""
-    out = {}
+    limits = Limits()
     for key, value in section.items():
         try:
             if key in RATES:
-                count, period, burst, local = throttle(value)
-                out[RATES[key]] = f'"{count:,}/{period}"' if count >= 1000 else f"{count}/{period}"
-                if burst:
-                    out["burst" if key == "max_message_rate" else "connection_burst"] = burst
-                if local:
-                    report.say("note", where, f'{key}: "local:" is dropped, every limit is of this machine')
+                rate_take(limits, key, value, where, report)
+            elif key in CAPS:
+                cap_take(limits, key, value, where, report)
             elif key in COUNTS:
-                count = number(value.get("limit") if isinstance(value, dict) else str(value).removeprefix("local:"))
-                out[COUNTS[key]] = min(count, out.get(COUNTS[key], count))
-                if key == "provider_connection_limit":
-                    report.say("note", where, f"{key}: the peer means all sources together; here it holds for each")
-            elif key.startswith("additional_") or key.endswith("_rate") or key.endswith("_limits"):
+                limits.count(COUNTS[key], number(value.get("limit") if isinstance(value, dict) else str(value).removeprefix("local:")))
+            elif key.startswith("additional_"):
+                report.say("not taken over", where, f"{key}: there is no limit here that flows share by a name")
+            elif key.endswith("_rate") or key.endswith("_limits"):
                 report.say("not taken over", where, f"{key}: there is no such limit here")
             elif key not in STRUCTURE:
                 report.say("ignored", where, f"{key} is the MTA's own business")
         except (Bad, ValueError, TypeError) as why:
             report.say("not taken over", where, f"{key}: {why}")
-    return out
+    return limits.keys()
 
 
 def limits_text(limits, indent):
@@ -154,6 +316,15 @@ def expression_dead(text):
     return None
 
 
+def delivered_only(text):
+    """Whether an expression is about what receivers say when they take a message."""
+    try:
+        found = re.compile(re.sub(r"\(\?<([A-Za-z_]\w*)>", r"(?P<\1>", text))
+    except re.error:
+        return False
+    return any(map(found.search, TAKEN)) and not any(map(found.search, REFUSED))
+
+
 def trigger_of(rule):
     trigger = rule.get("trigger", "Immediate")
     if trigger == "Immediate":
@@ -162,6 +333,17 @@ def trigger_of(rule):
         count, period, _, _ = throttle(trigger["Threshold"])
         return f"{count}/{period}"
     raise Bad(f"trigger {trigger!r} is unknown")
+
+
+def lowest(values):
+    """Of a throttle, or of a table of them."""
+    listed = [throttle(value) for value in (values.values() if isinstance(values, dict) else [values])]
+    count, period, _, _ = min(listed, key=lambda rate: rate[0] / period_seconds(rate[1]))
+    return rate_text(count, period)
+
+
+def fewest(values):
+    return min(number(str(value).removeprefix("local:")) for value in (values.values() if isinstance(values, dict) else [values]))
 
 
 def actions_of(rule, where, report):
@@ -176,10 +358,9 @@ def actions_of(rule, where, report):
                 raise Bad("Suspend without a duration")
             out["hold"] = duration_text(seconds)
         elif name in ("SetConfig", "SetDomainConfig") and RULE_CONFIG.get(what.get("name")) == "rate":
-            count, period, _, _ = throttle(what["value"])
-            out["rate"] = f"{count}/{period}"
+            out["rate"] = lowest(what["value"])
         elif name in ("SetConfig", "SetDomainConfig") and what.get("name") in RULE_CONFIG:
-            out[RULE_CONFIG[what["name"]]] = number(what["value"])
+            out[RULE_CONFIG[what["name"]]] = fewest(what["value"])
         elif name in ("SetConfig", "SetDomainConfig"):
             report.say("not taken over", where, f"{name} {what.get('name')}: no rule sets that here")
         else:
@@ -189,148 +370,345 @@ def actions_of(rule, where, report):
     return out
 
 
-def rule_text(rule, name, destination, where, report):
+def alive_of(rule, where, report):
+    """Its expressions that can match here."""
+    listed = rule.get("regex", [])
+    alive = []
+    for text in listed if isinstance(listed, list) else [listed]:
+        why = "it is no text" if not isinstance(text, str) else expression_dead(text)
+        if not why and text.startswith("KumoMTA internal"):
+            why = "it matches a text of the MTA itself, which is no reply"
+        if why:
+            report.say("dead", where, f"{text!r}: {why}")
+        elif delivered_only(text):
+            report.say("not taken over", where, f"{text!r}: it matches what is said of a delivery, and rules here look at refusals")
+        else:
+            alive.append(text)
+    return alive
+
+
+def rule_text(rule, name, destinations, where, report):
     """A rule as YAML, or None if it is dead or does nothing here."""
     if rule.get("match_internal"):
         report.say("not taken over", where, "match_internal: texts of the MTA itself are no replies")
         return None
-    listed = rule.get("regex", [])
-    alive = []
-    for text in listed if isinstance(listed, list) else [listed]:
-        why = expression_dead(text)
-        if text.startswith("KumoMTA internal"):
-            why = "it matches a text of the MTA itself, which is no reply"
-        if why:
-            report.say("dead", where, f"{text!r}: {why}")
-        else:
-            alive.append(text)
+    alive = alive_of(rule, where, report)
     if not alive:
-        report.say("dead", where, "no expression of it can match")
+        report.say("not taken over", where, "no expression of it is left")
         return None
     try:
         trigger, actions = trigger_of(rule), actions_of(rule, where, report)
-    except (Bad, KeyError, TypeError, ValueError, AttributeError) as why:
-        report.say("not taken over", where, str(why))
+    except (Bad, KeyError, TypeError, ValueError, AttributeError, StopIteration) as why:
+        report.say("not taken over", where, str(why) or "it has the wrong shape")
         return None
     if not actions:
         report.say("not taken over", where, "nothing is left of its actions")
         return None
     out = f"  - name: {name}\n    match:\n      text:\n" + "".join(f"        - {quote(text)}\n" for text in alive)
-    if destination:
-        out += f"      destination: [{quote(destination)}]\n"
+    if destinations:
+        out += f"      destination: [{', '.join(map(quote, destinations))}]\n"
     out += f"    trigger: {trigger}\n    action: {{{', '.join(f'{k}: {v}' for k, v in actions.items())}}}\n"
     return out
 
 
-def rules_of(section, prefix, destination, where, report, dead_section, taken):
+def rules_of(section, prefix, destinations, where, report, dead_section, taken):
     out = []
-    for i, rule in enumerate(section.get("automation", []), 1):
+    for rule in section.get("automation", []):
+        report.file, i = rule["_file"], rule["_index"]
         place = f"{where}, automation {i}"
         if dead_section:
             report.say("dead", place, dead_section)
             continue
         # A rule's name has at most 64 characters.
-        text = rule_text(rule, unique(f"kumomta-{prefix[:44]}-{i}", taken), destination, place, report)
+        text = rule_text(rule, unique(f"kumomta-{prefix[:44]}-{i}", taken), destinations, place, report)
         if text:
-            out.append(text)
+            out.append(Block("rules", place, report.file, text))
     return out
 
 
 # ---- sections ------------------------------------------------------------------------------------------
 
+class Block:
+    """A piece of the result, and what it came from."""
+
+    def __init__(self, section, where, file, text):
+        self.section, self.where, self.file, self.text = section, where, file, text
+
+
+class Destination:
+    def __init__(self, name, where, file, mx, domains, limits):
+        self.name, self.where, self.file, self.limits = name, where, file, limits
+        self.mx, self.domains = mx, domains
+        self.overrides = []  # (source, limits)
+        self.also = []  # domains with a section of their own, of which its rules hold too
+
+    def blocks(self):
+        text = f"  - name: {quote(self.name)}\n"
+        for key, names in (("mx", self.mx), ("domains", self.domains)):
+            if names:
+                text += f"    {key}: [{', '.join(map(quote, names))}]\n"
+        if self.limits:
+            text += "    limits:\n" + limits_text(self.limits, "      ")
+        yield Block("destinations", self.where, self.file, text)
+        for source, limits in self.overrides:
+            text = f"  - source: {quote(source)}\n    destination: {quote(self.name)}\n    limits:\n" + limits_text(limits, "      ")
+            yield Block("overrides", f'{self.where}, sources."{source}"', self.file, text)
+
+
+def name_mended(kind, value, where, report):
+    """The peer compares letter by letter with a name in lower case that has no dot at its end."""
+    mended = value.rstrip(".").lower()
+    if value.endswith("."):
+        report.say("dead", where, f'{kind} "{value}" ends in a dot, which the peer never matches; taken over without it')
+    elif mended != value:
+        report.say("dead", where, f'{kind} "{value}" has capitals, which the peer never matches; taken over in small letters')
+    return mended
+
+
 def provider_names(provider, where, report):
     """The lists of a destination: (mx, domains)."""
     mx, domains = [], []
-    for match in provider.get("match", []):
-        for kind, value in match.items():
-            if value.endswith("."):
-                report.say("dead", where, f'{kind} "{value}" ends in a dot, which the peer never matches; taken over without it')
-                value = value.rstrip(".")
-            if kind == "MXSuffix":
-                mx.append(value)
-            elif kind == "HostName":
-                mx.append(value)
-            elif kind == "DomainSuffix":
-                report.say("note", where, f'DomainSuffix "{value}": domains are named one by one here; "{value.lstrip(".")}" is taken')
-                domains.append(value.lstrip("."))
-            else:
-                report.say("not taken over", where, f"match {kind}")
+    for kind, value in [pair for match in provider.get("match", []) for pair in match.items()]:
+        if kind not in ("MXSuffix", "HostName", "DomainSuffix") or not isinstance(value, str):
+            report.say("not taken over", where, f"match {kind}")
+            continue
+        value = name_mended(kind, value, where, report)
+        if kind == "DomainSuffix":
+            report.say("note", where, f'DomainSuffix "{value}": domains are named one by one here; "{value.lstrip(".")}" is taken')
+            value = value.lstrip(".")
+        elif kind == "HostName":
+            report.say("note", where, f'HostName "{value}": what ends in .{value} belongs to it as well here')
+        elif not value.startswith("."):
+            report.say("note", where, f'MXSuffix "{value}": the peer takes any name that ends so; here whole labels are compared')
+        listed = domains if kind == "DomainSuffix" else mx
+        if value and value not in listed:
+            listed.append(value)
     return mx, domains
 
 
-def destination_text(name, mx, domains, limits):
-    out = f"  - name: {quote(name)}\n"
-    if mx:
-        out += f"    mx: [{', '.join(map(quote, mx))}]\n"
-    if domains:
-        out += f"    domains: [{', '.join(map(quote, domains))}]\n"
-    if limits:
-        out += "    limits:\n" + limits_text(limits, "      ")
-    return out
-
-
-def sources_report(section, where, report):
+def sources_take(section, destination, where, report, addresses):
     for source, values in section.get("sources", {}).items():
-        report.say("not taken over", where, f'sources."{source}" ({", ".join(values)}): a source is an address here; '
-                   "write an override for it")
-
-
-def convert(data, report):
-    destinations, rules, default, taken, rules_taken = [], [], {}, {"default"}, set()
-    for domain, section in data.items():
-        if domain == "provider":
-            continue
-        where = f'["{domain}"]'
-        name = domain if domain == "default" else name_of(domain, taken, where, report)
-        sources_report(section, where, report)
-        limits = limits_of(section, where, report)
-        if name == "default":
-            default = limits
+        address = addresses.get(source, source)
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            address = None
+        place = f'{where}, sources."{source}"'
+        if not destination:
+            report.say("not taken over", place, f"({', '.join(values)}): it is of every destination; write overrides for it")
+        elif not address:
+            report.say("not taken over", place, f"({', '.join(values)}): a source is an address here; say which by --source {source}=ADDRESS")
         else:
-            if section.get("mx_rollup", True):
-                report.say("note", where, "the peer means all domains with the MX of this one; here it is this domain")
-            destinations.append(destination_text(name, [], [domain], limits))
-        rules += rules_of(section, name, None if name == "default" else name, where, report, None, rules_taken)
-    for title, section in data.get("provider", {}).items():
-        where = f'provider "{title}"'
-        name = name_of(title, taken, where, report)
+            limits = limits_of(values, place, report)
+            if limits:
+                destination.overrides.append((address, limits))
+
+
+class Result:
+    def __init__(self, report, addresses):
+        self.report, self.addresses = report, addresses
+        self.destinations, self.rules, self.default = [], [], None
+        self.taken, self.rules_taken = {"default"}, set()
+        self.owners = {}  # of a name: ("mx" or "domain", text) -> Destination
+
+    def own(self, destination):
+        """What belongs to an earlier one already is taken off, and said. Returns the one that has all of it, or None."""
+        names = [("mx", name.lstrip(".")) for name in destination.mx] + [("domain", name) for name in destination.domains]
+        owners = {self.owners[name].name: self.owners[name] for name in names if name in self.owners}
+        if len(owners) == 1 and all(name in self.owners for name in names):
+            return next(iter(owners.values()))
+        for kind, listed in (("mx", destination.mx), ("domain", destination.domains)):
+            for name in list(listed):
+                owner = self.owners.setdefault((kind, name.lstrip(".") if kind == "mx" else name), destination)
+                if owner is not destination:
+                    listed.remove(name)
+                    self.report.say("not taken over", destination.where, f'"{name}" is of {owner.where} already, whose limits and '
+                                    "rules hold; the peer lays these over them")
+        self.destinations.append(destination)
+        return None
+
+    def provider(self, title, section):
+        where, report = f'provider "{title}"', self.report
+        report.file = section["_file"]
         mx, domains = provider_names(section, where, report)
-        sources_report(section, where, report)
         limits = limits_of(section, where, report)
         dead = None if mx or domains else "the provider has no match list, so nothing belongs to it"
         if dead:
             report.say("dead", where, dead)
+            self.rules += rules_of(section, plain(title), None, where, report, dead, self.rules_taken)
+            return
+        destination = Destination(None, where, section["_file"], mx, domains, limits)
+        same = self.own(destination)
+        if same:
+            report.say("note", where, f"all that it matches is of {same.where}: both are one here, and the later limits count")
+            same.limits.update(limits)
+            destination = same
         else:
-            destinations.append(destination_text(name, mx, domains, limits))
-        rules += rules_of(section, name, name, where, report, dead, rules_taken)
-    return default, destinations, rules
+            destination.name = name_of(title, self.taken, where, report)
+        sources_take(section, destination, where, report, self.addresses)
+        destination.sections = getattr(destination, "sections", []) + [(section, plain(title), where)]
+
+    def domain(self, domain, section):
+        where, report = f'["{domain}"]', self.report
+        report.file = section["_file"]
+        if not re.fullmatch(r"(?!-)[^\s:/\[\]@]+\.[^\s:/\[\]@]+", domain):
+            report.say("ignored", where, "no domain of mail: a queue of the MTA's own")
+            return
+        limits = limits_of(section, where, report)
+        if section.get("mx_rollup", True):
+            report.say("note", where, "the peer means all domains with the MX of this one; here it is this domain")
+        owner = self.owners.get(("domain", domain.lower()))
+        destination = Destination(None, where, section["_file"], [], [domain.lower()], limits)
+        if owner and owner.domains == [domain.lower()] and not owner.mx:
+            report.say("note", where, f"it is {owner.where} here, and these limits count")
+            owner.limits.update(limits)
+            destination = owner
+        else:
+            if owner:
+                report.say("note", where, f"taken out of {owner.where}, whose limits and rules hold where this says nothing else")
+                owner.domains.remove(domain.lower())
+                destination.limits = {**owner.limits, **limits}
+                owner.also.append(destination)
+            self.owners["domain", domain.lower()] = destination
+            destination.name = name_of(domain.lower(), self.taken, where, report)
+            self.destinations.append(destination)
+        sources_take(section, destination, where, report, self.addresses)
+        destination.sections = getattr(destination, "sections", []) + [(section, destination.name, where)]
+
+    def default_take(self, section):
+        self.report.file = section["_file"]
+        sources_take(section, None, '["default"]', self.report, self.addresses)
+        limits = limits_of(section, '["default"]', self.report)
+        if limits:
+            self.default = Block("limits", '["default"]', section["_file"], limits_text(limits, "  "))
+        self.rules += rules_of(section, "default", None, '["default"]', self.report, None, self.rules_taken)
+
+    def blocks(self):
+        for destination in self.destinations:
+            for section, prefix, where in destination.sections:
+                names = [destination.name] + [other.name for other in destination.also]
+                self.rules += rules_of(section, prefix, names, where, self.report, None, self.rules_taken)
+        listed = [block for destination in self.destinations for block in destination.blocks()]
+        return [*([self.default] if self.default else []), *[block for block in listed if block.section == "destinations"],
+                *[block for block in listed if block.section == "overrides"], *self.rules]
+
+
+def convert(data, providers, report, addresses):
+    result = Result(report, addresses)
+    if "default" in data:
+        result.default_take(data["default"])
+    # In the peer's order: what is said of a domain is laid over what is said of its provider.
+    for title, section in providers.items():
+        result.provider(title, section)
+    for domain, section in data.items():
+        if domain != "default":
+            result.domain(domain, section)
+    return result.blocks()
+
+
+# ---- the result ----------------------------------------------------------------------------------------
+
+def document(head, blocks):
+    """The text, and of each line which block it is of."""
+    lines, owners, section = [head], [None], None
+    for block in blocks:
+        if block.section != section:
+            start = [""] * (section is not None or len(lines) == 1) + [f"{block.section}:"]
+            lines += start
+            owners += [None] * len(start)
+        elif block.section != "limits":
+            lines.append("")
+            owners.append(None)
+        section = block.section
+        body = block.text.rstrip("\n").split("\n")
+        lines += body
+        owners += [block] * len(body)
+    return "\n".join(lines) + "\n", owners
+
+
+def check(program, text):
+    """What `tollgate check` says of it: (line, error or warning, words)."""
+    shared = os.memfd_create("import")
+    with os.fdopen(shared, "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        path = f"/proc/self/fd/{shared}"
+        done = subprocess.run(["tollgate", "check", "--elsewhere", path], executable=program, pass_fds=[shared],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    found = re.findall(rf"^{re.escape(path)}:(?:(\d+):(?:\d+:)?)? ?(error|warning): (.*)", done.stderr, re.M)
+    problems = [(int(line or 0), kind, words.replace(path, "the result")) for line, kind, words in found]
+    if done.returncode and not any(kind == "error" for _, kind, _ in problems):
+        problems.append((0, "error", done.stderr.strip() or f"tollgate check ended with {done.returncode}"))
+    return problems
+
+
+def accepted(program, head, blocks, report):
+    """The text of what is left once `check` has nothing against it any more; None: nothing helps."""
+    while True:
+        text, owners = document(head, blocks)
+        problems = check(program, text)
+        errors = [(owners[line - 1] if 0 < line <= len(owners) else None, line, words)
+                  for line, kind, words in problems if kind == "error"]
+        if not errors:
+            break
+        if any(block is None for block, _, _ in errors):
+            print(f"{report.names[0]}: the result is no configuration: {errors[0][2]}", file=sys.stderr)
+            return None
+        for block, line, words in errors:
+            report.file = block.file
+            report.say("not taken over", block.where, words)
+            if block.section == "limits":
+                block.text = block.text.replace(text.split("\n")[line - 1] + "\n", "")
+        blocks = [block for block in blocks if block.text and
+                  (block.section == "limits" or all(block is not wrong for wrong, _, _ in errors))]
+    for line, _, words in problems:
+        block = owners[line - 1] if 0 < line <= len(owners) else None
+        report.file = block.file if block else report.names[0]
+        report.say("note", block.where if block else "the result", words)
+    sizes = {name: sum(block.section == name for block in blocks) for name in ("destinations", "rules")}
+    print(f"{' '.join(report.names)}: {sizes['destinations']} destinations, {sizes['rules']} rules; {report.dead} dead, "
+          f"{report.left} not taken over", file=sys.stderr)
+    return text
+
+
+USAGE = "usage: tollgate import kumomta [--source NAME=ADDRESS]... FILE..."
+
+
+def arguments(words):
+    """(files, addresses by name), or None."""
+    files, addresses = [], {}
+    while words:
+        word = words.pop(0)
+        if word == "--source" and words and "=" in words[0]:
+            name, _, address = words.pop(0).rpartition("=")
+            addresses[name] = address
+        elif word.startswith("-"):
+            return None
+        else:
+            files.append(word)
+    return (files, addresses) if files else None
 
 
 def main():
-    if len(sys.argv) != 2:
-        print("usage: tollgate import kumomta FILE", file=sys.stderr)
+    program, asked = sys.argv[1], arguments(sys.argv[2:])
+    if not asked:
+        print(USAGE, file=sys.stderr)
         return 2
-    report = Report(sys.argv[1])
-    try:
-        with open(sys.argv[1], "rb") as source:
-            data = tomllib.load(source)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
-        print(f"{sys.argv[1]}: {getattr(why, 'strerror', None) or why}", file=sys.stderr)
+    files, addresses = asked
+    read_files = []
+    for path in files:
+        try:
+            read_files.append(read(path))
+        except (OSError, ValueError, RecursionError, Bad) as why:
+            print(f"{path}: {getattr(why, 'strerror', None) or why}", file=sys.stderr)
+            return 1
+    report = Report(files)
+    data, providers = merge(read_files, report)
+    head = f"# Made by tollgate import kumomta from {', '.join(map(plain, files))}."
+    text = accepted(program, head, convert(data, providers, report, addresses), report)
+    if text is None:
         return 1
-    bad = [name for name, section in data.items() if not isinstance(section, dict)]
-    if bad:
-        print(f"{sys.argv[1]}: {', '.join(bad)}: not a section of shaping.toml", file=sys.stderr)
-        return 1
-    default, destinations, rules = convert(data, report)
-    print(f"# Made by tollgate import kumomta from {plain(sys.argv[1])}.")
-    if default:
-        print("limits:\n" + limits_text(default, "  "), end="")
-    if destinations:
-        print("\ndestinations:\n" + "\n".join(destinations), end="")
-    if rules:
-        print("\nrules:\n" + "\n".join(rules), end="")
-    print(f"{report.name}: {len(destinations)} destinations, {len(rules)} rules; {report.dead} dead, "
-          f"{report.left} not taken over", file=sys.stderr)
+    print(text, end="")
     return 0
 
 
