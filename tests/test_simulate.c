@@ -5,6 +5,7 @@
  * the oracle, whom all are measured by, never exceeds a limit.
  */
 #include <criterion/criterion.h>
+#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,23 @@ Test(simulate, never_lets_the_oracle_exceed_a_limit)
 	}
 }
 
+Test(simulate, never_lets_the_oracle_exceed_a_limit_of_any_kind)
+{
+	glob_t found;
+
+	cr_assert_eq(glob("tests/scenarios/kinds/*.yaml", 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		struct scenario *scenario = NULL;
+		char error[512] = "";
+
+		cr_assert_eq(scenario_read(found.gl_pathv[i], &scenario, error, sizeof error), 0,
+			     "%s", error);
+		expect_within_limits(scenario, found.gl_pathv[i]);
+		scenario_free(scenario);
+	}
+	globfree(&found);
+}
+
 Test(simulate, never_lets_the_oracle_exceed_a_limit_of_random_scenarios)
 {
 	for (uint64_t seed = 1; seed <= 40; seed++) {
@@ -129,6 +147,28 @@ Test(simulate, never_lets_the_oracle_exceed_a_limit_of_random_scenarios)
 		expect_within_limits(scenario, name);
 		scenario_free(scenario);
 	}
+}
+
+Test(simulate, shares_a_limit_among_addresses_and_destinations)
+{
+	struct scenario *scenario = parse(
+		"duration: 8h\n"
+		"sources: [{address: 192.0.2.1}, {address: 192.0.2.2}, {address: 192.0.2.3}]\n"
+		"traffic: [{destination: a, messages: 30000, over: 1h},\n"
+		"          {destination: b, messages: 30000, over: 1h}]\n"
+		"receivers:\n"
+		"  - {destination: a, accept: {rate: 60/min, burst: 30}, per: network,\n"
+		"     penalty: {when: 20 in 10m, hold: 2h}, changes: [{at: 4h, rate: 30/min}]}\n"
+		"  - {destination: b, same_as: a}\n");
+	struct simulate_result oracle = run(scenario, &policy_oracle);
+	struct simulate_result none = run(scenario, &policy_none);
+
+	cr_expect_float_eq((double)oracle.delivered, 30 + 4 * 3600 + 2 * 3600, 5,
+			   "the burst, one a second, then one in two: once for all");
+	cr_expect_eq(oracle.avoidable, 0);
+	cr_expect_gt(none.blocked_ip_hours, 6 * 2, "three addresses at two destinations");
+	cr_expect_leq(none.blocked_share, 1);
+	scenario_free(scenario);
 }
 
 Test(simulate, lets_the_oracle_fill_the_limit)

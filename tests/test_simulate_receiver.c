@@ -32,8 +32,7 @@ static void open_receiver(const char *accept, const char *lines)
 
 	cr_assert_eq(scenario_parse(text, (size_t)length, "x", &scenario, error, sizeof error), 0,
 		     "%s", error);
-	cr_assert_eq(receiver_init(&receiver, &scenario->receivers[0], 2, scenario->duration_ns),
-		     0);
+	cr_assert_eq(receiver_init(&receiver, scenario, 0), 0);
 }
 
 static void close_receiver(void)
@@ -57,6 +56,23 @@ static enum receiver_cause take(uint64_t now_ns)
 	return take_from(0, now_ns, &text);
 }
 
+/* Four sources: two of one network and pool, a third of that network alone, a fourth apart. */
+static void open_shared(const char *lines)
+{
+	char text[4096], error[512];
+	int length = snprintf(text, sizeof text,
+			      "sources: [{address: 192.0.2.1, pool: a}, {address: 192.0.2.2, pool: "
+			      "a},\n"
+			      "  {address: 192.0.2.3, pool: b}, {address: 198.51.100.3, pool: c}]\n"
+			      "receivers:\n  - destination: x\n    accept: {rate: 60/min, burst: "
+			      "5, connections: 1}\n%s",
+			      lines);
+
+	cr_assert_eq(scenario_parse(text, (size_t)length, "x", &scenario, error, sizeof error), 0,
+		     "%s", error);
+	cr_assert_eq(receiver_init(&receiver, scenario, 0), 0);
+}
+
 /* How many of `tries` at one instant are accepted. */
 static int accepted(uint64_t now_ns, int tries)
 {
@@ -78,6 +94,51 @@ Test(simulate_receiver, accepts_the_burst_and_then_the_rate)
 	cr_expect_eq(take(SECOND), RECEIVER_ACCEPTED, "refused ones used nothing up");
 	cr_expect_eq(accepted(60 * SECOND, 20), 5, "no more than the burst is saved up");
 	cr_expect_eq(take_from(1, 60 * SECOND, &text), RECEIVER_ACCEPTED, "each source by itself");
+	close_receiver();
+}
+
+Test(simulate_receiver, counts_together_those_that_share_a_limit)
+{
+	static const struct {
+		const char *line;
+		bool shared[4]; /* whether what the first used is missing there */
+	} cases[] = {
+		{"", {true, false, false, false}},
+		{"    per: address\n", {true, false, false, false}},
+		{"    per: pool\n", {true, true, false, false}},
+		{"    per: network\n", {true, true, true, false}},
+		{"    per: all\n", {true, true, true, true}},
+	};
+	const char *text = NULL;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		open_shared(cases[i].line);
+		cr_expect_eq(accepted(0, 20), 5);
+		for (size_t s = 0; s < 4; s++) {
+			uint64_t earliest = receiver_earliest(&receiver, s, 0);
+
+			cr_expect_eq(earliest > 0, cases[i].shared[s], "case %zu, source %zu", i,
+				     s);
+			cr_expect_eq(take_from(s, 0, &text),
+				     cases[i].shared[s] ? RECEIVER_RATE : RECEIVER_ACCEPTED,
+				     "case %zu, source %zu", i, s);
+		}
+		close_receiver();
+	}
+}
+
+Test(simulate_receiver, blocks_all_for_what_one_of_them_did_but_counts_connections_apart)
+{
+	const char *text = NULL;
+
+	open_shared("    per: network\n    penalty: {when: 3 in 10m, hold: 1h}\n");
+	for (size_t s = 0; s < 3; s++)
+		cr_expect_eq(receiver_connect(&receiver, s, 0, &text), RECEIVER_ACCEPTED);
+	accepted(0, 7);
+	cr_expect_eq(take_from(2, 0, &text), RECEIVER_RATE, "the third refusal, of another");
+	for (size_t s = 0; s < 3; s++)
+		cr_expect_eq(take_from(s, MINUTE, &text), RECEIVER_BLOCKED);
+	cr_expect_eq(take_from(3, MINUTE, &text), RECEIVER_ACCEPTED);
 	close_receiver();
 }
 
@@ -175,14 +236,14 @@ Test(simulate_receiver, blocks_who_hammers_longer_each_time)
 	cr_expect_eq(take_from(1, 53 * MINUTE, &text), RECEIVER_ACCEPTED,
 		     "the other source is not");
 	cr_expect_eq(take(112 * MINUTE - 1), RECEIVER_BLOCKED);
-	cr_expect_eq(receiver.sources[0].blocked_ns, HOUR);
-	cr_expect_eq(receiver.sources[0].blocked_late_ns, 0, "began within the first hour");
+	cr_expect_eq(receiver.accounts[0].blocked_ns, HOUR);
+	cr_expect_eq(receiver.accounts[0].blocked_late_ns, 0, "began within the first hour");
 	cr_expect_eq(take(112 * MINUTE), RECEIVER_ACCEPTED, "the rate's bucket filled meanwhile");
 	for (int i = 0; i < 3; i++)
 		take(113 * MINUTE);
 	cr_expect_eq(take(232 * MINUTE), RECEIVER_BLOCKED, "two hours now");
-	cr_expect_eq(receiver.sources[0].blocked_ns, 3 * HOUR);
-	cr_expect_eq(receiver.sources[0].blocked_late_ns, 2 * HOUR);
+	cr_expect_eq(receiver.accounts[0].blocked_ns, 3 * HOUR);
+	cr_expect_eq(receiver.accounts[0].blocked_late_ns, 2 * HOUR);
 	close_receiver();
 }
 
@@ -191,11 +252,11 @@ Test(simulate_receiver, forgets_blocks_after_a_quiet_day)
 	open_receiver("rate: 1/d, burst: 1",
 		      "    penalty: {when: 2 in 10m, hold: 1h, repeat: 3}\n");
 	accepted(0, 3);
-	cr_expect_eq(receiver.sources[0].blocked_ns, HOUR);
+	cr_expect_eq(receiver.accounts[0].blocked_ns, HOUR);
 	accepted(25 * HOUR, 3);
-	cr_expect_eq(receiver.sources[0].blocked_ns, 4 * HOUR, "just a day: three times as long");
+	cr_expect_eq(receiver.accounts[0].blocked_ns, 4 * HOUR, "just a day: three times as long");
 	accepted(54 * HOUR, 3);
-	cr_expect_eq(receiver.sources[0].blocked_ns, 5 * HOUR, "more: as the first time");
+	cr_expect_eq(receiver.accounts[0].blocked_ns, 5 * HOUR, "more: as the first time");
 	close_receiver();
 }
 
@@ -203,7 +264,7 @@ Test(simulate_receiver, counts_a_block_only_to_the_end_of_the_run)
 {
 	open_receiver("rate: 1/d, burst: 1", "    penalty: {when: 1 in 10m, hold: 300d}\n");
 	accepted(8 * 24 * HOUR, 2);
-	cr_expect_eq(receiver.sources[0].blocked_ns, 24 * HOUR);
+	cr_expect_eq(receiver.accounts[0].blocked_ns, 24 * HOUR);
 	close_receiver();
 }
 
@@ -267,7 +328,7 @@ Test(simulate_receiver, answers_an_outage_without_counting_anything)
 	}
 	cr_expect_str_eq(text, "421 gone");
 	cr_expect_eq(receiver.sources[0].open, 0);
-	cr_expect_eq(receiver.sources[0].blocked_ns, 0);
+	cr_expect_eq(receiver.accounts[0].blocked_ns, 0);
 	cr_expect_eq(accepted(15 * MINUTE, 10), 3);
 	close_receiver();
 }

@@ -202,6 +202,16 @@ Test(simulate_scenario, says_where_and_why_a_file_is_wrong)
 		{RECEIVER "duration: 10s\n", "s.yaml:4:11: 10s: shorter than a minute"},
 		{RECEIVER "  - destination: x\n    accept: {rate: 1/min}\n",
 		 "s.yaml:4:18: x: named before"},
+		{RECEIVER "    per: house\n",
+		 "s.yaml:4:10: house: must be one of address, network, pool, all"},
+		{RECEIVER "  - {destination: y, same_as: z}\n",
+		 "s.yaml:4:31: z: no receiver of this name"},
+		{RECEIVER "  - {destination: y, same_as: y}\n",
+		 "s.yaml:4:31: y: is another name itself"},
+		{RECEIVER "  - {destination: y, same_as: x, latency: 1s}\n",
+		 "s.yaml:4:43: latency: stands beside same_as"},
+		{RECEIVER "  - {destination: y, same_as: x, accept: {rate: 1/min}}\n",
+		 "s.yaml:4:49: accept.rate: stands beside same_as"},
 		{"receivers: [\n", "s.yaml:"},
 	};
 
@@ -216,6 +226,26 @@ Test(simulate_scenario, says_where_and_why_a_file_is_wrong)
 			     "of\n%swas said \"%s\", not \"%s…\"", cases[i].text, error,
 			     cases[i].error);
 	}
+}
+
+Test(simulate_scenario, makes_another_name_the_same_receiver)
+{
+	struct scenario *s =
+		good("receivers:\n"
+		     "  - {destination: a, same_as: b}\n"
+		     "  - {destination: b, accept: {rate: 90/min}, latency: 1s, per: all}\n"
+		     "  - {destination: c, accept: {rate: 30/min}}\n"
+		     "sources: [{address: 192.0.2.1}, {address: 192.0.2.2}]\n");
+
+	cr_expect_eq(s->receivers[0].host, 1);
+	cr_expect_eq(s->receivers[1].host, 1);
+	cr_expect_eq(s->receivers[2].host, 2);
+	cr_expect_str_eq(s->receivers[0].destination, "a");
+	cr_expect_float_eq(s->receivers[0].accept.rate, 1.5, 1e-9);
+	cr_expect_eq(s->receivers[0].latency_ns, UNITS_SECOND_NS);
+	cr_expect_eq(scenario_account(s, 0, 1), 0);
+	cr_expect_eq(scenario_account(s, 2, 1), 1);
+	scenario_free(s);
 }
 
 Test(simulate_scenario, bounds_what_it_takes)

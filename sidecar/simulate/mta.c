@@ -87,7 +87,7 @@ void mta_close(struct mta *mta, uint32_t index, struct mta_connection *connectio
 		flow->refused--;
 	} else {
 		flow->open--;
-		receiver_close(&mta->receivers[index % receivers], index / receivers);
+		receiver_close(mta->receivers[index % receivers], index / receivers);
 	}
 	connection->state = MTA_CONNECTION_CLOSED;
 }
@@ -187,7 +187,7 @@ static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
 {
 	size_t source = index / mta->scenario->receiver_count;
 	uint32_t receiver_index = index % mta->scenario->receiver_count;
-	struct sim_receiver *receiver = &mta->receivers[receiver_index];
+	struct sim_receiver *receiver = mta->receivers[receiver_index];
 	struct simulate_message *message = &mta->messages[id];
 	struct mta_flow *flow = &mta->flows[index];
 	bool connecting = connection->state == MTA_CONNECTION_CLOSED;
@@ -257,22 +257,47 @@ static int64_t queue_choose(struct mta *mta, struct mta_queue *queue, enum tg_cl
 	return chosen;
 }
 
+static bool class_send(struct mta *mta, struct mta_queue *queue, enum tg_class class,
+		       uint64_t *ret_at)
+{
+	struct mta_connection *connection = NULL;
+	int64_t index;
+
+	if (queue_empty(queue, class))
+		return false;
+	index = queue_choose(mta, queue, class, &connection, ret_at);
+	if (index < 0)
+		return false;
+	mta->policy->admit(mta->self, (uint32_t)index, class, mta->now_ns);
+	mta_attempt(mta, queue_take(mta, queue, class), (uint32_t)index, connection);
+	mta_timer(mta);
+	return true;
+}
+
+static uint32_t queue_host(const struct mta *mta, const struct mta_queue *queue)
+{
+	return mta->scenario->receivers[queue->receiver].host;
+}
+
+/* A message of the class from any of the queues that are counted together with this one. */
+static bool company_send(struct mta *mta, const struct mta_queue *queue, enum tg_class class,
+			 uint64_t *ret_at)
+{
+	for (size_t i = 0; i < mta->queue_count; i++)
+		if (queue_host(mta, &mta->queues[i]) == queue_host(mta, queue) &&
+		    class_send(mta, &mta->queues[i], class, ret_at))
+			return true;
+	return false;
+}
+
 static bool queue_send(struct mta *mta, struct mta_queue *queue, uint64_t *ret_at)
 {
-	for (int class = 0; class < TG_CLASSES; class ++) {
-		struct mta_connection *connection = NULL;
-		int64_t index;
+	bool together = mta->policy->sees_truth && queue->shared;
 
-		if (queue_empty(queue, class))
-			continue;
-		index = queue_choose(mta, queue, class, &connection, ret_at);
-		if (index < 0)
-			continue;
-		mta->policy->admit(mta->self, (uint32_t)index, class, mta->now_ns);
-		mta_attempt(mta, queue_take(mta, queue, class), (uint32_t)index, connection);
-		mta_timer(mta);
-		return true;
-	}
+	for (int class = 0; class < TG_CLASSES; class ++)
+		if (together ? company_send(mta, queue, class, ret_at)
+			     : class_send(mta, queue, class, ret_at))
+			return true;
 	return false;
 }
 

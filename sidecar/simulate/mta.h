@@ -58,6 +58,9 @@ struct mta_queue {
 	uint32_t receiver;
 	const uint32_t *sources; /* of the pool */
 	size_t source_count;
+	/* Mail of other queues is counted together with its own: the oracle, who knows it, sends
+	 * what is most urgent among them. */
+	bool shared;
 };
 
 struct mta {
@@ -72,7 +75,8 @@ struct mta {
 	struct simulate_message *messages;
 	size_t message_count;
 	size_t arrived;
-	struct sim_receiver *receivers;
+	struct sim_receiver *hosts; /* one a receiver, those that are another name unused */
+	struct sim_receiver **receivers;
 	struct mta_flow *flows;
 	struct mta_queue *queues;
 	size_t queue_count;

@@ -28,8 +28,8 @@ struct panel {
 	const struct scenario *scenario;
 	const struct scenario_receiver *receiver;
 	size_t index;
-	double sources; /* that write to it */
-	double max;	/* messages a minute at the top */
+	double accounts; /* that the limit holds for, each by itself */
+	double max;	 /* messages a minute at the top */
 	double top;
 };
 
@@ -57,17 +57,29 @@ static double slot_minutes(const struct scenario *scenario)
 	return (double)scenario->duration_ns / SIMULATE_SLOTS / UNITS_MINUTE_NS;
 }
 
-static double sources_of(const struct scenario *scenario, uint32_t receiver)
+static bool writes(const struct scenario *scenario, uint32_t source, uint32_t receiver)
 {
+	for (size_t t = 0; t < scenario->traffic_count; t++)
+		if (scenario->traffic[t].receiver == receiver &&
+		    scenario->traffic[t].pool == scenario->sources[source].pool)
+			return true;
+	return false;
+}
+
+/* How many times over the limit holds: once for those that are counted together. */
+static double accounts_of(const struct scenario *scenario, uint32_t receiver)
+{
+	bool counted[SCENARIO_SOURCES_MAX] = {false};
 	double count = 0;
 
-	for (size_t s = 0; s < scenario->source_count; s++)
-		for (size_t t = 0; t < scenario->traffic_count; t++)
-			if (scenario->traffic[t].receiver == receiver &&
-			    scenario->traffic[t].pool == scenario->sources[s].pool) {
-				count++;
-				break;
-			}
+	for (uint32_t s = 0; s < scenario->source_count; s++) {
+		uint32_t account = scenario_account(scenario, receiver, s);
+
+		if (counted[account] || !writes(scenario, s, receiver))
+			continue;
+		counted[account] = true;
+		count++;
+	}
 	return count;
 }
 
@@ -91,7 +103,7 @@ static double scale_of(const struct panel *panel, const struct simulate_result *
 	for (size_t i = 0; i < receiver->change_count; i++)
 		if (isfinite(receiver->changes[i].accept.rate))
 			max = fmax(max, receiver->changes[i].accept.rate);
-	max *= 60 * panel->sources;
+	max *= 60 * panel->accounts;
 	for (size_t i = 0; max == 0 && i < count; i++)
 		highest = fmax(highest, highest_of(&results[i].series[panel->index]));
 	if (max == 0)
@@ -147,18 +159,18 @@ static void draw_limit(const struct panel *panel)
 
 	fprintf(panel->out,
 		"<polyline fill='none' stroke='black' stroke-width='1.6' points='%d,%.1f", LEFT,
-		y_of(panel, rate * 60 * panel->sources));
+		y_of(panel, rate * 60 * panel->accounts));
 	for (size_t i = 0; i < receiver->change_count; i++) {
 		double x = x_of(panel, (double)receiver->changes[i].at_ns);
 
 		if (receiver->changes[i].at_ns >= panel->scenario->duration_ns)
 			break;
-		fprintf(panel->out, " %.1f,%.1f", x, y_of(panel, rate * 60 * panel->sources));
+		fprintf(panel->out, " %.1f,%.1f", x, y_of(panel, rate * 60 * panel->accounts));
 		rate = receiver->changes[i].accept.rate;
-		fprintf(panel->out, " %.1f,%.1f", x, y_of(panel, rate * 60 * panel->sources));
+		fprintf(panel->out, " %.1f,%.1f", x, y_of(panel, rate * 60 * panel->accounts));
 	}
 	fprintf(panel->out, " %d,%.1f'/>\n", WIDTH - RIGHT,
-		y_of(panel, rate * 60 * panel->sources));
+		y_of(panel, rate * 60 * panel->accounts));
 }
 
 /* The accepted rate as a line, and each slot with deferrals as a tick, darker the more there are.
@@ -221,7 +233,7 @@ int simulate_report_plot(const char *path, const struct scenario *scenario,
 			.scenario = scenario,
 			.receiver = &scenario->receivers[r],
 			.index = r,
-			.sources = sources_of(scenario, (uint32_t)r),
+			.accounts = accounts_of(scenario, (uint32_t)r),
 			.top = 20 + TOP + (double)panel_height * (double)r,
 		};
 

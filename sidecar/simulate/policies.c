@@ -23,6 +23,7 @@
 #define TIMED_HOLD   (90 * UNITS_MINUTE_NS)
 #define BACKOFF_HOLD UNITS_HOUR_NS
 #define SLOW_PERIOD  UNITS_MINUTE_NS
+#define LOOK_AGAIN   (UNITS_SECOND_NS / 10)
 
 const struct simulate_policy *const simulate_policies[] = {
 	&policy_tollgate, &policy_none, &policy_sliding_window, &policy_cooldown, &policy_backoff,
@@ -224,7 +225,7 @@ const struct simulate_policy policy_backoff = {
 /* ---- oracle ---------------------------------------------------------------------------------- */
 
 struct oracle {
-	struct sim_receiver *receivers;
+	struct sim_receiver *const *receivers;
 	size_t receiver_count;
 };
 
@@ -241,7 +242,7 @@ static int oracle_create(const struct sim_env *env, void **ret)
 
 static struct sim_receiver *oracle_receiver(const struct oracle *oracle, uint32_t flow)
 {
-	return &oracle->receivers[flow % oracle->receiver_count];
+	return oracle->receivers[flow % oracle->receiver_count];
 }
 
 static uint64_t oracle_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
@@ -255,9 +256,15 @@ static uint64_t oracle_earliest(void *self, uint32_t flow, enum tg_class traffic
 static uint64_t oracle_connect(void *self, uint32_t flow, enum tg_class traffic, uint32_t open,
 			       uint64_t now_ns)
 {
-	uint32_t truth = oracle_receiver(self, flow)->accept.connections;
+	const struct oracle *oracle = self;
+	const struct sim_receiver *receiver = oracle_receiver(oracle, flow);
+	uint32_t truth = receiver->accept.connections;
+	uint32_t held = receiver->sources[flow / oracle->receiver_count].open;
 
-	return !truth || open < truth ? now_ns : UINT64_MAX;
+	if (!truth || held < truth)
+		return now_ns;
+	/* Those of another name of the receiver end without a word to this one. */
+	return held > open ? now_ns + LOOK_AGAIN : UINT64_MAX;
 }
 
 static uint32_t oracle_per_connection(void *self, uint32_t flow)
@@ -272,7 +279,9 @@ static double oracle_rank(void *self, uint32_t flow, uint64_t now_ns)
 {
 	struct oracle *oracle = self;
 
-	return -oracle_receiver(oracle, flow)->sources[flow / oracle->receiver_count].tokens;
+	return -oracle_receiver(oracle, flow)
+			->sources[flow / oracle->receiver_count]
+			.account->tokens;
 }
 
 const struct simulate_policy policy_oracle = {

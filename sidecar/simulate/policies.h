@@ -32,7 +32,7 @@ struct sim_env {
 	const char *const *destinations; /* of the receivers */
 	struct simulate_config *config;
 	FILE *trace; /* what the policy makes of each deferral is written there; NULL: nowhere */
-	struct sim_receiver *receivers; /* NULL, but for a policy that sees what is hidden */
+	struct sim_receiver *const *receivers; /* NULL, but for a policy that sees what is hidden */
 };
 
 struct policy_reply {

@@ -19,40 +19,53 @@
 /* Blocks are "in a row" until a day has passed since the last one ended. */
 #define FORGET DAY
 
-int receiver_init(struct sim_receiver *receiver, const struct scenario_receiver *truth,
-		  size_t sources, uint64_t duration_ns)
+static int account_init(struct receiver_account *account, const struct scenario_receiver *truth)
 {
+	size_t size = truth->penalty.count * sizeof *account->violations;
+
+	account->tokens = truth->accept.burst;
+	if (!size)
+		return 0;
+	account->violations = malloc(size);
+	if (!account->violations)
+		return -ENOMEM;
+	/* No strike yet: as if all had been given infinitely long ago. */
+	memset(account->violations, 0xff, size);
+	return 0;
+}
+
+int receiver_init(struct sim_receiver *receiver, const struct scenario *scenario, uint32_t index)
+{
+	const struct scenario_receiver *truth = &scenario->receivers[index];
+	uint32_t count = scenario->source_count;
+
 	*receiver = (struct sim_receiver){
 		.truth = truth,
 		.accept = truth->accept,
-		.duration_ns = duration_ns,
-		.source_count = sources,
-		.sources = calloc(sources, sizeof *receiver->sources),
+		.duration_ns = scenario->duration_ns,
+		.source_count = count,
+		.sources = calloc(count, sizeof *receiver->sources),
+		.accounts = calloc(count, sizeof *receiver->accounts),
 	};
-	if (!receiver->sources)
-		return -ENOMEM;
-	for (size_t i = 0; i < sources; i++) {
-		struct receiver_source *source = &receiver->sources[i];
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t account = scenario_account(scenario, index, i);
 
-		source->tokens = truth->accept.burst;
-		if (!truth->penalty.count)
-			continue;
-		source->violations = malloc(truth->penalty.count * sizeof *source->violations);
-		if (!source->violations) {
+		if (!receiver->sources || !receiver->accounts ||
+		    (account == i && account_init(&receiver->accounts[i], truth) != 0)) {
 			receiver_free(receiver);
 			return -ENOMEM;
 		}
-		/* No strike yet: as if all had been given infinitely long ago. */
-		memset(source->violations, 0xff, truth->penalty.count * sizeof *source->violations);
+		receiver->sources[i].account = &receiver->accounts[account];
 	}
 	return 0;
 }
 
 void receiver_free(struct sim_receiver *receiver)
 {
-	if (receiver->sources)
+	if (receiver->accounts)
 		for (size_t i = 0; i < receiver->source_count; i++)
-			free(receiver->sources[i].violations);
+			free(receiver->accounts[i].violations);
+	free(receiver->accounts);
 	free(receiver->sources);
 	*receiver = (struct sim_receiver){0};
 }
@@ -102,27 +115,27 @@ static uint64_t window_next(const struct sim_receiver *receiver, uint64_t length
 
 /* ---- limits ---------------------------------------------------------------------------------- */
 
-static void receiver_advance(struct sim_receiver *receiver, struct receiver_source *source,
+static void receiver_advance(struct sim_receiver *receiver, struct receiver_account *account,
 			     uint64_t now_ns)
 {
 	const struct scenario_accept *accept = &receiver->accept;
 	uint64_t hour = window_clock(receiver, now_ns) / HOUR;
 
-	if (now_ns > source->tokens_ns) {
-		double grown = accept->rate * (double)(now_ns - source->tokens_ns) / SECOND;
+	if (now_ns > account->tokens_ns) {
+		double grown = accept->rate * (double)(now_ns - account->tokens_ns) / SECOND;
 
-		source->tokens = fmin(accept->burst, source->tokens + grown);
-		source->tokens_ns = now_ns;
+		account->tokens = fmin(accept->burst, account->tokens + grown);
+		account->tokens_ns = now_ns;
 	}
-	window_advance(receiver, &source->hour, HOUR, now_ns);
-	window_advance(receiver, &source->day, DAY, now_ns);
-	window_advance(receiver, &source->accepted, HOUR, now_ns);
-	if (hour == source->history_hour)
+	window_advance(receiver, &account->hour, HOUR, now_ns);
+	window_advance(receiver, &account->day, DAY, now_ns);
+	window_advance(receiver, &account->accepted, HOUR, now_ns);
+	if (hour == account->history_hour)
 		return;
-	if (source->history > source->peak)
-		source->peak = source->history;
-	source->history_hour = hour;
-	source->history = 0;
+	if (account->history > account->peak)
+		account->peak = account->history;
+	account->history_hour = hour;
+	account->history = 0;
 }
 
 static const struct scenario_outage *receiver_outage(const struct sim_receiver *receiver,
@@ -137,37 +150,38 @@ static const struct scenario_outage *receiver_outage(const struct sim_receiver *
 	return NULL;
 }
 
-static bool history_full(const struct sim_receiver *receiver, const struct receiver_source *source)
+static bool history_full(const struct sim_receiver *receiver,
+			 const struct receiver_account *account)
 {
 	double factor = receiver->truth->history.factor;
 
-	return factor > 0 && source->accepted.count >=
-				     fmax(receiver->truth->history.floor, factor * source->peak);
+	return factor > 0 && account->accepted.count >=
+				     fmax(receiver->truth->history.floor, factor * account->peak);
 }
 
-static void receiver_block(struct sim_receiver *receiver, struct receiver_source *source,
+static void receiver_block(struct sim_receiver *receiver, struct receiver_account *account,
 			   uint64_t now_ns)
 {
 	const struct scenario_receiver *truth = receiver->truth;
 	double hold_ns;
 	uint64_t end_ns;
 
-	if (source->blocks && now_ns - source->blocked_until_ns > FORGET)
-		source->blocks = 0;
-	hold_ns = (double)truth->penalty.hold_ns * pow(truth->penalty.repeat, source->blocks++);
+	if (account->blocks && now_ns - account->blocked_until_ns > FORGET)
+		account->blocks = 0;
+	hold_ns = (double)truth->penalty.hold_ns * pow(truth->penalty.repeat, account->blocks++);
 	/* A block that outlasts the run may as well last for ever. */
 	end_ns = now_ns + (uint64_t)fmin(hold_ns, (double)SCENARIO_DURATION_MAX);
-	source->blocked_until_ns = end_ns;
+	account->blocked_until_ns = end_ns;
 	if (end_ns > receiver->duration_ns)
 		end_ns = receiver->duration_ns;
-	source->blocked_ns += end_ns - now_ns;
+	account->blocked_ns += end_ns - now_ns;
 	if (now_ns >= HOUR)
-		source->blocked_late_ns += end_ns - now_ns;
+		account->blocked_late_ns += end_ns - now_ns;
 }
 
 /* A reply over a limit is given: of the last `count` ones the oldest says whether it was one too
  * many. */
-static void receiver_strike(struct sim_receiver *receiver, struct receiver_source *source,
+static void receiver_strike(struct sim_receiver *receiver, struct receiver_account *account,
 			    uint64_t now_ns)
 {
 	uint32_t count = receiver->truth->penalty.count;
@@ -175,30 +189,31 @@ static void receiver_strike(struct sim_receiver *receiver, struct receiver_sourc
 
 	if (!count)
 		return;
-	source->violations[source->strike_at] = now_ns;
-	source->strike_at = (source->strike_at + 1) % count;
-	oldest = source->violations[source->strike_at];
+	account->violations[account->strike_at] = now_ns;
+	account->strike_at = (account->strike_at + 1) % count;
+	oldest = account->violations[account->strike_at];
 	if (oldest == UINT64_MAX || now_ns - oldest > receiver->truth->penalty.window_ns)
 		return;
-	receiver_block(receiver, source, now_ns);
-	memset(source->violations, 0xff, count * sizeof *source->violations);
+	receiver_block(receiver, account, now_ns);
+	memset(account->violations, 0xff, count * sizeof *account->violations);
 }
 
 static enum receiver_cause receiver_over(struct sim_receiver *receiver,
-					 struct receiver_source *source, enum receiver_cause cause,
-					 uint64_t now_ns, const char **ret_text)
+					 struct receiver_account *account,
+					 enum receiver_cause cause, uint64_t now_ns,
+					 const char **ret_text)
 {
 	const struct scenario_receiver *truth = receiver->truth;
 
 	*ret_text = cause == RECEIVER_HISTORY ? truth->history.over
 					      : truth->over[cause - RECEIVER_RATE];
-	receiver_strike(receiver, source, now_ns);
+	receiver_strike(receiver, account, now_ns);
 	return cause;
 }
 
 /* Trouble that has nothing to do with what is attempted: an outage, a block. */
 static enum receiver_cause receiver_shut(const struct sim_receiver *receiver,
-					 const struct receiver_source *source, uint64_t now_ns,
+					 const struct receiver_account *account, uint64_t now_ns,
 					 const char **ret_text)
 {
 	const struct scenario_outage *outage = receiver_outage(receiver, now_ns);
@@ -207,7 +222,7 @@ static enum receiver_cause receiver_shut(const struct sim_receiver *receiver,
 		*ret_text = outage->reply;
 		return RECEIVER_OUTAGE;
 	}
-	if (now_ns < source->blocked_until_ns) {
+	if (now_ns < account->blocked_until_ns) {
 		*ret_text = receiver->truth->penalty.reply;
 		return RECEIVER_BLOCKED;
 	}
@@ -215,17 +230,17 @@ static enum receiver_cause receiver_shut(const struct sim_receiver *receiver,
 }
 
 static enum receiver_cause receiver_limit(const struct sim_receiver *receiver,
-					  const struct receiver_source *source)
+					  const struct receiver_account *account)
 {
 	const struct scenario_accept *accept = &receiver->accept;
 
-	if (accept->day && source->day.count >= accept->day)
+	if (accept->day && account->day.count >= accept->day)
 		return RECEIVER_DAY;
-	if (accept->hour && source->hour.count >= accept->hour)
+	if (accept->hour && account->hour.count >= accept->hour)
 		return RECEIVER_HOUR;
-	if (history_full(receiver, source))
+	if (history_full(receiver, account))
 		return RECEIVER_HISTORY;
-	if (source->tokens < 1 - TOKEN_SLACK)
+	if (account->tokens < 1 - TOKEN_SLACK)
 		return RECEIVER_RATE;
 	return RECEIVER_ACCEPTED;
 }
@@ -243,9 +258,10 @@ enum receiver_cause receiver_connect(struct sim_receiver *receiver, size_t index
 		return RECEIVER_OUTAGE;
 	}
 	/* A blocked source may connect, and hears of it at its message. */
-	if (now_ns >= source->blocked_until_ns && receiver->accept.connections &&
+	if (now_ns >= source->account->blocked_until_ns && receiver->accept.connections &&
 	    source->open >= receiver->accept.connections)
-		return receiver_over(receiver, source, RECEIVER_CONNECTIONS, now_ns, ret_text);
+		return receiver_over(receiver, source->account, RECEIVER_CONNECTIONS, now_ns,
+				     ret_text);
 	source->open++;
 	return RECEIVER_ACCEPTED;
 }
@@ -273,22 +289,22 @@ enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t index,
 				  const char **ret_text)
 {
 	const struct scenario_receiver *truth = receiver->truth;
-	struct receiver_source *source = &receiver->sources[index];
+	struct receiver_account *account = receiver->sources[index].account;
 	const struct scenario_noise *noise;
 	enum receiver_cause cause;
 
-	receiver_advance(receiver, source, now_ns);
-	cause = receiver_shut(receiver, source, now_ns, ret_text);
+	receiver_advance(receiver, account, now_ns);
+	cause = receiver_shut(receiver, account, now_ns, ret_text);
 	if (cause)
 		return cause;
 	cause = receiver->accept.per_connection && message->place > receiver->accept.per_connection
 			? RECEIVER_PER_CONNECTION
-			: receiver_limit(receiver, source);
+			: receiver_limit(receiver, account);
 	if (cause)
-		return receiver_over(receiver, source, cause, now_ns, ret_text);
-	source->tokens -= 1;
-	window_count(&source->hour);
-	window_count(&source->day);
+		return receiver_over(receiver, account, cause, now_ns, ret_text);
+	account->tokens -= 1;
+	window_count(&account->hour);
+	window_count(&account->day);
 	noise = receiver_noise(receiver, message->draw);
 	if (noise) {
 		*ret_text = noise->reply;
@@ -300,8 +316,8 @@ enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t index,
 		*ret_text = truth->greylist.reply;
 		return RECEIVER_GREYLIST;
 	}
-	window_count(&source->accepted);
-	source->history++;
+	window_count(&account->accepted);
+	account->history++;
 	return RECEIVER_ACCEPTED;
 }
 
@@ -309,7 +325,7 @@ void receiver_change(struct sim_receiver *receiver, const struct scenario_change
 		     uint64_t now_ns)
 {
 	for (size_t i = 0; i < receiver->source_count; i++)
-		receiver_advance(receiver, &receiver->sources[i], now_ns);
+		receiver_advance(receiver, &receiver->accounts[i], now_ns);
 	receiver->accept = change->accept;
 }
 
@@ -317,20 +333,20 @@ void receiver_change(struct sim_receiver *receiver, const struct scenario_change
 
 uint64_t receiver_earliest(struct sim_receiver *receiver, size_t index, uint64_t now_ns)
 {
-	struct receiver_source *source = &receiver->sources[index];
+	struct receiver_account *account = receiver->sources[index].account;
 	const struct scenario_outage *outage = receiver_outage(receiver, now_ns);
 	double wait;
 
 	if (outage)
 		return outage->at_ns + outage->for_ns;
-	if (now_ns < source->blocked_until_ns)
-		return source->blocked_until_ns;
-	receiver_advance(receiver, source, now_ns);
-	switch (receiver_limit(receiver, source)) {
+	if (now_ns < account->blocked_until_ns)
+		return account->blocked_until_ns;
+	receiver_advance(receiver, account, now_ns);
+	switch (receiver_limit(receiver, account)) {
 	case RECEIVER_ACCEPTED: return now_ns;
 	case RECEIVER_DAY: return window_next(receiver, DAY, now_ns);
 	case RECEIVER_RATE:
-		wait = (1 - source->tokens) / receiver->accept.rate * SECOND;
+		wait = (1 - account->tokens) / receiver->accept.rate * SECOND;
 		return now_ns + 1 + (uint64_t)fmin(wait, (double)SCENARIO_DURATION_MAX);
 	default: return window_next(receiver, HOUR, now_ns);
 	}

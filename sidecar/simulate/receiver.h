@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The model of a receiver: limits per source address, windows, penalties, history, greylisting,
+ * The model of a receiver: limits per source address or shared by several, windows, penalties, history, greylisting,
  * noise and outages, as a scenario hides them.
  *
  * It decides about what is really attempted, at the moment of arrival, and answers in text; nobody
@@ -37,11 +37,10 @@ struct receiver_window {
 	uint32_t slots[RECEIVER_SLOTS]; /* where it slides */
 };
 
-/* What a receiver keeps of one source. */
-struct receiver_source {
+/* What a receiver keeps of those that it counts together. */
+struct receiver_account {
 	double tokens;
 	uint64_t tokens_ns; /* as of when */
-	uint32_t open;	    /* connections */
 	struct receiver_window hour;
 	struct receiver_window day;
 	struct receiver_window accepted; /* in the hour, as history goes by it */
@@ -56,12 +55,19 @@ struct receiver_source {
 	uint64_t blocked_late_ns; /* of blocks that began after the first hour */
 };
 
+/* Of each address by itself. */
+struct receiver_source {
+	uint32_t open; /* connections */
+	struct receiver_account *account;
+};
+
 struct sim_receiver {
 	const struct scenario_receiver *truth;
 	struct scenario_accept accept; /* as it stands now */
 	uint64_t duration_ns;
 	size_t source_count;
 	struct receiver_source *sources;
+	struct receiver_account *accounts; /* one for each source, not all of them in use */
 };
 
 /* What the receiver may know of a message. */
@@ -71,9 +77,8 @@ struct receiver_message {
 	uint64_t draw; /* uniform: the same for every policy, so that all meet the same noise */
 };
 
-/* 0, or -ENOMEM. */
-int receiver_init(struct sim_receiver *receiver, const struct scenario_receiver *truth,
-		  size_t sources, uint64_t duration_ns);
+/* The receiver of that index. The scenario outlives it. 0, or -ENOMEM. */
+int receiver_init(struct sim_receiver *receiver, const struct scenario *scenario, uint32_t index);
 void receiver_free(struct sim_receiver *receiver);
 
 /* A connection arrives: RECEIVER_ACCEPTED holds a place until receiver_close. *ret_text is set to

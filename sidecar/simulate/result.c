@@ -90,9 +90,14 @@ static void mta_blocks(const struct mta *mta, struct simulate_result *result)
 
 	for (uint32_t r = 0; r < scenario->receiver_count; r++)
 		for (size_t s = 0; s < scenario->source_count; s++) {
-			blocked += (double)mta->receivers[r].sources[s].blocked_ns;
-			late += (double)mta->receivers[r].sources[s].blocked_late_ns;
-			pairs += pool_writes(scenario, scenario->sources[s].pool, r);
+			const struct receiver_account *account =
+				mta->receivers[r]->sources[s].account;
+
+			if (!pool_writes(scenario, scenario->sources[s].pool, r))
+				continue;
+			blocked += (double)account->blocked_ns;
+			late += (double)account->blocked_late_ns;
+			pairs++;
 		}
 	result->blocked_ip_hours = blocked / UNITS_HOUR_NS;
 	result->blocked_after_first_hour = late / UNITS_HOUR_NS;

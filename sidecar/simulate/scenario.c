@@ -109,6 +109,69 @@ static void settle_receiver(struct scenario_receiver *receiver)
 	settle_changes(receiver);
 }
 
+/* Beside same_as nothing is said but the name. */
+static int settle_alone(const struct reader *reader, uint32_t index)
+{
+	for (unsigned i = 0; i < scenario_receiver_keys.count; i++) {
+		const char *key = scenario_receiver_keys.key[i].name;
+		struct yaml_mark mark;
+		char path[96];
+
+		snprintf(path, sizeof path, "receivers[%u].%s", index, key);
+		if (strcmp(key, "destination") != 0 && strcmp(key, "same_as") != 0 &&
+		    yaml_marks_find(reader->marks, path, &mark) == 0)
+			return refuse(reader, "receivers", index, key, "%s: stands beside same_as",
+				      key);
+	}
+	return 0;
+}
+
+/* Another name of a receiver is that receiver but for its name. */
+static int settle_same(const struct reader *reader, uint32_t index)
+{
+	struct scenario *scenario = reader->scenario;
+	struct scenario_receiver *receiver = &scenario->receivers[index];
+	const struct scenario_receiver *host = NULL;
+	struct scenario_receiver same;
+
+	for (uint32_t i = 0; i < scenario->receiver_count && !host; i++)
+		if (strcmp(scenario->receivers[i].destination, receiver->same_as) == 0)
+			host = &scenario->receivers[i];
+	if (!host)
+		return refuse(reader, "receivers", index, "same_as", "%s: no receiver of this name",
+			      receiver->same_as);
+	if (host->same_as)
+		return refuse(reader, "receivers", index, "same_as", "%s: is another name itself",
+			      receiver->same_as);
+	same = *host;
+	same.destination = receiver->destination;
+	same.same_as = receiver->same_as;
+	*receiver = same;
+	return settle_alone(reader, index);
+}
+
+static int settle_hosts(const struct reader *reader)
+{
+	struct scenario *scenario = reader->scenario;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < scenario->receiver_count && rc == 0; i++) {
+		struct scenario_receiver *receiver = &scenario->receivers[i];
+
+		receiver->host = i;
+		if (receiver->same_as)
+			continue;
+		if (receiver->accept.rate == 0)
+			rc = refuse(reader, "receivers", i, "accept.rate",
+				    "a key is missing: accept.rate");
+		settle_receiver(receiver);
+	}
+	for (uint32_t i = 0; i < scenario->receiver_count && rc == 0; i++)
+		if (scenario->receivers[i].same_as)
+			rc = settle_same(reader, i);
+	return rc;
+}
+
 static int settle_receivers(const struct reader *reader)
 {
 	struct scenario *scenario = reader->scenario;
@@ -123,9 +186,8 @@ static int settle_receivers(const struct reader *reader)
 			if (strcmp(destination, scenario->receivers[j].destination) == 0)
 				return refuse(reader, "receivers", i, "destination",
 					      "%s: named before", destination);
-		settle_receiver(&scenario->receivers[i]);
 	}
-	return 0;
+	return settle_hosts(reader);
 }
 
 /* ---- sources and traffic --------------------------------------------------------------------- */
@@ -139,6 +201,43 @@ static int pool_index(const struct scenario *scenario, uint32_t sources, const c
 	return -1;
 }
 
+/* The network of an address, as many bytes as a receiver counts together: their number, or 0: no
+ * address. */
+static size_t network_of(const char *text, unsigned char address[16])
+{
+	if (inet_pton(AF_INET, text, address) == 1)
+		return 3;
+	return inet_pton(AF_INET6, text, address) == 1 ? 8 : 0;
+}
+
+static bool same_network(const char *a, const char *b)
+{
+	unsigned char x[16], y[16];
+	size_t length = network_of(a, x);
+
+	return network_of(b, y) == length && memcmp(x, y, length) == 0;
+}
+
+static void settle_company(const struct scenario *scenario, uint32_t index)
+{
+	struct scenario_source *source = &scenario->sources[index];
+
+	while (scenario->sources[source->pool_first].pool != source->pool)
+		source->pool_first++;
+	while (!same_network(scenario->sources[source->network_first].address, source->address))
+		source->network_first++;
+}
+
+uint32_t scenario_account(const struct scenario *scenario, uint32_t receiver, uint32_t source)
+{
+	switch ((enum scenario_per)scenario->receivers[receiver].per) {
+	case SCENARIO_NETWORK: return scenario->sources[source].network_first;
+	case SCENARIO_POOL: return scenario->sources[source].pool_first;
+	case SCENARIO_ALL: return 0;
+	default: return source;
+	}
+}
+
 static int settle_source(const struct reader *reader, uint32_t index)
 {
 	struct scenario *scenario = reader->scenario;
@@ -146,8 +245,7 @@ static int settle_source(const struct reader *reader, uint32_t index)
 	int pool = pool_index(scenario, index, source->pool_name);
 	unsigned char address[16];
 
-	if (inet_pton(AF_INET, source->address, address) != 1 &&
-	    inet_pton(AF_INET6, source->address, address) != 1)
+	if (!network_of(source->address, address))
 		return refuse(reader, "sources", index, "address", "%s: not an address",
 			      source->address);
 	for (uint32_t i = 0; i < index; i++)
@@ -155,12 +253,13 @@ static int settle_source(const struct reader *reader, uint32_t index)
 			return refuse(reader, "sources", index, "address", "%s: named before",
 				      source->address);
 	source->pool = pool < 0 ? scenario->pool_count++ : (uint32_t)pool;
+	settle_company(scenario, index);
 	return 0;
 }
 
 static int settle_sources(const struct reader *reader)
 {
-	static const struct scenario_source one = {"192.0.2.1", "default", 0};
+	static const struct scenario_source one = {.address = "192.0.2.1", .pool_name = "default"};
 	struct scenario *scenario = reader->scenario;
 
 	if (scenario->source_count > SCENARIO_SOURCES_MAX)

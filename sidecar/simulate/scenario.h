@@ -43,7 +43,12 @@ struct scenario_source {
 	const char *address;
 	const char *pool_name;
 	uint32_t pool;
+	uint32_t pool_first;	/* the first source of its pool … */
+	uint32_t network_first; /* … and of its network, an IPv4 /24 or an IPv6 /64 */
 };
+
+/* Whose mail a receiver counts together. */
+enum scenario_per { SCENARIO_ADDRESS, SCENARIO_NETWORK, SCENARIO_POOL, SCENARIO_ALL };
 
 struct scenario_traffic {
 	const char *pool_name;	 /* NULL: not written */
@@ -57,7 +62,7 @@ struct scenario_traffic {
 	uint64_t over_ns;
 };
 
-/* What a receiver takes of each source, hidden from the gate. */
+/* What a receiver takes of each that it counts by itself, hidden from the gate. */
 struct scenario_accept {
 	double rate;		 /* messages a second; infinite: unlimited */
 	double burst;		 /* messages, at least 1 */
@@ -104,6 +109,9 @@ struct scenario_greylist {
 
 struct scenario_receiver {
 	const char *destination;
+	const char *same_as; /* NULL: a receiver of its own */
+	uint32_t host;	     /* the receiver that decides, itself where it is one of its own */
+	int per;	     /* enum scenario_per */
 	struct scenario_accept accept;
 	int sliding;	   /* 1: the windows of hour and day slide, in steps of a sixtieth */
 	uint64_t phase_ns; /* the windows begin that long after the clock's hour and day */
@@ -139,6 +147,9 @@ int scenario_parse(const char *text, size_t length, const char *name, struct sce
 		   char *error, size_t size);
 int scenario_read(const char *path, struct scenario **ret, char *error, size_t size);
 void scenario_free(struct scenario *scenario);
+
+/* Who is counted together with a source at a receiver: the first source of them. */
+uint32_t scenario_account(const struct scenario *scenario, uint32_t receiver, uint32_t source);
 
 /* A line for each key that a scenario may have (yaml_keys_print). */
 void scenario_keys_print(FILE *out);

@@ -195,9 +195,8 @@ static const struct yaml_type when = {"count in duration", sizeof(struct scenari
 #define LIMIT_MAX (SCENARIO_UNSET_LIMIT - 1)
 
 /* What a receiver takes, and what of it a change says; limit_default is that of the limits. */
-#define ACCEPT(structure, prefix, rate_needed, limit_default)                                   \
-	YAML_KEY(prefix "rate", rate, structure, accept.rate, "messages, paced evenly",         \
-		 .needed = rate_needed),                                                        \
+#define ACCEPT(structure, prefix, limit_default)                                                \
+	YAML_KEY(prefix "rate", rate, structure, accept.rate, "messages, paced evenly"),        \
 		YAML_KEY(prefix "burst", number, structure, accept.burst, "messages saved up",  \
 			 BOUNDS(1, UINT32_MAX)),                                                \
 		YAML_KEY(prefix "connections", limit, structure, accept.connections, "at once", \
@@ -285,7 +284,7 @@ TABLE(noise, struct scenario_noise);
 
 static const struct yaml_key change_rows[] = {
 	YAML_KEY("at", duration, struct scenario_change, at_ns, "when", DEFAULT("0")),
-	ACCEPT(struct scenario_change, "", false, "(as before)"),
+	ACCEPT(struct scenario_change, "", "(as before)"),
 };
 TABLE(change, struct scenario_change);
 
@@ -297,6 +296,11 @@ static const struct yaml_key outage_rows[] = {
 };
 TABLE(outage, struct scenario_outage);
 
+static const struct yaml_word_value per_words[] = {{"address", SCENARIO_ADDRESS},
+						   {"network", SCENARIO_NETWORK},
+						   {"pool", SCENARIO_POOL},
+						   {"all", SCENARIO_ALL},
+						   {NULL, 0}};
 static const struct yaml_word_value window_words[] = {{"fixed", 0}, {"sliding", 1}, {NULL, 0}};
 
 #define ROW(name, type, member, help, ...) \
@@ -307,7 +311,10 @@ static const struct yaml_word_value window_words[] = {{"fixed", 0}, {"sliding", 
 
 static const struct yaml_key receiver_rows[] = {
 	ROW("destination", yaml_text, destination, "its name", .needed = true),
-	ACCEPT(struct scenario_receiver, "accept.", true, "unlimited"),
+	ROW("same_as", yaml_text, same_as, "a receiver that this is another name of"),
+	ACCEPT(struct scenario_receiver, "accept.", "unlimited"),
+	ROW("per", word, per, "whose mail is counted together", .words = per_words,
+	    DEFAULT("address")),
 	ROW("windows", word, sliding, "whether hour and day slide", .words = window_words,
 	    DEFAULT("fixed")),
 	ROW("windows.kind", word, sliding, "the same", .words = window_words),
@@ -331,7 +338,8 @@ static const struct yaml_key receiver_rows[] = {
 	    COUNTED(struct scenario_receiver, outage_count)),
 	ROW("latency", duration, latency_ns, "how long a reply takes", DEFAULT("200ms")),
 };
-TABLE(receiver, struct scenario_receiver);
+const struct yaml_keys scenario_receiver_keys = {receiver_rows, YAML_COUNT(receiver_rows),
+						 sizeof(struct scenario_receiver), NULL};
 
 #define LIST(name, keys, member, count, help, ...)                      \
 	YAML_KEYS(name, YAML_LIST, keys, struct scenario, member, help, \
@@ -343,8 +351,8 @@ static const struct yaml_key scenario_rows[] = {
 		 BOUNDS(0, UINT64_MAX), DEFAULT("1")),
 	LIST("sources", source, sources, source_count, "sending addresses"),
 	LIST("traffic", traffic, traffic, traffic_count, "what arrives at the MTA"),
-	LIST("receivers", receiver, receivers, receiver_count, "and what they hide", .needed = true,
-	     .entries_min = 1),
+	LIST("receivers", scenario_receiver_keys, receivers, receiver_count, "and what they hide",
+	     .needed = true, .entries_min = 1),
 };
 
 const struct yaml_keys scenario_keys = {scenario_rows, YAML_COUNT(scenario_rows),

@@ -13,5 +13,7 @@
 
 /* The rows of a struct scenario. */
 extern const struct yaml_keys scenario_keys;
+/* Those of a struct scenario_receiver. */
+extern const struct yaml_keys scenario_receiver_keys;
 
 #endif

@@ -153,11 +153,11 @@ static void mta_tick(struct mta *mta)
 
 static void mta_change(struct mta *mta, uint16_t receiver, uint32_t index)
 {
-	receiver_change(&mta->receivers[receiver],
+	receiver_change(mta->receivers[receiver],
 			&mta->scenario->receivers[receiver].changes[index], mta->now_ns);
 	/* The oracle knows at once; the others are asked again and know nothing new. */
 	for (uint32_t i = 0; i < mta->queue_count; i++)
-		if (mta->queues[i].receiver == receiver)
+		if (mta->scenario->receivers[mta->queues[i].receiver].host == receiver)
 			mta_dispatch(mta, i);
 }
 
@@ -268,6 +268,22 @@ static void mta_queues(struct mta *mta)
 	}
 }
 
+/* Whether mail of another queue is counted together with this one's. */
+static bool queue_shares(const struct mta *mta, size_t index)
+{
+	const struct scenario_receiver *receiver =
+		&mta->scenario->receivers[mta->queues[index].receiver];
+
+	for (size_t i = 0; i < mta->queue_count; i++) {
+		uint32_t other = mta->queues[i].receiver;
+
+		if (i != index && mta->scenario->receivers[other].host == receiver->host &&
+		    (other != mta->queues[index].receiver || receiver->per != SCENARIO_ADDRESS))
+			return true;
+	}
+	return false;
+}
+
 static int mta_policy(struct mta *mta)
 {
 	const struct scenario *scenario = mta->scenario;
@@ -294,21 +310,24 @@ static int mta_allocate(struct mta *mta, bool with_series)
 	size_t flow_count = scenario->source_count * scenario->receiver_count;
 
 	mta->queue_count = scenario->pool_count * scenario->receiver_count;
+	mta->hosts = calloc(scenario->receiver_count, sizeof *mta->hosts);
 	mta->receivers = calloc(scenario->receiver_count, sizeof *mta->receivers);
 	mta->flows = calloc(flow_count, sizeof *mta->flows);
 	mta->queues = calloc(mta->queue_count, sizeof *mta->queues);
 	mta->pool_sources = calloc(scenario->source_count, sizeof *mta->pool_sources);
 	if (with_series)
 		mta->result->series = calloc(scenario->receiver_count, sizeof *mta->result->series);
-	if (!mta->receivers || !mta->flows || !mta->queues || !mta->pool_sources ||
+	if (!mta->hosts || !mta->receivers || !mta->flows || !mta->queues || !mta->pool_sources ||
 	    (with_series && !mta->result->series))
 		return -ENOMEM;
 	for (size_t i = 0; i < flow_count; i++)
 		mta->flows[i].idle_timer_ns = UINT64_MAX;
-	for (size_t i = 0; i < scenario->receiver_count; i++)
-		if (receiver_init(&mta->receivers[i], &scenario->receivers[i],
-				  scenario->source_count, scenario->duration_ns) != 0)
+	for (uint32_t i = 0; i < scenario->receiver_count; i++) {
+		mta->receivers[i] = &mta->hosts[scenario->receivers[i].host];
+		if (scenario->receivers[i].host == i &&
+		    receiver_init(&mta->hosts[i], scenario, i) != 0)
 			return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -324,10 +343,14 @@ static int mta_start(struct mta *mta, bool with_series)
 	if (error)
 		return error;
 	mta_queues(mta);
-	for (uint16_t r = 0; r < scenario->receiver_count; r++)
-		for (uint32_t i = 0; i < scenario->receivers[r].change_count; i++)
-			mta_event(mta, scenario->receivers[r].changes[i].at_ns, MTA_EVENT_CHANGE, r,
-				  i);
+	for (size_t i = 0; i < mta->queue_count; i++)
+		mta->queues[i].shared = queue_shares(mta, i);
+	for (uint16_t r = 0; r < scenario->receiver_count; r++) {
+		const struct scenario_receiver *receiver = &scenario->receivers[r];
+
+		for (uint32_t i = 0; receiver->host == r && i < receiver->change_count; i++)
+			mta_event(mta, receiver->changes[i].at_ns, MTA_EVENT_CHANGE, r, i);
+	}
 	mta_timer(mta);
 	if (with_series)
 		mta_event(mta, 0, MTA_EVENT_SAMPLE, 0, 0);
@@ -336,13 +359,14 @@ static int mta_start(struct mta *mta, bool with_series)
 
 static void mta_end(struct mta *mta)
 {
-	if (mta->receivers)
+	if (mta->hosts)
 		for (size_t i = 0; i < mta->scenario->receiver_count; i++)
-			receiver_free(&mta->receivers[i]);
+			receiver_free(&mta->hosts[i]);
 	mta->policy->destroy(mta->self);
 	free((void *)mta->env.addresses);
 	free((void *)mta->env.destinations);
 	simulate_events_free(&mta->events);
+	free(mta->hosts);
 	free(mta->receivers);
 	free(mta->messages);
 	free(mta->flows);
