@@ -12,12 +12,18 @@
 #include <unistd.h>
 
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/data/embedded.h"
 
-static const char usage[] =
-	"usage: tollgate import kumomta FILE\n"
-	"Writes KumoMTA's shaping.toml as a configuration to standard output; what is dead in\n"
-	"it, and what cannot be taken over, to standard error.\n";
+static const struct cli_syntax syntax = {
+	.command = "import",
+	.arguments = "kumomta FILE",
+	.min = 2,
+	.max = 2,
+	.about =
+		"Writes KumoMTA's shaping.toml as a configuration to standard output; what is dead in it, "
+		"and what cannot be taken over, to standard error.",
+};
 
 int cli_import(int argc, char **argv)
 {
@@ -27,16 +33,12 @@ int cli_import(int argc, char **argv)
 			     (char *)builtin_import_kumomta,
 			     NULL,
 			     NULL};
+	char **given;
 
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (argc != 3 || strcmp(argv[1], "kumomta") != 0) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	arguments[4] = argv[2];
+	options_read(&syntax, argc, argv, NULL, &given);
+	if (strcmp(given[0], "kumomta") != 0)
+		return options_wrong(&syntax, "it reads kumomta's files");
+	arguments[4] = given[1];
 	execvp(arguments[0], arguments);
 	fprintf(stderr, "tollgate: import needs python3 (3.11 or later): %s\n", strerror(errno));
 	return 1;
