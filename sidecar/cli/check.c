@@ -7,29 +7,44 @@
  * from. `check --builtin` prints the built-in configuration as it stands, `check --keys` what keys
  * there are.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/config/config.h"
 #include "sidecar/config/limits.h"
 #include "sidecar/data/embedded.h"
 #include "sidecar/simulate/scenario.h"
 
-static int usage(FILE *out, int status)
-{
-	fputs("usage: tollgate check [--all] [--elsewhere] FILE\n"
-	      "       tollgate check --builtin | --keys\n\n"
-	      "Checks a configuration and prints the effective limits of each flow that it names\n"
-	      "(--all: of the built-in destinations, too), with the line each limit comes from.\n"
-	      "Status 1: tollgated would not start with it. --elsewhere: users and groups need not be\n"
-	      "known here. --builtin prints the built-in configuration, --keys each key of a\n"
-	      "configuration and of a scenario with its type, bounds and default.\n",
-	      out);
-	return status;
-}
+struct options {
+	bool all, elsewhere, builtin, keys;
+};
+
+#define FLAG(name, help)                                                                \
+	{                                                                               \
+#name, 0, NULL, help, CLI_FLAG, offsetof(struct options, name), 0, NULL \
+	}
+
+static const struct cli_option option_rows[] = {
+	FLAG(all, "the limits of the built-in destinations, too"),
+	FLAG(elsewhere, "users and groups need not be known here"),
+	FLAG(builtin, "print the built-in configuration instead"),
+	FLAG(keys,
+	     "print each key of a configuration and of a scenario instead, with its type, bounds "
+	     "and default"),
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.command = "check",
+	.arguments = "FILE\n--builtin\n--keys",
+	.max = 1,
+	.about =
+		"Checks a configuration and prints the effective limits of each flow that it names, with "
+		"the line each limit comes from. Status 1: tollgated would not start with it.",
+	.options = option_rows,
+};
 
 static void print_problems(struct diagnostics *report)
 {
@@ -241,30 +256,15 @@ static int check_file(const char *path, bool all, bool elsewhere)
 
 int cli_check(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"builtin", no_argument, NULL, 'b'}, {"keys", no_argument, NULL, 'k'},
-		{"all", no_argument, NULL, 'a'},     {"elsewhere", no_argument, NULL, 'e'},
-		{"help", no_argument, NULL, 'h'},    {NULL, 0, NULL, 0}};
-	bool builtin = false, keys = false;
-	bool all = false, elsewhere = false;
-	int option;
+	struct options options = {0};
+	char **files;
+	int count = options_read(&syntax, argc, argv, &options, &files);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
-		if (option == 'h')
-			return usage(stdout, 0);
-		if (option == '?')
-			return usage(stderr, 2);
-		builtin = builtin || option == 'b';
-		keys = keys || option == 'k';
-		all = all || option == 'a';
-		elsewhere = elsewhere || option == 'e';
-	}
-	if (builtin)
-		return optind == argc ? check_builtin() : usage(stderr, 2);
-	if (keys)
-		return optind == argc ? print_keys() : usage(stderr, 2);
-	if (argc - optind != 1)
-		return usage(stderr, 2);
-	return check_file(argv[optind], all, elsewhere);
+	if (count != !(options.builtin || options.keys))
+		return options_wrong(&syntax, "name a FILE, or ask for --builtin or --keys");
+	if (options.builtin)
+		return check_builtin();
+	if (options.keys)
+		return print_keys();
+	return check_file(files[0], options.all, options.elsewhere);
 }

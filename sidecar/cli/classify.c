@@ -6,19 +6,36 @@
  * input, "destination<TAB>reply" ("-" where the destination is not known; a line without a tab is a
  * reply).
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/cli/rules_source.h"
 
-static const char usage[] =
-	"usage: tollgate classify [--rules FILE] [--destination NAME] [REPLY...]\n"
-	"Without a REPLY, lines \"destination<TAB>reply\" are read from standard input\n"
-	"(\"-\" where the destination is not known).\n";
+struct options {
+	const char *rules, *destination;
+};
+
+static const struct cli_option option_rows[] = {
+	{"rules", 'r', "FILE", "these rules in front of the built-in ones", CLI_TEXT,
+	 offsetof(struct options, rules), 0, NULL},
+	{"destination", 'd', "NAME", "the destination that a REPLY came from", CLI_TEXT,
+	 offsetof(struct options, destination), 0, NULL},
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.command = "classify",
+	.arguments = "[REPLY...]",
+	.max = -1,
+	.about =
+		"What a reply means: its class, what is limited, and the rule that says so, a line of JSON "
+		"each. Without a REPLY, lines \"destination<TAB>reply\" are read from standard input "
+		"(\"-\" where the destination is not known).",
+	.options = option_rows,
+};
 
 static void classify_print(const struct loaded_rules *rules, const char *destination,
 			   const char *reply, size_t len)
@@ -58,29 +75,16 @@ static void classify_stream(const struct loaded_rules *rules, const char *destin
 
 int cli_classify(int argc, char **argv)
 {
-	static const struct option options[] = {{"rules", required_argument, NULL, 'r'},
-						{"destination", required_argument, NULL, 'd'},
-						{"help", no_argument, NULL, 'h'},
-						{0}};
-	const char *path = NULL, *destination = NULL;
+	struct options options = {0};
 	struct loaded_rules rules;
-	int option, err;
+	char **replies;
+	int count = options_read(&syntax, argc, argv, &options, &replies);
+	int error = rules_source_load(options.rules, &rules);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "r:d:h", options, NULL)) != -1) {
-		switch (option) {
-		case 'r': path = optarg; break;
-		case 'd': destination = optarg; break;
-		case 'h': fputs(usage, stdout); return 0;
-		default: fputs(usage, stderr); return 2;
-		}
-	}
-	err = rules_source_load(path, &rules);
-	if (err == 0 && optind < argc)
-		for (int i = optind; i < argc; i++)
-			classify_print(&rules, destination, argv[i], strlen(argv[i]));
-	else if (err == 0)
-		classify_stream(&rules, destination, stdin);
+	for (int i = 0; !error && i < count; i++)
+		classify_print(&rules, options.destination, replies[i], strlen(replies[i]));
+	if (!error && count == 0)
+		classify_stream(&rules, options.destination, stdin);
 	rules_source_free(&rules);
-	return err == 0 && fflush(stdout) == 0 ? 0 : 1;
+	return error == 0 && fflush(stdout) == 0 ? 0 : 1;
 }

@@ -2,34 +2,30 @@
  *
  * tollgate connections: what the gate in the kernel has seen and done, flow by flow.
  */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "sidecar/base/json.h"
-#include "sidecar/cli/client.h"
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/request.h"
 
 struct asked {
-	const char *source, *destination;
-	bool json;
+	const struct client_request *request;
 	unsigned shown;
 };
 
-static int usage(FILE *out, int status)
-{
-	fputs("usage: tollgate connections [--json] [--source ADDRESS] [--destination NAME] "
-	      "[--segment FOLDER]\n\n"
-	      "The connections of gated cgroups, by source and destination: attempts, of these "
-	      "held and for how\n"
-	      "long, refused, established, failed, open now; their duration, round trip, "
-	      "retransmits and bytes;\n"
-	      "attempts of the last second, minute and hour. --json: a line each, with all "
-	      "figures.\n",
-	      out);
-	return status;
-}
+static const struct cli_option option_rows[] = {
+	REQUEST_SOURCE, REQUEST_DESTINATION, REQUEST_JSON, REQUEST_SEGMENT, {0}};
+
+static const struct cli_syntax syntax = {
+	.command = "connections",
+	.about =
+		"The connections of gated cgroups, by source and destination: attempts, of these held and "
+		"for how long, refused, established, failed, open now; their duration, round trip, "
+		"retransmits and bytes; attempts of the last second, minute and hour.",
+	.options = option_rows,
+};
 
 static uint64_t inner(const struct json *flow, const char *object, const char *key)
 {
@@ -80,73 +76,39 @@ static void row(const struct json *f)
 	       (unsigned long long)json_get_u64(f, "bytes_received", 0));
 }
 
+static bool wanted(const struct json *flow, const char *key, const char *value)
+{
+	return value == NULL || strcmp(value, json_get_text(flow, key, "")) == 0;
+}
+
 static int line(void *arg, const struct json *flow, const char *text, size_t length)
 {
 	struct asked *asked = arg;
 
-	if (asked->source && strcmp(asked->source, json_get_text(flow, "source", "")) != 0)
-		return 0;
-	if (asked->destination &&
-	    strcmp(asked->destination, json_get_text(flow, "destination", "")) != 0)
+	if (!wanted(flow, "source", asked->request->source) ||
+	    !wanted(flow, "destination", asked->request->destination))
 		return 0;
 	asked->shown++;
-	if (asked->json)
-		printf("%.*s\n", (int)length, text);
-	else
-		row(flow);
-	return 0;
-}
-
-static int ask(const char *segment, struct asked *asked)
-{
-	struct json_writer request = {0};
-	char reason[CLIENT_REASON];
-	struct client *client;
-	int error = client_open(segment, &client, reason);
-
-	if (!error) {
-		json_put_object(&request, NULL);
-		json_put_text(&request, "command", "connections");
-		json_put_end(&request);
-		error = client_ask(client, &request, line, asked, reason);
-		client_close(client);
-		json_writer_free(&request);
-	}
-	if (error < 0) {
-		fprintf(stderr, "tollgate connections: %s\n", reason);
-		return 1;
-	}
-	if (asked->shown == 0 && !asked->json)
-		puts("no connection was seen");
+	if (asked->request->json)
+		return request_print_line(NULL, flow, text, length);
+	row(flow);
 	return 0;
 }
 
 int cli_connections(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"source", required_argument, NULL, 's'},
-		{"destination", required_argument, NULL, 'd'},
-		{"segment", required_argument, NULL, 'S'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	struct asked asked = {0};
-	const char *segment = NULL;
-	int option;
+	struct client_request request = {0};
+	struct asked asked = {.request = &request};
+	struct json_writer query = {0};
+	char reason[CLIENT_REASON];
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (option) {
-		case 'j': asked.json = true; break;
-		case 's': asked.source = optarg; break;
-		case 'd': asked.destination = optarg; break;
-		case 'S': segment = optarg; break;
-		case 'h': return usage(stdout, 0);
-		default: return usage(stderr, 2);
-		}
-	}
-	if (optind < argc)
-		return usage(stderr, 2);
-	return ask(client_segment(segment), &asked);
+	request_read(&syntax, argc, argv, &request);
+	/* All are asked for, and chosen here. */
+	json_put_object(&query, NULL);
+	json_put_text(&query, "command", request.command);
+	if (request_run(&request, &query, line, &asked, false, reason) != 0)
+		return 1;
+	if (asked.shown == 0 && !request.json)
+		puts("no connection was seen");
+	return 0;
 }

@@ -6,7 +6,6 @@
  */
 #include "shm/destination.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,21 +14,33 @@
 
 #include "sidecar/base/json.h"
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/config/config.h"
 
-static int usage(FILE *out, int status)
-{
-	fputs("usage: tollgate destination [--json] [-c FILE] NAME...\n\n"
-	      "Says which destination each MX host, recipient's domain or address belongs to, by "
-	      "one of\n"
-	      "exact, suffix, address, registrable (rolled up by the Public Suffix List), "
-	      "default.\n"
-	      "-c FILE: by this configuration (" CONFIG_PATH_DEFAULT " if it is there, else the\n"
-	      "built-in one). --json: a line each, {\"name\", \"destination\", \"by\"}.\n"
-	      "Status 1: a NAME is neither a name nor an address (its destination is null).\n",
-	      out);
-	return status;
-}
+struct options {
+	const char *config;
+	bool json;
+};
+
+static const struct cli_option option_rows[] = {
+	{"config", 'c', "FILE",
+	 "by this configuration; without it " CONFIG_PATH_DEFAULT
+	 " if it is there, else the built-in one",
+	 CLI_TEXT, offsetof(struct options, config), 0, NULL},
+	CLI_JSON(struct options),
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.command = "destination",
+	.arguments = "NAME...",
+	.min = 1,
+	.max = -1,
+	.about =
+		"Says which destination each MX host, recipient's domain or address belongs to, by one of "
+		"exact, suffix, address, registrable (rolled up by the Public Suffix List), default. "
+		"Status 1: a NAME is neither a name nor an address (its destination is null).",
+	.options = option_rows,
+};
 
 /* ---- why ------------------------------------------------------------------------------------- */
 
@@ -189,32 +200,16 @@ static struct config *config_open(const char *path)
 
 int cli_destination(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-						{"config", required_argument, NULL, 'c'},
-						{"help", no_argument, NULL, 'h'},
-						{NULL, 0, NULL, 0}};
+	struct options options = {0};
 	struct config *config;
-	const char *path = NULL;
-	bool json = false;
-	int status = 0;
-	int option;
+	char **names;
+	int status = 0, count = options_read(&syntax, argc, argv, &options, &names);
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
-		if (option == 'h')
-			return usage(stdout, 0);
-		if (option == '?')
-			return usage(stderr, 2);
-		json = json || option == 'j';
-		path = option == 'c' ? optarg : path;
-	}
-	if (optind == argc)
-		return usage(stderr, 2);
-	config = config_open(path);
+	config = config_open(options.config);
 	if (!config)
 		return 1;
-	for (int i = optind; i < argc; i++)
-		if (!print_name(config, argv[i], json))
+	for (int i = 0; i < count; i++)
+		if (!print_name(config, names[i], options.json))
 			status = 1;
 	config_free(config);
 	return status;

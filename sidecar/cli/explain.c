@@ -8,13 +8,23 @@
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/request.h"
 
-static const char usage[] =
-	"usage: tollgate explain SOURCE DESTINATION [--json] [--segment DIR]\n\n"
-	"Says of one flow what is in force and who decided it (the configuration, the controller, a rule by\n"
-	"its name, the operator), what is configured and in which line of which file, its state in words, what\n"
-	"rules and the operator set, the last replies that were no plain delivery, and when what will change.\n\n"
-	"SOURCE is a sending address, or the name of a source that a pool lists; DESTINATION a destination's name,\n"
-	"or an MX host, domain or address that belongs to it.\n";
+static const struct cli_option option_rows[] = {REQUEST_JSON, REQUEST_SEGMENT, {0}};
+
+static const struct cli_syntax syntax = {
+	.command = "explain",
+	.arguments = "SOURCE DESTINATION",
+	.min = 2,
+	.max = 2,
+	.wanted = "name a source and a destination",
+	.about =
+		"Says of one flow what is in force and who decided it (the configuration, the controller, "
+		"a rule by its name, the operator), what is configured and in which line of which file, "
+		"its state in words, what rules and the operator set, the last replies that were no plain "
+		"delivery, and when what will change.\n\n"
+		"SOURCE is a sending address, or the name of a source that a pool lists; DESTINATION a "
+		"destination's name, or an MX host, domain or address that belongs to it.",
+	.options = option_rows,
+};
 
 static void print_in_force(const struct json *list)
 {
@@ -181,15 +191,11 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 
 int cli_explain(int argc, char **argv)
 {
-	struct client_request request = {.command = "explain", .usage = usage};
+	struct client_request request = {0};
 	struct json_writer query = {0};
 	char reason[CLIENT_REASON];
-	int status = request_options(argc, argv, REQUEST_JSON, &request);
 
-	if (status >= 0)
-		return status;
-	if (request.count != 2)
-		return request_usage_error(&request, "name a source and a destination");
+	request_read(&syntax, argc, argv, &request);
 	request.source = request.arguments[0];
 	request.destination = request.arguments[1];
 	request_begin(&request, &query);

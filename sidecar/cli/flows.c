@@ -16,15 +16,30 @@
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/readonly.h"
 
-static const char usage[] =
-	"usage: tollgate flows [--source SOURCE] [--destination NAME] [--wide] [--json] [--segment DIR]\n\n"
-	"A line a flow: its state, the rate in force (per flow; transactional mail may use all of it), the hold\n"
-	"that is left (with * where transactional mail goes), and messages of the last hour: accepted (2xx),\n"
-	"deferred (4xx) and bounced (5xx).\n"
-	"--wide: the configured rate, what is used of the hour's and the day's cap, and open connections, too.\n"
-	"--json: all of it, an object a line.\n\n"
-	"NAME is a destination's name, or an MX host, domain or address that belongs to it. Where no tollgated\n"
-	"runs, the segment's files are read; only its owner and root can then see the names.\n";
+static const struct cli_option option_rows[] = {
+	REQUEST_SOURCE,
+	REQUEST_DESTINATION,
+	REQUEST_FLAG(
+		"wide",
+		"also the configured rate, what is used of the hour's and the day's cap, and open "
+		"connections",
+		wide),
+	REQUEST_JSON,
+	REQUEST_SEGMENT,
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.command = "flows",
+	.wanted = "a flow is chosen by --source and --destination",
+	.about =
+		"A line a flow: its state, the rate in force (per flow; transactional mail may use all of "
+		"it), the hold that is left (with * where transactional mail goes), and messages of the "
+		"last hour: accepted (2xx), deferred (4xx) and bounced (5xx).\n\n"
+		"NAME is a destination's name, or an MX host, domain or address that belongs to it. Where "
+		"no tollgated runs, the segment's files are read; only its owner and root can then see "
+		"the names.",
+	.options = option_rows,
+};
 
 /* "12/100"; "12" where there is no cap, "-" where nobody counts. */
 static const char *use_text(const struct json *use, const char *used, char *text, size_t size)
@@ -188,17 +203,13 @@ static int look(const struct client_request *request, const struct json_writer *
 
 int cli_flows(int argc, char **argv)
 {
-	struct client_request request = {.command = "flows", .usage = usage};
+	struct client_request request = {0};
 	struct json_writer query = {0}, again = {0};
 	struct flows_table table = {0};
 	char reason[CLIENT_REASON];
-	int status = request_options(argc, argv, REQUEST_JSON | REQUEST_FLOWS, &request);
+	int status;
 
-	if (status >= 0)
-		return status;
-	if (request.count)
-		return request_usage_error(&request,
-					   "a flow is chosen by --source and --destination");
+	request_read(&syntax, argc, argv, &request);
 	table.json = request.json;
 	table.wide = request.wide;
 	request_begin(&request, &query);

@@ -15,43 +15,80 @@
 #include <unistd.h>
 
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/data/embedded.h"
 
-static const char usage[] =
-	"usage: tollgate import kumomta [--source NAME=ADDRESS]... FILE...\n"
-	"Writes KumoMTA's shaping.toml as a configuration to standard output, several files\n"
-	"merged in that order as KumoMTA does; what is dead in them, what cannot be taken over,\n"
-	"and what comes out differently, to standard error. --source says what address an\n"
-	"egress source sends from, for limits of that source.\n";
+/* What the importer is started with: itself, our own path, the options, the files. */
+struct import {
+	char **words;
+	size_t count;
+};
 
-int cli_import(int argc, char **argv)
+static const char *source_read(void *into, char *text)
+{
+	struct import *import = into;
+
+	if (strchr(text, '=') == NULL)
+		return "not NAME=ADDRESS";
+	import->words[import->count++] = (char *)"--source";
+	import->words[import->count++] = text;
+	return NULL;
+}
+
+static const struct cli_option rows[] = {
+	{.name = "source",
+	 .value = "NAME=ADDRESS",
+	 .help = "what address an egress source sends from, for limits of that source; may be given "
+		 "again",
+	 .kind = CLI_READ,
+	 .read = source_read},
+	{.name = NULL},
+};
+
+static const struct cli_syntax syntax = {
+	.command = "import",
+	.arguments = "kumomta FILE...",
+	.min = 2,
+	.max = -1,
+	.about =
+		"Writes KumoMTA's shaping.toml as a configuration to standard output, several files "
+		"merged in that order as KumoMTA does; what is dead in them, what cannot be taken "
+		"over, and what comes out differently, to standard error.",
+	.options = rows,
+};
+
+static int import_run(struct import *import, int argc, char **argv)
 {
 	static const char *const first[] = {"python3", "-I", "-c", builtin_import_kumomta};
-	size_t given = sizeof(first) / sizeof(first[0]);
-	char program[PATH_MAX], **arguments;
-	ssize_t length;
+	char program[PATH_MAX], **files;
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	int count;
 
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (argc < 3 || strcmp(argv[1], "kumomta") != 0) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	arguments = calloc(given + (size_t)argc, sizeof(*arguments));
-	if (length < 0 || arguments == NULL) {
+	if (length < 0) {
 		fprintf(stderr, "tollgate: import: %s\n", strerror(errno));
-		free(arguments);
 		return 1;
 	}
 	program[length] = '\0';
-	memcpy(arguments, first, sizeof(first));
-	arguments[given] = program;
-	memcpy(arguments + given + 1, argv + 2, (size_t)(argc - 2) * sizeof(*argv));
-	execvp(arguments[0], arguments);
+	memcpy(import->words, first, sizeof(first));
+	import->count = sizeof(first) / sizeof(first[0]);
+	import->words[import->count++] = program;
+	count = options_read(&syntax, argc, argv, import, &files);
+	if (strcmp(files[0], "kumomta") != 0)
+		return options_wrong(&syntax, "it reads kumomta's files");
+	for (int i = 1; i < count; i++)
+		import->words[import->count++] = files[i];
+	execvp(import->words[0], import->words);
 	fprintf(stderr, "tollgate: import needs python3 (3.11 or later): %s\n", strerror(errno));
-	free(arguments);
 	return 1;
+}
+
+int cli_import(int argc, char **argv)
+{
+	struct import import = {.words = calloc((size_t)argc * 2 + 8, sizeof(*import.words))};
+	int status = 1;
+
+	if (import.words != NULL)
+		status = import_run(&import, argc, argv);
+	free(import.words);
+	return status;
 }

@@ -11,10 +11,16 @@
 
 #define GUESS_BYTES (256u << 10)
 
-void log_source_formats(FILE *out)
+const char *log_source_formats(void)
 {
+	static char text[256];
+	size_t used = 0;
+
 	for (size_t i = 0; i < INGEST_FORMATS; i++)
-		fprintf(out, "%s%s", i ? ", " : "", ingest_formats[i].name);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s, ",
+					 ingest_formats[i].name);
+	snprintf(text + used, sizeof(text) - used, "or auto (the default)");
+	return text;
 }
 
 int log_source_begin(const char *format, struct log_source *ret)
@@ -23,9 +29,8 @@ int log_source_begin(const char *format, struct log_source *ret)
 
 	*ret = (struct log_source){.format = ingest_format_named(format)};
 	if (ret->format == NULL && strcmp(format, "auto") != 0) {
-		fprintf(stderr, "tollgate: no format \"%s\"; there are ", format);
-		log_source_formats(stderr);
-		fprintf(stderr, " and auto\n");
+		fprintf(stderr, "tollgate: no format \"%s\"; it is one of %s\n", format,
+			log_source_formats());
 		return -EINVAL;
 	}
 	clock_gettime(CLOCK_REALTIME, &now);

@@ -25,8 +25,8 @@ struct log_source {
 int log_source_begin(const char *format, struct log_source *ret);
 void log_source_free(struct log_source *source);
 
-/* The names of formats, as a usage tells them. */
-void log_source_formats(FILE *out);
+/* What --help says of --format: the names of all. */
+const char *log_source_formats(void);
 
 /* Reads it all ("-": standard input), calling event until it returns other than 0, which is
  * returned. -errno; what is wrong with the log itself is printed. */

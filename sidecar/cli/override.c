@@ -8,34 +8,71 @@
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/request.h"
 
-#define NAMING                                                                                                        \
-	"SOURCE is a sending address, or the name of a source that a pool lists; DESTINATION a destination's name,\n" \
-	"or an MX host, domain or address that belongs to it. \"*\" stands for all that are known by now. Only\n"     \
-	"root and the sidecar's user may do this.\n"
+#define NAMING                                                                                       \
+	"\n\nSOURCE is a sending address, or the name of a source that a pool lists; DESTINATION a " \
+	"destination's name, or an MX host, domain or address that belongs to it. \"*\" stands for " \
+	"all that are known by now. Only root and the sidecar's user may do this."
 
-#define NEW                                                                                                       \
-	"A source or destination that neither the configuration nor a worker has named is taken for a mistake,\n" \
-	"unless --new is given.\n\n"
+#define NEW                                                                                           \
+	"\n\nA source or destination that neither the configuration nor a worker has named is taken " \
+	"for a mistake, unless --new is given."
 
-static const char hold_usage[] =
-	"usage: tollgate hold SOURCE DESTINATION [--for T] [--reason TEXT] [--new] [--segment DIR]\n\n"
-	"Suspends the flow for T (\"30m\", \"2h\"), or until it is released.\n\n" NEW NAMING;
+#define WANTED "name a source and a destination"
 
-static const char release_usage[] =
-	"usage: tollgate release SOURCE DESTINATION [--segment DIR]\n\n"
-	"Ends every hold of the flow: the operator's, a rule's and the controller's. Mail goes on at the rate\n"
-	"that is remembered as good.\n\n" NAMING;
+#define FOR    REQUEST_TEXT("for", "T", "for this long (\"30m\", \"2h\")", duration)
+#define REASON REQUEST_TEXT("reason", "TEXT", "why; it is shown and logged", reason)
+#define KNOWN  REQUEST_FLAG("new", "the flow is new, not misspelt", new)
 
-static const char set_usage[] =
-	"usage: tollgate set SOURCE DESTINATION LIMIT=VALUE... [--for T] [--reason TEXT] [--new] [--segment DIR]\n\n"
-	"Caps the flow for T, or until it is reset. Limits are rate (\"10/min\"), connections,\n"
-	"messages_per_connection, hour and day; LIMIT=none takes away what was set. The strictest of all limits\n"
-	"holds, so a flow can be slowed down but not pushed past its configuration.\n\n" NEW NAMING;
+static const struct cli_option lasting[] = {FOR, REASON, KNOWN, REQUEST_SEGMENT, {0}};
+static const struct cli_option segment_alone[] = {REQUEST_SEGMENT, {0}};
 
-static const char reset_usage[] =
-	"usage: tollgate reset SOURCE DESTINATION [--segment DIR]\n\n"
-	"Forgets what was learned of the flow, and takes away what rules and the operator set: it begins anew\n"
-	"as configured.\n\n" NAMING;
+static const struct cli_syntax hold_syntax = {
+	.command = "hold",
+	.arguments = "SOURCE DESTINATION",
+	.min = 2,
+	.max = 2,
+	.wanted = WANTED,
+	.about = "Suspends the flow for T, or until it is released." NEW NAMING,
+	.options = lasting,
+};
+
+static const struct cli_syntax release_syntax = {
+	.command = "release",
+	.arguments = "SOURCE DESTINATION",
+	.min = 2,
+	.max = 2,
+	.wanted = WANTED,
+	.about =
+		"Ends every hold of the flow: the operator's, a rule's and the controller's. Mail goes on "
+		"at the rate that is remembered as good." NAMING,
+	.options = segment_alone,
+};
+
+static const struct cli_syntax set_syntax = {
+	.command = "set",
+	.arguments = "SOURCE DESTINATION LIMIT=VALUE...",
+	.min = 2,
+	.max = -1,
+	.wanted = WANTED,
+	.about =
+		"Caps the flow for T, or until it is reset. Limits are rate (\"10/min\"), connections, "
+		"messages_per_connection, hour and day; LIMIT=none takes away what was set. The strictest "
+		"of all limits holds, so a flow can be slowed down but not pushed past its "
+		"configuration." NEW NAMING,
+	.options = lasting,
+};
+
+static const struct cli_syntax reset_syntax = {
+	.command = "reset",
+	.arguments = "SOURCE DESTINATION",
+	.min = 2,
+	.max = 2,
+	.wanted = WANTED,
+	.about =
+		"Forgets what was learned of the flow, and takes away what rules and the operator set: it "
+		"begins anew as configured." NAMING,
+	.options = segment_alone,
+};
 
 struct done {
 	const char *what;
@@ -68,60 +105,48 @@ static bool put_limit(struct json_writer *query, const char *argument)
 	return false;
 }
 
-static int run(int argc, char **argv, struct client_request *request, const char *what, int options,
-	       bool limits)
+static int run(const struct cli_syntax *syntax, const char *what, int argc, char **argv)
 {
+	struct client_request request = {0};
 	struct json_writer query = {0};
 	struct done done = {.what = what};
 	char reason[CLIENT_REASON];
-	int status = request_options(argc, argv, options, request);
 
-	if (status >= 0)
-		return status;
-	if (request->count < 2)
-		return request_usage_error(request, "name a source and a destination");
-	if (limits ? request->count < 3 : request->count > 2)
-		return request_usage_error(request, limits ? "name a limit" : "too many arguments");
-	request->source = request->arguments[0];
-	request->destination = request->arguments[1];
-	request_begin(request, &query);
-	for (int i = 2; i < request->count; i++)
-		if (!put_limit(&query, request->arguments[i])) {
+	request_read(syntax, argc, argv, &request);
+	if (syntax == &set_syntax && request.count < 3)
+		return options_wrong(syntax, "name a limit");
+	request.source = request.arguments[0];
+	request.destination = request.arguments[1];
+	request_begin(&request, &query);
+	for (int i = 2; i < request.count; i++)
+		if (!put_limit(&query, request.arguments[i])) {
 			json_writer_free(&query);
-			return request_usage_error(request, "no such limit, or no value");
+			return options_wrong(syntax, "no such limit, or no value");
 		}
-	if (request_run(request, &query, print, &done, false, reason) != 0)
+	if (request_run(&request, &query, print, &done, false, reason) != 0)
 		return 1;
 	if (done.flows)
 		return 0;
-	fprintf(stderr, "tollgate %s: no flow that is known matches\n", request->command);
+	fprintf(stderr, "tollgate %s: no flow that is known matches\n", request.command);
 	return 1;
 }
 
 int cli_hold(int argc, char **argv)
 {
-	struct client_request request = {.command = "hold", .usage = hold_usage};
-
-	return run(argc, argv, &request, "held", REQUEST_DURATION | ASK_NEW, false);
+	return run(&hold_syntax, "held", argc, argv);
 }
 
 int cli_release(int argc, char **argv)
 {
-	struct client_request request = {.command = "release", .usage = release_usage};
-
-	return run(argc, argv, &request, "released", 0, false);
+	return run(&release_syntax, "released", argc, argv);
 }
 
 int cli_set(int argc, char **argv)
 {
-	struct client_request request = {.command = "set", .usage = set_usage};
-
-	return run(argc, argv, &request, "set", REQUEST_DURATION | ASK_NEW, true);
+	return run(&set_syntax, "set", argc, argv);
 }
 
 int cli_reset(int argc, char **argv)
 {
-	struct client_request request = {.command = "reset", .usage = reset_usage};
-
-	return run(argc, argv, &request, "reset", 0, false);
+	return run(&reset_syntax, "reset", argc, argv);
 }

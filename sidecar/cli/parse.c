@@ -5,7 +5,6 @@
  * What is in a log: a line of JSON for each outcome, and counts of lines on standard error. LOG is
  * "-" for standard input.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,26 +13,34 @@
 #include "sidecar/base/json.h"
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/log_source.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/cli/rules_source.h"
 #include "sidecar/config/config.h"
 
-static const char usage[] =
-	"usage: tollgate parse [--format F] [-c FILE] [--rules FILE] LOG\n"
-	"A line of JSON for each outcome in LOG (\"-\": standard input): line, source, domain, mx,\n"
-	"outcome, code, enhanced, text, class; null where the log does not say. How many lines there\n"
-	"were, how many outcomes, and how many lines were not understood, goes to standard error.\n"
-	"  --format F    ";
+struct options {
+	const char *format, *config, *rules;
+};
 
-static int usage_print(FILE *out, int status)
-{
-	fputs(usage, out);
-	log_source_formats(out);
-	fputs(", or auto (the default)\n"
-	      "  -c FILE       destinations of this configuration, and its rules\n"
-	      "  --rules FILE  these rules in front of ours (instead of the configuration's)\n",
-	      out);
-	return status;
-}
+static struct cli_option option_rows[] = {
+	{"format", 'f', "F", NULL, CLI_TEXT, offsetof(struct options, format), 0, NULL},
+	{"config", 'c', "FILE", "destinations of this configuration, and its rules", CLI_TEXT,
+	 offsetof(struct options, config), 0, NULL},
+	{"rules", 'r', "FILE", "these rules in front of ours, instead of the configuration's",
+	 CLI_TEXT, offsetof(struct options, rules), 0, NULL},
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.command = "parse",
+	.arguments = "LOG",
+	.min = 1,
+	.max = 1,
+	.about =
+		"A line of JSON for each outcome in LOG (\"-\": standard input): line, source, domain, mx, "
+		"outcome, code, enhanced, text, class; null where the log does not say. How many lines "
+		"there were, how many outcomes, and how many lines were not understood, goes to standard "
+		"error.",
+	.options = option_rows,
+};
 
 struct parser {
 	const struct loaded_rules *rules;
@@ -118,22 +125,21 @@ static int log_parse(struct parser *parser, const char *path)
 	return error == 0 && fflush(stdout) == 0 && !json_failed(&parser->writer) ? 0 : 1;
 }
 
-static int parse_run(const char *format, const char *config_path, const char *rules_path,
-		     const char *path)
+static int parse_run(const struct options *options, const char *path)
 {
 	struct loaded_rules rules = {0};
 	struct parser parser = {.rules = &rules};
 	struct config *config;
 	int status = 1;
 
-	if (log_source_begin(format, &parser.source) != 0)
+	if (log_source_begin(options->format, &parser.source) != 0)
 		return 2;
 	parser.source.arg = &parser;
-	config = rules_source_config(config_path);
+	config = rules_source_config(options->config);
 	if (config == NULL)
 		return 1;
 	parser.config = config;
-	if (rules_source_load_with(rules_path, rules_path == NULL ? &config->rules : NULL,
+	if (rules_source_load_with(options->rules, options->rules == NULL ? &config->rules : NULL,
 				   &rules) == 0)
 		status = log_parse(&parser, path);
 	rules_source_free(&rules);
@@ -145,25 +151,10 @@ static int parse_run(const char *format, const char *config_path, const char *ru
 
 int cli_parse(int argc, char **argv)
 {
-	static const struct option options[] = {{"format", required_argument, NULL, 'f'},
-						{"config", required_argument, NULL, 'c'},
-						{"rules", required_argument, NULL, 'r'},
-						{"help", no_argument, NULL, 'h'},
-						{0}};
-	const char *format = "auto", *config_path = NULL, *rules_path = NULL;
-	int option;
+	struct options options = {.format = "auto"};
+	char **logs;
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "c:f:h", options, NULL)) != -1) {
-		switch (option) {
-		case 'f': format = optarg; break;
-		case 'c': config_path = optarg; break;
-		case 'r': rules_path = optarg; break;
-		case 'h': return usage_print(stdout, 0);
-		default: return usage_print(stderr, 2);
-		}
-	}
-	if (optind + 1 != argc)
-		return usage_print(stderr, 2);
-	return parse_run(format, config_path, rules_path, argv[optind]);
+	option_rows[0].help = log_source_formats();
+	options_read(&syntax, argc, argv, &options, &logs);
+	return parse_run(&options, logs[0]);
 }

@@ -13,7 +13,6 @@
  * --outage how long rings must hold what workers report while no sidecar takes it.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <libgen.h>
 #include <math.h>
 #include <stdio.h>
@@ -25,12 +24,14 @@
 #include "sidecar/base/json.h"
 #include "sidecar/base/units.h"
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/segment/minutes.h"
 #include "sidecar/segment/segment.h"
 
 #define REPORT_MAX   (4u << 20)
 #define RING_DEFAULT 1024
+#define FLOWS_MAX    268435456
 #define MIB	     (1024.0 * 1024.0)
 
 struct plan_input {
@@ -62,124 +63,102 @@ struct answer {
 /* ---- the question -------------------------------------------------------------------------------
  */
 
-static int wrong(const char *option, const char *value, const char *reason)
+static const char *rate_take(void *into, char *text)
 {
-	fprintf(stderr, "tollgate plan: --%s %s: %s\n", option, value, reason);
-	return 2;
-}
-
-static int count_take(const char *option, const char *value, uint64_t max, uint64_t *ret)
-{
-	const char *reason = NULL;
-	uint64_t count;
-
-	if (units_count(value, &count, &reason) < 0)
-		return wrong(option, value, reason);
-	if (count == 0 || count > max)
-		return wrong(option, value, "out of range");
-	*ret = count;
-	return 0;
-}
-
-static int rate_take(const char *value, double *ret)
-{
+	struct plan_input *q = into;
 	const char *reason = NULL;
 	struct units_rate rate;
 
-	if (units_rate(value, &rate, &reason) < 0)
-		return wrong("messages", value, reason);
+	if (units_rate(text, &rate, &reason) < 0)
+		return reason;
 	if (rate.count == 0)
-		return wrong("messages", value, "a rate is needed");
-	*ret = (double)rate.count * 1e9 / (double)rate.period_ns;
-	return 0;
+		return "a rate is needed";
+	q->messages = (double)rate.count * 1e9 / (double)rate.period_ns;
+	return NULL;
 }
 
-static int share_take(const char *value, double *ret)
+static const char *share_take(void *into, char *text)
 {
+	struct plan_input *q = into;
 	const char *reason = NULL;
 	uint32_t millionths;
 
-	if (units_share(value, &millionths, &reason) < 0)
-		return wrong("deferred", value, reason);
-	*ret = millionths / 1e6;
-	return 0;
+	if (units_share(text, &millionths, &reason) < 0)
+		return reason;
+	q->deferred = millionths / 1e6;
+	return NULL;
 }
 
-static int asks_take(const char *value, double *ret)
+static const char *asks_take(void *into, char *text)
 {
+	struct plan_input *q = into;
 	char *end;
-	double asks = strtod(value, &end);
+	double asks = strtod(text, &end);
 
 	if (*end != '\0' || !(asks >= 1) || asks > 1000)
-		return wrong("asks", value, "a number from 1 to 1000");
-	*ret = asks;
-	return 0;
+		return "a number from 1 to 1000";
+	q->asks = asks;
+	return NULL;
 }
 
-static int outage_take(const char *value, uint64_t *ret)
+static const char *outage_take(void *into, char *text)
 {
+	struct plan_input *q = into;
 	const char *reason = NULL;
 
-	return units_duration(value, ret, &reason) < 0 ? wrong("outage", value, reason) : 0;
+	return units_duration(text, &q->outage_ns, &reason) < 0 ? reason : NULL;
 }
 
-static int option_take(struct plan_input *q, int option, const char *value)
-{
-	switch (option) {
-	case 's': return count_take("sources", value, 1000000, &q->sources);
-	case 'd': return count_take("destinations", value, 10000000, &q->destinations);
-	case 'w': return count_take("workers", value, 65534, &q->workers);
-	case 'm': return rate_take(value, &q->messages);
-	case 'f': return count_take("flows", value, 268435456, &q->flows);
-	case 'p': return share_take(value, &q->deferred);
-	case 'a': return asks_take(value, &q->asks);
-	case 'c': return count_take("per-connection", value, 65535, &q->per_connection);
-	case 'M': return count_take("minutes", value, 1440, &q->minutes);
-	case 'o': return outage_take(value, &q->outage_ns);
-	case 'r': q->report = value; return 0;
-	case 'j': q->json = true; return 0;
+#define COUNT(name, member, max, help)                                                        \
+	{                                                                                     \
+		name, 0, "N", help, CLI_COUNT, offsetof(struct plan_input, member), max, NULL \
 	}
-	return 2;
-}
+#define READ(name, value, read, help)                      \
+	{                                                  \
+		name, 0, value, help, CLI_READ, 0, 0, read \
+	}
 
-static int usage(FILE *out, int status)
-{
-	fputs("usage: tollgate plan --sources N --destinations N --workers N --messages RATE\n"
-	      "                     [--flows N] [--deferred 5%] [--asks 2] [--per-connection 20]\n"
-	      "                     [--minutes 60] [--outage 2s] [--report FILE] [--json]\n\n"
-	      "Memory, ring sizes and cores that an installation takes, with the arithmetic; "
-	      "tollgate(1).\n",
-	      out);
-	return status;
-}
+static const struct cli_option option_rows[] = {
+	COUNT("sources", sources, 1000000, "sending addresses"),
+	COUNT("destinations", destinations, 10000000, "destinations that are sent to"),
+	COUNT("workers", workers, 65534, "processes and threads that ask"),
+	READ("messages", "RATE", rate_take, "recipients that are sent to (\"50000/s\")"),
+	COUNT("flows", flows, FLOWS_MAX, "pairs that really send; all by default"),
+	READ("deferred", "SHARE", share_take, "the share of deferrals; 5% by default"),
+	READ("asks", "X", asks_take, "how often a message asks, on average; 2 by default"),
+	COUNT("per-connection", per_connection, 65535, "messages a connection; 20 by default"),
+	COUNT("minutes", minutes, 1440, "minutes of outcomes that are kept; 60 by default"),
+	READ("outage", "T", outage_take,
+	     "how long rings hold what comes while no sidecar takes it; 2s by default"),
+	{"report", 0, "FILE",
+	 "what `make bench` measured; by default its last report on this machine", CLI_TEXT,
+	 offsetof(struct plan_input, report), 0, NULL},
+	CLI_JSON(struct plan_input),
+	{0}};
 
+static const struct cli_syntax syntax = {
+	.command = "plan",
+	.wanted = "all is said by options",
+	.about =
+		"Memory, ring sizes and cores that an installation takes, with the arithmetic. --sources, "
+		"--destinations, --workers and --messages are needed; tollgate(1) tells the rest.",
+	.options = option_rows,
+};
+
+/* 0, or the exit status. */
 static int input_read(struct plan_input *q, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"sources", 1, NULL, 's'}, {"destinations", 1, NULL, 'd'},
-		{"workers", 1, NULL, 'w'}, {"messages", 1, NULL, 'm'},
-		{"flows", 1, NULL, 'f'},   {"deferred", 1, NULL, 'p'},
-		{"asks", 1, NULL, 'a'},	   {"per-connection", 1, NULL, 'c'},
-		{"minutes", 1, NULL, 'M'}, {"outage", 1, NULL, 'o'},
-		{"report", 1, NULL, 'r'},  {"json", 0, NULL, 'j'},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
+	char **arguments;
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		int status = option == '?' ? usage(stderr, 2) : option_take(q, option, optarg);
-
-		if (status)
-			return status;
-	}
-	if (optind < argc || !q->sources || !q->destinations || !q->workers || !(q->messages > 0))
-		return usage(stderr, 2);
+	options_read(&syntax, argc, argv, q, &arguments);
+	if (!q->sources || !q->destinations || !q->workers || !(q->messages > 0))
+		return options_wrong(
+			&syntax, "--sources, --destinations, --workers and --messages are needed");
 	if (q->flows == 0)
 		q->flows = q->sources * q->destinations;
-	if (q->flows > 268435456)
-		return wrong("flows", "(all pairs)",
-			     "more than 268,435,456: say with --flows how many send");
+	if (q->flows > FLOWS_MAX)
+		return options_wrong(&syntax, "more than 268,435,456 pairs: say with --flows how "
+					      "many send");
 	return 0;
 }
 
@@ -447,8 +426,6 @@ int cli_plan(int argc, char **argv)
 	struct answer answer;
 	int status;
 
-	if (argc == 2 && strcmp(argv[1], "--help") == 0)
-		return usage(stdout, 0);
 	status = input_read(&q, argc, argv);
 	if (status)
 		return status;

@@ -7,10 +7,15 @@
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/request.h"
 
-static const char usage[] =
-	"usage: tollgate reload [--segment DIR]\n\n"
-	"The running tollgated reads its configuration anew, as on SIGHUP. It is checked whole: with an\n"
-	"error in it nothing changes, what is wrong is printed, and the exit status is 1.\n";
+static const struct cli_option option_rows[] = {REQUEST_SEGMENT, {0}};
+
+static const struct cli_syntax syntax = {
+	.command = "reload",
+	.about =
+		"The running tollgated reads its configuration anew, as on SIGHUP. It is checked whole: "
+		"with an error in it nothing changes, what is wrong is printed, and the exit status is 1.",
+	.options = option_rows,
+};
 
 static int print(void *arg, const struct json *json, const char *text, size_t length)
 {
@@ -27,15 +32,11 @@ static int print(void *arg, const struct json *json, const char *text, size_t le
 
 int cli_reload(int argc, char **argv)
 {
-	struct client_request request = {.command = "reload", .usage = usage, .patient = true};
+	struct client_request request = {.patient = true};
 	struct json_writer query = {0};
 	char reason[CLIENT_REASON];
-	int status = request_options(argc, argv, 0, &request);
 
-	if (status >= 0)
-		return status;
-	if (request.count)
-		return request_usage_error(&request, "it takes no argument");
+	request_read(&syntax, argc, argv, &request);
 	request_begin(&request, &query);
 	return request_run(&request, &query, print, NULL, false, reason) == 0 ? 0 : 1;
 }

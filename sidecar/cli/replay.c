@@ -6,7 +6,6 @@
  * when, and why, and what each flow had come to at the end.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,28 +19,41 @@
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/flows_table.h"
 #include "sidecar/cli/log_source.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/cli/rules_source.h"
 #include "sidecar/ingest/replay.h"
 
 #define COMPLAINTS_MAX 10 /* lines that are none are counted; the first are shown */
 
-static const char usage[] =
-	"usage: tollgate replay [--format F] [--source SOURCE] [--json] [-c FILE] [--rules FILE] LOG\n"
-	"What tollgated would have done had it heard the outcomes in LOG (\"-\": standard input), under\n"
-	"the log's own timestamps; then a table by destination, and what each flow had come to.\n"
-	"  --format F       ";
-static const char usage_rest[] =
-	", or auto (the default)\n"
-	"  --source SOURCE  our address, or a source's name, where a line does not say\n"
-	"  --json           every action, then every flow, an object a line\n"
-	"  -c FILE          this configuration, not the one in force; what it says under logs of a log\n"
-	"                   with LOG's path, or else of the only one of its format, holds for LOG\n"
-	"  --rules FILE     these rules in front of ours (instead of the configuration's)\n"
-	"  --segment DIR    whose configuration is in force\n";
-
 struct options {
 	const char *format, *source, *config, *rules, *segment, *path;
 	bool json;
+};
+
+static struct cli_option option_rows[] = {
+	{"format", 'f', "F", NULL, CLI_TEXT, offsetof(struct options, format), 0, NULL},
+	{"source", 0, "SOURCE", "our address, or a source's name, where a line does not say",
+	 CLI_TEXT, offsetof(struct options, source), 0, NULL},
+	{"config", 'c', "FILE",
+	 "this configuration, not the one in force; what it says under logs of a log with LOG's path, or "
+	 "else of the only one of its format, holds for LOG",
+	 CLI_TEXT, offsetof(struct options, config), 0, NULL},
+	{"rules", 'r', "FILE", "these rules in front of ours, instead of the configuration's",
+	 CLI_TEXT, offsetof(struct options, rules), 0, NULL},
+	CLI_JSON(struct options),
+	CLI_SEGMENT(struct options),
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.command = "replay",
+	.arguments = "LOG",
+	.min = 1,
+	.max = 1,
+	.about =
+		"What tollgated would have done had it heard the outcomes in LOG (\"-\": standard input), "
+		"under the log's own timestamps; then a table by destination, and what each flow had come "
+		"to. --segment says whose configuration is in force.",
+	.options = option_rows,
 };
 
 struct run {
@@ -332,41 +344,16 @@ static int configured_run(const struct options *options, const struct config *co
 	return status;
 }
 
-static int usage_print(FILE *out, int status)
-{
-	fputs(usage, out);
-	log_source_formats(out);
-	fputs(usage_rest, out);
-	return status;
-}
-
 int cli_replay(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"format", required_argument, NULL, 'f'}, {"source", required_argument, NULL, 'o'},
-		{"json", no_argument, NULL, 'j'},	  {"config", required_argument, NULL, 'c'},
-		{"rules", required_argument, NULL, 'r'},  {"segment", required_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},	  {0}};
 	struct options options = {.format = "auto"};
 	struct config *config;
-	int option, status;
+	char **logs;
+	int status;
 
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "c:f:h", longs, NULL)) != -1) {
-		switch (option) {
-		case 'f': options.format = optarg; break;
-		case 'o': options.source = optarg; break;
-		case 'j': options.json = true; break;
-		case 'c': options.config = optarg; break;
-		case 'r': options.rules = optarg; break;
-		case 's': options.segment = optarg; break;
-		case 'h': return usage_print(stdout, 0);
-		default: return usage_print(stderr, 2);
-		}
-	}
-	if (optind + 1 != argc)
-		return usage_print(stderr, 2);
-	options.path = argv[optind];
+	option_rows[0].help = log_source_formats();
+	options_read(&syntax, argc, argv, &options, &logs);
+	options.path = logs[0];
 	/* What the engine says is printed from what it does. */
 	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	config = options.config != NULL ? rules_source_config(options.config)

@@ -7,11 +7,19 @@
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/request.h"
 
-static const char usage[] =
-	"usage: tollgate report [--segment DIR] SOURCE DESTINATION REPLY\n\n"
-	"Tells the running tollgated what a receiver answered, as a worker's library does: SOURCE is\n"
-	"our address, DESTINATION an MX host, a domain or a destination's name, REPLY the line as it\n"
-	"came (\"451 4.7.650 ...\"), or empty where no connection came about.\n";
+static const struct cli_option option_rows[] = {REQUEST_SEGMENT, {0}};
+
+static const struct cli_syntax syntax = {
+	.command = "report",
+	.arguments = "SOURCE DESTINATION REPLY",
+	.min = 3,
+	.max = 3,
+	.about =
+		"Tells the running tollgated what a receiver answered, as a worker's library does. SOURCE "
+		"is our address. DESTINATION is an MX host, a domain or a destination's name. REPLY is "
+		"the line as it came (\"451 4.7.650 ...\"), or empty where no connection came about.",
+	.options = option_rows,
+};
 
 static int print_nothing(void *arg, const struct json *json, const char *text, size_t length)
 {
@@ -20,16 +28,11 @@ static int print_nothing(void *arg, const struct json *json, const char *text, s
 
 int cli_report(int argc, char **argv)
 {
-	struct client_request request = {.command = "report", .usage = usage};
+	struct client_request request = {0};
 	struct json_writer query = {0};
 	char reason[CLIENT_REASON];
-	int status = request_options(argc, argv, 0, &request);
 
-	if (status >= 0)
-		return status;
-	if (request.count != 3)
-		return request_usage_error(&request,
-					   "it takes a source, a destination and a reply");
+	request_read(&syntax, argc, argv, &request);
 	request.source = request.arguments[0];
 	request.destination = request.arguments[1];
 	request_begin(&request, &query);

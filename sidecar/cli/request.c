@@ -10,71 +10,12 @@
 
 #include "sidecar/base/units.h"
 
-enum {
-	OPTION_SEGMENT = 256,
-	OPTION_JSON,
-	OPTION_SOURCE,
-	OPTION_DESTINATION,
-	OPTION_FOR,
-	OPTION_REASON,
-	OPTION_NEW,
-	OPTION_WIDE
-};
-
-static const struct option longs[] = {
-	{"segment", required_argument, NULL, OPTION_SEGMENT},
-	{"json", no_argument, NULL, OPTION_JSON},
-	{"source", required_argument, NULL, OPTION_SOURCE},
-	{"destination", required_argument, NULL, OPTION_DESTINATION},
-	{"for", required_argument, NULL, OPTION_FOR},
-	{"reason", required_argument, NULL, OPTION_REASON},
-	{"new", no_argument, NULL, OPTION_NEW},
-	{"wide", no_argument, NULL, OPTION_WIDE},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
-};
-
-int request_usage_error(const struct client_request *request, const char *why)
+void request_read(const struct cli_syntax *syntax, int argc, char **argv,
+		  struct client_request *ret)
 {
-	fprintf(stderr, "tollgate %s: %s\n\n%s", request->command, why, request->usage);
-	return 2;
-}
-
-/* Takes an option, if this command has it. */
-static bool take(struct client_request *request, int option, int options)
-{
-	switch (option) {
-	case OPTION_SEGMENT: request->segment = optarg; return true;
-	case OPTION_JSON: request->json = true; return options & REQUEST_JSON;
-	case OPTION_SOURCE: request->source = optarg; return options & REQUEST_FLOWS;
-	case OPTION_DESTINATION: request->destination = optarg; return options & REQUEST_FLOWS;
-	case OPTION_FOR: request->duration = optarg; return options & REQUEST_DURATION;
-	case OPTION_REASON: request->reason = optarg; return options & REQUEST_DURATION;
-	case OPTION_WIDE: request->wide = true; return options & REQUEST_FLOWS;
-	case OPTION_NEW: request->new = true; return options & ASK_NEW;
-	default: return false;
-	}
-}
-
-int request_options(int argc, char **argv, int options, struct client_request *ret)
-{
-	int option;
-
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(ret->usage, stdout);
-			return 0;
-		}
-		if (option == '?')
-			return request_usage_error(ret, "see the usage");
-		if (!take(ret, option, options))
-			return request_usage_error(ret, "this command has no such option");
-	}
-	ret->arguments = argv + optind;
-	ret->count = argc - optind;
+	ret->command = syntax->command;
+	ret->count = options_read(syntax, argc, argv, ret, &ret->arguments);
 	ret->segment = client_segment(ret->segment);
-	return -1;
 }
 
 void request_begin(const struct client_request *request, struct json_writer *query)

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the commands that talk to the sidecar share: their options, and one question.
+ * What the commands that talk to the sidecar share: rows of options, and one question.
  */
 #ifndef SIDECAR_CLI_REQUEST_H
 #define SIDECAR_CLI_REQUEST_H
 
-#include <getopt.h>
 #include <stdbool.h>
 
 #include "sidecar/cli/client.h"
+#include "sidecar/cli/options.h"
 
 struct client_request {
 	const char *command; /* of the request, and in messages */
-	const char *usage;
 	const char *segment;
 	const char *source, *destination, *duration, *reason; /* NULL: not given */
 	bool json, new, wide;
@@ -21,11 +20,24 @@ struct client_request {
 	int count;
 };
 
-enum request_option { REQUEST_JSON = 1, REQUEST_FLOWS = 2, REQUEST_DURATION = 4, ASK_NEW = 8 };
+/* Rows of options that several commands have. */
+#define REQUEST_TEXT(name, value, help, member)                                                  \
+	{                                                                                        \
+		name, 0, value, help, CLI_TEXT, offsetof(struct client_request, member), 0, NULL \
+	}
+#define REQUEST_FLAG(name, help, member)                                                        \
+	{                                                                                       \
+		name, 0, NULL, help, CLI_FLAG, offsetof(struct client_request, member), 0, NULL \
+	}
+#define REQUEST_JSON	CLI_JSON(struct client_request)
+#define REQUEST_SEGMENT CLI_SEGMENT(struct client_request)
+#define REQUEST_SOURCE	REQUEST_TEXT("source", "SOURCE", "only of this source", source)
+#define REQUEST_DESTINATION \
+	REQUEST_TEXT("destination", "NAME", "only to this destination", destination)
 
-/* Reads the options: --segment and --help always; by `options` --json; --source, --destination and
- * --wide; --for and --reason; --new. -1: go on; else the exit status, the message or help being printed. */
-int request_options(int argc, char **argv, int options, struct client_request *ret);
+/* options_read() into a request. */
+void request_read(const struct cli_syntax *syntax, int argc, char **argv,
+		  struct client_request *ret);
 
 /* Begins a request: {"command": ..., then what was given; the caller may add members, and ends it.
  */
@@ -39,9 +51,6 @@ int request_run(const struct client_request *request, struct json_writer *query,
 
 /* A client_line that prints lines as they came. */
 int request_print_line(void *arg, const struct json *json, const char *text, size_t length);
-
-/* Prints usage to standard error and returns 2. */
-int request_usage_error(const struct client_request *request, const char *why);
 
 /* "3 min 20 s" of seconds; "-" where the value is not a number. For one line at a time: returns
  * text. */

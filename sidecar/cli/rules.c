@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/cli/rules_source.h"
 #include "sidecar/data/embedded.h"
 #include "sidecar/rules/rule_lint.h"
@@ -41,12 +42,19 @@ static int rules_check(const char *path)
 	return count >= 0 ? 0 : 1;
 }
 
+static const struct cli_syntax syntax = {
+	.command = "rules",
+	.arguments = "[FILE]",
+	.max = 1,
+	.about =
+		"Prints the built-in classes and rules. With a FILE, checks that rule file instead: what is "
+		"wrong, and what can never match or never act.",
+};
+
 int cli_rules(int argc, char **argv)
 {
-	if (argc == 1)
-		return rules_print();
-	if (argc == 2 && argv[1][0] != '-')
-		return rules_check(argv[1]);
-	fputs("usage: tollgate rules [FILE]\n", strcmp(argv[1], "--help") == 0 ? stdout : stderr);
-	return strcmp(argv[1], "--help") == 0 ? 0 : 2;
+	char **files;
+
+	return options_read(&syntax, argc, argv, NULL, &files) ? rules_check(files[0])
+							       : rules_print();
 }

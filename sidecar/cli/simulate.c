@@ -3,7 +3,6 @@
  * tollgate simulate: runs scenarios, prints how each policy fared.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/simulate/random.h"
 #include "sidecar/simulate/report.h"
 #include "sidecar/simulate/sim_config.h"
@@ -39,29 +39,11 @@ struct options {
 	int file_count;
 };
 
-static const char usage[] =
-	"usage: tollgate simulate [OPTIONS] SCENARIO...\n"
-	"       tollgate simulate [OPTIONS] --random N [--seed S]\n"
-	"\n"
-	"  --json              a line of JSON a policy\n"
-	"  --policy P[,P...]   only these: tollgate, none, sliding-window, cooldown, backoff, oracle; or all\n"
-	"  --seed S            another seed than the scenario's; with --random, of the first "
-	"scenario\n"
-	"  --seeds S[,S...]    several seeds, one after the other\n"
-	"  --config FILE       tollgate's configuration; without it, the built-in one\n"
-	"  --plot FILE.svg     draw accepted rates beside the hidden limit\n"
-	"  --trace FILE        write what tollgate makes of each deferral\n"
-	"  --replies           also print how often each kind of answer was given\n"
-	"  --summary           one table over all scenarios and seeds, nothing else\n"
-	"  --random N          N scenarios at random, those that went worst first\n"
-	"  --write DIR         write the random scenarios there as well, as random-SEED.yaml\n"
-	"\n"
-	"tollgate-simulate(5) describes scenarios and what is printed.\n";
-
 /* ---- options --------------------------------------------------------------------------------- */
 
-static int add_policies(struct options *options, char *names)
+static const char *policies_take(void *into, char *names)
 {
+	struct options *options = into;
 	bool all = strcmp(names, "all") == 0;
 
 	options->policy_count = 0;
@@ -70,96 +52,78 @@ static int add_policies(struct options *options, char *names)
 	for (char *name = all ? NULL : strtok(names, ","); name; name = strtok(NULL, ",")) {
 		const struct simulate_policy *policy = simulate_policy_find(name);
 
-		if (!policy || options->policy_count == SIMULATE_POLICIES_MAX) {
-			fprintf(stderr, "tollgate simulate: %s: no such policy\n", name);
-			return -EINVAL;
-		}
+		if (!policy)
+			return "no such policy";
+		if (options->policy_count == SIMULATE_POLICIES_MAX)
+			return "too many";
 		options->policies[options->policy_count++] = policy;
 	}
-	return options->policy_count ? 0 : -EINVAL;
+	return options->policy_count ? NULL : "no policy";
 }
 
-static int add_number(const char *option, const char *text, uint64_t max, uint64_t *ret)
+static const char *seeds_take(void *into, char *texts)
 {
+	struct options *options = into;
 	const char *reason;
-	int rc = units_count(text, ret, &reason);
 
-	if (rc == 0 && *ret <= max)
-		return 0;
-	fprintf(stderr, "tollgate simulate: %s %s: %s\n", option, text, rc ? reason : "too many");
-	return -EINVAL;
-}
-
-static int add_seeds(struct options *options, char *texts)
-{
 	for (char *text = strtok(texts, ","); text; text = strtok(NULL, ",")) {
-		if (options->seed_count == SEEDS_MAX) {
-			fprintf(stderr, "tollgate simulate: more than %d seeds\n", SEEDS_MAX);
-			return -EINVAL;
-		}
-		if (add_number("--seeds", text, UINT64_MAX,
-			       &options->seeds[options->seed_count++]) != 0)
-			return -EINVAL;
+		if (options->seed_count == SEEDS_MAX)
+			return "too many seeds";
+		if (units_count(text, &options->seeds[options->seed_count++], &reason) != 0)
+			return reason;
 	}
-	return 0;
+	return NULL;
 }
 
-static int take_option(struct options *options, int letter)
-{
-	switch (letter) {
-	case 'j': options->json = true; return 0;
-	case 'a': options->replies = true; return 0;
-	case 'u': options->summary = true; return 0;
-	case 'C': options->config = optarg; return 0;
-	case 't': options->trace = optarg; return 0;
-	case 'g': options->plot = optarg; return 0;
-	case 'w': options->write = optarg; return 0;
-	case 'p': return add_policies(options, optarg);
-	case 's': return add_seeds(options, optarg);
-	case 'r': return add_number("--random", optarg, RANDOM_MAX, &options->random);
-	default: return -EINVAL;
+#define FLAG(member, help)                                                                  \
+	{                                                                                   \
+#member, 0, NULL, help, CLI_FLAG, offsetof(struct options, member), 0, NULL \
 	}
-}
+#define TEXT(member, value, help)                                                            \
+	{                                                                                    \
+#member, 0, value, help, CLI_TEXT, offsetof(struct options, member), 0, NULL \
+	}
+#define READ(name, value, read, help)                      \
+	{                                                  \
+		name, 0, value, help, CLI_READ, 0, 0, read \
+	}
 
+static const struct cli_option option_rows[] = {
+	READ("policy", "P[,P...]", policies_take,
+	     "only these: tollgate, none, sliding-window, cooldown, backoff, oracle; or all"),
+	READ("seed", "S", seeds_take,
+	     "another seed than the scenario's; with --random, of the first scenario"),
+	READ("seeds", "S[,S...]", seeds_take, "several seeds, one after the other"),
+	TEXT(config, "FILE", "tollgate's configuration; without it, the built-in one"),
+	TEXT(plot, "FILE.svg", "draw accepted rates beside the hidden limit"),
+	TEXT(trace, "FILE", "write what tollgate makes of each deferral"),
+	FLAG(replies, "also print how often each kind of answer was given"),
+	FLAG(summary, "one table over all scenarios and seeds, nothing else"),
+	{"random", 0, "N", "N scenarios at random, those that went worst first", CLI_COUNT,
+	 offsetof(struct options, random), RANDOM_MAX, NULL},
+	TEXT(write, "DIR", "write the random scenarios there as well, as random-SEED.yaml"),
+	CLI_JSON(struct options),
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.command = "simulate",
+	.arguments = "SCENARIO...\n--random N [--seed S]",
+	.max = -1,
+	.about =
+		"Runs scenarios, and prints how each policy fared: a line a policy. tollgate-simulate(5) "
+		"describes scenarios and what is printed.",
+	.options = option_rows,
+};
+
+/* 0, or the exit status. */
 static int take_options(struct options *options, int argc, char **argv)
 {
-	/* clang-format off */
-	static const struct option longs[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"replies", no_argument, NULL, 'a'},
-		{"summary", no_argument, NULL, 'u'},
-		{"policy", required_argument, NULL, 'p'},
-		{"seed", required_argument, NULL, 's'},
-		{"seeds", required_argument, NULL, 's'},
-		{"config", required_argument, NULL, 'C'},
-		{"trace", required_argument, NULL, 't'},
-		{"plot", required_argument, NULL, 'g'},
-		{"random", required_argument, NULL, 'r'},
-		{"write", required_argument, NULL, 'w'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	/* clang-format on */
-	int letter;
-
-	optind = 0;
-	while ((letter = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		if (letter == 'h')
-			return 1;
-		if (take_option(options, letter) != 0)
-			return -EINVAL;
-	}
-	options->files = argv + optind;
-	options->file_count = argc - optind;
-	if ((options->file_count == 0) == (options->random == 0)) {
-		fputs("tollgate simulate: name scenarios, or ask for --random ones\n", stderr);
-		return -EINVAL;
-	}
+	options->file_count = options_read(&syntax, argc, argv, options, &options->files);
+	if ((options->file_count == 0) == (options->random == 0))
+		return options_wrong(&syntax, "name scenarios, or ask for --random ones");
 	if (options->plot &&
-	    (options->random + (uint64_t)options->file_count > 1 || options->seed_count > 1)) {
-		fputs("tollgate simulate: --plot draws one scenario at one seed\n", stderr);
-		return -EINVAL;
-	}
+	    (options->random + (uint64_t)options->file_count > 1 || options->seed_count > 1))
+		return options_wrong(&syntax, "--plot draws one scenario at one seed");
 	return 0;
 }
 
@@ -348,12 +312,10 @@ int cli_simulate(int argc, char **argv)
 
 	/* What the engine would log happens in a world that is not there. */
 	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
-	if (rc) {
-		fputs(usage, rc > 0 ? stdout : stderr);
-		return rc > 0 ? 0 : 2;
-	}
-	if (!options.policy_count && add_policies(&options, options.random ? two : all) != 0)
-		return 2;
+	if (rc)
+		return rc;
+	if (!options.policy_count)
+		policies_take(&options, options.random ? two : all);
 	rc = run_all(&options, &runs);
 	if (!rc && options.random)
 		qsort(runs.outcomes, runs.count, sizeof *runs.outcomes, worst_first);

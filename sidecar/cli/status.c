@@ -13,11 +13,15 @@
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/readonly.h"
 
-static const char usage[] =
-	"usage: tollgate status [--json] [--segment DIR]\n\n"
-	"Says how tollgated, its segment and its workers are. Exit status 1: no tollgated runs; what the\n"
-	"segment's files tell is printed all the same.\n\n"
-	"DIR is the segment's folder: $TOLLGATE_SEGMENT, else /dev/shm/tollgate.\n";
+static const struct cli_option option_rows[] = {REQUEST_JSON, REQUEST_SEGMENT, {0}};
+
+static const struct cli_syntax syntax = {
+	.command = "status",
+	.about =
+		"Says how tollgated, its segment and its workers are. Exit status 1: no tollgated runs; "
+		"what the segment's files tell is printed all the same.",
+	.options = option_rows,
+};
 
 static unsigned long long number(const struct json *json, const char *key)
 {
@@ -215,15 +219,12 @@ static int look(const struct client_request *request)
 
 int cli_status(int argc, char **argv)
 {
-	struct client_request request = {.command = "status", .usage = usage};
+	struct client_request request = {0};
 	struct json_writer query = {0};
 	char reason[CLIENT_REASON];
-	int status = request_options(argc, argv, REQUEST_JSON, &request);
+	int status;
 
-	if (status >= 0)
-		return status;
-	if (request.count)
-		return request_usage_error(&request, "it takes no argument");
+	request_read(&syntax, argc, argv, &request);
 	request_begin(&request, &query);
 	status = request_run(&request, &query, print_status, &request.json, true, reason);
 	if (status == -ENOENT || status == -ECONNREFUSED)

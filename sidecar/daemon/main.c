@@ -2,7 +2,6 @@
  *
  * One program, two names: tollgated is the sidecar, as `tollgate` it is the command line.
  */
-#include <getopt.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,21 +10,40 @@
 #include "sidecar/base/log.h"
 #include "sidecar/base/log_queue.h"
 #include "sidecar/cli/command.h"
+#include "sidecar/cli/options.h"
 #include "sidecar/daemon/daemon.h"
 
-static int usage(FILE *out, int status)
+struct options {
+	const char *config;
+	bool remove;
+};
+
+static const char *log_take(void *into, char *text)
 {
-	fputs("usage: tollgated [-c FILE] [--log text|json] [--remove]\n\n"
-	      "  -c, --config FILE    the configuration; without it " CONFIG_PATH_DEFAULT "\n"
-	      "                       if that is there, else the built-in one\n"
-	      "      --log FORMAT     text or json, until the configuration says otherwise\n"
-	      "      --remove         take the segment away at the end\n"
-	      "      --version\n\n"
-	      "SIGHUP reads the configuration anew; SIGTERM ends and leaves the segment for the next\n"
-	      "sidecar. The manual is tollgated(8).\n",
-	      out);
-	return status;
+	(void)into;
+	if (strcmp(text, "json") != 0 && strcmp(text, "text") != 0)
+		return "it is text or json";
+	log_given(strcmp(text, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
+	return NULL;
 }
+
+static const struct cli_option option_rows[] = {
+	{"config", 'c', "FILE",
+	 "the configuration; without it " CONFIG_PATH_DEFAULT
+	 " if that is there, else the built-in one",
+	 CLI_TEXT, offsetof(struct options, config), 0, NULL},
+	{"log", 0, "FORMAT", "text or json, until the configuration says otherwise", CLI_READ, 0, 0,
+	 log_take},
+	{"remove", 0, NULL, "take the segment away at the end", CLI_FLAG,
+	 offsetof(struct options, remove), 0, NULL},
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.about =
+		"The sidecar that paces outbound mail. SIGHUP reads the configuration anew; SIGTERM ends "
+		"and leaves the segment for the next sidecar. The manual is tollgated(8).",
+	.options = option_rows,
+};
 
 static int sidecar_live(const char *config, bool remove)
 {
@@ -55,34 +73,13 @@ static int sidecar_main(const char *config, bool remove)
 
 static int tollgated(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"log", required_argument, NULL, 'l'},
-		{"remove", no_argument, NULL, 'r'},	  {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},	  {NULL, 0, NULL, 0},
-	};
-	const char *config = NULL;
-	bool remove = false;
-	int option;
+	struct options options = {0};
+	char **arguments;
 
-	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		switch (option) {
-		case 'c': config = optarg; break;
-		case 'l':
-			if (strcmp(optarg, "json") != 0 && strcmp(optarg, "text") != 0)
-				return usage(stderr, 2);
-			log_given(strcmp(optarg, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
-			break;
-		case 'r': remove = true; break;
-		case 'h': return usage(stdout, 0);
-		case 'v': puts("tollgated " TG_VERSION); return 0;
-		default: return usage(stderr, 2);
-		}
-	}
-	if (optind < argc)
-		return usage(stderr, 2);
-	if (config == NULL && access(CONFIG_PATH_DEFAULT, F_OK) == 0)
-		config = CONFIG_PATH_DEFAULT;
-	return sidecar_main(config, remove);
+	options_read(&syntax, argc, argv, &options, &arguments);
+	if (options.config == NULL && access(CONFIG_PATH_DEFAULT, F_OK) == 0)
+		options.config = CONFIG_PATH_DEFAULT;
+	return sidecar_main(options.config, options.remove);
 }
 
 int main(int argc, char **argv)
