@@ -10,7 +10,8 @@
  *   move     still in force. Each slot whose words are as they were copied is moved: each word is
  *            stored in the new one, and poisoned in the old by compare-and-swap from what was
  *            stored. A worker that asks for such a flow now is refused for a tenth of a second, as
- *            an estimate. Those that changed meanwhile are in use: they are left for the end.
+ *            an estimate. Those that changed meanwhile are in use: they are left for the end, and so
+ *            are the few thousand that were charged last, for they will be asked for again.
  *   retire   the old one is marked, so workers are told, and the rest is moved, a few thousand.
  *
  * So a worker that was in the middle of a decision either charged before (and its charge is
@@ -33,18 +34,23 @@
 #include "shm/window.h"
 #include "sidecar/segment/segment_files.h"
 
+#define WORDS	   6
+#define AGES	   64
+#define RECENT_MAX 4096 /* that are left for the end though they stand still: a millisecond */
+#define AHEAD	   16	/* slots whose lines are fetched before they are needed */
+
 /* What one replacement is about. */
 struct carry {
 	struct segment *old, *new;
 	uint32_t *to;  /* of an old slot: the new one + 1; 0: none (yet) */
 	uint32_t *hot; /* slots that are left for the end */
 	uint32_t hot_count;
+	uint32_t ages[AGES]; /* how many were charged that long ago */
+	unsigned recent;     /* those of a lower age are left for the end */
 	segment_keep *keep;
 	void *arg;
 	uint64_t now_ns;
 };
-
-#define WORDS 6
 
 static void words_of(const struct segment *s, uint32_t slot, _Atomic uint64_t *ret[WORDS])
 {
@@ -112,6 +118,28 @@ static struct hash_key slot_key(const struct segment *s, uint32_t slot)
 
 /* ---- copy ------------------------------------------------------------------------------------ */
 
+/* How long ago a slot was charged: in seconds, the number of binary digits. */
+static unsigned age_of(const struct carry *c, uint32_t slot)
+{
+	uint64_t word =
+		atomic_load_explicit(&c->old->view.counters[slot].tat, memory_order_relaxed);
+	uint64_t tat = word ^ gcra_epoch(word);
+	uint64_t age_s = tat < c->now_ns ? (c->now_ns - tat) / WINDOW_SECOND_NS : 0;
+
+	if (word == 0 || word == LAYOUT_POISON)
+		return AGES - 1;
+	return age_s ? 64 - (unsigned)__builtin_clzll(age_s) : 0;
+}
+
+static void recent_choose(struct carry *c)
+{
+	for (uint32_t count = 0; c->recent < AGES - 1; c->recent++) {
+		count += c->ages[c->recent];
+		if (count > RECENT_MAX)
+			return;
+	}
+}
+
 static uint32_t slot_claim(struct carry *c, uint32_t from)
 {
 	struct hash_key key = slot_key(c->old, from);
@@ -134,6 +162,7 @@ static uint32_t slot_claim(struct carry *c, uint32_t from)
 		if (atomic_load_explicit(a[i], memory_order_relaxed) != LAYOUT_POISON)
 			total_copy(a[i], b[i]);
 	c->to[from] = to + 1;
+	c->ages[age_of(c, from)]++;
 	return to;
 }
 
@@ -202,18 +231,6 @@ static void flows_choose(struct carry *c)
 
 #define PIECE UINT32_C(4096) /* slots: what they take stays in the processor's cache */
 
-/* Where most pages are going to be touched they are asked for piece by piece, just ahead: each by
- * itself costs a fault, and all at once would be out of the cache when they are filled. It is no
- * more than a hint. */
-static void piece_ask(const void *array, uint64_t each, uint32_t first, uint32_t count)
-{
-	uintptr_t begin = (uintptr_t)array + first * each;
-	uintptr_t page = begin / LAYOUT_PAGE * LAYOUT_PAGE;
-
-	if (each && array)
-		madvise((void *)page, begin + count * each - page, MADV_POPULATE_WRITE);
-}
-
 static uint32_t piece_count(uint32_t first, uint32_t end)
 {
 	return end - first < PIECE ? end - first : PIECE;
@@ -224,6 +241,27 @@ static bool pages_worth_asking(const struct carry *c)
 	return !c->keep && segment_count(c->old) >= c->new->view.slots / 8;
 }
 
+/* Slots follow from hashes, records from when each was learned: of the one that is gone through in
+ * order the other lies anywhere. */
+static void record_fetch(const struct carry *c, uint32_t slot)
+{
+	if (slot < c->old->view.slots)
+		__builtin_prefetch(segment_slot(c->old, slot));
+}
+
+static void slot_fetch(const struct carry *c, uint32_t i)
+{
+	uint32_t slot;
+
+	if (i >= segment_count(c->old))
+		return;
+	slot = segment_nth(c->old, i);
+	__builtin_prefetch(&c->old->index[slot]);
+	__builtin_prefetch(&c->to[slot]);
+	if (c->to[slot])
+		__builtin_prefetch(&c->new->index[c->to[slot] - 1], 1);
+}
+
 static void slots_ask(const struct carry *c, uint32_t first)
 {
 	const struct segment *s = c->new;
@@ -232,10 +270,10 @@ static void slots_ask(const struct carry *c, uint32_t first)
 	if (first % PIECE || first >= s->view.slots || !pages_worth_asking(c))
 		return;
 	count = piece_count(first, s->view.slots);
-	piece_ask(s->limits, sizeof(*s->limits), first, count);
-	piece_ask(s->more, sizeof(*s->more), first, count);
-	piece_ask(s->view.counters, sizeof(*s->view.counters), first, count);
-	piece_ask(s->view.counters_more, sizeof(*s->view.counters_more), first, count);
+	segment_pages_ask(s->limits, sizeof(*s->limits), first, count);
+	segment_pages_ask(s->more, sizeof(*s->more), first, count);
+	segment_pages_ask(s->view.counters, sizeof(*s->view.counters), first, count);
+	segment_pages_ask(s->view.counters_more, sizeof(*s->view.counters_more), first, count);
 }
 
 static void records_ask(const struct carry *c, uint32_t first)
@@ -246,8 +284,8 @@ static void records_ask(const struct carry *c, uint32_t first)
 	if (first % PIECE || !pages_worth_asking(c))
 		return;
 	count = piece_count(first, s->known_room);
-	piece_ask(s->known, sizeof(*s->known), first, count);
-	piece_ask(s->engine, s->shape.engine_bytes, first, count);
+	segment_pages_ask(s->known, sizeof(*s->known), first, count);
+	segment_pages_ask(s->engine, s->shape.engine_bytes, first, count);
 }
 
 /* So that names are known before the new sidecar has published its own. */
@@ -288,9 +326,20 @@ static void gauges_clear(struct segment *new)
 						      memory_order_relaxed);
 }
 
+/* Workers whose rings would have to be made when they attach anew wait for that. */
+static void rings_make(const struct carry *c)
+{
+	const struct segment *old = c->old, *new = c->new;
+
+	for (uint32_t w = 0; w < old->header.sizes.workers && w < new->header.sizes.workers; w++)
+		if (atomic_load(&old->workers[w].owner) != 0 || alive_held(new->alive, w))
+			segment_worker_allocate(new, w);
+}
+
 static void copy(struct carry *c)
 {
 	gauges_clear(c->new);
+	rings_make(c);
 	memcpy((void *)c->new->defaults, (const void *)c->old->defaults,
 	       LAYOUT_DEFAULTS * sizeof(*c->new->defaults));
 	memcpy((void *)c->new->calendars, (const void *)c->old->calendars,
@@ -300,12 +349,14 @@ static void copy(struct carry *c)
 	/* In the order of slots: that of both directories, so that memory is gone through once. */
 	for (uint32_t slot = 0; !c->keep && slot < c->old->view.slots; slot++) {
 		slots_ask(c, slot);
+		record_fetch(c, slot + AHEAD);
 		slot_claim(c, slot);
 	}
 	if (c->keep)
 		flows_choose(c);
 	for (uint32_t i = 0; i < segment_count(c->old); i++) {
 		records_ask(c, i);
+		slot_fetch(c, i + AHEAD);
 		known_copy(c, segment_nth(c->old, i));
 	}
 }
@@ -428,7 +479,7 @@ static void slot_settle(struct carry *c, uint32_t from)
 		return;
 	if (c->to[from] == 0 && slot_carry_late(c, from) == LAYOUT_NONE)
 		return;
-	if (c->hot && !slot_still(c, from))
+	if (c->hot && (age_of(c, from) < c->recent || !slot_still(c, from)))
 		c->hot[c->hot_count++] = from;
 	else
 		slot_move(c, from);
@@ -504,6 +555,19 @@ static void ring_carry(struct carry *c, uint32_t worker)
 	atomic_store(&new->workers[worker].head, head);
 }
 
+static void hot_fetch(const struct carry *c, uint32_t i)
+{
+	uint32_t from;
+
+	if (i >= c->hot_count)
+		return;
+	from = c->hot[i];
+	__builtin_prefetch(&c->old->view.counters[from], 1);
+	__builtin_prefetch(&c->old->view.counters_more[from], 1);
+	__builtin_prefetch(&c->new->view.counters[c->to[from] - 1], 1);
+	__builtin_prefetch(&c->new->view.counters_more[c->to[from] - 1], 1);
+}
+
 static void retire(struct carry *c)
 {
 	struct segment *old = c->old;
@@ -512,8 +576,10 @@ static void retire(struct carry *c)
 	for (int i = 0; i < 2; i++)
 		atomic_store_explicit(&old->live->scale[i].span, 0, memory_order_relaxed);
 	atomic_store_explicit(&old->live->state, LAYOUT_RETIRED, memory_order_release);
-	for (uint32_t i = 0; i < c->hot_count; i++)
+	for (uint32_t i = 0; i < c->hot_count; i++) {
+		hot_fetch(c, i + AHEAD / 2);
 		slot_move(c, c->hot[i]);
+	}
 	for (uint32_t w = 0; w < old->header.sizes.workers && w < c->new->header.sizes.workers;
 	     w++) {
 		leases_carry(c, w);
@@ -540,6 +606,7 @@ int segment_migrate(struct segment *old, struct segment *new, segment_keep *keep
 	/* Without memory for these all are moved at once: workers wait longer. */
 	c.hot = calloc(old->view.slots, sizeof(*c.hot));
 	copy(&c);
+	recent_choose(&c);
 	for (uint32_t from = 0; from < old->view.slots; from++)
 		slot_settle(&c, from);
 	retire(&c);

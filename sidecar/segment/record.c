@@ -13,8 +13,9 @@
 
 #include "sidecar/segment/segment_files.h"
 
-#define ENGINE_MAX UINT32_C(65536)
-#define WORD_BITS  64
+#define ENGINE_MAX   UINT32_C(65536)
+#define WORD_BITS    64
+#define BLOCKS_ASKED 64 /* at once */
 
 bool segment_shape_valid(const struct segment_shape *shape)
 {
@@ -143,6 +144,21 @@ void segment_block_drop(struct segment *s, uint32_t slot, uint32_t pool)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
+/* Blocks are taken one after the other while a segment is copied. */
+static void block_copy(struct segment_pool *to, uint32_t number, const void *block, uint32_t bytes)
+{
+	uint32_t first = number - 1;
+	char *at = block_at(to, number);
+
+	if (first % BLOCKS_ASKED == 0)
+		segment_pages_ask(to->blocks, to->bytes, first,
+				  to->room - first < BLOCKS_ASKED ? to->room - first
+								  : BLOCKS_ASKED);
+	if (bytes < to->bytes)
+		memset(at, 0, to->bytes);
+	memcpy(at, block, bytes < to->bytes ? bytes : to->bytes);
+}
+
 /* Blocks of another segment's slot into blocks of this record. */
 static void blocks_copy(struct segment *s, uint32_t record, const struct segment *other,
 			uint32_t from)
@@ -156,10 +172,8 @@ static void blocks_copy(struct segment *s, uint32_t record, const struct segment
 			continue;
 		if (block)
 			number = block_find(to);
-		if (number) {
-			memset(block_at(to, number), 0, to->bytes);
-			memcpy(block_at(to, number), block, bytes < to->bytes ? bytes : to->bytes);
-		}
+		if (number)
+			block_copy(to, number, block, bytes);
 		*block_number(s, record, pool) = number;
 	}
 }
@@ -170,7 +184,8 @@ static void engine_fill(struct segment *s, uint32_t record, const struct segment
 	char *to = s->engine + (uint64_t)record * s->shape.engine_bytes;
 	uint32_t bytes = s->shape.engine_bytes;
 
-	memset(to, 0, bytes);
+	if (other == NULL || other->shape.engine_bytes < bytes)
+		memset(to, 0, bytes);
 	if (other == NULL)
 		return;
 	if (other->shape.engine_bytes < bytes)

@@ -282,6 +282,32 @@ uint64_t segment_worker_bytes(const struct layout_sizes *sizes)
 	       sizes->leases * sizeof(uint64_t);
 }
 
+static void range_allocate(int fd, uint64_t at, uint64_t bytes)
+{
+	/* Where there is no room the worker says so. */
+	while (posix_fallocate(fd, (off_t)at, (off_t)bytes) == EINTR)
+		;
+}
+
+void segment_worker_allocate(const struct segment *s, uint32_t worker)
+{
+	const struct layout_sizes *sizes = &s->header.sizes;
+	uint64_t leases = sizes->leases * sizeof(uint64_t);
+	uint64_t ring = sizes->ring_records * sizeof(struct layout_record);
+
+	range_allocate(s->fds[LAYOUT_RINGS], s->offsets.leases + worker * leases, leases);
+	range_allocate(s->fds[LAYOUT_RINGS], s->offsets.records + worker * ring, ring);
+}
+
+void segment_pages_ask(const void *array, uint64_t each, uint32_t first, uint32_t count)
+{
+	uintptr_t begin = (uintptr_t)array + first * each;
+	uintptr_t page = begin / LAYOUT_PAGE * LAYOUT_PAGE;
+
+	if (each && array)
+		madvise((void *)page, begin + count * each - page, MADV_POPULATE_WRITE);
+}
+
 static void room_reason(const struct segment *s, char *reason)
 {
 	uint64_t needed = 0;

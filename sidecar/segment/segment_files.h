@@ -53,6 +53,14 @@ bool segment_file_mend(const struct segment *segment, int fd, enum layout_file f
 /* Takes the memory of the part of a file that is there from the beginning. 0, -ENOSPC. */
 int segment_allocate(int fd, const struct layout_sizes *sizes, enum layout_file file);
 
+/* As a worker does for its leases and its ring when it attaches: to have it done before. */
+void segment_worker_allocate(const struct segment *segment, uint32_t worker);
+
+/* Where most pages are going to be touched they are asked for piece by piece, just ahead: each by
+ * itself costs a fault, and all at once would be out of the cache when they are filled. It is no
+ * more than a hint. */
+void segment_pages_ask(const void *array, uint64_t each, uint32_t first, uint32_t count);
+
 /* Puts back what control knows of counters that were lost. */
 void segment_refill(struct segment *segment);
 
