@@ -11,6 +11,7 @@ static const char *const cause_names[RECEIVER_CAUSES] = {
 	[RECEIVER_NOISE] = "noise",
 	[RECEIVER_GREYLIST] = "greylist",
 	[RECEIVER_OUTAGE] = "outage",
+	[RECEIVER_LISTED] = "listed",
 	[RECEIVER_RATE] = "rate",
 	[RECEIVER_CONNECTIONS] = "connections",
 	[RECEIVER_PER_CONNECTION] = "per-conn",
