@@ -218,6 +218,39 @@ Test(simulate, tells_of_silence_when_the_wait_is_over)
 		}
 }
 
+Test(simulate, tells_what_a_user_sees)
+{
+	static const struct {
+		const char *lines;
+		double late, delayed; /* least and most of one, exactly of the other */
+	} cases[] = {
+		{"", 0, 0},
+		/* Each is tried again after five minutes. */
+		{"    greylist: {delay: 1m}\n", 1, 1000},
+		{"    noise: {share: 1, reply: 550 no}\n", 1, 0},
+		{"    outage: [{at: 0s, for: 4h}]\n", 0.5, 0},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char text[512];
+		struct scenario *scenario;
+		struct simulate_result oracle;
+
+		snprintf(text, sizeof text,
+			 "duration: 8h\ntraffic: [{messages: 800, class: transactional, arrival: "
+			 "uniform}]\nreceivers:\n  - destination: x\n    accept: {rate: 600/min, "
+			 "burst: 600}\n%s",
+			 cases[i].lines);
+		scenario = parse(text);
+		oracle = run(scenario, &policy_oracle);
+		cr_expect_float_eq(oracle.transactional_late, cases[i].late, 0.01, "case %zu: %f",
+				   i, oracle.transactional_late);
+		cr_expect_float_eq(simulate_delayed_per_1000(&oracle), cases[i].delayed, 15,
+				   "case %zu: %f", i, simulate_delayed_per_1000(&oracle));
+		scenario_free(scenario);
+	}
+}
+
 Test(simulate, lets_the_oracle_fill_the_limit)
 {
 	struct scenario *scenario = parse(STEADY);
