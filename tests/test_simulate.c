@@ -171,6 +171,86 @@ Test(simulate, shares_a_limit_among_addresses_and_destinations)
 	scenario_free(scenario);
 }
 
+/* A policy as fast as it goes, which notes what it hears. */
+static int heard_silence, heard_at_connect;
+static uint64_t heard_ns;
+
+static void silence_reply(void *self, uint32_t flow, const struct policy_reply *reply,
+			  uint64_t now_ns)
+{
+	if (reply->delivered || reply->text)
+		return;
+	heard_silence++;
+	heard_at_connect += reply->stage == TG_STAGE_CONNECT;
+	heard_ns = now_ns - reply->admitted_ns;
+}
+
+Test(simulate, tells_of_silence_when_the_wait_is_over)
+{
+	static const struct {
+		const char *reply;
+		uint64_t min_ns, max_ns;
+	} cases[] = {{"drop", 150 * SECOND / 1000, 500 * SECOND / 1000},
+		     {"timeout", 5 * MINUTE, 5 * MINUTE}};
+	struct simulate_policy policy = policy_none;
+
+	policy.reply = silence_reply;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (int connect = 0; connect < 2; connect++) {
+			struct scenario *scenario;
+			struct simulate_result result;
+			char text[512];
+
+			snprintf(
+				text, sizeof text,
+				"duration: 1h\ntraffic: [{messages: 4, over: 0s}]\nreceivers: "
+				"[{destination: x, accept: {rate: 60/min, burst: 1%s}, over: %s}]\n",
+				connect ? ", connections: 1" : "", cases[i].reply);
+			scenario = parse(text);
+			heard_silence = heard_at_connect = 0;
+			result = run(scenario, &policy);
+			cr_expect_gt(heard_silence, 0);
+			cr_expect_eq((uint64_t)heard_silence, result.deferrals);
+			cr_expect_eq(heard_at_connect > 0, connect);
+			cr_expect(heard_ns >= cases[i].min_ns && heard_ns <= cases[i].max_ns,
+				  "case %zu: %llu", i, (unsigned long long)heard_ns);
+			scenario_free(scenario);
+		}
+}
+
+Test(simulate, tells_what_a_user_sees)
+{
+	static const struct {
+		const char *lines;
+		double late, delayed; /* least and most of one, exactly of the other */
+	} cases[] = {
+		{"", 0, 0},
+		/* Each is tried again after five minutes. */
+		{"    greylist: {delay: 1m}\n", 1, 1000},
+		{"    noise: {share: 1, reply: 550 no}\n", 1, 0},
+		{"    outage: [{at: 0s, for: 4h}]\n", 0.5, 0},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char text[512];
+		struct scenario *scenario;
+		struct simulate_result oracle;
+
+		snprintf(text, sizeof text,
+			 "duration: 8h\ntraffic: [{messages: 800, class: transactional, arrival: "
+			 "uniform}]\nreceivers:\n  - destination: x\n    accept: {rate: 600/min, "
+			 "burst: 600}\n%s",
+			 cases[i].lines);
+		scenario = parse(text);
+		oracle = run(scenario, &policy_oracle);
+		cr_expect_float_eq(oracle.transactional_late, cases[i].late, 0.01, "case %zu: %f",
+				   i, oracle.transactional_late);
+		cr_expect_float_eq(simulate_delayed_per_1000(&oracle), cases[i].delayed, 15,
+				   "case %zu: %f", i, simulate_delayed_per_1000(&oracle));
+		scenario_free(scenario);
+	}
+}
+
 Test(simulate, lets_the_oracle_fill_the_limit)
 {
 	struct scenario *scenario = parse(STEADY);

@@ -7,6 +7,7 @@
 
 #include "sidecar/base/units.h"
 #include "sidecar/simulate/receiver.h"
+#include "sidecar/simulate/traffic.h"
 
 #define SECOND UNITS_SECOND_NS
 #define MINUTE UNITS_MINUTE_NS
@@ -44,7 +45,7 @@ static void close_receiver(void)
 static enum receiver_cause take_from(size_t source, uint64_t now_ns, const char **ret_text)
 {
 	/* Luck that is never noise. */
-	struct receiver_message message = {.place = 1, .draw = UINT64_MAX};
+	struct receiver_message message = {.place = 1, .draw = UINT64_MAX, .content = UINT64_MAX};
 
 	return receiver_take(&receiver, source, &message, now_ns, ret_text);
 }
@@ -172,7 +173,7 @@ Test(simulate_receiver, a_refused_connection_holds_no_place)
 
 Test(simulate_receiver, counts_messages_in_a_connection)
 {
-	struct receiver_message message = {.place = 3, .draw = UINT64_MAX};
+	struct receiver_message message = {.place = 3, .draw = UINT64_MAX, .content = UINT64_MAX};
 	const char *text = NULL;
 
 	open_receiver("rate: 60/min, per_connection: 3", "");
@@ -282,7 +283,7 @@ Test(simulate_receiver, refuses_what_is_far_above_the_history)
 
 Test(simulate_receiver, greylists_each_message_until_the_delay_has_passed)
 {
-	struct receiver_message message = {.place = 1, .draw = UINT64_MAX};
+	struct receiver_message message = {.place = 1, .draw = UINT64_MAX, .content = UINT64_MAX};
 	const char *text = NULL;
 
 	open_receiver("rate: 60/min", "    greylist: {delay: 5m, reply: 450 grey}\n");
@@ -333,6 +334,240 @@ Test(simulate_receiver, answers_an_outage_without_counting_anything)
 	close_receiver();
 }
 
+Test(simulate_receiver, refuses_with_a_chance_that_rises_with_the_load)
+{
+	static const struct {
+		double load; /* as a part of the rate */
+		double refused, most;
+	} cases[] = {{0.5, 0, 0}, {0.95, 0, 0.01}, {1.5, 0.2, 0.3}, {2, 0.45, 0.55}, {4, 0.99, 1}};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int refused = 0;
+
+		open_receiver("rate: 600/min, burst: 100", "    soft: {from: 1, full: 3}\n");
+		/* For ten times as long as the load is remembered, and then two minutes. */
+		for (uint64_t n = 0; n < 2200 * cases[i].load; n++) {
+			uint64_t at = (uint64_t)((double)n * SECOND / 10 / cases[i].load);
+			struct receiver_message message = {
+				.place = 1, .draw = simulate_luck(1, n, 0), .customer = 0};
+			const char *text = NULL;
+
+			if (receiver_take(&receiver, 0, &message, at, &text) == RECEIVER_RATE)
+				refused += at >= 100 * SECOND;
+		}
+		cr_expect_geq(refused / (1200 * cases[i].load), cases[i].refused, "case %zu: %d", i,
+			      refused);
+		cr_expect_leq(refused / (1200 * cases[i].load), cases[i].most, "case %zu: %d", i,
+			      refused);
+		close_receiver();
+	}
+}
+
+Test(simulate_receiver, doubles_a_cap_after_each_day_that_used_half_of_it)
+{
+	static const struct {
+		int sent[4]; /* in each day, at its noon */
+		int last;    /* what the fifth takes of a thousand */
+	} cases[] = {
+		{{0, 0, 0, 0}, 10},	 {{5, 0, 0, 0}, 20},   {{4, 0, 0, 0}, 10},
+		{{10, 10, 20, 50}, 150}, {{10, 9, 20, 0}, 40}, {{99, 99, 99, 99}, 150},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		open_receiver("rate: 6000/min, burst: 1000, day: 10",
+			      "    growth: {factor: 2, used: 0.5, max: 150}\n");
+		for (uint64_t day = 0; day < 4; day++)
+			accepted((24 * day + 12) * HOUR, cases[i].sent[day]);
+		cr_expect_eq(accepted(108 * HOUR, 1000), cases[i].last, "case %zu", i);
+		cr_expect_eq(receiver_earliest(&receiver, 0, 108 * HOUR), 120 * HOUR);
+		close_receiver();
+	}
+}
+
+Test(simulate_receiver, lets_grow_what_is_said_to)
+{
+	static const struct {
+		const char *of;
+		int burst, hour; /* taken on the second day, of the burst and in the hour */
+	} cases[] = {{"day", 5, 8}, {"caps", 5, 16}, {"all", 10, 16}};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char lines[128];
+
+		snprintf(lines, sizeof lines, "    growth: {used: 0.05, of: %s}\n", cases[i].of);
+		open_receiver("rate: 60/min, burst: 5, hour: 8, day: 100", lines);
+		cr_expect_eq(accepted(0, 5), 5);
+		cr_expect_eq(accepted(24 * HOUR, 100), cases[i].burst, "case %zu", i);
+		for (uint64_t t = 1; t < 60; t++)
+			accepted(24 * HOUR + t * MINUTE, 100);
+		cr_expect_eq(receiver.accounts[0].hour.count, cases[i].hour, "case %zu", i);
+		close_receiver();
+	}
+}
+
+Test(simulate_receiver, blocks_by_a_part_of_what_it_allows)
+{
+	static const struct {
+		const char *accept, *when;
+		int strikes; /* that it takes to be blocked */
+	} cases[] = {
+		{"rate: 6/min, burst: 1", "20% in 10m", 12},
+		{"rate: 6/min, burst: 1", "150% in 10m", 90},
+		{"rate: 6/min, burst: 1, hour: 30", "20% in 2h", 12},
+		{"rate: 6/min, burst: 1, day: 50", "20% in 24h", 10},
+		{"rate: 1/hr, burst: 1", "20% in 10m", 1},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char lines[128];
+		int strikes = 0;
+
+		snprintf(lines, sizeof lines, "    penalty: {when: %s, hold: 1h}\n", cases[i].when);
+		open_receiver(cases[i].accept, lines);
+		accepted(0, 1);
+		while (strikes < 1000 && take(0) != RECEIVER_BLOCKED)
+			strikes++;
+		cr_expect_eq(strikes, cases[i].strikes, "case %zu: %d", i, strikes);
+		close_receiver();
+	}
+}
+
+Test(simulate_receiver, forgets_strikes_that_are_a_part_when_their_time_has_passed)
+{
+	open_receiver("rate: 6/min, burst: 1", "    penalty: {when: 20% in 10m, hold: 1h}\n");
+	accepted(0, 12);
+	cr_expect_eq(take(MINUTE), RECEIVER_ACCEPTED, "eleven are patience");
+	cr_expect_eq(accepted(11 * MINUTE, 12), 1);
+	cr_expect_eq(take(11 * MINUTE), RECEIVER_RATE, "and eleven more, when those are forgotten");
+	cr_expect_eq(take(11 * MINUTE), RECEIVER_BLOCKED);
+	close_receiver();
+}
+
+Test(simulate_receiver, prolongs_a_block_for_who_goes_on_trying)
+{
+	open_receiver("rate: 1/hr, burst: 1",
+		      "    penalty: {when: 1 in 10m, hold: 1h, prolong: 40m}\n");
+	accepted(0, 2);
+	cr_expect_eq(take(20 * MINUTE), RECEIVER_BLOCKED, "no longer than it is anyway");
+	cr_expect_eq(receiver_earliest(&receiver, 0, 20 * MINUTE), HOUR);
+	cr_expect_eq(take(50 * MINUTE), RECEIVER_BLOCKED);
+	cr_expect_eq(receiver_earliest(&receiver, 0, 50 * MINUTE), 90 * MINUTE);
+	cr_expect_eq(take(80 * MINUTE), RECEIVER_BLOCKED);
+	cr_expect_eq(take(120 * MINUTE), RECEIVER_ACCEPTED);
+	cr_expect_eq(receiver.accounts[0].blocked_ns, 2 * HOUR);
+	cr_expect_eq(receiver.accounts[0].blocked_late_ns, 30 * MINUTE, "what was done late");
+	close_receiver();
+}
+
+Test(simulate_receiver, blocks_by_itself_whom_it_is_said_to)
+{
+	const char *text = NULL;
+
+	open_receiver("rate: 60/min",
+		      "    blocks: [{at: 1h, for: 1h, reply: 421 all},\n"
+		      "             {at: 3h, for: 1h, address: 192.0.2.2, prolong: 30m, reply: 421 "
+		      "one}]\n");
+	cr_expect_eq(take(HOUR - 1), RECEIVER_ACCEPTED);
+	cr_expect_eq(take_from(0, HOUR, &text), RECEIVER_LISTED);
+	cr_expect_str_eq(text, "421 all");
+	cr_expect_eq(receiver_earliest(&receiver, 1, HOUR), 2 * HOUR);
+	cr_expect_eq(take(2 * HOUR), RECEIVER_ACCEPTED);
+	cr_expect_eq(receiver.accounts[0].blocked_ns, 0, "nobody brought it about");
+	cr_expect_eq(take_from(0, 3 * HOUR, &text), RECEIVER_ACCEPTED);
+	cr_expect_eq(take_from(1, 225 * MINUTE, &text), RECEIVER_LISTED);
+	cr_expect_str_eq(text, "421 one");
+	cr_expect_eq(take_from(1, 4 * HOUR, &text), RECEIVER_LISTED);
+	cr_expect_eq(receiver_earliest(&receiver, 1, 4 * HOUR), 270 * MINUTE);
+	cr_expect_eq(take_from(1, 270 * MINUTE, &text), RECEIVER_ACCEPTED);
+	cr_expect_eq(receiver.accounts[1].blocked_ns, 30 * MINUTE, "but the trying did this");
+	close_receiver();
+}
+
+Test(simulate_receiver, takes_longer_under_load_and_to_refuse)
+{
+	static const struct {
+		const char *lines;
+		int taken; /* at once, of a burst of ten */
+		enum receiver_cause cause;
+		const char *text;
+		uint64_t expected_ms;
+	} cases[] = {
+		{"    latency: 100ms\n", 10, RECEIVER_ACCEPTED, NULL, 100},
+		{"    latency: {idle: 100ms, full: 2s}\n", 0, RECEIVER_ACCEPTED, NULL, 100},
+		{"    latency: {idle: 100ms, full: 2s}\n", 5, RECEIVER_ACCEPTED, NULL, 1050},
+		{"    latency: {idle: 100ms, full: 2s}\n", 10, RECEIVER_ACCEPTED, NULL, 2000},
+		{"    latency: {idle: 100ms, full: 2s}\n", 20, RECEIVER_ACCEPTED, NULL, 3900},
+		{"    latency: {idle: 100ms, refused: 30s}\n", 20, RECEIVER_ACCEPTED, NULL, 100},
+		{"    latency: {idle: 100ms, refused: 30s}\n", 0, RECEIVER_RATE, "450 x", 30000},
+		{"    latency: 100ms\n", 0, RECEIVER_NOISE, "drop", 100},
+		{"    latency: 100ms\n", 0, RECEIVER_NOISE, "timeout", 300000},
+		{"    latency: {refused: 3s}\n    timeout: 20s\n", 0, RECEIVER_RATE, "timeout",
+		 20000},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		uint64_t ms;
+
+		open_receiver("rate: 60/min, burst: 10", cases[i].lines);
+		accepted(0, cases[i].taken);
+		ms = receiver_latency(&receiver, 0, cases[i].cause, cases[i].text) / 1000000;
+		cr_expect_eq(ms, cases[i].expected_ms, "case %zu: %llu", i, (unsigned long long)ms);
+		close_receiver();
+	}
+}
+
+/* Of ten messages tried three times each, how many are met by noise at every attempt, at some, at
+ * none. */
+static void meet(uint32_t customer, int met[3])
+{
+	const char *text = NULL;
+
+	for (uint64_t id = 0; id < 10; id++) {
+		int count = 0;
+
+		for (uint64_t n = 0; n < 3; n++) {
+			struct receiver_message message = {
+				.place = 1,
+				.draw = simulate_luck(1, id, n),
+				.content = simulate_luck(2, id, 0),
+				.customer = customer,
+			};
+
+			count += receiver_take(&receiver, 0, &message, 0, &text) == RECEIVER_NOISE;
+		}
+		met[count == 0 ? 2 : count == 3 ? 0 : 1]++;
+	}
+}
+
+Test(simulate_receiver, ties_noise_to_a_customers_messages)
+{
+	static const struct {
+		const char *noise;
+		int other, some; /* messages of the other one met at all; his met now and then */
+	} cases[] = {
+		{"{share: 0.5, customer: loud}", 0, 1},
+		{"{share: 0.5, customer: loud, each: message}", 0, 0},
+		{"{share: 0.5, each: message}", 1, 0},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int other[3] = {0}, his[3] = {0};
+		char lines[256];
+
+		snprintf(lines, sizeof lines,
+			 "    noise: %s\ntraffic: [{messages: 1, customer: quiet}, {messages: 1, "
+			 "customer: loud}]\n",
+			 cases[i].noise);
+		open_receiver("rate: 6000/min, burst: 1000", lines);
+		meet(0, other);
+		meet(1, his);
+		cr_expect_eq(other[0] + other[1] > 0, cases[i].other, "case %zu", i);
+		cr_expect_eq(his[1] > 0, cases[i].some, "case %zu", i);
+		cr_expect(his[0] + his[1] > 0 && his[2] + his[1] > 0, "case %zu", i);
+		close_receiver();
+	}
+}
+
 Test(simulate_receiver, tells_the_oracle_when_a_message_would_pass)
 {
 	static const struct {
@@ -349,6 +584,10 @@ Test(simulate_receiver, tells_the_oracle_when_a_message_would_pass)
 		{"rate: 60/min, burst: 1", "    penalty: {when: 1 in 10m, hold: 1h}\n", 2,
 		 69 * MINUTE},
 		{"rate: 60/min", "    history: {factor: 2, floor: 3/hr}\n", 3, HOUR},
+		{"rate: 60/min", "    blocks: [{at: 9m, for: 30m}]\n", 0, 39 * MINUTE},
+		/* A load of 12 of 10 is one of 10 after 10 s * ln 1.2. */
+		{"rate: 60/min, burst: 10", "    soft: {from: 1, full: 100}\n", 12,
+		 9 * MINUTE + 1823215567},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -212,6 +212,19 @@ Test(simulate_scenario, says_where_and_why_a_file_is_wrong)
 		 "s.yaml:4:43: latency: stands beside same_as"},
 		{RECEIVER "  - {destination: y, same_as: x, accept: {rate: 1/min}}\n",
 		 "s.yaml:4:49: accept.rate: stands beside same_as"},
+		{RECEIVER "    penalty: {when: 0% in 10m}\n",
+		 "s.yaml:4:21: 0%: must be more than 0% and at most 100000%"},
+		{RECEIVER "    penalty: {when: 20% in 10s}\n",
+		 "s.yaml:4:21: 10s: shorter than a minute"},
+		{RECEIVER "    soft: {from: 2, full: 1}\n",
+		 "s.yaml:4:11: full must be more than from"},
+		{RECEIVER "    soft: {from: 0}\n", "s.yaml:4:11: from must be more than 0"},
+		{RECEIVER "    blocks: [{address: 192.0.2.9}]\n",
+		 "s.yaml:4:13: 192.0.2.9: no source"},
+		{RECEIVER "    noise: {customer: loud}\n",
+		 "s.yaml:4:12: loud: no traffic is of this customer"},
+		{RECEIVER "    growth: {of: hour}\n",
+		 "s.yaml:4:18: hour: must be one of day, caps, all"},
 		{"receivers: [\n", "s.yaml:"},
 	};
 
@@ -226,6 +239,48 @@ Test(simulate_scenario, says_where_and_why_a_file_is_wrong)
 			     "of\n%swas said \"%s\", not \"%s…\"", cases[i].text, error,
 			     cases[i].error);
 	}
+}
+
+Test(simulate_scenario, reads_what_a_receiver_may_do_besides)
+{
+	struct scenario *s = good(
+		"sources: [{address: 192.0.2.1}, {address: 192.0.2.2}]\n"
+		"traffic: [{messages: 1}, {messages: 2, customer: loud}, {messages: 3, customer: "
+		"loud}]\n"
+		"receivers:\n"
+		"  - destination: a\n"
+		"    accept: {rate: 60/min}\n"
+		"    over: timeout\n"
+		"    penalty: {when: 20% in 24h, prolong: 10m}\n"
+		"    noise: {share: 0.1, customer: loud, each: message, reply: drop}\n"
+		"    growth: {factor: 3, used: 0.25, of: caps, max: 9000}\n"
+		"    soft: {}\n"
+		"    blocks: [{address: 192.0.2.2}, {at: 1h}]\n"
+		"    latency: {idle: 1s, full: 2s, refused: 3s}\n"
+		"    timeout: 4m\n");
+	const struct scenario_receiver *a = &s->receivers[0];
+
+	cr_expect(scenario_silent(a->over[SCENARIO_DAY]));
+	cr_expect_eq(a->penalty.count, 0);
+	cr_expect_float_eq(a->penalty.part, 0.2, 1e-12);
+	cr_expect_eq(a->penalty.window_ns, 24 * HOUR);
+	cr_expect_eq(a->penalty.prolong_ns, 10 * UNITS_MINUTE_NS);
+	cr_expect_eq(a->noises[0].customer, 1);
+	cr_expect_eq(a->noises[0].sticky, 1);
+	cr_expect_eq(s->traffic[0].customer_index, SCENARIO_NOBODY);
+	cr_expect_eq(s->traffic[2].customer_index, 1);
+	cr_expect_float_eq(a->growth.factor, 3, 0);
+	cr_expect_eq(a->growth.of, SCENARIO_GROWS_CAPS);
+	cr_expect_eq(a->growth.max, 9000);
+	cr_expect_float_eq(a->soft.full, 2, 0);
+	cr_expect_eq(a->blocks[0].source, 1);
+	cr_expect_eq(a->blocks[1].source, SCENARIO_NOBODY);
+	cr_expect_eq(a->blocks[1].for_ns, 2 * HOUR);
+	cr_expect_eq(a->latency_ns, UNITS_SECOND_NS);
+	cr_expect_eq(a->latency_full_ns, 2 * UNITS_SECOND_NS);
+	cr_expect_eq(a->latency_refused_ns, 3 * UNITS_SECOND_NS);
+	cr_expect_eq(a->timeout_ns, 4 * UNITS_MINUTE_NS);
+	scenario_free(s);
 }
 
 Test(simulate_scenario, makes_another_name_the_same_receiver)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 #include "sidecar/base/units.h"
 
@@ -174,20 +175,39 @@ void mta_timer(struct mta *mta)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-static uint64_t mta_latency(const struct mta *mta, uint32_t id, uint32_t receiver, bool connecting)
+static uint64_t mta_latency(const struct mta *mta, uint32_t id, bool connecting)
 {
-	double mean = (double)mta->scenario->receivers[receiver].latency_ns;
+	const struct simulate_message *message = &mta->messages[id];
+	size_t receivers = mta->scenario->receiver_count;
+	double mean = (double)receiver_latency(mta->receivers[message->flow % receivers],
+					       message->flow / receivers,
+					       (enum receiver_cause)message->cause, message->text);
 	double spread = 0.75 + 0.5 * simulate_draw(mta_luck(mta, id, MTA_LUCK_LATENCY));
 
+	/* Patience has no chance in it. */
+	if (message->text && strcmp(message->text, SCENARIO_TIMEOUT) == 0)
+		return (uint64_t)mean;
 	return 1 + (uint64_t)(mean * spread * (connecting ? 2 : 1));
+}
+
+static struct receiver_message mta_shows(const struct mta *mta, uint32_t id, uint32_t place)
+{
+	const struct simulate_message *message = &mta->messages[id];
+
+	return (struct receiver_message){
+		.place = place,
+		.first_seen_ns = message->first_seen_ns,
+		.draw = mta_luck(mta, id, MTA_LUCK_NOISE),
+		.content = simulate_luck(~mta->seed, id, UINT64_MAX),
+		.customer = mta->scenario->traffic[message->traffic].customer_index,
+	};
 }
 
 static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
 			struct mta_connection *connection)
 {
 	size_t source = index / mta->scenario->receiver_count;
-	uint32_t receiver_index = index % mta->scenario->receiver_count;
-	struct sim_receiver *receiver = mta->receivers[receiver_index];
+	struct sim_receiver *receiver = mta->receivers[index % mta->scenario->receiver_count];
 	struct simulate_message *message = &mta->messages[id];
 	struct mta_flow *flow = &mta->flows[index];
 	bool connecting = connection->state == MTA_CONNECTION_CLOSED;
@@ -207,10 +227,10 @@ static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
 	}
 	connection->state = cause ? MTA_CONNECTION_REFUSED : MTA_CONNECTION_BUSY;
 	if (cause) {
-		message->stage = TG_STAGE_GREETING;
+		message->stage =
+			scenario_silent(message->text) ? TG_STAGE_CONNECT : TG_STAGE_GREETING;
 	} else {
-		struct receiver_message seen = {++connection->used, message->first_seen_ns,
-						mta_luck(mta, id, MTA_LUCK_NOISE)};
+		struct receiver_message seen = mta_shows(mta, id, ++connection->used);
 
 		cause = receiver_take(receiver, source, &seen, mta->now_ns, &message->text);
 	}
@@ -218,8 +238,7 @@ static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
 		message->first_seen_ns = mta->now_ns + 1;
 	message->cause = (uint8_t)cause;
 	mta->result->attempts++;
-	mta_event(mta, mta->now_ns + mta_latency(mta, id, receiver_index, connecting),
-		  MTA_EVENT_REPLY, 0, id);
+	mta_event(mta, mta->now_ns + mta_latency(mta, id, connecting), MTA_EVENT_REPLY, 0, id);
 }
 
 /* The flow of the queue's pool that a message of the class can go over now, or none; then *ret_at

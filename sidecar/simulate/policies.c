@@ -169,7 +169,7 @@ static bool names_a_limit(void *self, uint32_t flow, const struct policy_reply *
 	const struct sim_env *env = ((struct slow *)self)->env;
 	struct classification class;
 
-	if (reply->delivered)
+	if (reply->delivered || !reply->text)
 		return false;
 	simulate_classify(env->config, env->destinations[flow % env->receiver_count], reply->text,
 			  &class);

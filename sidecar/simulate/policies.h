@@ -37,7 +37,7 @@ struct sim_env {
 
 struct policy_reply {
 	bool delivered;
-	const char *text; /* NULL where delivered */
+	const char *text; /* NULL where delivered, or where no word came */
 	enum tg_stage stage;
 	enum tg_class traffic;
 	uint32_t place;		   /* of the message in its connection, from 1 */

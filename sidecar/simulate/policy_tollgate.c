@@ -219,9 +219,10 @@ static void gate_trace(struct tollgate_policy *gate, uint32_t index, const char 
 	control_describe(&life.control, &bounds, now, state, sizeof state);
 	held = effective.limits.hold_until_ns > now ? effective.limits.hold_until_ns - now : 0;
 	fprintf(gate->env->trace, "%.1f\t%u\t%.60s\t%.2f/min, burst %u %u %u\theld %.1fs\t%s\n",
-		(double)at_ns / UNITS_SECOND_NS, index, text, 60 * gate_rate(gate, index),
-		effective.limits.burst[TG_TRANSACTIONAL], effective.limits.burst[TG_ENGAGED],
-		effective.limits.burst[TG_BULK], (double)held / UNITS_SECOND_NS, state);
+		(double)at_ns / UNITS_SECOND_NS, index, text ? text : "(no word)",
+		60 * gate_rate(gate, index), effective.limits.burst[TG_TRANSACTIONAL],
+		effective.limits.burst[TG_ENGAGED], effective.limits.burst[TG_BULK],
+		(double)held / UNITS_SECOND_NS, state);
 }
 
 /* As tg_report: counts first, then a record, but of a plain delivery only where it is asked for. */
@@ -231,7 +232,7 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 	const struct tg_flow *flow = &gate->flows[index];
 	struct layout_counters_more *counts =
 		&gate->scratch.segment->view.counters_more[flow->slot];
-	struct tg_reply parsed = {.code = 250};
+	struct tg_reply parsed = {.code = reply->delivered ? 250 : 0};
 	struct layout_record record;
 
 	if (reply->text)

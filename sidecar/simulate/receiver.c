@@ -11,11 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/simulate/traffic.h"
+
 #define SECOND UINT64_C(1000000000)
 #define HOUR   (3600 * SECOND)
 #define DAY    (24 * HOUR)
 /* Rounding of the tokens must not refuse a message that came exactly on time. */
 #define TOKEN_SLACK 1e-6
+/* … nor that of the load. */
+#define SOFT_SLACK 1e-9
 /* Blocks are "in a row" until a day has passed since the last one ended. */
 #define FORGET DAY
 
@@ -38,6 +42,7 @@ int receiver_init(struct sim_receiver *receiver, const struct scenario *scenario
 {
 	const struct scenario_receiver *truth = &scenario->receivers[index];
 	uint32_t count = scenario->source_count;
+	uint32_t blocks = truth->block_count;
 
 	*receiver = (struct sim_receiver){
 		.truth = truth,
@@ -46,17 +51,20 @@ int receiver_init(struct sim_receiver *receiver, const struct scenario *scenario
 		.source_count = count,
 		.sources = calloc(count, sizeof *receiver->sources),
 		.accounts = calloc(count, sizeof *receiver->accounts),
+		.block_ends_ns = calloc(blocks ? blocks : 1, sizeof *receiver->block_ends_ns),
 	};
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t account = scenario_account(scenario, index, i);
 
-		if (!receiver->sources || !receiver->accounts ||
+		if (!receiver->sources || !receiver->accounts || !receiver->block_ends_ns ||
 		    (account == i && account_init(&receiver->accounts[i], truth) != 0)) {
 			receiver_free(receiver);
 			return -ENOMEM;
 		}
 		receiver->sources[i].account = &receiver->accounts[account];
 	}
+	for (uint32_t i = 0; i < blocks; i++)
+		receiver->block_ends_ns[i] = truth->blocks[i].at_ns + truth->blocks[i].for_ns;
 	return 0;
 }
 
@@ -66,6 +74,7 @@ void receiver_free(struct sim_receiver *receiver)
 		for (size_t i = 0; i < receiver->source_count; i++)
 			free(receiver->accounts[i].violations);
 	free(receiver->accounts);
+	free(receiver->block_ends_ns);
 	free(receiver->sources);
 	*receiver = (struct sim_receiver){0};
 }
@@ -82,51 +91,131 @@ static uint64_t window_clock(const struct sim_receiver *receiver, uint64_t now_n
 static void window_advance(const struct sim_receiver *receiver, struct receiver_window *window,
 			   uint64_t length_ns, uint64_t now_ns)
 {
-	uint64_t step = receiver->truth->sliding ? length_ns / RECEIVER_SLOTS : length_ns;
-	uint64_t period = window_clock(receiver, now_ns) / step;
-
-	if (!receiver->truth->sliding || period - window->period >= RECEIVER_SLOTS) {
-		if (period != window->period)
-			*window = (struct receiver_window){.period = period};
-		return;
-	}
-	while (window->period < period) {
-		uint32_t *slot = &window->slots[++window->period % RECEIVER_SLOTS];
-
-		window->count -= *slot;
-		*slot = 0;
-	}
-}
-
-static void window_count(struct receiver_window *window)
-{
-	window->count++;
-	window->slots[window->period % RECEIVER_SLOTS]++;
+	receiver_window_advance(window, length_ns, receiver->truth->sliding,
+				window_clock(receiver, now_ns));
 }
 
 /* When the window as advanced to now_ns can next have more room. */
 static uint64_t window_next(const struct sim_receiver *receiver, uint64_t length_ns,
 			    uint64_t now_ns)
 {
-	uint64_t step = receiver->truth->sliding ? length_ns / RECEIVER_SLOTS : length_ns;
-
-	return now_ns + step - window_clock(receiver, now_ns) % step;
+	return now_ns + receiver_window_left(length_ns, receiver->truth->sliding,
+					     window_clock(receiver, now_ns));
 }
 
 /* ---- limits ---------------------------------------------------------------------------------- */
 
-static void receiver_advance(struct sim_receiver *receiver, struct receiver_account *account,
+static double grown(const struct receiver_account *account, bool grows)
+{
+	return grows && account->grown > 0 ? account->grown : 1;
+}
+
+/* The rate and burst, the hour and the day of an account, as they have grown; infinite: no limit.
+ */
+static double account_rate(const struct sim_receiver *receiver,
+			   const struct receiver_account *account)
+{
+	return receiver->accept.rate *
+	       grown(account, receiver->truth->growth.of == SCENARIO_GROWS_ALL);
+}
+
+static double account_burst(const struct sim_receiver *receiver,
+			    const struct receiver_account *account)
+{
+	return receiver->accept.burst *
+	       grown(account, receiver->truth->growth.of == SCENARIO_GROWS_ALL);
+}
+
+static double account_hour(const struct sim_receiver *receiver,
+			   const struct receiver_account *account)
+{
+	if (!receiver->accept.hour)
+		return INFINITY;
+	return floor(receiver->accept.hour *
+		     grown(account, receiver->truth->growth.of != SCENARIO_GROWS_DAY));
+}
+
+static double account_day(const struct sim_receiver *receiver,
+			  const struct receiver_account *account)
+{
+	if (!receiver->accept.day)
+		return INFINITY;
+	return floor(receiver->accept.day * grown(account, true));
+}
+
+/* What the limits let through in that time. */
+static double account_allows(const struct sim_receiver *receiver,
+			     const struct receiver_account *account, uint64_t time_ns)
+{
+	double in_day = account_day(receiver, account) * (double)time_ns / DAY;
+	double in_hour = account_hour(receiver, account) * (double)time_ns / HOUR;
+	double paced = account_rate(receiver, account) * (double)time_ns / SECOND;
+
+	return fmin(paced, fmin(in_hour, in_day));
+}
+
+/* A day has ended: if enough of it was used, the limits grow. A day without mail changes nothing.
+ */
+static void account_grow(const struct sim_receiver *receiver, struct receiver_account *account,
+			 uint64_t day)
+{
+	const struct scenario_growth *growth = &receiver->truth->growth;
+	double allowed = account_allows(receiver, account, DAY), largest = INFINITY;
+
+	if (account->used && account->used >= growth->used * allowed) {
+		double times = grown(account, true);
+
+		if (growth->max)
+			largest = times * fmax(1, growth->max / allowed);
+		account->grown = fmin(times * growth->factor, largest);
+	}
+	account->growth_day = day;
+	account->used = 0;
+}
+
+/* The time in which a load is forgotten to a part of 1/e: that in which the rate brings a burst. So
+ * a steady stream at the rate is a load of a burst, as is a burst at once. */
+static double load_time_ns(const struct sim_receiver *receiver,
+			   const struct receiver_account *account)
+{
+	return account_burst(receiver, account) / account_rate(receiver, account) * SECOND;
+}
+
+/* As a part of what the rate brings. */
+static double account_load(const struct sim_receiver *receiver,
+			   const struct receiver_account *account)
+{
+	return account->load / account_burst(receiver, account);
+}
+
+static bool load_matters(const struct sim_receiver *receiver)
+{
+	return (receiver->truth->soft.full > 0 || receiver->truth->latency_full_ns) &&
+	       isfinite(receiver->accept.rate);
+}
+
+static void account_refill(const struct sim_receiver *receiver, struct receiver_account *account,
+			   uint64_t now_ns)
+{
+	uint64_t passed_ns = now_ns - account->tokens_ns;
+	double gained = account_rate(receiver, account) * (double)passed_ns / SECOND;
+
+	if (load_matters(receiver))
+		account->load *= exp(-(double)passed_ns / load_time_ns(receiver, account));
+	account->tokens = fmin(account_burst(receiver, account), account->tokens + gained);
+	account->tokens_ns = now_ns;
+}
+
+static void receiver_advance(const struct sim_receiver *receiver, struct receiver_account *account,
 			     uint64_t now_ns)
 {
-	const struct scenario_accept *accept = &receiver->accept;
 	uint64_t hour = window_clock(receiver, now_ns) / HOUR;
+	uint64_t day = window_clock(receiver, now_ns) / DAY;
 
-	if (now_ns > account->tokens_ns) {
-		double grown = accept->rate * (double)(now_ns - account->tokens_ns) / SECOND;
-
-		account->tokens = fmin(accept->burst, account->tokens + grown);
-		account->tokens_ns = now_ns;
-	}
+	if (receiver->truth->growth.factor > 0 && day != account->growth_day)
+		account_grow(receiver, account, day);
+	if (now_ns > account->tokens_ns)
+		account_refill(receiver, account, now_ns);
 	window_advance(receiver, &account->hour, HOUR, now_ns);
 	window_advance(receiver, &account->day, DAY, now_ns);
 	window_advance(receiver, &account->accepted, HOUR, now_ns);
@@ -159,46 +248,86 @@ static bool history_full(const struct sim_receiver *receiver,
 				     fmax(receiver->truth->history.floor, factor * account->peak);
 }
 
-static void receiver_block(struct sim_receiver *receiver, struct receiver_account *account,
+/* So much more time is blocked from some time on, for something done now. */
+static void account_blocked(const struct sim_receiver *receiver, struct receiver_account *account,
+			    uint64_t from_ns, uint64_t end_ns, uint64_t now_ns)
+{
+	if (end_ns > receiver->duration_ns)
+		end_ns = receiver->duration_ns;
+	if (end_ns <= from_ns)
+		return;
+	account->blocked_ns += end_ns - from_ns;
+	if (now_ns >= HOUR)
+		account->blocked_late_ns += end_ns - from_ns;
+}
+
+static void receiver_block(const struct sim_receiver *receiver, struct receiver_account *account,
 			   uint64_t now_ns)
 {
 	const struct scenario_receiver *truth = receiver->truth;
 	double hold_ns;
-	uint64_t end_ns;
 
 	if (account->blocks && now_ns - account->blocked_until_ns > FORGET)
 		account->blocks = 0;
 	hold_ns = (double)truth->penalty.hold_ns * pow(truth->penalty.repeat, account->blocks++);
 	/* A block that outlasts the run may as well last for ever. */
-	end_ns = now_ns + (uint64_t)fmin(hold_ns, (double)SCENARIO_DURATION_MAX);
-	account->blocked_until_ns = end_ns;
-	if (end_ns > receiver->duration_ns)
-		end_ns = receiver->duration_ns;
-	account->blocked_ns += end_ns - now_ns;
-	if (now_ns >= HOUR)
-		account->blocked_late_ns += end_ns - now_ns;
+	account->blocked_until_ns = now_ns + (uint64_t)fmin(hold_ns, (double)SCENARIO_DURATION_MAX);
+	account_blocked(receiver, account, now_ns, account->blocked_until_ns, now_ns);
 }
 
-/* A reply over a limit is given: of the last `count` ones the oldest says whether it was one too
- * many. */
-static void receiver_strike(struct sim_receiver *receiver, struct receiver_account *account,
-			    uint64_t now_ns)
+/* An attempt while blocked makes it last for so long at least, from now. */
+static void receiver_prolong(const struct sim_receiver *receiver, struct receiver_account *account,
+			     uint64_t *until_ns, uint64_t by_ns, uint64_t now_ns)
 {
-	uint32_t count = receiver->truth->penalty.count;
+	if (now_ns + by_ns <= *until_ns)
+		return;
+	account_blocked(receiver, account, *until_ns, now_ns + by_ns, now_ns);
+	*until_ns = now_ns + by_ns;
+}
+
+/* Of the last `count` replies over a limit, this one included, the oldest says whether it was one
+ * too many. */
+static bool strike_by_count(const struct scenario_penalty *penalty,
+			    struct receiver_account *account, uint64_t now_ns)
+{
 	uint64_t oldest;
 
-	if (!count)
-		return;
 	account->violations[account->strike_at] = now_ns;
-	account->strike_at = (account->strike_at + 1) % count;
+	account->strike_at = (account->strike_at + 1) % penalty->count;
 	oldest = account->violations[account->strike_at];
-	if (oldest == UINT64_MAX || now_ns - oldest > receiver->truth->penalty.window_ns)
-		return;
-	receiver_block(receiver, account, now_ns);
-	memset(account->violations, 0xff, count * sizeof *account->violations);
+	if (oldest == UINT64_MAX || now_ns - oldest > penalty->window_ns)
+		return false;
+	memset(account->violations, 0xff, penalty->count * sizeof *account->violations);
+	return true;
 }
 
-static enum receiver_cause receiver_over(struct sim_receiver *receiver,
+static bool strike_by_part(const struct sim_receiver *receiver, struct receiver_account *account,
+			   uint64_t now_ns)
+{
+	const struct scenario_penalty *penalty = &receiver->truth->penalty;
+
+	receiver_window_advance(&account->strikes, penalty->window_ns, true,
+				window_clock(receiver, now_ns));
+	receiver_window_count(&account->strikes);
+	if (account->strikes.count <
+	    penalty->part * account_allows(receiver, account, penalty->window_ns))
+		return false;
+	account->strikes = (struct receiver_window){0};
+	return true;
+}
+
+/* A reply over a limit is given. */
+static void receiver_strike(const struct sim_receiver *receiver, struct receiver_account *account,
+			    uint64_t now_ns)
+{
+	const struct scenario_penalty *penalty = &receiver->truth->penalty;
+
+	if (penalty->count ? strike_by_count(penalty, account, now_ns)
+			   : penalty->part > 0 && strike_by_part(receiver, account, now_ns))
+		receiver_block(receiver, account, now_ns);
+}
+
+static enum receiver_cause receiver_over(const struct sim_receiver *receiver,
 					 struct receiver_account *account,
 					 enum receiver_cause cause, uint64_t now_ns,
 					 const char **ret_text)
@@ -211,36 +340,70 @@ static enum receiver_cause receiver_over(struct sim_receiver *receiver,
 	return cause;
 }
 
-/* Trouble that has nothing to do with what is attempted: an outage, a block. */
-static enum receiver_cause receiver_shut(const struct sim_receiver *receiver,
-					 const struct receiver_account *account, uint64_t now_ns,
-					 const char **ret_text)
+/* The block that a source is in by itself, of those that will have begun; -1: none. */
+static int receiver_listed(const struct sim_receiver *receiver, size_t source, uint64_t now_ns)
 {
+	for (uint32_t i = 0; i < receiver->truth->block_count; i++) {
+		const struct scenario_block *block = &receiver->truth->blocks[i];
+
+		if (now_ns >= block->at_ns && now_ns < receiver->block_ends_ns[i] &&
+		    (block->source == SCENARIO_NOBODY || block->source == source))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Trouble that has nothing to do with what is attempted: an outage, a block. */
+static enum receiver_cause receiver_shut(struct sim_receiver *receiver, size_t source,
+					 uint64_t now_ns, const char **ret_text)
+{
+	const struct scenario_receiver *truth = receiver->truth;
 	const struct scenario_outage *outage = receiver_outage(receiver, now_ns);
+	struct receiver_account *account = receiver->sources[source].account;
+	int listed = receiver_listed(receiver, source, now_ns);
 
 	if (outage) {
 		*ret_text = outage->reply;
 		return RECEIVER_OUTAGE;
 	}
+	if (listed >= 0) {
+		*ret_text = truth->blocks[listed].reply;
+		receiver_prolong(receiver, account, &receiver->block_ends_ns[listed],
+				 truth->blocks[listed].prolong_ns, now_ns);
+		return RECEIVER_LISTED;
+	}
 	if (now_ns < account->blocked_until_ns) {
-		*ret_text = receiver->truth->penalty.reply;
+		*ret_text = truth->penalty.reply;
+		receiver_prolong(receiver, account, &account->blocked_until_ns,
+				 truth->penalty.prolong_ns, now_ns);
 		return RECEIVER_BLOCKED;
 	}
 	return RECEIVER_ACCEPTED;
 }
 
-static enum receiver_cause receiver_limit(const struct sim_receiver *receiver,
-					  const struct receiver_account *account)
+/* The chance that the load has a message refused. */
+static double soft_chance(const struct sim_receiver *receiver,
+			  const struct receiver_account *account)
 {
-	const struct scenario_accept *accept = &receiver->accept;
+	const struct scenario_soft *soft = &receiver->truth->soft;
 
-	if (accept->day && account->day.count >= accept->day)
+	return (account_load(receiver, account) - soft->from) / (soft->full - soft->from);
+}
+
+/* luck: a number in [0, 1), for a limit that is not hard. */
+static enum receiver_cause receiver_limit(const struct sim_receiver *receiver,
+					  const struct receiver_account *account, double luck)
+{
+	bool hard = receiver->truth->soft.full == 0;
+
+	if (account->day.count >= account_day(receiver, account))
 		return RECEIVER_DAY;
-	if (accept->hour && account->hour.count >= accept->hour)
+	if (account->hour.count >= account_hour(receiver, account))
 		return RECEIVER_HOUR;
 	if (history_full(receiver, account))
 		return RECEIVER_HISTORY;
-	if (account->tokens < 1 - TOKEN_SLACK)
+	if (hard ? account->tokens < 1 - TOKEN_SLACK
+		 : luck + SOFT_SLACK < soft_chance(receiver, account))
 		return RECEIVER_RATE;
 	return RECEIVER_ACCEPTED;
 }
@@ -272,53 +435,86 @@ void receiver_close(struct sim_receiver *receiver, size_t source)
 }
 
 static const struct scenario_noise *receiver_noise(const struct sim_receiver *receiver,
-						   uint64_t draw)
+						   const struct receiver_message *message)
 {
-	double at = (double)(draw >> 11) * 0x1p-53;
+	double at[] = {simulate_draw(message->draw), simulate_draw(message->content)};
 
 	for (size_t i = 0; i < receiver->truth->noise_count; i++) {
-		if (at < receiver->truth->noises[i].share)
-			return &receiver->truth->noises[i];
-		at -= receiver->truth->noises[i].share;
+		const struct scenario_noise *noise = &receiver->truth->noises[i];
+
+		if (noise->customer != SCENARIO_NOBODY && noise->customer != message->customer)
+			continue;
+		if (at[noise->sticky] < noise->share)
+			return noise;
+		at[noise->sticky] -= noise->share;
 	}
 	return NULL;
 }
 
-enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t index,
-				  const struct receiver_message *message, uint64_t now_ns,
-				  const char **ret_text)
+/* A message that the limits have let through. */
+static enum receiver_cause receiver_admit(const struct sim_receiver *receiver,
+					  struct receiver_account *account,
+					  const struct receiver_message *message, uint64_t now_ns,
+					  const char **ret_text)
 {
-	const struct scenario_receiver *truth = receiver->truth;
-	struct receiver_account *account = receiver->sources[index].account;
-	const struct scenario_noise *noise;
-	enum receiver_cause cause;
+	const struct scenario_greylist *greylist = &receiver->truth->greylist;
+	const struct scenario_noise *noise = receiver_noise(receiver, message);
 
-	receiver_advance(receiver, account, now_ns);
-	cause = receiver_shut(receiver, account, now_ns, ret_text);
-	if (cause)
-		return cause;
-	cause = receiver->accept.per_connection && message->place > receiver->accept.per_connection
-			? RECEIVER_PER_CONNECTION
-			: receiver_limit(receiver, account);
-	if (cause)
-		return receiver_over(receiver, account, cause, now_ns, ret_text);
 	account->tokens -= 1;
-	window_count(&account->hour);
-	window_count(&account->day);
-	noise = receiver_noise(receiver, message->draw);
+	receiver_window_count(&account->hour);
+	receiver_window_count(&account->day);
+	account->used++;
 	if (noise) {
 		*ret_text = noise->reply;
 		return RECEIVER_NOISE;
 	}
-	if (truth->greylist.delay_ns &&
-	    (!message->first_seen_ns ||
-	     now_ns - message->first_seen_ns < truth->greylist.delay_ns)) {
-		*ret_text = truth->greylist.reply;
+	if (greylist->delay_ns &&
+	    (!message->first_seen_ns || now_ns - message->first_seen_ns < greylist->delay_ns)) {
+		*ret_text = greylist->reply;
 		return RECEIVER_GREYLIST;
 	}
-	window_count(&account->accepted);
+	receiver_window_count(&account->accepted);
 	account->history++;
 	return RECEIVER_ACCEPTED;
+}
+
+enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t source,
+				  const struct receiver_message *message, uint64_t now_ns,
+				  const char **ret_text)
+{
+	struct receiver_account *account = receiver->sources[source].account;
+	uint32_t places = receiver->accept.per_connection;
+	enum receiver_cause cause;
+
+	receiver_advance(receiver, account, now_ns);
+	cause = receiver_shut(receiver, source, now_ns, ret_text);
+	if (cause)
+		return cause;
+	/* Whether noise meets it is one matter of chance, whether the load does another. */
+	cause = places && message->place > places
+			? RECEIVER_PER_CONNECTION
+			: receiver_limit(receiver, account,
+					 simulate_draw(simulate_luck(message->draw, 0, 0)));
+	account->load += 1;
+	if (cause)
+		return receiver_over(receiver, account, cause, now_ns, ret_text);
+	return receiver_admit(receiver, account, message, now_ns, ret_text);
+}
+
+uint64_t receiver_latency(const struct sim_receiver *receiver, size_t source,
+			  enum receiver_cause cause, const char *text)
+{
+	const struct scenario_receiver *truth = receiver->truth;
+	double load = account_load(receiver, receiver->sources[source].account);
+
+	if (text && strcmp(text, SCENARIO_TIMEOUT) == 0)
+		return truth->timeout_ns;
+	if (cause && truth->latency_refused_ns)
+		return truth->latency_refused_ns;
+	if (!truth->latency_full_ns || !load_matters(receiver))
+		return truth->latency_ns;
+	return (uint64_t)fmax(0, (1 - load) * (double)truth->latency_ns +
+					 load * (double)truth->latency_full_ns);
 }
 
 void receiver_change(struct sim_receiver *receiver, const struct scenario_change *change,
@@ -331,23 +527,35 @@ void receiver_change(struct sim_receiver *receiver, const struct scenario_change
 
 /* ---- for the oracle -------------------------------------------------------------------------- */
 
-uint64_t receiver_earliest(struct sim_receiver *receiver, size_t index, uint64_t now_ns)
+/* How long it is until the rate lets the next message through. */
+static uint64_t rate_wait(const struct sim_receiver *receiver,
+			  const struct receiver_account *account)
 {
-	struct receiver_account *account = receiver->sources[index].account;
+	double wait = (1 - account->tokens) / account_rate(receiver, account) * SECOND;
+
+	if (receiver->truth->soft.full > 0)
+		wait = load_time_ns(receiver, account) *
+		       log(account_load(receiver, account) / receiver->truth->soft.from);
+	return 1 + (uint64_t)fmin(wait, (double)SCENARIO_DURATION_MAX);
+}
+
+uint64_t receiver_earliest(struct sim_receiver *receiver, size_t source, uint64_t now_ns)
+{
+	struct receiver_account *account = receiver->sources[source].account;
 	const struct scenario_outage *outage = receiver_outage(receiver, now_ns);
-	double wait;
+	int listed = receiver_listed(receiver, source, now_ns);
 
 	if (outage)
 		return outage->at_ns + outage->for_ns;
+	if (listed >= 0)
+		return receiver->block_ends_ns[listed];
 	if (now_ns < account->blocked_until_ns)
 		return account->blocked_until_ns;
 	receiver_advance(receiver, account, now_ns);
-	switch (receiver_limit(receiver, account)) {
+	switch (receiver_limit(receiver, account, 0)) {
 	case RECEIVER_ACCEPTED: return now_ns;
 	case RECEIVER_DAY: return window_next(receiver, DAY, now_ns);
-	case RECEIVER_RATE:
-		wait = (1 - account->tokens) / receiver->accept.rate * SECOND;
-		return now_ns + 1 + (uint64_t)fmin(wait, (double)SCENARIO_DURATION_MAX);
+	case RECEIVER_RATE: return now_ns + rate_wait(receiver, account);
 	default: return window_next(receiver, HOUR, now_ns);
 	}
 }

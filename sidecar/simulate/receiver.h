@@ -11,15 +11,15 @@
 #ifndef SIDECAR_SIMULATE_RECEIVER_H
 #define SIDECAR_SIMULATE_RECEIVER_H
 
+#include "sidecar/simulate/receiver_window.h"
 #include "sidecar/simulate/scenario.h"
-
-#define RECEIVER_SLOTS 60
 
 enum receiver_cause {
 	RECEIVER_ACCEPTED,
 	RECEIVER_NOISE,
 	RECEIVER_GREYLIST,
 	RECEIVER_OUTAGE,
+	RECEIVER_LISTED,    /* in a block that began by itself */
 	RECEIVER_AVOIDABLE, /* from here on the sender could have known better */
 	RECEIVER_RATE = RECEIVER_AVOIDABLE,
 	RECEIVER_CONNECTIONS,
@@ -31,24 +31,23 @@ enum receiver_cause {
 	RECEIVER_CAUSES
 };
 
-struct receiver_window {
-	uint64_t period; /* number of the window, or of its newest slot where it slides */
-	uint32_t count;
-	uint32_t slots[RECEIVER_SLOTS]; /* where it slides */
-};
-
 /* What a receiver keeps of those that it counts together. */
 struct receiver_account {
 	double tokens;
 	uint64_t tokens_ns; /* as of when */
+	double load;	    /* messages that arrived, those of long ago counting less */
 	struct receiver_window hour;
 	struct receiver_window day;
+	uint64_t growth_day; /* number of the day that growth counts … */
+	uint32_t used;	     /* … what was let through in it … */
+	double grown;	     /* … and how many times larger the limits are by now; 0: not yet */
 	struct receiver_window accepted; /* in the hour, as history goes by it */
 	uint64_t history_hour;		 /* number of the hour that history counts */
 	uint32_t history;		 /* accepted in it */
 	uint32_t peak;			 /* most accepted in an hour that has ended */
 	uint64_t *violations;		 /* when the last replies over a limit were given: a ring */
 	uint32_t strike_at;
+	struct receiver_window strikes; /* where the penalty is by part */
 	uint64_t blocked_until_ns;
 	uint32_t blocks; /* in a row */
 	uint64_t blocked_ns;
@@ -66,6 +65,7 @@ struct sim_receiver {
 	struct scenario_accept accept; /* as it stands now */
 	uint64_t duration_ns;
 	size_t source_count;
+	uint64_t *block_ends_ns; /* of truth's blocks, as prolonged */
 	struct receiver_source *sources;
 	struct receiver_account *accounts; /* one for each source, not all of them in use */
 };
@@ -74,7 +74,9 @@ struct sim_receiver {
 struct receiver_message {
 	uint32_t place;		/* in its connection, from 1 */
 	uint64_t first_seen_ns; /* 0: never; what greylisting goes by */
-	uint64_t draw; /* uniform: the same for every policy, so that all meet the same noise */
+	uint64_t draw;	   /* uniform: the same for every policy, so that all meet the same noise */
+	uint64_t content;  /* likewise, the same at each attempt */
+	uint32_t customer; /* the first entry of traffic of whose it is, or SCENARIO_NOBODY */
 };
 
 /* The receiver of that index. The scenario outlives it. 0, or -ENOMEM. */
@@ -91,6 +93,11 @@ void receiver_close(struct sim_receiver *receiver, size_t source);
 enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t source,
 				  const struct receiver_message *message, uint64_t now_ns,
 				  const char **ret_text);
+
+/* How long an answer of that cause and text takes, before chance has its part: the load is counted
+ * that the message brought. */
+uint64_t receiver_latency(const struct sim_receiver *receiver, size_t source,
+			  enum receiver_cause cause, const char *text);
 
 /* The limits become those of the change. */
 void receiver_change(struct sim_receiver *receiver, const struct scenario_change *change,

@@ -11,6 +11,7 @@ static const char *const cause_names[RECEIVER_CAUSES] = {
 	[RECEIVER_NOISE] = "noise",
 	[RECEIVER_GREYLIST] = "greylist",
 	[RECEIVER_OUTAGE] = "outage",
+	[RECEIVER_LISTED] = "listed",
 	[RECEIVER_RATE] = "rate",
 	[RECEIVER_CONNECTIONS] = "connections",
 	[RECEIVER_PER_CONNECTION] = "per-conn",
@@ -30,25 +31,37 @@ static const char *seconds(double value, char text[24])
 	return text;
 }
 
+static const char *percent(double share, char text[24])
+{
+	if (isnan(share))
+		snprintf(text, 24, "-");
+	else
+		snprintf(text, 24, "%.2f%%", 100 * share);
+	return text;
+}
+
 void simulate_report_table(FILE *out, const struct simulate_outcome *outcome)
 {
-	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "policy", "delivered",
-		"share", "deferrals", "avoidable", "blocked", "after", "score", "transact.",
-		"transact.", "last");
-	fprintf(out, "%-9s %10s %6s %11s %11s %8s %8s %8s %9s %9s %9s\n", "", "", "", "per 1,000",
-		"per 1,000", "IP-hours", "hour 1", "", "p50 s", "p99 s", "s");
+	fprintf(out, "%-9s %10s %6s %11s %11s %9s %8s %8s %8s %9s %9s %9s %9s\n", "policy",
+		"delivered", "share", "deferrals", "avoidable", "delayed", "blocked", "after",
+		"score", "transact.", "transact.", "transact.", "last");
+	fprintf(out, "%-9s %10s %6s %11s %11s %9s %8s %8s %8s %9s %9s %9s %9s\n", "", "", "",
+		"per 1,000", "per 1,000", "per 1,000", "IP-hours", "hour 1", "", "p50 s", "p99 s",
+		"> 60 s", "s");
 	for (size_t i = 0; i < outcome->count; i++) {
 		const struct simulate_result *result = &outcome->results[i];
-		char p50[24], p99[24], last[24];
+		char p50[24], p99[24], late[24], last[24];
 
-		fprintf(out, "%-9s %10llu %6.3f %11.2f %11.2f %8.2f %8.2f %8.3f %9s %9s %9s\n",
+		fprintf(out,
+			"%-9s %10llu %6.3f %11.2f %11.2f %9.2f %8.2f %8.2f %8.3f %9s %9s %9s %9s\n",
 			result->policy, (unsigned long long)result->delivered,
 			simulate_share(result, &outcome->oracle),
 			simulate_deferrals_per_1000(result), simulate_avoidable_per_1000(result),
-			result->blocked_ip_hours, result->blocked_after_first_hour,
-			simulate_score(result, &outcome->oracle),
+			simulate_delayed_per_1000(result), result->blocked_ip_hours,
+			result->blocked_after_first_hour, simulate_score(result, &outcome->oracle),
 			seconds(result->transactional_p50_s, p50),
 			seconds(result->transactional_p99_s, p99),
+			percent(result->transactional_late, late),
 			seconds(result->makespan_s, last));
 	}
 }
@@ -64,12 +77,17 @@ static void json_text(FILE *out, const char *text)
 	fputc('"', out);
 }
 
-static void json_seconds(FILE *out, const char *key, double value)
+static void json_number(FILE *out, const char *key, double value, int digits)
 {
 	if (isnan(value))
 		fprintf(out, ", \"%s\": null", key);
 	else
-		fprintf(out, ", \"%s\": %.3f", key, value);
+		fprintf(out, ", \"%s\": %.*f", key, digits, value);
+}
+
+static void json_seconds(FILE *out, const char *key, double value)
+{
+	json_number(out, key, value, 3);
 }
 
 static void json_result(FILE *out, const struct simulate_result *result,
@@ -86,6 +104,8 @@ static void json_result(FILE *out, const struct simulate_result *result,
 	json_seconds(out, "transactional_p50_s", result->transactional_p50_s);
 	json_seconds(out, "transactional_p99_s", result->transactional_p99_s);
 	json_seconds(out, "makespan_s", result->makespan_s);
+	json_number(out, "transactional_late_share", result->transactional_late, 6);
+	fprintf(out, ", \"delayed_per_1000\": %.4f", simulate_delayed_per_1000(result));
 }
 
 void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, bool named)

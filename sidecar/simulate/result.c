@@ -32,6 +32,11 @@ double simulate_deferrals_per_1000(const struct simulate_result *result)
 	return per_1000(result->deferrals, result);
 }
 
+double simulate_delayed_per_1000(const struct simulate_result *result)
+{
+	return 1000 * (double)result->delayed / (double)(result->arrived ? result->arrived : 1);
+}
+
 double simulate_avoidable_per_1000(const struct simulate_result *result)
 {
 	return per_1000(result->avoidable, result);
@@ -50,6 +55,16 @@ static int by_value(const void *a, const void *b)
 	double x = *(const double *)a, y = *(const double *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+/* The share of sorted delays that are too long. */
+static double late_of(const double *delays, size_t count)
+{
+	size_t late = 0;
+
+	while (late < count && delays[count - 1 - late] > SIMULATE_LATE_S)
+		late++;
+	return (double)late / (double)count;
 }
 
 /* The delay of transactional mail; what has not been delivered counts with its age. */
@@ -71,6 +86,7 @@ static int mta_delays(const struct mta *mta, struct simulate_result *result)
 	qsort(delays, count, sizeof *delays, by_value);
 	result->transactional_p50_s = count ? delays[count / 2] : NAN;
 	result->transactional_p99_s = count ? delays[(size_t)((double)count * 0.99)] : NAN;
+	result->transactional_late = count ? late_of(delays, count) : NAN;
 	free(delays);
 	return 0;
 }
@@ -111,6 +127,8 @@ int mta_outcome(const struct mta *mta, struct simulate_result *result)
 	if (error)
 		return error;
 	result->arrived = mta->message_count;
+	for (size_t i = 0; i < mta->message_count; i++)
+		result->delayed += mta->messages[i].attempts > 0;
 	result->makespan_s = result->delivered == result->arrived
 				     ? (double)mta->last_delivery_ns / UNITS_SECOND_NS
 				     : NAN;

@@ -97,6 +97,77 @@ static void settle_changes(struct scenario_receiver *receiver)
 	}
 }
 
+/* The source of that address, or SCENARIO_NOBODY. */
+static uint32_t source_index(const struct scenario *scenario, const char *address)
+{
+	for (uint32_t i = 0; i < scenario->source_count; i++)
+		if (strcmp(scenario->sources[i].address, address) == 0)
+			return i;
+	return SCENARIO_NOBODY;
+}
+
+bool scenario_silent(const char *reply)
+{
+	return strcmp(reply, SCENARIO_DROP) == 0 || strcmp(reply, SCENARIO_TIMEOUT) == 0;
+}
+
+uint32_t scenario_customer(const struct scenario *scenario, const char *name)
+{
+	for (uint32_t i = 0; i < scenario->traffic_count; i++)
+		if (scenario->traffic[i].customer &&
+		    strcmp(scenario->traffic[i].customer, name) == 0)
+			return i;
+	return SCENARIO_NOBODY;
+}
+
+static int settle_blocks(const struct reader *reader, uint32_t index)
+{
+	struct scenario_receiver *receiver = &reader->scenario->receivers[index];
+
+	for (uint32_t i = 0; i < receiver->block_count; i++) {
+		struct scenario_block *block = &receiver->blocks[i];
+
+		block->source = SCENARIO_NOBODY;
+		if (!block->address)
+			continue;
+		block->source = source_index(reader->scenario, block->address);
+		if (block->source == SCENARIO_NOBODY)
+			return refuse(reader, "receivers", index, "blocks", "%s: no source",
+				      block->address);
+	}
+	return 0;
+}
+
+static int settle_noises(const struct reader *reader, uint32_t index)
+{
+	struct scenario_receiver *receiver = &reader->scenario->receivers[index];
+
+	for (uint32_t i = 0; i < receiver->noise_count; i++) {
+		struct scenario_noise *noise = &receiver->noises[i];
+
+		noise->customer = SCENARIO_NOBODY;
+		if (!noise->customer_name)
+			continue;
+		noise->customer = scenario_customer(reader->scenario, noise->customer_name);
+		if (noise->customer == SCENARIO_NOBODY)
+			return refuse(reader, "receivers", index, "noise",
+				      "%s: no traffic is of this customer", noise->customer_name);
+	}
+	return 0;
+}
+
+static int settle_further(const struct reader *reader, uint32_t index)
+{
+	const struct scenario_receiver *receiver = &reader->scenario->receivers[index];
+	int rc = settle_blocks(reader, index);
+
+	if (!rc && receiver->soft.full > 0 && !(receiver->soft.from > 0))
+		rc = refuse(reader, "receivers", index, "soft", "from must be more than 0");
+	if (!rc && receiver->soft.full > 0 && receiver->soft.full <= receiver->soft.from)
+		rc = refuse(reader, "receivers", index, "soft", "full must be more than from");
+	return rc ? rc : settle_noises(reader, index);
+}
+
 static void settle_receiver(struct scenario_receiver *receiver)
 {
 	for (int i = 0; i < SCENARIO_LIMITS; i++)
@@ -165,6 +236,8 @@ static int settle_hosts(const struct reader *reader)
 			rc = refuse(reader, "receivers", i, "accept.rate",
 				    "a key is missing: accept.rate");
 		settle_receiver(receiver);
+		if (!rc)
+			rc = settle_further(reader, i);
 	}
 	for (uint32_t i = 0; i < scenario->receiver_count && rc == 0; i++)
 		if (scenario->receivers[i].same_as)
@@ -289,6 +362,9 @@ static int settle_traffic(const struct reader *reader, uint32_t index)
 		return refuse(reader, "traffic", index, "pool", "%s: no source is in this pool",
 			      traffic->pool_name);
 	traffic->pool = (uint32_t)pool;
+	traffic->customer_index = SCENARIO_NOBODY;
+	if (traffic->customer)
+		traffic->customer_index = scenario_customer(scenario, traffic->customer);
 	while (traffic->destination && traffic->receiver < scenario->receiver_count &&
 	       strcmp(scenario->receivers[traffic->receiver].destination, traffic->destination) !=
 		       0)
@@ -317,13 +393,15 @@ static int default_traffic(struct scenario *scenario)
 		double max = fmin(scenario->receivers[i].accept.rate * seconds, 1e5);
 
 		scenario->traffic[2 * i] =
-			(struct scenario_traffic){.receiver = i,
+			(struct scenario_traffic){.customer_index = SCENARIO_NOBODY,
+						  .receiver = i,
 						  .class = TG_BULK,
 						  .arrival = SCENARIO_BURST,
 						  .messages = (uint32_t)(1.25 * max),
 						  .over_ns = scenario->duration_ns / 2};
 		scenario->traffic[2 * i + 1] =
-			(struct scenario_traffic){.receiver = i,
+			(struct scenario_traffic){.customer_index = SCENARIO_NOBODY,
+						  .receiver = i,
 						  .class = TG_TRANSACTIONAL,
 						  .arrival = SCENARIO_POISSON,
 						  .messages = (uint32_t)(0.05 * max),

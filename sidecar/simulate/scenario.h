@@ -22,6 +22,11 @@
 #define SCENARIO_MESSAGES_MAX  20000000u
 #define SCENARIO_DURATION_MAX  (UINT64_C(400) * 86400 * 1000000000)
 #define SCENARIO_PENALTY_MAX   100000u
+/* In place of a reply: no word, and the connection is gone, at once or when the sender has waited
+ * long enough. */
+#define SCENARIO_DROP	 "drop"
+#define SCENARIO_TIMEOUT "timeout"
+#define SCENARIO_NOBODY	 UINT32_MAX /* no source, no customer in particular */
 
 enum scenario_arrival {
 	SCENARIO_POISSON,
@@ -53,6 +58,8 @@ enum scenario_per { SCENARIO_ADDRESS, SCENARIO_NETWORK, SCENARIO_POOL, SCENARIO_
 struct scenario_traffic {
 	const char *pool_name;	 /* NULL: not written */
 	const char *destination; /* likewise */
+	const char *customer;	 /* whose mail it is; likewise */
+	uint32_t customer_index; /* his first entry of traffic, or SCENARIO_NOBODY */
 	uint32_t pool;
 	uint32_t receiver;
 	enum tg_class class;
@@ -86,14 +93,46 @@ struct scenario_outage {
 struct scenario_noise {
 	double share; /* of the messages that the limits let through */
 	const char *reply;
+	const char *customer_name; /* NULL: of everybody's messages */
+	uint32_t customer;	   /* his first entry of traffic, or SCENARIO_NOBODY */
+	int sticky;		   /* 1: a message meets it at every attempt or at none */
 };
 
 struct scenario_penalty {
-	uint32_t count;	    /* so many replies over a limit … 0: no penalty */
-	uint64_t window_ns; /* … within this time block the source … */
-	uint64_t hold_ns;   /* … for this long, … */
-	double repeat;	    /* … each time so many times longer */
+	uint32_t count;	     /* so many replies over a limit … 0: no penalty, or by part */
+	double part;	     /* … or such a part of what the limits let through in it … */
+	uint64_t window_ns;  /* … within this time block the source … */
+	uint64_t hold_ns;    /* … for this long, … */
+	double repeat;	     /* … each time so many times longer, … */
+	uint64_t prolong_ns; /* … and for so long from each attempt meanwhile; 0: no longer */
 	const char *reply;
+};
+
+/* A block that nothing but time brought about. */
+struct scenario_block {
+	uint64_t at_ns;
+	uint64_t for_ns;
+	uint64_t prolong_ns; /* it lasts so long from each attempt; 0: no longer */
+	const char *address; /* NULL: of every source */
+	uint32_t source;     /* or SCENARIO_NOBODY: of every one */
+	const char *reply;
+};
+
+/* What the limits gain by a day on which most of what they let through was used. */
+struct scenario_growth {
+	double factor; /* 0: nothing */
+	double used;   /* the part of it that must be */
+	int of;	       /* enum scenario_grows */
+	uint32_t max;  /* messages a day that it ends at; 0: none */
+};
+
+enum scenario_grows { SCENARIO_GROWS_DAY, SCENARIO_GROWS_CAPS, SCENARIO_GROWS_ALL };
+
+/* Instead of a limit that is hard: refusals with a chance that rises from none to certainty while
+ * the load, as a part of the rate, rises from one to the other. */
+struct scenario_soft {
+	double from;
+	double full; /* 0: hard */
 };
 
 struct scenario_history {
@@ -117,15 +156,22 @@ struct scenario_receiver {
 	uint64_t phase_ns; /* the windows begin that long after the clock's hour and day */
 	const char *over[SCENARIO_LIMITS];
 	uint64_t latency_ns;
+	uint64_t latency_full_ns;    /* at a load of the rate; 0: as without load */
+	uint64_t latency_refused_ns; /* of a refusal; 0: as of any reply */
+	uint64_t timeout_ns;	     /* of the sender */
+	struct scenario_soft soft;
+	struct scenario_growth growth;
 	struct scenario_penalty penalty;
 	struct scenario_history history;
 	struct scenario_greylist greylist;
-	const struct scenario_noise *noises;
+	struct scenario_noise *noises;
 	uint32_t noise_count;
 	struct scenario_change *changes; /* in the order of time */
 	uint32_t change_count;
 	const struct scenario_outage *outages;
 	uint32_t outage_count;
+	struct scenario_block *blocks;
+	uint32_t block_count;
 };
 
 struct scenario {
@@ -150,6 +196,12 @@ void scenario_free(struct scenario *scenario);
 
 /* Who is counted together with a source at a receiver: the first source of them. */
 uint32_t scenario_account(const struct scenario *scenario, uint32_t receiver, uint32_t source);
+
+/* Whether this in place of a reply is none. */
+bool scenario_silent(const char *reply);
+
+/* The first entry of traffic of a customer, which stands for him; SCENARIO_NOBODY: none. */
+uint32_t scenario_customer(const struct scenario *scenario, const char *name);
 
 /* A line for each key that a scenario may have (yaml_keys_print). */
 void scenario_keys_print(FILE *out);

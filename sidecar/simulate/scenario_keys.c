@@ -16,6 +16,8 @@
 #include "sidecar/base/units.h"
 #include "sidecar/simulate/scenario.h"
 
+#define PART_MAX 1000
+
 /* ---- types ----------------------------------------------------------------------------------- */
 
 static int refuse(struct yaml_scalar *scalar, const char *format, ...)
@@ -143,14 +145,26 @@ static int read_reply(struct yaml_scalar *scalar, void *ret)
 {
 	const char *text = scalar->text;
 
-	if ((text[0] != '4' && text[0] != '5') || strspn(text, "0123456789") != 3 ||
-	    (text[3] && text[3] != ' ' && text[3] != '-'))
+	if (!scenario_silent(text) &&
+	    ((text[0] != '4' && text[0] != '5') || strspn(text, "0123456789") != 3 ||
+	     (text[3] && text[3] != ' ' && text[3] != '-')))
 		return refuse(scalar, "must begin with a reply code of 4xx or 5xx");
 	memcpy(ret, &text, sizeof text);
 	return 0;
 }
 
-/* "20 in 10m", into a penalty. */
+/* "20%", of what the limits let through. */
+static int read_part(struct yaml_scalar *scalar, double *ret)
+{
+	char *end;
+
+	*ret = strtod(scalar->text, &end) / 100;
+	if (end == scalar->text || strcmp(end, "%") != 0 || !(*ret > 0 && *ret <= PART_MAX))
+		return refuse(scalar, "must be more than 0%% and at most %d%%", 100 * PART_MAX);
+	return 0;
+}
+
+/* "20 in 10m" or "20% in 1d", into a penalty. */
 static int read_when(struct yaml_scalar *scalar, void *ret)
 {
 	const char *in = strstr(scalar->text, " in ");
@@ -164,10 +178,12 @@ static int read_when(struct yaml_scalar *scalar, void *ret)
 		return refuse(scalar, "must be written as \"20 in 10m\"");
 	snprintf(number, sizeof number, "%.*s", (int)(in - scalar->text), scalar->text);
 	part.text = number;
-	rc = read_count(&part, &count);
+	rc = strchr(number, '%') ? read_part(&part, &penalty->part) : read_count(&part, &count);
 	part.text = in + 4;
 	if (rc == 0)
 		rc = read_duration(&part, &penalty->window_ns);
+	if (rc == 0 && penalty->part > 0 && penalty->window_ns < UNITS_MINUTE_NS)
+		rc = refuse(&part, "shorter than a minute");
 	memcpy(scalar->reason, part.reason, sizeof part.reason);
 	penalty->count = (uint32_t)count;
 	return rc;
@@ -180,7 +196,7 @@ static const struct yaml_type number = {"number", sizeof(double), read_number, f
 static const struct yaml_type rate = {"rate", sizeof(double), read_rate, false};
 static const struct yaml_type word = {"word", sizeof(int), read_word, false};
 static const struct yaml_type reply = {"reply", sizeof(char *), read_reply, false};
-static const struct yaml_type when = {"count in duration", sizeof(struct scenario_penalty),
+static const struct yaml_type when = {"count or part in duration", sizeof(struct scenario_penalty),
 				      read_when, false};
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -230,6 +246,7 @@ static const struct yaml_word_value arrival_words[] = {{"poisson", SCENARIO_POIS
 static const struct yaml_key traffic_rows[] = {
 	ROW("pool", yaml_text, pool_name, "whose sources send"),
 	ROW("destination", yaml_text, destination, "of the messages"),
+	ROW("customer", yaml_text, customer, "whose messages they are"),
 	ROW("class", word, class, "of the messages", .words = class_words, DEFAULT("bulk")),
 	ROW("messages", count, messages, "how many", BOUNDS(0, SCENARIO_MESSAGES_MAX),
 	    DEFAULT("1000")),
@@ -250,6 +267,8 @@ static const struct yaml_key penalty_rows[] = {
 	ROW("hold", duration, hold_ns, "how long the source is blocked", DEFAULT("2h")),
 	ROW("repeat", number, repeat, "each further block is so many times longer", BOUNDS(1, 1000),
 	    DEFAULT("1")),
+	ROW("prolong", duration, prolong_ns, "a block lasts so long from each attempt at least",
+	    DEFAULT("0")),
 	ROW("reply", reply, reply, "what a blocked source hears"),
 };
 TABLE(penalty, struct scenario_penalty);
@@ -274,9 +293,15 @@ static const struct yaml_key greylist_rows[] = {
 };
 TABLE(greylist, struct scenario_greylist);
 
+static const struct yaml_word_value each_words[] = {{"attempt", 0}, {"message", 1}, {NULL, 0}};
+
 static const struct yaml_key noise_rows[] = {
 	YAML_KEY("share", number, struct scenario_noise, share,
 		 "of the messages that every limit lets through", BOUNDS(0, 1), DEFAULT("0.005")),
+	YAML_KEY("customer", yaml_text, struct scenario_noise, customer_name,
+		 "whose messages alone meet it"),
+	YAML_KEY("each", word, struct scenario_noise, sticky, "what chance decides anew for",
+		 .words = each_words, DEFAULT("attempt")),
 	YAML_KEY("reply", reply, struct scenario_noise, reply, "to these",
 		 DEFAULT("451 4.7.0 Temporary server error. Please try again later.")),
 };
@@ -295,6 +320,47 @@ static const struct yaml_key outage_rows[] = {
 		 DEFAULT("421 4.3.2 Service not available")),
 };
 TABLE(outage, struct scenario_outage);
+
+#define ROW(name, type, member, help, ...) \
+	YAML_KEY(name, type, struct scenario_block, member, help, ##__VA_ARGS__)
+
+static const struct yaml_key block_rows[] = {
+	ROW("at", duration, at_ns, "when it begins", DEFAULT("0")),
+	ROW("for", duration, for_ns, "how long it lasts", DEFAULT("2h")),
+	ROW("prolong", duration, prolong_ns, "it lasts so long from each attempt at least",
+	    DEFAULT("0")),
+	ROW("address", yaml_text, address, "the source that is blocked"),
+	ROW("reply", reply, reply, "what it hears",
+	    DEFAULT("421 4.7.0 [%s] is temporarily blocked. Try again later.")),
+};
+TABLE(block, struct scenario_block);
+#undef ROW
+
+static const struct yaml_word_value grows_words[] = {{"day", SCENARIO_GROWS_DAY},
+						     {"caps", SCENARIO_GROWS_CAPS},
+						     {"all", SCENARIO_GROWS_ALL},
+						     {NULL, 0}};
+
+static const struct yaml_key growth_rows[] = {
+	YAML_KEY("factor", number, struct scenario_growth, factor, "by a day that was used",
+		 BOUNDS(1, 1000), DEFAULT("2")),
+	YAML_KEY("used", number, struct scenario_growth, used, "the part of a day that must be",
+		 BOUNDS(0, 1), DEFAULT("0.5")),
+	YAML_KEY("of", word, struct scenario_growth, of, "what grows", .words = grows_words,
+		 DEFAULT("day")),
+	YAML_KEY("max", limit, struct scenario_growth, max, "messages a day that it ends at",
+		 BOUNDS(1, LIMIT_MAX), DEFAULT("unlimited")),
+};
+TABLE(growth, struct scenario_growth);
+
+static const struct yaml_key soft_rows[] = {
+	YAML_KEY("from", number, struct scenario_soft, from,
+		 "the load, as a part of the rate, at which refusals begin", BOUNDS(0, 1000),
+		 DEFAULT("1")),
+	YAML_KEY("full", number, struct scenario_soft, full, "and at which all is refused",
+		 BOUNDS(0, 1000), DEFAULT("2")),
+};
+TABLE(soft, struct scenario_soft);
 
 static const struct yaml_word_value per_words[] = {{"address", SCENARIO_ADDRESS},
 						   {"network", SCENARIO_NETWORK},
@@ -336,7 +402,16 @@ static const struct yaml_key receiver_rows[] = {
 	    COUNTED(struct scenario_receiver, change_count)),
 	MAP("outage", YAML_LIST, outage, outages, "times without service",
 	    COUNTED(struct scenario_receiver, outage_count)),
+	MAP("blocks", YAML_LIST, block, blocks, "blocks that begin by themselves",
+	    COUNTED(struct scenario_receiver, block_count)),
+	MAP("soft", YAML_PART, soft, soft, "a rate that is no hard limit"),
+	MAP("growth", YAML_PART, growth, growth, "limits that grow with what was accepted"),
 	ROW("latency", duration, latency_ns, "how long a reply takes", DEFAULT("200ms")),
+	ROW("latency.idle", duration, latency_ns, "the same, without load"),
+	ROW("latency.full", duration, latency_full_ns, "at a load of the rate, in proportion",
+	    DEFAULT("0")),
+	ROW("latency.refused", duration, latency_refused_ns, "of a refusal", DEFAULT("0")),
+	ROW("timeout", duration, timeout_ns, "how long a sender waits for a reply", DEFAULT("5m")),
 };
 const struct yaml_keys scenario_receiver_keys = {receiver_rows, YAML_COUNT(receiver_rows),
 						 sizeof(struct scenario_receiver), NULL};

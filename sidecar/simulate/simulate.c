@@ -90,7 +90,8 @@ static bool reply_closes(const struct simulate_message *message)
 {
 	if (message->cause == RECEIVER_ACCEPTED)
 		return false;
-	return message->cause >= RECEIVER_OUTAGE || strncmp(message->text, "421", 3) == 0;
+	return message->cause >= RECEIVER_OUTAGE || scenario_silent(message->text) ||
+	       strncmp(message->text, "421", 3) == 0;
 }
 
 /* The text as the receiver sends it: %s stands for the source's address. */
@@ -99,6 +100,8 @@ static const char *reply_render(const struct mta *mta, const struct simulate_mes
 {
 	const char *place = message->text ? strstr(message->text, "%s") : NULL;
 
+	if (message->text && scenario_silent(message->text))
+		return NULL;
 	if (!place)
 		return message->text;
 	snprintf(text, size, "%.*s%s%s", (int)(place - message->text), message->text,

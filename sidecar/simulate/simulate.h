@@ -15,6 +15,8 @@
 #include "sidecar/simulate/scenario.h"
 
 #define SIMULATE_SLOTS 480
+/* Transactional mail that waits longer than this has missed its purpose. */
+#define SIMULATE_LATE_S 60
 
 /* What happened at one receiver over time, for the plot: SIMULATE_SLOTS equal parts of the run. */
 struct simulate_series {
@@ -32,12 +34,14 @@ struct simulate_result {
 	uint64_t deferrals; /* refusals of any kind, those for good included */
 	uint64_t avoidable; /* by limits and blocks */
 	uint64_t bounced;   /* refused for good */
+	uint64_t delayed;   /* messages that were deferred at least once: what a user sees */
 	uint64_t causes[RECEIVER_CAUSES];
 	double blocked_ip_hours;
 	double blocked_after_first_hour; /* of blocks that began after the first hour */
 	double blocked_share; /* of the hours of all pairs of a source and a receiver with mail */
 	double transactional_p50_s; /* NAN: no transactional mail */
 	double transactional_p99_s;
+	double transactional_late; /* the share that took longer than SIMULATE_LATE_S; NAN: none */
 	double makespan_s; /* time of the last delivery; NAN: not everything was delivered */
 	struct simulate_series *series; /* one a receiver; NULL if not asked for */
 };
@@ -59,6 +63,7 @@ void simulate_result_free(struct simulate_result *result);
 /* Of the oracle's deliveries; 1 if it delivered nothing either. */
 double simulate_share(const struct simulate_result *result, const struct simulate_result *oracle);
 double simulate_deferrals_per_1000(const struct simulate_result *result);
+double simulate_delayed_per_1000(const struct simulate_result *result); /* of those that came */
 double simulate_avoidable_per_1000(const struct simulate_result *result);
 /* share - avoidable per 1,000 / 100 - blocked share of IP-hours */
 double simulate_score(const struct simulate_result *result, const struct simulate_result *oracle);

@@ -81,6 +81,7 @@ int simulate_traffic(const struct scenario *scenario, uint64_t seed, struct simu
 				.queue = traffic->pool * (uint32_t)scenario->receiver_count +
 					 traffic->receiver,
 				.class = (uint8_t)traffic->class,
+				.traffic = (uint8_t)i,
 			};
 			count++;
 		}

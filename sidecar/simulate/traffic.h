@@ -21,6 +21,7 @@ struct simulate_message {
 	uint8_t cause;	    /* enum receiver_cause */
 	uint8_t connection; /* the attempt's */
 	uint8_t stage;	    /* enum tg_stage */
+	uint8_t traffic;    /* its entry in the scenario */
 	uint8_t attempts;   /* stops counting at UINT8_MAX */
 	bool finished;
 };
