@@ -233,21 +233,17 @@ static inline bool fast_admit(const struct view *view, uint32_t slot, enum tg_cl
 {
 	struct layout_counters *counters = &view->counters[slot];
 	const struct layout_limits *limits = &view->limits[slot];
-	uint64_t rate, epoch, interval, word, seen;
+	uint64_t rate, word, next;
 
 	if (__builtin_expect(traffic - 1u >= TG_CLASSES - 1u, 0))
 		return false;
 	rate = fast_rate(limits, traffic);
-	epoch = gcra_epoch(rate);
-	interval = gcra_interval(rate);
 	word = fast_load(&counters->tat);
-	seen = word ^ epoch;
 	return __builtin_expect(
-		!(fast_load(&limits->flags) & DECIDE_SINGLE_MASK) && interval != 0 &&
-			n <= gcra_burst(rate) && fast_load(&limits->hold_until_ns) <= now_ns &&
-			gcra_earliest(seen, interval, gcra_burst(rate), n) <= now_ns &&
-			fast_swap(&counters->tat, word,
-				  gcra_charge(seen, now_ns, interval, n) ^ epoch),
+		!(fast_load(&limits->flags) & DECIDE_SINGLE_MASK) &&
+			fast_load(&limits->hold_until_ns) <= now_ns &&
+			gcra_conforms(word, rate, gcra_burst(rate), n, now_ns, &next) &&
+			fast_swap(&counters->tat, word, next),
 		1);
 }
 

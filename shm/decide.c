@@ -336,19 +336,17 @@ static void check_rate(struct decision *d, const struct limit_scope *scope)
 static uint32_t period_at(const struct decision *d, uint64_t flags, enum charge_kind kind,
 			  uint64_t now_ns)
 {
-	const struct layout_calendar *calendar =
-		&d->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	const struct layout_calendar *calendar = window_calendar(d->view->calendars, flags);
 
 	return kind == CHARGE_HOUR ? window_hour(calendar, flags, now_ns)
 				   : window_day(calendar, flags, now_ns);
 }
 
-/* Here the hour cap and the day cap are enforced. */
+/* What the hour cap or the day cap says (window_fits). */
 static void check_window(struct decision *d, const struct limit_scope *scope, uint64_t flags,
 			 enum charge_kind kind)
 {
-	const struct layout_calendar *calendar =
-		&d->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	const struct layout_calendar *calendar = window_calendar(d->view->calendars, flags);
 	bool hour = kind == CHARGE_HOUR;
 	struct charge charge = {
 		.word = hour ? &scope->counters->hour : &scope->counters->day,
@@ -362,16 +360,16 @@ static void check_window(struct decision *d, const struct limit_scope *scope, ui
 
 	/* A later period than ours stays: numbers never go back. */
 	charge.seen = load(charge.word);
-	if ((uint32_t)(charge.seen >> 32) >= now_period)
-		charge.period = (uint32_t)(charge.seen >> 32);
+	if (window_period(charge.seen) >= now_period)
+		charge.period = window_period(charge.seen);
 	if (charge.period - now_period > 1 && charge.seen != LAYOUT_POISON) {
 		decision_refuse(d, scope_reason(scope, hour ? TG_REFUSED_HOUR : TG_REFUSED_DAY),
 				d->now_ns + WINDOW_SECOND_NS);
 		d->flags |= TG_ESTIMATE;
 		return;
 	}
-	count = (uint32_t)(charge.seen >> 32) < charge.period ? 0 : (uint32_t)charge.seen;
-	if ((uint64_t)count + d->n > charge.cap) {
+	count = window_period(charge.seen) < charge.period ? 0 : (uint32_t)charge.seen;
+	if (!window_fits(count, charge.cap, d->n)) {
 		uint64_t end = hour ? window_hour_end(calendar, flags, charge.period)
 				    : window_day_end(calendar, flags, charge.period);
 
@@ -403,7 +401,7 @@ static void check_scope(struct decision *d, const struct limit_scope *scope)
 /* Works a charge out again after somebody was faster. False: the limit refuses now. */
 static bool charge_recompute(struct charge *c, const struct decision *d)
 {
-	uint64_t never, tat;
+	uint64_t never;
 	uint32_t period, count;
 
 	/* A segment that was retired meanwhile: no charge there counts any more. */
@@ -418,20 +416,17 @@ static bool charge_recompute(struct charge *c, const struct decision *d)
 			c->next = c->seen + c->period_ns;
 			return true;
 		}
-		tat = c->seen ^ gcra_epoch(c->seen);
-		c->next = gcra_charge(tat, d->now_ns, gcra_interval(c->rate), d->n) ^
-			  gcra_epoch(c->seen);
-		return gcra_earliest(tat, gcra_interval(c->rate), gcra_burst(c->rate), d->n) <=
-		       d->now_ns;
+		return gcra_conforms(c->seen, c->rate, gcra_burst(c->rate), d->n, d->now_ns,
+				     &c->next);
 	case CHARGE_HEADROOM:
 		return headroom_charge(c->seen, d->now_ns, c->period_ns, c->cap, d->n, &c->next,
 				       &never);
 	default:
-		period = (uint32_t)(c->seen >> 32);
+		period = window_period(c->seen);
 		count = period < c->period ? 0 : (uint32_t)c->seen;
 		c->next =
 			(uint64_t)(period > c->period ? period : c->period) << 32 | (count + d->n);
-		return (uint64_t)count + d->n <= c->cap;
+		return window_fits(count, c->cap, d->n);
 	}
 }
 
@@ -453,7 +448,7 @@ static bool charge_refund(struct charge *c, uint32_t n)
 	uint64_t left = c->next;
 
 	if (c->kind == CHARGE_HOUR || c->kind == CHARGE_DAY)
-		return fast_window_refund(c->word, (uint32_t)(c->next >> 32), n);
+		return fast_window_refund(c->word, window_period(c->next), n);
 	return atomic_compare_exchange_strong_explicit(c->word, &left, c->seen,
 						       memory_order_relaxed, memory_order_relaxed);
 }
@@ -628,8 +623,7 @@ struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow
 static void check_same_window(struct decision *d, const struct limit_scope *scope, uint64_t flags,
 			      uint64_t slot_ns)
 {
-	const struct layout_calendar *calendar =
-		&d->view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	const struct layout_calendar *calendar = window_calendar(d->view->calendars, flags);
 
 	if (flags & LAYOUT_HOUR) {
 		uint64_t end =
@@ -709,7 +703,7 @@ static uint32_t period_charged(const struct decision *d, enum charge_kind kind)
 {
 	for (uint32_t i = 0; i < d->charges; i++)
 		if (d->charge[i].kind == kind)
-			return (uint32_t)(d->charge[i].next >> 32);
+			return window_period(d->charge[i].next);
 	return DECIDE_NO_PERIOD;
 }
 

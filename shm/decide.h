@@ -30,6 +30,16 @@
  * than what is out, where a slot was cancelled or went to somebody else: then more may overtake,
  * which the reserve bounds and counts all the same.
  *
+ * Two paths. decide_single and decide_fast.h look at the limits that most flows have and swap each
+ * word once; whatever is not plain they leave to decide_all, with nothing taken. Both paths run at
+ * once on the same words, in this and in other processes, and any interleaving comes to what one
+ * after the other would: each word is only ever charged by a swap from the very value that its
+ * limit was checked against, so a charge in between makes the swap fail and the limit is checked
+ * again. Between the words of one decision others may charge; that is the race in which a later
+ * limit refuses and what was taken is given back, on either path by the same rules: a rate only
+ * from the value that was left there, a count within its period, since sums commute. Where the fast
+ * path gave all back decide_all starts afresh; where it could not, the call ends there.
+ *
  * Damage. A word that no honest writer can have left (a state beyond a full bucket and the longest
  * reservation or of an epoch whose price is not known, a period to come) refuses, as an estimate,
  * and is left alone: it is the sidecar's to repair (sidecar/segment/repair.c), within a second. A
@@ -149,7 +159,7 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 {
 	const struct layout_limits *limits;
 	_Atomic uint64_t *tat;
-	uint64_t rate, epoch, word, seen, interval, earliest;
+	uint64_t rate, word, next, interval, ahead;
 	uint32_t burst;
 
 	if (__builtin_expect(flow->slot >= view->slots || (unsigned)traffic >= TG_CLASSES, 0))
@@ -160,7 +170,6 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 	 * flags and its hold. Relaxed below: each word is valid by itself, and a charge publishes
 	 * nothing but itself. */
 	rate = atomic_load_explicit(&limits->rate[traffic], memory_order_acquire);
-	epoch = gcra_epoch(rate);
 	interval = gcra_interval(rate);
 	burst = decide_burst_outside(limits, traffic, rate);
 	if (__builtin_expect((atomic_load_explicit(&limits->flags, memory_order_relaxed) &
@@ -171,12 +180,10 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 			     0))
 		return false;
 	word = atomic_load_explicit(tat, memory_order_relaxed);
-	/* A state of another epoch than the rate's lies far ahead of now: it leaves the loop. */
-	while ((earliest = gcra_earliest(seen = word ^ epoch, interval, burst, n)) <= now_ns) {
-		if (__builtin_expect(atomic_compare_exchange_strong_explicit(
-					     tat, &word,
-					     gcra_charge(seen, now_ns, interval, n) ^ epoch,
-					     memory_order_relaxed, memory_order_relaxed),
+	while (gcra_conforms(word, rate, burst, n, now_ns, &next)) {
+		if (__builtin_expect(atomic_compare_exchange_strong_explicit(tat, &word, next,
+									     memory_order_relaxed,
+									     memory_order_relaxed),
 				     1)) {
 			*ret = decide_admitted(now_ns);
 			return true;
@@ -185,11 +192,13 @@ decide_single(const struct view *view, const struct tg_flow *flow, enum tg_class
 	}
 	/* A state that no honest writer left, one of another epoch, one that reservations moved
 	 * ahead, or a reserve. */
-	if (burst != gcra_burst(rate) || seen - now_ns > (uint64_t)burst * interval ||
+	ahead = word ^ gcra_epoch(rate);
+	if (burst != gcra_burst(rate) || ahead - now_ns > (uint64_t)burst * interval ||
 	    atomic_load_explicit(&view->counters[flow->slot].reserved_until, memory_order_relaxed) >
 		    now_ns)
 		return false;
-	*ret = (struct tg_verdict){.at_ns = earliest, .reason = TG_REFUSED_RATE};
+	*ret = (struct tg_verdict){.at_ns = gcra_earliest(ahead, interval, burst, n),
+				   .reason = TG_REFUSED_RATE};
 	return true;
 }
 

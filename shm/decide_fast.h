@@ -76,7 +76,7 @@ static __attribute__((noinline, cold, unused)) bool fast_window_refund(_Atomic u
 {
 	uint64_t seen = fast_load(word);
 
-	while ((uint32_t)(seen >> 32) == period && (uint32_t)seen >= n &&
+	while (window_period(seen) == period && (uint32_t)seen >= n &&
 	       (uint32_t)seen != UINT32_MAX) {
 		if (atomic_compare_exchange_weak_explicit(
 			    word, &seen, seen - n, memory_order_relaxed, memory_order_relaxed))
@@ -91,15 +91,10 @@ static inline bool fast_burst_step(struct fast_step *ret, const struct layout_li
 				   struct layout_counters *counters, uint64_t rate, uint32_t burst,
 				   uint32_t n, uint64_t now_ns)
 {
-	uint64_t interval = gcra_interval(rate), epoch = gcra_epoch(rate);
-	uint64_t word = fast_load(&counters->tat), seen = word ^ epoch;
-
 	ret->word = &counters->tat;
-	ret->seen = word;
-	ret->next = gcra_charge(seen, now_ns, interval, n) ^ epoch;
-	/* A state of another epoch lies far ahead. */
-	return interval != 0 && n <= burst && fast_load(&limits->hold_until_ns) <= now_ns &&
-	       gcra_earliest(seen, interval, burst, n) <= now_ns;
+	ret->seen = fast_load(&counters->tat);
+	return gcra_conforms(ret->seen, rate, burst, n, now_ns, &ret->next) &&
+	       fast_load(&limits->hold_until_ns) <= now_ns;
 }
 
 /* Of a flow, outside its reserve. */
@@ -127,13 +122,12 @@ static inline bool fast_parent_step(struct fast_step *ret, const struct view *vi
 			       gcra_burst(rate), n, now_ns);
 }
 
-/* The hour cap and the day cap on the fast path (decide.c has the whole of it). Does the period
- * that a word names hold now, and is there room in it? Starting from the word, not
+/* Does the period that a word names hold now, and is there room in it? Starting from the word, not
  * from the time, all but the comparison is done while the clock is still being read. The charge is
  * then `seen + n`. */
 static inline bool fast_window_room(uint64_t seen, bool same_period, uint32_t cap, uint32_t n)
 {
-	return same_period && (uint64_t)(uint32_t)seen + n <= cap;
+	return same_period && window_fits((uint32_t)seen, cap, n);
 }
 
 static inline bool fast_same_hour(const struct layout_calendar *calendar, uint64_t flags,
@@ -178,7 +172,7 @@ fast_window_retry(_Atomic uint64_t *word, uint32_t period, uint32_t cap, uint32_
 {
 	uint64_t seen = fast_load(word);
 
-	while ((uint32_t)(seen >> 32) == period && (uint64_t)(uint32_t)seen + n <= cap) {
+	while (window_period(seen) == period && window_fits((uint32_t)seen, cap, n)) {
 		if (fast_swap(word, seen, seen + n))
 			return true;
 		pause_briefly();
@@ -236,10 +230,10 @@ static inline enum fast_outcome fast_windows_take(struct layout_counters *counte
 
 	if (outcome != FAST_ADMITTED || !(flags & LAYOUT_DAY) ||
 	    fast_swap(&counters->day, day, day + n) ||
-	    fast_window_retry(&counters->day, (uint32_t)(day >> 32), day_cap, n))
+	    fast_window_retry(&counters->day, window_period(day), day_cap, n))
 		return outcome;
 	outcome = fast_refund(&counters->tat, rate->next, rate->seen);
-	return hourly && !fast_window_refund(&counters->hour, (uint32_t)(hour >> 32), n)
+	return hourly && !fast_window_refund(&counters->hour, window_period(hour), n)
 		       ? FAST_REFUND_FAILED
 		       : outcome;
 }
@@ -251,8 +245,7 @@ static inline enum fast_outcome fast_windows_admit(const struct view *view,
 {
 	const struct layout_limits *limits = &view->limits[flow->slot];
 	struct layout_counters *counters = &view->counters[flow->slot];
-	const struct layout_calendar *calendar =
-		&view->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	const struct layout_calendar *calendar = window_calendar(view->calendars, flags);
 	uint64_t hour = fast_load(&counters->hour);
 	uint64_t day = fast_load(&counters->day);
 	uint32_t day_cap = atomic_load_explicit(&limits->day_cap[traffic], memory_order_relaxed);

@@ -99,6 +99,18 @@ static inline uint64_t gcra_charge(uint64_t tat, uint64_t now, uint64_t interval
 	return (tat > now ? tat : now) + (uint64_t)n * interval_ns;
 }
 
+/* Do n messages conform now, by the word of a state? `burst` may be less than the rate's. Sets the
+ * word that the charge leaves. An unlimited rate does not conform here: it has no state to charge.
+ * Nor does a state of another epoch than the rate's, since it lies far ahead. */
+static inline _Bool gcra_conforms(uint64_t word, uint64_t rate, uint32_t burst, uint32_t n,
+				  uint64_t now_ns, uint64_t *ret_word)
+{
+	uint64_t interval = gcra_interval(rate), epoch = gcra_epoch(rate), tat = word ^ epoch;
+
+	*ret_word = gcra_charge(tat, now_ns, interval, n) ^ epoch;
+	return interval != 0 && n <= burst && gcra_earliest(tat, interval, burst, n) <= now_ns;
+}
+
 /* A state that no honest writer can have left is brought back to the bound: what lies further ahead
  * of now than span_ns (burst * T and the longest reservation) was written by a broken clock or a
  * broken process, and would block the flow until then. */

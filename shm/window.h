@@ -13,6 +13,8 @@
 #ifndef TG_WINDOW_H
 #define TG_WINDOW_H
 
+#include <stdbool.h>
+
 #include "shm/layout.h"
 
 #define WINDOW_SECOND_NS UINT64_C(1000000000)
@@ -26,6 +28,25 @@ static inline uint64_t window_load(const _Atomic uint64_t *word)
 {
 	/* Relaxed: each word is valid by itself. */
 	return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+/* The calendar that a slot's flags name. */
+static inline const struct layout_calendar *window_calendar(const struct layout_calendar *calendars,
+							    uint64_t flags)
+{
+	return &calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+}
+
+/* A count's word is the number of its period, then the count. Do n more stay within the cap? Here
+ * the hour cap and the day cap are enforced. */
+static inline uint32_t window_period(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+static inline bool window_fits(uint32_t count, uint32_t cap, uint32_t n)
+{
+	return (uint64_t)count + n <= cap;
 }
 
 static inline uint64_t window_hour_phase(uint64_t flags)

@@ -403,8 +403,7 @@ static bool slot_still(const struct carry *c, uint32_t from)
 static bool word_idle(const struct carry *c, uint32_t slot, int word, uint64_t seen)
 {
 	uint64_t flags = atomic_load_explicit(&c->old->limits[slot].flags, memory_order_relaxed);
-	const struct layout_calendar *calendar =
-		&c->old->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	const struct layout_calendar *calendar = window_calendar(c->old->calendars, flags);
 	uint32_t period = (uint32_t)(seen >> 32);
 
 	if (seen == 0)

@@ -246,18 +246,13 @@ struct publish_in_force publish_in_force(const struct segment *s, uint32_t slot)
 	return (struct publish_in_force){&s->defaults[index].limits, &s->defaults[index].more};
 }
 
-static const struct layout_calendar *calendar_of(const struct segment *s, uint64_t flags)
-{
-	return &s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
-}
-
 /* A phase that moves back makes the next window begin earlier: its number is put in force first,
  * with the count of this one, so that no window is granted anew. */
 static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, uint64_t new_flags,
 			  uint64_t now_ns)
 {
-	const struct layout_calendar *from = calendar_of(s, old_flags),
-				     *to = calendar_of(s, new_flags);
+	const struct layout_calendar *from = window_calendar(s->calendars, old_flags),
+				     *to = window_calendar(s->calendars, new_flags);
 	struct {
 		_Atomic uint64_t *word;
 		uint64_t *remembered;
