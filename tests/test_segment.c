@@ -232,6 +232,7 @@ Test(segment, is_adopted_as_it_stands)
 	tg_detach(other);
 	fixture_reopen(&f);
 	cr_expect(f.segment->adopted && !f.segment->replaced);
+	cr_expect_str_eq(f.segment->path, f.options.path);
 	cr_expect_eq(segment_slot(f.segment, flow.slot)->kind, SEGMENT_FLOW);
 	cr_expect_str_eq(segment_name(f.segment, flow.destination, text, sizeof(text)),
 			 "example.org");

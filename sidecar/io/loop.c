@@ -23,10 +23,12 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define SLICE_NS UINT64_C(100000) /* the shortest that the kernel grants */
 
+#define EVENTS_A_TURN 64 /* then timers and rings have theirs again */
+
 struct watch {
 	loop_ready *ready; /* NULL: free */
 	void *arg;
-	int fd;
+	int fd; /* of a free one: the next that is free, or -1 */
 	short events;
 	uint32_t generation; /* an event of an earlier owner of this place is told by it */
 	bool armed;
@@ -42,6 +44,7 @@ struct loop {
 	struct io_uring ring;
 	struct watch *watches;
 	int watch_count;
+	int watch_free; /* the first that is free, -1: none */
 	struct timer *timers;
 	int timer_count, timer_room;
 	loop_before_sleep *before;
@@ -108,6 +111,7 @@ int loop_create(struct loop **ret, char *reason)
 		free(loop);
 		return -ENOSYS;
 	}
+	loop->watch_free = -1;
 	*ret = loop;
 	return 0;
 }
@@ -181,21 +185,37 @@ static void watch_disarm(struct loop *loop, int id)
 	loop->watches[id].armed = false;
 }
 
+static void watch_release(struct loop *loop, int id)
+{
+	loop->watches[id].generation++;
+	loop->watches[id].ready = NULL;
+	loop->watches[id].fd = loop->watch_free;
+	loop->watch_free = id;
+}
+
+static int watches_grow(struct loop *loop)
+{
+	int before = loop->watch_count, count = before ? before * 2 : 16;
+	struct watch *more = realloc(loop->watches, (size_t)count * sizeof(*more));
+
+	if (more == NULL)
+		return -ENOMEM;
+	memset(more + before, 0, (size_t)(count - before) * sizeof(*more));
+	loop->watches = more;
+	loop->watch_count = count;
+	for (int id = count - 1; id >= before; id--)
+		watch_release(loop, id);
+	return 0;
+}
+
 int loop_watch(struct loop *loop, int fd, short events, loop_ready *ready, void *arg)
 {
-	int id = 0;
+	int id, error = loop->watch_free < 0 ? watches_grow(loop) : 0;
 
-	while (id < loop->watch_count && loop->watches[id].ready)
-		id++;
-	if (id == loop->watch_count) {
-		struct watch *more = realloc(loop->watches, (size_t)(id + 1) * 2 * sizeof(*more));
-
-		if (more == NULL)
-			return -ENOMEM;
-		memset(more + id, 0, (size_t)(id + 2) * sizeof(*more));
-		loop->watches = more;
-		loop->watch_count = (id + 1) * 2;
-	}
+	if (error)
+		return error;
+	id = loop->watch_free;
+	loop->watch_free = loop->watches[id].fd;
 	loop->watches[id].generation++;
 	loop->watches[id].ready = ready;
 	loop->watches[id].arg = arg;
@@ -224,14 +244,18 @@ void loop_unwatch(struct loop *loop, int id)
 	if (id < 0 || id >= loop->watch_count || loop->watches[id].ready == NULL)
 		return;
 	watch_disarm(loop, id);
-	loop->watches[id].generation++;
-	loop->watches[id].ready = NULL;
+	watch_release(loop, id);
 	/* The poll refers to the file until the kernel has seen the removal. */
 	io_uring_submit(&loop->ring);
 }
 
 int loop_timer(struct loop *loop, loop_due *due, void *arg)
 {
+	for (int id = 0; id < loop->timer_count; id++)
+		if (loop->timers[id].due == NULL) {
+			loop->timers[id] = (struct timer){due, arg, LOOP_NEVER};
+			return id;
+		}
 	if (loop->timer_count == loop->timer_room) {
 		int room = loop->timer_room ? loop->timer_room * 2 : 16;
 		struct timer *more = realloc(loop->timers, (size_t)room * sizeof(*more));
@@ -248,6 +272,11 @@ int loop_timer(struct loop *loop, loop_due *due, void *arg)
 void loop_timer_set(struct loop *loop, int id, uint64_t at_ns)
 {
 	loop->timers[id].at_ns = at_ns;
+}
+
+void loop_timer_drop(struct loop *loop, int id)
+{
+	loop->timers[id] = (struct timer){.at_ns = LOOP_NEVER};
 }
 
 void loop_set_before_sleep(struct loop *loop, loop_before_sleep *before, void *arg)
@@ -303,10 +332,10 @@ static void event_take(struct loop *loop, const struct io_uring_cqe *cqe)
 	watch->armed = false;
 	if (cqe->res < 0) {
 		loop_ready *ready = watch->ready;
+		void *arg = watch->arg;
 
-		watch->ready = NULL;
-		watch->generation++;
-		ready(watch->arg, cqe->res);
+		watch_release(loop, id);
+		ready(arg, cqe->res);
 		return;
 	}
 	watch->ready(watch->arg, cqe->res);
@@ -316,20 +345,18 @@ static void event_take(struct loop *loop, const struct io_uring_cqe *cqe)
 		watch_arm(loop, id);
 }
 
+/* What is left stays in the kernel's queue, and the next wait returns at once: ten thousand
+ * descriptors that are ready together keep nothing else from its turn. */
 static void events_take(struct loop *loop)
 {
-	struct io_uring_cqe *cqes[64];
-	unsigned count;
+	struct io_uring_cqe *cqes[EVENTS_A_TURN], copies[EVENTS_A_TURN];
+	unsigned count = io_uring_peek_batch_cqe(&loop->ring, cqes, EVENTS_A_TURN);
 
-	while ((count = io_uring_peek_batch_cqe(&loop->ring, cqes, 64)) > 0) {
-		struct io_uring_cqe copies[64];
-
-		for (unsigned i = 0; i < count; i++)
-			copies[i] = *cqes[i];
-		io_uring_cq_advance(&loop->ring, count);
-		for (unsigned i = 0; i < count; i++)
-			event_take(loop, &copies[i]);
-	}
+	for (unsigned i = 0; i < count; i++)
+		copies[i] = *cqes[i];
+	io_uring_cq_advance(&loop->ring, count);
+	for (unsigned i = 0; i < count; i++)
+		event_take(loop, &copies[i]);
 }
 
 static void rearm(struct loop *loop)

@@ -279,6 +279,7 @@ static int open_any(struct segment *s, const struct segment_options *options, ch
 		return error;
 	}
 	if (sizes_fit(&old, options) && atomic_load(&old.live->state) != LAYOUT_RETIRED) {
+		memcpy(old.path, s->path, sizeof(old.path));
 		*s = old;
 		s->adopted = true;
 		if (s->cut)
