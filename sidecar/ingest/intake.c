@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/ingest/intake.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shm/destination.h"
 
 #define ADDRESS_MAX 64
+#define SECOND_NS   UINT64_C(1000000000)
 
 /* ---- our address ----------------------------------------------------------------------------- */
 
@@ -42,11 +44,11 @@ static bool address_known(const struct config *config, const struct config_mta_l
 	return config_pool_of(config, address) != NULL || config_source_of(config, address) != NULL;
 }
 
-bool intake_source(const struct config *config, const struct config_mta_log *log,
-		   const struct ingest_event *event, uint8_t ret[16])
+/* By the line itself. */
+static bool source_stated(const struct config_mta_log *log, const struct ingest_event *event,
+			  uint8_t ret[16])
 {
 	const struct ingest_text *names[] = {&event->source, &event->via, &event->pool};
-	struct ingest_text quoted;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const struct config_log_name *name = name_find(log, names[i]);
@@ -58,12 +60,48 @@ bool intake_source(const struct config *config, const struct config_mta_log *log
 		if (i == 0 && address_of(&event->source, ret))
 			return true;
 	}
+	return false;
+}
+
+/* Where nothing better is known. */
+static bool source_assumed(const struct config *config, const struct config_mta_log *log,
+			   const struct ingest_event *event, uint8_t ret[16])
+{
+	struct ingest_text quoted;
+
 	if (log->source != NULL) {
 		memcpy(ret, log->source_address, 16);
 		return true;
 	}
 	quoted = ingest_event_quoted(event);
 	return address_of(&quoted, ret) && address_known(config, log, ret);
+}
+
+/* When the line says that it was; *ret_age: how long ago. */
+static void time_of(const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		    struct intake_time *ret, uint64_t *ret_age)
+{
+	uint64_t time_ns = event->time_ns && event->time_ns < wall_ns ? event->time_ns : wall_ns;
+	uint64_t age_ns = wall_ns - time_ns;
+
+	*ret_age = age_ns;
+	*ret = (struct intake_time){.replied_ns = age_ns < now_ns ? now_ns - age_ns : 0,
+				    .stamp_ns =
+					    time_ns % SECOND_NS == 0 ? SECOND_NS : SECOND_NS / 1000,
+				    .spent_ns = event->spent_ns,
+				    .setup_ns = event->setup_ns,
+				    .fresh = event->fresh};
+}
+
+static int gate_ask(const struct intake_gate *gate, const struct ingest_event *event,
+		    const struct intake_time *time, uint8_t ret[16])
+{
+	uint8_t peer[16];
+
+	if (gate == NULL || gate->source == NULL || event->time_ns == 0 ||
+	    !address_of(&event->peer, peer))
+		return -ENOENT;
+	return gate->source(gate->arg, peer, time, event->stage == TG_STAGE_CONNECT, ret);
 }
 
 /* ---- told before ----------------------------------------------------------------------------- */
@@ -119,16 +157,14 @@ static bool destination_of(const struct config *config, const struct ingest_even
 	return false;
 }
 
-static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		       struct engine_heard *ret)
+static void heard_fill(const struct ingest_event *event, const struct intake_time *time,
+		       uint64_t age_ns, struct engine_heard *ret)
 {
-	uint64_t time_ns = event->time_ns && event->time_ns < wall_ns ? event->time_ns : wall_ns;
-	uint64_t age_ns = wall_ns - time_ns;
 	struct reply_line reply;
 
 	*ret = (struct engine_heard){.stage = event->stage, .n = event->n};
 	ret->old = age_ns > INTAKE_OLD_NS;
-	ret->replied_ns = age_ns < now_ns ? now_ns - age_ns : 0;
+	ret->replied_ns = time->replied_ns;
 	if (event->spent_ns > 0 && event->spent_ns < ret->replied_ns)
 		ret->admitted_ns = ret->replied_ns - event->spent_ns;
 	if (ingest_event_reply(event, &reply)) {
@@ -147,14 +183,18 @@ static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint6
 }
 
 void intake_take(struct engine *engine, const struct config *config,
-		 const struct config_mta_log *log, struct intake_memory *memory,
-		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		 struct intake_totals *totals)
+		 const struct config_mta_log *log, const struct intake_gate *gate,
+		 struct intake_memory *memory, const struct ingest_event *event, uint64_t wall_ns,
+		 uint64_t now_ns, struct intake_totals *totals)
 {
 	struct destination_match to;
 	struct engine_heard heard;
+	struct intake_time time;
 	uint8_t source[16];
+	uint64_t age_ns;
 	uint32_t slot;
+	bool stated;
+	int asked;
 
 	totals->events++;
 	if (!event->attempt) {
@@ -165,8 +205,17 @@ void intake_take(struct engine *engine, const struct config *config,
 		totals->repeated++;
 		return;
 	}
-	if (!intake_source(config, log, event, source)) {
+	time_of(event, wall_ns, now_ns, &time, &age_ns);
+	stated = source_stated(log, event, source);
+	asked = stated && event->stage != TG_STAGE_CONNECT ? -ENOENT
+							   : gate_ask(gate, event, &time, source);
+	if (asked == -EALREADY) {
+		totals->repeated++;
+		return;
+	}
+	if (!stated && asked != 0 && !source_assumed(config, log, event, source)) {
 		totals->no_source++;
+		totals->ambiguous += asked == -ENOTUNIQ;
 		return;
 	}
 	if (!destination_of(config, event, &to)) {
@@ -178,8 +227,9 @@ void intake_take(struct engine *engine, const struct config *config,
 		totals->no_room++;
 		return;
 	}
-	heard_fill(event, wall_ns, now_ns, &heard);
+	heard_fill(event, &time, age_ns, &heard);
 	totals->heard++;
+	totals->by_gate += !stated && asked == 0;
 	totals->old += heard.old;
 	engine_heard(engine, slot, &heard, now_ns);
 }

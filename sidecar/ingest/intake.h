@@ -5,8 +5,9 @@
  *
  * Our address is, in this order: what the line says (by `sources` another, behind a translation);
  * what `sources` has for the name in the line (syslog_name, egress source, vmta, transport, pool);
- * the log's `source`; what the reply quotes, if it is an address of ours that is known (of a pool,
- * `sources`, or the log). Nothing is guessed: what has no address is counted and left out.
+ * that of the connection to the receiver, where the gate in the kernel saw it; the log's `source`;
+ * what the reply quotes, if it is an address of ours that is known (of a pool, `sources`, or the
+ * log). Nothing is guessed: what has no address is counted and left out.
  *
  * One reply that a log repeats for each recipient of a transaction counts once. What was said more
  * than INTAKE_OLD_NS ago counts in totals and drives nothing.
@@ -28,7 +29,9 @@ struct intake_totals {
 	uint64_t old;		 /* of these: counted in totals alone */
 	uint64_t no_attempt;	 /* nothing was sent, or an old reply was repeated */
 	uint64_t repeated;	 /* told already */
+	uint64_t by_gate;	 /* of those heard: whose they were, the gate knew */
 	uint64_t no_source;	 /* which address of ours it was is not known */
+	uint64_t ambiguous;	 /* of these: the gate saw connections of several */
 	uint64_t no_destination; /* nor can be said what receiver it was */
 	uint64_t no_room;	 /* for another flow */
 };
@@ -40,15 +43,28 @@ struct intake_memory {
 	} seen[INTAKE_SEEN];
 };
 
+/* When a delivery was, by the monotonic clock. */
+struct intake_time {
+	uint64_t replied_ns;
+	uint64_t stamp_ns; /* how fine the stamp is */
+	uint64_t spent_ns, setup_ns;
+	bool fresh;
+};
+
+/* What is asked of the gate: whose connection to that address it was. 0; -ENOTUNIQ: of several;
+ * -EALREADY: it never stood, which the gate has told of itself; or another error. */
+struct intake_gate {
+	int (*source)(void *arg, const uint8_t peer[16], const struct intake_time *time,
+		      bool connecting, uint8_t ret[16]);
+	void *arg;
+};
+
 /* Takes an outcome in. The configuration is the one in force in the engine, `log` one of its logs.
+ * gate: may be NULL.
  * Times: the wall clock's and the monotonic clock's now. */
 void intake_take(struct engine *engine, const struct config *config,
-		 const struct config_mta_log *log, struct intake_memory *memory,
-		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		 struct intake_totals *totals);
-
-/* Our address of the event, as above. False: it cannot be told. */
-bool intake_source(const struct config *config, const struct config_mta_log *log,
-		   const struct ingest_event *event, uint8_t ret[16]);
+		 const struct config_mta_log *log, const struct intake_gate *gate,
+		 struct intake_memory *memory, const struct ingest_event *event, uint64_t wall_ns,
+		 uint64_t now_ns, struct intake_totals *totals);
 
 #endif

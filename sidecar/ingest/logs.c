@@ -21,6 +21,7 @@ struct logs {
 	struct loop *loop;
 	struct engine *engine;
 	const struct config *config;
+	struct intake_gate gate;
 	int folder, timer;
 	struct one_log **logs;
 	uint32_t count;
@@ -32,9 +33,9 @@ static void event_take(void *arg, const struct ingest_event *event)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	intake_take(log->logs->engine, log->logs->config, log->config, &log->memory, event,
-		    (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, loop_now(),
-		    &log->totals);
+	intake_take(log->logs->engine, log->logs->config, log->config, &log->logs->gate,
+		    &log->memory, event, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
+		    loop_now(), &log->totals);
 }
 
 static void look_due(void *arg, uint64_t now_ns)
@@ -48,13 +49,14 @@ static void look_due(void *arg, uint64_t now_ns)
 		loop_timer_set(logs->loop, logs->timer, more ? now_ns : now_ns + FOLLOW_LOOK_NS);
 }
 
-int logs_create(struct loop *loop, int folder, struct engine *engine, struct logs **ret)
+int logs_create(struct loop *loop, int folder, struct engine *engine,
+		const struct intake_gate *gate, struct logs **ret)
 {
 	struct logs *logs = calloc(1, sizeof(*logs));
 
 	if (logs == NULL)
 		return -ENOMEM;
-	*logs = (struct logs){.loop = loop, .engine = engine, .folder = folder};
+	*logs = (struct logs){.loop = loop, .engine = engine, .gate = *gate, .folder = folder};
 	logs->timer = loop_timer(loop, look_due, logs);
 	if (logs->timer < 0) {
 		free(logs);
@@ -163,7 +165,9 @@ static void one_put(const struct one_log *log, struct json_writer *writer)
 	json_put_u64(writer, "old", taken->old);
 	json_put_u64(writer, "no_attempt", taken->no_attempt);
 	json_put_u64(writer, "repeated", taken->repeated);
+	json_put_u64(writer, "by_gate", taken->by_gate);
 	json_put_u64(writer, "no_source", taken->no_source);
+	json_put_u64(writer, "ambiguous", taken->ambiguous);
 	json_put_u64(writer, "no_destination", taken->no_destination);
 	json_put_u64(writer, "no_room", taken->no_room);
 	json_put_end(writer);
