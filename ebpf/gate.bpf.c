@@ -420,6 +420,7 @@ static __always_inline void ops_timeout(struct bpf_sock_ops *ctx, struct bpf_soc
 static __always_inline void ops_established(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
 	struct gate_socket *socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct gate_event *event;
 	struct gate_flow *flow;
 	__u64 now = bpf_ktime_get_ns();
 
@@ -433,6 +434,17 @@ static __always_inline void ops_established(struct bpf_sock_ops *ctx, struct bpf
 	flow_count(flow, GATE_ESTABLISHED, 1);
 	if (now > socket->at_ns)
 		flow_count(flow, GATE_CONNECT_NS, now - socket->at_ns);
+	event = event_begin();
+	if (!event)
+		return;
+	event->kind = GATE_EVENT_OPENED;
+	event->slot = socket->slot;
+	event->tag = socket->tag;
+	event->at_ns = now;
+	event->due_ns = socket->at_ns;
+	event->wait_ns = socket->at_ns > socket->began_ns ? socket->at_ns - socket->began_ns : 0;
+	__builtin_memcpy(event->remote, socket->remote, sizeof event->remote);
+	event_end(event);
 }
 
 static __always_inline void flow_smooth_rtt(struct gate_flow *flow, __u32 srtt_us)

@@ -471,6 +471,18 @@ int gate_destination_remove(struct gate *gate, const uint8_t address[16], uint32
 	return bits > 128 ? -EINVAL : gate_objects_prefix_remove(gate->kernel, words, bits);
 }
 
+uint64_t gate_unseen(const struct gate *gate)
+{
+	static const enum gate_total totals[] = {GATE_TOTAL_FULL, GATE_TOTAL_NO_STORAGE,
+						 GATE_TOTAL_STALE, GATE_TOTAL_DROPPED};
+	uint64_t sum = 0;
+
+	/* Relaxed: counts that only grow, each by itself. */
+	for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++)
+		sum += __atomic_load_n(&gate->table.totals[totals[i]], __ATOMIC_RELAXED);
+	return sum;
+}
+
 void gate_status(const struct gate *gate, struct gate_status *ret)
 {
 	const struct gate_table *table = &gate->table;

@@ -131,4 +131,7 @@ struct gate_status {
 
 void gate_status(const struct gate *gate, struct gate_status *ret);
 
+/* How many connections passed of which no event tells, so far. */
+uint64_t gate_unseen(const struct gate *gate);
+
 #endif

@@ -169,6 +169,7 @@ enum gate_event_kind {
 	GATE_EVENT_CLOSED, /* an established connection ended */
 	GATE_EVENT_REPLY,  /* struct gate_reply: the receiver answered 4xx or 5xx, in plain text */
 	GATE_EVENT_PAID,   /* a marked connection to an address that no prefix names */
+	GATE_EVENT_OPENED, /* a connection was established */
 };
 
 struct gate_event {
@@ -176,7 +177,7 @@ struct gate_event {
 	__u32 slot;
 	__u64 tag;
 	__u64 at_ns;
-	__u64 due_ns;	   /* FAILED, CLOSED, REPLY: the SYN's slot */
+	__u64 due_ns;	   /* OPENED, FAILED, CLOSED, REPLY: the SYN's slot */
 	__u64 wait_ns;	   /* held */
 	__u64 duration_ns; /* CLOSED: since established; FAILED: since the SYN's slot */
 	__u64 bytes_sent;

@@ -117,3 +117,8 @@ void gate_status(const struct gate *gate, struct gate_status *ret)
 {
 	memset(ret, 0, sizeof *ret);
 }
+
+uint64_t gate_unseen(const struct gate *gate)
+{
+	return 0;
+}

@@ -162,8 +162,12 @@ static void print_logs(const struct json *status)
 		       json_get_text(log, "path", "?"), json_get_text(log, "format", "?"),
 		       number(log, "lines"), number(log, "not_understood"), number(log, "events"),
 		       number(log, "heard"), number(log, "no_attempt"), number(log, "repeated"));
+		if (number(log, "by_gate") > 0)
+			printf("; of %llu the gate knew the source", number(log, "by_gate"));
 		if (no_name > 0)
 			printf("; %llu of no known source", (unsigned long long)no_name);
+		if (number(log, "ambiguous") > 0)
+			printf(" (%llu of one of several)", number(log, "ambiguous"));
 		if (nowhere > 0)
 			printf("; %llu of no known destination", (unsigned long long)nowhere);
 		printf("%s%s\n",

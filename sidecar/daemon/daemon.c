@@ -588,6 +588,20 @@ static int server_begin(struct sidecar *s, char *reason)
 	return control_socket_create(s->loop, s->segment->folder, group, &s->server, reason);
 }
 
+/* A log's line to the gate: neither knows the other. */
+static int gate_source(void *arg, const uint8_t peer[16], const struct intake_time *time,
+		       bool connecting, uint8_t ret[16])
+{
+	const struct connection_query query = {.remote = peer,
+					       .replied_ns = time->replied_ns,
+					       .stamp_ns = time->stamp_ns,
+					       .spent_ns = time->spent_ns,
+					       .setup_ns = time->setup_ns,
+					       .fresh = time->fresh};
+
+	return gate_bridge_source(arg, &query, connecting, ret);
+}
+
 static int parts_make(struct sidecar *s, char *reason)
 {
 	int error = loop_create(&s->loop, reason);
@@ -612,7 +626,8 @@ static int parts_make(struct sidecar *s, char *reason)
 		error = gate_bridge_create(s->loop, s->segment, s->engine, s->server,
 					   s->generation.config, &s->gate);
 	if (!error)
-		error = logs_create(s->loop, s->segment->folder, s->engine, &s->logs);
+		error = logs_create(s->loop, s->segment->folder, s->engine,
+				    &(struct intake_gate){gate_source, s->gate}, &s->logs);
 	if (!error)
 		error = commands_register(s);
 	if (!error)

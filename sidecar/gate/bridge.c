@@ -52,7 +52,10 @@ struct gate_bridge {
 	struct dns *resolve;
 	struct bridge_flow *flows;
 	uint64_t flows_max;
-	uint64_t full; /* connections that found no room, as was said last */
+	struct connections *connections;
+	int64_t clock_offset_ns; /* the kernel's clock less ours */
+	uint64_t unseen;	 /* gate_unseen, as last looked at */
+	uint64_t full;		 /* connections that found no room, as was said last */
 	uint64_t full_said_ns;
 	uint64_t replies; /* heard in the kernel */
 	uint64_t look;	  /* the next of them to be looked at */
@@ -346,6 +349,27 @@ static void preadmitted_take(struct gate_bridge *b, const struct gate_event *eve
 	defaults_set(b, id, name, loop_now());
 }
 
+/* What the connections are told of an event, in our clock. */
+static void connection_take(struct gate_bridge *b, const struct gate_event *event,
+			    const struct gate_key *key)
+{
+	uint64_t due_ns = event->due_ns - (uint64_t)b->clock_offset_ns;
+	uint64_t at_ns = event->at_ns - (uint64_t)b->clock_offset_ns;
+	const struct connection_seen seen = {.source = (const uint8_t *)key->source,
+					     .remote = (const uint8_t *)event->remote,
+					     .began_ns = due_ns - event->wait_ns,
+					     .due_ns = due_ns,
+					     .tag = event->tag,
+					     .slot = event->slot};
+
+	if (b->connections == NULL)
+		return;
+	if (event->kind == GATE_EVENT_OPENED)
+		connections_opened(b->connections, &seen);
+	else
+		connections_ended(b->connections, &seen, at_ns, event->kind == GATE_EVENT_CLOSED);
+}
+
 static void event_take(void *arg, const struct gate_event *event, const struct gate_key *key)
 {
 	struct gate_bridge *b = arg;
@@ -361,6 +385,30 @@ static void event_take(void *arg, const struct gate_event *event, const struct g
 		reply_take(b, (const struct gate_reply *)event);
 	else if (event->kind == GATE_EVENT_PAID)
 		preadmitted_take(b, event);
+	if (event->kind == GATE_EVENT_OPENED || event->kind == GATE_EVENT_CLOSED ||
+	    event->kind == GATE_EVENT_FAILED)
+		connection_take(b, event, key);
+}
+
+static void unseen_look(struct gate_bridge *b)
+{
+	uint64_t unseen = gate_unseen(b->gate);
+
+	if (unseen != b->unseen)
+		connections_lost(b->connections, loop_now());
+	b->unseen = unseen;
+}
+
+int gate_bridge_source(struct gate_bridge *b, const struct connection_query *query, bool connecting,
+		       uint8_t ret[16])
+{
+	if (b->connections == NULL)
+		return -ENOENT;
+	gate_consume(b->gate); /* the line may have come before the event */
+	unseen_look(b);
+	if (!connecting)
+		return connections_source(b->connections, query, ret);
+	return connections_failed(b->connections, query) ? -EALREADY : -ENOENT;
 }
 
 static void readable(void *arg, int revents)
@@ -553,6 +601,19 @@ static int watches_begin(struct gate_bridge *b)
 	return 0;
 }
 
+static void open_add(void *arg, const struct gate_count *count)
+{
+	*(uint64_t *)arg += count->open + count->adopted + count->preadmitted_open;
+}
+
+static uint64_t open_count(const struct gate_bridge *b)
+{
+	uint64_t open = 0;
+
+	gate_counts(b->gate, open_add, &open);
+	return open;
+}
+
 static int bridge_begin(struct gate_bridge *b)
 {
 	struct gate_status status;
@@ -568,6 +629,10 @@ static int bridge_begin(struct gate_bridge *b)
 	b->flows_max = status.flows_max;
 	b->flows = calloc(b->flows_max, sizeof(*b->flows));
 	if (b->flows == NULL)
+		return -ENOMEM;
+	b->clock_offset_ns = status.clock_offset_ns;
+	b->unseen = gate_unseen(b->gate);
+	if (connections_create(loop_now(), open_count(b) > 0, &b->connections) != 0)
 		return -ENOMEM;
 	b->names.gate = b->gate;
 	if (dns_create(b->loop, resolved, b, &b->resolve) != 0)
@@ -774,6 +839,7 @@ void gate_bridge_free(struct gate_bridge *b)
 		token_publish(b, 0);
 	gate_close(b->gate, 0);
 	gate_addresses_free(&b->names);
+	connections_free(b->connections);
 	free(b->flows);
 	free(b);
 }

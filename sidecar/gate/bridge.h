@@ -17,6 +17,7 @@
 #include "ebpf/gate.h"
 #include "sidecar/base/json.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/gate/connections.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/serve/control_socket.h"
 
@@ -41,6 +42,11 @@ void gate_bridge_free(struct gate_bridge *bridge);
 /* A configuration is in force in the engine: the first, before the loop runs, and each new one.
  * What only a start can change (cgroups, ports, pin) is said. */
 void gate_bridge_configure(struct gate_bridge *bridge, const struct config *config);
+
+/* Our address of the connection that a line of a log tells of (connections_source). connecting: it
+ * never stood; -EALREADY where the engine was told so. */
+int gate_bridge_source(struct gate_bridge *bridge, const struct connection_query *query,
+		       bool connecting, uint8_t ret[16]);
 
 /* Slots of the segment have got other numbers: flows are claimed anew when they are next looked
  * at. NULL is fine. */

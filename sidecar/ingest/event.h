@@ -35,6 +35,8 @@ enum ingest_outcome {
 struct ingest_event {
 	uint64_t time_ns;  /* since 1970; 0: the line has no stamp */
 	uint64_t spent_ns; /* from the start of the connection to time_ns, as far as it is stated */
+	uint64_t setup_ns; /* of these, until the connection stood */
+	bool fresh;	   /* it was opened for this attempt; false: nothing is said of that */
 	enum ingest_outcome outcome;
 
 	struct ingest_text source; /* our address */

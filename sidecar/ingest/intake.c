@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/ingest/intake.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "shm/source.h"
 
 #define ADDRESS_MAX 64
+#define SECOND_NS   UINT64_C(1000000000)
 
 /* ---- our address ----------------------------------------------------------------------------- */
 
@@ -22,17 +24,17 @@ static bool address_of(const struct ingest_text *text, uint8_t ret[16])
 	return destination_address(copy, ret) == 0;
 }
 
-/* A source's name that a pool lists. */
-static bool named(const struct config *config, const struct ingest_text *text, uint8_t ret[16])
+/* An address, or a name that a pool lists. */
+static bool source_of(const struct config *config, const struct ingest_text *text, uint8_t ret[16])
 {
-	char copy[SOURCE_NAME_MAX + 1];
+	char copy[ADDRESS_MAX];
 
 	if (text->at == NULL || text->length >= sizeof(copy))
 		return false;
 	memcpy(copy, text->at, text->length);
 	copy[text->length] = '\0';
-	return source_read(copy, ret) == 0 && source_is_name(ret) &&
-	       config_pool_of(config, ret) != NULL;
+	return source_read(copy, ret) == 0 &&
+	       (!source_is_name(ret) || config_pool_of(config, ret) != NULL);
 }
 
 static const struct config_log_name *name_find(const struct config_mta_log *log,
@@ -56,29 +58,64 @@ static bool address_known(const struct config *config, const struct config_mta_l
 	return config_pool_of(config, address) != NULL || config_source_of(config, address) != NULL;
 }
 
-bool intake_source(const struct config *config, const struct config_mta_log *log,
-		   const struct ingest_event *event, uint8_t ret[16])
+/* By the line itself. */
+static bool source_stated(const struct intake *intake, const struct ingest_event *event,
+			  uint8_t ret[16])
 {
 	const struct ingest_text *names[] = {&event->source, &event->via, &event->pool};
-	struct ingest_text quoted;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const struct config_log_name *name = name_find(log, names[i]);
+		const struct config_log_name *name = name_find(intake->log, names[i]);
 
 		if (name != NULL) {
 			memcpy(ret, name->source, 16);
 			return true;
 		}
-		if (i == 0 &&
-		    (address_of(&event->source, ret) || named(config, &event->source, ret)))
+		if (i == 0 && source_of(intake->config, &event->source, ret))
 			return true;
 	}
+	return false;
+}
+
+/* Where nothing better is known. */
+static bool source_assumed(const struct intake *intake, const struct ingest_event *event,
+			   uint8_t ret[16])
+{
+	const struct config_mta_log *log = intake->log;
+	struct ingest_text quoted;
+
 	if (log->source != NULL) {
 		memcpy(ret, log->source_address, 16);
 		return true;
 	}
 	quoted = ingest_event_quoted(event);
-	return address_of(&quoted, ret) && address_known(config, log, ret);
+	return address_of(&quoted, ret) && address_known(intake->config, log, ret);
+}
+
+/* When the line says that it was; *ret_age: how long ago. */
+static void time_of(const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		    struct intake_time *ret, uint64_t *ret_age)
+{
+	uint64_t time_ns = event->time_ns && event->time_ns < wall_ns ? event->time_ns : wall_ns;
+	uint64_t age_ns = wall_ns - time_ns;
+
+	*ret_age = age_ns;
+	*ret = (struct intake_time){.replied_ns = age_ns < now_ns ? now_ns - age_ns : 0,
+				    .stamp_ns =
+					    time_ns % SECOND_NS == 0 ? SECOND_NS : SECOND_NS / 1000,
+				    .spent_ns = event->spent_ns,
+				    .setup_ns = event->setup_ns,
+				    .fresh = event->fresh};
+}
+
+static int gate_ask(const struct intake_gate *gate, const struct ingest_event *event,
+		    const struct intake_time *time, uint8_t ret[16])
+{
+	uint8_t peer[16];
+
+	if (gate->source == NULL || event->time_ns == 0 || !address_of(&event->peer, peer))
+		return -ENOENT;
+	return gate->source(gate->arg, peer, time, event->stage == TG_STAGE_CONNECT, ret);
 }
 
 /* ---- told before ----------------------------------------------------------------------------- */
@@ -98,7 +135,7 @@ static bool repeated(struct intake_memory *memory, const struct ingest_event *ev
 	bool once = event->index > 0;
 	uint64_t hash = UINT64_C(0xCBF29CE484222325), place, before;
 
-	if (event->id.at == NULL || (event->each && !once))
+	if (memory == NULL || event->id.at == NULL || (event->each && !once))
 		return false;
 	hash = hash_text(hash, &event->id);
 	if (!once)
@@ -134,16 +171,14 @@ static bool destination_of(const struct config *config, const struct ingest_even
 	return false;
 }
 
-static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		       struct engine_heard *ret)
+static void heard_fill(const struct ingest_event *event, const struct intake_time *time,
+		       uint64_t age_ns, struct engine_heard *ret)
 {
-	uint64_t time_ns = event->time_ns && event->time_ns < wall_ns ? event->time_ns : wall_ns;
-	uint64_t age_ns = wall_ns - time_ns;
 	struct reply_line reply;
 
 	*ret = (struct engine_heard){.stage = event->stage, .n = event->n};
 	ret->old = age_ns > INTAKE_OLD_NS;
-	ret->replied_ns = age_ns < now_ns ? now_ns - age_ns : 0;
+	ret->replied_ns = time->replied_ns;
 	if (event->spent_ns > 0 && event->spent_ns < ret->replied_ns)
 		ret->admitted_ns = ret->replied_ns - event->spent_ns;
 	if (ingest_event_reply(event, &reply)) {
@@ -161,49 +196,77 @@ static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint6
 		ret->code = event->outcome == INGEST_BOUNCED ? 550 : 450;
 }
 
-bool intake_find(struct engine *engine, const struct config *config,
-		 const struct config_mta_log *log, struct intake_memory *memory,
-		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		 struct intake_totals *totals, struct intake_place *ret)
+bool intake_find(struct intake *intake, const struct ingest_event *event, uint64_t wall_ns,
+		 uint64_t now_ns, struct intake_place *ret)
 {
+	struct intake_totals *totals = &intake->totals;
 	struct destination_match to;
+	struct intake_time time;
 	uint8_t source[16];
+	uint64_t age_ns;
+	bool stated;
+	int asked;
 
 	totals->events++;
 	if (!event->attempt) {
 		totals->no_attempt++;
 		return false;
 	}
-	if (repeated(memory, event, event->time_ns ? event->time_ns : wall_ns)) {
+	if (repeated(intake->memory, event, event->time_ns ? event->time_ns : wall_ns)) {
 		totals->repeated++;
 		return false;
 	}
-	if (!intake_source(config, log, event, source)) {
-		totals->no_source++;
+	time_of(event, wall_ns, now_ns, &time, &age_ns);
+	stated = source_stated(intake, event, source);
+	asked = stated && event->stage != TG_STAGE_CONNECT
+			? -ENOENT
+			: gate_ask(&intake->gate, event, &time, source);
+	if (asked == -EALREADY) {
+		totals->repeated++;
 		return false;
 	}
-	if (!destination_of(config, event, &to)) {
+	if (!stated && asked != 0 && !source_assumed(intake, event, source)) {
+		totals->no_source++;
+		totals->ambiguous += asked == -ENOTUNIQ;
+		return false;
+	}
+	if (!destination_of(intake->config, event, &to)) {
 		totals->no_destination++;
 		return false;
 	}
-	ret->slot = engine_claim(engine, source, to.name, now_ns);
+	ret->slot = engine_claim(intake->engine, source, to.name, now_ns);
 	if (ret->slot == UINT32_MAX) {
 		totals->no_room++;
 		return false;
 	}
-	heard_fill(event, wall_ns, now_ns, &ret->heard);
+	heard_fill(event, &time, age_ns, &ret->heard);
 	totals->heard++;
+	totals->by_gate += !stated && asked == 0;
 	totals->old += ret->heard.old;
 	return true;
 }
 
-void intake_take(struct engine *engine, const struct config *config,
-		 const struct config_mta_log *log, struct intake_memory *memory,
-		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		 struct intake_totals *totals)
+uint32_t intake_take(struct intake *intake, const struct ingest_event *event, uint64_t wall_ns,
+		     uint64_t now_ns)
 {
 	struct intake_place place;
 
-	if (intake_find(engine, config, log, memory, event, wall_ns, now_ns, totals, &place))
-		engine_heard(engine, place.slot, &place.heard, now_ns);
+	if (!intake_find(intake, event, wall_ns, now_ns, &place))
+		return UINT32_MAX;
+	engine_heard(intake->engine, place.slot, &place.heard, now_ns);
+	return place.slot;
+}
+
+void intake_totals_put(const struct intake_totals *totals, struct json_writer *writer)
+{
+	json_put_u64(writer, "events", totals->events);
+	json_put_u64(writer, "heard", totals->heard);
+	json_put_u64(writer, "by_gate", totals->by_gate);
+	json_put_u64(writer, "old", totals->old);
+	json_put_u64(writer, "no_attempt", totals->no_attempt);
+	json_put_u64(writer, "repeated", totals->repeated);
+	json_put_u64(writer, "no_source", totals->no_source);
+	json_put_u64(writer, "ambiguous", totals->ambiguous);
+	json_put_u64(writer, "no_destination", totals->no_destination);
+	json_put_u64(writer, "no_room", totals->no_room);
 }

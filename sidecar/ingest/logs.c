@@ -11,16 +11,16 @@
 /* Each by itself: a follower keeps its address. */
 struct one_log {
 	struct logs *logs;
-	const struct config_mta_log *config;
 	struct follow *follow;
+	struct intake intake; /* .log: its configuration */
 	struct intake_memory memory;
-	struct intake_totals totals;
 };
 
 struct logs {
 	struct loop *loop;
 	struct engine *engine;
 	const struct config *config;
+	struct intake_gate gate;
 	int folder, timer;
 	struct one_log **logs;
 	uint32_t count;
@@ -32,9 +32,9 @@ static void event_take(void *arg, const struct ingest_event *event)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	intake_take(log->logs->engine, log->logs->config, log->config, &log->memory, event,
-		    (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, loop_now(),
-		    &log->totals);
+	log->intake.config = log->logs->config;
+	intake_take(&log->intake, event, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
+		    loop_now());
 }
 
 static void look_due(void *arg, uint64_t now_ns)
@@ -48,13 +48,14 @@ static void look_due(void *arg, uint64_t now_ns)
 		loop_timer_set(logs->loop, logs->timer, more ? now_ns : now_ns + FOLLOW_LOOK_NS);
 }
 
-int logs_create(struct loop *loop, int folder, struct engine *engine, struct logs **ret)
+int logs_create(struct loop *loop, int folder, struct engine *engine,
+		const struct intake_gate *gate, struct logs **ret)
 {
 	struct logs *logs = calloc(1, sizeof(*logs));
 
 	if (logs == NULL)
 		return -ENOMEM;
-	*logs = (struct logs){.loop = loop, .engine = engine, .folder = folder};
+	*logs = (struct logs){.loop = loop, .engine = engine, .gate = *gate, .folder = folder};
 	logs->timer = loop_timer(loop, look_due, logs);
 	if (logs->timer < 0) {
 		free(logs);
@@ -92,7 +93,7 @@ static struct one_log *one_take(struct logs *logs, const struct config_mta_log *
 		    strcmp(follow_format(log->follow)->name, config->format.text) != 0)
 			continue;
 		logs->logs[i] = NULL;
-		log->config = config;
+		log->intake.log = config;
 		return log;
 	}
 	return NULL;
@@ -106,7 +107,10 @@ static struct one_log *one_create(struct logs *logs, const struct config_mta_log
 
 	if (log != NULL) {
 		log->logs = logs;
-		log->config = config;
+		log->intake = (struct intake){.engine = logs->engine,
+					      .log = config,
+					      .gate = logs->gate,
+					      .memory = &log->memory};
 		error = follow_create(logs->loop, logs->timer, logs->folder, config->path, format,
 				      event_take, log, &log->follow);
 	}
@@ -137,7 +141,7 @@ void logs_configure(struct logs *logs, const struct config *config)
 		bool there = false;
 
 		for (uint32_t j = 0; j < count && !there; j++)
-			there = next[j]->config == &config->logs[i];
+			there = next[j]->intake.log == &config->logs[i];
 		if (!there && (next[logs->count] = one_create(logs, &config->logs[i])) != NULL)
 			logs->count++;
 	}
@@ -147,7 +151,6 @@ void logs_configure(struct logs *logs, const struct config *config)
 static void one_put(const struct one_log *log, struct json_writer *writer)
 {
 	const struct follow_totals *read = follow_totals(log->follow);
-	const struct intake_totals *taken = &log->totals;
 
 	json_put_object(writer, NULL);
 	json_put_text(writer, "path", follow_path(log->follow));
@@ -158,14 +161,7 @@ static void one_put(const struct one_log *log, struct json_writer *writer)
 	json_put_u64(writer, "not_understood", read->bad);
 	json_put_u64(writer, "rotations", read->rotations);
 	json_put_u64(writer, "files_lost", read->lost_files);
-	json_put_u64(writer, "events", taken->events);
-	json_put_u64(writer, "heard", taken->heard);
-	json_put_u64(writer, "old", taken->old);
-	json_put_u64(writer, "no_attempt", taken->no_attempt);
-	json_put_u64(writer, "repeated", taken->repeated);
-	json_put_u64(writer, "no_source", taken->no_source);
-	json_put_u64(writer, "no_destination", taken->no_destination);
-	json_put_u64(writer, "no_room", taken->no_room);
+	intake_totals_put(&log->intake.totals, writer);
 	json_put_end(writer);
 }
 

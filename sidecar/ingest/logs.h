@@ -11,8 +11,10 @@
 
 struct logs;
 
-/* folder: the segment's, open. A log that cannot be opened is no failure. -ENOMEM. */
-int logs_create(struct loop *loop, int folder, struct engine *engine, struct logs **ret);
+/* folder: the segment's, open. gate: whom to ask whose a connection was. A log that cannot be opened
+ * is no failure. -ENOMEM. */
+int logs_create(struct loop *loop, int folder, struct engine *engine,
+		const struct intake_gate *gate, struct logs **ret);
 void logs_free(struct logs *logs); /* NULL is fine */
 
 /* A configuration is in force in the engine, and lives until the next call or the end: what it

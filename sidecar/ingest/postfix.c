@@ -104,6 +104,7 @@ static void delays_take(struct ingest_text value, struct ingest_event *event)
 		if (!scan_seconds(&scan, &part[i]) || (i < 3 && !SCAN_SKIP(&scan, "/")))
 			return;
 	event->spent_ns = part[2] + part[3];
+	event->setup_ns = part[2];
 }
 
 /* From ", relay=" to the "(" of the reason: "name=value", parted by ", ". */
@@ -127,6 +128,8 @@ static bool fields_scan(struct scan *scan, struct ingest_event *event,
 			relay_take(value, event);
 		else if (text_is(&name, "delays"))
 			delays_take(value, event);
+		else if (text_is(&name, "conn_use"))
+			event->fresh = false;
 		else if (text_is(&name, "dsn"))
 			*ret_dsn = text_enhanced(&value);
 	}
@@ -284,7 +287,7 @@ static bool head_scan(struct ingest_stream *stream, struct scan *scan, uint64_t 
 enum ingest_result postfix_parse(struct ingest_stream *stream, struct ingest_line *line,
 				 struct ingest_event *ret)
 {
-	struct ingest_event event = {.stage = TG_STAGE_MESSAGE, .n = 1};
+	struct ingest_event event = {.stage = TG_STAGE_MESSAGE, .n = 1, .fresh = true};
 	struct scan scan = scan_line(line);
 	struct ingest_text to, status, part;
 	enum ingest_result result;

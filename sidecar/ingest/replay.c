@@ -20,8 +20,8 @@ struct replay {
 	struct scratch scratch; /* made with the first outcome, whose day the clock begins with */
 	int64_t wall_offset_ns;
 	uint64_t now_ns; /* of its clock */
+	struct intake intake;
 	struct intake_memory memory;
-	struct intake_totals intake;
 	struct intern *destinations;
 	struct replay_total *totals; /* by destination */
 	unsigned total_room;
@@ -188,6 +188,10 @@ static int begin(struct replay *replay, uint64_t time_ns)
 		calloc(replay->scratch.segment->view.slots, sizeof(*replay->held_until_ns));
 	if (replay->held_until_ns == NULL)
 		return -ENOMEM;
+	replay->intake = (struct intake){.engine = replay->scratch.engine,
+					 .config = config,
+					 .log = replay->setup.log,
+					 .memory = &replay->memory};
 	engine_watch(replay->scratch.engine, &watcher);
 	scratch_work(&replay->scratch, replay->now_ns);
 	return 0;
@@ -250,9 +254,8 @@ int replay_event(struct replay *replay, const struct ingest_event *event, uint64
 	replay->line = line;
 	if (event->time_ns > wall_of(replay, replay->now_ns))
 		advance(replay, event->time_ns - (uint64_t)replay->wall_offset_ns);
-	if (intake_find(replay->scratch.engine, replay->setup.config, replay->setup.log,
-			&replay->memory, event, wall_of(replay, replay->now_ns), replay->now_ns,
-			&replay->intake, &place))
+	if (intake_find(&replay->intake, event, wall_of(replay, replay->now_ns), replay->now_ns,
+			&place))
 		outcome_take(replay, &place);
 	return replay->error;
 }
@@ -267,7 +270,7 @@ unsigned replay_totals(const struct replay *replay, const struct replay_total **
 
 const struct intake_totals *replay_intake(const struct replay *replay)
 {
-	return &replay->intake;
+	return &replay->intake.totals;
 }
 
 struct scratch *replay_scratch(struct replay *replay, uint64_t *ret_now_ns)
