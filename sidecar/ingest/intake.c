@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "shm/source.h"
 
 #define ADDRESS_MAX 64
 
@@ -19,6 +20,19 @@ static bool address_of(const struct ingest_text *text, uint8_t ret[16])
 	memcpy(copy, text->at, text->length);
 	copy[text->length] = '\0';
 	return destination_address(copy, ret) == 0;
+}
+
+/* An address, or a name that a pool lists. */
+static bool source_of(const struct config *config, const struct ingest_text *text, uint8_t ret[16])
+{
+	char copy[ADDRESS_MAX];
+
+	if (text->at == NULL || text->length >= sizeof(copy))
+		return false;
+	memcpy(copy, text->at, text->length);
+	copy[text->length] = '\0';
+	return source_read(copy, ret) == 0 &&
+	       (!source_is_name(ret) || config_pool_of(config, ret) != NULL);
 }
 
 static const struct config_log_name *name_find(const struct config_mta_log *log,
@@ -55,7 +69,7 @@ bool intake_source(const struct config *config, const struct config_mta_log *log
 			memcpy(ret, name->source, 16);
 			return true;
 		}
-		if (i == 0 && address_of(&event->source, ret))
+		if (i == 0 && source_of(config, &event->source, ret))
 			return true;
 	}
 	if (log->source != NULL) {
@@ -64,6 +78,20 @@ bool intake_source(const struct config *config, const struct config_mta_log *log
 	}
 	quoted = ingest_event_quoted(event);
 	return address_of(&quoted, ret) && address_known(config, log, ret);
+}
+
+/* ---- counts ---------------------------------------------------------------------------------- */
+
+void intake_totals_put(const struct intake_totals *totals, struct json_writer *writer)
+{
+	json_put_u64(writer, "events", totals->events);
+	json_put_u64(writer, "heard", totals->heard);
+	json_put_u64(writer, "old", totals->old);
+	json_put_u64(writer, "no_attempt", totals->no_attempt);
+	json_put_u64(writer, "repeated", totals->repeated);
+	json_put_u64(writer, "no_source", totals->no_source);
+	json_put_u64(writer, "no_destination", totals->no_destination);
+	json_put_u64(writer, "no_room", totals->no_room);
 }
 
 /* ---- told before ----------------------------------------------------------------------------- */
@@ -83,7 +111,7 @@ static bool repeated(struct intake_memory *memory, const struct ingest_event *ev
 	bool once = event->index > 0;
 	uint64_t hash = UINT64_C(0xCBF29CE484222325), place, before;
 
-	if (event->id.at == NULL || (event->each && !once))
+	if (memory == NULL || event->id.at == NULL || (event->each && !once))
 		return false;
 	hash = hash_text(hash, &event->id);
 	if (!once)
@@ -146,10 +174,10 @@ static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint6
 		ret->code = event->outcome == INGEST_BOUNCED ? 550 : 450;
 }
 
-void intake_take(struct engine *engine, const struct config *config,
-		 const struct config_mta_log *log, struct intake_memory *memory,
-		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		 struct intake_totals *totals)
+uint32_t intake_take(struct engine *engine, const struct config *config,
+		     const struct config_mta_log *log, struct intake_memory *memory,
+		     const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		     struct intake_totals *totals)
 {
 	struct destination_match to;
 	struct engine_heard heard;
@@ -159,27 +187,28 @@ void intake_take(struct engine *engine, const struct config *config,
 	totals->events++;
 	if (!event->attempt) {
 		totals->no_attempt++;
-		return;
+		return UINT32_MAX;
 	}
 	if (repeated(memory, event, event->time_ns ? event->time_ns : wall_ns)) {
 		totals->repeated++;
-		return;
+		return UINT32_MAX;
 	}
 	if (!intake_source(config, log, event, source)) {
 		totals->no_source++;
-		return;
+		return UINT32_MAX;
 	}
 	if (!destination_of(config, event, &to)) {
 		totals->no_destination++;
-		return;
+		return UINT32_MAX;
 	}
 	slot = engine_claim(engine, source, to.name, now_ns);
 	if (slot == UINT32_MAX) {
 		totals->no_room++;
-		return;
+		return UINT32_MAX;
 	}
 	heard_fill(event, wall_ns, now_ns, &heard);
 	totals->heard++;
 	totals->old += heard.old;
 	engine_heard(engine, slot, &heard, now_ns);
+	return slot;
 }

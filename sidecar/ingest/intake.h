@@ -3,7 +3,8 @@
  * From an outcome in a log to a flow of the engine: which address of ours, which destination, when,
  * and whether it was told before.
  *
- * Our address is, in this order: what the line says (by `sources` another, behind a translation);
+ * Our source is, in this order: what the line says, an address or the name of a source that a pool
+ * lists (by `sources` another, behind a translation);
  * what `sources` has for the name in the line (syslog_name, egress source, vmta, transport, pool);
  * the log's `source`; what the reply quotes, if it is an address of ours that is known (of a pool,
  * `sources`, or the log). Nothing is guessed: what has no address is counted and left out.
@@ -14,6 +15,7 @@
 #ifndef SIDECAR_INGEST_INTAKE_H
 #define SIDECAR_INGEST_INTAKE_H
 
+#include "sidecar/base/json.h"
 #include "sidecar/config/config.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/ingest/event.h"
@@ -40,12 +42,17 @@ struct intake_memory {
 	} seen[INTAKE_SEEN];
 };
 
+/* All counts, as members of an object. */
+void intake_totals_put(const struct intake_totals *totals, struct json_writer *writer);
+
 /* Takes an outcome in. The configuration is the one in force in the engine, `log` one of its logs.
- * Times: the wall clock's and the monotonic clock's now. */
-void intake_take(struct engine *engine, const struct config *config,
-		 const struct config_mta_log *log, struct intake_memory *memory,
-		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		 struct intake_totals *totals);
+ * memory NULL: the event is not told twice.
+ * Times: the wall clock's and the monotonic clock's now. Returns the flow that it reached, or
+ * UINT32_MAX. */
+uint32_t intake_take(struct engine *engine, const struct config *config,
+		     const struct config_mta_log *log, struct intake_memory *memory,
+		     const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		     struct intake_totals *totals);
 
 /* Our address of the event, as above. False: it cannot be told. */
 bool intake_source(const struct config *config, const struct config_mta_log *log,

@@ -147,7 +147,6 @@ void logs_configure(struct logs *logs, const struct config *config)
 static void one_put(const struct one_log *log, struct json_writer *writer)
 {
 	const struct follow_totals *read = follow_totals(log->follow);
-	const struct intake_totals *taken = &log->totals;
 
 	json_put_object(writer, NULL);
 	json_put_text(writer, "path", follow_path(log->follow));
@@ -158,14 +157,7 @@ static void one_put(const struct one_log *log, struct json_writer *writer)
 	json_put_u64(writer, "not_understood", read->bad);
 	json_put_u64(writer, "rotations", read->rotations);
 	json_put_u64(writer, "files_lost", read->lost_files);
-	json_put_u64(writer, "events", taken->events);
-	json_put_u64(writer, "heard", taken->heard);
-	json_put_u64(writer, "old", taken->old);
-	json_put_u64(writer, "no_attempt", taken->no_attempt);
-	json_put_u64(writer, "repeated", taken->repeated);
-	json_put_u64(writer, "no_source", taken->no_source);
-	json_put_u64(writer, "no_destination", taken->no_destination);
-	json_put_u64(writer, "no_room", taken->no_room);
+	intake_totals_put(&log->totals, writer);
 	json_put_end(writer);
 }
 
