@@ -10,6 +10,7 @@
 #include "sidecar/config/generation.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/gate/bridge.h"
+#include "sidecar/http/door.h"
 #include "sidecar/ingest/logs.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/ring_reader.h"
@@ -32,6 +33,7 @@ struct api_context {
 	struct control_socket *server;
 	struct gate_bridge *gate;
 	const struct logs *logs;
+	const struct door *door; /* NULL: none */
 	const struct generation *generation;
 	const struct ring_reader_totals *drained;
 	const struct rate_meter *recent;

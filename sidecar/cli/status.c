@@ -178,6 +178,42 @@ static void print_logs(const struct json *status)
 	}
 }
 
+static void print_outcomes(const char *name, const struct json *told)
+{
+	if (told == NULL)
+		return;
+	printf("  /%-8s %llu requests, %llu not understood; %llu outcomes, %llu heard, %llu repeated",
+	       name, number(told, "requests"), number(told, "not_understood"),
+	       number(told, "events"), number(told, "heard"), number(told, "repeated"));
+	if (number(told, "no_source") > 0)
+		printf("; %llu of no known source", number(told, "no_source"));
+	if (number(told, "no_destination") > 0)
+		printf("; %llu of no known destination", number(told, "no_destination"));
+	putchar('\n');
+}
+
+static void print_http(const struct json *http)
+{
+	const struct json *listeners = json_get(http, "listeners");
+
+	if (listeners == NULL)
+		return;
+	for (size_t i = 0; i < json_count(listeners); i++) {
+		const struct json *listener = json_at(listeners, i);
+		const char *error = json_get_text(listener, "error", NULL);
+
+		printf("http       %s%s%s\n", json_get_text(listener, "address", "?"),
+		       error ? ": " : "", error ? error : "");
+	}
+	printf("           %llu clients, %llu requests; refused %llu, of no such path %llu, too slow "
+	       "%llu, too long %llu, turned away %llu\n",
+	       number(http, "clients"), number(http, "requests"), number(http, "refused"),
+	       number(http, "no_such_path"), number(http, "too_slow"), number(http, "too_long"),
+	       number(http, "too_many_clients") + number(http, "no_memory"));
+	print_outcomes("sendgrid", json_get(http, "sendgrid"));
+	print_outcomes("events", json_get(http, "events"));
+}
+
 static int print_status(void *arg, const struct json *status, const char *text, size_t length)
 {
 	if (*(const bool *)arg)
@@ -189,6 +225,7 @@ static int print_status(void *arg, const struct json *status, const char *text, 
 	print_clock(status);
 	print_memory(status);
 	print_logs(status);
+	print_http(json_get(status, "http"));
 	return 0;
 }
 

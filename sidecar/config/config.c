@@ -138,6 +138,7 @@ static int check(const struct config_loader *loader)
 	if (rc < 0)
 		return rc;
 	config_read_logs(loader);
+	config_read_http(loader);
 	check_system(loader);
 	config_check_limits(loader);
 	return config_check_rules(loader);

@@ -235,7 +235,7 @@ struct config_ebpf {
  * pool, or an address behind a translation. */
 struct config_log_name {
 	char *name;
-	char *address;
+	char *address;	    /* or a named source */
 	uint8_t source[16]; /* filled after loading */
 };
 
@@ -248,6 +248,17 @@ struct config_mta_log {
 	uint32_t sources_count;
 	/* filled after loading */
 	uint8_t source_address[16];
+};
+
+/* What other programs tell us, and ask, by HTTP. */
+struct config_http {
+	char **listen; /* "unix:/path", "127.0.0.1:8008"; none: nobody can */
+	uint32_t listen_count;
+	char *token; /* that a request must bring; NULL: none, and only this host may ask */
+	struct config_value connections;
+	char *sendgrid_key;	     /* base64 of DER; NULL: signatures are not looked at */
+	struct config_value kumomta; /* whether we are its automation daemon */
+	struct config_mta_log names; /* source and sources alone: our addresses in what is told */
 };
 
 struct config {
@@ -274,6 +285,7 @@ struct config {
 	struct config_ebpf ebpf;
 	struct config_mta_log *logs;
 	uint32_t logs_count;
+	struct config_http http;
 	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
 	/* ---- filled after loading

@@ -230,8 +230,8 @@ static const struct yaml_word_value log_words[] = {{"postfix", 0}, {"exim", 1},	
 static const struct yaml_key log_name_rows[] = {
 	YAML_KEY("name", yaml_text, struct config_log_name, name, "what the MTA calls it",
 		 .needed = true),
-	YAML_KEY("address", yaml_text, struct config_log_name, address, "our address",
-		 .needed = true),
+	YAML_KEY("address", yaml_text, struct config_log_name, address,
+		 "our address, or a source's name", .needed = true),
 };
 TABLE(log_name, struct config_log_name, NULL);
 
@@ -246,6 +246,28 @@ static const struct yaml_key mta_log_rows[] = {
 		      "what the MTA calls our addresses"),
 };
 TABLE(mta_log, struct config_mta_log, NULL);
+
+/* ---- HTTP ------------------------------------------------------------------------------------ */
+
+#define ROW(name, member, type, help, ...) \
+	YAML_KEY(name, type, struct config_http, member, help, ##__VA_ARGS__)
+
+static const struct yaml_key http_rows[] = {
+	YAML_TEXTS("listen", yaml_text, struct config_http, listen,
+		   "unix: and a path, or an address and a port", .entries_max = 8),
+	ROW("token", token, yaml_text, "that a request must bring"),
+	ROW("connections", connections, config_count, "clients at once", BOUNDS(1, 10000),
+	    DEFAULT("256")),
+	ROW("sendgrid_key", sendgrid_key, yaml_text,
+	    "the public key that SendGrid's events are signed by"),
+	ROW("kumomta", kumomta, config_switch, "whether KumoMTA's automation is answered",
+	    DEFAULT("false")),
+	ROW("source", names.source, yaml_text, "our address where nothing else tells it"),
+	YAML_MAPPINGS("sources", log_name, struct config_http, names.sources,
+		      "what those who tell call our addresses"),
+};
+TABLE(http, struct config_http, NULL);
+#undef ROW
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
@@ -289,6 +311,7 @@ static const struct yaml_key config_rows[] = {
 	LIST("overrides", override, overrides, "limits of single flows"),
 	LIMITS("ebpf", ebpf, struct config, ebpf, "the gate in the kernel"),
 	LIST("logs", mta_log, logs, "logs of MTAs that outcomes are read from"),
+	LIMITS("http", http, struct config, http, "what other programs tell and ask by HTTP"),
 	RULE_FILE_KEYS(struct config, rules.),
 };
 

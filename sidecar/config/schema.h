@@ -64,6 +64,11 @@ int config_read_names(const struct config_loader *loader);
 int config_read_overrides(const struct config_loader *loader);
 /* The logs that are read (mta_logs.c). */
 void config_read_logs(const struct config_loader *loader);
+/* What an MTA calls our addresses, in the section at `path`. */
+void config_read_log_names(const struct config_loader *loader, struct config_mta_log *log,
+			   const char *path);
+/* The HTTP door (http.c). */
+void config_read_http(const struct config_loader *loader);
 /* What the matcher makes of the name of a destination in some section; false: what is wrong is
  * said. */
 bool config_match(const struct config_loader *loader, const char *name, struct yaml_mark mark,

@@ -566,6 +566,7 @@ static int commands_register(struct sidecar *s)
 		.server = s->server,
 		.gate = s->gate,
 		.logs = s->logs,
+		.door = s->door,
 		.generation = &s->generation,
 		.drained = &s->drained,
 		.recent = &s->recent,
@@ -577,6 +578,16 @@ static int commands_register(struct sidecar *s)
 		.repaired = context_mended,
 	};
 	return api_register(&s->context);
+}
+
+static int door_begin(struct sidecar *s)
+{
+	const struct config *config = s->generation.config;
+	int64_t group;
+
+	if (id_of_group(config->segment.group, &group) != 0)
+		return -ENOENT;
+	return door_create(s->loop, s->engine, config, group, &s->door);
 }
 
 static int server_begin(struct sidecar *s, char *reason)
@@ -629,6 +640,8 @@ static int parts_make(struct sidecar *s, char *reason)
 		error = logs_create(s->loop, s->segment->folder, s->engine,
 				    &(struct intake_gate){gate_source, s->gate}, &s->logs);
 	if (!error)
+		error = door_begin(s);
+	if (!error)
 		error = commands_register(s);
 	if (!error)
 		error = privileges_drop(s, reason);
@@ -651,6 +664,7 @@ static int parts_make(struct sidecar *s, char *reason)
 		return error;
 	gate_bridge_configure(s->gate, s->generation.config);
 	logs_configure(s->logs, s->generation.config);
+	door_configure(s->door, s->generation.config);
 	return 0;
 }
 
@@ -733,6 +747,7 @@ void sidecar_free(struct sidecar *s)
 		return;
 	reload_end(s);
 	diagnostics_free(&s->reload.result.report);
+	door_free(s->door);
 	logs_free(s->logs);
 	gate_bridge_free(s->gate);
 	control_socket_free(s->server);

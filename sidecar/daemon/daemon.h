@@ -13,6 +13,7 @@
 #include "sidecar/daemon/workers.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/gate/bridge.h"
+#include "sidecar/http/door.h"
 #include "sidecar/io/loop.h"
 #include "sidecar/segment/heartbeat.h"
 #include "sidecar/segment/ring_reader.h"
@@ -27,6 +28,7 @@ struct sidecar {
 	struct alerts *alerts;
 	struct gate_bridge *gate;   /* in the kernel */
 	struct logs *logs;	    /* of MTAs, that are read */
+	struct door *door;	    /* HTTP; NULL: none */
 	struct api_context context; /* for the commands of control.sock */
 	struct heartbeat heartbeat;
 	struct generation generation;

@@ -82,7 +82,7 @@ static bool entry_read(struct json_scan *scan, struct entry *entry)
 /* Between events: brackets, commas and blanks. */
 static void between_skip(struct json_scan *scan)
 {
-	while (scan->at < scan->end && strchr("[], \t\r\n", *scan->at) != NULL)
+	while (scan->at < scan->end && memchr("[], \t\r\n", *scan->at, 7) != NULL)
 		scan->at++;
 }
 
