@@ -138,6 +138,7 @@ struct flow_control {
 	uint16_t limit_words;	/* a bit a class whose words were found to be a limit's */
 	uint8_t refused_by[REPLY_CLASSES]; /* of the last `attempts` */
 	uint8_t usual_share[REPLY_CLASSES];
+	uint8_t refused_lately; /* share of the last few, of what is not about the message */
 	uint8_t attempts;
 	uint8_t refused_row; /* in a row */
 	uint8_t trial_class;
