@@ -186,6 +186,20 @@ Test(control_refusals, leave_a_single_refusal_alone)
 	cr_expect_gt(mail.taken, 3600 * 0.97, "%u taken", mail.taken);
 }
 
+Test(control_refusals, climb_though_a_small_share_is_refused_at_any_rate)
+{
+	for (unsigned i = 0; i < WORDLESS; i++) {
+		struct refuser receiver = {
+			.rate = 1e3, .burst = 1e6, .class = wordless[i], .share = 0.05};
+		struct mail mail = mail_new(&receiver);
+
+		mail.bounds.rate_start = 0.1;
+		mail_run(&mail, START + HOUR / 2);
+		cr_expect_gt(per_minute(&mail), 60, "%s: %g a minute",
+			     reply_class_name(receiver.class), per_minute(&mail));
+	}
+}
+
 /* Of a flow that is plain nothing is kept: what was counted towards a trial must be. */
 Test(control_refusals, are_not_forgotten_while_they_count)
 {

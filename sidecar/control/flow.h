@@ -99,10 +99,11 @@ struct flow_control {
 	/* Of the classes from REFUSED_FIRST on: words of the others name a limit, or none. */
 	uint8_t refused_by[REFUSED_CLASSES];  /* of the last `attempts`; 0 to 128 */
 	uint8_t usual_share[REFUSED_CLASSES]; /* 0 to 1 in 1/255 */
-	uint8_t attempts;		      /* 0 to 128 */
-	uint8_t refused_row;		      /* in a row, 255: that many or more */
-	uint8_t trial_of;		      /* its class, less REFUSED_FIRST */
-	uint8_t trial_accepted;		      /* 255: that many or more, as the next */
+	uint8_t refused_lately; /* of the last few, of what is not about the message; in 1/255 */
+	uint8_t attempts;	/* 0 to 128 */
+	uint8_t refused_row;	/* in a row, 255: that many or more */
+	uint8_t trial_of;	/* its class, less REFUSED_FIRST */
+	uint8_t trial_accepted; /* 255: that many or more, as the next */
 	uint8_t trial_refused;
 	uint8_t trial : 2;
 	uint8_t trial_pauses : 3;  /* trials that found chance */
@@ -110,6 +111,6 @@ struct flow_control {
 	uint8_t place_guessed : 1; /* per_connection is what no text has named */
 	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };
-_Static_assert(sizeof(struct flow_control) <= 200, "a fifth of a flow's memory");
+_Static_assert(sizeof(struct flow_control) <= 208, "a third of a flow's memory");
 
 #endif

@@ -16,6 +16,7 @@
 #define SHARE_MIN	       0.1
 #define SHARE_NEWS	       0.06 /* above what is usual … */
 #define SHARE_SUDDEN	       0.35 /* … or by so much, of the last few */
+#define SHARE_SUSPECT	       0.3  /* … or by so much, and the rate is not raised meanwhile */
 #define SHARE_SIGMAS	       2.5  /* … by so much more than chance makes of it */
 #define RECENT		       8.0  /* attempts that the recent share looks back on */
 #define ALL_REFUSED	       10   /* in a row */
@@ -109,7 +110,7 @@ static void attempts_halve(struct flow_control *fc)
 	fc->attempts /= 2;
 }
 
-static void attempt_count(struct control_step *step, bool refused)
+static void attempt_count(struct control_step *step, bool refused, bool message)
 {
 	struct flow_control *fc = step->fc;
 	uint32_t admitted = stamp_of(step->admitted_ns);
@@ -123,6 +124,10 @@ static void attempt_count(struct control_step *step, bool refused)
 	fc->attempts++;
 	fc->refused_recent = share_of(share(fc->refused_recent) +
 				      (refused - share(fc->refused_recent)) / RECENT);
+	fc->refused_lately =
+		(uint8_t)(refused && !message
+				  ? fc->refused_lately + (UINT8_MAX - fc->refused_lately) / 8
+				  : fc->refused_lately - (fc->refused_lately + 7) / 8);
 	if (refused && fc->refused_row == 0)
 		fc->refused_since = step->now;
 	fc->refused_row = !refused ? 0 : fc->refused_row + (fc->refused_row < UINT8_MAX);
@@ -141,16 +146,16 @@ static bool sustained(const struct flow_control *fc, enum reply_class class)
 		share(fc->refused_recent) > usual + SHARE_SUDDEN);
 }
 
-/* Whether more is refused than usual: then the rate stays where it is. */
+/* Whether more of the last few is refused than usual: then the rate stays where it is. A share that
+ * is small and stays so is no reason. */
 bool refusals_suspected(const struct flow_control *fc)
 {
-	double news = 0;
+	double usual = 0;
 
 	for (int class = REFUSED_FIRST; class < REPLY_CLASSES; class ++)
 		if (!refusals_are_limit(fc, class) && !about_message(class))
-			news += fmax(0, fc->refused_by[class - REFUSED_FIRST] -
-						fc->attempts * refusals_usual(fc, class));
-	return refusals_on_trial(fc) || news >= 3;
+			usual += fc->usual_share[class - REFUSED_FIRST];
+	return refusals_on_trial(fc) || fc->refused_lately > usual + SHARE_SUSPECT * SHARE_UNIT;
 }
 
 /* A stage of the trial: what is under way is of the flight before. */
@@ -348,7 +353,7 @@ void refusals_add(struct control_step *step, enum reply_class class)
 	struct flow_control *fc = step->fc;
 	bool again;
 
-	attempt_count(step, true);
+	attempt_count(step, true, about_message(class));
 	++*refused_by(fc, class);
 	again = fc->refused_fully && fc->attempts < AGAIN;
 	if (row_full(fc, class, step->now)) {
@@ -402,7 +407,7 @@ void refusals_accepted(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 
-	attempt_count(step, false);
+	attempt_count(step, false, false);
 	if (fc->attempts >= AGAIN)
 		fc->refused_fully = false;
 	if (refusals_on_trial(fc))
@@ -413,5 +418,5 @@ void refusals_accepted(struct control_step *step)
 void refusals_delivered(struct control_step *step, uint32_t messages)
 {
 	for (uint32_t i = 0; i < messages && i < REMEMBERED; i++)
-		attempt_count(step, false);
+		attempt_count(step, false, false);
 }
