@@ -164,11 +164,14 @@ static size_t slot_count;
 
 static void slot_keep(const struct gate_event *event, const struct gate_key *key)
 {
+	struct slot *more = slots;
+
 	/* The room is doubled. */
 	if (!(slot_count & (slot_count + 1)))
-		slots = realloc(slots, 2 * (slot_count + 1) * sizeof *slots);
-	if (!slots)
+		more = realloc(slots, 2 * (slot_count + 1) * sizeof *slots);
+	if (!more)
 		abort();
+	slots = more;
 	slots[slot_count++] = (struct slot){*key, event->due_ns, event->wait_ns, event->late_us};
 }
 

@@ -291,6 +291,7 @@ static void tg_free(struct tg *tg)
 {
 	unmap_all(tg);
 	unmap_rest(&tg->before);
+	unsaid_free(&tg->unsaid);
 	if (tg->process)
 		munmap(tg->process, LAYOUT_PAGE);
 	free(tg->overflow_worker);
@@ -414,6 +415,8 @@ int tg_renew(struct tg *tg)
 	}
 	worker_release(tg);
 	next.before = tg->before;
+	/* Slots have other numbers: whoever resolves a name anew says it. */
+	unsaid_free(&tg->unsaid);
 	unmap_begin(&next.before, tg->files);
 	fds_close(tg);
 	munmap(tg->process, LAYOUT_PAGE);

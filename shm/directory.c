@@ -226,6 +226,8 @@ int tg_flow(struct tg *tg, const struct tg_source *source, const struct tg_desti
 		return flow_claim(tg, &key, source, ret);
 	announce(tg, LAYOUT_RECORD_FLOW, ret, source->address, sizeof(source->address));
 	unmap_more(&tg->before);
+	if (__builtin_expect(unsaid_any(&tg->unsaid), 0))
+		unsaid_say(tg);
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "shm/decide.h"
 #include "shm/hash.h"
 #include "shm/layout.h"
+#include "shm/unsaid.h"
 
 /* What a fork must not inherit: the kernel wipes this page in the child (MADV_WIPEONFORK), so the
  * child finds no worker here and takes a slot of its own. A zeroed mutex is a free one. */
@@ -48,6 +49,7 @@ struct tg {
 	struct layout_offsets offsets;
 	struct mapping files[LAYOUT_FILES];
 	struct unmapping before;
+	struct unsaid unsaid; /* names that found the ring full */
 	const char *names[2];
 	struct layout_worker *workers;
 	_Atomic uint64_t *leases;
@@ -159,5 +161,8 @@ uint64_t tg_random(const struct tg *tg);
 /* Puts a record on this worker's ring and rings the doorbell if the sidecar sleeps. text is cut. */
 void doorbell_ring(struct tg *tg);
 void ring_put(struct tg *tg, const struct layout_record *head, const void *text, size_t length);
+
+/* Puts some of the names there that found it full. */
+void unsaid_say(struct tg *tg);
 
 #endif

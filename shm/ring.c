@@ -5,7 +5,7 @@
  * One producer a ring (the threads of a process share it under a mutex of their own), one consumer.
  * A record is whole before the head that covers it is stored (R0), and the sidecar loads the head
  * before it reads the record (R1). A producer that dies in the middle loses that record alone. A
- * full ring loses the text, never the count.
+ * full ring loses the text, never the count; names are told later (shm/unsaid.h).
  *
  * The doorbell is a FIFO in the segment's folder, opened for reading and writing so that it
  * survives the sidecar. It is rung only if the sidecar says that it sleeps: the head is stored,
@@ -13,6 +13,7 @@
  * (B1); both with a full fence between, so at least one of them sees the other.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,43 +47,89 @@ static inline void record_fetch(const struct layout_record *record)
 #endif
 }
 
-void ring_put(struct tg *tg, const struct layout_record *head, const void *text, size_t length)
+/* False: the ring is full. */
+static bool record_put(struct tg *tg, struct layout_worker *worker,
+		       const struct layout_record *head, const void *text, size_t length)
 {
-	struct layout_worker *worker = tg_worker(tg);
 	uint32_t records = tg->header.sizes.ring_records;
+	uint64_t at = atomic_load_explicit(&worker->head, memory_order_relaxed);
 	struct layout_record *record;
-	uint64_t at;
 
-	if (worker == tg->overflow_worker)
-		return;
-	pthread_mutex_lock(&tg->process->ring);
-	at = atomic_load_explicit(&worker->head, memory_order_relaxed);
 	/* R2 pairs with R3 in sidecar/segment/ring_reader.c: who overwrites a record comes after
 	 * who read it. */
-	if (at - atomic_load_explicit(&worker->tail, memory_order_acquire) >= records) {
-		atomic_store_explicit(&worker->lost,
-				      atomic_load_explicit(&worker->lost, memory_order_relaxed) + 1,
-				      memory_order_relaxed);
-	} else {
-		record =
-			&tg->records[(uint64_t)tg->process->index * records + (at & (records - 1))];
-		memcpy(record, head, offsetof(struct layout_record, text));
-		record->sequence = at;
-		record->length_original = (uint16_t)(length < UINT16_MAX ? length : UINT16_MAX);
-		record->length = (uint16_t)(length < LAYOUT_TEXT ? length : LAYOUT_TEXT);
-		if (record->length)
-			memcpy(record->text, text, record->length);
-		/* R0 pairs with R1 in sidecar/segment/ring_reader.c: the record is whole before the
-		 * head covers it. */
-		atomic_store_explicit(&worker->head, at + 1, memory_order_release);
-		record_fetch(&tg->records[(uint64_t)tg->process->index * records +
-					  ((at + 2) & (records - 1))]);
-	}
-	pthread_mutex_unlock(&tg->process->ring);
+	if (at - atomic_load_explicit(&worker->tail, memory_order_acquire) >= records)
+		return false;
+	record = &tg->records[(uint64_t)tg->process->index * records + (at & (records - 1))];
+	memcpy(record, head, offsetof(struct layout_record, text));
+	record->sequence = at;
+	record->length_original = (uint16_t)(length < UINT16_MAX ? length : UINT16_MAX);
+	record->length = (uint16_t)(length < LAYOUT_TEXT ? length : LAYOUT_TEXT);
+	if (record->length)
+		memcpy(record->text, text, record->length);
+	/* R0 pairs with R1 in sidecar/segment/ring_reader.c: the record is whole before the head
+	 * covers it. */
+	atomic_store_explicit(&worker->head, at + 1, memory_order_release);
+	record_fetch(
+		&tg->records[(uint64_t)tg->process->index * records + ((at + 2) & (records - 1))]);
+	return true;
+}
+
+static void bell(struct tg *tg)
+{
 	/* B0 pairs with B1 in sidecar/daemon/daemon.c. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&tg->live->sleeping, memory_order_relaxed))
 		doorbell_ring(tg);
+}
+
+static bool is_name(const struct layout_record *record)
+{
+	return record->kind == LAYOUT_RECORD_SOURCE || record->kind == LAYOUT_RECORD_DESTINATION ||
+	       record->kind == LAYOUT_RECORD_STREAM;
+}
+
+void ring_put(struct tg *tg, const struct layout_record *head, const void *text, size_t length)
+{
+	struct layout_worker *worker = tg_worker(tg);
+
+	if (worker == tg->overflow_worker)
+		return;
+	pthread_mutex_lock(&tg->process->ring);
+	if (!record_put(tg, worker, head, text, length)) {
+		atomic_store_explicit(&worker->lost,
+				      atomic_load_explicit(&worker->lost, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
+		if (is_name(head))
+			unsaid_keep(&tg->unsaid, (uint16_t)head->kind, head->slot, text, length);
+	}
+	pthread_mutex_unlock(&tg->process->ring);
+	bell(tg);
+}
+
+#define SAID_AT_ONCE 16 /* names: no call takes long for what others left */
+
+void unsaid_say(struct tg *tg)
+{
+	struct layout_worker *worker = tg_worker(tg);
+	struct unsaid_name *name;
+
+	if (worker == tg->overflow_worker)
+		return;
+	pthread_mutex_lock(&tg->process->ring);
+	for (int i = 0; i < SAID_AT_ONCE && (name = unsaid_take(&tg->unsaid)) != NULL; i++) {
+		struct layout_record record = {.kind = name->kind,
+					       .slot = name->slot,
+					       .source = LAYOUT_NONE,
+					       .destination = LAYOUT_NONE};
+
+		if (!record_put(tg, worker, &record, name->text, name->length)) {
+			unsaid_return(&tg->unsaid, name);
+			break;
+		}
+		free(name);
+	}
+	pthread_mutex_unlock(&tg->process->ring);
+	bell(tg);
 }
 
 void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n)
@@ -106,6 +153,8 @@ void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply 
 					than the rest */
 
 	unmap_more(&tg->before);
+	if (__builtin_expect(unsaid_any(&tg->unsaid), 0))
+		unsaid_say(tg);
 	if (flow->slot >= tg->view.slots)
 		return;
 	reply_count(&tg->view, flow->slot, reply->code, n);

@@ -24,9 +24,9 @@ static int digit_of(char c)
 	return at ? (int)(at - digits) : -1;
 }
 
-static bool letter(int digit)
+static bool letter(char c)
 {
-	return digit > 0 && digits[digit] >= 'a' && digits[digit] <= 'z';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 static int name_read(const char *text, uint8_t ret[16])
@@ -34,7 +34,7 @@ static int name_read(const char *text, uint8_t ret[16])
 	size_t length = strnlen(text, SOURCE_NAME_MAX + 1);
 	unsigned __int128 number = 0;
 
-	if (length > SOURCE_NAME_MAX || !letter(digit_of(text[0])))
+	if (length > SOURCE_NAME_MAX || !letter(text[0]))
 		return -EINVAL;
 	for (size_t i = 0; i < SOURCE_NAME_MAX; i++) {
 		int digit = i < length ? digit_of(text[i]) : 0;

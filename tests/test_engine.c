@@ -395,6 +395,138 @@ Test(engine, a_destination_keeps_its_defaults_wherever_it_is_configured)
 	cr_expect_eq(more, 0, "%u", more);
 }
 
+static uint32_t flow_to(unsigned last, const char *destination)
+{
+	uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, (uint8_t)last};
+	uint32_t slot = engine_claim(world.engine, address, destination, world.now);
+
+	cr_assert_neq(slot, LAYOUT_NONE);
+	return slot;
+}
+
+static uint32_t used_this_hour(uint32_t slot)
+{
+	return (uint32_t)atomic_load(&world.segment->view.counters[slot].hour);
+}
+
+/* How many a worker is let go at once. */
+static uint32_t admitted(uint32_t slot, uint32_t tries)
+{
+	const struct segment_slot *known = segment_slot(world.segment, slot);
+	struct tg_flow it = {slot, known->source, known->destination, LAYOUT_NONE};
+	uint32_t n = 0;
+
+	while (n < tries &&
+	       decide_admit(&world.segment->view, &it, TG_TRANSACTIONAL, 1, world.now).reason ==
+		       TG_ADMITTED)
+		n++;
+	return n;
+}
+
+#define LIMITS "limits: {rate: 600/min, burst: 20, hour: 1000}}\n"
+
+/* What the configuration before and after says; the destination that the flow is of before, and
+ * where its hosts are after: NULL, nothing moves. */
+static const struct move_case {
+	const char *before, *after, *from, *to;
+} move_cases[] = {
+	{"  - {name: one, domains: [example.com], " LIMITS,
+	 "  - {name: two, domains: [example.com], " LIMITS, "one", "two"},
+	{"  - {name: one, mx: [.mx.example.net], " LIMITS,
+	 "  - {name: two, mx: [.mx.example.net], " LIMITS, "one", "two"},
+	{"  - {name: one, mx: [mx.example.net], " LIMITS,
+	 "  - {name: two, mx: [example.net], " LIMITS, "one", "two"},
+	{"  - {name: one, domains: [example.*], " LIMITS,
+	 "  - {name: two, domains: [example.com], " LIMITS, "one", "two"},
+	{"  - {name: one, addresses: [198.51.100.0/24], " LIMITS,
+	 "  - {name: two, addresses: [198.51.100.0/25], " LIMITS, "one", "two"},
+	/* One of its hosts alone. */
+	{"  - {name: one, domains: [example.com, example.net], " LIMITS,
+	 "  - {name: one, domains: [example.com], " LIMITS
+	 "  - {name: two, domains: [example.net], " LIMITS,
+	 "one", "two"},
+	/* Into the configuration, and out of it. */
+	{"  - {name: one, domains: [example.com], " LIMITS,
+	 "  - {name: one, domains: [example.com, example.org], " LIMITS, "example.org", "one"},
+	{"  - {name: one, domains: [example.com], " LIMITS,
+	 "  - {name: two, domains: [example.org], " LIMITS, "one", "example.com"},
+	{"  - {name: one, domains: [example.com], " LIMITS,
+	 "  - {name: one, domains: [example.com], " LIMITS, "one", NULL},
+	{"  - {name: one, domains: [example.com], " LIMITS,
+	 "  - {name: one, domains: [example.com], " LIMITS
+	 "  - {name: two, domains: [example.org], " LIMITS,
+	 "one", NULL},
+};
+
+static void configure(const char *destinations)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "limits: {rate: 600/min, burst: 20, hour: 1000}\n"
+		 "destinations:\n%s",
+		 destinations);
+	reconfigure(text);
+}
+
+Test(engine, what_was_used_learned_and_held_goes_with_the_hosts)
+{
+	const struct constraint hold = {.kind = CONSTRAINT_HOLD,
+					.by_operator = 1,
+					.until_ns = UINT64_MAX,
+					.name = "operator",
+					.why = "asked to"};
+
+	for (size_t i = 0; i < sizeof(move_cases) / sizeof(move_cases[0]); i++) {
+		const struct move_case *row = &move_cases[i];
+		uint32_t used, held, learned, count;
+		const struct engine_move *moves;
+		uint64_t interval;
+
+		configure(row->before);
+		used = flow_to(1, row->from);
+		held = flow_to(2, row->from);
+		learned = flow_to(3, row->from);
+		admitted(used, 20);
+		cr_assert_eq(engine_constraint_add(world.engine, held, &hold, world.now), 0);
+		reply(learned, REFUSED);
+		interval = engine_life(world.engine, learned, world.now).control.flow.hold_seconds;
+		configure(row->after);
+		moves = engine_moves(world.engine, &count);
+		cr_expect_eq(count, row->to != NULL, "row %zu: %u", i, count);
+		if (row->to && count == 1) {
+			cr_expect_str_eq(moves[0].from, row->from);
+			cr_expect_str_eq(moves[0].to, row->to);
+			cr_expect_eq(moves[0].flows, 3, "row %zu: %u", i, moves[0].flows);
+			cr_expect_eq(admitted(flow_to(1, row->to), 20), 0, "row %zu", i);
+			cr_expect_eq(used_this_hour(flow_to(1, row->to)), used_this_hour(used));
+			cr_expect_eq(inforce(flow_to(2, row->to)).limits.hold_until_ns, UINT64_MAX);
+			cr_expect_eq(engine_life(world.engine, flow_to(3, row->to), world.now)
+					     .control.flow.hold_seconds,
+				     interval);
+			/* Once: the next reload finds nothing that moved. */
+			configure(row->after);
+			engine_moves(world.engine, &count);
+			cr_expect_eq(count, 0, "row %zu: again %u", i, count);
+			cr_expect_eq(used_this_hour(flow_to(1, row->to)), used_this_hour(used));
+		}
+		teardown();
+		setup();
+	}
+}
+
+/* What the other has used is used of both, and of an hour's cap no more than is left. */
+Test(engine, hosts_that_move_to_a_destination_add_to_what_it_has_used)
+{
+	configure("  - {name: one, domains: [example.com], " LIMITS
+		  "  - {name: two, domains: [example.net], " LIMITS);
+	cr_expect_eq(admitted(flow_to(1, "one"), 12), 12);
+	cr_expect_eq(admitted(flow_to(1, "two"), 6), 6);
+	configure("  - {name: two, domains: [example.com, example.net], " LIMITS);
+	cr_expect_eq(used_this_hour(flow_to(1, "two")), 18);
+	cr_expect_eq(admitted(flow_to(1, "two"), 20), 2);
+}
+
 Test(engine, deliveries_of_flows_that_are_not_known_are_asked_for)
 {
 	for (uint32_t i = 0; i < world.generation.config->effective_count; i++)

@@ -311,6 +311,66 @@ Test(ring, a_new_flow_is_announced_until_it_is_filled)
 	ring_close(&fixture);
 }
 
+/* Whatever the sidecar took of the ring until now is learned. Returns how many names. */
+static uint32_t names_learn(struct ring_fixture *fixture)
+{
+	uint64_t tail = atomic_load(&fixture->worker->tail);
+	uint32_t learned = 0;
+
+	for (; tail < atomic_load(&fixture->worker->head); tail++) {
+		const struct layout_record *record = &fixture->records[tail & 63];
+
+		if (record->kind == LAYOUT_RECORD_REPLY || record->kind == LAYOUT_RECORD_FLOW)
+			continue;
+		cr_expect_eq(segment_learn(fixture->f.segment, record), 0, "told twice");
+		learned++;
+	}
+	atomic_store(&fixture->worker->tail, tail);
+	return learned;
+}
+
+Test(ring, names_that_found_it_full_are_told_once_there_is_room)
+{
+	struct publish_limits limits = fixture_rate(0, 1, 1, 1);
+	struct tg_reply deferred = {.code = 451}, delivered = {.code = 250};
+	struct tg_destination destinations[100];
+	struct tg_source source;
+	struct ring_fixture fixture;
+	struct tg_flow stream;
+	uint32_t told = 0;
+	char name[64];
+
+	ring_open(&fixture, &limits);
+	for (int i = 0; i < 64; i++)
+		tg_report(fixture.tg, &fixture.flow, &deferred);
+	/* For each message, as a worker does: each is kept once. */
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 100; i++) {
+			snprintf(name, sizeof(name), "recipients-%d.test", i);
+			cr_assert_eq(tg_destination(fixture.tg, name, &destinations[i]), 0);
+		}
+		cr_assert_eq(tg_source(fixture.tg, "2001:db8::9", &source), 0);
+		cr_assert_eq(tg_stream(fixture.tg, &fixture.flow, "tenant", &stream), 0);
+	}
+	cr_expect_eq(names_learn(&fixture), 0);
+	cr_expect_eq(segment_kind(fixture.f.segment, stream.stream), SEGMENT_UNKNOWN);
+	/* Whatever is reported, or resolved, brings some of them, never more than there is room. */
+	for (int i = 0; i < 100 && told < 102; i++) {
+		tg_report(fixture.tg, &fixture.flow, &delivered);
+		if (i % 5 == 4)
+			told += names_learn(&fixture);
+	}
+	cr_expect_eq(told, 102, "%u", told);
+	for (int i = 0; i < 100; i++)
+		cr_expect_eq(segment_kind(fixture.f.segment, destinations[i].slot),
+			     SEGMENT_DESTINATION);
+	cr_expect_eq(segment_kind(fixture.f.segment, stream.stream), SEGMENT_STREAM);
+	cr_expect_eq(segment_kind(fixture.f.segment, source.slot), SEGMENT_SOURCE);
+	tg_report(fixture.tg, &fixture.flow, &delivered);
+	cr_expect_eq(names_learn(&fixture), 0, "that was all");
+	ring_close(&fixture);
+}
+
 Test(reply, is_parsed_as_it_was_received)
 {
 	static const struct {

@@ -3,7 +3,10 @@
  * The registry of workers: who lives is told by the locks alone, whatever stands in the words.
  */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "shm/alive.h"
 #include "shm/lease.h"
@@ -327,4 +330,26 @@ Test(watch, an_owner_that_closed_all_its_descriptors_lives)
 	cr_expect_eq(open_connections(&world), 1);
 	cr_expect_eq(tg_disconnect(world.tg, &world.lease), 0);
 	world_end(&world);
+}
+
+/* However much is in it: the loop has others to look after. */
+Test(workers, of_a_bell_that_is_rung_without_end_a_page_is_taken_at_once)
+{
+	char bytes[LAYOUT_PAGE] = {0};
+	int bell[2], before, after;
+
+	cr_assert_eq(pipe2(bell, O_NONBLOCK), 0);
+	while (write(bell[1], bytes, sizeof(bytes)) > 0)
+		;
+	cr_assert_eq(ioctl(bell[0], FIONREAD, &before), 0);
+	cr_assert_geq(before, 2 * LAYOUT_PAGE);
+	workers_bell_take(bell[0]);
+	cr_assert_eq(ioctl(bell[0], FIONREAD, &after), 0);
+	cr_expect_eq(after, before - LAYOUT_PAGE, "%d of %d are left", after, before);
+	/* An empty one is not waited for. */
+	while (read(bell[0], bytes, sizeof(bytes)) > 0)
+		;
+	workers_bell_take(bell[0]);
+	close(bell[0]);
+	close(bell[1]);
 }

@@ -23,6 +23,30 @@ static void put_problems(const struct diagnostics *report, struct json_writer *o
 	}
 }
 
+static void put_moves(const struct engine *engine, struct json_writer *out)
+{
+	uint32_t count, said = 0;
+	const struct engine_move *moves = engine_moves(engine, &count);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if ((!moves[i].flows && !moves[i].lost) || said++ >= PROBLEMS_MAX)
+			continue;
+		json_put_object(out, NULL);
+		json_put_text(out, "moved", moves[i].from);
+		json_put_text(out, "to", moves[i].to);
+		flow_json_count(out, "flows", moves[i].flows);
+		flow_json_count(out, "lost", moves[i].lost);
+		json_put_end(out);
+		json_put_newline(out);
+	}
+	if (said <= PROBLEMS_MAX)
+		return;
+	json_put_object(out, NULL);
+	flow_json_count(out, "moved_more", said - PROBLEMS_MAX);
+	json_put_end(out);
+	json_put_newline(out);
+}
+
 /* At first it asks; the cursor is then its ticket. */
 int api_reload(void *arg, struct control_call *call)
 {
@@ -38,6 +62,7 @@ int api_reload(void *arg, struct control_call *call)
 		snprintf(call->reason, sizeof(call->reason), "%s", result->reason);
 		return result->error;
 	}
+	put_moves(s->engine, call->answer);
 	json_put_object(call->answer, NULL);
 	json_put_text(call->answer, "config",
 		      s->config_path ? s->config_path : "the built-in configuration");

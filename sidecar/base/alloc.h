@@ -4,7 +4,7 @@
  *
  * malloc(3) is jemalloc's in tollgated. An arena is a set of allocations freed at once: each
  * generation of the configuration has its own and goes with it. Under a sanitizer (alloc_malloc.c)
- * malloc is the sanitizer's, arenas are lists, and there are no statistics.
+ * malloc is the sanitizer's, arenas are lists, and the statistics are what arenas hold.
  */
 #ifndef SIDECAR_BASE_ALLOC_H
 #define SIDECAR_BASE_ALLOC_H

@@ -6,6 +6,7 @@
 #if defined(TG_SAN_asan) || defined(TG_SAN_tsan)
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "sidecar/base/alloc.h"
@@ -21,9 +22,13 @@ struct alloc_arena {
 	uint64_t bytes;
 };
 
+static _Atomic uint64_t bytes_of_all; /* relaxed: a sum */
+
 void alloc_stats(struct alloc_stats *ret)
 {
-	*ret = (struct alloc_stats){.name = "the sanitizer's"};
+	*ret = (struct alloc_stats){
+		.name = "the sanitizer's",
+		.allocated = atomic_load_explicit(&bytes_of_all, memory_order_relaxed)};
 }
 
 int alloc_arena_create(struct alloc_arena **ret)
@@ -57,6 +62,7 @@ static void block_unlink(struct alloc_arena *arena, struct block *block)
 	block->next->previous = block->previous;
 	block->previous->next = block->next;
 	arena->bytes -= block->size;
+	atomic_fetch_sub_explicit(&bytes_of_all, block->size, memory_order_relaxed);
 }
 
 static void block_link(struct alloc_arena *arena, struct block *block)
@@ -65,6 +71,7 @@ static void block_link(struct alloc_arena *arena, struct block *block)
 	block->previous = &arena->head;
 	block->next->previous = block->previous->next = block;
 	arena->bytes += block->size;
+	atomic_fetch_add_explicit(&bytes_of_all, block->size, memory_order_relaxed);
 }
 
 void *alloc_arena_resize(void *context, void *old, size_t size)

@@ -268,13 +268,10 @@ static void watch_again(struct sidecar *s, int fd, loop_ready *ready, int why)
 static void doorbell(void *arg, int revents)
 {
 	struct sidecar *s = arg;
-	char bytes[LAYOUT_PAGE];
 
 	if (revents < 0)
 		watch_again(s, s->wake, doorbell, revents);
-	/* Once: who rings without end fills it faster than it can be emptied. */
-	while (read(s->wake, bytes, sizeof(bytes)) < 0 && errno == EINTR)
-		;
+	workers_bell_take(s->wake);
 	sleeping_set(s, 0);
 	s->awake_until_ns = loop_now() + LINGER_NS;
 	workers_scan(s->workers);

@@ -40,23 +40,24 @@ static int put_in_force(struct sidecar *s, struct generation *next, char *reason
 	return 0;
 }
 
-static void finish(struct sidecar *s, int error, struct generation *next)
+/* Why nothing can be put in force. */
+static void refused(struct reload *reload, int error)
 {
-	struct reload *reload = &s->reload;
-
-	*reload->result.reason = '\0';
-	generation_log(&reload->result.report);
-	if (error && reload->result.report.errors)
+	if (reload->result.report.errors)
 		snprintf(reload->result.reason, API_REASON,
 			 "the configuration has %u error%s; nothing was changed",
 			 reload->result.report.errors,
 			 reload->result.report.errors == 1 ? "" : "s");
-	else if (error)
+	else
 		snprintf(reload->result.reason, API_REASON,
 			 "the configuration cannot be read: %s; nothing was changed",
 			 strerror(-error));
-	else
-		error = put_in_force(s, next, reload->result.reason);
+}
+
+static void finish(struct sidecar *s, int error)
+{
+	struct reload *reload = &s->reload;
+
 	if (error)
 		log_error("reload", "%s", reload->result.reason);
 	reload->result.error = error;
@@ -79,7 +80,13 @@ static void loaded(void *arg, int revents)
 	diagnostics_free(&reload->result.report);
 	error = generation_job_end(reload->job, &next, &reload->result.report);
 	reload->job = NULL;
-	finish(s, error, &next);
+	*reload->result.reason = '\0';
+	generation_log(&reload->result.report);
+	if (error)
+		refused(reload, error);
+	else
+		error = put_in_force(s, &next, reload->result.reason);
+	finish(s, error);
 	if (reload->job == NULL && reload->result.done < reload->asked)
 		begin(s);
 }
@@ -98,7 +105,8 @@ static void begin(struct sidecar *s)
 		reload_end(s);
 	}
 	diagnostics_free(&reload->result.report);
-	finish(s, error, NULL);
+	refused(reload, error);
+	finish(s, error);
 }
 
 uint64_t reload_ask(struct sidecar *s)

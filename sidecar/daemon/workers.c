@@ -254,6 +254,14 @@ static uint32_t slots_scan(struct workers *list, bool *ret_changed)
 	return list->count;
 }
 
+void workers_bell_take(int wake)
+{
+	char bytes[LAYOUT_PAGE];
+
+	while (read(wake, bytes, sizeof(bytes)) < 0 && errno == EINTR)
+		;
+}
+
 uint32_t workers_scan(struct workers *list)
 {
 	bool changed = false;

@@ -18,6 +18,10 @@ int workers_create(struct segment *segment, struct loop *loop, workers_idle *las
 		   struct workers **ret);
 void workers_free(struct workers *list);
 
+/* Takes a page of bytes out of the doorbell, and no more: who rings without end fills it faster than
+ * it can be emptied. */
+void workers_bell_take(int wake);
+
 /* Looks through the registry: new owners are watched, those that left are forgotten, the rings of
  * those that left before they were seen drained. Returns how many workers there are. */
 uint32_t workers_scan(struct workers *list);

@@ -237,7 +237,7 @@ static int slot_configure(struct engine *e, uint32_t slot)
 }
 
 /* What the configuration says of a known slot, into `configured`; then into force. */
-static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
+void engine_slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	if (slot_reconfigure(e, slot) != 0)
 		return;
@@ -310,7 +310,7 @@ static void known_take(struct engine *e, uint64_t now_ns)
 
 		slot_add(e, slot);
 		if (now_ns)
-			slot_fill(e, slot, now_ns);
+			engine_slot_fill(e, slot, now_ns);
 	}
 }
 
@@ -438,7 +438,8 @@ int engine_configure(struct engine *e, const struct config *config,
 		     uint64_t now_ns)
 {
 	struct classify_scratch *scratch = NULL;
-	int error = classify_scratch_create(classifier, &scratch);
+	struct engine_moves *moves = engine_moves_find(e, config);
+	int error = moves ? classify_scratch_create(classifier, &scratch) : -ENOMEM;
 
 	if (!error && e->windows == NULL)
 		error = rule_engine_create(e->wall_offset_ns, &e->windows);
@@ -446,6 +447,7 @@ int engine_configure(struct engine *e, const struct config *config,
 		error = segment_publish_names(e->segment, config->table, config->table_length);
 	if (error) {
 		classify_scratch_free(scratch);
+		engine_moves_free(moves);
 		return error;
 	}
 	classify_scratch_free(e->scratch);
@@ -454,6 +456,7 @@ int engine_configure(struct engine *e, const struct config *config,
 	e->classifier = classifier;
 	e->rules = rules;
 	engine_take_in(e, now_ns);
+	engine_moves_apply(e, moves, now_ns);
 	publish_generation(e->segment);
 	return 0;
 }
@@ -712,7 +715,7 @@ uint64_t engine_work(struct engine *e, uint64_t now_ns)
 	     i++)
 		flow_due(e, e->segment->known[record].slot, now_ns);
 	for (int i = 0; i < PIECE && e->refill < e->count; i++)
-		slot_fill(e, segment_nth(e->segment, e->refill++), now_ns);
+		engine_slot_fill(e, segment_nth(e->segment, e->refill++), now_ns);
 	for (int i = 0; i < PIECE && e->looks > 0; i++, e->looks--)
 		slot_housekeep(e, now_ns);
 	searching = engine_unnamed_work(e, e->unnamed, now_ns);
@@ -840,6 +843,7 @@ void engine_free(struct engine *e)
 	free(e->configured);
 	limits_set_free(e->limits);
 	engine_unnamed_free(e->unnamed);
+	engine_moves_free(e->moves);
 	free(e->pools);
 	free(e);
 }

@@ -9,6 +9,7 @@
 #ifndef SIDECAR_ENGINE_ENGINE_H
 #define SIDECAR_ENGINE_ENGINE_H
 
+#include "shm/destination.h"
 #include "sidecar/alert/command.h"
 #include "sidecar/config/config.h"
 #include "sidecar/engine/effective.h"
@@ -115,6 +116,16 @@ void engine_watch(struct engine *engine, const struct engine_watcher *watcher);
 int engine_configure(struct engine *engine, const struct config *config,
 		     const struct classifier *classifier, const struct rule_set *rules,
 		     uint64_t now_ns);
+
+/* Hosts that the last engine_configure gave to another destination than they had: what was used,
+ * learned and held went with them. */
+struct engine_move {
+	char from[DESTINATION_NAME_MAX + 1], to[DESTINATION_NAME_MAX + 1];
+	uint32_t from_slot;
+	uint32_t flows; /* that had something to go with them */
+	uint32_t lost;	/* that found no room */
+};
+const struct engine_move *engine_moves(const struct engine *engine, uint32_t *ret_count);
 
 /* One record of a worker, checked by drain. */
 void engine_record(struct engine *engine, const struct layout_record *record, uint64_t now_ns);

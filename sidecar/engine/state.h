@@ -31,6 +31,7 @@ struct engine {
 	uint32_t looks;			/* how many of this second are still to be looked at */
 	struct engine_unnamed *unnamed; /* engine_unnamed.c's */
 	struct pool_watch *pools;	/* pool.c's */
+	struct engine_moves *moves;	/* of the last engine_configure: moves.c's */
 	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
 	bool names_full; /* and that has been said */
@@ -67,6 +68,17 @@ void engine_effect_add(struct engine *engine, uint32_t slot, const struct constr
 
 /* Counts what could be forgotten, a slot at a time. */
 void engine_forget_look(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* What the configuration says of a known slot, into force. */
+void engine_slot_fill(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* Which hosts the next configuration gives to another destination: before its names are published.
+ * NULL: no memory. */
+struct engine_moves;
+struct engine_moves *engine_moves_find(const struct engine *engine, const struct config *next);
+/* What was used, learned and held goes with them. Takes the moves over. */
+void engine_moves_apply(struct engine *engine, struct engine_moves *moves, uint64_t now_ns);
+void engine_moves_free(struct engine_moves *moves);
 
 /* Finds flows whose announcement was lost. A piece of work; whether there is more of it in this
  * second. */

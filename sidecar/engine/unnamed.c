@@ -5,8 +5,9 @@
  * A key says nothing of what it was made from, but it is made from those of a source and a
  * destination that are known. So the directory is gone through for slots of which nothing is known,
  * and then the pairs of known sources and destinations for one that fits: a piece at a time, a
- * million pairs a second, ten seconds' rest between two rounds. (Sources and destinations announce
- * themselves whenever they are resolved, and a flow tells of its source.)
+ * million pairs a second, ten seconds' rest between two rounds. (A worker
+ * keeps the names of the others until it could say them, see shm/unsaid.h; and a flow tells of its
+ * source.)
  */
 #include <stdlib.h>
 #include <string.h>

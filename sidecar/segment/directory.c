@@ -170,6 +170,15 @@ uint32_t segment_destination(struct segment *s, const char *name)
 	return claim_text(s, SEGMENT_DESTINATION, HASH_DESTINATION, name, length);
 }
 
+uint32_t segment_destination_find(const struct segment *s, const char *name)
+{
+	struct hash_key key = hash_bytes(HASH_DESTINATION, name, strlen(name), s->header.seed);
+	uint32_t slot = directory_find(&s->view, &key, false);
+
+	return slot != LAYOUT_NONE && segment_kind(s, slot) == SEGMENT_DESTINATION ? slot
+										   : LAYOUT_NONE;
+}
+
 uint32_t segment_flow(struct segment *s, const uint8_t address[16], const char *destination)
 {
 	uint32_t to = segment_destination(s, destination);

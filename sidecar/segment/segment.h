@@ -170,6 +170,9 @@ uint32_t segment_source(struct segment *segment, const uint8_t address[16]);
 uint32_t segment_destination(struct segment *segment, const char *name);
 uint32_t segment_flow(struct segment *segment, const uint8_t address[16], const char *destination);
 
+/* A destination's slot, where it is known. LAYOUT_NONE: it is not. */
+uint32_t segment_destination_find(const struct segment *segment, const char *name);
+
 /* Takes a worker's announcement in: checked against the slot's key, named if it fits. A reply
  * announces its flow, too, whose own announcement may have found the ring full. 0; -EBADMSG: it
  * does not fit the slot; -EALREADY: known; -EAGAIN: its destination is not known yet, nor, by a

@@ -86,7 +86,9 @@ static uint64_t file_bytes(const struct layout_sizes *sizes, enum layout_file fi
 
 uint64_t segment_file_bytes(const struct layout_sizes *sizes, enum layout_file file)
 {
-	return file_bytes(sizes, file, 0);
+	static const struct segment_shape none;
+
+	return file_bytes(sizes, file, &none);
 }
 
 static void pointers_set(struct segment *s)
