@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/ingest/intake.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,10 +175,10 @@ static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint6
 		ret->code = event->outcome == INGEST_BOUNCED ? 550 : 450;
 }
 
-uint32_t intake_take(struct engine *engine, const struct config *config,
-		     const struct config_mta_log *log, struct intake_memory *memory,
-		     const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		     struct intake_totals *totals)
+bool intake_take(struct engine *engine, const struct config *config,
+		 const struct config_mta_log *log, struct intake_memory *memory,
+		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		 struct intake_totals *totals, struct intake_flow *ret)
 {
 	struct destination_match to;
 	struct engine_heard heard;
@@ -187,28 +188,33 @@ uint32_t intake_take(struct engine *engine, const struct config *config,
 	totals->events++;
 	if (!event->attempt) {
 		totals->no_attempt++;
-		return UINT32_MAX;
+		return false;
 	}
 	if (repeated(memory, event, event->time_ns ? event->time_ns : wall_ns)) {
 		totals->repeated++;
-		return UINT32_MAX;
+		return false;
 	}
 	if (!intake_source(config, log, event, source)) {
 		totals->no_source++;
-		return UINT32_MAX;
+		return false;
 	}
 	if (!destination_of(config, event, &to)) {
 		totals->no_destination++;
-		return UINT32_MAX;
+		return false;
 	}
 	slot = engine_claim(engine, source, to.name, now_ns);
 	if (slot == UINT32_MAX) {
 		totals->no_room++;
-		return UINT32_MAX;
+		return false;
 	}
 	heard_fill(event, wall_ns, now_ns, &heard);
 	totals->heard++;
 	totals->old += heard.old;
 	engine_heard(engine, slot, &heard, now_ns);
-	return slot;
+	if (ret) {
+		memcpy(ret->source, source, 16);
+		snprintf(ret->destination, sizeof(ret->destination), "%s", to.name);
+		ret->slot = slot;
+	}
+	return true;
 }

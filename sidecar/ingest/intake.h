@@ -15,6 +15,7 @@
 #ifndef SIDECAR_INGEST_INTAKE_H
 #define SIDECAR_INGEST_INTAKE_H
 
+#include "shm/destination.h"
 #include "sidecar/base/json.h"
 #include "sidecar/config/config.h"
 #include "sidecar/engine/engine.h"
@@ -45,14 +46,20 @@ struct intake_memory {
 /* All counts, as members of an object. */
 void intake_totals_put(const struct intake_totals *totals, struct json_writer *writer);
 
+/* The flow that an outcome was of. */
+struct intake_flow {
+	uint8_t source[16];
+	char destination[DESTINATION_NAME_MAX + 1];
+	uint32_t slot;
+};
+
 /* Takes an outcome in. The configuration is the one in force in the engine, `log` one of its logs.
- * memory NULL: the event is not told twice.
- * Times: the wall clock's and the monotonic clock's now. Returns the flow that it reached, or
- * UINT32_MAX. */
-uint32_t intake_take(struct engine *engine, const struct config *config,
-		     const struct config_mta_log *log, struct intake_memory *memory,
-		     const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
-		     struct intake_totals *totals);
+ * memory NULL: the event is not told twice. Times: the wall clock's and the monotonic clock's now.
+ * True: it reached a flow, which is set unless ret is NULL. */
+bool intake_take(struct engine *engine, const struct config *config,
+		 const struct config_mta_log *log, struct intake_memory *memory,
+		 const struct ingest_event *event, uint64_t wall_ns, uint64_t now_ns,
+		 struct intake_totals *totals, struct intake_flow *ret);
 
 /* Our address of the event, as above. False: it cannot be told. */
 bool intake_source(const struct config *config, const struct config_mta_log *log,

@@ -34,7 +34,7 @@ static void event_take(void *arg, const struct ingest_event *event)
 	clock_gettime(CLOCK_REALTIME, &now);
 	intake_take(log->logs->engine, log->logs->config, log->config, &log->memory, event,
 		    (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, loop_now(),
-		    &log->totals);
+		    &log->totals, NULL);
 }
 
 static void look_due(void *arg, uint64_t now_ns)

@@ -92,7 +92,7 @@ static void event_take(struct hook *hook, struct ingest_event *event)
 	clock_gettime(CLOCK_REALTIME, &now);
 	intake_take(webhook->engine, webhook->config, &webhook->config->http.names, NULL, event,
 		    (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, loop_now(),
-		    &hook->totals);
+		    &hook->totals, NULL);
 }
 
 /* What was taken, counted; 400 where nothing of it could be read. */
