@@ -192,6 +192,16 @@ static void print_outcomes(const char *name, const struct json *told)
 	putchar('\n');
 }
 
+static void print_kumomta(const struct json *told)
+{
+	if (number(told, "requests") + number(told, "listeners") == 0)
+		return;
+	print_outcomes("publish_log_v1", told);
+	printf("  kumomta   %llu flows known; %llu listen to holds, %llu were told, %llu dropped\n",
+	       number(told, "flows"), number(told, "listeners"), number(told, "holds_told"),
+	       number(told, "listeners_dropped"));
+}
+
 static void print_http(const struct json *http)
 {
 	const struct json *listeners = json_get(http, "listeners");
@@ -212,6 +222,7 @@ static void print_http(const struct json *http)
 	       number(http, "too_many_clients") + number(http, "no_memory"));
 	print_outcomes("sendgrid", json_get(http, "sendgrid"));
 	print_outcomes("events", json_get(http, "events"));
+	print_kumomta(json_get(http, "kumomta"));
 }
 
 static int print_status(void *arg, const struct json *status, const char *text, size_t length)

@@ -366,6 +366,7 @@ static int forget(struct sidecar *s)
 	if (error)
 		return error;
 	gate_bridge_renewed(s->gate);
+	door_renewed(s->door);
 	heartbeat_beat(&s->heartbeat, s->segment);
 	log_notice("forget", "%u of %u flows and names were idle and are forgotten, in %.3f s",
 		   before - segment_count(s->segment), before,
@@ -584,7 +585,7 @@ static int door_begin(struct sidecar *s)
 
 	if (id_of_group(config->segment.group, &group) != 0)
 		return -ENOENT;
-	return door_create(s->loop, s->engine, config, group, &s->door);
+	return door_create(s->loop, s->segment, s->engine, config, group, &s->door);
 }
 
 static int server_begin(struct sidecar *s, char *reason)

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "sidecar/base/log.h"
+#include "sidecar/http/kumomta.h"
 #include "sidecar/ingest/webhook.h"
 #include "sidecar/serve/http.h"
 
 struct door {
 	struct http *http;
 	struct webhook *webhook;
+	struct kumomta *kumomta;
 	char **listen; /* as it was at the start */
 	uint32_t listen_count;
 	uint64_t connections;
@@ -33,8 +35,8 @@ static int listen_begin(struct door *door, const struct config_http *config)
 	return 0;
 }
 
-int door_create(struct loop *loop, struct engine *engine, const struct config *config,
-		int64_t group, struct door **ret)
+int door_create(struct loop *loop, struct segment *segment, struct engine *engine,
+		const struct config *config, int64_t group, struct door **ret)
 {
 	struct door *door;
 	int error;
@@ -50,6 +52,8 @@ int door_create(struct loop *loop, struct engine *engine, const struct config *c
 	if (!error)
 		error = webhook_create(door->http, engine, &door->webhook);
 	if (!error)
+		error = kumomta_create(loop, door->http, segment, engine, &door->kumomta);
+	if (!error)
 		error = listen_begin(door, &config->http);
 	if (error) {
 		door_free(door);
@@ -63,6 +67,7 @@ void door_free(struct door *door)
 {
 	if (door == NULL)
 		return;
+	kumomta_free(door->kumomta); /* its WebSockets are the door's */
 	http_free(door->http);
 	webhook_free(door->webhook);
 	for (uint32_t i = 0; i < door->listen_count; i++)
@@ -89,6 +94,13 @@ void door_configure(struct door *door, const struct config *config)
 	if (door == NULL)
 		return;
 	webhook_configure(door->webhook, config);
+	kumomta_configure(door->kumomta, config);
+}
+
+void door_renewed(struct door *door)
+{
+	if (door)
+		kumomta_renewed(door->kumomta);
 }
 
 void door_put(const struct door *door, struct json_writer *writer, const char *key)
@@ -100,5 +112,6 @@ void door_put(const struct door *door, struct json_writer *writer, const char *k
 	json_put_object(writer, key);
 	http_put(door->http, writer);
 	webhook_put(door->webhook, writer);
+	kumomta_put(door->kumomta, writer, "kumomta");
 	json_put_end(writer);
 }

@@ -42,6 +42,7 @@ struct ingest_event {
 	struct ingest_text source; /* our address */
 	struct ingest_text via;	   /* what the MTA calls it: syslog_name, egress source, vmta */
 	struct ingest_text pool;   /* pool or transport, another name of it */
+	struct ingest_text site;   /* the MTA's queue that it went by: KumoMTA's ready queue */
 	struct ingest_text domain; /* of the recipient, in lower case */
 	struct ingest_text mx;	   /* host, in lower case, without a dot at the end */
 	struct ingest_text peer;   /* its address */

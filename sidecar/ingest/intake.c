@@ -2,6 +2,7 @@
 #include "sidecar/ingest/intake.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,7 +203,6 @@ bool intake_find(struct intake *intake, const struct ingest_event *event, uint64
 	struct intake_totals *totals = &intake->totals;
 	struct destination_match to;
 	struct intake_time time;
-	uint8_t source[16];
 	uint64_t age_ns;
 	bool stated;
 	int asked;
@@ -217,15 +217,15 @@ bool intake_find(struct intake *intake, const struct ingest_event *event, uint64
 		return false;
 	}
 	time_of(event, wall_ns, now_ns, &time, &age_ns);
-	stated = source_stated(intake, event, source);
+	stated = source_stated(intake, event, ret->flow.source);
 	asked = stated && event->stage != TG_STAGE_CONNECT
 			? -ENOENT
-			: gate_ask(&intake->gate, event, &time, source);
+			: gate_ask(&intake->gate, event, &time, ret->flow.source);
 	if (asked == -EALREADY) {
 		totals->repeated++;
 		return false;
 	}
-	if (!stated && asked != 0 && !source_assumed(intake, event, source)) {
+	if (!stated && asked != 0 && !source_assumed(intake, event, ret->flow.source)) {
 		totals->no_source++;
 		totals->ambiguous += asked == -ENOTUNIQ;
 		return false;
@@ -234,11 +234,12 @@ bool intake_find(struct intake *intake, const struct ingest_event *event, uint64
 		totals->no_destination++;
 		return false;
 	}
-	ret->slot = engine_claim(intake->engine, source, to.name, now_ns);
-	if (ret->slot == UINT32_MAX) {
+	ret->flow.slot = engine_claim(intake->engine, ret->flow.source, to.name, now_ns);
+	if (ret->flow.slot == UINT32_MAX) {
 		totals->no_room++;
 		return false;
 	}
+	snprintf(ret->flow.destination, sizeof(ret->flow.destination), "%s", to.name);
 	heard_fill(event, &time, age_ns, &ret->heard);
 	totals->heard++;
 	totals->by_gate += !stated && asked == 0;
@@ -246,15 +247,13 @@ bool intake_find(struct intake *intake, const struct ingest_event *event, uint64
 	return true;
 }
 
-uint32_t intake_take(struct intake *intake, const struct ingest_event *event, uint64_t wall_ns,
-		     uint64_t now_ns)
+bool intake_take(struct intake *intake, const struct ingest_event *event, uint64_t wall_ns,
+		 uint64_t now_ns, struct intake_place *ret)
 {
-	struct intake_place place;
-
-	if (!intake_find(intake, event, wall_ns, now_ns, &place))
-		return UINT32_MAX;
-	engine_heard(intake->engine, place.slot, &place.heard, now_ns);
-	return place.slot;
+	if (!intake_find(intake, event, wall_ns, now_ns, ret))
+		return false;
+	engine_heard(intake->engine, ret->flow.slot, &ret->heard, now_ns);
+	return true;
 }
 
 void intake_totals_put(const struct intake_totals *totals, struct json_writer *writer)

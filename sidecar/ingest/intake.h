@@ -16,6 +16,7 @@
 #ifndef SIDECAR_INGEST_INTAKE_H
 #define SIDECAR_INGEST_INTAKE_H
 
+#include "shm/destination.h"
 #include "sidecar/base/json.h"
 #include "sidecar/config/config.h"
 #include "sidecar/engine/engine.h"
@@ -71,9 +72,16 @@ struct intake {
 	struct intake_totals totals;
 };
 
-/* An outcome that belongs to a flow, as the engine takes it. Its text lies in the event's. */
-struct intake_place {
+/* The flow that an outcome is of. */
+struct intake_flow {
+	uint8_t source[16];
+	char destination[DESTINATION_NAME_MAX + 1];
 	uint32_t slot;
+};
+
+/* With the outcome as the engine takes it, whose text lies in the event's. */
+struct intake_place {
+	struct intake_flow flow;
 	struct engine_heard heard;
 };
 
@@ -82,9 +90,9 @@ struct intake_place {
 bool intake_find(struct intake *intake, const struct ingest_event *event, uint64_t wall_ns,
 		 uint64_t now_ns, struct intake_place *ret);
 
-/* The same, and the engine hears of it. Returns the flow that it reached, or UINT32_MAX. */
-uint32_t intake_take(struct intake *intake, const struct ingest_event *event, uint64_t wall_ns,
-		     uint64_t now_ns);
+/* The same, and the engine hears of it. */
+bool intake_take(struct intake *intake, const struct ingest_event *event, uint64_t wall_ns,
+		 uint64_t now_ns, struct intake_place *ret);
 
 /* All counts, as members of an object. */
 void intake_totals_put(const struct intake_totals *totals, struct json_writer *writer);

@@ -20,7 +20,7 @@
 struct record {
 	struct json_slice type, recipient, queue, protocol;
 	struct json_slice code, content, command, peer_name, peer_address, source;
-	struct json_slice egress_source, egress_pool, event_time, timestamp, id;
+	struct json_slice egress_source, egress_pool, site, event_time, timestamp, id;
 	unsigned enhanced;
 };
 
@@ -108,6 +108,7 @@ static struct json_slice *member_of(struct record *record, const struct json_sli
 		MEMBER("id", id),
 		MEMBER("recipient", recipient),
 		MEMBER("queue", queue),
+		MEMBER("site", site),
 		MEMBER("timestamp", timestamp),
 		MEMBER("event_time", event_time),
 		MEMBER("egress_pool", egress_pool),
@@ -332,6 +333,7 @@ enum ingest_result kumomta_parse(struct ingest_stream *stream, struct ingest_lin
 	event.source = address_of(text_of(record.source));
 	event.via = text_of(record.egress_source);
 	event.pool = text_of(record.egress_pool);
+	event.site = text_of(record.site);
 	event.id = text_of(record.id);
 	if (text_loopback(&event.peer))
 		return INGEST_OTHER;

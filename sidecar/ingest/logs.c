@@ -29,12 +29,13 @@ struct logs {
 static void event_take(void *arg, const struct ingest_event *event)
 {
 	struct one_log *log = arg;
+	struct intake_place place;
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	log->intake.config = log->logs->config;
 	intake_take(&log->intake, event, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
-		    loop_now());
+		    loop_now(), &place);
 }
 
 static void look_due(void *arg, uint64_t now_ns)

@@ -227,15 +227,15 @@ static bool held(const struct replay *replay, uint32_t slot)
 
 static void outcome_take(struct replay *replay, const struct intake_place *place)
 {
-	struct replay_total *total = total_of(replay, place->slot);
+	struct replay_total *total = total_of(replay, place->flow.slot);
 
 	if (total == NULL)
 		return;
 	total->replies++;
-	total->while_held += held(replay, place->slot);
+	total->while_held += held(replay, place->flow.slot);
 	if (place->heard.code >= 200 && place->heard.code < 300)
 		total->classes[REPLY_DELIVERED]++;
-	engine_heard(replay->scratch.engine, place->slot, &place->heard, replay->now_ns);
+	engine_heard(replay->scratch.engine, place->flow.slot, &place->heard, replay->now_ns);
 	replay->scratch.counted = true;
 	scratch_work(&replay->scratch, replay->now_ns);
 }

@@ -81,6 +81,7 @@ static void event_take(struct hook *hook, struct ingest_event *event)
 {
 	struct webhook *webhook = hook->webhook;
 	const struct ingest_text none = {0};
+	struct intake_place place;
 	struct timespec now;
 
 	if (!event_ids_first(&webhook->ids, &event->id)) {
@@ -94,7 +95,7 @@ static void event_take(struct hook *hook, struct ingest_event *event)
 	hook->intake.config = webhook->config;
 	hook->intake.log = &webhook->config->http.names;
 	intake_take(&hook->intake, event, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
-		    loop_now());
+		    loop_now(), &place);
 }
 
 /* What was taken, counted; 400 where nothing of it could be read. */
