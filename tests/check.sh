@@ -94,7 +94,7 @@ sidecar/gate: shm ebpf sidecar/base sidecar/io sidecar/segment sidecar/serve sid
 sidecar/ingest: shm sidecar/base sidecar/io sidecar/rules sidecar/control sidecar/config sidecar/engine
 sidecar/simulate: shm sidecar/base sidecar/segment sidecar/rules sidecar/config sidecar/engine
 sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest
-sidecar/cli: shm sidecar/base sidecar/io sidecar/data sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
+sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
 sidecar/daemon: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/api sidecar/cli
 '
 
