@@ -98,7 +98,7 @@ sidecar/ingest: shm sidecar/base sidecar/io sidecar/rules sidecar/serve sidecar/
 sidecar/http: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/ingest
 sidecar/simulate: shm sidecar/base sidecar/segment sidecar/rules sidecar/config sidecar/engine
 sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest sidecar/http
-sidecar/cli: shm sidecar/base sidecar/io sidecar/data sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
+sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
 sidecar/daemon: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/api sidecar/cli
 '
 

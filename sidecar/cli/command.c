@@ -28,6 +28,7 @@ static const struct command {
 	{"connections", cli_connections,
 	 "what the gate in the kernel has seen and done, flow by flow"},
 	{"destination", cli_destination, "which destination a name or address belongs to, and why"},
+	{"doctor", cli_doctor, "what is missing on this machine, and its cure"},
 	{"import", cli_import, "another program's limits and rules as a configuration"},
 	{"parse", cli_parse, "what is in an MTA's log: an outcome a line"},
 	{"plan", cli_plan, "the memory, rings and cores that an installation takes"},

@@ -134,6 +134,8 @@ static int check(const struct config_loader *loader)
 	if (rc == 0)
 		rc = config_read_names(loader);
 	if (rc == 0)
+		rc = config_find_mta(loader);
+	if (rc == 0)
 		rc = config_read_overrides(loader);
 	if (rc < 0)
 		return rc;

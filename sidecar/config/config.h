@@ -239,6 +239,9 @@ struct config_log_name {
 	uint8_t source[16]; /* filled after loading */
 };
 
+/* Whose cgroup, log and addresses are found by themselves. */
+enum config_mta { CONFIG_MTA_NONE, CONFIG_MTA_POSTFIX };
+
 /* A log that outcomes are read from. */
 struct config_mta_log {
 	char *path; /* a file, a FIFO, "unix:PATH" (datagrams), or "-", standard input */
@@ -282,6 +285,7 @@ struct config {
 	uint32_t destinations_count;
 	struct config_override *overrides;
 	uint32_t overrides_count;
+	struct config_value mta; /* enum config_mta */
 	struct config_ebpf ebpf;
 	struct config_mta_log *logs;
 	uint32_t logs_count;

@@ -275,6 +275,8 @@ static const struct yaml_word_value down_words[] = {{"keep", CONFIG_DOWN_KEEP},
 						    {"fail-open", CONFIG_DOWN_FAIL_OPEN},
 						    {"fail-closed", CONFIG_DOWN_FAIL_CLOSED},
 						    {NULL, 0}};
+static const struct yaml_word_value mta_words[] = {
+	{"none", CONFIG_MTA_NONE}, {"postfix", CONFIG_MTA_POSTFIX}, {NULL, 0}};
 static const struct yaml_word_value format_words[] = {
 	{"text", CONFIG_LOG_TEXT}, {"json", CONFIG_LOG_JSON}, {NULL, 0}};
 static const struct yaml_word_value level_words[] = {
@@ -309,6 +311,9 @@ static const struct yaml_key config_rows[] = {
 	LIST("streams", stream, streams, "limits of streams"),
 	LIST("destinations", destination, destinations, "mailbox providers"),
 	LIST("overrides", override, overrides, "limits of single flows"),
+	ROW("mta", mta, config_word,
+	    "the MTA of this machine whose cgroup, log and addresses are found by themselves",
+	    .words = mta_words, DEFAULT("none")),
 	LIMITS("ebpf", ebpf, struct config, ebpf, "the gate in the kernel"),
 	LIST("logs", mta_log, logs, "logs of MTAs that outcomes are read from"),
 	LIMITS("http", http, struct config, http, "what other programs tell and ask by HTTP"),

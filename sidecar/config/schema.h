@@ -62,6 +62,8 @@ int config_read_pools(const struct config_loader *loader);
 int config_read_names(const struct config_loader *loader);
 /* Overrides and the eBPF section (overrides.c); after the names. 0 or -ENOMEM. */
 int config_read_overrides(const struct config_loader *loader);
+/* What `mta` leaves to be found (mta.c); before the overrides and the logs. 0 or -ENOMEM. */
+int config_find_mta(const struct config_loader *loader);
 /* The logs that are read (mta_logs.c). */
 void config_read_logs(const struct config_loader *loader);
 /* What an MTA calls our addresses, in the section at `path`. */
