@@ -126,7 +126,8 @@ static void heard_fill(const struct ingest_event *event, uint64_t wall_ns, uint6
 	uint64_t age_ns = wall_ns - time_ns;
 	struct reply_line reply;
 
-	*ret = (struct engine_heard){.stage = event->stage, .n = event->n};
+	*ret = (struct engine_heard){.stage = event->stage, .n = event->n, .by = event->by};
+	ret->peer_known = address_of(&event->peer, ret->peer);
 	ret->old = age_ns > INTAKE_OLD_NS;
 	ret->replied_ns = age_ns < now_ns ? now_ns - age_ns : 0;
 	if (event->spent_ns > 0 && event->spent_ns < ret->replied_ns)
@@ -181,5 +182,5 @@ void intake_take(struct engine *engine, const struct config *config,
 	heard_fill(event, wall_ns, now_ns, &heard);
 	totals->heard++;
 	totals->old += heard.old;
-	engine_heard(engine, slot, &heard, now_ns);
+	totals->elsewhere += engine_heard(engine, slot, &heard, now_ns) == 0;
 }

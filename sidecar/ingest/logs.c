@@ -161,6 +161,7 @@ static void one_put(const struct one_log *log, struct json_writer *writer)
 	json_put_u64(writer, "events", taken->events);
 	json_put_u64(writer, "heard", taken->heard);
 	json_put_u64(writer, "old", taken->old);
+	json_put_u64(writer, "elsewhere", taken->elsewhere);
 	json_put_u64(writer, "no_attempt", taken->no_attempt);
 	json_put_u64(writer, "repeated", taken->repeated);
 	json_put_u64(writer, "no_source", taken->no_source);
