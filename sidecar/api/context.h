@@ -8,6 +8,7 @@
 
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
+#include "sidecar/doors/doors.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/gate/bridge.h"
 #include "sidecar/ingest/logs.h"
@@ -32,6 +33,7 @@ struct api_context {
 	struct control_socket *server;
 	struct gate_bridge *gate;
 	const struct logs *logs;
+	const struct doors *doors;
 	const struct generation *generation;
 	const struct ring_reader_totals *drained;
 	const struct rate_meter *recent;

@@ -20,6 +20,7 @@ extern const struct yaml_type config_part;     /* a number, or a share with .sha
 extern const struct yaml_type config_duration; /* ns */
 extern const struct yaml_type config_switch;   /* true or false */
 extern const struct yaml_type config_word;     /* one of the row's words */
+extern const struct yaml_type config_octal;    /* permissions, such as 0660 */
 /* A uint16_t. */
 extern const struct yaml_type config_port;
 
@@ -64,6 +65,11 @@ int config_read_names(const struct config_loader *loader);
 int config_read_overrides(const struct config_loader *loader);
 /* The logs that are read (mta_logs.c). */
 void config_read_logs(const struct config_loader *loader);
+/* What an MTA calls our addresses, in the section at `path`. */
+void config_read_log_names(const struct config_loader *loader, struct config_mta_log *log,
+			   const char *path);
+/* Doors: where others ask and tell us by protocols of their own (listen.c). */
+void config_read_listeners(const struct config_loader *loader);
 /* What the matcher makes of the name of a destination in some section; false: what is wrong is
  * said. */
 bool config_match(const struct config_loader *loader, const char *name, struct yaml_mark mark,

@@ -566,6 +566,7 @@ static int commands_register(struct sidecar *s)
 		.server = s->server,
 		.gate = s->gate,
 		.logs = s->logs,
+		.doors = s->doors,
 		.generation = &s->generation,
 		.drained = &s->drained,
 		.recent = &s->recent,
@@ -586,6 +587,18 @@ static int server_begin(struct sidecar *s, char *reason)
 	if (id_of_group(s->generation.config->segment.group, &group) != 0)
 		return -ENOENT;
 	return control_socket_create(s->loop, s->segment->folder, group, &s->server, reason);
+}
+
+/* While we may still make sockets where only root does. */
+static int doors_begin(struct sidecar *s)
+{
+	const struct doors_options options = {.loop = s->loop,
+					      .engine = s->engine,
+					      .segment = s->segment->path,
+					      .owner = s->segment->header.owner};
+	int error = doors_create(&options, &s->doors);
+
+	return error ? error : doors_open(s->doors, s->generation.config);
 }
 
 static int parts_make(struct sidecar *s, char *reason)
@@ -614,6 +627,8 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (!error)
 		error = logs_create(s->loop, s->segment->folder, s->engine, &s->logs);
 	if (!error)
+		error = doors_begin(s);
+	if (!error)
 		error = commands_register(s);
 	if (!error)
 		error = privileges_drop(s, reason);
@@ -636,6 +651,7 @@ static int parts_make(struct sidecar *s, char *reason)
 		return error;
 	gate_bridge_configure(s->gate, s->generation.config);
 	logs_configure(s->logs, s->generation.config);
+	doors_configure(s->doors, s->generation.config);
 	return 0;
 }
 
@@ -718,6 +734,7 @@ void sidecar_free(struct sidecar *s)
 		return;
 	reload_end(s);
 	diagnostics_free(&s->reload.result.report);
+	doors_free(s->doors);
 	logs_free(s->logs);
 	gate_bridge_free(s->gate);
 	control_socket_free(s->server);

@@ -31,6 +31,7 @@ static int put_in_force(struct sidecar *s, struct generation *next, char *reason
 			"a changed path, owner or size of the segment is taken up at the next start");
 	gate_bridge_configure(s->gate, next->config);
 	logs_configure(s->logs, next->config);
+	doors_configure(s->doors, next->config);
 	generation_free(&s->generation);
 	s->generation = *next;
 	sidecar_settings(s);
