@@ -25,7 +25,8 @@ struct policy_door {
 /* Of the last message that was charged on a connection. */
 struct policy_client {
 	char instance[INSTANCE_MAX];
-	uint32_t slot;
+	uint32_t
+		destination; /* its slot: for another recipient the pool may offer another source */
 	uint64_t generation;
 };
 
@@ -102,7 +103,7 @@ static bool charged_before(struct policy_door *door, const struct policy_client 
 	size_t length = strlen(client->instance);
 
 	return length > 0 && client->generation == gatekeeper_generation(door->gate) &&
-	       client->slot == flow->slot && request->instance.length == length &&
+	       client->destination == flow->destination && request->instance.length == length &&
 	       memcmp(client->instance, request->instance.at, length) == 0 &&
 	       !gatekeeper_counts_recipients(door->gate, flow);
 }
@@ -116,7 +117,7 @@ static void charged(struct policy_door *door, struct policy_client *client,
 		length = 0;
 	memcpy(client->instance, request->instance.at ? request->instance.at : "", length);
 	client->instance[length] = '\0';
-	client->slot = flow->slot;
+	client->destination = flow->destination;
 	client->generation = gatekeeper_generation(door->gate);
 }
 
