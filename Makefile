@@ -25,10 +25,10 @@ B       := build$(if $(CROSS),/$(CROSS))$(if $(SAN),/$(SAN))
 # ---- packages: the one list ----------------------------------------------------------------------
 PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
 	libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
-	libc-ares-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev libwslay-dev libssl-dev \
+	libc-ares-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev libwslay-dev libssl-dev libhiredis-dev \
 	clang llvm bpftool
 PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
-PACKAGES_BENCH := redis-tools libhiredis-dev
+PACKAGES_BENCH := redis-tools
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
 PACKAGES_CROSS := gcc-aarch64-linux-gnu qemu-user-static
 PACKAGES_SOAK  := busybox-static qemu-system-x86
@@ -70,11 +70,10 @@ pkg = $(if $(pkg_$(1)),,$(eval pkg_$(1) := $(shell pkg-config $(2) $(1)) ))$(pkg
 LIBS_sidecar = $(call pkg,liburing,--libs) $(call pkg,libbpf,--libs) \
 	$(call pkg,yaml-0.1,--libs) $(call pkg,libhs,--libs) $(call pkg,libpcre2-8,--libs) \
 	$(call pkg,libpsl,--libs) $(call pkg,libcares,--libs) $(call pkg,libcap-ng,--libs) \
-	$(call pkg,jansson,--libs) $(call pkg,libmicrohttpd,--libs) \
+	$(call pkg,jansson,--libs) $(call pkg,libmicrohttpd,--libs) $(call pkg,hiredis,--libs) \
 	$(call pkg,libcrypto,--libs) -lwslay \
 	$(if $(SAN),,$(call pkg,jemalloc,--libs)) -lm -lpthread
 LIBS_test  = $(call pkg,criterion,--libs)
-LIBS_bench = $(call pkg,hiredis,--libs)
 
 # ---- what there is -------------------------------------------------------------------------------
 SHM_SRC     := $(wildcard shm/*.c)
@@ -216,7 +215,7 @@ $(B)/bench.a: $(call obj,$(BENCH_LIB))
 
 $(B)/bench/%: $(B)/bench/%.o $(B)/bench.a $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
-	$(link) $(LIBS_bench) $(LIBS_sidecar)
+	$(link) $(LIBS_sidecar)
 
 $(B)/bench/live: bench/live.py $(B)/bench/receiver $(B)/bench/sender $(PROGRAMS)
 	@install -m 755 $< $@

@@ -75,7 +75,8 @@ cap-ng                       ebpf/gate_caps.c
 microhttpd                   sidecar/serve/http.c
 wslay/                       sidecar/serve/websocket.c
 openssl/                     sidecar/base/crypto.c
-hiredis/                     bench/lib/redis.c
+hiredis/read                 sidecar/serve/resp.c
+hiredis/hiredis              bench/lib/redis.c
 '
 
 # What each folder may include besides itself: FOLDER: FOLDERS. One that stands in the table includes
@@ -90,16 +91,17 @@ sidecar/segment: shm sidecar/base
 sidecar/rules: shm/destination.h shm/source.h sidecar/base sidecar/data
 sidecar/serve: sidecar/base sidecar/io
 sidecar/control: shm/tollgate.h sidecar/rules/reply.h
-sidecar/config: shm sidecar/base sidecar/data sidecar/rules sidecar/serve/http_listen.h
+sidecar/config: shm sidecar/base sidecar/data sidecar/rules sidecar/serve/http_listen.h sidecar/serve/endpoint.h
 sidecar/alert: sidecar/base sidecar/io sidecar/rules
 sidecar/engine: shm sidecar/base sidecar/segment sidecar/rules sidecar/control sidecar/config sidecar/alert/command.h
 sidecar/gate: shm ebpf sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine
 sidecar/ingest: shm sidecar/base sidecar/io sidecar/rules sidecar/serve sidecar/control sidecar/config sidecar/engine
+sidecar/doors: shm sidecar/base sidecar/io sidecar/serve sidecar/config sidecar/engine sidecar/ingest
 sidecar/http: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/ingest
 sidecar/simulate: shm sidecar/base sidecar/segment sidecar/rules sidecar/config sidecar/engine
-sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest sidecar/http
+sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors
 sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
-sidecar/daemon: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/api sidecar/cli
+sidecar/daemon: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/api sidecar/cli
 '
 
 # Every #include "..." of the files given, against the table; then circles of files, depth first.

@@ -143,7 +143,7 @@ class Session(socketserver.StreamRequestHandler):
 class Postfix:
     log = "/var/log/postfix.log"
 
-    def __init__(self, cgroup, source, settings=""):
+    def __init__(self, cgroup, source, settings="", services=""):
         self.cgroup = cgroup
         pathlib.Path("/etc/postfix").mkdir(exist_ok=True)
         pathlib.Path("/etc/postfix/main.cf").write_text(f"""
@@ -186,7 +186,7 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
-        pathlib.Path("/etc/postfix/master.cf").write_text(master)
+        pathlib.Path("/etc/postfix/master.cf").write_text(master + services)
         if os.path.exists(self.log):
             os.unlink(self.log)
         # What the package's installation would have done.

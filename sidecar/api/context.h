@@ -8,6 +8,7 @@
 
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
+#include "sidecar/doors/doors.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/gate/bridge.h"
 #include "sidecar/http/door.h"
@@ -34,6 +35,7 @@ struct api_context {
 	struct gate_bridge *gate;
 	const struct logs *logs;
 	const struct door *door; /* NULL: none */
+	const struct doors *doors;
 	const struct generation *generation;
 	const struct ring_reader_totals *drained;
 	const struct rate_meter *recent;

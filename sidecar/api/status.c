@@ -98,6 +98,7 @@ static void put_all(struct api_context *s, const struct counts *counts, struct j
 	gate_bridge_put(s->gate, out, "ebpf");
 	logs_put(s->logs, out, "logs");
 	door_put(s->door, out, "http");
+	doors_put(s->doors, out, "doors");
 	json_put_end(out);
 	json_put_newline(out);
 }

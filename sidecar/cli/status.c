@@ -225,6 +225,24 @@ static void print_http(const struct json *http)
 	print_kumomta(json_get(http, "kumomta"));
 }
 
+static void print_doors(const struct json *status)
+{
+	const struct json *doors = json_get(status, "doors");
+
+	for (size_t i = 0; i < json_count(doors); i++) {
+		const struct json *door = json_at(doors, i), *listen = json_get(door, "listen");
+
+		printf("door       %s:", json_get_text(door, "protocol", "?"));
+		for (size_t k = 0; k < json_count(listen); k++)
+			printf(" %s%s,", json_get_text(json_at(listen, k), "address", "?"),
+			       json_get_bool(json_at(listen, k), "open", false) ? ""
+										: " (not open)");
+		printf(" %llu clients, %llu requests; %llu clients refused, %llu malformed, %llu idle\n",
+		       number(door, "clients"), number(door, "requests"), number(door, "refused"),
+		       number(door, "malformed"), number(door, "idle"));
+	}
+}
+
 static int print_status(void *arg, const struct json *status, const char *text, size_t length)
 {
 	if (*(const bool *)arg)
@@ -237,6 +255,7 @@ static int print_status(void *arg, const struct json *status, const char *text, 
 	print_memory(status);
 	print_logs(status);
 	print_http(json_get(status, "http"));
+	print_doors(status);
 	return 0;
 }
 

@@ -81,15 +81,35 @@ static void check_user(const struct config_loader *loader, const char *key, cons
 		warn_here(loader, key, "user", name);
 }
 
+static int64_t check_group(const struct config_loader *loader, const char *key, const char *name)
+{
+	const struct group *group = name ? getgrnam(name) : NULL;
+
+	if (name && !group)
+		warn_here(loader, key, "group", name);
+	return group ? (int64_t)group->gr_gid : -1;
+}
+
+/* Looked up here, and not by the loop, which must not wait for a directory service. */
+static void check_listen(const struct config_loader *loader, const char *key,
+			 struct config_listen *at, int64_t segment_gid)
+{
+	at->gid = at->group ? check_group(loader, key, at->group) : segment_gid;
+}
+
 static void check_system(const struct config_loader *loader)
 {
-	const struct config_segment *segment = &loader->config->segment;
+	struct config *config = loader->config;
+	const struct config_segment *segment = &config->segment;
+	int64_t gid;
 
 	check_zone(loader);
-	check_user(loader, "user", loader->config->user);
+	check_user(loader, "user", config->user);
 	check_user(loader, "segment.owner", segment->owner);
-	if (segment->group && !getgrnam(segment->group))
-		warn_here(loader, "segment.group", "group", segment->group);
+	gid = check_group(loader, "segment.group", segment->group);
+	check_listen(loader, "redis.group", &config->redis.at, gid);
+	check_listen(loader, "postfix_policy.group", &config->policy.at, gid);
+	check_listen(loader, "postfix_maps.group", &config->maps.at, gid);
 	if (segment->path[0] != '/')
 		config_error(loader, config_mark(loader, "segment.path"),
 			     "must be an absolute path, such as /dev/shm/tollgate");
@@ -141,6 +161,7 @@ static int check(const struct config_loader *loader)
 		return rc;
 	config_read_logs(loader);
 	config_read_http(loader);
+	config_read_listeners(loader);
 	check_system(loader);
 	config_check_limits(loader);
 	return config_check_rules(loader);

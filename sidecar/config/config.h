@@ -264,6 +264,43 @@ struct config_http {
 	struct config_mta_log names; /* source and sources alone: our addresses in what is told */
 };
 
+/* Where a door is, and how it treats those who come: the same for each of them. */
+struct config_listen {
+	char **listen; /* "unix:/path", "127.0.0.1:6380", "[::1]:6380"; none: the door is shut */
+	uint32_t listen_count;
+	char *group;		     /* of Unix sockets; NULL: the segment's */
+	struct config_value mode;    /* of Unix sockets */
+	struct config_value clients; /* at once */
+	struct config_value idle;    /* how long a client may be silent */
+	struct config_value remote;  /* whether addresses may be there that other hosts reach */
+	int64_t gid;		     /* filled after loading; -1: our own */
+};
+
+/* CL.THROTTLE for any Redis client. */
+struct config_redis {
+	struct config_listen at;
+	char *password;		       /* NULL: none is asked for */
+	struct config_value throttles; /* names known at once */
+};
+
+/* Postfix's check_policy_service. */
+struct config_policy {
+	struct config_listen at;
+	char *pool;		   /* whose sources send; this or the next */
+	char *source;		   /* that sends */
+	struct config_value class; /* enum tg_class */
+	struct config_value take;  /* whether what passes is charged */
+	struct config_value max_wait;
+};
+
+/* Postfix's socketmaps: outcomes of deliveries, and the transport of a message. */
+struct config_maps {
+	struct config_listen at;
+	char *pool;		     /* of the map "transport"; NULL: it knows nothing */
+	struct config_value class;   /* enum tg_class, of the same */
+	struct config_mta_log names; /* source and sources alone: maps and transports as sources */
+};
+
 struct config {
 	struct config_value builtin; /* 1: laid over the built-in configuration */
 	struct config_segment segment;
@@ -290,6 +327,9 @@ struct config {
 	struct config_mta_log *logs;
 	uint32_t logs_count;
 	struct config_http http;
+	struct config_redis redis;
+	struct config_policy policy;
+	struct config_maps maps;
 	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
 	/* ---- filled after loading

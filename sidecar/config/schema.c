@@ -268,6 +268,61 @@ static const struct yaml_key http_rows[] = {
 };
 TABLE(http, struct config_http, NULL);
 #undef ROW
+/* ---- doors ----------------------------------------------------------------------------------- */
+
+static const struct yaml_word_value class_words[] = {
+	{"transactional", TG_TRANSACTIONAL}, {"engaged", TG_ENGAGED}, {"bulk", TG_BULK}, {NULL, 0}};
+
+/* The keys that every door has. */
+#define LISTEN(structure)                                                                         \
+	YAML_TEXTS("listen", yaml_text, structure, at.listen,                                     \
+		   "unix: and a path, or an address and a port", .entries_max = 8),               \
+		YAML_KEY("group", yaml_text, structure, at.group, "of Unix sockets"),             \
+		YAML_KEY("mode", config_octal, structure, at.mode, "of Unix sockets",             \
+			 DEFAULT("0660")),                                                        \
+		YAML_KEY("clients", config_count, structure, at.clients, "connections at once",   \
+			 BOUNDS(1, 60000), DEFAULT("10000")),                                     \
+		YAML_KEY("idle", config_duration, structure, at.idle,                             \
+			 "how long a client may be silent", BOUNDS(UINT64_C(1000000000), DAY_NS), \
+			 DEFAULT("1h")),                                                          \
+		YAML_KEY("remote", config_switch, structure, at.remote,                           \
+			 "whether other hosts may be let in", DEFAULT("false"))
+
+static const struct yaml_key redis_rows[] = {
+	LISTEN(struct config_redis),
+	YAML_KEY("password", yaml_text, struct config_redis, password, "that clients must give"),
+	YAML_KEY("throttles", config_count, struct config_redis, throttles,
+		 "names of throttles known at once", BOUNDS(1, 16777216), DEFAULT("65536")),
+};
+TABLE(redis, struct config_redis, NULL);
+
+static const struct yaml_key policy_rows[] = {
+	LISTEN(struct config_policy),
+	YAML_KEY("pool", yaml_text, struct config_policy, pool,
+		 "whose sources the mail will be sent from"),
+	YAML_KEY("source", yaml_text, struct config_policy, source, "the same, of one source"),
+	YAML_KEY("class", config_word, struct config_policy, class, "of the mail",
+		 .words = class_words, DEFAULT("bulk")),
+	YAML_KEY("take", config_switch, struct config_policy, take,
+		 "whether mail that passes is charged", DEFAULT("true")),
+	YAML_KEY("max_wait", config_duration, struct config_policy, max_wait,
+		 "what has to wait no longer passes too", BOUNDS(0, DAY_NS), DEFAULT("0s")),
+};
+TABLE(policy, struct config_policy, NULL);
+
+static const struct yaml_key maps_rows[] = {
+	LISTEN(struct config_maps),
+	YAML_KEY("source", yaml_text, struct config_maps, names.source,
+		 "our address where the map's name does not tell it"),
+	YAML_MAPPINGS("sources", log_name, struct config_maps, names.sources,
+		      "transports, which are names of maps too, as our addresses"),
+	YAML_KEY("pool", yaml_text, struct config_maps, pool,
+		 "the map transport chooses among its sources"),
+	YAML_KEY("class", config_word, struct config_maps, class, "of the mail it chooses for",
+		 .words = class_words, DEFAULT("bulk")),
+};
+TABLE(maps, struct config_maps, NULL);
+#undef LISTEN
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
@@ -317,6 +372,9 @@ static const struct yaml_key config_rows[] = {
 	LIMITS("ebpf", ebpf, struct config, ebpf, "the gate in the kernel"),
 	LIST("logs", mta_log, logs, "logs of MTAs that outcomes are read from"),
 	LIMITS("http", http, struct config, http, "what other programs tell and ask by HTTP"),
+	LIMITS("redis", redis, struct config, redis, "throttles for Redis clients"),
+	LIMITS("postfix_policy", policy, struct config, policy, "Postfix's check_policy_service"),
+	LIMITS("postfix_maps", maps, struct config, maps, "Postfix's socketmaps"),
 	RULE_FILE_KEYS(struct config, rules.),
 };
 

@@ -20,6 +20,7 @@ extern const struct yaml_type config_part;     /* a number, or a share with .sha
 extern const struct yaml_type config_duration; /* ns */
 extern const struct yaml_type config_switch;   /* true or false */
 extern const struct yaml_type config_word;     /* one of the row's words */
+extern const struct yaml_type config_octal;    /* permissions, such as 0660 */
 /* A uint16_t. */
 extern const struct yaml_type config_port;
 
@@ -71,6 +72,8 @@ void config_read_log_names(const struct config_loader *loader, struct config_mta
 			   const char *path);
 /* The HTTP door (http.c). */
 void config_read_http(const struct config_loader *loader);
+/* Doors: where others ask and tell us by protocols of their own (listen.c). */
+void config_read_listeners(const struct config_loader *loader);
 /* What the matcher makes of the name of a destination in some section; false: what is wrong is
  * said. */
 bool config_match(const struct config_loader *loader, const char *name, struct yaml_mark mark,

@@ -157,6 +157,21 @@ static int read_word(struct yaml_scalar *scalar, void *ret)
 	return refuse(scalar, "must be one of%s", all);
 }
 
+/* In octal digits, as chmod takes them. */
+static int read_octal(struct yaml_scalar *scalar, void *ret)
+{
+	struct config_value *value = begin(scalar, ret);
+	uint64_t number = 0;
+	const char *at = scalar->text;
+
+	for (; *at >= '0' && *at <= '7' && at - scalar->text < 5; at++)
+		number = number * 8 + (uint64_t)(*at - '0');
+	if (at == scalar->text || *at != '\0' || number > 0777)
+		return refuse(scalar, "must be permissions in octal, such as 0660");
+	value->value = number;
+	return 0;
+}
+
 static int read_port(struct yaml_scalar *scalar, void *ret)
 {
 	struct config_value value = {.value = 0};
@@ -176,6 +191,7 @@ const struct yaml_type config_part = {"part", VALUE, read_part, true};
 const struct yaml_type config_duration = {"duration", VALUE, read_duration, true};
 const struct yaml_type config_switch = {"switch", VALUE, read_switch, true};
 const struct yaml_type config_word = {"word", VALUE, read_word, true};
+const struct yaml_type config_octal = {"octal", VALUE, read_octal, true};
 const struct yaml_type config_port = {"port", sizeof(uint16_t), read_port, true};
 
 /* ---- checks of mappings ---------------------------------------------------------------------- */

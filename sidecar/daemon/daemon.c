@@ -565,6 +565,7 @@ static int commands_register(struct sidecar *s)
 		.gate = s->gate,
 		.logs = s->logs,
 		.door = s->door,
+		.doors = s->doors,
 		.generation = &s->generation,
 		.drained = &s->drained,
 		.recent = &s->recent,
@@ -611,6 +612,18 @@ static int gate_source(void *arg, const uint8_t peer[16], const struct intake_ti
 	return gate_bridge_source(arg, &query, connecting, ret);
 }
 
+/* While we may still make sockets where only root does. */
+static int doors_begin(struct sidecar *s)
+{
+	const struct doors_options options = {.loop = s->loop,
+					      .engine = s->engine,
+					      .segment = s->segment->path,
+					      .owner = s->segment->header.owner};
+	int error = doors_create(&options, &s->doors);
+
+	return error ? error : doors_open(s->doors, s->generation.config);
+}
+
 static int parts_make(struct sidecar *s, char *reason)
 {
 	int error = loop_create(&s->loop, reason);
@@ -640,6 +653,8 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (!error)
 		error = door_begin(s);
 	if (!error)
+		error = doors_begin(s);
+	if (!error)
 		error = commands_register(s);
 	if (!error)
 		error = privileges_drop(s, reason);
@@ -663,6 +678,7 @@ static int parts_make(struct sidecar *s, char *reason)
 	gate_bridge_configure(s->gate, s->generation.config);
 	logs_configure(s->logs, s->generation.config);
 	door_configure(s->door, s->generation.config);
+	doors_configure(s->doors, s->generation.config);
 	return 0;
 }
 
@@ -746,6 +762,7 @@ void sidecar_free(struct sidecar *s)
 	reload_end(s);
 	diagnostics_free(&s->reload.result.report);
 	door_free(s->door);
+	doors_free(s->doors);
 	logs_free(s->logs);
 	gate_bridge_free(s->gate);
 	control_socket_free(s->server);

@@ -11,6 +11,7 @@
 #include "sidecar/config/generation.h"
 #include "sidecar/daemon/reload.h"
 #include "sidecar/daemon/workers.h"
+#include "sidecar/doors/doors.h"
 #include "sidecar/engine/engine.h"
 #include "sidecar/gate/bridge.h"
 #include "sidecar/http/door.h"
@@ -29,6 +30,7 @@ struct sidecar {
 	struct gate_bridge *gate;   /* in the kernel */
 	struct logs *logs;	    /* of MTAs, that are read */
 	struct door *door;	    /* HTTP; NULL: none */
+	struct doors *doors;	    /* where others ask and tell */
 	struct api_context context; /* for the commands of control.sock */
 	struct heartbeat heartbeat;
 	struct generation generation;

@@ -4,6 +4,7 @@
  * (a heap of times), and once a second while mail flows.
  */
 #include "sidecar/engine/state.h"
+#include "sidecar/engine/twice.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -815,7 +816,7 @@ int engine_create(struct segment *segment, struct engine **ret)
 	e->segment = segment;
 	e->configured = calloc(records, sizeof(*e->configured));
 	if (e->configured == NULL || limits_set_create(&e->limits) != 0 ||
-	    engine_unnamed_create(&e->unnamed) != 0 ||
+	    engine_unnamed_create(&e->unnamed) != 0 || twice_create(&e->twice) != 0 ||
 	    timer_heap_create(records, &e->timers) != 0) {
 		engine_free(e);
 		return -ENOMEM;
@@ -844,6 +845,7 @@ void engine_free(struct engine *e)
 	limits_set_free(e->limits);
 	engine_unnamed_free(e->unnamed);
 	engine_moves_free(e->moves);
+	twice_free(e->twice);
 	free(e->pools);
 	free(e);
 }

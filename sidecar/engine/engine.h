@@ -130,6 +130,15 @@ const struct engine_move *engine_moves(const struct engine *engine, uint32_t *re
 /* One record of a worker, checked by drain. */
 void engine_record(struct engine *engine, const struct layout_record *record, uint64_t now_ns);
 
+/* Who heard a reply. What several heard is told by each of them. */
+enum engine_hearing {
+	ENGINE_BY_LOG,	  /* a log, or a webhook in its place */
+	ENGINE_BY_FILTER, /* the MTA, before it logs */
+	ENGINE_BY_KERNEL, /* the kernel, of replies in plain text */
+	ENGINE_BY_GATE,	  /* the same, of connections that failed: it counts no messages */
+	ENGINE_HEARINGS
+};
+
 /* A reply that the sidecar itself heard, from a log or a webhook, in a worker's place. Times are of
  * the monotonic clock. */
 struct engine_heard {
@@ -141,12 +150,19 @@ struct engine_heard {
 	uint64_t admitted_ns; /* 0: not known */
 	const char *text;
 	size_t length;
-	bool old; /* too long ago to judge by: it is counted in totals, and drives nothing */
+	bool old;   /* too long ago to judge by: it is counted in totals, and drives nothing */
+	uint8_t by; /* enum engine_hearing */
+	bool peer_known;
+	uint8_t peer[16]; /* the host that was asked */
 };
 
-/* As if a worker had reported it of that flow: totals, minute, classes, rules, control. */
-void engine_heard(struct engine *engine, uint32_t slot, const struct engine_heard *heard,
-		  uint64_t now_ns);
+/* What was new about a reply that was heard. */
+enum { ENGINE_HEARD_COUNTED = 1, ENGINE_HEARD_JUDGED = 2 };
+
+/* As if a worker had reported it of that flow: totals, minute, classes, rules, control; once, however
+ * many hear it (sidecar/engine/twice.h). Returns what of it was done. */
+int engine_heard(struct engine *engine, uint32_t slot, const struct engine_heard *heard,
+		 uint64_t now_ns);
 
 /* Does what is due, a bounded piece of it. Returns when it wants to be called again: now_ns: at
  * once. */

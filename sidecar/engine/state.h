@@ -30,6 +30,7 @@ struct engine {
 	uint64_t forgot_ns;		/* when it last did */
 	uint32_t looks;			/* how many of this second are still to be looked at */
 	struct engine_unnamed *unnamed; /* engine_unnamed.c's */
+	struct heard_twice *twice;	/* twice.c's */
 	struct pool_watch *pools;	/* pool.c's */
 	struct engine_moves *moves;	/* of the last engine_configure: moves.c's */
 	uint32_t pool_count, pool_room;

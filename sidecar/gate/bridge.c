@@ -274,20 +274,17 @@ static void failed_take(struct gate_bridge *b, const struct gate_event *event)
 					    [GATE_FAILED_TIMEOUT] = "connection timed out",
 					    [GATE_FAILED_OTHER] = "connection failed"};
 	const struct bridge_flow *flow = &b->flows[event->slot];
-	struct layout_record record = {
-		.kind = LAYOUT_RECORD_REPLY, .stage = TG_STAGE_CONNECT, .traffic = TG_BULK};
+	struct engine_heard heard = {
+		.stage = TG_STAGE_CONNECT, .n = 1, .by = ENGINE_BY_GATE, .peer_known = true};
 
 	if (flow->tag != event->tag || flow->slot == LAYOUT_NONE ||
 	    event->reason > GATE_FAILED_OTHER || !texts[event->reason])
 		return;
-	record.slot = flow->slot;
-	record.source = segment_slot(b->segment, flow->slot)->source;
-	record.destination = segment_slot(b->segment, flow->slot)->destination;
-	record.n = 1;
-	record.replied_ns = record.admitted_ns = loop_now();
-	record.length = record.length_original = (uint16_t)strlen(texts[event->reason]);
-	memcpy(record.text, texts[event->reason], record.length);
-	engine_record(b->engine, &record, record.replied_ns);
+	memcpy(heard.peer, event->remote, sizeof(heard.peer));
+	heard.replied_ns = heard.admitted_ns = loop_now();
+	heard.text = texts[event->reason];
+	heard.length = strlen(heard.text);
+	engine_heard(b->engine, flow->slot, &heard, heard.replied_ns);
 }
 
 /* The reply alone, without the end of its last line and what was pipelined behind it. */
@@ -311,7 +308,8 @@ static void reply_take(struct gate_bridge *b, const struct gate_reply *reply)
 	const struct gate_event *event = &reply->event;
 	const struct bridge_flow *flow = &b->flows[event->slot];
 	const char *text = (const char *)reply->text;
-	struct engine_heard heard = {.n = 1, .replied_ns = loop_now()};
+	struct engine_heard heard = {
+		.n = 1, .replied_ns = loop_now(), .by = ENGINE_BY_KERNEL, .peer_known = true};
 	struct tg_reply line;
 
 	if (flow->tag != event->tag || flow->slot == LAYOUT_NONE ||
@@ -323,6 +321,7 @@ static void reply_take(struct gate_bridge *b, const struct gate_reply *reply)
 	heard.enhanced = (unsigned)line.enhanced[0] << 20 | (unsigned)line.enhanced[1] << 10 |
 			 line.enhanced[2];
 	heard.stage = event->reason ? TG_STAGE_GREETING : TG_STAGE_MESSAGE;
+	memcpy(heard.peer, event->remote, sizeof(heard.peer));
 	heard.text = line.text;
 	heard.length = line.length;
 	b->replies++;

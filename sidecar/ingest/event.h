@@ -56,6 +56,7 @@ struct ingest_event {
 	unsigned heard_enhanced; /* 0: in heard_text, or none */
 	struct ingest_text heard_text;
 
+	uint8_t by;    /* enum engine_hearing: who told; a parser of logs leaves it 0 */
 	bool attempt;  /* something was tried; false: a decision of the MTA, or an old reply */
 	uint8_t stage; /* enum tg_stage of what was tried */
 	uint32_t n;    /* recipients */
@@ -92,6 +93,9 @@ struct ingest_line {
 
 enum ingest_result postfix_parse(struct ingest_stream *stream, struct ingest_line *line,
 				 struct ingest_event *ret);
+/* What Postfix's smtp_delivery_status_filter is asked, "4.7.650 host NAME[IP] said: …": an outcome
+ * before it is logged. Of a delivery it says no host. */
+enum ingest_result postfix_status_parse(struct ingest_line *line, struct ingest_event *ret);
 enum ingest_result exim_parse(struct ingest_stream *stream, struct ingest_line *line,
 			      struct ingest_event *ret);
 enum ingest_result powermta_parse(struct ingest_stream *stream, struct ingest_line *line,

@@ -177,7 +177,8 @@ static void heard_fill(const struct ingest_event *event, const struct intake_tim
 {
 	struct reply_line reply;
 
-	*ret = (struct engine_heard){.stage = event->stage, .n = event->n};
+	*ret = (struct engine_heard){.stage = event->stage, .n = event->n, .by = event->by};
+	ret->peer_known = address_of(&event->peer, ret->peer);
 	ret->old = age_ns > INTAKE_OLD_NS;
 	ret->replied_ns = time->replied_ns;
 	if (event->spent_ns > 0 && event->spent_ns < ret->replied_ns)
@@ -218,9 +219,8 @@ bool intake_find(struct intake *intake, const struct ingest_event *event, uint64
 	}
 	time_of(event, wall_ns, now_ns, &time, &age_ns);
 	stated = source_stated(intake, event, ret->flow.source);
-	asked = stated && event->stage != TG_STAGE_CONNECT
-			? -ENOENT
-			: gate_ask(&intake->gate, event, &time, ret->flow.source);
+	asked = stated ? -ENOENT : gate_ask(&intake->gate, event, &time, ret->flow.source);
+	/* A failure that the gate has told; where the source is known, the message counts as well. */
 	if (asked == -EALREADY) {
 		totals->repeated++;
 		return false;
@@ -252,7 +252,8 @@ bool intake_take(struct intake *intake, const struct ingest_event *event, uint64
 {
 	if (!intake_find(intake, event, wall_ns, now_ns, ret))
 		return false;
-	engine_heard(intake->engine, ret->flow.slot, &ret->heard, now_ns);
+	intake->totals.elsewhere +=
+		engine_heard(intake->engine, ret->flow.slot, &ret->heard, now_ns) == 0;
 	return true;
 }
 
@@ -262,6 +263,7 @@ void intake_totals_put(const struct intake_totals *totals, struct json_writer *w
 	json_put_u64(writer, "heard", totals->heard);
 	json_put_u64(writer, "by_gate", totals->by_gate);
 	json_put_u64(writer, "old", totals->old);
+	json_put_u64(writer, "elsewhere", totals->elsewhere);
 	json_put_u64(writer, "no_attempt", totals->no_attempt);
 	json_put_u64(writer, "repeated", totals->repeated);
 	json_put_u64(writer, "no_source", totals->no_source);

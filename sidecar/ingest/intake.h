@@ -30,6 +30,7 @@ struct intake_totals {
 	uint64_t events;	 /* outcomes; each is one of the following, or reached a flow */
 	uint64_t heard;		 /* reached a flow */
 	uint64_t old;		 /* of these: counted in totals alone */
+	uint64_t elsewhere;	 /* of these: heard already by another way, which counts once */
 	uint64_t no_attempt;	 /* nothing was sent, or an old reply was repeated */
 	uint64_t repeated;	 /* told already */
 	uint64_t by_gate;	 /* of those heard: whose they were, the gate knew */

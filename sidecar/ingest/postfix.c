@@ -240,8 +240,6 @@ static void reason_take(struct scan scan, struct ingest_event *event, unsigned d
 	struct ingest_text whole, reply;
 	bool old;
 
-	if (scan.end > scan.at && scan.end[-1] == ')')
-		scan.end--; /* else it was cut off on its way */
 	whole = scan_rest(&scan);
 	old = SCAN_SKIP(&scan, "delivery temporarily suspended: ");
 	if (old)
@@ -312,7 +310,48 @@ enum ingest_result postfix_parse(struct ingest_stream *stream, struct ingest_lin
 		return INGEST_OTHER; /* a socket of this host */
 	event.domain = text_domain(to);
 	event.attempt = event.attempt && event.peer.at != NULL;
+	if (scan.end > scan.at && scan.end[-1] == ')')
+		scan.end--; /* else it was cut off on its way */
 	reason_take(scan, &event, dsn);
+	*ret = event;
+	return INGEST_EVENT;
+}
+
+/* Where Postfix itself names the host: "host NAME[IP] said", "connect to NAME[IP]:25". */
+static void host_take(struct scan scan, struct ingest_event *event)
+{
+	struct ingest_text name, address;
+
+	SCAN_SKIP(&scan, "delivery temporarily suspended: ");
+	if (!SCAN_SKIP(&scan, "host ") && !SCAN_SKIP(&scan, "connect to ") &&
+	    !SCAN_SKIP(&scan, "lost connection with ") && !SCAN_SKIP(&scan, "conversation with "))
+		return;
+	if (!scan_until(&scan, '[', &name) || !scan_until(&scan, ']', &address))
+		return;
+	event->mx = text_host(name);
+	event->peer = address;
+}
+
+enum ingest_result postfix_status_parse(struct ingest_line *line, struct ingest_event *ret)
+{
+	struct ingest_event event = {.stage = TG_STAGE_MESSAGE, .n = 1};
+	struct scan scan = scan_line(line);
+	struct ingest_text status;
+
+	if (!scan_until(&scan, ' ', &status) || text_enhanced(&status) == 0)
+		return INGEST_BAD;
+	switch (status.at[0]) {
+	case '2': event.outcome = INGEST_DELIVERED; break;
+	case '4': event.outcome = INGEST_DEFERRED; break;
+	case '5': event.outcome = INGEST_BOUNCED; break;
+	default: return INGEST_BAD;
+	}
+	if (event.outcome != INGEST_DELIVERED)
+		host_take(scan, &event);
+	if (text_loopback(&event.peer))
+		return INGEST_OTHER;
+	event.attempt = event.outcome == INGEST_DELIVERED || event.peer.at != NULL;
+	reason_take(scan, &event, text_enhanced(&status));
 	*ret = event;
 	return INGEST_EVENT;
 }
