@@ -103,6 +103,7 @@ struct flow_control {
 	uint16_t noise_of;	 /* both are halved now and then */
 	uint16_t refused_of;	 /* messages since the share of chance was last measured */
 	uint16_t sprt_score;	 /* that the deferrals of late are not chance, in 1/SPRT_UNIT */
+	uint16_t transactional;	 /* share of the mail of late, in 1/65536 */
 	uint16_t flags;
 	uint8_t probe_failures; /* of probes in this hold, the trouble that began it included */
 	uint8_t idle_share;	/* share of the allowance that is not used, in sixty-fourths */
@@ -113,7 +114,8 @@ struct flow_control {
 	uint8_t backoff_level : 2; /* how much further probes are spaced than usual */
 	uint8_t hour_seen : 2;	   /* hours that have agreed on the cap */
 	uint8_t day_seen : 1;
-	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew */
+	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew; the
+				  highest: it did */
 	uint8_t day_test : 2;
 	uint8_t strikes : 2;	  /* troubles where there should be none */
 	uint8_t places : 2;	  /* deferrals at last_place */
@@ -147,7 +149,6 @@ struct flow_control {
 	uint8_t denied; /* refusals in a limit's words, where a limit refuses nothing */
 	uint8_t trial : 2;
 	uint8_t trial_pauses : 3;  /* trials that found chance */
-	uint8_t day_grew : 1;	   /* the last trial of the day's cap found more */
 	uint8_t place_guessed : 1; /* per_connection is what no text has named */
 	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };
@@ -244,15 +245,24 @@ void hold_outage(struct control_step *step, enum reply_class class);
 void hold_probe_succeeded(struct control_step *step);
 
 /* window.c */
+struct window_cap {
+	uint32_t cap;	   /* 0: not known */
+	uint32_t reserve;  /* of it, for transactional mail */
+	double changes_in; /* seconds */
+};
+
 void window_roll(struct control_step *step);
 double window_wait(const struct control_step *step); /* seconds to the end of the receiver's hour */
+double window_day_left(const struct control_step *step);
 void window_count(struct control_step *step, uint32_t messages);
 void window_missed(struct control_step *step);
 bool window_hit(struct control_step *step, enum reply_limit limit);
 bool window_released(struct control_step *step);
 double window_rate(const struct flow_control *fc);
-uint32_t window_hour_cap(const struct flow_control *fc);
-uint32_t window_day_cap(const struct flow_control *fc);
+struct window_cap window_hour(const struct flow_control *fc, const struct control_bounds *bounds,
+			      uint64_t now_ns);
+struct window_cap window_day(const struct flow_control *fc, uint64_t now_ns);
+void window_seen(struct flow_control *fc, enum tg_class traffic);
 uint32_t window_day_phase(const struct flow_control *fc, const struct control_bounds *bounds,
 			  uint64_t now_ns);
 
