@@ -18,6 +18,9 @@ struct simulated_receiver {
 	uint64_t at_ns;
 	uint32_t hour_cap, accepted, connections, per_connection;
 	uint64_t hour, phase_ns;
+	bool slides; /* the cap holds in any hour, to the minute */
+	uint32_t minutes[60];
+	uint64_t minute;
 	uint32_t chance_every, attempts;
 	enum reply_limit text;
 };
@@ -28,6 +31,7 @@ struct simulated_flow {
 	struct control_limits limits;
 	struct simulated_receiver *receiver;
 	uint64_t now_ns, next_ns;
+	uint64_t change_ns; /* when the limits change by themselves */
 	uint32_t delivered, refused, hour_sent;
 	uint64_t hour;
 };
@@ -41,10 +45,20 @@ static struct simulated_flow flow_new(struct simulated_receiver *receiver)
 
 	receiver->tokens = receiver->burst;
 	receiver->at_ns = START;
+	receiver->minute = START / (60 * SECOND);
 	receiver->hour = (START - receiver->phase_ns) / HOUR;
 	control_init(&flow.state, &flow.bounds, START);
 	control_limits(&flow.state, &flow.bounds, START, &flow.limits);
 	return flow;
+}
+
+/* The hour that ends now. */
+static void receiver_slide(struct simulated_receiver *r, uint64_t now_ns)
+{
+	for (; r->minute < now_ns / (60 * SECOND); r->minute++) {
+		r->accepted -= r->minutes[(r->minute + 1) % 60];
+		r->minutes[(r->minute + 1) % 60] = 0;
+	}
 }
 
 /* True: accepted. Else text says which limit refused. */
@@ -55,7 +69,9 @@ static bool receiver_takes(struct simulated_receiver *r, uint64_t now_ns)
 	r->tokens += r->rate * (double)(now_ns - r->at_ns) / 1e9;
 	r->tokens = r->tokens < r->burst ? r->tokens : r->burst;
 	r->at_ns = now_ns;
-	if (hour != r->hour)
+	if (r->slides)
+		receiver_slide(r, now_ns);
+	else if (hour != r->hour)
 		r->accepted = 0;
 	r->hour = hour;
 	r->attempts++;
@@ -65,13 +81,14 @@ static bool receiver_takes(struct simulated_receiver *r, uint64_t now_ns)
 		return false;
 	r->tokens -= 1;
 	r->accepted++;
+	r->minutes[r->minute % 60]++;
 	return !(r->chance_every && r->attempts % r->chance_every == 0);
 }
 
 static void flow_see(struct simulated_flow *flow, const struct control_observation *seen)
 {
 	control_observe(&flow->state, &flow->bounds, seen, flow->now_ns);
-	control_limits(&flow->state, &flow->bounds, flow->now_ns, &flow->limits);
+	flow->change_ns = control_limits(&flow->state, &flow->bounds, flow->now_ns, &flow->limits);
 }
 
 /* The hour's cap, as the segment's counters keep it. */
@@ -80,13 +97,25 @@ static uint64_t flow_within_hour(struct simulated_flow *flow, uint64_t at)
 	uint64_t phase = flow->limits.hour_phase_s * SECOND;
 	uint64_t hour = (at - phase) / HOUR;
 
-	if (hour == flow->hour && flow->limits.hour_cap && flow->hour_sent >= flow->limits.hour_cap)
-		at = ++hour * HOUR + phase;
+	while (hour == flow->hour && flow->limits.hour_cap &&
+	       flow->hour_sent + flow->limits.hour_reserve >= flow->limits.hour_cap) {
+		at = flow->change_ns > at ? flow->change_ns : at + SECOND;
+		flow->change_ns = control_limits(&flow->state, &flow->bounds, at, &flow->limits);
+		hour = (at - phase) / HOUR;
+	}
 	if (hour != flow->hour)
 		flow->hour_sent = 0;
 	flow->hour = hour;
 	flow->hour_sent++;
 	return at;
+}
+
+static void expect_words(const struct simulated_flow *flow, const char *words)
+{
+	char text[1024];
+
+	control_describe(&flow->state, &flow->bounds, flow->now_ns, text, sizeof text);
+	cr_expect(strstr(text, words), "\"%s\" does not say \"%s\"", text, words);
 }
 
 /* Bulk mail without end, one message at a time, until a time. */
@@ -225,6 +254,22 @@ Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)
 	}
 }
 
+Test(control_life, fills_an_hour_that_slides_evenly)
+{
+	struct simulated_receiver receiver = {
+		.rate = 1, .burst = 30, .hour_cap = 100, .slides = true};
+	struct simulated_flow flow = flow_new(&receiver);
+	uint32_t before, refused;
+
+	flow_run(&flow, START + 6 * HOUR);
+	before = flow.delivered;
+	refused = flow.refused;
+	flow_run(&flow, START + 24 * HOUR);
+	cr_expect_gt(flow.delivered - before, 18 * 90, "%u delivered", flow.delivered - before);
+	cr_expect_lt(flow.refused - refused, 18 * 2, "%u refused", flow.refused - refused);
+	expect_words(&flow, "filled evenly");
+}
+
 Test(control_life, takes_one_block_of_two_hours_for_no_cap_of_the_day)
 {
 	/* Some of them are found to be over just past a full hour. */
@@ -246,6 +291,26 @@ Test(control_life, takes_one_block_of_two_hours_for_no_cap_of_the_day)
 		cr_expect_gt(flow.delivered - before, 4 * 1800 * 0.8, "at %u min: %u", minute,
 			     flow.delivered - before);
 	}
+}
+
+Test(control_life, keeps_a_part_of_a_learned_cap_for_transactional_mail_less_as_the_hour_goes_by)
+{
+	struct simulated_receiver receiver = {.rate = 1, .burst = 30, .hour_cap = 1500};
+	struct simulated_flow flow = flow_new(&receiver);
+	struct control_limits late;
+	uint64_t next_ns, begin_ns;
+
+	flow_run(&flow, START + 4 * HOUR);
+	begin_ns = flow.now_ns / HOUR * HOUR + SECOND;
+	next_ns = control_limits(&flow.state, &flow.bounds, begin_ns, &flow.limits);
+	cr_expect_eq(flow.limits.hour_cap, 1500);
+	cr_expect_eq(flow.limits.hour_reserve, 1500 / 20 * 15 / 16, "%u of bulk mail alone",
+		     flow.limits.hour_reserve);
+	cr_expect_lt(next_ns, begin_ns + HOUR / 16 + SECOND, "it changes by itself");
+	control_limits(&flow.state, &flow.bounds, begin_ns + HOUR / 2, &late);
+	cr_expect_lt(late.hour_reserve, flow.limits.hour_reserve);
+	control_limits(&flow.state, &flow.bounds, begin_ns + HOUR - 60 * SECOND, &late);
+	cr_expect_eq(late.hour_reserve, 0, "nothing is lost of the cap");
 }
 
 Test(control_life, finds_that_the_hours_cap_has_grown)

@@ -96,3 +96,24 @@ Test(constraint, the_strictest_of_a_kind_wins_and_is_named)
 	cr_expect_eq(merged.limits.interval_ns, 300, "what has ended does not count");
 	cr_expect_eq(merged.rate_by, BY_OPERATOR);
 }
+
+Test(effective, a_learned_cap_keeps_a_reserve_and_the_configured_one_outranks_it)
+{
+	struct flow_limits configured = {0};
+	struct control_limits control = {
+		.hour_cap = 1000, .hour_reserve = 100, .day_cap = 9000, .day_reserve = 600};
+	struct effective merged;
+
+	effective_merge(&configured, &control, NULL, 0, NOW, &merged);
+	cr_expect_eq(merged.limits.hour_cap[TG_TRANSACTIONAL], 1000);
+	cr_expect_eq(merged.limits.hour_cap[TG_ENGAGED], 900);
+	cr_expect_eq(merged.limits.hour_cap[TG_BULK], 900);
+	cr_expect_eq(merged.limits.day_cap[TG_BULK], 8400);
+	configured.hour_cap[TG_TRANSACTIONAL] = 2000;
+	configured.hour_cap[TG_ENGAGED] = 1900;
+	configured.hour_cap[TG_BULK] = 1700;
+	effective_merge(&configured, &control, NULL, 0, NOW, &merged);
+	cr_expect_eq(merged.limits.hour_cap[TG_TRANSACTIONAL], 1000);
+	cr_expect_eq(merged.limits.hour_cap[TG_ENGAGED], 900);
+	cr_expect_eq(merged.limits.hour_cap[TG_BULK], 700);
+}

@@ -178,6 +178,7 @@ static void observe(struct control_step *step, const struct control_observation 
 			rate_deferred(step, seen->class, seen->limit);
 		return;
 	case REPLY_DELIVERED:
+		window_seen(step->fc, seen->traffic);
 		connections_accepted(step, seen);
 		window_count(step, 1);
 		on_accepted(step);
@@ -227,23 +228,29 @@ static void limits_open(const struct flow_control *fc, const struct control_boun
 	}
 }
 
-static void limits_windows(const struct flow_control *fc, const struct control_bounds *bounds,
-			   uint64_t now_ns, struct control_limits *limits)
+/* Returns when they change by themselves. */
+static uint64_t limits_windows(const struct flow_control *fc, const struct control_bounds *bounds,
+			       uint64_t now_ns, struct control_limits *limits)
 {
-	uint32_t hour_cap = window_hour_cap(fc);
-	uint32_t day_cap = window_day_cap(fc);
+	struct window_cap hour = window_hour(fc, bounds, now_ns);
+	struct window_cap day = window_day(fc, now_ns);
+	double changes_in = INFINITY;
 
 	limits->hour_cap = bounds->hour_cap;
 	limits->day_cap = bounds->day_cap;
-	limits->hour_phase_s = limits->day_phase_min = 0;
-	if (hour_cap) {
-		limits->hour_cap = min(bounds->hour_cap, hour_cap);
+	if (hour.cap) {
+		limits->hour_cap = min(bounds->hour_cap, hour.cap);
+		limits->hour_reserve = hour.reserve;
 		limits->hour_phase_s = fc->phase;
+		changes_in = hour.changes_in;
 	}
-	if (day_cap) {
-		limits->day_cap = min(bounds->day_cap, day_cap);
+	if (day.cap) {
+		limits->day_cap = min(bounds->day_cap, day.cap);
+		limits->day_reserve = day.reserve;
 		limits->day_phase_min = window_day_phase(fc, bounds, now_ns);
+		changes_in = fmin(changes_in, day.changes_in);
 	}
+	return isinf(changes_in) ? UINT64_MAX : now_ns + seconds_ns(changes_in + 0.01);
 }
 
 static uint64_t limits_of(const struct flow_control *fc, const struct control_bounds *bounds,
@@ -255,12 +262,14 @@ static uint64_t limits_of(const struct flow_control *fc, const struct control_bo
 		.report_delivered = !unbound(fc, bounds),
 	};
 
-	limits_windows(fc, bounds, now_ns, &limits);
+	uint64_t next_ns = limits_windows(fc, bounds, now_ns, &limits);
+
 	if (fc->flags & FLAG_HELD) {
 		limits_held(fc, &limits);
 		limits.phase = now_ns < fc->hold_until_ns ? CONTROL_HELD : CONTROL_PROBING;
 		*ret_limits = limits;
-		return now_ns < fc->hold_until_ns ? fc->hold_until_ns : UINT64_MAX;
+		return now_ns < fc->hold_until_ns && fc->hold_until_ns < next_ns ? fc->hold_until_ns
+										 : next_ns;
 	}
 	limits_open(fc, bounds, &limits);
 	limits.phase = fc->mode == MODE_SEARCH	       ? CONTROL_OPEN
@@ -268,7 +277,7 @@ static uint64_t limits_of(const struct flow_control *fc, const struct control_bo
 		       : fc->rate >= rate_high(bounds) ? CONTROL_OPEN
 						       : CONTROL_SLOWED;
 	*ret_limits = limits;
-	return UINT64_MAX;
+	return next_ns;
 }
 
 uint64_t control_limits(const struct control_state *state, const struct control_bounds *bounds,
@@ -288,6 +297,8 @@ static bool changed(const struct control_step *step, const struct control_limits
 	       memcmp(before->hold_until_ns, after.hold_until_ns, sizeof after.hold_until_ns) !=
 		       0 ||
 	       before->hour_cap != after.hour_cap || before->day_cap != after.day_cap ||
+	       before->hour_reserve != after.hour_reserve ||
+	       before->day_reserve != after.day_reserve ||
 	       before->hour_phase_s != after.hour_phase_s ||
 	       before->day_phase_min != after.day_phase_min ||
 	       before->connections != after.connections ||

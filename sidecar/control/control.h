@@ -67,6 +67,7 @@ struct control_limits {
 					       burst let one message go at the end of the hold, and
 					       no second until its reply has been seen. */
 	uint32_t hour_cap, day_cap;	    /* 0: none */
+	uint32_t hour_reserve, day_reserve; /* of caps that were learned, for transactional mail */
 	uint32_t hour_phase_s; /* the hour's window begins that long after the clock's hour */
 	uint32_t day_phase_min;
 	uint32_t connections, per_connection;

@@ -142,14 +142,34 @@ static void say_refusals(struct words *words, const struct flow_control *fc)
 	}
 }
 
-static void say_windows(struct words *words, const struct flow_control *fc)
+/* What is kept of a learned cap, and whether it is put to the test. */
+static void say_cap(struct words *words, const struct window_cap *cap, uint32_t known)
 {
+	if (cap->reserve)
+		say(words, ", %" PRIu32 " of them kept for transactional mail by now",
+		    cap->reserve);
+	if (cap->cap > known)
+		say(words, " or more: it is tried now");
+}
+
+static void say_windows(struct words *words, const struct flow_control *fc,
+			const struct control_bounds *bounds, uint64_t now_ns)
+{
+	struct window_cap hour = window_hour(fc, bounds, now_ns);
+	struct window_cap day = window_day(fc, now_ns);
+
+	if (window_rate(fc) < RATE_TOP)
+		say(words,
+		    "; the receiver's hour slides, so its %" PRIu32 " an hour are filled evenly",
+		    fc->hour_cap);
 	if (fc->hour_seen >= HOUR_SURE)
 		say(words, "; the receiver takes %" PRIu32 " an hour", fc->hour_cap);
 	else if (fc->hour_seen)
 		say(words, "; the receiver may have a cap of %" PRIu32 " an hour", fc->hour_cap);
+	say_cap(words, &hour, fc->hour_cap);
 	if (fc->day_seen)
 		say(words, "; it takes %" PRIu32 " a day", fc->day_cap);
+	say_cap(words, &day, fc->day_cap);
 }
 
 int control_describe(const struct control_state *state, const struct control_bounds *bounds,
@@ -162,7 +182,7 @@ int control_describe(const struct control_state *state, const struct control_bou
 		say_hold(&words, fc, now_ns);
 	else
 		say_rates(&words, fc, bounds);
-	say_windows(&words, fc);
+	say_windows(&words, fc, bounds, now_ns);
 	say_refusals(&words, fc);
 	if (fc->flags & FLAG_CONNECTIONS)
 		say(&words, "; at most %u connections: more met trouble", fc->connections);

@@ -61,6 +61,7 @@ struct flow_control {
 	uint16_t noise_of;	 /* both are halved now and then */
 	uint16_t refused_of;	 /* messages since the share of chance was last measured */
 	uint16_t sprt_score;	 /* that the deferrals of late are not chance, in 1/SPRT_UNIT */
+	uint16_t transactional;	 /* share of the mail of late, in 1/65536 */
 	uint16_t flags;
 	uint8_t probe_failures; /* of probes in this hold, the trouble that began it included */
 	uint8_t idle_share;	/* share of the allowance that is not used, in sixty-fourths */
@@ -71,7 +72,8 @@ struct flow_control {
 	uint8_t backoff_level : 2; /* how much further probes are spaced than usual */
 	uint8_t hour_seen : 2;	   /* hours that have agreed on the cap */
 	uint8_t day_seen : 1;
-	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew */
+	uint8_t hour_test : 3; /* windows since the cap was last overrun to see whether it grew; the
+				  highest: it did */
 	uint8_t day_test : 2;
 	uint8_t strikes : 2;	  /* troubles where there should be none */
 	uint8_t places : 2;	  /* deferrals at last_place */
@@ -107,7 +109,6 @@ struct flow_control {
 	uint8_t trial_refused;
 	uint8_t trial : 2;
 	uint8_t trial_pauses : 3;  /* trials that found chance */
-	uint8_t day_grew : 1;	   /* the last trial of the day's cap found more */
 	uint8_t place_guessed : 1; /* per_connection is what no text has named */
 	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };

@@ -74,6 +74,7 @@ void hold_probe_failed(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double growth = fc->probe_failures < PROBES_CLOSE ? 2 : 3;
 	double gap = fmin(growth * fc->hold_seconds, max_gap(step));
+	double day_left = fc->probe_failures >= PROBES_CLOSE ? window_day_left(step) : 0;
 
 	fc->flags &= (uint16_t)~FLAG_OUTAGE;
 	if (fc->probe_failures < UINT8_MAX)
@@ -82,6 +83,8 @@ void hold_probe_failed(struct control_step *step)
 		window_missed(step);
 	else if (window_hit(step, REPLY_LIMIT_NONE))
 		fc->flags |= FLAG_WINDOW;
+	if (day_left > 0)
+		gap = fmin(day_left + 2, GAP_MAX);
 	hold_begin(step, fc->flags & FLAG_WINDOW ? window_wait(step) : gap);
 }
 

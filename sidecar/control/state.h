@@ -161,15 +161,24 @@ void hold_outage(struct control_step *step, enum reply_class class);
 void hold_probe_succeeded(struct control_step *step);
 
 /* window.c */
+struct window_cap {
+	uint32_t cap;	   /* 0: not known */
+	uint32_t reserve;  /* of it, for transactional mail */
+	double changes_in; /* seconds */
+};
+
 void window_roll(struct control_step *step);
 double window_wait(const struct control_step *step); /* seconds to the end of the receiver's hour */
+double window_day_left(const struct control_step *step);
 void window_count(struct control_step *step, uint32_t messages);
 void window_missed(struct control_step *step);
 bool window_hit(struct control_step *step, enum reply_limit limit);
 bool window_released(struct control_step *step);
 double window_rate(const struct flow_control *fc);
-uint32_t window_hour_cap(const struct flow_control *fc);
-uint32_t window_day_cap(const struct flow_control *fc);
+struct window_cap window_hour(const struct flow_control *fc, const struct control_bounds *bounds,
+			      uint64_t now_ns);
+struct window_cap window_day(const struct flow_control *fc, uint64_t now_ns);
+void window_seen(struct flow_control *fc, enum tg_class traffic);
 uint32_t window_day_phase(const struct flow_control *fc, const struct control_bounds *bounds,
 			  uint64_t now_ns);
 

@@ -5,8 +5,9 @@
  *
  * A hold that ends just past a full hour, or at the same minute as another before it, or that began
  * with a text about the hour, was a window that turned over; what was accepted in it is its cap. A
- * cap is acted upon once two hours have agreed, and overrun by a quarter now and then to see
- * whether it grew. A window that slides lets go little by little instead: it is a rate, and
+ * cap is acted upon once two hours have agreed. A part of it is kept for transactional mail, less as
+ * the window goes by. At its end now and then it is overrun by a quarter to see whether it grew:
+ * there a refusal costs least. A window that slides lets go little by little instead: it is a rate, and
  * measured as one.
  */
 #include "sidecar/control/state.h"
@@ -18,15 +19,29 @@
 #define DAY_SECONDS	  5400	/* a hold that lasted longer was not for the hour */
 #define DAY_BLOCK_SECONDS 21600 /* a block that lasted longer was for the day */
 #define DAY_PHASE_SLACK	  900
-#define DAY_GROWN	  1.1 /* of the cap: taken, so it is no longer the cap */
+#define GROWN		  1.1 /* of the cap: taken, so it is no longer the cap */
 #define PHASE_SURE	  60  /* seconds: what is known better is known */
 #define HOUR_TEST_EVERY	  6
 #define EVEN		  0.98 /* of the cap: messages that are spread evenly over the hour */
+#define EARLY		  0.7  /* of the cap: before so much there should be no trouble … */
+#define FALLS		  0.9  /* a cap that is refused though it was filled evenly */
+#define SLIDING_SECONDS	  1200 /* … that a full hour's mail explains; a block lasts longer */
 #define DAY_TEST_EVERY	  3
+#define RESERVE_LEAST	  0.05 /* of a learned cap, for transactional mail … */
+#define RESERVE_MOST	  0.2
+#define SEEN_UNIT	  65536.0
+#define SEEN_SHIFT	  8  /* messages that the share of transactional mail looks back on: 2^8 */
+#define STEPS		  16 /* of a window, in which the reserve goes down */
+#define TEST_STEPS	  2  /* … and at its end the cap is overrun */
+
+static double wall_at(const struct control_bounds *bounds, uint64_t now_ns)
+{
+	return (double)((int64_t)now_ns + bounds->wall_offset_ns) / 1e9;
+}
 
 static double wall_seconds(const struct control_step *step)
 {
-	return (double)((int64_t)step->now_ns + step->bounds->wall_offset_ns) / 1e9;
+	return wall_at(step->bounds, step->now_ns);
 }
 
 /* Seconds since the last boundary of hours that begin phase seconds after the clock's. */
@@ -60,16 +75,17 @@ void window_roll(struct control_step *step)
 
 	if (hour != fc->hour_index) {
 		fc->hour_index = hour;
-		if (fc->hour_cap && fc->hour_count > 1.1 * fc->hour_cap) {
+		fc->hour_test = (uint8_t)((fc->hour_test + 1) % HOUR_TEST_EVERY);
+		if (fc->hour_cap && fc->hour_count > GROWN * fc->hour_cap) {
 			/* It has grown, and may have grown further. */
 			fc->hour_cap = fc->hour_count;
-			fc->hour_test = HOUR_TEST_EVERY - 2;
+			fc->hour_test = HOUR_TEST_EVERY;
 		}
 		fc->flags &= (uint16_t)~FLAG_FRESH;
 		fc->hour_count = 0;
-		fc->hour_test = (uint8_t)((fc->hour_test + 1) % HOUR_TEST_EVERY);
 	}
-	if (fc->day_seen && since(step->now, fc->day_start) >= DAY) {
+	/* What was taken before a hold is known until it ends. */
+	if (fc->day_seen && !(fc->flags & FLAG_HELD) && since(step->now, fc->day_start) >= DAY) {
 		fc->day_start += DAY_STAMPS;
 		fc->day_count = 0;
 		fc->day_test = (uint8_t)((fc->day_test + 1) % DAY_TEST_EVERY);
@@ -82,11 +98,10 @@ void window_count(struct control_step *step, uint32_t messages)
 
 	fc->hour_count += messages;
 	fc->day_count += messages;
-	if (!fc->day_seen || fc->day_count <= DAY_GROWN * fc->day_cap)
+	if (!fc->day_seen || fc->day_count <= GROWN * fc->day_cap)
 		return;
 	/* It has grown: how far, the next refusal will tell. */
 	fc->day_seen = 0;
-	fc->day_grew = 1;
 }
 
 /* Much too early for a window that has just turned over. */
@@ -110,13 +125,45 @@ static bool hour_named(struct flow_control *fc)
 	fc->flags |= FLAG_NAMED;
 	if (!fc->hour_seen)
 		return false;
-	if (fc->hour_cap && fc->hour_count < 0.7 * fc->hour_cap) {
+	if (fc->hour_cap && fc->hour_count < EARLY * fc->hour_cap) {
 		window_mark_sliding(fc);
 		return false;
 	}
 	fc->hour_cap = fc->hour_count;
 	fc->hour_seen = HOUR_SURE;
 	return true;
+}
+
+static double with_test(const struct flow_control *fc)
+{
+	return fc->hour_cap * (fc->hour_test >= HOUR_TEST_EVERY - 1 ? 1.25 : 1);
+}
+
+/* Messages a second that fill the hour evenly: then it never shuts, whether it slides or not, and
+ * urgent mail never waits for its end. */
+double window_rate(const struct flow_control *fc)
+{
+	if (!(fc->flags & FLAG_SLIDING) || !fc->hour_cap)
+		return RATE_TOP;
+	return EVEN * with_test(fc) / HOUR;
+}
+
+/* Where it slides, overrunning it is answered long before the hour ends. What was taken since says
+ * little: the hour before was not filled evenly. If it was, and no test has overrun it, the cap
+ * has fallen. */
+static void sliding_hit(struct control_step *step)
+{
+	struct flow_control *fc = step->fc;
+	double quiet = ((double)step->now_ns - (double)fc->hold_until_ns) / 1e9;
+	double even;
+
+	if (quiet > HOUR && fc->hour_test >= 2 && fc->hour_test < HOUR_TEST_EVERY - 1)
+		fc->hour_cap = (uint32_t)(FALLS * fc->hour_cap);
+	fc->hour_test = 0;
+	even = window_rate(fc);
+	if (even >= RATE_TOP || fc->limit_estimate >= even)
+		return;
+	rate_track_estimate(step, even);
 }
 
 /* Whether this trouble is the hour's cap, so that waiting for the window is all there is to do. */
@@ -134,33 +181,53 @@ bool window_hit(struct control_step *step, enum reply_limit limit)
 		return true;
 	if (fc->hour_seen >= HOUR_SURE && cap_matches(fc, fc->hour_count, 0.02, 2))
 		return true;
-	/* Where it slides, overrunning it is answered long before the hour ends. */
 	if (fc->flags & FLAG_SLIDING)
-		fc->hour_test = 0;
+		sliding_hit(step);
 	return false;
 }
 
+/* Seconds by which the day's beginning has passed, as far as it is known; below 0: lies ahead. */
+static double into_day(const struct control_step *step)
+{
+	return fmod(since(step->now, step->fc->day_start) + DAY / 2, DAY) - DAY / 2;
+}
+
+static bool day_turned(const struct control_step *step)
+{
+	return step->fc->day_cap && fabs(into_day(step)) < DAY_PHASE_SLACK;
+}
+
+/* Seconds until the day turns over, where what was taken in it is what a day takes; else 0. */
+double window_day_left(const struct control_step *step)
+{
+	const struct flow_control *fc = step->fc;
+	double passed = since(step->now, fc->day_start);
+
+	if (!fc->day_cap || passed > DAY || fc->day_count < 0.95 * fc->day_cap - 2)
+		return 0;
+	return DAY - passed;
+}
+
 /* One block of hours is no cap: complaints have such, too. One that lasts for most of a day is, and
- * one that ended at the same time as another before it, after about as many messages. */
+ * one that ended at the same time as another before it, after no fewer messages. */
 static bool day_believed(const struct control_step *step, double age)
 {
 	const struct flow_control *fc = step->fc;
-	double off = fmod(since(step->now, fc->day_start) + DAY / 2, DAY) - DAY / 2;
 
-	return age >= DAY_BLOCK_SECONDS ||
-	       (fc->day_cap && fabs(off) < DAY_PHASE_SLACK &&
-		fabs((double)fc->day_count - fc->day_cap) < 0.15 * fc->day_cap);
+	return age >= DAY_BLOCK_SECONDS || (day_turned(step) && fc->day_count > 0.85 * fc->day_cap);
 }
 
 static void learn_day(struct control_step *step, double age)
 {
 	struct flow_control *fc = step->fc;
+	bool grew = fc->day_cap && fc->day_count > GROWN * fc->day_cap;
+	bool known = fc->day_cap && !grew;
+	double late = day_turned(step) ? fmax(into_day(step), 0) : 0;
 
 	fc->day_seen = day_believed(step, age);
 	fc->day_cap = fc->day_count - 1;
-	fc->day_test = fc->day_grew ? DAY_TEST_EVERY - 2 : 0;
-	fc->day_grew = 0;
-	fc->day_start = step->now;
+	fc->day_test = grew ? DAY_TEST_EVERY : known ? 0 : DAY_TEST_EVERY - 1;
+	fc->day_start = step->now - (uint32_t)(100 * late);
 	fc->day_count = 1;
 	fc->hour_seen = 0;
 }
@@ -237,15 +304,18 @@ bool window_released(struct control_step *step)
 
 	if (fc->flags & FLAG_SLIDING)
 		return false;
-	if (fc->probe_failures >= 2 && fc->hour_seen && fc->hour_cap &&
-	    fc->hold_hour_count < 0.5 * fc->hour_cap) {
+	/* Trouble that lasts, though the cap is far, or ends long before the hour does: slots do
+	 * not become free all at once. */
+	if (fc->probe_failures >= 2 && age < SLIDING_SECONDS && fc->hour_seen && fc->hour_cap &&
+	    (fc->hold_hour_count < EARLY * fc->hour_cap ||
+	     (fc->hour_seen >= HOUR_SURE && !turned.sure))) {
 		window_mark_sliding(fc);
 		return false;
 	}
 	/* A hold that no probe has tested proves nothing about its end. */
 	if (age < TURNED_SECONDS || (fc->probe_failures < 2 && !(fc->flags & FLAG_WINDOW)))
 		return false;
-	if (turned.sure && age > DAY_SECONDS)
+	if ((turned.sure && age > DAY_SECONDS) || day_turned(step))
 		learn_day(step, age);
 	else
 		learn_hour(step, turned.phase, turned.gap);
@@ -261,41 +331,66 @@ static bool phase_error_tolerable(const struct flow_control *fc)
 	       fc->hour_cap / fc->limit_estimate + fc->phase_gap < 0.9 * HOUR;
 }
 
-static double with_test(const struct flow_control *fc)
+/* Keeps count of how much of the mail is transactional. */
+void window_seen(struct flow_control *fc, enum tg_class traffic)
 {
-	return fc->hour_cap * (fc->hour_test == HOUR_TEST_EVERY - 1 ? 1.25 : 1);
+	fc->transactional =
+		(uint16_t)(traffic == TG_TRANSACTIONAL
+				   ? fc->transactional +
+					     ((UINT16_MAX - fc->transactional) >> SEEN_SHIFT)
+				   : fc->transactional - (fc->transactional >> SEEN_SHIFT));
 }
 
-/* Messages a second that fill the hour evenly: then it never shuts, whether it slides or not, and
- * urgent mail never waits for its end. */
-double window_rate(const struct flow_control *fc)
+/* A cap that has just grown is likely to have grown on: then all of the window tests it, else its
+ * end. */
+static double cap_factor(unsigned test, unsigned every, unsigned left, unsigned steps)
 {
-	if (!(fc->flags & FLAG_SLIDING) || !fc->hour_cap)
-		return RATE_TOP;
-	return EVEN * with_test(fc) / HOUR;
+	if (test == every)
+		return 2;
+	return test == every - 1 && left < steps ? 1.25 : 1;
+}
+
+/* Of a window of so many seconds, passed of which have gone by. */
+static struct window_cap cap_of(const struct flow_control *fc, double cap, double seconds,
+				double passed, unsigned test, unsigned every, unsigned steps)
+{
+	double part = fmin(floor(passed / seconds * STEPS), STEPS - 1);
+	double share = between(fc->transactional / SEEN_UNIT, RESERVE_LEAST, RESERVE_MOST);
+	unsigned left = STEPS - 1 - (unsigned)part;
+	double factor = cap_factor(test, every, left, steps);
+
+	return (struct window_cap){
+		.cap = (uint32_t)fmin(cap * factor, UINT32_MAX - 1.0),
+		.reserve = factor > 1 ? 0 : (uint32_t)(cap * share * left / STEPS),
+		.changes_in = (part + 1) / STEPS * seconds - passed,
+	};
 }
 
 /* What the receiver is believed to take in an hour and a day; 0: not known. */
-uint32_t window_hour_cap(const struct flow_control *fc)
+struct window_cap window_hour(const struct flow_control *fc, const struct control_bounds *bounds,
+			      uint64_t now_ns)
 {
+	double passed = fmod(wall_at(bounds, now_ns) - fc->phase, HOUR);
+
 	if (fc->hour_seen < HOUR_SURE || fc->flags & FLAG_FRESH || !phase_error_tolerable(fc))
-		return 0;
-	return (uint32_t)with_test(fc);
+		return (struct window_cap){0};
+	return cap_of(fc, fc->hour_cap, HOUR, passed < 0 ? passed + HOUR : passed, fc->hour_test,
+		      HOUR_TEST_EVERY, TEST_STEPS);
 }
 
-uint32_t window_day_cap(const struct flow_control *fc)
+struct window_cap window_day(const struct flow_control *fc, uint64_t now_ns)
 {
 	if (!fc->day_seen)
-		return 0;
-	return fc->day_cap + (fc->day_test == DAY_TEST_EVERY - 1 ? fc->day_cap / 4 : 0);
+		return (struct window_cap){0};
+	return cap_of(fc, fc->day_cap, DAY, fmod(since(stamp_of(now_ns), fc->day_start), DAY),
+		      fc->day_test, DAY_TEST_EVERY, TEST_STEPS);
 }
 
 /* Minutes after the clock's midnight at which the receiver's day begins. */
 uint32_t window_day_phase(const struct flow_control *fc, const struct control_bounds *bounds,
 			  uint64_t now_ns)
 {
-	double wall = (double)((int64_t)now_ns + bounds->wall_offset_ns) / 1e9;
-	double start = wall - since(stamp_of(now_ns), fc->day_start);
+	double start = wall_at(bounds, now_ns) - since(stamp_of(now_ns), fc->day_start);
 
 	return (uint32_t)(fmod(fmod(start, DAY) + DAY, DAY) / 60);
 }

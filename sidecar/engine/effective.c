@@ -50,15 +50,18 @@ void effective_bounds(const struct flow_limits *from, int64_t wall_offset_ns,
 	memcpy(to->burst, from->burst, sizeof(to->burst));
 }
 
-/* A learned cap below the configured one keeps the configured reserves, as far as they fit. */
-static bool cap_lower(uint32_t to[TG_CLASSES], uint32_t cap)
+/* A learned cap below the configured one keeps the configured reserves, as far as they fit; where
+ * none is configured, a reserve for transactional mail. */
+static bool cap_lower(uint32_t to[TG_CLASSES], uint32_t cap, uint32_t transactional)
 {
 	uint32_t before = to[TG_TRANSACTIONAL];
 
 	if (cap == 0 || cap >= before)
 		return false;
 	for (int c = 0; c < TG_CLASSES; c++) {
-		uint32_t reserve = before == PUBLISH_NO_CAP ? 0 : before - to[c];
+		uint32_t reserve = before != PUBLISH_NO_CAP ? before - to[c]
+				   : c == TG_TRANSACTIONAL  ? 0
+							    : transactional;
 
 		to[c] = reserve < cap ? cap - reserve : 0;
 	}
@@ -117,11 +120,11 @@ static void control_merge(struct effective *e, const struct control_limits *cont
 		later(control->hold_until_ns[TG_ENGAGED], control->hold_until_ns[TG_BULK]);
 	if (later(l->hold_until_ns, l->hold_lower_ns) > now_ns)
 		e->hold_by = BY_CONTROL;
-	if (cap_lower(l->hour_cap, control->hour_cap)) {
+	if (cap_lower(l->hour_cap, control->hour_cap, control->hour_reserve)) {
 		l->hour_phase_s = control->hour_phase_s;
 		e->hour_by = BY_CONTROL;
 	}
-	if (cap_lower(l->day_cap, control->day_cap)) {
+	if (cap_lower(l->day_cap, control->day_cap, control->day_reserve)) {
 		l->day_phase_min = control->day_phase_min;
 		e->day_by = BY_CONTROL;
 	}
@@ -177,11 +180,11 @@ static void constraint_merge(struct effective *e, const struct constraint *const
 			WINS(per_connection);
 		break;
 	case CONSTRAINT_HOUR:
-		if (cap_lower(l->hour_cap, value))
+		if (cap_lower(l->hour_cap, value, 0))
 			WINS(hour);
 		break;
 	case CONSTRAINT_DAY:
-		if (cap_lower(l->day_cap, value))
+		if (cap_lower(l->day_cap, value, 0))
 			WINS(day);
 		break;
 	default: break;
