@@ -87,6 +87,7 @@ struct engine_life *engine_live(struct engine *e, uint32_t slot, uint64_t now_ns
 	struct engine_life *life = segment_block(e->segment, slot, ENGINE_LIFE);
 	struct engine_life fresh;
 
+	engine_mark(e, slot);
 	if (life)
 		return life;
 	fresh = engine_life(e, slot, now_ns);
@@ -102,6 +103,7 @@ static void effects_fold(struct engine *e, uint32_t slot, uint64_t now_ns)
 		if (constraints[i].kind != CONSTRAINT_NONE && constraints[i].until_ns > now_ns)
 			return;
 	segment_block_drop(e->segment, slot, ENGINE_EFFECTS);
+	engine_mark(e, slot);
 }
 
 void engine_effect_add(struct engine *e, uint32_t slot, const struct constraint *constraint,
@@ -111,6 +113,7 @@ void engine_effect_add(struct engine *e, uint32_t slot, const struct constraint 
 
 	if (constraints)
 		constraint_add(constraints, constraint, now_ns);
+	engine_mark(e, slot);
 }
 
 static int slot_configure(struct engine *e, uint32_t slot);
@@ -151,11 +154,17 @@ void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	struct control_limits control;
 	struct control_bounds bounds;
 	struct effective effective;
+	struct publish_limits before;
 
 	if (engine_effective(e, slot, now_ns, &effective, &control, &bounds) != 0)
 		return;
-	e->totals.changes += publish_slot(e->segment, slot, &effective.limits, now_ns);
+	publish_read(e->segment, slot, &before);
 	timer_heap_set(e->timers, slot, effective.next_ns);
+	if (!publish_slot(e->segment, slot, &effective.limits, now_ns))
+		return;
+	e->totals.changes++;
+	engine_mark(e, slot);
+	engine_watch_change(e, slot, &before, &effective, now_ns);
 }
 
 static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -230,9 +239,7 @@ static int slot_reconfigure(struct engine *e, uint32_t slot)
 /* Of one that engine_work has yet to reach: what comes about it must not find nothing. */
 static int slot_configure(struct engine *e, uint32_t slot)
 {
-	int error = e->configured[slot] ? 0 : slot_reconfigure(e, slot);
-
-	return error;
+	return e->configured[slot] ? 0 : slot_reconfigure(e, slot);
 }
 
 /* What the configuration says of a known slot, into `configured`; then into force. */
@@ -246,6 +253,14 @@ static void slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
 	}
 	flow_begin(e, slot);
 	engine_publish(e, slot, now_ns);
+}
+
+static void known_take(struct engine *e, uint64_t now_ns);
+
+void engine_settle(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	known_take(e, 0);
+	slot_fill(e, slot, now_ns);
 }
 
 static void default_publish(struct engine *e, uint32_t index,
@@ -293,6 +308,7 @@ static void slot_add(struct engine *e, uint32_t slot)
 		flow->bounced = count_low(&totals->bounced);
 	}
 	e->totals.learned++;
+	engine_mark(e, slot);
 	if (e->count == flows - flows / 10)
 		log_warning(
 			"directory",
@@ -550,7 +566,7 @@ static void slot_register(struct engine *e, const struct layout_record *r, uint6
 	known_take(e, now_ns);
 }
 
-static void reply_take(struct engine *e, const struct layout_record *r, uint64_t now_ns)
+static void reply_judge(struct engine *e, const struct layout_record *r, uint64_t now_ns)
 {
 	char destination[DESTINATION_NAME_MAX + 1];
 	struct classification c = {.class = REPLY_DELIVERED, .rule = "-"};
@@ -577,6 +593,13 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 	e->totals.by_class[c.class]++;
 	if (engine_configured(e, r->slot)->flags & FLOW_ADAPT)
 		reply_control(e, r->slot, r, &c, now_ns);
+}
+
+static void reply_take(struct engine *e, const struct layout_record *r, uint64_t now_ns)
+{
+	e->reply = r;
+	reply_judge(e, r, now_ns);
+	e->reply = NULL;
 }
 
 void engine_record(struct engine *e, const struct layout_record *r, uint64_t now_ns)
@@ -640,6 +663,7 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 	if (slot_configure(e, slot) != 0)
 		return;
+	engine_mark(e, slot);
 	delivered = count_more(&totals->delivered, &flow->delivered);
 	deferred = count_more(&totals->deferred, &flow->deferred);
 	bounced = count_more(&totals->bounced, &flow->bounced);
@@ -681,6 +705,7 @@ static void flow_fold(struct engine *e, uint32_t slot, uint64_t now_ns)
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
 	if (control_plain(&life->control, &bounds, now_ns))
 		segment_block_drop(e->segment, slot, ENGINE_LIFE);
+	engine_mark(e, slot);
 }
 
 /* The next known slot in turn: what is wrong there is repaired, what a flow did is counted. */
@@ -689,8 +714,16 @@ static void slot_housekeep(struct engine *e, uint64_t now_ns)
 	uint32_t slot = segment_nth(e->segment, e->tick = (e->tick + 1) % e->count);
 	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
 	const struct engine_flow *flow = engine_flow_of(e, slot);
+	const struct segment_slot *known = segment_slot(e->segment, slot);
+	uint64_t hour = known->hour, day = known->day;
 
+	if (e->tick == 0) {
+		e->looked_ns = e->round_ns;
+		e->round_ns = now_ns;
+	}
 	e->totals.repaired += segment_repair(e->segment, slot, 1, now_ns);
+	if (known->hour != hour || known->day != day)
+		engine_mark(e, slot);
 	engine_forget_look(e, slot, now_ns);
 	if (!is_flow(e, slot))
 		return;
@@ -734,6 +767,8 @@ void engine_housekeep(struct engine *e, uint64_t now_ns)
 	uint32_t looks = e->count < TICKS_A_SECOND ? e->count : TICKS_A_SECOND;
 	uint32_t first = looks < e->count ? (e->tick + 1) % e->count : 0;
 
+	if (e->tick == 0 && e->looks == 0)
+		e->round_ns = now_ns;
 	e->looks = looks;
 	engine_unnamed_second(e->unnamed);
 	gauges_housekeep(e, first, looks);
@@ -762,6 +797,7 @@ int engine_constraint_remove(struct engine *e, uint32_t slot, enum constraint_ki
 	constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
 	if (constraints)
 		constraint_remove_by_operator(constraints, kind);
+	engine_mark(e, slot);
 	effects_fold(e, slot, now_ns);
 	engine_publish(e, slot, now_ns);
 	return 0;
@@ -784,6 +820,7 @@ int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
 	life = segment_block(e->segment, slot, ENGINE_LIFE);
 	if (life)
 		control_release(&life->control, &bounds, now_ns);
+	engine_mark(e, slot);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
@@ -794,6 +831,7 @@ int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 		return -ENOENT;
 	for (uint32_t pool = 0; pool < ENGINE_MINUTES; pool++)
 		segment_block_drop(e->segment, slot, pool);
+	engine_mark(e, slot);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
@@ -837,6 +875,7 @@ void engine_free(struct engine *e)
 	free(e->configured);
 	limits_set_free(e->limits);
 	engine_unnamed_free(e->unnamed);
+	free(e->changed);
 	free(e->pools);
 	free(e);
 }
