@@ -72,6 +72,7 @@ libpsl                       sidecar/config/public_suffix.c
 ares                         sidecar/io/dns.c
 jansson                      sidecar/base/json_read.c
 cap-ng                       ebpf/gate_caps.c
+sqlite3                      sidecar/store/db.c
 hiredis/                     bench/lib/redis.c
 '
 
@@ -83,6 +84,7 @@ ebpf: shm/gcra.h
 sidecar/base: shm/destination.h shm/source.h
 sidecar/io:
 sidecar/data:
+sidecar/store: sidecar/base
 sidecar/segment: shm sidecar/base
 sidecar/rules: shm/destination.h shm/source.h sidecar/base sidecar/data
 sidecar/serve: sidecar/base sidecar/io
@@ -93,9 +95,9 @@ sidecar/engine: shm sidecar/base sidecar/segment sidecar/rules sidecar/control s
 sidecar/gate: shm ebpf sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine
 sidecar/ingest: shm sidecar/base sidecar/io sidecar/rules sidecar/control sidecar/config sidecar/engine
 sidecar/simulate: shm sidecar/base sidecar/segment sidecar/rules sidecar/config sidecar/engine
-sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest
-sidecar/cli: shm sidecar/base sidecar/io sidecar/data sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
-sidecar/daemon: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/api sidecar/cli
+sidecar/api: shm sidecar/base sidecar/io sidecar/store sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest
+sidecar/cli: shm sidecar/base sidecar/io sidecar/data sidecar/store sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
+sidecar/daemon: shm sidecar/base sidecar/io sidecar/store sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/api sidecar/cli
 '
 
 # Every #include "..." of the files given, against the table; then circles of files, depth first.

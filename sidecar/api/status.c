@@ -97,6 +97,7 @@ static void put_all(struct api_context *s, const struct counts *counts, struct j
 	json_put_text(out, "io_uring", loop_features(s->loop, text, sizeof(text)));
 	gate_bridge_put(s->gate, out, "ebpf");
 	logs_put(s->logs, out, "logs");
+	s->store(s->daemon, out);
 	json_put_end(out);
 	json_put_newline(out);
 }

@@ -29,6 +29,7 @@ static const struct command {
 	 "what the gate in the kernel has seen and done, flow by flow"},
 	{"destination", cli_destination, "which destination a name or address belongs to, and why"},
 	{"import", cli_import, "another program's limits and rules as a configuration"},
+	{"log", cli_log, "what changed of limits, when, and why"},
 	{"parse", cli_parse, "what is in an MTA's log: an outcome a line"},
 	{"plan", cli_plan, "the memory, rings and cores that an installation takes"},
 	{"replay", cli_replay, "what the rules would have done over a log"},

@@ -566,7 +566,7 @@ static void slot_register(struct engine *e, const struct layout_record *r, uint6
 	known_take(e, now_ns);
 }
 
-static void reply_judge(struct engine *e, const struct layout_record *r, uint64_t now_ns)
+static void reply_take(struct engine *e, const struct layout_record *r, uint64_t now_ns)
 {
 	char destination[DESTINATION_NAME_MAX + 1];
 	struct classification c = {.class = REPLY_DELIVERED, .rule = "-"};
@@ -577,6 +577,8 @@ static void reply_judge(struct engine *e, const struct layout_record *r, uint64_
 		slot_register(e, r, now_ns);
 	if (!is_flow(e, r->slot) || slot_configure(e, r->slot) != 0)
 		return;
+	e->reply = r;
+	e->classification = &c;
 	if (r->code == 0 || r->code >= 300) {
 		engine_destination(e, r->slot, destination, sizeof(destination));
 		classify(e->classifier, e->scratch, destination, r->code, enhanced, r->text,
@@ -593,13 +595,8 @@ static void reply_judge(struct engine *e, const struct layout_record *r, uint64_
 	e->totals.by_class[c.class]++;
 	if (engine_configured(e, r->slot)->flags & FLOW_ADAPT)
 		reply_control(e, r->slot, r, &c, now_ns);
-}
-
-static void reply_take(struct engine *e, const struct layout_record *r, uint64_t now_ns)
-{
-	e->reply = r;
-	reply_judge(e, r, now_ns);
 	e->reply = NULL;
+	e->classification = NULL;
 }
 
 void engine_record(struct engine *e, const struct layout_record *r, uint64_t now_ns)
@@ -769,6 +766,8 @@ void engine_housekeep(struct engine *e, uint64_t now_ns)
 
 	if (e->tick == 0 && e->looks == 0)
 		e->round_ns = now_ns;
+	if (e->count == 0)
+		e->looked_ns = now_ns;
 	e->looks = looks;
 	engine_unnamed_second(e->unnamed);
 	gauges_housekeep(e, first, looks);

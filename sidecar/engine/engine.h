@@ -101,7 +101,9 @@ struct engine_change {
 	uint32_t slot;
 	const struct publish_limits *before; /* rate, hold, caps, connections alone */
 	const struct effective *now;
-	const struct layout_record *reply; /* that led to it; NULL: none, time or somebody did */
+	/* That led to it; NULL: none, time or somebody did. */
+	const struct layout_record *reply;
+	const struct classification *classification;
 };
 
 /* Who is told what the engine hears and does, from within engine_record: must not block, and must
@@ -176,6 +178,9 @@ int engine_track(struct engine *engine);
 /* The next slot that has changed, from the *cursor-th known one on, which is moved behind it; it
  * counts as seen. LAYOUT_NONE: no more. */
 uint32_t engine_changed(struct engine *engine, uint32_t *cursor);
+
+/* A known slot has changed, by somebody else's doing. */
+void engine_note(struct engine *engine, uint32_t slot);
 
 /* Since when all known slots have been looked at once: what they counted before is known. 0: never.
  */

@@ -56,6 +56,7 @@ static int place_of(const char *name, size_t length)
 
 int saved_map_read(const char *names, struct saved_map *ret)
 {
+	uint32_t found = 0;
 	size_t length;
 
 	ret->count = 0;
@@ -63,8 +64,10 @@ int saved_map_read(const char *names, struct saved_map *ret)
 		length = strcspn(names, " ");
 		if (ret->count == sizeof(ret->to) / sizeof(ret->to[0]))
 			return -E2BIG;
-		ret->to[ret->count++] = (int16_t)place_of(names, length);
+		ret->to[ret->count] = (int16_t)place_of(names, length);
+		found += ret->to[ret->count++] >= 0;
 	}
+	ret->whole = found == SAVED_VALUES;
 	return 0;
 }
 

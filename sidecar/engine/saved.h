@@ -26,6 +26,7 @@ const char *saved_names(char text[SAVED_NAMES_BYTES]);
 /* Where the values of a list of names belong here. */
 struct saved_map {
 	uint32_t count;
+	bool whole;		      /* none of this version's is missing */
 	int16_t to[4 * SAVED_VALUES]; /* -1: nowhere */
 };
 

@@ -30,10 +30,11 @@ struct engine {
 	uint64_t forgot_ns;	      /* when it last did */
 	uint64_t *changed;	      /* a bit a record; NULL: nobody asks */
 	uint64_t round_ns, looked_ns; /* when this round of looks began, and the last whole one */
-	const struct layout_record *reply; /* that is being taken; NULL: none */
-	uint32_t looks;			   /* how many of this second are still to be looked at */
-	struct engine_unnamed *unnamed;	   /* engine_unnamed.c's */
-	struct pool_watch *pools;	   /* pool.c's */
+	const struct layout_record *reply;	     /* that is being taken; NULL: none */
+	const struct classification *classification; /* of it */
+	uint32_t looks;			/* how many of this second are still to be looked at */
+	struct engine_unnamed *unnamed; /* engine_unnamed.c's */
+	struct pool_watch *pools;	/* pool.c's */
 	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
 	bool names_full; /* and that has been said */

@@ -48,6 +48,11 @@ uint32_t engine_changed(struct engine *e, uint32_t *cursor)
 	return LAYOUT_NONE;
 }
 
+void engine_note(struct engine *e, uint32_t slot)
+{
+	engine_mark(e, slot);
+}
+
 uint64_t engine_looked_ns(const struct engine *e)
 {
 	return e->looked_ns;

@@ -59,7 +59,7 @@ static bool differs(const struct publish_limits *a, const struct publish_limits 
 void engine_watch_change(struct engine *e, uint32_t slot, const struct publish_limits *before,
 			 const struct effective *now, uint64_t now_ns)
 {
-	const struct engine_change change = {slot, before, now, e->reply};
+	const struct engine_change change = {slot, before, now, e->reply, e->classification};
 
 	if (e->watcher.change && differs(before, &now->limits, now_ns))
 		e->watcher.change(e->watcher.arg, &change, now_ns);
