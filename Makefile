@@ -26,7 +26,7 @@ B       := build$(if $(CROSS),/$(CROSS))$(if $(SAN),/$(SAN))
 PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
 	libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
 	libc-ares-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev libwslay-dev libssl-dev libhiredis-dev \
-	clang llvm bpftool
+	libsqlite3-dev clang llvm bpftool
 PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
 PACKAGES_BENCH := redis-tools
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
@@ -70,7 +70,7 @@ pkg = $(if $(pkg_$(1)),,$(eval pkg_$(1) := $(shell pkg-config $(2) $(1)) ))$(pkg
 LIBS_sidecar = $(call pkg,liburing,--libs) $(call pkg,libbpf,--libs) \
 	$(call pkg,yaml-0.1,--libs) $(call pkg,libhs,--libs) $(call pkg,libpcre2-8,--libs) \
 	$(call pkg,libpsl,--libs) $(call pkg,libcares,--libs) $(call pkg,libcap-ng,--libs) \
-	$(call pkg,jansson,--libs) $(call pkg,libmicrohttpd,--libs) $(call pkg,hiredis,--libs) \
+	$(call pkg,jansson,--libs) $(call pkg,libmicrohttpd,--libs) $(call pkg,hiredis,--libs) $(call pkg,sqlite3,--libs) \
 	$(call pkg,libcrypto,--libs) -lwslay \
 	$(if $(SAN),,$(call pkg,jemalloc,--libs)) -lm -lpthread
 LIBS_test  = $(call pkg,criterion,--libs)

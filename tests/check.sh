@@ -75,6 +75,7 @@ cap-ng                       ebpf/gate_caps.c
 microhttpd                   sidecar/serve/http.c
 wslay/                       sidecar/serve/websocket.c
 openssl/                     sidecar/base/crypto.c
+sqlite3                      sidecar/store/db.c
 hiredis/read                 sidecar/serve/resp.c
 hiredis/hiredis              bench/lib/redis.c
 '
@@ -87,6 +88,7 @@ ebpf: shm/gcra.h
 sidecar/base: shm/destination.h shm/source.h
 sidecar/io:
 sidecar/data:
+sidecar/store: sidecar/base
 sidecar/segment: shm sidecar/base
 sidecar/rules: shm/destination.h shm/source.h sidecar/base sidecar/data
 sidecar/serve: sidecar/base sidecar/io
@@ -99,9 +101,9 @@ sidecar/ingest: shm sidecar/base sidecar/io sidecar/rules sidecar/serve sidecar/
 sidecar/doors: shm sidecar/base sidecar/io sidecar/serve sidecar/config sidecar/engine sidecar/ingest
 sidecar/http: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/ingest
 sidecar/simulate: shm sidecar/base sidecar/segment sidecar/rules sidecar/config sidecar/engine
-sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors
-sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
-sidecar/daemon: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/api sidecar/cli
+sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/store
+sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/store sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
+sidecar/daemon: shm sidecar/base sidecar/io sidecar/store sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/api sidecar/cli
 '
 
 # Every #include "..." of the files given, against the table; then circles of files, depth first.

@@ -60,13 +60,16 @@ class Worker:
 
 
 class Sidecar:
-    def __init__(self, config="", segment="flows: 1000, workers: 16", group=None):
+    def __init__(self, config="", segment="flows: 1000, workers: 16", group=None, state=False):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tollgate-test-", dir="/dev/shm"))
         os.chmod(self.folder, 0o755)
         self.segment = self.folder / "segment"
         self.file = self.folder / "tollgate.yaml"
         self.log = self.folder / "log"
-        self.head = f"segment: {{path: {self.segment}, {segment}{f', group: {group}' if group else ''}}}\n"
+        # The machine's own store is not for tests.
+        self.state = self.folder / "state"
+        self.head = (f"segment: {{path: {self.segment}, {segment}{f', group: {group}' if group else ''}}}\n"
+                     f"state: {self.state if state else 'none'}\n")
         self.write(config)
         self.workers = []
         self.child = None

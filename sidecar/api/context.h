@@ -48,6 +48,8 @@ struct api_context {
 	const struct api_reload_result *reload_result;
 	/* Corrupt words that were repaired since it began. */
 	uint64_t (*repaired)(const void *daemon);
+	/* Puts the member "store": how what outlives a reboot is kept. */
+	void (*store)(const void *daemon, struct json_writer *out);
 };
 
 #endif

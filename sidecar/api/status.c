@@ -99,6 +99,7 @@ static void put_all(struct api_context *s, const struct counts *counts, struct j
 	logs_put(s->logs, out, "logs");
 	door_put(s->door, out, "http");
 	doors_put(s->doors, out, "doors");
+	s->store(s->daemon, out);
 	json_put_end(out);
 	json_put_newline(out);
 }

@@ -30,6 +30,7 @@ static const struct command {
 	{"destination", cli_destination, "which destination a name or address belongs to, and why"},
 	{"doctor", cli_doctor, "what is missing on this machine, and its cure"},
 	{"import", cli_import, "another program's limits and rules as a configuration"},
+	{"log", cli_log, "what changed of limits, when, and why"},
 	{"parse", cli_parse, "what is in an MTA's log: an outcome a line"},
 	{"plan", cli_plan, "the memory, rings and cores that an installation takes"},
 	{"replay", cli_replay, "what the rules would have done over a log"},

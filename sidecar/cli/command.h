@@ -16,6 +16,7 @@ int cli_connections(int argc, char **argv);
 int cli_destination(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_import(int argc, char **argv);
+int cli_log(int argc, char **argv);
 int cli_parse(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_replay(int argc, char **argv);

@@ -147,6 +147,24 @@ static void print_memory(const struct json *status)
 	printf("ebpf       %s\n", json_get_text(json_get(status, "ebpf"), "state", "?"));
 }
 
+static void print_store(const struct json *status)
+{
+	const struct json *store = json_get(status, "store");
+	const char *error = json_get_text(store, "error", NULL);
+	const char *folder = json_get_text(store, "folder", NULL);
+
+	if (store == NULL)
+		return;
+	if (!json_get_bool(store, "on", false))
+		printf("store      off: %s%s%s; a reboot forgets what was learned and used\n",
+		       folder ? folder : "", folder ? ": " : "", error ? error : "?");
+	else
+		printf("store      %s: %llu flows and %llu changes written, %llu changes lost%s%s\n",
+		       folder ? folder : "?", number(store, "flows_written"),
+		       number(store, "changes_written"), number(store, "changes_lost"),
+		       error ? "; NOT WRITTEN NOW: " : "", error ? error : "");
+}
+
 static void print_logs(const struct json *status)
 {
 	const struct json *logs = json_get(status, "logs");
@@ -253,6 +271,7 @@ static int print_status(void *arg, const struct json *status, const char *text, 
 	print_engine(status);
 	print_clock(status);
 	print_memory(status);
+	print_store(status);
 	print_logs(status);
 	print_http(json_get(status, "http"));
 	print_doors(status);

@@ -17,6 +17,7 @@
 #include "shm/source.h"
 #include "shm/tollgate.h"
 #include "sidecar/config/schema.h"
+#include "sidecar/config/state_folder.h"
 #include "sidecar/data/embedded.h"
 
 #define ZONES "/usr/share/zoneinfo"
@@ -61,6 +62,16 @@ static void check_zone(const struct config_loader *loader)
 			     zone, ZONES);
 }
 
+static void check_state(const struct config_loader *loader)
+{
+	const char *state = loader->config->state;
+
+	if (state && strcmp(state, STATE_FOLDER_NONE) != 0 &&
+	    (state[0] != '/' || strlen(state) > 200))
+		config_error(loader, config_mark(loader, "state"),
+			     "'%.60s': neither the absolute path of a folder nor none", state);
+}
+
 /* Users and groups may be made later, on another machine even: a warning, but for whoever starts
  * here. */
 static void warn_here(const struct config_loader *loader, const char *key, const char *what,
@@ -103,6 +114,7 @@ static void check_system(const struct config_loader *loader)
 	const struct config_segment *segment = &config->segment;
 	int64_t gid;
 
+	check_state(loader);
 	check_zone(loader);
 	check_user(loader, "user", config->user);
 	check_user(loader, "segment.owner", segment->owner);

@@ -347,6 +347,7 @@ static const struct yaml_key config_rows[] = {
 	    "whether this is laid over the built-in configuration", DEFAULT("true")),
 	LIMITS("segment", segment, struct config, segment, "the shared memory"),
 	ROW("user", user, yaml_text, "whom tollgated becomes"),
+	ROW("state", state, yaml_text, "the folder of what outlives a reboot"),
 	ROW("time_zone", time_zone, yaml_text, "where days begin at midnight"),
 	ROW("on_sidecar_down", on_sidecar_down, config_word,
 	    "what workers do when tollgated is gone", .words = down_words, DEFAULT("keep")),

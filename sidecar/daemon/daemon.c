@@ -26,7 +26,9 @@
 #include "sidecar/api/api.h"
 #include "sidecar/base/log.h"
 #include "sidecar/base/log_queue.h"
+#include "sidecar/config/state_folder.h"
 #include "sidecar/segment/calendar.h"
+#include "sidecar/store/store.h"
 
 /* Records a worker and round: none waits long behind another. */
 #define DRAIN_MAX 256
@@ -324,6 +326,7 @@ static void wall_follow(struct sidecar *s, uint64_t now_ns)
 	calendar_publish(s->segment, s->generation.config->time_zone);
 	s->calendar_ns = now_ns;
 	s->wall_offset_ns = offset;
+	keeper_clock_set(s->keeper, offset, now_ns);
 }
 
 static bool keeps(void *arg, uint32_t slot)
@@ -367,6 +370,7 @@ static int forget(struct sidecar *s)
 		return error;
 	gate_bridge_renewed(s->gate);
 	door_renewed(s->door);
+	keeper_renewed(s->keeper);
 	heartbeat_beat(&s->heartbeat, s->segment);
 	log_notice("forget", "%u of %u flows and names were idle and are forgotten, in %.3f s",
 		   before - segment_count(s->segment), before,
@@ -374,10 +378,49 @@ static int forget(struct sidecar *s)
 	return 0;
 }
 
+/* Since when nothing has been counted that is not known: where nobody decides nothing is. */
+static uint64_t known_until(const struct sidecar *s, uint64_t now_ns)
+{
+	uint64_t looked_ns = engine_looked_ns(s->engine);
+
+	return looked_ns >= s->decided_ns ? now_ns : looked_ns;
+}
+
+static void keeper_due(void *arg, uint64_t now_ns)
+{
+	struct sidecar *s = arg;
+
+	if (keeper_work(s->keeper, now_ns))
+		loop_timer_set(s->loop, s->keeper_timer, now_ns);
+}
+
+static void damage_tell(struct sidecar *s)
+{
+	uint64_t repaired = sidecar_repaired(s);
+
+	if (repaired != s->repaired)
+		log_warning("damage", "repaired %llu corrupted words that workers may write",
+			    (unsigned long long)(repaired - s->repaired));
+	s->repaired = repaired;
+}
+
+/* Where nobody decides or reports nothing has been written that could be wrong, or is not known. */
+static void look(struct sidecar *s, uint64_t now_ns)
+{
+	uint64_t decisions = decisions_count(s);
+
+	if (decisions != s->decisions || s->drained.records != s->records)
+		s->decided_ns = now_ns;
+	if (engine_looked_ns(s->engine) < s->decided_ns)
+		engine_housekeep(s->engine, now_ns);
+	s->decisions = decisions;
+	s->records = s->drained.records;
+	damage_tell(s);
+}
+
 static void beat(void *arg, uint64_t now_ns)
 {
 	struct sidecar *s = arg;
-	uint64_t repaired = sidecar_repaired(s), decisions;
 
 	loop_timer_set(s->loop, s->beat_timer, now_ns + HEARTBEAT_INTERVAL_NS);
 	heartbeat_beat(&s->heartbeat, s->segment);
@@ -387,18 +430,10 @@ static void beat(void *arg, uint64_t now_ns)
 		log_warning(
 			"damage",
 			"a worker cut a file of the segment short or wrote over its header: made whole");
-	if (watch_beat(s->workers) == 0)
-		return;
-	/* Where nobody decides or reports nothing has been written that could be wrong. */
-	decisions = decisions_count(s);
-	if (decisions != s->decisions || s->drained.records != s->records)
-		engine_housekeep(s->engine, now_ns);
-	s->decisions = decisions;
-	s->records = s->drained.records;
-	if (repaired != s->repaired)
-		log_warning("damage", "repaired %llu corrupted words that workers may write",
-			    (unsigned long long)(repaired - s->repaired));
-	s->repaired = repaired;
+	watch_beat(s->workers);
+	look(s, now_ns);
+	keeper_beat(s->keeper, s->wall_offset_ns, known_until(s, now_ns), now_ns);
+	keeper_due(s, now_ns);
 	if (engine_forgets(s->engine, night_due(s), now_ns) && forget(s) == -ENOMEM) {
 		s->failed = true;
 		loop_stop(s->loop);
@@ -515,13 +550,36 @@ static int watches_make(struct sidecar *s)
 	s->nap_timer = loop_timer(s->loop, nap_over, s);
 	s->beat_timer = loop_timer(s->loop, beat, s);
 	s->work_timer = loop_timer(s->loop, work_due, s);
-	if (s->nap_timer < 0 || s->beat_timer < 0 || s->work_timer < 0)
+	s->keeper_timer = loop_timer(s->loop, keeper_due, s);
+	if (s->nap_timer < 0 || s->beat_timer < 0 || s->work_timer < 0 || s->keeper_timer < 0)
 		return -ENOMEM;
 	loop_set_before_sleep(s->loop, before_sleep, s);
 	if (loop_watch(s->loop, s->wake, POLLIN, doorbell, s) < 0 ||
 	    loop_watch(s->loop, s->signals, POLLIN, signalled, s) < 0)
 		return -ENOMEM;
 	return workers_create(s->segment, s->loop, worker_gone, s, &s->workers);
+}
+
+/* What outlives a reboot: opened once we are who we stay, so that it can be opened again. */
+static int keeper_begin(struct sidecar *s)
+{
+	char text[256];
+	const char *folder = state_folder(s->generation.config, text, sizeof(text));
+
+	return keeper_create(s->segment, s->engine, folder, s->generation.config->state != NULL,
+			     &s->keeper);
+}
+
+/* Its folder, which only root may be able to make. */
+static void state_folder_make(const struct sidecar *s)
+{
+	const struct config *config = s->generation.config;
+	struct passwd *user = config->user && geteuid() == 0 ? getpwnam(config->user) : NULL;
+	char text[256];
+	const char *folder = state_folder(config, text, sizeof(text));
+
+	if (user && folder && config->state)
+		store_folder_make(folder, user->pw_uid, user->pw_gid);
 }
 
 /* Root was needed for opening; what is open stays open. */
@@ -554,6 +612,11 @@ static uint64_t context_mended(const void *daemon)
 	return sidecar_repaired(daemon);
 }
 
+static void context_store(const void *daemon, struct json_writer *out)
+{
+	keeper_put(((const struct sidecar *)daemon)->keeper, out, "store");
+}
+
 /* Once all parts are there. */
 static int commands_register(struct sidecar *s)
 {
@@ -575,6 +638,7 @@ static int commands_register(struct sidecar *s)
 		.reload = context_reload,
 		.reload_result = &s->reload.result,
 		.repaired = context_mended,
+		.store = context_store,
 	};
 	return api_register(&s->context);
 }
@@ -656,6 +720,7 @@ static int parts_make(struct sidecar *s, char *reason)
 		error = doors_begin(s);
 	if (!error)
 		error = commands_register(s);
+	state_folder_make(s);
 	if (!error)
 		error = privileges_drop(s, reason);
 	if (!error)
@@ -671,8 +736,16 @@ static int parts_make(struct sidecar *s, char *reason)
 	s->wall_offset_ns = calendar_wall_offset();
 	down_publish(s);
 	engine_wall_offset(s->engine, s->wall_offset_ns);
-	error = engine_configure(s->engine, s->generation.config, s->generation.classifier,
-				 s->generation.rules, loop_now());
+	error = keeper_begin(s);
+	if (!error)
+		error = engine_configure(s->engine, s->generation.config, s->generation.classifier,
+					 s->generation.rules, loop_now());
+	if (error)
+		return error;
+	/* The segment did not outlive the machine, or an attempt at this the sidecar. */
+	if (atomic_load(&s->segment->live->state) == LAYOUT_NEW)
+		keeper_restore(s->keeper, s->wall_offset_ns, loop_now());
+	error = keeper_run(s->keeper, s->wall_offset_ns, loop_now());
 	if (error)
 		return error;
 	gate_bridge_configure(s->gate, s->generation.config);
@@ -738,11 +811,31 @@ int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 	return 0;
 }
 
+/* All that was counted, and whether anybody is left who may go on. */
+static void keeper_last(struct sidecar *s)
+{
+	uint64_t now_ns = loop_now();
+	bool quiet = watch_beat(s->workers) == 0;
+
+	/* No more than rings hold: somebody may go on writing. */
+	for (uint32_t i = 0; i <= s->segment->header.sizes.ring_records / DRAIN_MAX; i++)
+		rings_drain(s);
+	for (s->decided_ns = now_ns; engine_looked_ns(s->engine) < now_ns;) {
+		engine_housekeep(s->engine, now_ns);
+		while (engine_work(s->engine, now_ns) <= now_ns &&
+		       engine_looked_ns(s->engine) < now_ns)
+			;
+	}
+	keeper_end(s->keeper, quiet, now_ns, loop_now());
+}
+
 int sidecar_run(struct sidecar *s)
 {
 	int error;
 
 	workers_scan(s->workers);
+	/* What an earlier sidecar did not see has yet to be looked at. */
+	s->decided_ns = loop_now();
 	log_notice("ready", "%s: %s, %u names and flows known; clock by %s", s->segment->path,
 		   s->segment->adopted	  ? "adopted"
 		   : s->segment->replaced ? "replaced, usage carried over"
@@ -752,6 +845,7 @@ int sidecar_run(struct sidecar *s)
 	beat(s, loop_now());
 	work(s);
 	error = loop_run(s->loop);
+	keeper_last(s);
 	return s->failed ? -ENOMEM : error;
 }
 
@@ -767,6 +861,7 @@ void sidecar_free(struct sidecar *s)
 	gate_bridge_free(s->gate);
 	control_socket_free(s->server);
 	alerts_free(s->alerts);
+	keeper_free(s->keeper);
 	workers_free(s->workers);
 	engine_free(s->engine);
 	restorable = NULL;

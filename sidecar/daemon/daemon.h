@@ -9,6 +9,7 @@
 #include "sidecar/api/context.h"
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
+#include "sidecar/daemon/keeper.h"
 #include "sidecar/daemon/reload.h"
 #include "sidecar/daemon/workers.h"
 #include "sidecar/doors/doors.h"
@@ -27,6 +28,7 @@ struct sidecar {
 	struct workers *workers;
 	struct control_socket *server; /* control.sock */
 	struct alerts *alerts;
+	struct keeper *keeper;	    /* what outlives a reboot */
 	struct gate_bridge *gate;   /* in the kernel */
 	struct logs *logs;	    /* of MTAs, that are read */
 	struct door *door;	    /* HTTP; NULL: none */
@@ -38,14 +40,15 @@ struct sidecar {
 	struct config_segment started; /* what holds until the next start; its texts are ours */
 	const char *config_path;       /* NULL: the built-in configuration */
 	uint64_t started_ns;
-	uint64_t decisions; /* sum of all workers' counts when last looked at */
-	uint64_t records;   /* of all rings, the same */
-	uint64_t repaired;  /* words, as last told */
+	uint64_t decisions;  /* sum of all workers' counts when last looked at */
+	uint64_t records;    /* of all rings, the same */
+	uint64_t decided_ns; /* when they were last seen to have changed */
+	uint64_t repaired;   /* words, as last told */
 	struct ring_reader_totals drained;
 	struct rate_meter recent; /* records drained */
 	int wake;		  /* FIFO */
 	int signals;
-	int nap_timer, beat_timer, work_timer;
+	int nap_timer, beat_timer, work_timer, keeper_timer;
 	uint64_t awake_until_ns;	/* it does not ask to be woken before */
 	uint64_t calendar_ns;		/* when it was last published */
 	int64_t wall_offset_ns;		/* of the wall clock then */

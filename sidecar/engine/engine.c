@@ -88,6 +88,7 @@ struct engine_life *engine_live(struct engine *e, uint32_t slot, uint64_t now_ns
 	struct engine_life *life = segment_block(e->segment, slot, ENGINE_LIFE);
 	struct engine_life fresh;
 
+	engine_mark(e, slot);
 	if (life)
 		return life;
 	fresh = engine_life(e, slot, now_ns);
@@ -103,6 +104,7 @@ static void effects_fold(struct engine *e, uint32_t slot, uint64_t now_ns)
 		if (constraints[i].kind != CONSTRAINT_NONE && constraints[i].until_ns > now_ns)
 			return;
 	segment_block_drop(e->segment, slot, ENGINE_EFFECTS);
+	engine_mark(e, slot);
 }
 
 void engine_effect_add(struct engine *e, uint32_t slot, const struct constraint *constraint,
@@ -112,6 +114,7 @@ void engine_effect_add(struct engine *e, uint32_t slot, const struct constraint 
 
 	if (constraints)
 		constraint_add(constraints, constraint, now_ns);
+	engine_mark(e, slot);
 }
 
 static int slot_configure(struct engine *e, uint32_t slot);
@@ -152,11 +155,17 @@ void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	struct control_limits control;
 	struct control_bounds bounds;
 	struct effective effective;
+	struct publish_limits before;
 
 	if (engine_effective(e, slot, now_ns, &effective, &control, &bounds) != 0)
 		return;
-	e->totals.changes += publish_slot(e->segment, slot, &effective.limits, now_ns);
+	publish_read(e->segment, slot, &before);
 	timer_heap_set(e->timers, segment_record(e->segment, slot), effective.next_ns);
+	if (!publish_slot(e->segment, slot, &effective.limits, now_ns))
+		return;
+	e->totals.changes++;
+	engine_mark(e, slot);
+	engine_watch_change(e, slot, &before, &effective, now_ns);
 }
 
 static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -232,9 +241,7 @@ static int slot_reconfigure(struct engine *e, uint32_t slot)
 /* Of one that engine_work has yet to reach: what comes about it must not find nothing. */
 static int slot_configure(struct engine *e, uint32_t slot)
 {
-	int error = *engine_configured_at(e, slot) ? 0 : slot_reconfigure(e, slot);
-
-	return error;
+	return *engine_configured_at(e, slot) ? 0 : slot_reconfigure(e, slot);
 }
 
 /* What the configuration says of a known slot, into `configured`; then into force. */
@@ -248,6 +255,14 @@ void engine_slot_fill(struct engine *e, uint32_t slot, uint64_t now_ns)
 	}
 	flow_begin(e, slot);
 	engine_publish(e, slot, now_ns);
+}
+
+static void known_take(struct engine *e, uint64_t now_ns);
+
+void engine_settle(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	known_take(e, 0);
+	engine_slot_fill(e, slot, now_ns);
 }
 
 static void default_publish(struct engine *e, uint32_t index,
@@ -295,6 +310,7 @@ static void slot_add(struct engine *e, uint32_t slot)
 		flow->bounced = count_low(&totals->bounced);
 	}
 	e->totals.learned++;
+	engine_mark(e, slot);
 	if (e->count == flows - flows / 10)
 		log_warning(
 			"directory",
@@ -566,6 +582,8 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 		slot_register(e, r, now_ns);
 	if (!is_flow(e, r->slot) || slot_configure(e, r->slot) != 0)
 		return;
+	e->reply = r;
+	e->classification = &c;
 	if (r->code == 0 || r->code >= 300) {
 		engine_destination(e, r->slot, destination, sizeof(destination));
 		classify(e->classifier, e->scratch, destination, r->code, enhanced, r->text,
@@ -582,6 +600,8 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 	e->totals.by_class[c.class]++;
 	if (engine_configured(e, r->slot)->flags & FLOW_ADAPT)
 		reply_control(e, r->slot, r, &c, now_ns);
+	e->reply = NULL;
+	e->classification = NULL;
 }
 
 void engine_record(struct engine *e, const struct layout_record *r, uint64_t now_ns)
@@ -645,6 +665,7 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 	if (slot_configure(e, slot) != 0)
 		return;
+	engine_mark(e, slot);
 	delivered = count_more(&totals->delivered, &flow->delivered);
 	deferred = count_more(&totals->deferred, &flow->deferred);
 	bounced = count_more(&totals->bounced, &flow->bounced);
@@ -686,6 +707,7 @@ static void flow_fold(struct engine *e, uint32_t slot, uint64_t now_ns)
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
 	if (control_plain(&life->control, &bounds, now_ns))
 		segment_block_drop(e->segment, slot, ENGINE_LIFE);
+	engine_mark(e, slot);
 }
 
 /* The next known slot in turn: what is wrong there is repaired, what a flow did is counted. */
@@ -694,8 +716,16 @@ static void slot_housekeep(struct engine *e, uint64_t now_ns)
 	uint32_t slot = segment_nth(e->segment, e->tick = (e->tick + 1) % e->count);
 	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
 	const struct engine_flow *flow = engine_flow_of(e, slot);
+	const struct segment_slot *known = segment_slot(e->segment, slot);
+	uint64_t hour = known->hour, day = known->day;
 
+	if (e->tick == 0) {
+		e->looked_ns = e->round_ns;
+		e->round_ns = now_ns;
+	}
 	e->totals.repaired += segment_repair(e->segment, slot, 1, now_ns);
+	if (known->hour != hour || known->day != day)
+		engine_mark(e, slot);
 	engine_forget_look(e, slot, now_ns);
 	if (!is_flow(e, slot))
 		return;
@@ -740,6 +770,10 @@ void engine_housekeep(struct engine *e, uint64_t now_ns)
 	uint32_t looks = e->count < TICKS_A_SECOND ? e->count : TICKS_A_SECOND;
 	uint32_t first = looks < e->count ? (e->tick + 1) % e->count : 0;
 
+	if (e->tick == 0 && e->looks == 0)
+		e->round_ns = now_ns;
+	if (e->count == 0)
+		e->looked_ns = now_ns;
 	e->looks = looks;
 	engine_unnamed_second(e->unnamed);
 	gauges_housekeep(e, first, looks);
@@ -768,6 +802,7 @@ int engine_constraint_remove(struct engine *e, uint32_t slot, enum constraint_ki
 	constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
 	if (constraints)
 		constraint_remove_by_operator(constraints, kind);
+	engine_mark(e, slot);
 	effects_fold(e, slot, now_ns);
 	engine_publish(e, slot, now_ns);
 	return 0;
@@ -790,6 +825,7 @@ int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
 	life = segment_block(e->segment, slot, ENGINE_LIFE);
 	if (life)
 		control_release(&life->control, &bounds, now_ns);
+	engine_mark(e, slot);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
@@ -800,6 +836,7 @@ int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 		return -ENOENT;
 	for (uint32_t pool = 0; pool < ENGINE_MINUTES; pool++)
 		segment_block_drop(e->segment, slot, pool);
+	engine_mark(e, slot);
 	engine_publish(e, slot, now_ns);
 	return 0;
 }
@@ -846,6 +883,7 @@ void engine_free(struct engine *e)
 	engine_unnamed_free(e->unnamed);
 	engine_moves_free(e->moves);
 	twice_free(e->twice);
+	free(e->changed);
 	free(e->pools);
 	free(e);
 }

@@ -97,6 +97,16 @@ struct engine_action {
 	const struct rule_effect *effect; /* of the controller: under the name "controller" */
 };
 
+/* Limits of a flow that have just been put in force. */
+struct engine_change {
+	uint32_t slot;
+	const struct publish_limits *before; /* rate, hold, caps, connections alone */
+	const struct effective *now;
+	/* That led to it; NULL: none, time or somebody did. */
+	const struct layout_record *reply;
+	const struct classification *classification;
+};
+
 /* Who is told what the engine hears and does, from within engine_record: must not block, and must
  * change nothing here. Pointers are good during the call; either function may be NULL. */
 struct engine_watcher {
@@ -105,6 +115,8 @@ struct engine_watcher {
 	void (*reply)(void *arg, const struct layout_record *reply,
 		      const struct classification *classification, uint64_t now_ns);
 	void (*action)(void *arg, const struct engine_action *action, uint64_t now_ns);
+	/* Of each change of a flow's limits. */
+	void (*change)(void *arg, const struct engine_change *change, uint64_t now_ns);
 };
 
 /* One at a time, from now on; NULL: nobody. */
@@ -184,6 +196,35 @@ bool engine_forgets(const struct engine *engine, bool night, uint64_t now_ns);
 int engine_renewed(struct engine *engine, uint64_t now_ns);
 
 const struct engine_totals *engine_totals(const struct engine *engine);
+
+/* ---- for the store ---------------------------------------------------------------------------- */
+
+/* From now on it is remembered which slots have changed; all that are known have. -ENOMEM. */
+int engine_track(struct engine *engine);
+
+/* The next slot that has changed, from the *cursor-th known one on, which is moved behind it; it
+ * counts as seen. LAYOUT_NONE: no more. */
+uint32_t engine_changed(struct engine *engine, uint32_t *cursor);
+
+/* A known slot has changed, by somebody else's doing. */
+void engine_note(struct engine *engine, uint32_t slot);
+
+/* Since when all known slots have been looked at once: what they counted before is known. 0: never.
+ */
+uint64_t engine_looked_ns(const struct engine *engine);
+
+/* What an earlier boot of the machine knew of a flow, before it is in force (engine_settle). NULL:
+ * nothing of that kind. -ENOENT: the slot is no flow. */
+struct engine_restored {
+	const struct engine_life *life;
+	const struct constraint *effects; /* CONSTRAINTS of them */
+	uint64_t seen_ns;
+	uint64_t delivered, deferred, bounced;
+};
+int engine_restore(struct engine *engine, uint32_t slot, const struct engine_restored *restored);
+
+/* Puts a known slot's limits in force now, before engine_work reaches it. */
+void engine_settle(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
 /* ---- for explain and the operator's commands ------------------------------------------------- */
 

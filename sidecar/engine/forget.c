@@ -98,6 +98,8 @@ int engine_renewed(struct engine *e, uint64_t now_ns)
 	e->count = e->tick = e->looks = 0;
 	e->forgettable = e->forgettable_so_far = 0;
 	e->forgot_ns = now_ns;
+	if (e->changed && engine_track(e) != 0)
+		return -ENOMEM;
 	engine_unnamed_restart(e->unnamed);
 	engine_pools_renewed(e);
 	engine_take_in(e, now_ns);

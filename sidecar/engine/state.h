@@ -26,8 +26,12 @@ struct engine {
 	uint32_t refill;      /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	      /* the next of slots to be looked at for its counts */
 	uint32_t forgettable; /* flows, as of the last round of looks */
-	uint32_t forgettable_so_far;	/* in this one */
-	uint64_t forgot_ns;		/* when it last did */
+	uint32_t forgettable_so_far;  /* in this one */
+	uint64_t forgot_ns;	      /* when it last did */
+	uint64_t *changed;	      /* a bit a record; NULL: nobody asks */
+	uint64_t round_ns, looked_ns; /* when this round of looks began, and the last whole one */
+	const struct layout_record *reply;	     /* that is being taken; NULL: none */
+	const struct classification *classification; /* of it */
 	uint32_t looks;			/* how many of this second are still to be looked at */
 	struct engine_unnamed *unnamed; /* engine_unnamed.c's */
 	struct heard_twice *twice;	/* twice.c's */
@@ -66,6 +70,19 @@ struct engine_life *engine_live(struct engine *engine, uint32_t slot, uint64_t n
 /* Sets an effect, and drops those that have ended with the last. */
 void engine_effect_add(struct engine *engine, uint32_t slot, const struct constraint *constraint,
 		       uint64_t now_ns);
+
+/* Notes that what is kept of a known slot has changed. */
+static inline void engine_mark(const struct engine *engine, uint32_t slot)
+{
+	uint32_t record = engine->segment->index[slot];
+
+	if (engine->changed)
+		engine->changed[record / 64] |= UINT64_C(1) << record % 64;
+}
+
+/* To the watcher: limits that have changed. */
+void engine_watch_change(struct engine *engine, uint32_t slot, const struct publish_limits *before,
+			 const struct effective *now, uint64_t now_ns);
 
 /* Counts what could be forgotten, a slot at a time. */
 void engine_forget_look(struct engine *engine, uint32_t slot, uint64_t now_ns);

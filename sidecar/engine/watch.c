@@ -38,6 +38,33 @@ void engine_watch_rules(struct engine *e, const struct layout_record *r,
 				    now_ns);
 }
 
+static uint64_t hold_left(uint64_t until_ns, uint64_t now_ns)
+{
+	return until_ns > now_ns ? until_ns : 0;
+}
+
+/* What people call a change: not what is reported, or from when on an hour counts. `b` has yet to
+ * be rounded as `a` was when it was packed. */
+static bool differs(const struct publish_limits *a, const struct publish_limits *b, uint64_t now_ns)
+{
+	return a->interval_ns != gcra_interval(gcra_rate(b->interval_ns, 1)) ||
+	       hold_left(a->hold_until_ns, now_ns) != hold_left(b->hold_until_ns, now_ns) ||
+	       hold_left(a->hold_lower_ns, now_ns) != hold_left(b->hold_lower_ns, now_ns) ||
+	       a->hour_cap[TG_TRANSACTIONAL] != b->hour_cap[TG_TRANSACTIONAL] ||
+	       a->day_cap[TG_TRANSACTIONAL] != b->day_cap[TG_TRANSACTIONAL] ||
+	       a->connections[TG_TRANSACTIONAL] != b->connections[TG_TRANSACTIONAL] ||
+	       a->per_connection != b->per_connection;
+}
+
+void engine_watch_change(struct engine *e, uint32_t slot, const struct publish_limits *before,
+			 const struct effective *now, uint64_t now_ns)
+{
+	const struct engine_change change = {slot, before, now, e->reply, e->classification};
+
+	if (e->watcher.change && differs(before, &now->limits, now_ns))
+		e->watcher.change(e->watcher.arg, &change, now_ns);
+}
+
 static uint64_t held_until(const struct control_limits *limits)
 {
 	uint64_t all = limits->hold_until_ns[TG_TRANSACTIONAL],

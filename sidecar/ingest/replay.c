@@ -177,7 +177,8 @@ static int begin(struct replay *replay, uint64_t time_ns)
 		.flows = (uint32_t)config->segment.flows.value,
 		.wall_offset_ns = (int64_t)day_ns - (int64_t)SCRATCH_EPOCH_NS,
 	};
-	const struct engine_watcher watcher = {replay, reply_seen, action_seen};
+	const struct engine_watcher watcher = {
+		.arg = replay, .reply = reply_seen, .action = action_seen};
 	int error = scratch_open(&setup, &replay->scratch);
 
 	if (error)

@@ -179,6 +179,15 @@ uint32_t segment_destination_find(const struct segment *s, const char *name)
 										   : LAYOUT_NONE;
 }
 
+uint32_t segment_stream(struct segment *s, const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length > LAYOUT_TEXT || !name_plain(name, length))
+		return LAYOUT_NONE;
+	return claim_text(s, SEGMENT_STREAM, HASH_STREAM, name, length);
+}
+
 uint32_t segment_flow(struct segment *s, const uint8_t address[16], const char *destination)
 {
 	uint32_t to = segment_destination(s, destination);

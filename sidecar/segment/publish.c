@@ -246,6 +246,37 @@ struct publish_in_force publish_in_force(const struct segment *s, uint32_t slot)
 	return (struct publish_in_force){&s->defaults[index].limits, &s->defaults[index].more};
 }
 
+static void caps_read(const _Atomic uint32_t *words, bool on, uint32_t ret[TG_CLASSES])
+{
+	for (int c = 0; c < TG_CLASSES; c++)
+		ret[c] =
+			on ? atomic_load_explicit(&words[c], memory_order_relaxed) : PUBLISH_NO_CAP;
+}
+
+void publish_read(const struct segment *s, uint32_t slot, struct publish_limits *ret)
+{
+	struct publish_in_force at = publish_in_force(s, slot);
+	uint64_t flags = atomic_load_explicit(&at.limits->flags, memory_order_relaxed);
+	uint64_t connections = atomic_load_explicit(&at.more->connections, memory_order_relaxed);
+	uint64_t rate =
+		atomic_load_explicit(&at.limits->rate[TG_TRANSACTIONAL], memory_order_relaxed);
+
+	publish_unlimited(ret);
+	ret->interval_ns = gcra_interval(rate);
+	for (int c = 0; c < TG_CLASSES; c++) {
+		uint64_t cap = connections >> 16 * c & 0xffff;
+
+		ret->burst[c] =
+			gcra_burst(atomic_load_explicit(&at.limits->rate[c], memory_order_relaxed));
+		ret->connections[c] = cap == 0xffff ? 0 : (uint32_t)cap;
+	}
+	ret->per_connection = (uint32_t)(connections >> 48);
+	ret->hold_until_ns = atomic_load_explicit(&at.limits->hold_until_ns, memory_order_relaxed);
+	ret->hold_lower_ns = atomic_load_explicit(&at.more->hold_lower_ns, memory_order_relaxed);
+	caps_read(at.limits->hour_cap, flags & LAYOUT_HOUR, ret->hour_cap);
+	caps_read(at.limits->day_cap, flags & LAYOUT_DAY, ret->day_cap);
+}
+
 /* A phase that moves back makes the next window begin earlier: its number is put in force first,
  * with the count of this one, so that no window is granted anew. */
 static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, uint64_t new_flags,

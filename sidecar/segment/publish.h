@@ -43,6 +43,9 @@ struct publish_in_force {
 
 struct publish_in_force publish_in_force(const struct segment *segment, uint32_t slot);
 
+/* The limits that hold for a slot, in plain numbers: rate, holds, caps, connections. */
+void publish_read(const struct segment *segment, uint32_t slot, struct publish_limits *ret);
+
 /* Puts limits in force for a slot. A decision under way meanwhile is charged at the old price or at
  * the new one, and counts once. Returns true if anything changed. */
 bool publish_slot(struct segment *segment, uint32_t slot, const struct publish_limits *limits,

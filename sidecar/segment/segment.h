@@ -168,6 +168,7 @@ uint32_t segment_find(struct segment *segment, const struct hash_key *key, bool 
 /* Claims and names a slot at once. LAYOUT_NONE: no room. */
 uint32_t segment_source(struct segment *segment, const uint8_t address[16]);
 uint32_t segment_destination(struct segment *segment, const char *name);
+uint32_t segment_stream(struct segment *segment, const char *name);
 uint32_t segment_flow(struct segment *segment, const uint8_t address[16], const char *destination);
 
 /* A destination's slot, where it is known. LAYOUT_NONE: it is not. */

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A flow's control as values with names, for what outlives the machine: another version finds by
+ * name what it knows, and begins the rest as it begins. Pure.
+ */
+#ifndef SIDECAR_CONTROL_SAVED_H
+#define SIDECAR_CONTROL_SAVED_H
+
+#include "sidecar/control/control.h"
+
+#define CONTROL_VALUES	   (74 + 2 * REFUSED_CLASSES)
+#define CONTROL_VALUE_NAME 48
+
+/* What the clock is to a value: a state is moved from one boot of the machine to the next. */
+enum control_value_kind {
+	CONTROL_PLAIN,
+	CONTROL_STAMP, /* hundredths of a second, modulo 2^32 */
+	CONTROL_TIME,  /* nanoseconds; 0: none */
+};
+
+/* The i-th value's name, written to text, and its kind. */
+enum control_value_kind control_value(unsigned i, char text[CONTROL_VALUE_NAME]);
+
+/* The values as they stand; floats as their bits. */
+void control_save(const struct control_state *state, uint64_t values[CONTROL_VALUES]);
+
+/* A state of values. False: no state can have them, and *state is as it was. */
+bool control_load(struct control_state *state, const uint64_t values[CONTROL_VALUES]);
+
+#endif

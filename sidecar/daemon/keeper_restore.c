@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What an earlier boot of the machine knew, put back into a segment that was made, before workers
+ * may attach. It may be done again, from the beginning, where a sidecar died in the middle of it.
+ *
+ * Slots that have a life, effects or usage of a period under way are in force when this returns: a
+ * hold that is not yet published would be none. The others have what anybody has who is not known.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/destination.h"
+#include "shm/window.h"
+#include "sidecar/base/log.h"
+#include "sidecar/daemon/keeper_state.h"
+#include "sidecar/engine/saved.h"
+#include "sidecar/segment/publish.h"
+
+#define LAYOUTS_MAX 256
+
+/* A slot that is to be in force. */
+struct pending {
+	uint32_t slot;
+	struct usage_kept hour, day;
+};
+
+struct restore {
+	struct keeper *keeper;
+	uint64_t now_ns;
+	uint32_t today;
+	struct usage_gap gap;
+	struct saved_map *maps[LAYOUTS_MAX];
+	struct pending *pending;
+	size_t count, room;
+	uint64_t flows, unread;
+};
+
+/* ---- layouts --------------------------------------------------------------------------------- */
+
+static int layout_take_names(void *arg, uint32_t number, const char *names)
+{
+	struct restore *r = arg;
+	struct saved_map *map = number < LAYOUTS_MAX ? malloc(sizeof(*map)) : NULL;
+
+	if (map && saved_map_read(names, map) == 0 && r->maps[number] == NULL)
+		r->maps[number] = map;
+	else
+		free(map);
+	return 0;
+}
+
+static void maps_free(struct restore *r)
+{
+	for (int i = 0; i < LAYOUTS_MAX; i++)
+		free(r->maps[i]);
+}
+
+/* ---- a flow ---------------------------------------------------------------------------------- */
+
+static bool life_read(struct restore *r, uint32_t slot, const struct db_flow *row,
+		      struct engine_life *ret)
+{
+	struct keeper *k = r->keeper;
+	const struct saved_map *map = row->layout < LAYOUTS_MAX ? r->maps[row->layout] : NULL;
+
+	memset(ret, 0, sizeof(*ret));
+	/* What is missing is as a flow begins. */
+	if (map && !map->whole) {
+		engine_settle(k->engine, slot, r->now_ns);
+		*ret = engine_life(k->engine, slot, r->now_ns);
+	}
+	if (map && saved_life_read(row->life, row->life_length, map, k->wall_offset_ns, ret))
+		return true;
+	r->unread++;
+	return false;
+}
+
+static void flow_restore(struct restore *r, uint32_t slot, const struct db_flow *row)
+{
+	struct keeper *k = r->keeper;
+	struct constraint effects[CONSTRAINTS];
+	struct engine_life life;
+	struct engine_restored restored = {
+		.seen_ns = saved_time_from_wall((uint64_t)row->seen_s * WINDOW_SECOND_NS,
+						k->wall_offset_ns),
+		.delivered = row->delivered,
+		.deferred = row->deferred,
+		.bounced = row->bounced,
+	};
+
+	if (row->life && life_read(r, slot, row, &life))
+		restored.life = &life;
+	if (row->effects &&
+	    saved_effects_read(row->effects, row->effects_length, k->wall_offset_ns, effects))
+		restored.effects = effects;
+	else if (row->effects)
+		r->unread++;
+	/* A flow that was seen is one, however shortly before the boot. */
+	if (restored.seen_ns && restored.seen_ns < WINDOW_SECOND_NS)
+		restored.seen_ns = WINDOW_SECOND_NS;
+	engine_restore(k->engine, slot, &restored);
+}
+
+static uint32_t slot_claim(struct segment *s, const struct db_flow *row)
+{
+	char name[LAYOUT_TEXT + 1];
+
+	if (row->name_length >= sizeof(name))
+		return LAYOUT_NONE;
+	memcpy(name, row->name, row->name_length);
+	name[row->name_length] = '\0';
+	switch (row->kind) {
+	case SEGMENT_FLOW: return segment_flow(s, row->source, name);
+	case SEGMENT_SOURCE: return segment_source(s, row->source);
+	case SEGMENT_DESTINATION: return segment_destination(s, name);
+	case SEGMENT_STREAM: return segment_stream(s, name);
+	default: return LAYOUT_NONE;
+	}
+}
+
+static bool pending_add(struct restore *r, uint32_t slot, const struct db_flow *row)
+{
+	if (r->count == r->room) {
+		size_t room = r->room ? r->room * 2 : 1024;
+		struct pending *more = realloc(r->pending, room * sizeof(*more));
+
+		if (more == NULL)
+			return false;
+		r->pending = more;
+		r->room = room;
+	}
+	r->pending[r->count++] = (struct pending){
+		.slot = slot,
+		.hour = {row->hour, row->interval_ns, row->burst, row->hour_cap},
+		.day = {row->day, row->interval_ns, row->burst, row->day_cap},
+	};
+	return true;
+}
+
+/* Whether a slot has anything that must be in force before somebody asks for it. A cap counts
+ * whatever was used of it: workers may have gone on. */
+static bool must_hold(const struct restore *r, const struct db_flow *row)
+{
+	return row->life || row->effects || (uint32_t)(row->day >> 32) + 1 >= r->today ||
+	       row->hour_cap != PUBLISH_NO_CAP || row->day_cap != PUBLISH_NO_CAP;
+}
+
+static int row_take(void *arg, const struct db_flow *row)
+{
+	struct restore *r = arg;
+	struct keeper *k = r->keeper;
+	uint32_t slot = slot_claim(k->segment, row);
+
+	if (slot == LAYOUT_NONE) {
+		k->unfit++;
+		return 0;
+	}
+	if (row->kind == SEGMENT_FLOW)
+		flow_restore(r, slot, row);
+	r->flows++;
+	return must_hold(r, row) && !pending_add(r, slot, row) ? -ENOMEM : 0;
+}
+
+/* ---- usage ----------------------------------------------------------------------------------- */
+
+static void ahead_add(struct keeper *k, uint32_t slot, uint64_t hour, uint64_t day)
+{
+	if (k->ahead_count == k->ahead_room) {
+		uint32_t room = k->ahead_room ? k->ahead_room * 2 : 256;
+		struct keeper_ahead *more = realloc(k->ahead, room * sizeof(*more));
+
+		if (more == NULL)
+			return;
+		k->ahead = more;
+		k->ahead_room = room;
+	}
+	k->ahead[k->ahead_count++] = (struct keeper_ahead){slot, hour, day};
+}
+
+static void word_set(_Atomic uint64_t *word, uint64_t *remembered, uint32_t period, uint32_t count)
+{
+	*remembered = (uint64_t)period << 32 | count;
+	/* Relaxed: whoever attaches acquires the segment's state, which comes after. */
+	atomic_store_explicit(word, *remembered, memory_order_relaxed);
+}
+
+static void usage_set(struct restore *r, const struct pending *p)
+{
+	struct keeper *k = r->keeper;
+	struct segment *s = k->segment;
+	struct layout_counters *counters = &s->view.counters[p->slot];
+	struct segment_slot *known = segment_slot(s, p->slot);
+	uint64_t flags = atomic_load_explicit(&publish_in_force(s, p->slot).limits->flags,
+					      memory_order_relaxed);
+	const struct layout_calendar *calendar = &s->calendars[0];
+	uint32_t hour = window_hour(calendar, flags, r->now_ns);
+	uint32_t day = window_day(calendar, flags, r->now_ns);
+	int64_t hour_begun =
+		(int64_t)window_hour_end(calendar, flags, hour - 1) + k->wall_offset_ns;
+	int64_t day_begun = (int64_t)window_day_end(calendar, flags, day - 1) + k->wall_offset_ns;
+
+	word_set(&counters->hour, &known->hour, hour,
+		 usage_restored(&p->hour, &r->gap, hour, hour_begun));
+	word_set(&counters->day, &known->day, day,
+		 usage_restored(&p->day, &r->gap, day, day_begun));
+	if (p->hour.word >> 32 > hour || p->day.word >> 32 > day)
+		ahead_add(k, p->slot, p->hour.word, p->day.word);
+}
+
+/* A word of a later period than the present one comes true when the clock is put right. */
+static void word_raise(_Atomic uint64_t *word, uint64_t *remembered, uint64_t kept)
+{
+	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
+
+	do {
+		if (seen == LAYOUT_POISON || (seen >> 32 == kept >> 32 && seen >= kept) ||
+		    seen >> 32 > kept >> 32)
+			return;
+	} while (!atomic_compare_exchange_weak_explicit(word, &seen, kept, memory_order_relaxed,
+							memory_order_relaxed));
+	*remembered = kept;
+}
+
+void keeper_clock_set(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
+{
+	const struct layout_calendar *calendar = &k->segment->calendars[0];
+
+	k->wall_offset_ns = wall_offset_ns;
+	for (uint32_t i = 0; i < k->ahead_count; i++) {
+		const struct keeper_ahead *ahead = &k->ahead[i];
+		struct layout_counters *counters = &k->segment->view.counters[ahead->slot];
+		struct segment_slot *known = segment_slot(k->segment, ahead->slot);
+		uint64_t flags = atomic_load_explicit(
+			&publish_in_force(k->segment, ahead->slot).limits->flags,
+			memory_order_relaxed);
+
+		if (ahead->hour >> 32 == window_hour(calendar, flags, now_ns))
+			word_raise(&counters->hour, &known->hour, ahead->hour);
+		if (ahead->day >> 32 == window_day(calendar, flags, now_ns))
+			word_raise(&counters->day, &known->day, ahead->day);
+	}
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+/* Marks from what was claimed: nothing of it is news. */
+static void marks_clear(struct keeper *k)
+{
+	for (uint32_t cursor = 0; engine_changed(k->engine, &cursor) != LAYOUT_NONE;)
+		;
+}
+
+/* Until when workers may have gone on: the end of that boot, which was before this one; now, if it
+ * is this one. */
+static struct usage_gap gap_of(const struct keeper *k, const struct db_alive *alive,
+			       uint64_t now_ns)
+{
+	struct usage_gap gap = {alive->at_ns, k->wall_offset_ns};
+
+	if (strcmp(alive->boot, k->alive.boot) == 0)
+		gap.until_ns = (int64_t)now_ns + k->wall_offset_ns;
+	if (alive->clean)
+		gap.until_ns = gap.from_ns;
+	return gap;
+}
+
+static int rows_read(struct restore *r)
+{
+	struct db *db = store_db(r->keeper->store);
+	int error = db_layouts(db, layout_take_names, r);
+
+	return error ? error : db_flows(db, row_take, r);
+}
+
+static void in_force(struct restore *r)
+{
+	marks_clear(r->keeper);
+	for (size_t i = 0; i < r->count; i++) {
+		engine_settle(r->keeper->engine, r->pending[i].slot, r->now_ns);
+		usage_set(r, &r->pending[i]);
+		engine_note(r->keeper->engine, r->pending[i].slot);
+	}
+}
+
+/* A database that cannot be read must not be written over. */
+static void give_up(struct keeper *k)
+{
+	snprintf(k->reason, sizeof(k->reason), "%s", db_error_text(store_db(k->store)));
+	log_error("store",
+		  "%s/" DB_FILE
+		  " cannot be read: %s; what could be read of it holds, and nothing is "
+		  "written; move it away to begin anew",
+		  k->folder, k->reason);
+	store_close(k->store);
+	k->store = NULL;
+}
+
+void keeper_restore(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
+{
+	struct restore r = {.keeper = k,
+			    .now_ns = now_ns,
+			    .today = window_day(&k->segment->calendars[0], 0, now_ns)};
+	struct db_alive alive;
+	int error;
+
+	k->wall_offset_ns = wall_offset_ns;
+	if (k->store == NULL)
+		return;
+	error = db_alive(store_db(k->store), &alive);
+	if (error == 0) {
+		r.gap = gap_of(k, &alive, now_ns);
+		error = rows_read(&r);
+		in_force(&r);
+	}
+	k->restored = r.flows;
+	maps_free(&r);
+	free(r.pending);
+	if (error && error != -ENOENT) {
+		give_up(k);
+		return;
+	}
+	if (k->unfit)
+		log_warning(
+			"store",
+			"%llu flows and names that were kept found no room: raise segment.flows",
+			(unsigned long long)k->unfit);
+	if (r.unread)
+		log_warning("store",
+			    "what was learned of %llu flows cannot be read: they begin anew",
+			    (unsigned long long)r.unread);
+	if (alive.at_ns > (int64_t)now_ns + wall_offset_ns && error == 0)
+		log_warning("store",
+			    "the clock is %lld s behind what was kept last: usage counts for "
+			    "now, and again when the clock is put right",
+			    (long long)((alive.at_ns - (int64_t)now_ns - wall_offset_ns) /
+					INT64_C(1000000000)));
+	if (error == 0)
+		log_notice("store",
+			   "%llu flows and names of an earlier boot are known again; it ended "
+			   "%s, %.1f s of sending count as used",
+			   (unsigned long long)r.flows, alive.clean ? "in order" : "without a word",
+			   r.gap.until_ns > r.gap.from_ns
+				   ? (double)(r.gap.until_ns - r.gap.from_ns) / 1e9
+				   : 0.0);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+#include "sidecar/engine/saved.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STAMP_NS 10000000
+
+/* Those of struct engine_life besides the controller's. */
+static const struct {
+	const char *name;
+	enum control_value_kind kind;
+} own[] = {{"trouble_ns", CONTROL_TIME},
+	   {"warmup_step_back_ns", CONTROL_TIME},
+	   {"pace.minute_ns", CONTROL_TIME},
+	   {"pace.count", CONTROL_PLAIN},
+	   {"pace.peak", CONTROL_PLAIN}};
+
+#define OWN (sizeof(own) / sizeof(own[0]))
+_Static_assert(CONTROL_VALUES + OWN == SAVED_VALUES, "as the header says");
+
+static enum control_value_kind value_name(unsigned i, char text[CONTROL_VALUE_NAME])
+{
+	if (i < CONTROL_VALUES)
+		return control_value(i, text);
+	snprintf(text, CONTROL_VALUE_NAME, "%s", own[i - CONTROL_VALUES].name);
+	return own[i - CONTROL_VALUES].kind;
+}
+
+const char *saved_names(char text[SAVED_NAMES_BYTES])
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < SAVED_VALUES; i++) {
+		char name[CONTROL_VALUE_NAME];
+
+		value_name(i, name);
+		at += (size_t)snprintf(text + at, SAVED_NAMES_BYTES - at, "%s%s", i ? " " : "",
+				       name);
+	}
+	return text;
+}
+
+static int place_of(const char *name, size_t length)
+{
+	char own_name[CONTROL_VALUE_NAME];
+
+	for (unsigned i = 0; i < SAVED_VALUES; i++) {
+		value_name(i, own_name);
+		if (strlen(own_name) == length && memcmp(own_name, name, length) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+int saved_map_read(const char *names, struct saved_map *ret)
+{
+	uint32_t found = 0;
+	size_t length;
+
+	ret->count = 0;
+	for (; *names; names += length + (names[length] == ' ')) {
+		length = strcspn(names, " ");
+		if (ret->count == sizeof(ret->to) / sizeof(ret->to[0]))
+			return -E2BIG;
+		ret->to[ret->count] = (int16_t)place_of(names, length);
+		found += ret->to[ret->count++] >= 0;
+	}
+	ret->whole = found == SAVED_VALUES;
+	return 0;
+}
+
+/* ---- times ----------------------------------------------------------------------------------- */
+
+uint64_t saved_time_to_wall(uint64_t ns, int64_t wall_offset_ns)
+{
+	return ns == 0 || ns == UINT64_MAX ? ns : ns + (uint64_t)wall_offset_ns;
+}
+
+uint64_t saved_time_from_wall(uint64_t wall_ns, int64_t wall_offset_ns)
+{
+	int64_t ns = (int64_t)(wall_ns - (uint64_t)wall_offset_ns);
+
+	if (wall_ns == 0 || wall_ns == UINT64_MAX)
+		return wall_ns;
+	return ns < 1 ? 1 : (uint64_t)ns;
+}
+
+static uint64_t value_to_wall(enum control_value_kind kind, uint64_t value, int64_t offset)
+{
+	switch (kind) {
+	case CONTROL_TIME: return saved_time_to_wall(value, offset);
+	case CONTROL_STAMP: return (uint32_t)(value + (uint64_t)(offset / STAMP_NS));
+	default: return value;
+	}
+}
+
+static uint64_t value_from_wall(enum control_value_kind kind, uint64_t value, int64_t offset)
+{
+	switch (kind) {
+	case CONTROL_TIME: return saved_time_from_wall(value, offset);
+	case CONTROL_STAMP: return (uint32_t)(value - (uint64_t)(offset / STAMP_NS));
+	default: return value;
+	}
+}
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+struct writer {
+	uint8_t *at;
+};
+
+struct reader {
+	const uint8_t *at, *end;
+	bool damaged;
+};
+
+static void put(struct writer *w, uint64_t number)
+{
+	while (number >= 128) {
+		*w->at++ = (uint8_t)(number | 128);
+		number >>= 7;
+	}
+	*w->at++ = (uint8_t)number;
+}
+
+static uint64_t take(struct reader *r)
+{
+	uint64_t number = 0;
+
+	for (unsigned shift = 0; r->at < r->end && shift < 64; shift += 7) {
+		uint8_t byte = *r->at++;
+
+		number |= (uint64_t)(byte & 127) << shift;
+		if (byte < 128)
+			return number;
+	}
+	r->damaged = true;
+	return 0;
+}
+
+static void put_text(struct writer *w, const char *text)
+{
+	size_t length = strlen(text);
+
+	put(w, length);
+	memcpy(w->at, text, length);
+	w->at += length;
+}
+
+/* Terminated; what is longer than there is room for is cut. */
+static void take_text(struct reader *r, char *text, size_t size)
+{
+	uint64_t length = take(r);
+	size_t kept = length < size ? (size_t)length : size - 1;
+
+	if (r->damaged || length > (uint64_t)(r->end - r->at)) {
+		r->damaged = true;
+		return;
+	}
+	memcpy(text, r->at, kept);
+	text[kept] = '\0';
+	r->at += length;
+}
+
+/* ---- a life ---------------------------------------------------------------------------------- */
+
+static void values_of(const struct engine_life *life, uint64_t values[SAVED_VALUES])
+{
+	uint64_t *mine = values + CONTROL_VALUES;
+
+	control_save(&life->control, values);
+	mine[0] = life->trouble_ns;
+	mine[1] = life->warmup_step_back_ns;
+	mine[2] = life->pace.minute_ns;
+	mine[3] = life->pace.count;
+	mine[4] = life->pace.peak;
+}
+
+static bool life_of(const uint64_t values[SAVED_VALUES], struct engine_life *life)
+{
+	const uint64_t *mine = values + CONTROL_VALUES;
+
+	if (mine[3] > UINT32_MAX || mine[4] > UINT32_MAX || !control_load(&life->control, values))
+		return false;
+	life->trouble_ns = mine[0];
+	life->warmup_step_back_ns = mine[1];
+	life->pace = (struct pool_rate){mine[2], (uint32_t)mine[3], (uint32_t)mine[4]};
+	return true;
+}
+
+static enum control_value_kind kind_of(unsigned i)
+{
+	static enum control_value_kind kinds[SAVED_VALUES];
+	static bool known;
+	char name[CONTROL_VALUE_NAME];
+
+	for (unsigned k = 0; !known && k < SAVED_VALUES; k++)
+		kinds[k] = value_name(k, name);
+	known = true;
+	return kinds[i];
+}
+
+size_t saved_life_write(const struct engine_life *life, int64_t offset,
+			uint8_t bytes[SAVED_LIFE_BYTES])
+{
+	struct writer w = {bytes};
+	uint64_t values[SAVED_VALUES];
+
+	values_of(life, values);
+	for (unsigned i = 0; i < SAVED_VALUES; i++)
+		put(&w, value_to_wall(kind_of(i), values[i], offset));
+	return (size_t)(w.at - bytes);
+}
+
+bool saved_life_read(const uint8_t *bytes, size_t length, const struct saved_map *map,
+		     int64_t offset, struct engine_life *life)
+{
+	struct reader r = {bytes, bytes + length, false};
+	uint64_t values[SAVED_VALUES];
+
+	values_of(life, values);
+	for (uint32_t i = 0; i < map->count && !r.damaged; i++) {
+		uint64_t value = take(&r);
+
+		if (map->to[i] >= 0)
+			values[map->to[i]] =
+				value_from_wall(kind_of((unsigned)map->to[i]), value, offset);
+	}
+	return !r.damaged && r.at == r.end && life_of(values, life);
+}
+
+/* ---- effects --------------------------------------------------------------------------------- */
+
+static bool holds(const struct constraint *constraint, uint64_t now_ns)
+{
+	return constraint->kind != CONSTRAINT_NONE && constraint->until_ns > now_ns;
+}
+
+static void effect_put(struct writer *w, const struct constraint *c, int64_t offset)
+{
+	put(w, 5); /* numbers */
+	put(w, c->kind);
+	put(w, c->by_operator);
+	put(w, c->value);
+	put(w, saved_time_to_wall(c->from_ns, offset));
+	put(w, saved_time_to_wall(c->until_ns, offset));
+	put_text(w, c->name);
+	put_text(w, c->why);
+}
+
+/* With none that holds: 0. */
+size_t saved_effects_write(const struct constraint constraints[CONSTRAINTS], int64_t offset,
+			   uint64_t now_ns, uint8_t bytes[SAVED_EFFECT_BYTES])
+{
+	struct writer w = {bytes};
+	unsigned count = 0;
+
+	for (int i = 0; i < CONSTRAINTS; i++)
+		count += holds(&constraints[i], now_ns);
+	if (count == 0)
+		return 0;
+	put(&w, count);
+	for (int i = 0; i < CONSTRAINTS; i++)
+		if (holds(&constraints[i], now_ns))
+			effect_put(&w, &constraints[i], offset);
+	return (size_t)(w.at - bytes);
+}
+
+static void effect_take(struct reader *r, int64_t offset, struct constraint *ret)
+{
+	uint64_t numbers[5] = {0}, count = take(r);
+
+	for (uint64_t i = 0; i < count && !r->damaged; i++) {
+		uint64_t number = take(r);
+
+		if (i < 5)
+			numbers[i] = number;
+	}
+	ret->kind = (uint32_t)numbers[0];
+	ret->by_operator = (uint32_t)numbers[1];
+	ret->value = numbers[2];
+	ret->from_ns = saved_time_from_wall(numbers[3], offset);
+	ret->until_ns = saved_time_from_wall(numbers[4], offset);
+	take_text(r, ret->name, sizeof(ret->name));
+	take_text(r, ret->why, sizeof(ret->why));
+}
+
+bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t offset,
+			struct constraint ret[CONSTRAINTS])
+{
+	struct reader r = {bytes, bytes + length, false};
+	uint64_t count = take(&r);
+	struct constraint found[CONSTRAINTS] = {{.kind = CONSTRAINT_NONE}};
+
+	if (count > CONSTRAINTS)
+		return false;
+	for (uint64_t i = 0; i < count && !r.damaged; i++)
+		effect_take(&r, offset, &found[i]);
+	if (r.damaged || r.at != r.end)
+		return false;
+	constraints_check(found);
+	memcpy(ret, found, sizeof(found));
+	return true;
+}
