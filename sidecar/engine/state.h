@@ -84,6 +84,13 @@ static inline void engine_mark(const struct engine *engine, uint32_t slot)
 void engine_watch_change(struct engine *engine, uint32_t slot, const struct publish_limits *before,
 			 const struct effective *now, uint64_t now_ns);
 
+/* Which parents have limits of their own: LAYOUT_SOURCE, LAYOUT_DESTINATION. */
+uint32_t engine_parents_of(const struct engine *engine, const uint8_t *source,
+			   const char *destination);
+
+/* Puts in force what the configuration says where nothing else does. */
+void engine_defaults_publish(struct engine *engine, uint64_t now_ns);
+
 /* Counts what could be forgotten, a slot at a time. */
 void engine_forget_look(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
