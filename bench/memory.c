@@ -420,6 +420,7 @@ int main(int argc, char **argv)
 {
 	struct bench b = {0};
 	struct diagnostics report = {0};
+	int error;
 
 	if (!cases_read(&b.cases, argc, argv))
 		return 2;
@@ -428,9 +429,11 @@ int main(int argc, char **argv)
 	snprintf(b.path, sizeof(b.path), "/dev/shm/tollgate-bench-%d", (int)getpid());
 	b.sources = calloc(SOURCES, sizeof(*b.sources));
 	b.names = calloc(b.destinations, sizeof(*b.names));
-	if (b.sources == NULL || b.names == NULL ||
-	    generation_load(NULL, &b.generation, &report) != 0)
-		return 1;
+	if (b.sources == NULL || b.names == NULL)
+		failed("names", -ENOMEM);
+	error = generation_load(NULL, &b.generation, &report);
+	if (error)
+		failed("configuration", error);
 	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	segment_begin(&b);
 	segment_fill(&b);

@@ -21,6 +21,9 @@ void minutes_add(struct minutes *m, uint32_t slots, uint64_t minute, const struc
 {
 	struct minutes_sum sum;
 
+	/* A ring without slots keeps nothing. */
+	if (slots == 0)
+		return;
 	/* A clock that goes back goes on with the newest minute. */
 	if (minute < m->last)
 		minute = m->last;
