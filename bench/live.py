@@ -27,12 +27,14 @@ TEXT = "451 4.7.650 The mail server [%s] has been temporarily rate limited due t
 RATE, FALLEN, BURST, CONNECTIONS, PER_CONNECTION = 120, 40, 30, 5, 50  # messages a minute, and the rest
 PENALTY = "20 in 10m, hold 2h, repeat 2"
 ADDRESSES = {"steady": "127.20.0.1", "falls": "127.20.0.2"}
+WORKERS = 6
 NAME = "mx.example.test"  # no destination of the built-in configuration
 
 
 def scenario_text(name, seconds):
     changes = f"    changes: [{{at: {seconds // 2}s, rate: {FALLEN}/min}}]\n" if name == "falls" else ""
     return f"""duration: {seconds}s
+workers: {{model: sleep, count: {WORKERS}}}
 sources: [{{address: {ADDRESSES[name]}, pool: shared}}]
 traffic:
   - {{pool: shared, destination: example, class: bulk, messages: {seconds * 4}, start: 0s, arrival: burst}}
@@ -94,7 +96,7 @@ class Live:
         receiver, where = self.receiver()
         segment = self.sidecar()
         timer = threading.Timer(self.seconds / 2, self.change, [receiver])
-        sender = self.start(BUILD / "bench/sender", "--source", ADDRESSES[self.name], "--workers", 6, "--route", f"{NAME}={where}",
+        sender = self.start(BUILD / "bench/sender", "--source", ADDRESSES[self.name], "--workers", WORKERS, "--route", f"{NAME}={where}",
                             "--bulk", self.seconds * 4, "--transactional", self.seconds // 2, "--seconds", self.seconds,
                             "--arrive", self.seconds, "--retry", "5m", "--retry-max", "60m", "--gate", segment,
                             "--json", self.folder / "sender.json")
