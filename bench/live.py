@@ -28,6 +28,7 @@ RATE, FALLEN, BURST, CONNECTIONS, PER_CONNECTION = 120, 40, 30, 5, 50  # message
 PENALTY = "20 in 10m, hold 2h, repeat 2"
 ADDRESSES = {"steady": "127.20.0.1", "falls": "127.20.0.2"}
 WORKERS = 6
+REPLY_MS, REPLIES = 50, 2  # of the receiver; to the envelope, which is pipelined, and to the end of data
 NAME = "mx.example.test"  # no destination of the built-in configuration
 
 
@@ -43,6 +44,7 @@ receivers:
   - destination: example
     accept: {{rate: {RATE}/min, burst: {BURST}, connections: {CONNECTIONS}, per_connection: {PER_CONNECTION}}}
     over: "{TEXT}"
+    latency: {REPLY_MS * REPLIES}ms
     penalty: {{when: 20 in 10m, hold: 2h, repeat: 2}}
 {changes}"""
 
@@ -68,7 +70,7 @@ class Live:
 
     def receiver(self):
         child = self.start(BUILD / "bench/receiver", "--rate", f"{RATE}/min", "--burst", BURST, "--connections", CONNECTIONS,
-                           "--per-connection", PER_CONNECTION, "--penalty", PENALTY, "--latency", "50ms", "--text",
+                           "--per-connection", PER_CONNECTION, "--penalty", PENALTY, "--latency", f"{REPLY_MS}ms", "--text",
                            f"rate={TEXT}", "--destination", NAME, "--listen", "127.0.0.1:0", "--json",
                            self.folder / "receiver.json", "--control", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         listen = child.stdout.readline().split()

@@ -19,7 +19,8 @@
 #define MILLISECOND	 (UNITS_SECOND_NS / 1000)
 #define IDLE_NS		 (5 * UNITS_SECOND_NS)
 #define CONNECT_AGAIN_NS UNITS_SECOND_NS
-/* How far ahead a slot is worth holding, the longest sleep, the shortest. */
+/* How far ahead a slot is worth holding, and how long a worker sleeps for one that is further off,
+ * or was taken back. */
 #define AHEAD_NS (500 * MILLISECOND)
 #define TICK_NS	 (250 * MILLISECOND)
 #define SOON_NS	 MILLISECOND
@@ -122,16 +123,6 @@ static bool lease_have(struct mta *mta, struct mta_worker *worker, uint32_t flow
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
-/* When to ask again: as soon as a slot comes within reach, or when a tick is over. */
-static uint64_t ask_again(const struct mta *mta, uint64_t at_ns)
-{
-	uint64_t soon = mta->now_ns + SOON_NS, tick = mta->now_ns + TICK_NS;
-
-	if (at_ns > tick + AHEAD_NS)
-		return tick;
-	return at_ns > soon + AHEAD_NS ? at_ns - AHEAD_NS : soon;
-}
-
 static void wait_for(struct mta *mta, struct mta_worker *worker, uint32_t flow)
 {
 	worker->waits_for = flow;
@@ -165,7 +156,8 @@ static bool slot_have(struct mta *mta, struct mta_worker *worker, uint32_t flow,
 		wait_for(mta, worker, flow);
 		at = policy->reserve(mta->self, flow, class, mta->now_ns, until, &slot->taken);
 		if (at > until) {
-			lower(ret_at, ask_again(mta, at));
+			/* Not when the slot comes within reach: all would ask at that instant. */
+			lower(ret_at, mta->now_ns + TICK_NS);
 			return false;
 		}
 		*slot = (struct mta_slot){true, flow, slot->taken};
