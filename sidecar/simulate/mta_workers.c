@@ -40,6 +40,18 @@ static void lower(uint64_t *at_ns, uint64_t to_ns)
 		*at_ns = to_ns;
 }
 
+static uint64_t worker_luck(const struct mta *mta, struct mta_worker *worker)
+{
+	return simulate_luck(mta->seed, (uint64_t)(worker - mta->workers), worker->asks++);
+}
+
+/* So much later, or up to a tenth more: sleepers that wake to the nanosecond would keep step, and
+ * the same one would always come first. */
+static uint64_t after(const struct mta *mta, struct mta_worker *worker, uint64_t time_ns)
+{
+	return mta->now_ns + time_ns + worker_luck(mta, worker) % (time_ns / 10);
+}
+
 /* ---- setting up ------------------------------------------------------------------------------ */
 
 static uint32_t pool_size(const struct scenario *scenario, uint32_t pool)
@@ -110,7 +122,7 @@ static bool lease_have(struct mta *mta, struct mta_worker *worker, uint32_t flow
 	if (at < worker->connect_again_ns)
 		at = worker->connect_again_ns;
 	if (at > mta->now_ns) {
-		lower(ret_at, at == UINT64_MAX ? mta->now_ns + CONNECTION_NS : at);
+		lower(ret_at, at == UINT64_MAX ? after(mta, worker, CONNECTION_NS) : at);
 		return false;
 	}
 	if (mta->policy->connected)
@@ -157,7 +169,7 @@ static bool slot_have(struct mta *mta, struct mta_worker *worker, uint32_t flow,
 		at = policy->reserve(mta->self, flow, class, mta->now_ns, until, &slot->taken);
 		if (at > until) {
 			/* Not when the slot comes within reach: all would ask at that instant. */
-			lower(ret_at, mta->now_ns + TICK_NS);
+			lower(ret_at, after(mta, worker, TICK_NS));
 			return false;
 		}
 		*slot = (struct mta_slot){true, flow, slot->taken};
@@ -197,9 +209,7 @@ static uint32_t worker_draw(struct mta *mta, struct mta_worker *worker,
 		if (mta->policy->room)
 			own = mta->policy->room(mta->self, flow, class, mta->now_ns);
 		room += own ? own : 1;
-		if (simulate_luck(mta->seed, (uint64_t)(worker - mta->workers), worker->asks++) %
-			    room <
-		    (own ? own : 1))
+		if (worker_luck(mta, worker) % room < (own ? own : 1))
 			best = flow;
 	}
 	return best;
@@ -266,7 +276,7 @@ void mta_worker_look(struct mta *mta, uint32_t index)
 	if (worker->lease != NOBODY && mta->now_ns - worker->used_ns >= IDLE_NS) {
 		/* What it gives back others may want. */
 		lease_end(mta, worker);
-		worker_sleep(mta, index, mta->now_ns + CONNECTION_NS);
+		worker_sleep(mta, index, after(mta, worker, CONNECTION_NS));
 		return;
 	}
 	for (enum tg_class class = 0; class < TG_CLASSES; class ++)
