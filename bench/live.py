@@ -27,12 +27,15 @@ TEXT = "451 4.7.650 The mail server [%s] has been temporarily rate limited due t
 RATE, FALLEN, BURST, CONNECTIONS, PER_CONNECTION = 120, 40, 30, 5, 50  # messages a minute, and the rest
 PENALTY = "20 in 10m, hold 2h, repeat 2"
 ADDRESSES = {"steady": "127.20.0.1", "falls": "127.20.0.2"}
+WORKERS = 6
+REPLY_MS, REPLIES = 50, 2  # of the receiver; to the envelope, which is pipelined, and to the end of data
 NAME = "mx.example.test"  # no destination of the built-in configuration
 
 
 def scenario_text(name, seconds):
     changes = f"    changes: [{{at: {seconds // 2}s, rate: {FALLEN}/min}}]\n" if name == "falls" else ""
     return f"""duration: {seconds}s
+workers: {{model: sleep, count: {WORKERS}}}
 sources: [{{address: {ADDRESSES[name]}, pool: shared}}]
 traffic:
   - {{pool: shared, destination: example, class: bulk, messages: {seconds * 4}, start: 0s, arrival: burst}}
@@ -41,6 +44,7 @@ receivers:
   - destination: example
     accept: {{rate: {RATE}/min, burst: {BURST}, connections: {CONNECTIONS}, per_connection: {PER_CONNECTION}}}
     over: "{TEXT}"
+    latency: {REPLY_MS * REPLIES}ms
     penalty: {{when: 20 in 10m, hold: 2h, repeat: 2}}
 {changes}"""
 
@@ -66,7 +70,7 @@ class Live:
 
     def receiver(self):
         child = self.start(BUILD / "bench/receiver", "--rate", f"{RATE}/min", "--burst", BURST, "--connections", CONNECTIONS,
-                           "--per-connection", PER_CONNECTION, "--penalty", PENALTY, "--latency", "50ms", "--text",
+                           "--per-connection", PER_CONNECTION, "--penalty", PENALTY, "--latency", f"{REPLY_MS}ms", "--text",
                            f"rate={TEXT}", "--destination", NAME, "--listen", "127.0.0.1:0", "--json",
                            self.folder / "receiver.json", "--control", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         listen = child.stdout.readline().split()
@@ -94,7 +98,7 @@ class Live:
         receiver, where = self.receiver()
         segment = self.sidecar()
         timer = threading.Timer(self.seconds / 2, self.change, [receiver])
-        sender = self.start(BUILD / "bench/sender", "--source", ADDRESSES[self.name], "--workers", 6, "--route", f"{NAME}={where}",
+        sender = self.start(BUILD / "bench/sender", "--source", ADDRESSES[self.name], "--workers", WORKERS, "--route", f"{NAME}={where}",
                             "--bulk", self.seconds * 4, "--transactional", self.seconds // 2, "--seconds", self.seconds,
                             "--arrive", self.seconds, "--retry", "5m", "--retry-max", "60m", "--gate", segment,
                             "--json", self.folder / "sender.json")

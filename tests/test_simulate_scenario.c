@@ -223,6 +223,9 @@ Test(simulate_scenario, says_where_and_why_a_file_is_wrong)
 		 "s.yaml:4:13: 192.0.2.9: no source"},
 		{RECEIVER "    noise: {customer: loud}\n",
 		 "s.yaml:4:12: loud: no traffic is of this customer"},
+		{RECEIVER "restart: [{at: 1h, for: 2h}, {at: 2h}]\n",
+		 "s.yaml:4:10: one begins before the one before it is over"},
+		{RECEIVER "workers: {count: 0}\n", "s.yaml:4:18: 0: must be 1 to 200"},
 		{RECEIVER "    growth: {of: hour}\n",
 		 "s.yaml:4:18: hour: must be one of day, caps, all"},
 		{"receivers: [\n", "s.yaml:"},
@@ -280,6 +283,28 @@ Test(simulate_scenario, reads_what_a_receiver_may_do_besides)
 	cr_expect_eq(a->latency_full_ns, 2 * UNITS_SECOND_NS);
 	cr_expect_eq(a->latency_refused_ns, 3 * UNITS_SECOND_NS);
 	cr_expect_eq(a->timeout_ns, 4 * UNITS_MINUTE_NS);
+	scenario_free(s);
+}
+
+Test(simulate_scenario, reads_what_the_mta_and_its_sidecar_do)
+{
+	struct scenario *s = good("workers: {model: sleep, count: 7}\n"
+				  "restart: [{at: 2h, for: 1m}, {at: 1h}]\n"
+				  "sources: [{address: 192.0.2.1, total: {rate: 30/min, hour: 9}}, "
+				  "{address: 192.0.2.2}]\n"
+				  "receivers: [{destination: a, accept: {rate: 60/min}}]\n");
+
+	cr_expect(s->workers.sleep);
+	cr_expect_eq(s->workers.count, 7);
+	cr_assert_eq(s->restart_count, 2);
+	cr_expect_eq(s->restarts[0].at_ns, HOUR, "in the order of time");
+	cr_expect_eq(s->restarts[0].for_ns, 10 * UNITS_SECOND_NS);
+	cr_expect_eq(s->restarts[1].for_ns, UNITS_MINUTE_NS);
+	cr_expect(scenario_totalled(&s->sources[0]));
+	cr_expect_float_eq(s->sources[0].total.rate, 0.5, 1e-12);
+	cr_expect_float_eq(s->sources[0].total.burst, 15, 1e-9, "half a minute's worth");
+	cr_expect_eq(s->sources[0].total.hour, 9);
+	cr_expect_not(scenario_totalled(&s->sources[1]));
 	scenario_free(s);
 }
 

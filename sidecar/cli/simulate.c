@@ -145,24 +145,36 @@ static void outcome_free(struct simulate_outcome *outcome)
 
 /* Runs the scenario under each policy, and the oracle, whom the others are measured by, in any
  * case. */
+static int run_policies(const struct options *options, const struct scenario *scenario,
+			struct simulate_config *config, const struct runs *runs,
+			struct simulate_outcome *outcome)
+{
+	struct simulate_options plain = {.seed = outcome->seed}, wanted = plain;
+	int rc = simulate_run(scenario, &policy_oracle, config, &plain, &outcome->oracle);
+
+	wanted.series = options->plot != NULL;
+	wanted.trace = runs->trace;
+	for (size_t i = 0; !rc && i < options->policy_count; i++) {
+		rc = simulate_run(scenario, options->policies[i], config, &wanted,
+				  &outcome->results[i]);
+		outcome->count += !rc;
+	}
+	return rc;
+}
+
 static int run_scenario(const struct options *options, const struct scenario *scenario,
 			const char *name, uint64_t seed, struct runs *runs)
 {
 	struct simulate_outcome *outcome = &runs->outcomes[runs->count++];
+	struct simulate_config *config;
 	const char *what = name;
-	struct simulate_options plain = {.seed = seed}, wanted = plain;
-	int rc = simulate_run(scenario, &policy_oracle, runs->config, &plain, &outcome->oracle);
-
-	wanted.series = options->plot != NULL;
-	wanted.trace = runs->trace;
+	int rc = simulate_config_totals(runs->config, scenario, &config);
 
 	snprintf(outcome->name, sizeof outcome->name, "%s", name);
 	outcome->seed = seed;
-	for (size_t i = 0; !rc && i < options->policy_count; i++) {
-		rc = simulate_run(scenario, options->policies[i], runs->config, &wanted,
-				  &outcome->results[i]);
-		outcome->count += !rc;
-	}
+	if (!rc)
+		rc = run_policies(options, scenario, config ? config : runs->config, runs, outcome);
+	simulate_config_free(config);
 	if (!rc && options->plot) {
 		what = options->plot;
 		rc = simulate_report_plot(options->plot, scenario, outcome);

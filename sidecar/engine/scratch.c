@@ -86,19 +86,31 @@ static int segment_make(const struct scratch_setup *setup, struct segment **ret)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
+int scratch_adopt(struct scratch *scratch, const struct scratch_setup *setup, uint64_t now_ns)
+{
+	int error = engine_create(scratch->segment, &scratch->engine);
+
+	scratch->second_ns = scratch->work_ns = now_ns;
+	if (error)
+		return error;
+	engine_wall_offset(scratch->engine, setup->wall_offset_ns);
+	return engine_configure(scratch->engine, setup->config, setup->classifier, setup->rules,
+				now_ns);
+}
+
+void scratch_end(struct scratch *scratch)
+{
+	engine_free(scratch->engine);
+	scratch->engine = NULL;
+}
+
 int scratch_open(const struct scratch_setup *setup, struct scratch *ret)
 {
 	int error;
 
-	*ret = (struct scratch){.second_ns = SCRATCH_EPOCH_NS, .work_ns = SCRATCH_EPOCH_NS};
+	*ret = (struct scratch){.engine = NULL};
 	error = segment_make(setup, &ret->segment);
-	if (!error)
-		error = engine_create(ret->segment, &ret->engine);
-	if (error)
-		return error;
-	engine_wall_offset(ret->engine, setup->wall_offset_ns);
-	return engine_configure(ret->engine, setup->config, setup->classifier, setup->rules,
-				SCRATCH_EPOCH_NS);
+	return error ? error : scratch_adopt(ret, setup, SCRATCH_EPOCH_NS);
 }
 
 void scratch_close(struct scratch *scratch)
@@ -124,6 +136,9 @@ void scratch_work(struct scratch *scratch, uint64_t now_ns)
 uint64_t scratch_wake(const struct scratch *scratch)
 {
 	uint64_t second_ns = scratch->second_ns + UNITS_SECOND_NS;
+
+	if (!scratch->engine)
+		return UINT64_MAX;
 
 	return scratch->counted && second_ns < scratch->work_ns ? second_ns : scratch->work_ns;
 }

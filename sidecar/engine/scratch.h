@@ -17,10 +17,10 @@
 
 struct scratch {
 	struct segment *segment;
-	struct engine *engine;
-	uint64_t work_ns;   /* when the engine wants to be called */
-	uint64_t second_ns; /* of its last look at the counts */
-	bool counted;	    /* whether there is anything new to look at */
+	struct engine *engine; /* NULL: it has ended, and nobody took its place */
+	uint64_t work_ns;      /* when the engine wants to be called */
+	uint64_t second_ns;    /* of its last look at the counts */
+	bool counted;	       /* whether there is anything new to look at */
 };
 
 /* What is in force in it, which must outlive it; how many flows it has room for; the wall clock
@@ -37,6 +37,13 @@ struct scratch_setup {
  * with the segment being logged; *ret is for scratch_close in either case. */
 int scratch_open(const struct scratch_setup *setup, struct scratch *ret);
 void scratch_close(struct scratch *scratch); /* a zeroed one is fine */
+
+/* The engine ends, as where a sidecar dies: the segment stays as it is, and workers go on by what
+ * stands in it. Until scratch_adopt there is no engine, and nothing is due. */
+void scratch_end(struct scratch *scratch);
+
+/* A new engine finds the segment as the one before left it. 0 or -errno. */
+int scratch_adopt(struct scratch *scratch, const struct scratch_setup *setup, uint64_t now_ns);
 
 /* When scratch_run is to be called next; UINT64_MAX: not by itself. */
 uint64_t scratch_wake(const struct scratch *scratch);

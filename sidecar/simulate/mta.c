@@ -56,14 +56,13 @@ void mta_queue_put(struct mta *mta, uint32_t id)
 	list->last = id;
 }
 
-static bool queue_empty(const struct mta_queue *queue, enum tg_class class)
+bool mta_queue_empty(const struct mta_queue *queue, enum tg_class class)
 {
 	return queue->fresh[class].first == SIMULATE_NO_MESSAGE &&
 	       queue->deferred[class].first == SIMULATE_NO_MESSAGE;
 }
 
-/* The next message of a class that is not empty. */
-static uint32_t queue_take(struct mta *mta, struct mta_queue *queue, enum tg_class class)
+uint32_t mta_queue_take(struct mta *mta, struct mta_queue *queue, enum tg_class class)
 {
 	struct mta_list *list = &queue->fresh[class];
 	uint32_t id;
@@ -203,8 +202,7 @@ static struct receiver_message mta_shows(const struct mta *mta, uint32_t id, uin
 	};
 }
 
-static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
-			struct mta_connection *connection)
+void mta_attempt(struct mta *mta, uint32_t id, uint32_t index, struct mta_connection *connection)
 {
 	size_t source = index / mta->scenario->receiver_count;
 	struct sim_receiver *receiver = mta->receivers[index % mta->scenario->receiver_count];
@@ -216,11 +214,12 @@ static void mta_attempt(struct mta *mta, uint32_t id, uint32_t index,
 	message->text = NULL;
 	message->sent_ns = mta->now_ns;
 	message->flow = index;
-	message->connection = (uint8_t)(connection - flow->connections);
+	if (!mta_sleeps(mta))
+		message->connection = (uint8_t)(connection - flow->connections);
 	message->stage = TG_STAGE_MESSAGE;
 	if (connecting) {
 		connection->used = 0;
-		if (mta->policy->connected)
+		if (mta->policy->connected && !mta_sleeps(mta))
 			mta->policy->connected(mta->self, index, message->class, mta->now_ns);
 		cause = receiver_connect(receiver, source, mta->now_ns, &message->text);
 		*(cause ? &flow->refused : &flow->open) += 1;
@@ -282,13 +281,13 @@ static bool class_send(struct mta *mta, struct mta_queue *queue, enum tg_class c
 	struct mta_connection *connection = NULL;
 	int64_t index;
 
-	if (queue_empty(queue, class))
+	if (mta_queue_empty(queue, class))
 		return false;
 	index = queue_choose(mta, queue, class, &connection, ret_at);
 	if (index < 0)
 		return false;
 	mta->policy->admit(mta->self, (uint32_t)index, class, mta->now_ns);
-	mta_attempt(mta, queue_take(mta, queue, class), (uint32_t)index, connection);
+	mta_attempt(mta, mta_queue_take(mta, queue, class), (uint32_t)index, connection);
 	mta_timer(mta);
 	return true;
 }
@@ -303,7 +302,7 @@ static bool company_send(struct mta *mta, const struct mta_queue *queue, enum tg
 			 uint64_t *ret_at)
 {
 	for (size_t i = 0; i < mta->queue_count; i++)
-		if (queue_host(mta, &mta->queues[i]) == queue_host(mta, queue) &&
+		if ((mta->totals || queue_host(mta, &mta->queues[i]) == queue_host(mta, queue)) &&
 		    class_send(mta, &mta->queues[i], class, ret_at))
 			return true;
 	return false;
@@ -325,6 +324,10 @@ void mta_dispatch(struct mta *mta, uint32_t index)
 	struct mta_queue *queue = &mta->queues[index];
 	uint64_t at = UINT64_MAX;
 
+	if (mta_sleeps(mta)) {
+		mta_worker_look(mta, index / mta->scenario->receiver_count);
+		return;
+	}
 	while (queue_send(mta, queue, &at) && !mta->error)
 		at = UINT64_MAX;
 	if (at >= queue->wake_ns)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The plot of a run: one SVG, a panel a receiver, time from left to right, messages per minute
- * upwards. The hidden limit is a black line; each policy's accepted rate a coloured one; what was
- * deferred stands as ticks below; outages are grey.
+ * upwards. The hidden limit is a black line; each policy's accepted rate a coloured one, the
+ * oracle's dashed above the others; what was deferred stands below in a strip for each policy;
+ * outages and blocks that began by themselves are shaded. A legend says so.
  */
 #include <errno.h>
 #include <math.h>
@@ -13,15 +14,25 @@
 #include "sidecar/simulate/report.h"
 
 #define WIDTH  960
-#define LEFT   70
+#define LEFT   110
 #define RIGHT  20
 #define TOP    40
 #define HEIGHT 240 /* of a panel's drawing */
-#define TICKS  14  /* of deferrals, a row a policy */
-#define MARGIN 40
+#define STRIP  12  /* of a policy's deferrals */
+#define MARGIN 48
+#define LEGEND 40 /* two rows */
 
 static const char *const colours[] = {"#0a6ed1", "#d14a0a", "#8a5fbf",
 				      "#2e8b57", "#c0a000", "#888888"};
+
+#define OUTAGE "#ddd"
+#define BLOCK  "#f6d5c8"
+#define DASHED " stroke-dasharray='5 3'"
+
+static bool is_oracle(const struct simulate_result *result)
+{
+	return strcmp(result->policy, "oracle") == 0;
+}
 
 struct panel {
 	FILE *out;
@@ -31,7 +42,18 @@ struct panel {
 	double accounts; /* that the limit holds for, each by itself */
 	double max;	 /* messages a minute at the top */
 	double top;
+	size_t strips; /* a policy each */
 };
+
+static double panel_height(size_t strips)
+{
+	return TOP + HEIGHT + STRIP * (double)strips + MARGIN;
+}
+
+static const char *colour_of(size_t policy)
+{
+	return colours[policy % (sizeof colours / sizeof *colours)];
+}
 
 static double x_of(const struct panel *panel, double ns)
 {
@@ -123,33 +145,43 @@ static void draw_frame(const struct panel *panel)
 		"stroke='#bbb'/>\n",
 		LEFT, panel->top, WIDTH - LEFT - RIGHT, HEIGHT);
 	for (unsigned hour = 0; hour <= hours; hour += step)
-		fprintf(panel->out, "<text x='%.1f' y='%.1f' text-anchor='middle'>%uh</text>\n",
-			x_of(panel, (double)hour * UNITS_HOUR_NS),
-			panel->top + HEIGHT + MARGIN + TICKS, hour);
+		fprintf(panel->out, "<text x='%.1f' y='%.1f' text-anchor='middle'>%u</text>\n",
+			x_of(panel, (double)hour * UNITS_HOUR_NS), panel->top + HEIGHT + 16, hour);
 	for (int i = 0; i <= 3; i++)
 		fprintf(panel->out, "<text x='%d' y='%.1f' text-anchor='end'>%.4g</text>\n",
 			LEFT - 6, y_of(panel, panel->max * i / 3) + 4, panel->max * i / 3);
 	fprintf(panel->out,
-		"<text x='14' y='%.0f' transform='rotate(-90 14 %.0f)' "
-		"text-anchor='middle'>messages/min</text>\n",
+		"<text x='40' y='%.0f' transform='rotate(-90 40 %.0f)' "
+		"text-anchor='middle'>messages accepted a minute</text>\n",
 		panel->top + HEIGHT / 2.0, panel->top + HEIGHT / 2.0);
+	fprintf(panel->out, "<text x='%d' y='%.1f' text-anchor='end'>hours of the run</text>\n",
+		WIDTH - RIGHT, panel->top + HEIGHT + 30);
+	fprintf(panel->out, "<text x='%d' y='%.1f'>deferred, a strip a policy</text>\n", LEFT,
+		panel->top + HEIGHT + 30);
 }
 
-static void draw_outages(const struct panel *panel)
+static void draw_shade(const struct panel *panel, uint64_t at_ns, uint64_t for_ns,
+		       const char *colour)
 {
-	for (size_t i = 0; i < panel->receiver->outage_count; i++) {
-		const struct scenario_outage *outage = &panel->receiver->outages[i];
-		uint64_t end = outage->at_ns + outage->for_ns;
+	uint64_t end = at_ns + for_ns;
 
-		if (outage->at_ns >= panel->scenario->duration_ns)
-			continue;
-		if (end > panel->scenario->duration_ns)
-			end = panel->scenario->duration_ns;
-		fprintf(panel->out,
-			"<rect x='%.1f' y='%.1f' width='%.1f' height='%d' fill='#ddd'/>\n",
-			x_of(panel, (double)outage->at_ns), panel->top,
-			x_of(panel, (double)end) - x_of(panel, (double)outage->at_ns), HEIGHT);
-	}
+	if (at_ns >= panel->scenario->duration_ns)
+		return;
+	if (end > panel->scenario->duration_ns)
+		end = panel->scenario->duration_ns;
+	fprintf(panel->out, "<rect x='%.1f' y='%.1f' width='%.1f' height='%d' fill='%s'/>\n",
+		x_of(panel, (double)at_ns), panel->top,
+		x_of(panel, (double)end) - x_of(panel, (double)at_ns), HEIGHT, colour);
+}
+
+static void draw_trouble(const struct panel *panel)
+{
+	for (size_t i = 0; i < panel->receiver->outage_count; i++)
+		draw_shade(panel, panel->receiver->outages[i].at_ns,
+			   panel->receiver->outages[i].for_ns, OUTAGE);
+	for (size_t i = 0; i < panel->receiver->block_count; i++)
+		draw_shade(panel, panel->receiver->blocks[i].at_ns,
+			   panel->receiver->blocks[i].for_ns, BLOCK);
 }
 
 static void draw_limit(const struct panel *panel)
@@ -173,41 +205,82 @@ static void draw_limit(const struct panel *panel)
 		y_of(panel, rate * 60 * panel->accounts));
 }
 
-/* The accepted rate as a line, and each slot with deferrals as a tick, darker the more there are.
- */
-static void draw_result(const struct panel *panel, const struct simulate_result *result, size_t row,
-			size_t rows)
+/* The accepted rate as a line. The oracle's is dashed, so that one that keeps up with it shows. */
+static void draw_result(const struct panel *panel, const struct simulate_result *result,
+			size_t policy)
 {
 	const struct simulate_series *series = &result->series[panel->index];
 	double slot_ns = (double)panel->scenario->duration_ns / SIMULATE_SLOTS;
-	double height = (double)TICKS / (double)rows;
-	const char *colour = colours[row % (sizeof colours / sizeof *colours)];
 
-	fprintf(panel->out, "<polyline fill='none' stroke='%s' stroke-width='1.1' points='",
-		colour);
+	fprintf(panel->out, "<polyline fill='none' stroke='%s' stroke-width='%s'%s points='",
+		colour_of(policy), is_oracle(result) ? "1.6" : "1.2",
+		is_oracle(result) ? DASHED : "");
 	for (size_t i = 0; i < SIMULATE_SLOTS; i++)
 		fprintf(panel->out, "%s%.1f,%.1f", i ? " " : "",
 			x_of(panel, slot_ns * ((double)i + 0.5)),
 			y_of(panel, series->accepted[i] / slot_minutes(panel->scenario)));
 	fputs("'/>\n", panel->out);
+}
+
+/* Each slot with deferrals as a tick, darker the more there are. */
+static void draw_strip(const struct panel *panel, const struct simulate_result *result,
+		       size_t policy)
+{
+	const struct simulate_series *series = &result->series[panel->index];
+	double slot_ns = (double)panel->scenario->duration_ns / SIMULATE_SLOTS;
+	double top = panel->top + HEIGHT + MARGIN - 12 + STRIP * (double)policy;
+
+	fprintf(panel->out, "<text x='%d' y='%.1f' text-anchor='end' fill='%s'>%s</text>\n",
+		LEFT - 6, top + STRIP - 3, colour_of(policy), result->policy);
+	fprintf(panel->out, "<rect x='%d' y='%.1f' width='%d' height='%d' fill='#f6f6f6'/>\n", LEFT,
+		top, WIDTH - LEFT - RIGHT, STRIP - 2);
 	for (size_t i = 0; i < SIMULATE_SLOTS; i++)
 		if (series->deferred[i])
 			fprintf(panel->out,
-				"<rect x='%.1f' y='%.1f' width='1.6' height='%.1f' fill='%s' "
+				"<rect x='%.1f' y='%.1f' width='1.6' height='%d' fill='%s' "
 				"fill-opacity='%.2f'/>\n",
-				x_of(panel, slot_ns * (double)i),
-				panel->top + HEIGHT + 4 + height * (double)row, height, colour,
+				x_of(panel, slot_ns * (double)i), top, STRIP - 2, colour_of(policy),
 				fmin(1, 0.3 + 0.1 * series->deferred[i]));
+}
+
+static void draw_sample(FILE *out, int x, int y, const char *colour, const char *dashes,
+			const char *text)
+{
+	fprintf(out,
+		"<line x1='%d' y1='%d' x2='%d' y2='%d' stroke='%s' stroke-width='2'%s/>\n"
+		"<text x='%d' y='%d'>%s</text>\n",
+		x, y - 4, x + 22, y - 4, colour, dashes, x + 27, y, text);
+}
+
+static void draw_swatch(FILE *out, int x, int y, const char *colour, const char *text)
+{
+	fprintf(out,
+		"<rect x='%d' y='%d' width='22' height='10' fill='%s'/>\n"
+		"<text x='%d' y='%d'>%s</text>\n",
+		x, y - 9, colour, x + 27, y, text);
 }
 
 static void draw_legend(FILE *out, const struct simulate_result *results, size_t count)
 {
-	fprintf(out, "<text x='%d' y='18'>hidden limit</text>\n", LEFT);
+	draw_sample(out, LEFT, 18, "black", "", "the limit that the receiver hides");
+	draw_swatch(out, LEFT + 230, 18, OUTAGE, "outage");
+	draw_swatch(out, LEFT + 310, 18, BLOCK, "block that begins by itself");
 	for (size_t i = 0; i < count; i++)
-		fprintf(out, "<text x='%zu' y='18' fill='%s'>%s</text>\n", LEFT + 110 + 90 * i,
-			colours[i % (sizeof colours / sizeof *colours)], results[i].policy);
-	fprintf(out, "<text x='%d' y='18' text-anchor='end'>accepted; below: deferred</text>\n",
-		WIDTH - RIGHT);
+		draw_sample(out, LEFT + 125 * (int)i, 36, colour_of(i),
+			    is_oracle(&results[i]) ? DASHED : "", results[i].policy);
+}
+
+static void draw_panel(const struct panel *panel, const struct simulate_result *results)
+{
+	draw_trouble(panel);
+	draw_frame(panel);
+	for (int oracle = 0; oracle < 2; oracle++)
+		for (size_t i = panel->strips; i-- > 0;)
+			if (is_oracle(&results[i]) == oracle)
+				draw_result(panel, &results[i], i);
+	for (size_t i = 0; i < panel->strips; i++)
+		draw_strip(panel, &results[i], i);
+	draw_limit(panel);
 }
 
 int simulate_report_plot(const char *path, const struct scenario *scenario,
@@ -215,17 +288,16 @@ int simulate_report_plot(const char *path, const struct scenario *scenario,
 {
 	const struct simulate_result *results = outcome->results;
 	size_t count = outcome->count;
-	int panel_height = TOP + HEIGHT + TICKS + MARGIN + 10;
 	FILE *out = fopen(path, "we");
 	int rc = 0;
 
 	if (!out)
 		return -errno;
 	fprintf(out,
-		"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %u' "
+		"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %.0f' "
 		"font-family='sans-serif' font-size='11'>\n<rect width='100%%' height='100%%' "
 		"fill='white'/>\n",
-		WIDTH, 20 + panel_height * scenario->receiver_count);
+		WIDTH, LEGEND + panel_height(count) * scenario->receiver_count);
 	draw_legend(out, results, count);
 	for (size_t r = 0; r < scenario->receiver_count; r++) {
 		struct panel panel = {
@@ -234,15 +306,12 @@ int simulate_report_plot(const char *path, const struct scenario *scenario,
 			.receiver = &scenario->receivers[r],
 			.index = r,
 			.accounts = accounts_of(scenario, (uint32_t)r),
-			.top = 20 + TOP + (double)panel_height * (double)r,
+			.top = LEGEND + TOP + panel_height(count) * (double)r,
+			.strips = count,
 		};
 
 		panel.max = scale_of(&panel, results, count);
-		draw_outages(&panel);
-		draw_frame(&panel);
-		for (size_t i = count; i-- > 0;)
-			draw_result(&panel, &results[i], i, count);
-		draw_limit(&panel);
+		draw_panel(&panel, results);
 	}
 	fputs("</svg>\n", out);
 	if (ferror(out))

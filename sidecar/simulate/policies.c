@@ -227,17 +227,60 @@ const struct simulate_policy policy_backoff = {
 struct oracle {
 	struct sim_receiver *const *receivers;
 	size_t receiver_count;
+	size_t source_count;
+	/* What each source may send in all is kept as if it were a receiver of everything. */
+	struct scenario world;
+	struct scenario_receiver *truths;
+	struct sim_receiver *totals; /* one without a total is empty */
 };
+
+static void oracle_destroy(void *self)
+{
+	struct oracle *oracle = self;
+
+	if (!oracle)
+		return;
+	for (size_t i = 0; oracle->totals && i < oracle->source_count; i++)
+		receiver_free(&oracle->totals[i]);
+	free(oracle->totals);
+	free(oracle->truths);
+	free(oracle);
+}
+
+static int oracle_totals(struct oracle *oracle, const struct scenario *scenario)
+{
+	oracle->truths = calloc(oracle->source_count, sizeof *oracle->truths);
+	oracle->totals = calloc(oracle->source_count, sizeof *oracle->totals);
+	if (!oracle->truths || !oracle->totals)
+		return -ENOMEM;
+	oracle->world = (struct scenario){.duration_ns = scenario->duration_ns,
+					  .source_count = 1,
+					  .receivers = oracle->truths};
+	for (uint32_t i = 0; i < oracle->source_count; i++) {
+		oracle->truths[i].accept = scenario->sources[i].total;
+		if (scenario_totalled(&scenario->sources[i]) &&
+		    receiver_init(&oracle->totals[i], &oracle->world, i) != 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
 
 static int oracle_create(const struct sim_env *env, void **ret)
 {
-	struct oracle *oracle = malloc(sizeof *oracle);
+	struct oracle *oracle = calloc(1, sizeof *oracle);
+	int rc = -ENOMEM;
 
-	if (!oracle)
-		return -ENOMEM;
-	*oracle = (struct oracle){env->receivers, env->receiver_count};
-	*ret = oracle;
-	return 0;
+	if (oracle) {
+		oracle->receivers = env->receivers;
+		oracle->receiver_count = env->receiver_count;
+		oracle->source_count = env->source_count;
+		rc = oracle_totals(oracle, env->scenario);
+	}
+	if (rc)
+		oracle_destroy(oracle);
+	else
+		*ret = oracle;
+	return rc;
 }
 
 static struct sim_receiver *oracle_receiver(const struct oracle *oracle, uint32_t flow)
@@ -248,9 +291,24 @@ static struct sim_receiver *oracle_receiver(const struct oracle *oracle, uint32_
 static uint64_t oracle_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
 {
 	struct oracle *oracle = self;
+	size_t source = flow / oracle->receiver_count;
+	uint64_t at = receiver_earliest(oracle_receiver(oracle, flow), source, now_ns);
+	uint64_t total_at = now_ns;
 
-	return receiver_earliest(oracle_receiver(oracle, flow), flow / oracle->receiver_count,
-				 now_ns);
+	if (oracle->totals[source].sources)
+		total_at = receiver_earliest(&oracle->totals[source], 0, now_ns);
+	return at > total_at ? at : total_at;
+}
+
+static void oracle_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns)
+{
+	struct oracle *oracle = self;
+	struct sim_receiver *total = &oracle->totals[flow / oracle->receiver_count];
+	struct receiver_message message = {.place = 1, .customer = SCENARIO_NOBODY};
+	const char *text;
+
+	if (total->sources)
+		receiver_take(total, 0, &message, now_ns, &text);
 }
 
 static uint64_t oracle_connect(void *self, uint32_t flow, enum tg_class traffic, uint32_t open,
@@ -288,9 +346,9 @@ const struct simulate_policy policy_oracle = {
 	.name = "oracle",
 	.sees_truth = true,
 	.create = oracle_create,
-	.destroy = free,
+	.destroy = oracle_destroy,
 	.earliest = oracle_earliest,
-	.admit = ignore_admit,
+	.admit = oracle_admit,
 	.reply = ignore_reply,
 	.connect = oracle_connect,
 	.per_connection = oracle_per_connection,

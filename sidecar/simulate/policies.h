@@ -14,10 +14,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "shm/decide.h"
 #include "shm/tollgate.h"
 
 struct sim_receiver;
 struct simulate_config;
+struct scenario;
+struct scenario_restart;
 
 /* What everybody starts with; only the gate and the oracle ever go elsewhere. */
 #define POLICY_CONNECTIONS    4
@@ -31,8 +34,12 @@ struct sim_env {
 	const char *const *addresses;	 /* of the sources */
 	const char *const *destinations; /* of the receivers */
 	struct simulate_config *config;
+	const struct scenario_restart *restarts; /* of the sidecar */
+	size_t restart_count;
 	FILE *trace; /* what the policy makes of each deferral is written there; NULL: nowhere */
-	struct sim_receiver *const *receivers; /* NULL, but for a policy that sees what is hidden */
+	/* NULL, but for a policy that sees what is hidden. */
+	struct sim_receiver *const *receivers;
+	const struct scenario *scenario;
 };
 
 struct policy_reply {
@@ -43,6 +50,12 @@ struct policy_reply {
 	uint32_t place;		   /* of the message in its connection, from 1 */
 	uint32_t open_connections; /* of the flow, this one not counted */
 	uint64_t admitted_ns;
+};
+
+/* A slot that was taken ahead of its time. */
+struct policy_slot {
+	uint64_t at_ns;
+	struct decide_taken taken;
 };
 
 struct simulate_policy {
@@ -68,6 +81,17 @@ struct simulate_policy {
 	/* Of the flows that may send now the one with the lowest rank does. NULL: the fewest
 	 * connections. */
 	double (*rank)(void *self, uint32_t flow, uint64_t now_ns);
+	/* Takes a slot at or before until_ns. Returns its time; a later one: none was taken, ask
+	 * again then. NULL: has no slots; earliest and admit say all. */
+	uint64_t (*reserve)(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns,
+			    uint64_t until_ns, struct policy_slot *ret);
+	/* At a slot's time: whether it still holds. One that does not is given back. */
+	bool (*redeem)(void *self, uint32_t flow, enum tg_class traffic,
+		       const struct policy_slot *slot, uint64_t now_ns);
+	/* How many messages of the class could go at once. NULL: one. */
+	uint32_t (*room)(void *self, uint32_t flow, enum tg_class traffic, uint64_t now_ns);
+	/* Counts the changes of what the flow may. NULL: it never changes but as earliest says. */
+	uint32_t (*changes)(void *self, uint32_t flow);
 	/* When tick wants to be called; UINT64_MAX: never. NULL: has no timers. */
 	uint64_t (*wake)(void *self);
 	void (*tick)(void *self, uint64_t now_ns);

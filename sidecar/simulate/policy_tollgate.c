@@ -17,6 +17,7 @@
 #include "sidecar/base/units.h"
 #include "sidecar/engine/scratch.h"
 #include "sidecar/simulate/policies.h"
+#include "sidecar/simulate/scenario.h"
 #include "sidecar/simulate/sim_config.h"
 
 #define EPOCH SCRATCH_EPOCH_NS
@@ -25,8 +26,13 @@
 
 struct tollgate_policy {
 	const struct sim_env *env;
+	struct scratch_setup setup;
 	struct scratch scratch;
 	struct tg_flow *flows;
+	size_t restart;		    /* the next one, or that under way */
+	int error;		    /* of a sidecar that could not start: it stays away */
+	struct layout_record *ring; /* what workers report meanwhile */
+	size_t ring_count, ring_room;
 };
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -39,6 +45,7 @@ static void gate_destroy(void *self)
 		return;
 	scratch_close(&gate->scratch);
 	free(gate->flows);
+	free(gate->ring);
 	free(gate);
 }
 
@@ -77,17 +84,24 @@ static int gate_start(struct tollgate_policy *gate, const struct sim_env *env)
 {
 	size_t flows = env->source_count * env->receiver_count;
 	const struct config *config = simulate_config_of(env->config);
-	const struct scratch_setup setup = {
+	int rc;
+
+	gate->setup = (struct scratch_setup){
 		.config = config,
 		.classifier = simulate_config_classifier(env->config),
 		.rules = simulate_config_rules(env->config),
 		.flows = (uint32_t)flows * 3 + config->effective_count + SPARE_FLOWS,
 		.wall_offset_ns = -(int64_t)EPOCH,
 	};
-	int rc = scratch_open(&setup, &gate->scratch);
-
+	rc = scratch_open(&gate->setup, &gate->scratch);
 	gate->flows = calloc(flows, sizeof *gate->flows);
 	if (!rc && !gate->flows)
+		rc = -ENOMEM;
+	/* As many as the rings of a flow's workers hold. */
+	gate->ring_room = POLICY_WORKERS * (size_t)config->segment.ring.value;
+	if (!rc && env->restart_count)
+		gate->ring = calloc(gate->ring_room, sizeof *gate->ring);
+	if (!rc && env->restart_count && !gate->ring)
 		rc = -ENOMEM;
 	if (!rc)
 		rc = gate_claim(gate, env);
@@ -112,6 +126,21 @@ static int gate_create(const struct sim_env *env, void **ret)
 	return rc;
 }
 
+/* What the library says in place of limits, once the sidecar has been gone for too long: false,
+ * nothing; else when to go. */
+static bool gate_alone(const struct tollgate_policy *gate, uint64_t at_ns, uint64_t *ret_at)
+{
+	const struct config *config = gate->setup.config;
+
+	if (gate->scratch.engine || config->on_sidecar_down.value == CONFIG_DOWN_KEEP ||
+	    at_ns <= gate->env->restarts[gate->restart].at_ns + config->sidecar_timeout.value)
+		return false;
+	*ret_at = at_ns;
+	if (config->on_sidecar_down.value == CONFIG_DOWN_FAIL_CLOSED)
+		*ret_at += UNITS_SECOND_NS;
+	return true;
+}
+
 /* ---- a worker -------------------------------------------------------------------------------- */
 
 static uint64_t at_of(uint64_t ns)
@@ -122,23 +151,86 @@ static uint64_t at_of(uint64_t ns)
 static uint64_t gate_earliest(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
 	struct tollgate_policy *gate = self;
+	struct tg_verdict verdict;
+	uint64_t alone_ns;
 	uint32_t room;
-	struct tg_verdict verdict = decide_ask(&gate->scratch.segment->view, &gate->flows[flow],
-					       traffic, 1, at_ns + EPOCH, &room);
 
+	if (gate_alone(gate, at_ns, &alone_ns))
+		return alone_ns;
+	verdict = decide_ask(&gate->scratch.segment->view, &gate->flows[flow], traffic, 1,
+			     at_ns + EPOCH, &room);
 	return verdict.reason == TG_ADMITTED ? at_ns : at_of(verdict.at_ns);
 }
 
 static void gate_admit(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
 {
 	struct tollgate_policy *gate = self;
-	struct tg_verdict verdict = decide_admit(&gate->scratch.segment->view, &gate->flows[flow],
-						 traffic, 1, at_ns + EPOCH);
+	struct tg_verdict verdict;
+	uint64_t alone_ns;
 
+	if (gate_alone(gate, at_ns, &alone_ns))
+		return;
+	verdict = decide_admit(&gate->scratch.segment->view, &gate->flows[flow], traffic, 1,
+			       at_ns + EPOCH);
 	/* Nobody else is there to take what was free a moment ago. */
 	assert(verdict.reason == TG_ADMITTED);
 	(void)verdict;
 	gate->scratch.counted = true;
+}
+
+static uint64_t gate_reserve(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns,
+			     uint64_t until_ns, struct policy_slot *ret)
+{
+	struct tollgate_policy *gate = self;
+	uint64_t later = until_ns + 1;
+	struct tg_verdict verdict;
+
+	*ret = (struct policy_slot){.taken = {.hour = DECIDE_NO_PERIOD, .day = DECIDE_NO_PERIOD}};
+	if (gate_alone(gate, at_ns, &ret->at_ns))
+		return ret->at_ns;
+	verdict = decide_reserve(&gate->scratch.segment->view, &gate->flows[flow], traffic, 1,
+				 at_ns + EPOCH, until_ns + EPOCH, &ret->taken);
+	ret->at_ns = at_of(verdict.at_ns);
+	if (verdict.reason == TG_ADMITTED) {
+		gate->scratch.counted = true;
+		return ret->at_ns;
+	}
+	return ret->at_ns > later ? ret->at_ns : later;
+}
+
+static bool gate_redeem(void *self, uint32_t flow, enum tg_class traffic,
+			const struct policy_slot *slot, uint64_t at_ns)
+{
+	struct tollgate_policy *gate = self;
+	const struct view *view = &gate->scratch.segment->view;
+	uint64_t alone_ns;
+
+	if (gate_alone(gate, at_ns, &alone_ns) && alone_ns <= at_ns)
+		return true;
+	if (decide_redeem(view, &gate->flows[flow], traffic, 1, at_ns + EPOCH).reason ==
+	    TG_ADMITTED)
+		return true;
+	decide_cancel(view, &gate->flows[flow], traffic, 1, slot->at_ns + EPOCH, &slot->taken);
+	return false;
+}
+
+static uint32_t gate_room(void *self, uint32_t flow, enum tg_class traffic, uint64_t at_ns)
+{
+	struct tollgate_policy *gate = self;
+	uint32_t room = 0;
+
+	decide_ask(&gate->scratch.segment->view, &gate->flows[flow], traffic, 1, at_ns + EPOCH,
+		   &room);
+	return room;
+}
+
+static uint32_t gate_changes(void *self, uint32_t flow)
+{
+	const struct tollgate_policy *gate = self;
+
+	return atomic_load_explicit(
+		&gate->scratch.segment->view.more[gate->flows[flow].slot].changes,
+		memory_order_relaxed);
 }
 
 /* What tg_connect would say, without taking anything. */
@@ -155,6 +247,8 @@ static uint64_t gate_connect(void *self, uint32_t index, enum tg_class traffic, 
 		memory_order_relaxed);
 	uint64_t earliest;
 
+	if (gate_alone(gate, at_ns, &earliest))
+		return earliest;
 	if (open >= (words >> (16 * traffic) & 0xffff) || gcra_burst(rate) == 0)
 		return UINT64_MAX;
 	earliest = gcra_earliest(tat ^ gcra_epoch(tat), gcra_interval(rate), gcra_burst(rate), 1);
@@ -263,6 +357,11 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 	};
 	if (record.length)
 		memcpy(record.text, parsed.text, record.length);
+	if (!gate->scratch.engine) {
+		if (gate->ring_count < gate->ring_room)
+			gate->ring[gate->ring_count++] = record;
+		return;
+	}
 	engine_record(gate->scratch.engine, &record, at_ns + EPOCH);
 	scratch_work(&gate->scratch, at_ns + EPOCH);
 	if (gate->env->trace && !reply->delivered)
@@ -271,18 +370,52 @@ static void gate_reply(void *self, uint32_t index, const struct policy_reply *re
 
 /* ---- the sidecar's loop ---------------------------------------------------------------------- */
 
+/* When the sidecar ends or begins next. */
+static uint64_t gate_turn(const struct tollgate_policy *gate)
+{
+	const struct scenario_restart *restart;
+
+	if (gate->restart == gate->env->restart_count || gate->error)
+		return UINT64_MAX;
+	restart = &gate->env->restarts[gate->restart];
+	return gate->scratch.engine ? restart->at_ns : restart->at_ns + restart->for_ns;
+}
+
+/* A new sidecar adopts the segment, and reads first what the rings hold. */
+static void gate_begin(struct tollgate_policy *gate, uint64_t at_ns)
+{
+	gate->error = scratch_adopt(&gate->scratch, &gate->setup, at_ns + EPOCH);
+	if (gate->error) {
+		scratch_end(&gate->scratch);
+		return;
+	}
+	for (size_t i = 0; i < gate->ring_count; i++)
+		engine_record(gate->scratch.engine, &gate->ring[i], at_ns + EPOCH);
+	gate->ring_count = 0;
+	gate->scratch.counted = true;
+	gate->restart++;
+}
+
 static uint64_t gate_wake(void *self)
 {
 	const struct tollgate_policy *gate = self;
+	uint64_t work_ns = at_of(scratch_wake(&gate->scratch)), turn_ns = gate_turn(gate);
 
-	return at_of(scratch_wake(&gate->scratch));
+	return work_ns < turn_ns ? work_ns : turn_ns;
 }
 
 static void gate_tick(void *self, uint64_t at_ns)
 {
 	struct tollgate_policy *gate = self;
 
-	scratch_run(&gate->scratch, at_ns + EPOCH);
+	while (at_ns >= gate_turn(gate)) {
+		if (gate->scratch.engine)
+			scratch_end(&gate->scratch);
+		else
+			gate_begin(gate, at_ns);
+	}
+	if (gate->scratch.engine)
+		scratch_run(&gate->scratch, at_ns + EPOCH);
 }
 
 const struct simulate_policy policy_tollgate = {
@@ -296,6 +429,10 @@ const struct simulate_policy policy_tollgate = {
 	.connected = gate_connected,
 	.per_connection = gate_per_connection,
 	.rank = gate_rank,
+	.reserve = gate_reserve,
+	.redeem = gate_redeem,
+	.room = gate_room,
+	.changes = gate_changes,
 	.wake = gate_wake,
 	.tick = gate_tick,
 	.rate = gate_rate,

@@ -301,6 +301,11 @@ static void settle_company(const struct scenario *scenario, uint32_t index)
 		source->network_first++;
 }
 
+bool scenario_totalled(const struct scenario_source *source)
+{
+	return isfinite(source->total.rate) || source->total.hour || source->total.day;
+}
+
 uint32_t scenario_account(const struct scenario *scenario, uint32_t receiver, uint32_t source)
 {
 	switch ((enum scenario_per)scenario->receivers[receiver].per) {
@@ -327,12 +332,14 @@ static int settle_source(const struct reader *reader, uint32_t index)
 				      source->address);
 	source->pool = pool < 0 ? scenario->pool_count++ : (uint32_t)pool;
 	settle_company(scenario, index);
+	settle_burst(&source->total);
 	return 0;
 }
 
 static int settle_sources(const struct reader *reader)
 {
-	static const struct scenario_source one = {.address = "192.0.2.1", .pool_name = "default"};
+	static const struct scenario_source one = {
+		.address = "192.0.2.1", .pool_name = "default", .total.rate = INFINITY};
 	struct scenario *scenario = reader->scenario;
 
 	if (scenario->source_count > SCENARIO_SOURCES_MAX)
@@ -433,6 +440,27 @@ static int settle_all_traffic(const struct reader *reader)
 	return 0;
 }
 
+static int restart_by_time(const void *a, const void *b)
+{
+	const struct scenario_restart *x = a, *y = b;
+
+	return x->at_ns < y->at_ns ? -1 : x->at_ns > y->at_ns;
+}
+
+static int settle_restarts(const struct reader *reader)
+{
+	const struct scenario *scenario = reader->scenario;
+	struct scenario_restart *restarts = scenario->restarts;
+
+	if (scenario->restart_count)
+		qsort(restarts, scenario->restart_count, sizeof *restarts, restart_by_time);
+	for (uint32_t i = 1; i < scenario->restart_count; i++)
+		if (restarts[i].at_ns <= restarts[i - 1].at_ns + restarts[i - 1].for_ns)
+			return refuse(reader, NULL, 0, "restart",
+				      "one begins before the one before it is over");
+	return 0;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static int settle(const struct reader *reader)
@@ -450,6 +478,8 @@ static int settle(const struct reader *reader)
 		rc = settle_sources(reader);
 	if (!rc)
 		rc = settle_all_traffic(reader);
+	if (!rc)
+		rc = settle_restarts(reader);
 	return rc;
 }
 

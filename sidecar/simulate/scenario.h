@@ -21,6 +21,7 @@
 #define SCENARIO_TRAFFIC_MAX   256
 #define SCENARIO_MESSAGES_MAX  20000000u
 #define SCENARIO_DURATION_MAX  (UINT64_C(400) * 86400 * 1000000000)
+#define SCENARIO_WORKERS_MAX   200
 #define SCENARIO_PENALTY_MAX   100000u
 /* In place of a reply: no word, and the connection is gone, at once or when the sender has waited
  * long enough. */
@@ -44,9 +45,22 @@ enum scenario_limit {
 	SCENARIO_LIMITS
 };
 
+/* What a receiver takes of each that it counts by itself, hidden from the gate. */
+struct scenario_accept {
+	double rate;		 /* messages a second; infinite: unlimited */
+	double burst;		 /* messages, at least 1 */
+	uint32_t connections;	 /* at once; 0: unlimited */
+	uint32_t per_connection; /* messages; 0: unlimited */
+	uint32_t hour;		 /* messages in the receiver's hour; 0: unlimited */
+	uint32_t day;
+};
+
 struct scenario_source {
 	const char *address;
 	const char *pool_name;
+	/* Over all receivers, by the sender's own will: the gate is told of it, and so is the
+	 * oracle. */
+	struct scenario_accept total;
 	uint32_t pool;
 	uint32_t pool_first;	/* the first source of its pool … */
 	uint32_t network_first; /* … and of its network, an IPv4 /24 or an IPv6 /64 */
@@ -67,16 +81,6 @@ struct scenario_traffic {
 	uint64_t messages;
 	uint64_t start_ns;
 	uint64_t over_ns;
-};
-
-/* What a receiver takes of each that it counts by itself, hidden from the gate. */
-struct scenario_accept {
-	double rate;		 /* messages a second; infinite: unlimited */
-	double burst;		 /* messages, at least 1 */
-	uint32_t connections;	 /* at once; 0: unlimited */
-	uint32_t per_connection; /* messages; 0: unlimited */
-	uint32_t hour;		 /* messages in the receiver's hour; 0: unlimited */
-	uint32_t day;
 };
 
 struct scenario_change {
@@ -174,9 +178,23 @@ struct scenario_receiver {
 	uint32_t block_count;
 };
 
+struct scenario_workers {
+	int sleep;	/* 1: each has a queue and a connection of its own, and sleeps */
+	uint64_t count; /* for each source */
+};
+
+/* A time without the sidecar: workers go on by its last word. */
+struct scenario_restart {
+	uint64_t at_ns;
+	uint64_t for_ns;
+};
+
 struct scenario {
 	uint64_t duration_ns;
 	uint64_t seed;
+	struct scenario_workers workers;
+	struct scenario_restart *restarts; /* in the order of time, apart from each other */
+	uint32_t restart_count;
 	uint32_t source_count;
 	uint32_t traffic_count;
 	uint32_t receiver_count;
@@ -202,6 +220,9 @@ bool scenario_silent(const char *reply);
 
 /* The first entry of traffic of a customer, which stands for him; SCENARIO_NOBODY: none. */
 uint32_t scenario_customer(const struct scenario *scenario, const char *name);
+
+/* Whether a source may send only so much in all. */
+bool scenario_totalled(const struct scenario_source *source);
 
 /* A line for each key that a scenario may have (yaml_keys_print). */
 void scenario_keys_print(FILE *out);

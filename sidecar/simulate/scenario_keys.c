@@ -230,6 +230,14 @@ static const struct yaml_key source_rows[] = {
 		 DEFAULT("192.0.2.1")),
 	YAML_KEY("pool", yaml_text, struct scenario_source, pool_name, "that it is in",
 		 DEFAULT("default")),
+	YAML_KEY("total.rate", rate, struct scenario_source, total.rate,
+		 "messages to all receivers, by the sender's own will", DEFAULT("unlimited")),
+	YAML_KEY("total.burst", number, struct scenario_source, total.burst, "of these saved up",
+		 BOUNDS(1, UINT32_MAX)),
+	YAML_KEY("total.hour", limit, struct scenario_source, total.hour, "of these in an hour",
+		 BOUNDS(1, LIMIT_MAX), DEFAULT("unlimited")),
+	YAML_KEY("total.day", limit, struct scenario_source, total.day, "of these in a day",
+		 BOUNDS(1, LIMIT_MAX), DEFAULT("unlimited")),
 };
 TABLE(source, struct scenario_source);
 
@@ -420,10 +428,25 @@ const struct yaml_keys scenario_receiver_keys = {receiver_rows, YAML_COUNT(recei
 	YAML_KEYS(name, YAML_LIST, keys, struct scenario, member, help, \
 		  COUNTED(struct scenario, count), ##__VA_ARGS__)
 
+static const struct yaml_key restart_rows[] = {
+	YAML_KEY("at", duration, struct scenario_restart, at_ns, "when it ends", DEFAULT("0")),
+	YAML_KEY("for", duration, struct scenario_restart, for_ns, "until the next one is there",
+		 DEFAULT("10s")),
+};
+TABLE(restart, struct scenario_restart);
+
+static const struct yaml_word_value worker_words[] = {{"shared", 0}, {"sleep", 1}, {NULL, 0}};
+
 static const struct yaml_key scenario_rows[] = {
 	YAML_KEY("duration", duration, struct scenario, duration_ns, "of the run", DEFAULT("8h")),
 	YAML_KEY("seed", count, struct scenario, seed, "the same seed gives the same run",
 		 BOUNDS(0, UINT64_MAX), DEFAULT("1")),
+	YAML_KEY("workers.model", word, struct scenario, workers.sleep, "of the MTA",
+		 .words = worker_words, DEFAULT("shared")),
+	YAML_KEY("workers.count", count, struct scenario, workers.count,
+		 "for each source, where they sleep", BOUNDS(1, SCENARIO_WORKERS_MAX),
+		 DEFAULT("20")),
+	LIST("restart", restart, restarts, restart_count, "times without the sidecar"),
 	LIST("sources", source, sources, source_count, "sending addresses"),
 	LIST("traffic", traffic, traffic, traffic_count, "what arrives at the MTA"),
 	LIST("receivers", scenario_receiver_keys, receivers, receiver_count, "and what they hide",

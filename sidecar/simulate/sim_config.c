@@ -5,12 +5,19 @@
 #include "sidecar/simulate/sim_config.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include "sidecar/base/yaml.h"
 #include "sidecar/config/generation.h"
+#include "sidecar/simulate/scenario.h"
 
 struct simulate_config {
+	const char *path; /* the caller's */
 	struct generation generation;
 	struct classify_scratch *scratch;
 };
@@ -23,6 +30,7 @@ int simulate_config_load(const char *path, struct simulate_config **ret)
 
 	if (!self)
 		return -ENOMEM;
+	self->path = path;
 	rc = generation_load(path, &self->generation, &report);
 	generation_log(&report);
 	diagnostics_free(&report);
@@ -32,6 +40,92 @@ int simulate_config_load(const char *path, struct simulate_config **ret)
 		simulate_config_free(self);
 	else
 		*ret = self;
+	return rc;
+}
+
+/* A rate as a configuration has it: a whole number in the shortest time that makes it one. */
+static void put_rate(FILE *out, double rate)
+{
+	static const struct {
+		const char *unit;
+		double seconds;
+	} units[] = {{"s", 1}, {"min", 60}, {"hr", 3600}, {"d", 86400}};
+	size_t i = 0;
+
+	while (i < 3 && fabs(rate * units[i].seconds - round(rate * units[i].seconds)) > 1e-6)
+		i++;
+	fprintf(out, "rate: %.0f/%s", fmax(1, round(rate * units[i].seconds)), units[i].unit);
+}
+
+static void put_total(FILE *out, const struct scenario_source *source)
+{
+	const struct scenario_accept *total = &source->total;
+
+	fprintf(out, "  - {address: \"%s\", total: {", source->address);
+	if (isfinite(total->rate)) {
+		put_rate(out, total->rate);
+		fprintf(out, ", burst: %.0f, ", total->burst);
+	}
+	if (total->hour)
+		fprintf(out, "hour: %u, ", total->hour);
+	if (total->day)
+		fprintf(out, "day: %u", total->day);
+	fputs("}}\n", out);
+}
+
+static bool any_total(const struct scenario *scenario)
+{
+	for (uint32_t i = 0; i < scenario->source_count; i++)
+		if (scenario_totalled(&scenario->sources[i]))
+			return true;
+	return false;
+}
+
+/* The configuration's text and the totals behind it. */
+static int put_all(FILE *out, const char *path, const struct scenario *scenario)
+{
+	char *text = NULL;
+	size_t length = 0;
+	int rc = path ? yaml_read(path, &text, &length) : 0;
+
+	if (rc)
+		return rc;
+	if (text)
+		fwrite(text, 1, length, out);
+	free(text);
+	fputs("\nsources:\n", out);
+	for (uint32_t i = 0; i < scenario->source_count; i++)
+		if (scenario_totalled(&scenario->sources[i]))
+			put_total(out, &scenario->sources[i]);
+	return fflush(out) == 0 && !ferror(out) ? 0 : -EIO;
+}
+
+int simulate_config_totals(const struct simulate_config *config, const struct scenario *scenario,
+			   struct simulate_config **ret)
+{
+	char path[64];
+	FILE *out;
+	int rc, fd;
+
+	*ret = NULL;
+	if (!any_total(scenario))
+		return 0;
+	/* A file for the loader, which nobody else sees. */
+	fd = memfd_create("tollgate.yaml", MFD_CLOEXEC);
+	out = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!out) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	rc = put_all(out, config->path, scenario);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	if (!rc)
+		rc = simulate_config_load(path, ret);
+	if (!rc)
+		(*ret)->path = NULL;
+	fclose(out);
 	return rc;
 }
 

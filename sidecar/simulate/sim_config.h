@@ -11,10 +11,17 @@
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 
+struct scenario;
 struct simulate_config;
 
 /* path NULL: what is built in. 0 or -errno; problems of the file have been logged. */
 int simulate_config_load(const char *path, struct simulate_config **ret);
+/* The same with what the scenario says of its sources' totals, for the gate to know it as well;
+ * *ret is NULL where it says nothing. 0 or -errno, the reasons being logged; the caller frees it.
+ */
+int simulate_config_totals(const struct simulate_config *config, const struct scenario *scenario,
+			   struct simulate_config **ret);
+
 void simulate_config_free(struct simulate_config *config);
 
 const struct config *simulate_config_of(const struct simulate_config *config);

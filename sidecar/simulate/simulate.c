@@ -110,13 +110,23 @@ static const char *reply_render(const struct mta *mta, const struct simulate_mes
 	return text;
 }
 
+static struct mta_connection *reply_connection(const struct mta *mta,
+					       const struct simulate_message *message)
+{
+	if (mta_sleeps(mta))
+		return &mta->workers[message->queue / mta->scenario->receiver_count].connection;
+	return &mta->flows[message->flow].connections[message->connection];
+}
+
 static void mta_reply(struct mta *mta, uint32_t id)
 {
+	uint32_t receivers = mta->scenario->receiver_count;
+	bool closes;
 	char text[REPLY_MAX];
 	struct simulate_message *message = &mta->messages[id];
 	uint32_t index = message->flow;
 	struct mta_flow *flow = &mta->flows[index];
-	struct mta_connection *connection = &flow->connections[message->connection];
+	struct mta_connection *connection = reply_connection(mta, message);
 	bool refused = connection->state == MTA_CONNECTION_REFUSED;
 	struct policy_reply reply = {
 		.delivered = message->cause == RECEIVER_ACCEPTED,
@@ -124,25 +134,30 @@ static void mta_reply(struct mta *mta, uint32_t id)
 		.stage = message->stage,
 		.traffic = message->class,
 		.place = refused ? 0 : connection->used,
-		.open_connections = flow->open - !refused,
+		.open_connections = mta_sleeps(mta) ? flow->leased - 1 : flow->open - !refused,
 		.admitted_ns = message->sent_ns,
 	};
 
 	mta->result->causes[message->cause]++;
 	mta->policy->reply(mta->self, index, &reply, mta->now_ns);
-	if (refused)
-		flow->connect_again_ns = mta->now_ns + CONNECT_AGAIN_NS;
-	if (refused || reply_closes(message) ||
-	    connection->used >= mta->policy->per_connection(mta->self, index))
+	closes = refused || reply_closes(message) ||
+		 connection->used >= mta->policy->per_connection(mta->self, index);
+	if (mta_sleeps(mta))
+		mta_worker_replied(mta, message->queue / receivers, closes);
+	else if (closes)
 		mta_close(mta, index, connection);
 	else
 		mta_idle(mta, index, connection);
+	if (refused)
+		flow->connect_again_ns = mta->now_ns + CONNECT_AGAIN_NS;
 	if (reply.delivered)
 		mta_delivered(mta, id);
 	else
 		mta_deferred(mta, id);
 	mta_timer(mta);
-	mta_dispatch(mta, flow->queue);
+	mta_dispatch(mta, mta_sleeps(mta) ? message->queue : flow->queue);
+	if (mta_sleeps(mta))
+		mta_workers_rouse(mta);
 }
 
 static void mta_tick(struct mta *mta)
@@ -150,8 +165,11 @@ static void mta_tick(struct mta *mta)
 	mta->tick_ns = UINT64_MAX;
 	mta->policy->tick(mta->self, mta->now_ns);
 	mta_timer(mta);
-	for (uint32_t i = 0; i < mta->queue_count; i++)
-		mta_dispatch(mta, i);
+	if (mta_sleeps(mta))
+		mta_workers_rouse(mta);
+	else
+		for (uint32_t i = 0; i < mta->queue_count; i++)
+			mta_dispatch(mta, i);
 }
 
 static void mta_change(struct mta *mta, uint16_t receiver, uint32_t index)
@@ -201,6 +219,12 @@ static void mta_handle(struct mta *mta, const struct simulate_event *event)
 		break;
 	case MTA_EVENT_CHANGE: mta_change(mta, event->part, event->id); break;
 	case MTA_EVENT_SAMPLE: mta_sample(mta, event->id); break;
+	case MTA_EVENT_WORKER:
+		if (mta->workers[event->id].wake_ns != event->at_ns)
+			break;
+		mta->workers[event->id].wake_ns = UINT64_MAX;
+		mta_worker_look(mta, event->id);
+		break;
 	}
 }
 
@@ -210,8 +234,11 @@ static void mta_arrivals(struct mta *mta)
 	size_t from = mta->arrived;
 
 	while (mta->arrived < mta->message_count &&
-	       mta->messages[mta->arrived].arrival_ns == mta->now_ns)
+	       mta->messages[mta->arrived].arrival_ns == mta->now_ns) {
+		if (mta_sleeps(mta))
+			mta_worker_deal(mta, (uint32_t)mta->arrived);
 		mta_queue_put(mta, (uint32_t)mta->arrived++);
+	}
 	for (size_t i = from; i < mta->arrived; i++)
 		if (i == from || mta->messages[i].queue != mta->messages[i - 1].queue)
 			mta_dispatch(mta, mta->messages[i].queue);
@@ -242,6 +269,28 @@ static int mta_loop(struct mta *mta)
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
+static void queue_init(struct mta *mta, struct mta_queue *queue, uint32_t receiver,
+		       const uint32_t *sources, uint32_t count)
+{
+	*queue = (struct mta_queue){.wake_ns = UINT64_MAX,
+				    .receiver = receiver,
+				    .sources = sources,
+				    .source_count = count};
+	for (int class = 0; class < TG_CLASSES; class ++)
+		queue->fresh[class].first = queue->deferred[class].first = SIMULATE_NO_MESSAGE;
+}
+
+/* Of each worker of the pool, where they sleep. */
+static void team_queues(struct mta *mta, uint32_t pool, const uint32_t *sources, uint32_t count)
+{
+	const struct mta_team *team = &mta->teams[pool];
+	uint32_t receivers = mta->scenario->receiver_count;
+
+	for (uint32_t i = 0; i < team->count * receivers; i++)
+		queue_init(mta, &mta->queues[team->first * receivers + i], i % receivers, sources,
+			   count);
+}
+
 static void mta_queues(struct mta *mta)
 {
 	const struct scenario *scenario = mta->scenario;
@@ -253,17 +302,12 @@ static void mta_queues(struct mta *mta)
 		for (uint32_t i = 0; i < scenario->source_count; i++)
 			if (scenario->sources[i].pool == pool)
 				sources[count++] = i;
-		for (uint32_t r = 0; r < scenario->receiver_count; r++) {
+		if (mta_sleeps(mta))
+			team_queues(mta, pool, sources, count);
+		for (uint32_t r = 0; r < scenario->receiver_count && !mta_sleeps(mta); r++) {
 			uint32_t index = pool * (uint32_t)scenario->receiver_count + r;
-			struct mta_queue *queue = &mta->queues[index];
 
-			*queue = (struct mta_queue){.wake_ns = UINT64_MAX,
-						    .receiver = r,
-						    .sources = sources,
-						    .source_count = count};
-			for (int class = 0; class < TG_CLASSES; class ++)
-				queue->fresh[class].first = queue->deferred[class].first =
-					SIMULATE_NO_MESSAGE;
+			queue_init(mta, &mta->queues[index], r, sources, count);
 			for (uint32_t i = 0; i < count; i++)
 				mta->flows[sources[i] * scenario->receiver_count + r].queue = index;
 		}
@@ -280,6 +324,8 @@ static bool queue_shares(const struct mta *mta, size_t index)
 	for (size_t i = 0; i < mta->queue_count; i++) {
 		uint32_t other = mta->queues[i].receiver;
 
+		if (i != index && mta->totals)
+			return true;
 		if (i != index && mta->scenario->receivers[other].host == receiver->host &&
 		    (other != mta->queues[index].receiver || receiver->per != SCENARIO_ADDRESS))
 			return true;
@@ -295,9 +341,12 @@ static int mta_policy(struct mta *mta)
 
 	mta->env.source_count = scenario->source_count;
 	mta->env.receiver_count = scenario->receiver_count;
+	mta->env.restarts = scenario->restarts;
+	mta->env.restart_count = scenario->restart_count;
 	mta->env.addresses = addresses;
 	mta->env.destinations = destinations;
 	mta->env.receivers = mta->policy->sees_truth ? mta->receivers : NULL;
+	mta->env.scenario = mta->policy->sees_truth ? scenario : NULL;
 	if (!addresses || !destinations)
 		return -ENOMEM;
 	for (size_t i = 0; i < scenario->source_count; i++)
@@ -312,7 +361,10 @@ static int mta_allocate(struct mta *mta, bool with_series)
 	const struct scenario *scenario = mta->scenario;
 	size_t flow_count = scenario->source_count * scenario->receiver_count;
 
-	mta->queue_count = scenario->pool_count * scenario->receiver_count;
+	if (mta_sleeps(mta) && mta_workers_make(mta) != 0)
+		return -ENOMEM;
+	mta->queue_count = mta_sleeps(mta) ? (size_t)mta->worker_count * scenario->receiver_count
+					   : scenario->pool_count * scenario->receiver_count;
 	mta->hosts = calloc(scenario->receiver_count, sizeof *mta->hosts);
 	mta->receivers = calloc(scenario->receiver_count, sizeof *mta->receivers);
 	mta->flows = calloc(flow_count, sizeof *mta->flows);
@@ -339,6 +391,9 @@ static int mta_start(struct mta *mta, bool with_series)
 	const struct scenario *scenario = mta->scenario;
 	int error = mta_allocate(mta, with_series);
 
+	for (uint32_t i = 0; i < scenario->source_count; i++)
+		mta->totals |= scenario_totalled(&scenario->sources[i]);
+
 	if (!error)
 		error = simulate_traffic(scenario, mta->seed, &mta->messages, &mta->message_count);
 	if (!error)
@@ -346,7 +401,7 @@ static int mta_start(struct mta *mta, bool with_series)
 	if (error)
 		return error;
 	mta_queues(mta);
-	for (size_t i = 0; i < mta->queue_count; i++)
+	for (size_t i = 0; mta->policy->sees_truth && i < mta->queue_count; i++)
 		mta->queues[i].shared = queue_shares(mta, i);
 	for (uint16_t r = 0; r < scenario->receiver_count; r++) {
 		const struct scenario_receiver *receiver = &scenario->receivers[r];
@@ -375,6 +430,8 @@ static void mta_end(struct mta *mta)
 	free(mta->flows);
 	free(mta->queues);
 	free(mta->pool_sources);
+	free(mta->workers);
+	free(mta->teams);
 }
 
 int simulate_run(const struct scenario *scenario, const struct simulate_policy *policy,
