@@ -252,9 +252,9 @@ struct config_mta_log {
 struct config {
 	struct config_value builtin; /* 1: laid over the built-in configuration */
 	struct config_segment segment;
-	char *user;			     /* NULL: stay who we are */
-	char *time_zone;		     /* NULL: the system's */
-	char *state; /* the store's folder; NULL: where the system has it; "none": no store */
+	char *user;	 /* NULL: stay who we are */
+	char *time_zone; /* NULL: the system's */
+	char *state;	 /* the store's folder; NULL: where the system has it; "none": no store */
 	struct config_value on_sidecar_down; /* enum config_down */
 	struct config_value sidecar_timeout;
 	struct config_log log;
