@@ -75,6 +75,7 @@ fi
 group decide decide "${quick[@]}" -- hot hot_windows hot_vdso refused three_levels keyed_uniform_1m \
 	keyed_zipf_1m batch16_uniform_1m batch16_zipf_1m two_distinct two_same memory
 group memory memory "${quick[@]}" -- flow_1m replace_1m
+group store store "${quick[@]}" -- restore_1m snapshot_10k
 group scale decide "${quick[@]}" -- "${flows[@]}" "${workers[@]}"
 group ring ring "${quick[@]}" -- one_producer three_producers wake react sidecar_event
 group live live "${quick[@]}" -- live_steady live_falls

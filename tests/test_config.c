@@ -262,7 +262,7 @@ Test(file, that_is_wrong_is_refused_with_line_column_and_reason)
 		{"time_zone: Mars/Olympus\n",
 		 "t.yaml:1:12: error: 'Mars/Olympus': this system knows no such time zone"},
 		{"state: var/lib/tollgate\n",
-		 "t.yaml:1:8: error: state: 'var/lib/tollgate': neither the absolute path of a folder nor none"},
+		 "t.yaml:1:8: error: 'var/lib/tollgate': neither the absolute path of a folder nor none"},
 		{"time_zone: ../../etc/passwd\n",
 		 "t.yaml:1:12: error: '../../etc/passwd': not the name"},
 		{"limits: {rate: 5/min, burst: 6, strict: true}\n",

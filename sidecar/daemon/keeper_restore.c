@@ -18,7 +18,9 @@
 #include "sidecar/engine/saved.h"
 #include "sidecar/segment/publish.h"
 
-#define LAYOUTS_MAX 256
+#define LAYOUTS_MAX   256
+#define RECORDS_AHEAD 4096
+#define SLOTS_SHARE   16
 
 /* A slot that is to be in force. */
 struct pending {
@@ -147,6 +149,18 @@ static bool must_hold(const struct restore *r, const struct db_flow *row)
 	       row->hour_cap != PUBLISH_NO_CAP || row->day_cap != PUBLISH_NO_CAP;
 }
 
+/* Many are coming: their memory is asked for, a piece at a time and just ahead, or all of it once
+ * most of its pages are going to be touched. */
+static void memory_expect(struct segment *s)
+{
+	uint32_t count = segment_count(s);
+
+	if (count % RECORDS_AHEAD == 0 && count >= RECORDS_AHEAD)
+		segment_expect_records(s, RECORDS_AHEAD);
+	if (count == s->view.slots / SLOTS_SHARE)
+		segment_expect_slots(s);
+}
+
 static int row_take(void *arg, const struct db_flow *row)
 {
 	struct restore *r = arg;
@@ -160,6 +174,7 @@ static int row_take(void *arg, const struct db_flow *row)
 	if (row->kind == SEGMENT_FLOW)
 		flow_restore(r, slot, row);
 	r->flows++;
+	memory_expect(k->segment);
 	return must_hold(r, row) && !pending_add(r, slot, row) ? -ENOMEM : 0;
 }
 

@@ -235,6 +235,11 @@ void segment_block_drop(struct segment *segment, uint32_t slot, uint32_t pool);
  * long. */
 int segment_publish_names(struct segment *segment, const void *table, size_t length);
 
+/* Asks for the memory of all slots, or of the next records, ahead of filling them: where one of
+ * eight or more will be. */
+void segment_expect_slots(struct segment *segment);
+void segment_expect_records(struct segment *segment, uint32_t count);
+
 /* What is wrong in the counters of known slots is repaired: keys, times beyond any bound, periods
  * that cannot be. Returns how many words were repaired. Looks at slots first..first+count. */
 uint32_t segment_repair(struct segment *segment, uint32_t first, uint32_t count, uint64_t now_ns);
