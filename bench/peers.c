@@ -6,7 +6,8 @@
  *
  * Prints a line a case, {"case", "ns", "per_second", "admitted_share"}: redis_sorted_set_1,
  * redis_sorted_set_50, redis_gcra_1, redis_gcra_50 (Redis from Debian over a Unix socket, one
- * client, 1 or 50 decisions deep, random ones of 10,000 keys, 10 a minute each), mutex (a bucket
+ * client, 1 or 50 decisions deep, random ones of 10,000 keys, 10 a minute each), door_1, door_50 (the
+ * same by CL.THROTTLE at tollgated's door, and the same client), mutex (a bucket
  * under a process-shared mutex with clock_gettime: the in-process way without a library). ns is
  * wall time, the median of the runs. A peer that is not installed is skipped, with the reason.
  */
@@ -17,8 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "bench/lib/cases.h"
+#include "bench/lib/daemon.h"
 #include "bench/lib/measure.h"
 #include "bench/lib/now.h"
 #include "bench/lib/redis.h"
@@ -120,6 +123,28 @@ static void redis_all(struct peers_bench *bench)
 	redis_stop(&server);
 }
 
+/* ---- the door of a tollgated ---------------------------------------------------------------- */
+
+static void door_measure(struct peers_bench *bench, const char *name, uint32_t depth)
+{
+	struct redis_server door = {0};
+	struct daemon daemon;
+	char configuration[256];
+
+	if (!cases_wanted(&bench->cases, name))
+		return;
+	snprintf(door.socket, sizeof(door.socket), "/tmp/tollgate-door-%d", (int)getpid());
+	snprintf(configuration, sizeof(configuration), "redis: {listen: ['unix:%s']}\n",
+		 door.socket);
+	if (daemon_sidecar(&daemon, configuration) < 0) {
+		bench->failed = true;
+		return;
+	}
+	redis_measure(bench, &door, name, REDIS_CELL, depth);
+	daemon_stop(&daemon);
+	unlink(door.socket);
+}
+
 /* ---- a mutex ------------------------------------------------------------------------------------
  */
 
@@ -176,6 +201,8 @@ int main(int argc, char **argv)
 	if (!cases_read(&bench.cases, argc, argv))
 		return 2;
 	redis_all(&bench);
+	door_measure(&bench, "door_1", 1);
+	door_measure(&bench, "door_50", 50);
 	if (cases_wanted(&bench.cases, "mutex"))
 		mutex_measure(&bench);
 	return bench.failed;

@@ -33,6 +33,7 @@ MEANING = {
     "sidecar_event": "the sidecar's work for a deferral",
     "redis_sorted_set_1": "Redis, a sorted set, one at a time", "redis_sorted_set_50": "…, 50 deep",
     "redis_gcra_1": "Redis, GCRA in Lua, one at a time", "redis_gcra_50": "…, 50 deep",
+    "door_1": "CL.THROTTLE at tollgated's door, one at a time", "door_50": "…, 50 deep",
     "mutex": "a bucket under a shared mutex",
 }
 

@@ -79,7 +79,8 @@ group store store "${quick[@]}" -- restore_1m snapshot_10k
 group scale decide "${quick[@]}" -- "${flows[@]}" "${workers[@]}"
 group ring ring "${quick[@]}" -- one_producer three_producers wake react sidecar_event
 group live live "${quick[@]}" -- live_steady live_falls
-group peers peers "${quick[@]}" -- redis_sorted_set_1 redis_sorted_set_50 redis_gcra_1 redis_gcra_50 mutex
+group peers peers "${quick[@]}" -- redis_sorted_set_1 redis_sorted_set_50 redis_gcra_1 redis_gcra_50 door_1 \
+	door_50 mutex
 rm -f "$out/errors"
 
 python3 bench/report.py "$build" "${quick[@]}"

@@ -617,3 +617,52 @@ Test(engine, flows_whose_announcement_was_lost_are_found)
 		cr_expect_neq(atomic_load(&world.segment->limits[slots[i]].rate[0]), 0);
 	}
 }
+
+/* ---- what is heard ------------------------------------------------------------------------------- */
+
+static const struct heard_case {
+	const char *what;
+	uint8_t by[3]; /* in this order; ENGINE_HEARINGS: nobody more */
+	int first[3];
+	uint32_t deferred; /* counted */
+	uint64_t judged;
+} heard_cases[] = {
+	{"log alone", {ENGINE_BY_LOG, ENGINE_HEARINGS, 0}, {3, 0, 0}, 1, 1},
+	{"gate alone", {ENGINE_BY_GATE, ENGINE_HEARINGS, 0}, {2, 0, 0}, 0, 1},
+	{"gate, then log", {ENGINE_BY_GATE, ENGINE_BY_LOG, ENGINE_HEARINGS}, {2, 1, 0}, 1, 1},
+	{"log, then gate", {ENGINE_BY_LOG, ENGINE_BY_GATE, ENGINE_HEARINGS}, {3, 0, 0}, 1, 1},
+	{"filter, gate, log", {ENGINE_BY_FILTER, ENGINE_BY_GATE, ENGINE_BY_LOG}, {3, 0, 0}, 1, 1},
+	{"gate, filter, log", {ENGINE_BY_GATE, ENGINE_BY_FILTER, ENGINE_BY_LOG}, {2, 1, 0}, 1, 1},
+	{"log twice: two of them",
+	 {ENGINE_BY_LOG, ENGINE_BY_LOG, ENGINE_HEARINGS},
+	 {3, 3, 0},
+	 2,
+	 2},
+};
+
+Test(engine, counts_and_judges_a_failed_connection_once_whoever_hears_it)
+{
+	for (size_t i = 0; i < sizeof(heard_cases) / sizeof(heard_cases[0]); i++) {
+		const struct heard_case *now = &heard_cases[i];
+		uint32_t slot = flow(100 + (unsigned)i);
+		uint64_t before = engine_totals(world.engine)->replies;
+
+		for (int k = 0; k < 3 && now->by[k] != ENGINE_HEARINGS; k++) {
+			struct engine_heard heard = {.stage = TG_STAGE_CONNECT,
+						     .n = 1,
+						     .by = now->by[k],
+						     .replied_ns = world.now + (uint64_t)k * SECOND,
+						     .text = k ? "other words" : "words",
+						     .length = 5,
+						     .peer_known = true,
+						     .peer = {[15] = 7}};
+			int first = engine_heard(world.engine, slot, &heard, world.now);
+
+			cr_expect_eq(first, now->first[k], "%s, %d: %d", now->what, k, first);
+		}
+		cr_expect_eq(world.segment->view.counters_more[slot].deferred, now->deferred, "%s",
+			     now->what);
+		cr_expect_eq(engine_totals(world.engine)->replies - before, now->judged, "%s",
+			     now->what);
+	}
+}

@@ -245,6 +245,12 @@ Test(redis, throttles)
 		{"cl.throttle other 1 1 3600 2", "*5\r\n:0\r\n:2\r\n:0\r\n:-1\r\n:7200\r\n"},
 		{"select 1", "+OK\r\n"},
 		{"cl.throttle user 1 1 3600", "*5\r\n:0\r\n:2\r\n:1\r\n:-1\r\n:3600\r\n"},
+		{"cl.throttle",
+		 "-Cell error: Usage: cl.throttle <key> <max_burst> <count per period> <period> "
+		 "[<quantity>]\r\n"},
+		{"cl.throttle flow:",
+		 "-Cell error: Usage: cl.throttle <key> <max_burst> <count per "
+		 "period> <period> [<quantity>]\r\n"},
 		{"cl.throttle user 1 1",
 		 "-Cell error: Usage: cl.throttle <key> <max_burst> <count per period> <period> "
 		 "[<quantity>]\r\n"},

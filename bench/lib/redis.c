@@ -222,6 +222,20 @@ static int sorted_set_answer(struct redis_client *client)
 	return admitted;
 }
 
+/* Five integers, of which the first is 0 where it is admitted. */
+static int cell_answer(struct redis_client *client)
+{
+	redisReply *reply;
+	int admitted = -EPROTO;
+
+	if (redisGetReply(client->context, (void **)&reply) != REDIS_OK)
+		return -EPIPE;
+	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 5)
+		admitted = reply->element[0]->integer == 0;
+	freeReplyObject(reply);
+	return admitted;
+}
+
 static int gcra_answer(struct redis_client *client)
 {
 	redisReply *reply;
@@ -235,21 +249,32 @@ static int gcra_answer(struct redis_client *client)
 	return admitted;
 }
 
+static void ask(struct redis_client *client, uint32_t flow)
+{
+	if (client->limiter == REDIS_SORTED_SET)
+		sorted_set_ask(client, flow);
+	else if (client->limiter == REDIS_CELL)
+		redisAppendCommand(client->context, "CL.THROTTLE gcra:%u %d %d %d", flow, LIMIT - 1,
+				   LIMIT, WINDOW_MS / 1000);
+	else
+		redisAppendCommand(client->context, "EVALSHA %s 1 gcra:%u %d %d", client->sha, flow,
+				   WINDOW_MS / 1000 / LIMIT, LIMIT);
+}
+
+static int answer_of(struct redis_client *client)
+{
+	return client->limiter == REDIS_SORTED_SET ? sorted_set_answer(client)
+	       : client->limiter == REDIS_CELL	   ? cell_answer(client)
+						   : gcra_answer(client);
+}
+
 int redis_decide(struct redis_client *client, uint32_t depth, uint32_t flows,
 		 uint64_t *ret_admitted)
 {
+	for (uint32_t i = 0; i < depth; i++)
+		ask(client, flow_draw(client, flows));
 	for (uint32_t i = 0; i < depth; i++) {
-		uint32_t flow = flow_draw(client, flows);
-
-		if (client->limiter == REDIS_SORTED_SET)
-			sorted_set_ask(client, flow);
-		else
-			redisAppendCommand(client->context, "EVALSHA %s 1 gcra:%u %d %d",
-					   client->sha, flow, WINDOW_MS / 1000 / LIMIT, LIMIT);
-	}
-	for (uint32_t i = 0; i < depth; i++) {
-		int admitted = client->limiter == REDIS_SORTED_SET ? sorted_set_answer(client)
-								   : gcra_answer(client);
+		int admitted = answer_of(client);
 
 		if (admitted < 0)
 			return admitted;

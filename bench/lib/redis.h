@@ -3,6 +3,8 @@
  * A Redis server of our own on a Unix socket, without persistence, and rate limiters on it as
  * people write them: the peers of the suite.
  *
+ * The same client asks the door of a tollgated: a redis_server of which socket alone is filled.
+ *
  * Functions return 0 or -errno. One connection, one user.
  */
 #ifndef BENCH_REDIS_H
@@ -27,6 +29,7 @@ enum redis_limiter {
 	REDIS_SORTED_SET, /* a time stamp a message in a sorted set: MULTI, remove the old, count,
 			     add, expire, EXEC */
 	REDIS_GCRA,	  /* the generic cell rate algorithm in a Lua script, EVALSHA */
+	REDIS_CELL,	  /* CL.THROTTLE, which redis-cell has, and tollgated's door */
 	REDIS_LIMITERS
 };
 

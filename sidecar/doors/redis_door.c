@@ -216,8 +216,7 @@ static void run_throttle(struct redis_call *call)
 	struct cell_quota quota;
 	struct flow_name name;
 	struct cell *cell;
-	bool flow = key->length > strlen(FLOW_MARK) &&
-		    memcmp(key->at, FLOW_MARK, strlen(FLOW_MARK)) == 0;
+	bool flow;
 
 	if (call->request->count != 5 && call->request->count != 6) {
 		resp_put_error(call->answer, "Cell error: Usage: cl.throttle <key> <max_burst> "
@@ -226,6 +225,8 @@ static void run_throttle(struct redis_call *call)
 	}
 	if (!quota_read(call, &quota))
 		return;
+	flow = key->length > strlen(FLOW_MARK) &&
+	       memcmp(key->at, FLOW_MARK, strlen(FLOW_MARK)) == 0;
 	if (flow && !flow_name_read(key, &name)) {
 		resp_put_error(call->answer,
 			       "ERR the key names no flow: flow:SOURCE:DESTINATION or "
