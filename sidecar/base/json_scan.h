@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "sidecar/base/json.h"
 
@@ -44,7 +45,11 @@ struct json_slice json_scan_value(struct json_scan *scan);
 /* Whether all has been read. */
 bool json_scan_done(struct json_scan *scan);
 
-bool json_slice_is(const struct json_slice *slice, const char *text, size_t length);
+/* Inline: of a literal the length is known, and most are told apart by that. */
+static inline bool json_slice_is(const struct json_slice *slice, const char *text, size_t length)
+{
+	return slice->length == length && memcmp(slice->at, text, length) == 0;
+}
 #define JSON_SLICE_IS(slice, literal) json_slice_is(slice, literal, sizeof(literal) - 1)
 
 /* A string with its escapes undone, in place: once for each slice. Half a surrogate pair and NUL

@@ -97,30 +97,30 @@ static void address_read(struct json_scan *scan, struct json_slice *name,
 	}
 }
 
+/* By its length first: of forty keys in a record most are none of these. */
 static struct json_slice *member_of(struct record *record, const struct json_slice *key)
 {
-	static const struct {
-		const char *name;
-		uint8_t length, offset;
-	} members[] = {
-#define MEMBER(name, field) {name, sizeof(name) - 1, offsetof(struct record, field) / 8}
-		MEMBER("type", type),
-		MEMBER("id", id),
-		MEMBER("recipient", recipient),
-		MEMBER("queue", queue),
-		MEMBER("site", site),
-		MEMBER("timestamp", timestamp),
-		MEMBER("event_time", event_time),
-		MEMBER("egress_pool", egress_pool),
-		MEMBER("egress_source", egress_source),
-		MEMBER("delivery_protocol", protocol),
+#define MEMBER(name, field)    \
+	case sizeof(name) - 1: \
+		return memcmp(key->at, name, sizeof(name) - 1) == 0 ? &record->field : NULL
+#define MEMBERS(one, one_field, other, other_field)                                            \
+	case sizeof(one) - 1:                                                                  \
+		return memcmp(key->at, one, sizeof(one) - 1) == 0	? &record->one_field   \
+		       : memcmp(key->at, other, sizeof(other) - 1) == 0 ? &record->other_field \
+									: NULL
+	switch (key->length) {
+		MEMBER("id", id);
+		MEMBERS("type", type, "site", site);
+		MEMBER("queue", queue);
+		MEMBERS("recipient", recipient, "timestamp", timestamp);
+		MEMBER("event_time", event_time);
+		MEMBER("egress_pool", egress_pool);
+		MEMBER("egress_source", egress_source);
+		MEMBER("delivery_protocol", protocol);
+	default: return NULL;
+	}
 #undef MEMBER
-	};
-
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		if (json_slice_is(key, members[i].name, members[i].length))
-			return (struct json_slice *)((uint64_t *)record + members[i].offset);
-	return NULL;
+#undef MEMBERS
 }
 
 static bool record_read(struct json_scan *scan, struct record *record)
