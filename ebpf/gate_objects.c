@@ -26,6 +26,7 @@
 #include <bpf/libbpf.h>
 #include <linux/magic.h>
 
+#include "ebpf/gate.h"
 #include "ebpf/gate.skel.h"
 #include "ebpf/gate_internal.h"
 

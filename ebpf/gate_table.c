@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ebpf/gate.h"
 #include "ebpf/gate_internal.h"
 #include "shm/gcra.h"
 

@@ -4,13 +4,15 @@
  */
 #include <string.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 
 static void address_read(const struct config_loader *loader, struct yaml_mark mark,
 			 const char *text, uint8_t ret[16])
 {
-	if (destination_address(text, ret) != 0)
+	if (address_from_text(text, ret) != 0)
 		config_error(loader, mark, "'%.60s': not an address, such as 192.0.2.1", text);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "shm/decide.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/state.h"
 
 static void heard_old(struct engine *e, uint32_t slot, const struct engine_heard *heard)
