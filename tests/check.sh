@@ -53,6 +53,12 @@ check_rules() {
 	grep -nE 'TODO|FIXME|XXX[^X]|HACK' $all_c | grep -v 'XXXXXX' | found "loose ends:"
 	grep -nE '^[[:space:]]*typedef (struct|enum|union)' $(sources 'shm/*.[ch]' 'sidecar/*.[ch]') |
 		found "typedef of a struct, enum or union:"
+	# alloc_malloc.c stands in for alloc.c.
+	grep -HoE '^[[:space:]]*(struct|enum|union) [a-z0-9_]+ \{' $(sources 'shm/*.[ch]' 'sidecar/*.[ch]' 'ebpf/*.[ch]') |
+		grep -v '^sidecar/base/alloc_malloc\.c:' | sed -E 's/:[[:space:]]*(struct|enum|union) / /; s/ \{$//' | sort -u |
+		awk '{ files[$2] = files[$2] " " $1; count[$2]++ }
+			END { for (name in count) if (count[name] > 1) print name ":" files[name] }' |
+		found "a struct, enum or union of that name stands in several files:"
 	grep -nE '[[:space:]]+$' $all_c README.md Makefile | found "blanks at the end of a line:"
 	grep -nE '\b(sleep|usleep|nanosleep)\(' $(sources 'tests/test_*.c') | found "a unit test sleeps:"
 	check_labels | found "labels of memory orders that do not pair:"
