@@ -26,6 +26,14 @@ bool json_scan_enter(struct json_scan *scan, char open)
 	return true;
 }
 
+bool json_scan_enter_or_skip(struct json_scan *scan, char open)
+{
+	if (json_scan_enter(scan, open))
+		return true;
+	json_scan_value(scan);
+	return false;
+}
+
 /* The quote that ends a string: the first with an even number of backslashes in front. */
 static char *string_end(char *from, char *end)
 {

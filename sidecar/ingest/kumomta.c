@@ -39,10 +39,8 @@ static void enhanced_read(struct json_scan *scan, struct kumomta_record *record)
 	uint64_t class = 0, subject = 0, detail = 0;
 	struct json_slice key, value;
 
-	if (!json_scan_enter(scan, '{')) {
-		json_scan_value(scan);
+	if (!json_scan_enter_or_skip(scan, '{'))
 		return;
-	}
 	while (json_scan_key(scan, &key)) {
 		value = json_scan_value(scan);
 		if (JSON_SLICE_IS(&key, "class"))
@@ -60,10 +58,8 @@ static void response_read(struct json_scan *scan, struct kumomta_record *record)
 {
 	struct json_slice key;
 
-	if (!json_scan_enter(scan, '{')) {
-		json_scan_value(scan);
+	if (!json_scan_enter_or_skip(scan, '{'))
 		return;
-	}
 	while (json_scan_key(scan, &key)) {
 		if (JSON_SLICE_IS(&key, "code"))
 			record->code = json_scan_value(scan);
@@ -84,10 +80,8 @@ static void address_read(struct json_scan *scan, struct json_slice *name,
 {
 	struct json_slice key, value;
 
-	if (!json_scan_enter(scan, '{')) {
-		json_scan_value(scan);
+	if (!json_scan_enter_or_skip(scan, '{'))
 		return;
-	}
 	while (json_scan_key(scan, &key)) {
 		value = json_scan_value(scan);
 		if (name != NULL && JSON_SLICE_IS(&key, "name"))

@@ -50,10 +50,8 @@ static void pool_read(struct json_scan *scan, struct sendgrid_entry *entry)
 {
 	struct json_slice key, value;
 
-	if (!json_scan_enter(scan, '{')) {
-		json_scan_value(scan);
+	if (!json_scan_enter_or_skip(scan, '{'))
 		return;
-	}
 	while (json_scan_key(scan, &key)) {
 		value = json_scan_value(scan);
 		if (JSON_SLICE_IS(&key, "name"))

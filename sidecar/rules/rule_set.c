@@ -155,11 +155,6 @@ void rule_set_free(struct rule_set *set)
 	free(set);
 }
 
-unsigned rule_set_count(const struct rule_set *set)
-{
-	return set->count;
-}
-
 const struct rule *rule_set_rule(const struct rule_set *set, unsigned rule)
 {
 	return set->rules[rule].rule;

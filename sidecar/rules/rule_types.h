@@ -53,7 +53,6 @@ struct rule_verdict {
 /* -ENOMEM. The classifier must outlive the set. */
 int rule_set_create(const struct classifier *classifier, struct rule_set **ret_set);
 void rule_set_free(struct rule_set *set);
-unsigned rule_set_count(const struct rule_set *set);
 const struct rule *rule_set_rule(const struct rule_set *set, unsigned rule);
 const struct rule_action *rule_set_plan(const struct rule_set *set, unsigned rule);
 
