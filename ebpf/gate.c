@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 
+#include "ebpf/gate.h"
 #include "ebpf/gate_internal.h"
 
 static uint64_t monotonic(void)

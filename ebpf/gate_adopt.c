@@ -20,6 +20,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "ebpf/gate.h"
 #include "ebpf/gate_internal.h"
 
 #define ALIVE                                                                                      \

@@ -21,6 +21,7 @@
 
 #include <linux/magic.h>
 
+#include "ebpf/gate.h"
 #include "ebpf/gate_internal.h"
 
 static int parent_of(const char *path, char *parent, size_t size)

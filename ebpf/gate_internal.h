@@ -13,7 +13,7 @@
 #ifndef TG_GATE_INTERNAL_H
 #define TG_GATE_INTERNAL_H
 
-#include "ebpf/gate.h"
+#include "ebpf/gate_types.h"
 
 #define NS_PER_S     1000000000ull
 #define GATE_SECONDS 60

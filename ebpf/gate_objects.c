@@ -26,6 +26,7 @@
 #include <bpf/libbpf.h>
 #include <linux/magic.h>
 
+#include "ebpf/gate.h"
 #include "ebpf/gate.skel.h"
 #include "ebpf/gate_internal.h"
 
@@ -736,7 +737,7 @@ int gate_objects_consume(struct gate_objects *kernel,
 	return EVENTS_MAX - kernel->may_take;
 }
 
-struct place {
+struct prefix_place {
 	int map;
 	union {
 		struct gate_prefix4 v4;
@@ -750,10 +751,10 @@ static int is_mapped(const uint32_t address[4])
 }
 
 /* In which map a prefix stands, and under which key. */
-static struct place place_of(const struct gate_objects *kernel, const uint32_t address[4],
-			     uint32_t bits)
+static struct prefix_place place_of(const struct gate_objects *kernel, const uint32_t address[4],
+				    uint32_t bits)
 {
-	struct place place;
+	struct prefix_place place;
 
 	memset(&place, 0, sizeof place);
 	if (is_mapped(address) && bits >= 96) {
@@ -770,7 +771,7 @@ static struct place place_of(const struct gate_objects *kernel, const uint32_t a
 int gate_objects_prefix_set(struct gate_objects *kernel, const uint32_t address[4], uint32_t bits,
 			    uint32_t destination)
 {
-	struct place place = place_of(kernel, address, bits);
+	struct prefix_place place = place_of(kernel, address, bits);
 
 	return bpf_map_update_elem(place.map, &place.key, &destination, BPF_ANY) ? -errno : 0;
 }
@@ -778,14 +779,14 @@ int gate_objects_prefix_set(struct gate_objects *kernel, const uint32_t address[
 int gate_objects_prefix_remove(struct gate_objects *kernel, const uint32_t address[4],
 			       uint32_t bits)
 {
-	struct place place = place_of(kernel, address, bits);
+	struct prefix_place place = place_of(kernel, address, bits);
 
 	return bpf_map_delete_elem(place.map, &place.key) ? -errno : 0;
 }
 
 uint32_t gate_objects_prefix_find(const struct gate_objects *kernel, const uint32_t address[4])
 {
-	struct place place = place_of(kernel, address, 128);
+	struct prefix_place place = place_of(kernel, address, 128);
 	uint32_t id = 0;
 
 	return bpf_map_lookup_elem(place.map, &place.key, &id) ? 0 : id;

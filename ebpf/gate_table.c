@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ebpf/gate.h"
 #include "ebpf/gate_internal.h"
 #include "shm/gcra.h"
 
@@ -108,7 +109,7 @@ const struct gate_limits *gate_table_limits(const struct gate_table *table,
 #define EPOCHS 16
 
 /* One record of limits, with the prices before. */
-struct record {
+struct gate_flow_record {
 	struct gate_limits *limits;
 	__u64 *before;
 };
@@ -119,13 +120,15 @@ static uint64_t epoch_next(uint64_t epoch)
 }
 
 /* What applies to a flow of destination id. */
-static struct record record_of(const struct gate_table *table, struct gate_flow *flow, uint32_t id)
+static struct gate_flow_record record_of(const struct gate_table *table, struct gate_flow *flow,
+					 uint32_t id)
 {
 	if (flow->limits.generation)
-		return (struct record){&flow->limits, flow->before};
+		return (struct gate_flow_record){&flow->limits, flow->before};
 	if (id >= table->destination_count || !table->destinations[id].limits.generation)
 		id = 0;
-	return (struct record){&table->destinations[id].limits, table->destinations[id].before};
+	return (struct gate_flow_record){&table->destinations[id].limits,
+					 table->destinations[id].before};
 }
 
 /* The program's clock, now: CLOCK_MONOTONIC of the initial time namespace. */
@@ -170,7 +173,7 @@ static void state_convert(const struct gate_table *table, __u64 *tat, uint64_t r
 
 /* Brings the states of a flow into the epochs of the record that applies to it. */
 static void flow_convert(const struct gate_table *table, struct gate_flow *flow,
-			 struct record record)
+			 struct gate_flow_record record)
 {
 	for (int i = 0; i < GATE_RATES; i++)
 		state_convert(table, &flow->tat[i], record.limits->rate[i], record.before[i]);
@@ -180,7 +183,7 @@ static void all_convert(const struct gate_table *table, const struct gate_limits
 {
 	for (uint32_t i = 0; i < table->flow_count; i++) {
 		struct gate_flow *flow = &table->flows[i];
-		struct record record;
+		struct gate_flow_record record;
 
 		if (!flow_ready(flow))
 			continue;
@@ -225,7 +228,8 @@ static void limits_store(struct gate_limits *to, const struct gate_limits *from)
 
 /* The prices before, then those of the next epoch. `was` applied until now: the same record, or the
  * wider one, whose epochs go on. */
-static void record_begin(struct record to, struct record was, const struct gate_limits *limits)
+static void record_begin(struct gate_flow_record to, struct gate_flow_record was,
+			 const struct gate_limits *limits)
 {
 	struct gate_limits next = *limits;
 
@@ -242,7 +246,7 @@ static void record_begin(struct record to, struct record was, const struct gate_
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-static void record_end(struct record to, const struct gate_limits *limits)
+static void record_end(struct gate_flow_record to, const struct gate_limits *limits)
 {
 	for (int i = 0; i < GATE_RATES; i++) {
 		uint64_t epoch = gcra_epoch(to.limits->rate[i]);
@@ -258,12 +262,12 @@ int gate_table_flow_set(struct gate_table *table, const struct gate_key *key,
 {
 	uint32_t slot = gate_table_find(table, key, now_kernel_ns);
 	struct gate_flow *flow;
-	struct record to, was;
+	struct gate_flow_record to, was;
 
 	if (slot == GATE_NO_SLOT)
 		return -ENOSPC;
 	flow = &table->flows[slot];
-	to = (struct record){&flow->limits, flow->before};
+	to = (struct gate_flow_record){&flow->limits, flow->before};
 	/* By the id that was asked for: a program that has just claimed the slot may not have
 	 * written the key. */
 	was = record_of(table, flow, key->destination_id);
@@ -278,16 +282,16 @@ int gate_table_destination_set(struct gate_table *table, uint32_t destination,
 			       const struct gate_limits *limits, uint64_t now_kernel_ns)
 {
 	struct gate_destination *is;
-	struct record to, was;
+	struct gate_flow_record to, was;
 
 	(void)now_kernel_ns;
 	if (destination >= table->destination_count)
 		return -EINVAL;
 	is = &table->destinations[destination];
-	to = was = (struct record){&is->limits, is->before};
+	to = was = (struct gate_flow_record){&is->limits, is->before};
 	if (!is->limits.generation)
-		was = (struct record){&table->destinations[0].limits,
-				      table->destinations[0].before};
+		was = (struct gate_flow_record){&table->destinations[0].limits,
+						table->destinations[0].before};
 	all_convert(table, was.limits);
 	record_begin(to, was, limits);
 	all_convert(table, to.limits);

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 
-#include "shm/decide_fast.h"
 #include "shm/headroom.h"
 #include "shm/pause.h"
 #include "shm/window.h"

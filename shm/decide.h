@@ -52,21 +52,7 @@
 
 #include <stdbool.h>
 
-#include "shm/gcra.h"
-#include "shm/layout.h"
-#include "shm/pause.h"
-
-/* Where the arrays of a segment stand in this process. */
-struct view {
-	const struct layout_limits *limits;
-	const struct layout_limits_more *more;
-	const struct layout_default_limits *defaults;
-	const struct layout_calendar *calendars;
-	struct layout_counters *counters;
-	struct layout_counters_more *counters_more;
-	uint32_t slots;
-	uint64_t reserve_max_ns;
-};
+#include "shm/decide_fast.h"
 
 /* Where several limits count: tries the plain cases at once, leaves the others to decide_all. */
 struct tg_verdict decide_several(const struct view *view, const struct tg_flow *flow,
@@ -121,10 +107,6 @@ uint64_t decide_flags(const struct view *view, const struct tg_flow *flow);
 /* Counts a reply in the totals of a flow's slot (ring.c). */
 void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n);
 
-#define DECIDE_SINGLE_MASK                                                                   \
-	(LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER | \
-	 LAYOUT_PROBING)
-
 static inline struct tg_verdict decide_admitted(uint64_t now_ns)
 {
 	return (struct tg_verdict){.at_ns = now_ns, .reason = TG_ADMITTED};
@@ -137,18 +119,6 @@ static inline struct tg_verdict decide_refund_failed(uint64_t now_ns)
 	return (struct tg_verdict){.at_ns = now_ns + DECIDE_ESTIMATE_NS,
 				   .reason = TG_REFUSED_RATE,
 				   .flags = TG_ESTIMATE};
-}
-
-/* How much of a burst a class may use without touching the flow's reserve, whose use is counted. */
-static inline uint32_t decide_burst_outside(const struct layout_limits *limits,
-					    enum tg_class traffic, uint64_t rate)
-{
-	uint32_t burst = gcra_burst(rate), engaged;
-
-	if (traffic != TG_TRANSACTIONAL)
-		return burst;
-	engaged = gcra_burst(atomic_load_explicit(&limits->rate[TG_ENGAGED], memory_order_relaxed));
-	return engaged < burst ? engaged : burst;
 }
 
 /* The common case in line: one filled flow with a rate and nothing else. False: decide_several has

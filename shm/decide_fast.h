@@ -14,10 +14,32 @@
 #ifndef TG_DECIDE_FAST_H
 #define TG_DECIDE_FAST_H
 
-#include "shm/decide.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "shm/gcra.h"
+#include "shm/pause.h"
+#include "shm/view.h"
 #include "shm/window.h"
 
+/* What a flow may not have for decide_single (shm/decide.h) to say. */
+#define DECIDE_SINGLE_MASK                                                                   \
+	(LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_SOURCE | LAYOUT_DESTINATION | LAYOUT_HOLD_LOWER | \
+	 LAYOUT_PROBING)
+
 #define FAST_PARENT_MASK (LAYOUT_HOUR | LAYOUT_DAY | LAYOUT_HOLD_LOWER)
+
+/* How much of a burst a class may use without touching the flow's reserve, whose use is counted. */
+static inline uint32_t decide_burst_outside(const struct layout_limits *limits,
+					    enum tg_class traffic, uint64_t rate)
+{
+	uint32_t burst = gcra_burst(rate), engaged;
+
+	if (traffic != TG_TRANSACTIONAL)
+		return burst;
+	engaged = gcra_burst(atomic_load_explicit(&limits->rate[TG_ENGAGED], memory_order_relaxed));
+	return engaged < burst ? engaged : burst;
+}
 
 enum fast_outcome { FAST_LEFT, FAST_ADMITTED, FAST_REFUND_FAILED };
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "shm/address.h"
 #include "shm/punycode.h"
 #include "shm/source.h"
 
@@ -376,7 +377,7 @@ int destination_match(const void *blob, size_t blob_len, const char *name,
 	rc = view_open(&view, blob, blob_len);
 	if (rc < 0)
 		return rc;
-	if (destination_address(name, match.address) < 0) {
+	if (address_from_text(name, match.address) < 0) {
 		rc = match_name(&view, name, &match);
 	} else {
 		match.is_address = 1;
@@ -494,39 +495,6 @@ int destination_pools_have(const void *blob, size_t blob_len, const uint8_t sour
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
-static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-int destination_address(const char *text, uint8_t ret[16])
-{
-	char bare[INET6_ADDRSTRLEN];
-	uint8_t address[16];
-	size_t length = strnlen(text, INET6_ADDRSTRLEN + 8);
-
-	if (length > 2 && text[0] == '[' && text[length - 1] == ']') {
-		text++;
-		length -= 2;
-		if (length > 5 && strncasecmp(text, "IPv6:", 5) == 0) {
-			text += 5;
-			length -= 5;
-		}
-	}
-	if (length == 0 || length >= sizeof(bare))
-		return -EINVAL;
-	memcpy(bare, text, length);
-	bare[length] = '\0';
-	if (strchr(bare, ':')) {
-		if (inet_pton(AF_INET6, bare, address) != 1)
-			return -EINVAL;
-	} else {
-		/* The common case is a name: do not parse what cannot be an address. */
-		if (bare[0] < '0' || bare[0] > '9' || inet_pton(AF_INET, bare, address + 12) != 1)
-			return -EINVAL;
-		memcpy(address, mapped, sizeof(mapped));
-	}
-	memcpy(ret, address, 16);
-	return 0;
-}
-
 const char *destination_address_text(const uint8_t address[16], char *text, size_t size)
 {
 	char name[SOURCE_NAME_MAX + 1];
@@ -536,7 +504,7 @@ const char *destination_address_text(const uint8_t address[16], char *text, size
 		snprintf(text, size, "%s", name);
 		return text;
 	}
-	if (memcmp(address, mapped, sizeof(mapped)) == 0)
+	if (address_is_v4(address))
 		done = inet_ntop(AF_INET, address + 12, text, (socklen_t)size);
 	else
 		done = inet_ntop(AF_INET6, address, text, (socklen_t)size);

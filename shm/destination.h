@@ -191,9 +191,6 @@ int destination_pools_have(const void *blob, size_t blob_len, const uint8_t sour
 
 /* ---- addresses, as the sidecar reads them too ------------------------------------------------ */
 
-/* An address in text, with or without brackets, to 16 bytes (IPv4 mapped). 0 or -EINVAL. */
-int destination_address(const char *text, uint8_t ret[16]);
-
 /* The same back: "192.0.2.1" for a mapped one, and the name for a source's name. Returns text; size
  * is at least 46. */
 const char *destination_address_text(const uint8_t address[16], char *text, size_t size);

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/destination.h"
+#include "shm/address.h"
 
 static const char digits[] = "\0_-0123456789abcdefghijklmnopqrstuvwxyz";
 
@@ -53,7 +53,7 @@ int source_read(const char *text, uint8_t ret[16])
 {
 	uint8_t address[16];
 
-	if (destination_address(text, address) != 0)
+	if (address_from_text(text, address) != 0)
 		return name_read(text, ret);
 	if (address[0] == SOURCE_NAME_MARK)
 		return -EINVAL;

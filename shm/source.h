@@ -22,7 +22,7 @@
 #define SOURCE_NAME_MAX	 22
 #define SOURCE_NAME_MARK 0xff
 
-/* An address in text (as destination_address reads it), or a name. 0, or -EINVAL: neither, or an
+/* An address in text (as address_from_text reads it), or a name. 0, or -EINVAL: neither, or an
  * address that nobody sends from (multicast). */
 int source_read(const char *text, uint8_t ret[16]);
 

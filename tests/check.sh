@@ -53,6 +53,12 @@ check_rules() {
 	grep -nE 'TODO|FIXME|XXX[^X]|HACK' $all_c | grep -v 'XXXXXX' | found "loose ends:"
 	grep -nE '^[[:space:]]*typedef (struct|enum|union)' $(sources 'shm/*.[ch]' 'sidecar/*.[ch]') |
 		found "typedef of a struct, enum or union:"
+	# alloc_malloc.c stands in for alloc.c.
+	grep -HoE '^[[:space:]]*(struct|enum|union) [a-z0-9_]+ \{' $(sources 'shm/*.[ch]' 'sidecar/*.[ch]' 'ebpf/*.[ch]') |
+		grep -v '^sidecar/base/alloc_malloc\.c:' | sed -E 's/:[[:space:]]*(struct|enum|union) / /; s/ \{$//' | sort -u |
+		awk '{ files[$2] = files[$2] " " $1; count[$2]++ }
+			END { for (name in count) if (count[name] > 1) print name ":" files[name] }' |
+		found "a struct, enum or union of that name stands in several files:"
 	grep -nE '[[:space:]]+$' $all_c README.md Makefile | found "blanks at the end of a line:"
 	grep -nE '\b(sleep|usleep|nanosleep)\(' $(sources 'tests/test_*.c') | found "a unit test sleeps:"
 	check_labels | found "labels of memory orders that do not pair:"
@@ -85,7 +91,7 @@ hiredis/hiredis              bench/lib/redis.c
 layers='
 shm:
 ebpf: shm/gcra.h
-sidecar/base: shm/destination.h shm/source.h
+sidecar/base: shm/address.h shm/destination.h shm/source.h
 sidecar/io:
 sidecar/data:
 sidecar/store: sidecar/base
@@ -106,21 +112,31 @@ sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/store sidecar
 sidecar/daemon: shm sidecar/base sidecar/io sidecar/store sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/api sidecar/cli
 '
 
-# Every #include "..." of the files given, against the table; then circles of files, depth first.
+# Every #include "..." of the files given, against the table; then circles, depth first: a foo.c and its foo.h
+# are one, so two that call each other are found, too. These are still to be dissolved:
+circles='
+sidecar/control/control sidecar/control/state
+sidecar/daemon/daemon sidecar/daemon/reload
+'
 layer_breaches() {
-	LAYERS=$layers awk '
+	LAYERS=$layers CIRCLES=$circles awk '
 		function folder(path) { sub("/[^/]*$", "", path); return path }
+		function pair(path) { sub("\\.[ch]$", "", path); return path }
 		function visit(file, trail,    i, n, next_files) {
 			state[file] = 1
 			n = split(includes[file], next_files, " ")
 			for (i = 1; i <= n; i++)
-				if (state[next_files[i]] == 1)
+				if (state[next_files[i]] == 1 && !((file, next_files[i]) in known_circle))
 					print "circle: " trail " " file " " next_files[i]
 				else if (!state[next_files[i]])
 					visit(next_files[i], trail " " file)
 			state[file] = 2
 		}
 		BEGIN {
+			rows = split(ENVIRON["CIRCLES"], row, "\n")
+			for (i = 1; i <= rows; i++)
+				if (split(row[i], word, " ") == 2)
+					known_circle[word[1], word[2]] = known_circle[word[2], word[1]] = 1
 			rows = split(ENVIRON["LAYERS"], row, "\n")
 			for (i = 1; i <= rows; i++) {
 				n = split(row[i], word, "[: ]+")
@@ -139,7 +155,10 @@ layer_breaches() {
 		}
 		/^[ \t]*#[ \t]*include[ \t]*"/ {
 			split($0, quoted, "\"")
-			includes[FILENAME] = includes[FILENAME] " " quoted[2]
+			from = pair(FILENAME)
+			to = pair(quoted[2])
+			if (from != to)
+				includes[from] = includes[from] " " to
 			here = folder(FILENAME)
 			there = folder(quoted[2])
 			if (here ~ /^(bench|tests)/ || here == there)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
 #include "sidecar/config/destination_table.h"
 
@@ -26,7 +27,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	    destination_table_suffix(table, ".google.com", 0, &owner) < 0 ||
 	    destination_table_under(table, "hotmail", 0, &owner) < 0 ||
 	    destination_table_exact(table, "gmail.com", 0, &owner) < 0 ||
-	    destination_address("192.0.2.0", address) < 0 ||
+	    address_from_text("192.0.2.0", address) < 0 ||
 	    destination_table_range(table, address, 120, 0, &owner) < 0 ||
 	    destination_table_pool(table, "p") < 0 ||
 	    destination_table_source(table, address) < 0 ||

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
 #include "shm/handle.h"
 #include "shm/window.h"
@@ -187,7 +188,7 @@ static inline struct tg *fixture_attach(const struct fixture *f)
 
 static inline void fixture_address(const char *text, uint8_t ret[16])
 {
-	must(destination_address(text, ret) == 0);
+	must(address_from_text(text, ret) == 0);
 }
 
 /* A rate alone: burst for transactional, engaged, bulk. */

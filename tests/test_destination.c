@@ -11,6 +11,7 @@
 #include <libpsl.h>
 #include <stdio.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
 #include "shm/punycode.h"
 #include "sidecar/config/destination_table.h"
@@ -67,7 +68,7 @@ static void build(bool list)
 		else if (claims[i].how == 'u')
 			rc = destination_table_under(table, claims[i].text, claims[i].index,
 						     &owner);
-		else if (destination_address(claims[i].text, address) == 0)
+		else if (address_from_text(claims[i].text, address) == 0)
 			rc = destination_table_range(table, address, claims[i].bits,
 						     claims[i].index, &owner);
 		cr_assert_eq(rc, 0, "%s", claims[i].text);
@@ -460,9 +461,9 @@ Test(claim, of_a_name_that_another_has_names_the_owner)
 	cr_expect_eq(owner, 1);
 	cr_expect_eq(destination_table_suffix(table, "..a.com", 2, &owner), -EINVAL);
 	cr_expect_eq(destination_table_under(table, "", 2, &owner), -EINVAL);
-	destination_address("10.0.0.1", address);
+	address_from_text("10.0.0.1", address);
 	cr_expect_eq(destination_table_range(table, address, 104, 1, &owner), 0);
-	destination_address("10.9.0.1", address);
+	address_from_text("10.9.0.1", address);
 	cr_expect_eq(destination_table_range(table, address, 104, 2, &owner), -EEXIST);
 	cr_expect_eq(destination_table_range(table, address, 129, 2, &owner), -EINVAL);
 	destination_table_free(table);

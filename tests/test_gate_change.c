@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 
+#include "ebpf/gate.h"
 #include "ebpf/gate_internal.h"
 #include "shm/gcra.h"
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
 #include "shm/gcra.h"
 #include "sidecar/config/limits.h"
@@ -33,7 +34,7 @@ static void flow(const char *source, const char *destination)
 	uint8_t address[16];
 
 	if (source)
-		cr_assert_eq(destination_address(source, address), 0);
+		cr_assert_eq(address_from_text(source, address), 0);
 	limits_resolve_flow(config, source ? address : NULL, destination, &resolved);
 }
 
@@ -205,11 +206,11 @@ Test(levels, of_totals_and_streams)
 	uint8_t address[16];
 
 	load(levels_file);
-	destination_address("10.0.0.9", address);
+	address_from_text("10.0.0.9", address);
 	limits_resolve_source(config, address, &resolved);
 	cr_expect(resolved.rate.count == 10 && resolved.limits.burst[0] == 1);
 	cr_expect_eq(resolved.limits.day_cap[0], 5000);
-	destination_address("10.0.0.8", address);
+	address_from_text("10.0.0.8", address);
 	limits_resolve_source(config, address, &resolved);
 	cr_expect(resolved.rate.count == 100 && resolved.limits.burst[0] == 2);
 	limits_resolve_source(config, NULL, &resolved);

@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "sidecar/segment/segment.h"
 #include "sidecar/segment/segment_files.h"
 #include "tests/segment_fixture.h"
 

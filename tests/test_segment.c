@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "shm/lease.h"
+#include "sidecar/segment/segment.h"
 #include "sidecar/segment/segment_files.h"
 #include "tests/segment_fixture.h"
 

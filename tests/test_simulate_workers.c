@@ -10,6 +10,7 @@
 
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
+#include "sidecar/simulate/simulate.h"
 #include "sidecar/simulate/mta.h"
 #include "sidecar/simulate/sim_config.h"
 

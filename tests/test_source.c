@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 
+#include "shm/address.h"
 #include "shm/source.h"
 #include "tests/segment_fixture.h"
 
@@ -76,7 +77,7 @@ Test(source, bytes_that_are_no_name_are_shown_as_an_address)
 		if (source_name((uint8_t *)bytes, name))
 			cr_assert_eq(source_read(text, again), 0);
 		else
-			cr_assert_eq(destination_address(text, again), 0);
+			cr_assert_eq(address_from_text(text, again), 0);
 		cr_assert_eq(memcmp(bytes, again, 16), 0, "%s", text);
 	}
 }

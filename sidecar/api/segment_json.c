@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "sidecar/api/flow_json.h"
+#include "sidecar/segment/segment.h"
 #include "sidecar/segment/segment_files.h"
 
 #define load(word) \

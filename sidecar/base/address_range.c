@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
 #include "shm/source.h"
 #include "sidecar/base/units.h"
@@ -34,7 +35,7 @@ static int address_read(const char *text, size_t length, uint8_t ret[16])
 		return -EINVAL;
 	memcpy(bare, text, length);
 	bare[length] = '\0';
-	return destination_address(bare, ret);
+	return address_from_text(bare, ret);
 }
 
 int address_prefix_read(const char *text, uint8_t ret_address[16], unsigned *ret_bits,

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/base/terminal.h"
+#include "sidecar/base/utf8.h"
 
 #define FIRST_ROOM 512
 
@@ -64,25 +64,6 @@ static void append(struct json_writer *writer, const char *text, size_t length)
 	writer->length += length;
 }
 
-size_t json_utf8_length(const unsigned char *text, size_t left)
-{
-	size_t length = text[0] < 0x80	 ? 1
-			: text[0] < 0xc2 ? 0
-			: text[0] < 0xe0 ? 2
-			: text[0] < 0xf0 ? 3
-					 : 4;
-
-	if (length == 0 || text[0] > 0xf4 || length > left)
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return length;
-}
-
 static size_t escape(char to[8], uint32_t c)
 {
 	static const char letters[] = "btn\0fr"; /* of 0x08 to 0x0d */
@@ -101,14 +82,14 @@ static void append_string(struct json_writer *writer, const char *text, size_t l
 
 	append(writer, "\"", 1);
 	while (at < end) {
-		size_t one = json_utf8_length(at, (size_t)(end - at));
-		uint32_t c = one ? terminal_code_point(at, one) : 0;
+		size_t one = utf8_length(at, (size_t)(end - at));
+		uint32_t c = one ? utf8_code_point(at, one) : 0;
 		char escaped[8] = "";
 
 		/* Readers that keep strings in C could not hold a NUL. */
 		if (c == 0)
 			append(writer, "\xef\xbf\xbd", 3);
-		else if (c != '"' && c != '\\' && !terminal_unsafe(c))
+		else if (c != '"' && c != '\\' && !utf8_unsafe(c))
 			append(writer, (const char *)at, one);
 		else
 			append(writer, escaped, escape(escaped, c));

@@ -56,10 +56,6 @@ void json_put_bool(struct json_writer *writer, const char *key, bool is);
 void json_put_null(struct json_writer *writer, const char *key);
 void json_put_newline(struct json_writer *writer); /* after an outermost value */
 
-/* The length of the UTF-8 character at text, of which `left` bytes are there; 0: it is none (RFC
- * 3629). */
-size_t json_utf8_length(const unsigned char *text, size_t left);
-
 /* ---- reading --------------------------------------------------------------------------------- */
 
 #define JSON_REASON 192

@@ -28,6 +28,14 @@ bool json_scan_enter(struct json_scan *scan, char open)
 	return true;
 }
 
+bool json_scan_enter_or_skip(struct json_scan *scan, char open)
+{
+	if (json_scan_enter(scan, open))
+		return true;
+	json_scan_value(scan);
+	return false;
+}
+
 /* The first quote. Strings of a log are short: eight bytes at a time are found sooner than a call is
  * made, of long ones memchr finds the rest. */
 static inline char *quote_find(char *at, char *end)

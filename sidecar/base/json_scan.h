@@ -31,6 +31,9 @@ struct json_scan {
 /* Takes `open` ("{" or "["). False, and nothing is taken: something else stands there. */
 bool json_scan_enter(struct json_scan *scan, char open);
 
+/* The same, but what else stands there is taken, too. */
+bool json_scan_enter_or_skip(struct json_scan *scan, char open);
+
 /* In an object: the next member's key, as it is written (escapes are kept); the value is next.
  * False: the object has ended and its "}" is taken, or scan->broken. */
 bool json_scan_key(struct json_scan *scan, struct json_slice *ret_key);

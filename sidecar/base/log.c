@@ -14,6 +14,7 @@
 #include "sidecar/base/json.h"
 #include "sidecar/base/log_queue.h"
 #include "sidecar/base/terminal.h"
+#include "sidecar/base/utf8.h"
 
 #define LINE 2048
 
@@ -47,14 +48,14 @@ static void escape(const char *from, char *to, size_t size, bool json)
 
 	while (left > 0 && at + 8 < size) {
 		const unsigned char *character = (const unsigned char *)from;
-		size_t one = json_utf8_length(character, left);
-		uint32_t c = one ? terminal_code_point(character, one) : *character;
+		size_t one = utf8_length(character, left);
+		uint32_t c = one ? utf8_code_point(character, one) : *character;
 
 		if (one == 0 && json)
 			at += (size_t)snprintf(to + at, size - at, "\xef\xbf\xbd");
-		else if (json && terminal_unsafe(c))
+		else if (json && utf8_unsafe(c))
 			at += (size_t)snprintf(to + at, size - at, "\\u%04x", (unsigned)c);
-		else if (one == 0 || terminal_unsafe(c))
+		else if (one == 0 || utf8_unsafe(c))
 			at += terminal_escape(to + at, c);
 		else {
 			if (json && (c == '"' || c == '\\'))

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sidecar/base/json.h"
+#include "sidecar/base/utf8.h"
 
 #define CHARACTER_MAX 4 /* bytes of UTF-8 */
 #define ESCAPED_MAX   8
@@ -21,33 +21,6 @@ struct guard {
 					      write */
 	size_t kept_length;
 };
-
-uint32_t terminal_code_point(const unsigned char *c, size_t length)
-{
-	switch (length) {
-	case 1: return c[0];
-	case 2: return (c[0] & 0x1fu) << 6 | (c[1] & 0x3fu);
-	case 3: return (c[0] & 0x0fu) << 12 | (c[1] & 0x3fu) << 6 | (c[2] & 0x3fu);
-	default:
-		return (c[0] & 0x07u) << 18 | (c[1] & 0x3fu) << 12 | (c[2] & 0x3fu) << 6 |
-		       (c[3] & 0x3fu);
-	}
-}
-
-bool terminal_unsafe(uint32_t c)
-{
-	static const struct {
-		uint32_t first, last;
-	} ranges[] = {
-		{0x00, 0x1f},	  {0x7f, 0x9f},	    {0x61c, 0x61c},   {0x200e, 0x200f},
-		{0x2028, 0x202e}, {0x2066, 0x2069}, {0xfeff, 0xfeff},
-	};
-
-	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
-		if (c >= ranges[i].first && c <= ranges[i].last)
-			return true;
-	return false;
-}
 
 size_t terminal_escape(char to[8], uint32_t c)
 {
@@ -79,7 +52,7 @@ static bool unfinished(const unsigned char *at, size_t left)
 		return false;
 	memcpy(padded, at, left);
 	/* Which second bytes a first one allows is known once it is there. */
-	return left == 1 || json_utf8_length(padded, whole) == whole;
+	return left == 1 || utf8_length(padded, whole) == whole;
 }
 
 /* Puts the first character of what is kept, or its first byte where that begins none. Returns how
@@ -87,12 +60,12 @@ static bool unfinished(const unsigned char *at, size_t left)
 static size_t character_put(const struct guard *guard, bool last, char *to, size_t *put)
 {
 	const unsigned char *at = guard->kept;
-	size_t length = json_utf8_length(at, guard->kept_length);
-	uint32_t c = length ? terminal_code_point(at, length) : *at;
+	size_t length = utf8_length(at, guard->kept_length);
+	uint32_t c = length ? utf8_code_point(at, length) : *at;
 
 	if (length == 0 && !last && unfinished(at, guard->kept_length))
 		return 0;
-	if (length && (c == '\n' || c == '\t' || !terminal_unsafe(c))) {
+	if (length && (c == '\n' || c == '\t' || !utf8_unsafe(c))) {
 		memcpy(to + *put, at, length);
 		*put += length;
 		return length;

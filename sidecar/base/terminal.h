@@ -14,13 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The code point of a UTF-8 character of `length` bytes (1 to 4, valid). */
-uint32_t terminal_code_point(const unsigned char *character, size_t length);
-
-/* Whether a code point must not reach a terminal: C0 (line feed and tab too), DEL, C1, line and
- * paragraph separators, bidirectional controls, the byte order mark. */
-bool terminal_unsafe(uint32_t code_point);
-
 /* Puts an escape for an unsafe code point: "\x1b", "\u202e". Returns its length, less than 8. */
 size_t terminal_escape(char to[8], uint32_t code_point);
 

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sidecar/base/yaml.h"
+#include "sidecar/base/yaml_types.h"
 
 struct composer {
 	yaml_document_t *document;

@@ -8,7 +8,7 @@
 
 #include <yaml.h>
 
-#include "sidecar/base/yaml.h"
+#include "sidecar/base/yaml_types.h"
 
 struct yaml_marks {
 	yaml_document_t document;

@@ -18,13 +18,13 @@
 #include "sidecar/data/embedded.h"
 #include "sidecar/simulate/scenario.h"
 
-struct options {
+struct check_options {
 	bool all, elsewhere, builtin, keys;
 };
 
-#define FLAG(name, help)                                                                \
-	{                                                                               \
-#name, 0, NULL, help, CLI_FLAG, offsetof(struct options, name), 0, NULL \
+#define FLAG(name, help)                                                                      \
+	{                                                                                     \
+#name, 0, NULL, help, CLI_FLAG, offsetof(struct check_options, name), 0, NULL \
 	}
 
 static const struct cli_option option_rows[] = {
@@ -256,7 +256,7 @@ static int check_file(const char *path, bool all, bool elsewhere)
 
 int cli_check(int argc, char **argv)
 {
-	struct options options = {0};
+	struct check_options options = {0};
 	char **files;
 	int count = options_read(&syntax, argc, argv, &options, &files);
 

@@ -15,15 +15,15 @@
 #include "sidecar/cli/options.h"
 #include "sidecar/cli/rules_source.h"
 
-struct options {
+struct classify_options {
 	const char *rules, *destination;
 };
 
 static const struct cli_option option_rows[] = {
 	{"rules", 'r', "FILE", "these rules in front of the built-in ones", CLI_TEXT,
-	 offsetof(struct options, rules), 0, NULL},
+	 offsetof(struct classify_options, rules), 0, NULL},
 	{"destination", 'd', "NAME", "the destination that a REPLY came from", CLI_TEXT,
-	 offsetof(struct options, destination), 0, NULL},
+	 offsetof(struct classify_options, destination), 0, NULL},
 	{0}};
 
 static const struct cli_syntax syntax = {
@@ -75,7 +75,7 @@ static void classify_stream(const struct loaded_rules *rules, const char *destin
 
 int cli_classify(int argc, char **argv)
 {
-	struct options options = {0};
+	struct classify_options options = {0};
 	struct loaded_rules rules;
 	char **replies;
 	int count = options_read(&syntax, argc, argv, &options, &replies);

@@ -17,7 +17,7 @@
 #include "sidecar/cli/options.h"
 #include "sidecar/config/config.h"
 
-struct options {
+struct destination_options {
 	const char *config;
 	bool json;
 };
@@ -26,8 +26,8 @@ static const struct cli_option option_rows[] = {
 	{"config", 'c', "FILE",
 	 "by this configuration; without it " CONFIG_PATH_DEFAULT
 	 " if it is there, else the built-in one",
-	 CLI_TEXT, offsetof(struct options, config), 0, NULL},
-	CLI_JSON(struct options),
+	 CLI_TEXT, offsetof(struct destination_options, config), 0, NULL},
+	CLI_JSON(struct destination_options),
 	{0}};
 
 static const struct cli_syntax syntax = {
@@ -200,7 +200,7 @@ static struct config *config_open(const char *path)
 
 int cli_destination(int argc, char **argv)
 {
-	struct options options = {0};
+	struct destination_options options = {0};
 	struct config *config;
 	char **names;
 	int status = 0, count = options_read(&syntax, argc, argv, &options, &names);

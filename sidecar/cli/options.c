@@ -17,7 +17,7 @@
 #define KEY_USAGE   256
 #define KEY_FIRST   257 /* of options without a letter */
 
-struct reading {
+struct options_reading {
 	const struct cli_syntax *syntax;
 	void *into;
 	int count;
@@ -71,7 +71,7 @@ __attribute__((noreturn)) static void version_print(const struct cli_syntax *syn
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
-	struct reading *reading = state->input;
+	struct options_reading *reading = state->input;
 	const struct cli_option *options = reading->syntax->options;
 	const char *reason;
 
@@ -151,7 +151,7 @@ static int count_wrong(const struct cli_syntax *syntax)
 int options_read(const struct cli_syntax *syntax, int argc, char **argv, void *into,
 		 char ***ret_arguments)
 {
-	struct reading reading = {.syntax = syntax, .into = into, .arguments = argv + argc};
+	struct options_reading reading = {.syntax = syntax, .into = into, .arguments = argv + argc};
 	struct argp_option options[OPTIONS_MAX + COMMON + 1] = {0};
 	const struct argp argp = {
 		.options = options,

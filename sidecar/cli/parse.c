@@ -17,16 +17,16 @@
 #include "sidecar/cli/rules_source.h"
 #include "sidecar/config/config.h"
 
-struct options {
+struct parse_options {
 	const char *format, *config, *rules;
 };
 
 static struct cli_option option_rows[] = {
-	{"format", 'f', "F", NULL, CLI_TEXT, offsetof(struct options, format), 0, NULL},
+	{"format", 'f', "F", NULL, CLI_TEXT, offsetof(struct parse_options, format), 0, NULL},
 	{"config", 'c', "FILE", "destinations of this configuration, and its rules", CLI_TEXT,
-	 offsetof(struct options, config), 0, NULL},
+	 offsetof(struct parse_options, config), 0, NULL},
 	{"rules", 'r', "FILE", "these rules in front of ours, instead of the configuration's",
-	 CLI_TEXT, offsetof(struct options, rules), 0, NULL},
+	 CLI_TEXT, offsetof(struct parse_options, rules), 0, NULL},
 	{0}};
 
 static const struct cli_syntax syntax = {
@@ -125,7 +125,7 @@ static int log_parse(struct parser *parser, const char *path)
 	return error == 0 && fflush(stdout) == 0 && !json_failed(&parser->writer) ? 0 : 1;
 }
 
-static int parse_run(const struct options *options, const char *path)
+static int parse_run(const struct parse_options *options, const char *path)
 {
 	struct loaded_rules rules = {0};
 	struct parser parser = {.rules = &rules};
@@ -151,7 +151,7 @@ static int parse_run(const struct options *options, const char *path)
 
 int cli_parse(int argc, char **argv)
 {
-	struct options options = {.format = "auto"};
+	struct parse_options options = {.format = "auto"};
 	char **logs;
 
 	option_rows[0].help = log_source_formats();

@@ -25,23 +25,23 @@
 
 #define COMPLAINTS_MAX 10 /* lines that are none are counted; the first are shown */
 
-struct options {
+struct replay_options {
 	const char *format, *source, *config, *rules, *segment, *path;
 	bool json;
 };
 
 static struct cli_option option_rows[] = {
-	{"format", 'f', "F", NULL, CLI_TEXT, offsetof(struct options, format), 0, NULL},
+	{"format", 'f', "F", NULL, CLI_TEXT, offsetof(struct replay_options, format), 0, NULL},
 	{"source", 0, "SOURCE", "our address, or a source's name, where a line does not say",
-	 CLI_TEXT, offsetof(struct options, source), 0, NULL},
+	 CLI_TEXT, offsetof(struct replay_options, source), 0, NULL},
 	{"config", 'c', "FILE",
 	 "this configuration, not the one in force; what it says under logs of a log with LOG's path, or "
 	 "else of the only one of its format, holds for LOG",
-	 CLI_TEXT, offsetof(struct options, config), 0, NULL},
+	 CLI_TEXT, offsetof(struct replay_options, config), 0, NULL},
 	{"rules", 'r', "FILE", "these rules in front of ours, instead of the configuration's",
-	 CLI_TEXT, offsetof(struct options, rules), 0, NULL},
-	CLI_JSON(struct options),
-	CLI_SEGMENT(struct options),
+	 CLI_TEXT, offsetof(struct replay_options, rules), 0, NULL},
+	CLI_JSON(struct replay_options),
+	CLI_SEGMENT(struct replay_options),
 	{0}};
 
 static const struct cli_syntax syntax = {
@@ -57,7 +57,7 @@ static const struct cli_syntax syntax = {
 };
 
 struct run {
-	const struct options *options;
+	const struct replay_options *options;
 	struct replay *replay;
 	struct log_source source;
 	struct json_writer writer;
@@ -258,7 +258,7 @@ static int event_take(void *arg, const struct ingest_event *event)
 
 /* What the configuration says of this log. */
 static const struct config_mta_log *log_of(const struct config *config,
-					   const struct options *options)
+					   const struct replay_options *options)
 {
 	const struct config_mta_log *alike = NULL;
 	unsigned count = 0;
@@ -275,7 +275,7 @@ static const struct config_mta_log *log_of(const struct config *config,
 }
 
 /* -EINVAL: the source is none. */
-static int log_begin(const struct config *config, const struct options *options,
+static int log_begin(const struct config *config, const struct replay_options *options,
 		     struct config_mta_log *ret)
 {
 	const struct config_mta_log *configured = log_of(config, options);
@@ -308,7 +308,7 @@ static int log_replay(struct run *run, const struct config *config)
 		       : 1;
 }
 
-static int replay_run(const struct options *options, const struct config *config,
+static int replay_run(const struct replay_options *options, const struct config *config,
 		      const struct classifier *classifier, const struct rule_set *rules)
 {
 	struct config_mta_log log;
@@ -329,7 +329,7 @@ static int replay_run(const struct options *options, const struct config *config
 	return status;
 }
 
-static int configured_run(const struct options *options, const struct config *config)
+static int configured_run(const struct replay_options *options, const struct config *config)
 {
 	struct loaded_rules rules;
 	struct rule_set *set = NULL;
@@ -346,7 +346,7 @@ static int configured_run(const struct options *options, const struct config *co
 
 int cli_replay(int argc, char **argv)
 {
-	struct options options = {.format = "auto"};
+	struct replay_options options = {.format = "auto"};
 	struct config *config;
 	char **logs;
 	int status;

@@ -22,7 +22,7 @@
 #define RANDOM_MAX    100000
 #define SCENARIO_TEXT 8192
 
-struct options {
+struct simulate_command {
 	bool json;
 	bool replies;
 	bool summary;
@@ -43,7 +43,7 @@ struct options {
 
 static const char *policies_take(void *into, char *names)
 {
-	struct options *options = into;
+	struct simulate_command *options = into;
 	bool all = strcmp(names, "all") == 0;
 
 	options->policy_count = 0;
@@ -63,7 +63,7 @@ static const char *policies_take(void *into, char *names)
 
 static const char *seeds_take(void *into, char *texts)
 {
-	struct options *options = into;
+	struct simulate_command *options = into;
 	const char *reason;
 
 	for (char *text = strtok(texts, ","); text; text = strtok(NULL, ",")) {
@@ -75,13 +75,15 @@ static const char *seeds_take(void *into, char *texts)
 	return NULL;
 }
 
-#define FLAG(member, help)                                                                  \
-	{                                                                                   \
-#member, 0, NULL, help, CLI_FLAG, offsetof(struct options, member), 0, NULL \
+#define FLAG(member, help)                                                                      \
+	{                                                                                       \
+#member, 0, NULL, help, CLI_FLAG, offsetof(struct simulate_command, member), 0, \
+			NULL                                                                    \
 	}
-#define TEXT(member, value, help)                                                            \
-	{                                                                                    \
-#member, 0, value, help, CLI_TEXT, offsetof(struct options, member), 0, NULL \
+#define TEXT(member, value, help)                                                                \
+	{                                                                                        \
+#member, 0, value, help, CLI_TEXT, offsetof(struct simulate_command, member), 0, \
+			NULL                                                                     \
 	}
 #define READ(name, value, read, help)                      \
 	{                                                  \
@@ -100,9 +102,9 @@ static const struct cli_option option_rows[] = {
 	FLAG(replies, "also print how often each kind of answer was given"),
 	FLAG(summary, "one table over all scenarios and seeds, nothing else"),
 	{"random", 0, "N", "N scenarios at random, those that went worst first", CLI_COUNT,
-	 offsetof(struct options, random), RANDOM_MAX, NULL},
+	 offsetof(struct simulate_command, random), RANDOM_MAX, NULL},
 	TEXT(write, "DIR", "write the random scenarios there as well, as random-SEED.yaml"),
-	CLI_JSON(struct options),
+	CLI_JSON(struct simulate_command),
 	{0}};
 
 static const struct cli_syntax syntax = {
@@ -116,7 +118,7 @@ static const struct cli_syntax syntax = {
 };
 
 /* 0, or the exit status. */
-static int take_options(struct options *options, int argc, char **argv)
+static int take_options(struct simulate_command *options, int argc, char **argv)
 {
 	options->file_count = options_read(&syntax, argc, argv, options, &options->files);
 	if ((options->file_count == 0) == (options->random == 0))
@@ -145,7 +147,7 @@ static void outcome_free(struct simulate_outcome *outcome)
 
 /* Runs the scenario under each policy, and the oracle, whom the others are measured by, in any
  * case. */
-static int run_policies(const struct options *options, const struct scenario *scenario,
+static int run_policies(const struct simulate_command *options, const struct scenario *scenario,
 			struct simulate_config *config, const struct runs *runs,
 			struct simulate_outcome *outcome)
 {
@@ -162,7 +164,7 @@ static int run_policies(const struct options *options, const struct scenario *sc
 	return rc;
 }
 
-static int run_scenario(const struct options *options, const struct scenario *scenario,
+static int run_scenario(const struct simulate_command *options, const struct scenario *scenario,
 			const char *name, uint64_t seed, struct runs *runs)
 {
 	struct simulate_outcome *outcome = &runs->outcomes[runs->count++];
@@ -184,7 +186,7 @@ static int run_scenario(const struct options *options, const struct scenario *sc
 	return rc;
 }
 
-static int run_file(const struct options *options, const char *path, struct runs *runs)
+static int run_file(const struct simulate_command *options, const char *path, struct runs *runs)
 {
 	struct scenario *scenario;
 	char error[512];
@@ -202,7 +204,7 @@ static int run_file(const struct options *options, const char *path, struct runs
 	return rc;
 }
 
-static int random_write(const struct options *options, const char *name, const char *text)
+static int random_write(const struct simulate_command *options, const char *name, const char *text)
 {
 	char path[4096];
 	FILE *file;
@@ -223,7 +225,7 @@ static int random_write(const struct options *options, const char *name, const c
 	return rc;
 }
 
-static int run_random(const struct options *options, uint64_t seed, struct runs *runs)
+static int run_random(const struct simulate_command *options, uint64_t seed, struct runs *runs)
 {
 	struct scenario *scenario;
 	char text[SCENARIO_TEXT], name[64], error[512];
@@ -245,7 +247,7 @@ static int run_random(const struct options *options, uint64_t seed, struct runs 
 	return rc;
 }
 
-static int run_all(const struct options *options, struct runs *runs)
+static int run_all(const struct simulate_command *options, struct runs *runs)
 {
 	size_t seeds = options->seed_count ? options->seed_count : 1;
 	size_t max = options->random ? options->random : (size_t)options->file_count * seeds;
@@ -285,8 +287,8 @@ static int worst_first(const void *a, const void *b)
 	return x->seed < y->seed ? -1 : x->seed > y->seed;
 }
 
-static void print_outcome(const struct options *options, const struct simulate_outcome *outcome,
-			  bool named)
+static void print_outcome(const struct simulate_command *options,
+			  const struct simulate_outcome *outcome, bool named)
 {
 	if (options->random)
 		printf("%s (again: --random 1 --seed %llu)\n", outcome->name,
@@ -300,7 +302,7 @@ static void print_outcome(const struct options *options, const struct simulate_o
 		putchar('\n');
 }
 
-static int print_all(const struct options *options, const struct runs *runs)
+static int print_all(const struct simulate_command *options, const struct runs *runs)
 {
 	bool named = options->random || runs->count > 1;
 
@@ -317,7 +319,7 @@ static int print_all(const struct options *options, const struct runs *runs)
 
 int cli_simulate(int argc, char **argv)
 {
-	struct options options = {0};
+	struct simulate_command options = {0};
 	struct runs runs = {0};
 	char all[] = "all", two[] = "tollgate,oracle";
 	int rc = take_options(&options, argc, argv);

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/destination_table.h"
 #include "sidecar/config/public_suffix.h"
 #include "sidecar/config/schema.h"
@@ -124,7 +126,7 @@ static int bind_domain(const struct name_binding *binding)
 	if (text[0] == '.')
 		return binding_error(binding, "a domain is a whole name; suffixes stand under mx"),
 		       0;
-	if (destination_address(text, address) == 0)
+	if (address_from_text(text, address) == 0)
 		return binding_error(binding, "an address; those stand under addresses"), 0;
 	if (length > 2 && length < sizeof(label) && strcmp(text + length - 2, ".*") == 0) {
 		memcpy(label, text, length - 2);
@@ -150,7 +152,7 @@ static int bind_suffix(const struct name_binding *binding)
 		return binding_error(binding,
 				     "a suffix has no star; hotmail.* stands under domains"),
 		       0;
-	if (destination_address(text, address) == 0)
+	if (address_from_text(text, address) == 0)
 		return binding_error(binding, "an address; those stand under addresses"), 0;
 	if (text[0] == '.' && strlen(text) + 1 > DESTINATION_NAME_MAX)
 		return binding_error(binding, "can match nothing: no name is longer"), 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sidecar/base/crypto.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 #include "sidecar/serve/http_listen.h"
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 
 #define LEVELS_MAX 8

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "shm/gcra.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/limits.h"
 #include "sidecar/config/schema.h"
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sidecar/config/config.h"
 #include "sidecar/config/limits.h"
 #include "sidecar/config/schema.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shm/source.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 #include "sidecar/serve/endpoint.h"
 

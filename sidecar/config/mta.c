@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "sidecar/config/postfix_files.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 
 #define MAIN_CF	  "/etc/postfix/main.cf"

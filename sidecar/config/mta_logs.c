@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shm/source.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 
 static void address_read(const struct config_loader *loader, struct yaml_mark mark,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 
 /* The canonical name, or NULL (said, or no memory). */

@@ -8,6 +8,7 @@
 
 #include "shm/destination.h"
 #include "shm/name.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 
 static void owners_sort(const struct config_loader *loader, struct config_owner *owners,

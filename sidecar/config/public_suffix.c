@@ -34,7 +34,7 @@ const char *public_suffix_path(void)
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-struct reading {
+struct suffix_reading {
 	int (*take)(void *context, const char *name, uint16_t rule);
 	void *context;
 	bool private_section;
@@ -42,7 +42,7 @@ struct reading {
 };
 
 /* One line of the list: up to the first space a rule, or a comment, or nothing. */
-static int take_line(struct reading *reading, char *line)
+static int take_line(struct suffix_reading *reading, char *line)
 {
 	char name[DESTINATION_NAME_MAX + 1];
 	bool private_section = reading->private_section;
@@ -71,7 +71,7 @@ static int take_line(struct reading *reading, char *line)
 int public_suffix_read(const char *path,
 		       int (*take)(void *context, const char *name, uint16_t rule), void *context)
 {
-	struct reading reading = {.take = take, .context = context};
+	struct suffix_reading reading = {.take = take, .context = context};
 	FILE *file = fopen(path, "re");
 	char *line = NULL;
 	size_t size = 0;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "shm/destination.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 #include "sidecar/rules/pattern_set.h"
 #include "sidecar/rules/rule_lint.h"

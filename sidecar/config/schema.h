@@ -6,7 +6,7 @@
 #ifndef SIDECAR_CONFIG_SCHEMA_H
 #define SIDECAR_CONFIG_SCHEMA_H
 
-#include "sidecar/config/config.h"
+#include "sidecar/config/types.h"
 
 /* The rows of everything; those of a flow's limits by enum config_limit. */
 extern const struct yaml_keys config_keys;

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "sidecar/base/units.h"
+#include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 
 static int refuse(struct yaml_scalar *scalar, const char *format, ...)

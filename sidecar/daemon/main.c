@@ -13,7 +13,7 @@
 #include "sidecar/cli/options.h"
 #include "sidecar/daemon/daemon.h"
 
-struct options {
+struct tollgated_options {
 	const char *config;
 	bool remove;
 };
@@ -31,11 +31,11 @@ static const struct cli_option option_rows[] = {
 	{"config", 'c', "FILE",
 	 "the configuration; without it " CONFIG_PATH_DEFAULT
 	 " if that is there, else the built-in one",
-	 CLI_TEXT, offsetof(struct options, config), 0, NULL},
+	 CLI_TEXT, offsetof(struct tollgated_options, config), 0, NULL},
 	{"log", 0, "FORMAT", "text or json, until the configuration says otherwise", CLI_READ, 0, 0,
 	 log_take},
 	{"remove", 0, NULL, "take the segment away at the end", CLI_FLAG,
-	 offsetof(struct options, remove), 0, NULL},
+	 offsetof(struct tollgated_options, remove), 0, NULL},
 	{0}};
 
 static const struct cli_syntax syntax = {
@@ -73,7 +73,7 @@ static int sidecar_main(const char *config, bool remove)
 
 static int tollgated(int argc, char **argv)
 {
-	struct options options = {0};
+	struct tollgated_options options = {0};
 	char **arguments;
 
 	options_read(&syntax, argc, argv, &options, &arguments);

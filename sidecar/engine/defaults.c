@@ -4,6 +4,7 @@
  * engine has reached them.
  */
 #include "sidecar/base/log.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/state.h"
 
 static void default_publish(struct engine *e, uint32_t index,

@@ -3,6 +3,7 @@
  * See engine.h. A flow is looked at when a reply of it comes, when its limits change by themselves
  * (a heap of times), and once a second while mail flows.
  */
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/state.h"
 #include "sidecar/engine/twice.h"
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "shm/decide.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/state.h"
 #include "sidecar/engine/twice.h"
 

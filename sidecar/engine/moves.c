@@ -17,6 +17,7 @@
 
 #include "sidecar/base/log.h"
 #include "sidecar/config/destination_hosts.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/state.h"
 #include "sidecar/segment/usage.h"
 

@@ -11,6 +11,7 @@
 
 #include "shm/destination.h"
 #include "sidecar/base/log.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/state.h"
 
 #define SECOND_NS	UINT64_C(1000000000)

@@ -7,6 +7,7 @@
 #include "shm/destination.h"
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/rule_effect.h"
 #include "sidecar/engine/state.h"
 #include "sidecar/segment/minutes.h"

@@ -7,7 +7,7 @@
 
 #include "sidecar/base/timer_heap.h"
 #include "sidecar/config/limits_set.h"
-#include "sidecar/engine/engine.h"
+#include "sidecar/engine/types.h"
 
 struct engine {
 	struct segment *segment;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/state.h"
 
 #define SECOND_NS UINT64_C(1000000000)

@@ -2,6 +2,7 @@
  *
  * Who watches is told of each reply, and of what rules and the controller did about it.
  */
+#include "sidecar/engine/engine.h"
 #include "sidecar/engine/state.h"
 
 /* The controller's name among rules. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
 #include "sidecar/base/log.h"
 
@@ -113,7 +114,7 @@ static int prefix_read(const char *text, uint8_t address[16], uint32_t *ret_bits
 	slash = strchr(copy, '/');
 	if (slash)
 		*slash = '\0';
-	error = destination_address(copy, address);
+	error = address_from_text(copy, address);
 	if (error)
 		return error;
 	*ret_bits = 128;

@@ -24,10 +24,10 @@
 #define TAIL	   64u	       /* bytes in front of our place, which tell a file again */
 #define PLACE_SIZE 256u	       /* bytes of the file in the segment's folder */
 
-enum kind { FILE_REGULAR, FILE_STREAM, FILE_DATAGRAMS };
+enum follow_kind { FILE_REGULAR, FILE_STREAM, FILE_DATAGRAMS };
 
 /* How far a file was read. */
-struct place {
+struct follow_place {
 	dev_t device;
 	ino_t inode;
 	uint64_t position;
@@ -43,12 +43,12 @@ struct follow {
 	struct ingest_stream stream;
 	struct lines lines;
 	struct follow_totals totals;
-	enum kind kind;
+	enum follow_kind kind;
 	int fd, folder; /* of the log; of the place's file */
 	int inotify, file_watch, folder_watch;
 	int fd_id, inotify_id, timer; /* of the loop */
 	uint64_t rotated_ns;	      /* when another file was first seen at the path; 0: none */
-	struct place place;
+	struct follow_place place;
 	bool begun; /* it has been opened once, or there was a place: the next file is new */
 	bool complained;
 };

@@ -14,7 +14,7 @@
 #include "sidecar/base/json_scan.h"
 #include "sidecar/ingest/scan.h"
 
-struct entry {
+struct haraka_entry {
 	struct ingest_text uuid, message;
 	struct ingest_text file, domain, host, ip, mode, response; /* of a delivery */
 	bool outbound;
@@ -22,20 +22,21 @@ struct entry {
 
 /* ---- the three formats ----------------------------------------------------------------------- */
 
-static void pair_take(struct entry *entry, const struct ingest_text *key, struct ingest_text value)
+static void pair_take(struct haraka_entry *entry, const struct ingest_text *key,
+		      struct ingest_text value)
 {
 	static const struct {
 		const char *name;
 		size_t offset;
 	} pairs[] = {
-		{"uuid", offsetof(struct entry, uuid)},
-		{"message", offsetof(struct entry, message)},
-		{"delivered file", offsetof(struct entry, file)},
-		{"domain", offsetof(struct entry, domain)},
-		{"host", offsetof(struct entry, host)},
-		{"ip", offsetof(struct entry, ip)},
-		{"mode", offsetof(struct entry, mode)},
-		{"response", offsetof(struct entry, response)},
+		{"uuid", offsetof(struct haraka_entry, uuid)},
+		{"message", offsetof(struct haraka_entry, message)},
+		{"delivered file", offsetof(struct haraka_entry, file)},
+		{"domain", offsetof(struct haraka_entry, domain)},
+		{"host", offsetof(struct haraka_entry, host)},
+		{"ip", offsetof(struct haraka_entry, ip)},
+		{"mode", offsetof(struct haraka_entry, mode)},
+		{"response", offsetof(struct haraka_entry, response)},
 	};
 
 	if (text_is(key, "origin"))
@@ -50,7 +51,7 @@ static void pair_take(struct entry *entry, const struct ingest_text *key, struct
 }
 
 /* key=value and key="value", parted by blanks; a key may hold blanks ("delivered file"). */
-static bool pairs_read(struct scan *scan, struct entry *entry)
+static bool pairs_read(struct scan *scan, struct haraka_entry *entry)
 {
 	struct ingest_text key, value;
 
@@ -69,7 +70,7 @@ static bool pairs_read(struct scan *scan, struct entry *entry)
 }
 
 /* "[LEVEL] [UUID] [outbound] MESSAGE"; by way of syslog something stands in front. */
-static bool brackets_read(struct scan *scan, struct entry *entry)
+static bool brackets_read(struct scan *scan, struct haraka_entry *entry)
 {
 	struct ingest_text level, origin;
 
@@ -85,7 +86,7 @@ static bool brackets_read(struct scan *scan, struct entry *entry)
 	return true;
 }
 
-static bool object_read(struct scan *whole, struct entry *entry)
+static bool object_read(struct scan *whole, struct haraka_entry *entry)
 {
 	struct json_scan scan = {whole->at, whole->end, false};
 	struct json_slice key, value;
@@ -106,7 +107,7 @@ static bool object_read(struct scan *whole, struct entry *entry)
 
 /* A stamp, and "HOST TAG: " of syslog, may stand in front or not. */
 static enum ingest_result entry_read(struct ingest_stream *stream, struct scan *scan,
-				     struct entry *entry, uint64_t *ret_time)
+				     struct haraka_entry *entry, uint64_t *ret_time)
 {
 	struct ingest_text word;
 	size_t n = stamp_read(&stream->clock, scan->at, scan_left(scan), ret_time);
@@ -131,7 +132,8 @@ static enum ingest_result entry_read(struct ingest_stream *stream, struct scan *
 
 /* ---- the messages ---------------------------------------------------------------------------- */
 
-static enum ingest_result delivered_take(const struct entry *entry, struct ingest_event *event)
+static enum ingest_result delivered_take(const struct haraka_entry *entry,
+					 struct ingest_event *event)
 {
 	if ((entry->mode.at != NULL && !text_is(&entry->mode, "SMTP")) ||
 	    (entry->ip.at != NULL && text_loopback(&entry->ip)))
@@ -215,7 +217,7 @@ static enum ingest_result reason_take(struct scan scan, struct ingest_event *eve
 	return INGEST_EVENT;
 }
 
-static enum ingest_result message_take(const struct entry *entry, struct ingest_event *event)
+static enum ingest_result message_take(const struct haraka_entry *entry, struct ingest_event *event)
 {
 	struct scan scan = scan_of(entry->message);
 	char *reason;
@@ -241,7 +243,7 @@ enum ingest_result haraka_parse(struct ingest_stream *stream, struct ingest_line
 {
 	struct ingest_event event = {.stage = TG_STAGE_MESSAGE, .n = 1};
 	struct scan scan = scan_line(line);
-	struct entry entry = {0};
+	struct haraka_entry entry = {0};
 	enum ingest_result result;
 
 	if (scan_left(&scan) == 0)

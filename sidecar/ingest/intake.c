@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/address.h"
 #include "shm/destination.h"
 #include "shm/source.h"
 
@@ -22,7 +23,7 @@ static bool address_of(const struct ingest_text *text, uint8_t ret[16])
 		return false;
 	memcpy(copy, text->at, text->length);
 	copy[text->length] = '\0';
-	return destination_address(copy, ret) == 0;
+	return address_from_text(copy, ret) == 0;
 }
 
 /* An address, or a name that a pool lists. */

@@ -18,7 +18,7 @@
 
 #define NANO UINT64_C(1000000000)
 
-struct entry {
+struct json_log_entry {
 	struct json_slice time, source, via, pool, destination, domain, mx, recipient, reply, code,
 		outcome, n, id;
 };
@@ -31,25 +31,25 @@ static struct ingest_text text_of(struct json_slice slice)
 	return scan_text(slice.at, slice.at + slice.length);
 }
 
-static struct json_slice *member_of(struct entry *entry, const struct json_slice *key)
+static struct json_slice *member_of(struct json_log_entry *entry, const struct json_slice *key)
 {
 	static const struct {
 		const char *name;
 		size_t offset;
 	} members[] = {
-		{"time", offsetof(struct entry, time)},
-		{"source", offsetof(struct entry, source)},
-		{"via", offsetof(struct entry, via)},
-		{"pool", offsetof(struct entry, pool)},
-		{"destination", offsetof(struct entry, destination)},
-		{"domain", offsetof(struct entry, domain)},
-		{"mx", offsetof(struct entry, mx)},
-		{"recipient", offsetof(struct entry, recipient)},
-		{"reply", offsetof(struct entry, reply)},
-		{"code", offsetof(struct entry, code)},
-		{"outcome", offsetof(struct entry, outcome)},
-		{"n", offsetof(struct entry, n)},
-		{"id", offsetof(struct entry, id)},
+		{"time", offsetof(struct json_log_entry, time)},
+		{"source", offsetof(struct json_log_entry, source)},
+		{"via", offsetof(struct json_log_entry, via)},
+		{"pool", offsetof(struct json_log_entry, pool)},
+		{"destination", offsetof(struct json_log_entry, destination)},
+		{"domain", offsetof(struct json_log_entry, domain)},
+		{"mx", offsetof(struct json_log_entry, mx)},
+		{"recipient", offsetof(struct json_log_entry, recipient)},
+		{"reply", offsetof(struct json_log_entry, reply)},
+		{"code", offsetof(struct json_log_entry, code)},
+		{"outcome", offsetof(struct json_log_entry, outcome)},
+		{"n", offsetof(struct json_log_entry, n)},
+		{"id", offsetof(struct json_log_entry, id)},
 	};
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
@@ -58,7 +58,7 @@ static struct json_slice *member_of(struct entry *entry, const struct json_slice
 	return NULL;
 }
 
-static bool entry_read(struct json_scan *scan, struct entry *entry)
+static bool entry_read(struct json_scan *scan, struct json_log_entry *entry)
 {
 	struct json_slice key, *member;
 
@@ -106,7 +106,7 @@ static bool outcome_read(struct json_slice outcome, unsigned code, enum ingest_o
 	return true;
 }
 
-static void names_take(const struct entry *entry, struct ingest_event *event)
+static void names_take(const struct json_log_entry *entry, struct ingest_event *event)
 {
 	struct ingest_text destination = text_of(entry->destination);
 
@@ -129,7 +129,7 @@ enum ingest_result json_log_parse(struct ingest_stream *stream, struct ingest_li
 		.stage = TG_STAGE_MESSAGE, .n = 1, .attempt = true, .each = true};
 	struct scan whole = scan_line(line);
 	struct json_scan scan = {whole.at, whole.end, false};
-	struct entry entry = {0};
+	struct json_log_entry entry = {0};
 	uint64_t code = 0, n = 1;
 	bool coded;
 

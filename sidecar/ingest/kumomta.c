@@ -17,7 +17,7 @@
 #define REJECTED "Command rejected Response { code: "
 #define NANO	 UINT64_C(1000000000)
 
-struct record {
+struct kumomta_record {
 	struct json_slice type, recipient, queue, protocol;
 	struct json_slice code, content, command, peer_name, peer_address, source;
 	struct json_slice egress_source, egress_pool, site, event_time, timestamp, id;
@@ -34,7 +34,7 @@ static struct ingest_text text_of(struct json_slice slice)
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
-static void enhanced_read(struct json_scan *scan, struct record *record)
+static void enhanced_read(struct json_scan *scan, struct kumomta_record *record)
 {
 	uint64_t class = 0, subject = 0, detail = 0;
 	struct json_slice key, value;
@@ -56,7 +56,7 @@ static void enhanced_read(struct json_scan *scan, struct record *record)
 		record->enhanced = REPLY_ENHANCED(class, subject, detail);
 }
 
-static void response_read(struct json_scan *scan, struct record *record)
+static void response_read(struct json_scan *scan, struct kumomta_record *record)
 {
 	struct json_slice key;
 
@@ -98,7 +98,7 @@ static void address_read(struct json_scan *scan, struct json_slice *name,
 }
 
 /* By its length first: of forty keys in a record most are none of these. */
-static struct json_slice *member_of(struct record *record, const struct json_slice *key)
+static struct json_slice *member_of(struct kumomta_record *record, const struct json_slice *key)
 {
 #define MEMBER(name, field)    \
 	case sizeof(name) - 1: \
@@ -123,7 +123,7 @@ static struct json_slice *member_of(struct record *record, const struct json_sli
 #undef MEMBERS
 }
 
-static bool record_read(struct json_scan *scan, struct record *record)
+static bool record_read(struct json_scan *scan, struct kumomta_record *record)
 {
 	struct json_slice key, *member;
 
@@ -146,7 +146,7 @@ static bool record_read(struct json_scan *scan, struct record *record)
 
 /* ---- the event ------------------------------------------------------------------------------- */
 
-static bool outcome_read(const struct record *record, enum ingest_outcome *ret)
+static bool outcome_read(const struct kumomta_record *record, enum ingest_outcome *ret)
 {
 	if (record->protocol.kind == JSON_KIND_TEXT && !JSON_SLICE_IS(&record->protocol, "ESMTP") &&
 	    !JSON_SLICE_IS(&record->protocol, "SMTP"))
@@ -273,7 +273,7 @@ static void greeting_take(struct ingest_text text, struct ingest_event *event)
 	event->heard_text = content;
 }
 
-static void response_take(const struct record *record, struct ingest_event *event)
+static void response_take(const struct kumomta_record *record, struct ingest_event *event)
 {
 	struct ingest_text command = text_of(record->command);
 	uint64_t code = 0;
@@ -298,7 +298,7 @@ static void response_take(const struct record *record, struct ingest_event *even
 	event->heard_text = event->text;
 }
 
-static uint64_t time_of(struct ingest_stream *stream, const struct record *record)
+static uint64_t time_of(struct ingest_stream *stream, const struct kumomta_record *record)
 {
 	struct ingest_text stamp = text_of(record->event_time);
 	uint64_t ns = 0, seconds;
@@ -316,7 +316,7 @@ enum ingest_result kumomta_parse(struct ingest_stream *stream, struct ingest_lin
 	struct ingest_event event = {.n = 1};
 	struct scan whole = scan_line(line);
 	struct json_scan scan = {whole.at, whole.end, false};
-	struct record record = {0};
+	struct kumomta_record record = {0};
 
 	if (scan_left(&whole) == 0)
 		return INGEST_OTHER;

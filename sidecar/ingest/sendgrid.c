@@ -12,7 +12,7 @@
 
 #define NANO UINT64_C(1000000000)
 
-struct entry {
+struct sendgrid_entry {
 	struct json_slice event, email, response, reason, status, ip, timestamp, id, pool;
 };
 
@@ -24,7 +24,7 @@ static struct ingest_text text_of(struct json_slice slice)
 	return scan_text(slice.at, slice.at + slice.length);
 }
 
-static struct json_slice *member_of(struct entry *entry, const struct json_slice *key)
+static struct json_slice *member_of(struct sendgrid_entry *entry, const struct json_slice *key)
 {
 	if (JSON_SLICE_IS(key, "event"))
 		return &entry->event;
@@ -46,14 +46,12 @@ static struct json_slice *member_of(struct entry *entry, const struct json_slice
 }
 
 /* {"name": "pool", "id": 1} */
-static void pool_read(struct json_scan *scan, struct entry *entry)
+static void pool_read(struct json_scan *scan, struct sendgrid_entry *entry)
 {
 	struct json_slice key, value;
 
-	if (!json_scan_enter(scan, '{')) {
-		json_scan_value(scan);
+	if (!json_scan_enter_or_skip(scan, '{'))
 		return;
-	}
 	while (json_scan_key(scan, &key)) {
 		value = json_scan_value(scan);
 		if (JSON_SLICE_IS(&key, "name"))
@@ -61,7 +59,7 @@ static void pool_read(struct json_scan *scan, struct entry *entry)
 	}
 }
 
-static bool entry_read(struct json_scan *scan, struct entry *entry)
+static bool entry_read(struct json_scan *scan, struct sendgrid_entry *entry)
 {
 	struct json_slice key, *member;
 
@@ -95,7 +93,7 @@ static bool whole(struct json_scan scan)
 	return true;
 }
 
-static bool outcome_read(const struct entry *entry, enum ingest_outcome *ret)
+static bool outcome_read(const struct sendgrid_entry *entry, enum ingest_outcome *ret)
 {
 	if (JSON_SLICE_IS(&entry->event, "delivered"))
 		*ret = INGEST_DELIVERED;
@@ -108,7 +106,7 @@ static bool outcome_read(const struct entry *entry, enum ingest_outcome *ret)
 	return true;
 }
 
-static void entry_take(const struct entry *entry, struct ingest_event *event)
+static void entry_take(const struct sendgrid_entry *entry, struct ingest_event *event)
 {
 	struct ingest_text text = text_of(entry->response), status = text_of(entry->status);
 	unsigned enhanced = text_enhanced(&status);
@@ -138,7 +136,7 @@ enum ingest_result sendgrid_parse(struct ingest_stream *stream, struct ingest_li
 		return INGEST_BAD;
 	for (between_skip(&scan); scan.at < scan.end; between_skip(&scan)) {
 		struct ingest_event event = {.n = 1, .attempt = true, .each = true};
-		struct entry entry = {0};
+		struct sendgrid_entry entry = {0};
 
 		if (!entry_read(&scan, &entry))
 			return INGEST_BAD;

@@ -317,11 +317,6 @@ int dns_create(struct loop *loop, dns_found *found, void *arg, struct dns **ret)
 	return 0;
 }
 
-int dns_server(struct dns *resolve, const char *server)
-{
-	return ares_set_servers_ports_csv(resolve->channel, server) == ARES_SUCCESS ? 0 : -EINVAL;
-}
-
 int dns_domain(struct dns *resolve, const char *domain)
 {
 	struct domain *more = realloc(resolve->domains, (resolve->count + 1) * sizeof(*more));

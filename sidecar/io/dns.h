@@ -22,9 +22,6 @@ typedef void dns_found(void *arg, const char *host, const uint8_t address[16], u
 /* -ENOENT and others: no DNS is to be had here. */
 int dns_create(struct loop *loop, dns_found *found, void *arg, struct dns **ret);
 
-/* For tests: "127.0.0.1:5353" in place of the system's servers. */
-int dns_server(struct dns *resolve, const char *server);
-
 /* Begins to follow a domain. -ENOMEM. */
 int dns_domain(struct dns *resolve, const char *domain);
 

@@ -28,11 +28,11 @@
 
 #define FLAGS (HS_FLAG_DOTALL | HS_FLAG_ALLOWEMPTY)
 
-enum kind { EXACT, ROUGH, FOREIGN, ABSENT };
+enum pattern_kind { EXACT, ROUGH, FOREIGN, ABSENT };
 
 struct pattern_set {
 	unsigned count, words, foreign_count;
-	enum kind *kind;
+	enum pattern_kind *kind;
 	struct pattern_pcre **confirm; /* NULL where exact */
 	unsigned *foreign;
 	hs_database_t *database; /* NULL if all are foreign */
@@ -74,8 +74,8 @@ static bool pattern_trusted(const char *pattern)
 	return !bytes_lost || !pattern_has_bytes(pattern);
 }
 
-static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern, enum kind kind,
-		       struct pattern_error *error)
+static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern,
+		       enum pattern_kind kind, struct pattern_error *error)
 {
 	set->kind[i] = kind;
 	if (set->confirm[i] != NULL)

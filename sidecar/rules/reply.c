@@ -2,7 +2,6 @@
 #include "sidecar/rules/reply.h"
 
 #include <stddef.h>
-#include <string.h>
 
 static const char *const class_names[REPLY_CLASSES] = {
 	[REPLY_DELIVERED] = "delivered",
@@ -28,14 +27,6 @@ static const char *const limit_names[REPLY_LIMITS] = {
 	[REPLY_LIMIT_DAY] = "day",
 };
 
-static int name_index(const char *const *names, int count, const char *name)
-{
-	for (int i = 0; i < count; i++)
-		if (strcmp(names[i], name) == 0)
-			return i;
-	return -1;
-}
-
 const char *reply_class_name(enum reply_class class)
 {
 	return (unsigned)class < REPLY_CLASSES ? class_names[class] : "invalid";
@@ -44,14 +35,4 @@ const char *reply_class_name(enum reply_class class)
 const char *reply_limit_name(enum reply_limit limit)
 {
 	return (unsigned)limit < REPLY_LIMITS ? limit_names[limit] : "invalid";
-}
-
-int reply_class_of(const char *name)
-{
-	return name_index(class_names, REPLY_CLASSES, name);
-}
-
-int reply_limit_of(const char *name)
-{
-	return name_index(limit_names, REPLY_LIMITS, name);
 }

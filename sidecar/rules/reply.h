@@ -39,8 +39,4 @@ enum reply_limit {
 const char *reply_class_name(enum reply_class class);
 const char *reply_limit_name(enum reply_limit limit);
 
-/* The class or limit of that name, or -1. */
-int reply_class_of(const char *name);
-int reply_limit_of(const char *name);
-
 #endif

@@ -8,6 +8,7 @@
 
 #include "shm/destination.h"
 #include "shm/source.h"
+#include "sidecar/rules/rule_engine.h"
 #include "sidecar/rules/rule_set.h"
 
 static bool names_have(char *const *names, unsigned count, const char *name)
@@ -153,11 +154,6 @@ void rule_set_free(struct rule_set *set)
 		free(set->rules[i].sources);
 	}
 	free(set);
-}
-
-unsigned rule_set_count(const struct rule_set *set)
-{
-	return set->count;
 }
 
 const struct rule *rule_set_rule(const struct rule_set *set, unsigned rule)

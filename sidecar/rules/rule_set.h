@@ -6,7 +6,7 @@
 #define SIDECAR_RULES_RULE_SET_H
 
 #include "sidecar/base/address_range.h"
-#include "sidecar/rules/rule_engine.h"
+#include "sidecar/rules/rule_types.h"
 
 struct compiled_rule {
 	const struct rule *rule;

@@ -8,6 +8,7 @@
 #include "shm/destination.h"
 #include "shm/handle.h"
 #include "shm/name.h"
+#include "sidecar/segment/segment.h"
 #include "sidecar/segment/segment_files.h"
 
 uint32_t segment_find(struct segment *s, const struct hash_key *key, bool claim)

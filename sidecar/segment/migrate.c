@@ -32,6 +32,7 @@
 #include "shm/headroom.h"
 #include "shm/lease.h"
 #include "shm/window.h"
+#include "sidecar/segment/segment.h"
 #include "sidecar/segment/segment_files.h"
 
 #define WORDS	   6

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sidecar/segment/segment.h"
 #include "sidecar/segment/segment_files.h"
 
 static uint64_t bytes_wanted(const struct segment *s, enum layout_file file,

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/segment/segment.h"
 #include "sidecar/segment/segment_files.h"
 
 #define ENGINE_MAX   UINT32_C(65536)

@@ -11,6 +11,7 @@
 #include "shm/lease.h"
 #include "shm/window.h"
 #include "sidecar/segment/publish.h"
+#include "sidecar/segment/segment.h"
 #include "sidecar/segment/segment_files.h"
 
 static uint32_t key_repair(struct segment *s, uint32_t slot)

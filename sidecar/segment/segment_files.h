@@ -5,7 +5,7 @@
 #ifndef SIDECAR_SEGMENT_SEGMENT_FILES_H
 #define SIDECAR_SEGMENT_SEGMENT_FILES_H
 
-#include "sidecar/segment/segment.h"
+#include "sidecar/segment/types.h"
 
 /* A file that is being made has this after its name until it is whole. */
 #define SEGMENT_NEW ".new"

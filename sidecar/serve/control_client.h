@@ -7,7 +7,7 @@
 
 #include <sys/socket.h>
 
-#include "sidecar/serve/control_socket.h"
+#include "sidecar/serve/call.h"
 
 #define SERVER_COMMANDS_MAX 32
 

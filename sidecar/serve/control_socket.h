@@ -16,42 +16,7 @@
 #ifndef SIDECAR_SERVE_CONTROL_SOCKET_H
 #define SIDECAR_SERVE_CONTROL_SOCKET_H
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <sys/types.h>
-
-#include "sidecar/base/json.h"
-#include "sidecar/io/loop.h"
-
-#define SERVER_SOCKET	      "control.sock"
-#define SERVER_CLIENTS_MAX    64
-#define SERVER_CLIENTS_KEPT   8 /* of these, for root and the sidecar's user */
-#define SERVER_REQUEST_MAX    65536
-#define SERVER_CHUNK	      65536
-#define SERVER_CLIENT_WAIT_NS UINT64_C(10000000000) /* without a byte taken or a request sent */
-#define SERVER_REASON	      256
-
-struct control_socket;
-
-/* One request under way. */
-struct control_call {
-	const struct json *request; /* the object; valid until the last call */
-	struct json_writer
-		*answer; /* whole lines are to be added, each ended by json_put_newline */
-	uint64_t cursor; /* the handler's own, 0 at its first call */
-	void *data;	 /* the handler's own, NULL at its first call; freed with free(3) */
-	uid_t uid;	 /* who asks */
-	pid_t pid;
-	char reason[SERVER_REASON]; /* in words, where it returns an error */
-};
-
-enum { SERVER_DONE, SERVER_MORE, SERVER_WAIT };
-
-/* Adds lines to the answer: a few hundred at most a call, and returns SERVER_MORE to be called
- * again when the client has taken them, SERVER_WAIT to be called again after control_socket_wake,
- * SERVER_DONE, or -errno with call->reason filled. Between two calls anything may have changed, the
- * configuration too, and the client may go. */
-typedef int control_run(void *arg, struct control_call *call);
+#include "sidecar/serve/call.h"
 
 /* Listens. folder: the segment's, locked by us; group: who may ask besides our user, -1: nobody. */
 int control_socket_create(struct loop *loop, int folder, int64_t group, struct control_socket **ret,

@@ -7,8 +7,8 @@
 #define SIDECAR_SIMULATE_MTA_H
 
 #include "sidecar/simulate/event_queue.h"
-#include "sidecar/simulate/simulate.h"
 #include "sidecar/simulate/traffic.h"
+#include "sidecar/simulate/types.h"
 
 /* The draws of chance for each attempt of a message. */
 enum mta_luck { MTA_LUCK_NOISE, MTA_LUCK_LATENCY, MTA_LUCK_RETRY, MTA_LUCKS };

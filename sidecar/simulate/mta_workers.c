@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "sidecar/base/units.h"
+#include "sidecar/simulate/simulate.h"
 #include "sidecar/simulate/mta.h"
 
 #define MILLISECOND	 (UNITS_SECOND_NS / 1000)

@@ -8,6 +8,7 @@
 
 #include "sidecar/base/units.h"
 #include "sidecar/simulate/mta.h"
+#include "sidecar/simulate/simulate.h"
 
 void simulate_result_free(struct simulate_result *result)
 {

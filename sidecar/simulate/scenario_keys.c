@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate/scenario.h"
+#include "sidecar/simulate/scenario_types.h"
 
 #define PART_MAX 1000
 

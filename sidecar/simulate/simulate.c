@@ -13,6 +13,7 @@
 
 #include "sidecar/base/units.h"
 #include "sidecar/simulate/mta.h"
+#include "sidecar/simulate/simulate.h"
 
 /* After a refused connection the next one to the same host waits. */
 #define CONNECT_AGAIN_NS UNITS_SECOND_NS
