@@ -66,10 +66,10 @@ class Sidecar:
         self.segment = self.folder / "segment"
         self.file = self.folder / "tollgate.yaml"
         self.log = self.folder / "log"
-        # The machine's own store is not for tests.
         self.state = self.folder / "state"
-        self.head = (f"segment: {{path: {self.segment}, {segment}{f', group: {group}' if group else ''}}}\n"
-                     f"state: {self.state if state else 'none'}\n")
+        self.head = f"segment: {{path: {self.segment}, {segment}{f', group: {group}' if group else ''}}}\n"
+        if state:
+            self.head += f"state: {self.state}\n"
         self.write(config)
         self.workers = []
         self.child = None
@@ -81,8 +81,9 @@ class Sidecar:
     def start(self, *options):
         before = self.text().count(" ready: ")
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen([BUILD / "tollgated", "-c", self.file, *options], stderr=log,
-                                          stdin=subprocess.DEVNULL)
+            self.child = subprocess.Popen([BUILD / "tollgated", "-c", self.file, *options], stderr=log, stdin=subprocess.DEVNULL,
+                                          # The machine's own store is not for tests.
+                                          env=dict(os.environ, STATE_DIRECTORY=str(self.folder / "none")))
         waiting.started(self.child, lambda: self.text().count(" ready: ") > before, "tollgated", self.text)
         return self
 
