@@ -5,7 +5,7 @@
  * A pure function of (state, observation, now): no clock is read, nothing is allocated, nothing
  * outside the state is written. The sidecar and the simulator run the same code. Times are
  * nanoseconds of the segment's monotonic clock. The state is kept in a file that outlives the
- * sidecar: fixed-width, no pointers, at most 232 bytes; whoever adopts it calls control_valid
+ * sidecar: fixed-width, no pointers, 232 bytes; whoever adopts it calls control_valid
  * first.
  */
 #ifndef SIDECAR_CONTROL_CONTROL_H
