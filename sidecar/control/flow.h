@@ -32,6 +32,7 @@ struct flow_control {
 	float excess_known; /* that probes usually take: the receiver's bucket */
 	float pressure;	    /* deferrals of late, leaking: what a penalty would count */
 	float noise;	    /* deferrals on safe ground, among noise_of messages there */
+	float noise_from;   /* the rate at the first of them */
 	uint32_t mark;	    /* when the bucket was last known to be empty */
 	uint32_t raised;    /* last change upwards */
 	uint32_t pressure_at;
