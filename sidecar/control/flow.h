@@ -113,6 +113,6 @@ struct flow_control {
 	uint8_t place_guessed : 1; /* per_connection is what no text has named */
 	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };
-_Static_assert(sizeof(struct flow_control) <= 208, "a third of a flow's memory");
+_Static_assert(sizeof(struct flow_control) <= 216, "a third of a flow's memory");
 
 #endif
