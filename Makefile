@@ -90,7 +90,7 @@ DATA        := $(wildcard sidecar/data/*)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 PROGRAMS := $(B)/tollgated $(B)/tollgate
-LIBRARY  := $(B)/libtollgate.a $(B)/libtollgate.so
+LIBRARY  := $(B)/libtollgate.a $(B)/libtollgate.so $(B)/tollgate_exim.so
 TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
 STRESS   := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
 BENCHES  := $(patsubst bench/%.c,$(B)/bench/%,$(BENCH_SRC))
@@ -179,6 +179,11 @@ $(B)/libtollgate.so: $(call obj,$(SHM_SRC)) shm/tollgate.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(TG_CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libtollgate.so.0 \
 		-Wl,--version-script=shm/tollgate.map -o $@ $(filter %.o,$^) -lpthread
+
+# With the library in it: Exim loads one file. Of its symbols its own functions alone are seen.
+$(B)/tollgate_exim.so: $(B)/shm/bindings/exim/tollgate_exim.o $(B)/libtollgate.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(TG_CFLAGS) $(LDFLAGS) -shared -Wl,--exclude-libs,ALL -o $@ $^ -lpthread
 
 $(B)/sidecar.a: $(call obj,$(SIDECAR_SRC) $(EBPF_SRC))
 	$(call say,AR,$@)
@@ -291,7 +296,8 @@ check: all | $(call deps,test bench check)
 install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system \
-		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(PREFIX)/lib/tollgate \
+		$(DESTDIR)$(PREFIX)/share/tollgate/haraka/config
 	$(Q)install -m 755 $(B)/tollgated $(DESTDIR)$(PREFIX)/sbin/tollgated
 	$(Q)ln -sf ../sbin/tollgated $(DESTDIR)$(PREFIX)/bin/tollgate
 	$(Q)install -m 644 shm/tollgate.h $(DESTDIR)$(PREFIX)/include/tollgate.h
@@ -299,6 +305,9 @@ install: all
 	$(Q)install -m 755 $(B)/libtollgate.so $(DESTDIR)$(PREFIX)/lib/libtollgate.so.$(VERSION)
 	$(Q)ln -sf libtollgate.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libtollgate.so.0
 	$(Q)ln -sf libtollgate.so.0 $(DESTDIR)$(PREFIX)/lib/libtollgate.so
+	$(Q)install -m 755 $(B)/tollgate_exim.so $(DESTDIR)$(PREFIX)/lib/tollgate/tollgate_exim.so
+	$(Q)install -m 644 shm/bindings/haraka/*.js* $(DESTDIR)$(PREFIX)/share/tollgate/haraka
+	$(Q)install -m 644 shm/bindings/haraka/config/*.ini $(DESTDIR)$(PREFIX)/share/tollgate/haraka/config
 	$(Q)sed 's|^prefix=.*|prefix=$(PREFIX)|' $(B)/tollgate.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc
 	$(Q)sed 's|/usr/sbin/|$(PREFIX)/sbin/|' sidecar/data/tollgated.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tollgated.service
 	$(Q)install -m 644 sidecar/data/tollgate.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tollgate.conf
@@ -308,4 +317,4 @@ install: all
 clean:
 	$(Q)rm -rf build
 
--include $(shell [ -d $(B) ] && find $(B) -name mta -prune -o -name '*.d' -type f -print)
+-include $(shell [ -d $(B) ] && find $(B) \( -name 'mta*' -o -name npm \) -prune -o -name '*.d' -type f -print)

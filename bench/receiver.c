@@ -425,6 +425,16 @@ static void option_listen(struct receiver_program *r, struct destination *destin
 	r->listens[r->listen_count++] = (struct listen){text, destination};
 }
 
+/* A line is there to be read when its event has happened. */
+static int log_open(struct receiver_program *r, const char *path)
+{
+	r->log = fopen(path, "we");
+	if (r->log == NULL)
+		return -errno;
+	setvbuf(r->log, NULL, _IOLBF, BUFSIZ);
+	return 0;
+}
+
 static int option_whole(struct receiver_program *r, int option, const char *value)
 {
 	switch (option) {
@@ -434,7 +444,7 @@ static int option_whole(struct receiver_program *r, int option, const char *valu
 	case OPTION_DURATION: return units_duration(value, &r->duration_ns, NULL);
 	case OPTION_SEED: return number_set(value, 0, UINT32_MAX, &r->seed);
 	case OPTION_JSON: r->json = value; return 0;
-	case OPTION_LOG: r->log = fopen(value, "we"); return r->log ? 0 : -errno;
+	case OPTION_LOG: return log_open(r, value);
 	case OPTION_CONTROL: r->control = true; return 0;
 	}
 	return -EINVAL;

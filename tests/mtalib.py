@@ -20,14 +20,15 @@ LIBRARIES = ["libdb5.3", "libicu72", "libnsl2", "libsasl2-2", "libsasl2-modules-
              "libgnutls-dane0", "libgnutls30", "libidn12", "libidn2-0", "libpcre2-8-0", "libunbound8", "libevent-2.1-7"]
 
 
-def unpack(*packages):
-    """Downloads and unpacks; skips where there is no network and none was there before."""
-    debs, root = STORE / "deb", STORE / "root"
-    mark = STORE / ("done-" + "-".join(packages))
+def unpack(*packages, libraries=LIBRARIES, store=STORE):
+    """Downloads and unpacks; skips where there is no network and none was there before. Packages that have the
+    same files go into stores of their own."""
+    debs, root = store / "deb", store / "root"
+    mark = store / ("done-" + "-".join(packages))
     if mark.exists():
         return root
     debs.mkdir(parents=True, exist_ok=True)
-    for package in [*packages, *LIBRARIES]:
+    for package in [*packages, *libraries]:
         if not list(debs.glob(package + "_*.deb")):
             done = subprocess.run(["apt-get", "download", "-qq", package], cwd=debs, capture_output=True, text=True)
             if done.returncode and package in packages:
