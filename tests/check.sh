@@ -90,6 +90,7 @@ hiredis/hiredis              bench/lib/redis.c
 # only what stands above it, so no circle of folders can be. bench/ and tests/ include what they like.
 layers='
 shm:
+shm/bindings/exim: shm/tollgate.h
 ebpf: shm/gcra.h
 sidecar/base: shm/address.h shm/destination.h shm/source.h
 sidecar/io:

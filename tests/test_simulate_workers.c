@@ -10,9 +10,9 @@
 
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
-#include "sidecar/simulate/simulate.h"
 #include "sidecar/simulate/mta.h"
 #include "sidecar/simulate/sim_config.h"
+#include "sidecar/simulate/simulate.h"
 
 #define SECOND UNITS_SECOND_NS
 #define MINUTE UNITS_MINUTE_NS

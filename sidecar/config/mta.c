@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sidecar/config/postfix_files.h"
 #include "sidecar/config/config.h"
+#include "sidecar/config/postfix_files.h"
 #include "sidecar/config/schema.h"
 
 #define MAIN_CF	  "/etc/postfix/main.cf"

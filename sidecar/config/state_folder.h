@@ -5,7 +5,7 @@
 #ifndef SIDECAR_CONFIG_STATE_FOLDER_H
 #define SIDECAR_CONFIG_STATE_FOLDER_H
 
-#include "sidecar/config/config.h"
+#include "sidecar/config/types.h"
 
 #define STATE_FOLDER_DEFAULT "/var/lib/tollgate"
 #define STATE_FOLDER_NONE    "none" /* in the configuration: nothing is kept */

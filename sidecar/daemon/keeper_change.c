@@ -8,6 +8,7 @@
 
 #include "shm/destination.h"
 #include "sidecar/base/units.h"
+#include "sidecar/daemon/keeper.h"
 #include "sidecar/daemon/keeper_state.h"
 
 #define CHANGES_MAX 65536 /* that wait for the disk */

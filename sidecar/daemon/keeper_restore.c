@@ -14,6 +14,7 @@
 #include "shm/destination.h"
 #include "shm/window.h"
 #include "sidecar/base/log.h"
+#include "sidecar/daemon/keeper.h"
 #include "sidecar/daemon/keeper_state.h"
 #include "sidecar/engine/saved.h"
 #include "sidecar/segment/publish.h"

@@ -5,8 +5,8 @@
 #ifndef SIDECAR_DAEMON_KEEPER_STATE_H
 #define SIDECAR_DAEMON_KEEPER_STATE_H
 
-#include "sidecar/daemon/keeper.h"
 #include "sidecar/daemon/usage.h"
+#include "sidecar/engine/engine.h"
 #include "sidecar/store/store.h"
 
 /* Usage of a period that has yet to come, by a clock that was set back. */

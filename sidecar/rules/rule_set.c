@@ -8,7 +8,6 @@
 
 #include "shm/destination.h"
 #include "shm/source.h"
-#include "sidecar/rules/rule_engine.h"
 #include "sidecar/rules/rule_set.h"
 
 static bool names_have(char *const *names, unsigned count, const char *name)

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 
 #include "sidecar/base/units.h"
-#include "sidecar/simulate/simulate.h"
 #include "sidecar/simulate/mta.h"
+#include "sidecar/simulate/simulate.h"
 
 #define MILLISECOND	 (UNITS_SECOND_NS / 1000)
 #define IDLE_NS		 (5 * UNITS_SECOND_NS)
