@@ -100,7 +100,7 @@ sidecar/segment: shm sidecar/base
 sidecar/rules: shm/destination.h shm/source.h sidecar/base sidecar/data
 sidecar/serve: sidecar/base sidecar/io
 sidecar/control: shm/tollgate.h sidecar/rules/reply.h
-sidecar/config: shm sidecar/base sidecar/data sidecar/rules sidecar/serve/http_listen.h sidecar/serve/endpoint.h
+sidecar/config: shm sidecar/base sidecar/data sidecar/rules sidecar/serve/endpoint.h
 sidecar/alert: sidecar/base sidecar/io sidecar/rules
 sidecar/engine: shm sidecar/base sidecar/segment sidecar/rules sidecar/control sidecar/config sidecar/alert/command.h
 sidecar/gate: shm ebpf sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine

@@ -7,7 +7,7 @@
 #include "sidecar/base/crypto.h"
 #include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
-#include "sidecar/serve/http_listen.h"
+#include "sidecar/serve/endpoint.h"
 
 #define TOKEN_MIN 16
 
@@ -16,17 +16,15 @@ static void check_listen(const struct config_loader *loader, const struct config
 {
 	struct yaml_mark mark = config_mark(loader, "http.listen[%u]", index);
 	const char *text = http->listen[index];
-	struct sockaddr_storage address;
-	socklen_t length;
-	bool local;
+	struct endpoint endpoint;
 
-	if (http_address_read(text, &address, &length, &local) != 0)
+	if (endpoint_read(text, &endpoint) != 0)
 		config_error(
 			loader, mark,
 			"'%.100s': must be unix: and an absolute path, or an address and a port, "
 			"such as 127.0.0.1:8008 or [::1]:8008",
 			text);
-	else if (!local && http->token == NULL && http->sendgrid_key == NULL)
+	else if (!endpoint.loopback && http->token == NULL && http->sendgrid_key == NULL)
 		config_error(
 			loader, mark,
 			"'%.100s': other hosts reach it, so a token or SendGrid's key is needed",

@@ -8,9 +8,11 @@
  */
 #include "sidecar/serve/http.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@
 
 #include "sidecar/base/crypto.h"
 #include "sidecar/base/log.h"
-#include "sidecar/serve/http_listen.h"
+#include "sidecar/serve/endpoint.h"
 
 #define ACCEPT_MAX    16
 #define HEAD_MAX      16384		     /* of a request, and what libmicrohttpd needs beside */
@@ -141,13 +143,27 @@ static struct client *client_of(struct MHD_Connection *connection)
 	return info ? info->socket_context : NULL;
 }
 
+/* Whether a client is on this host. */
+static bool address_local(const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+
+	if (address->ss_family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+	if (address->ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+		       (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127);
+	return address->ss_family == AF_UNIX;
+}
+
 static bool connection_local(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 
 	return info && info->client_addr &&
-	       http_address_local((const struct sockaddr_storage *)info->client_addr);
+	       address_local((const struct sockaddr_storage *)info->client_addr);
 }
 
 static void client_begin(struct http *http, struct MHD_Connection *connection,
@@ -589,9 +605,13 @@ static void accept_ready(void *arg, int revents)
 static void listener_open(struct listener *listener)
 {
 	struct http *http = listener->http;
+	struct endpoint endpoint;
 	int before = listener->error;
 
-	listener->error = http_socket_open(listener->address, http->group, &listener->fd);
+	listener->error = endpoint_read(listener->address, &endpoint);
+	if (listener->error == 0)
+		listener->error = endpoint_listen(&endpoint, http->group >= 0 ? 0660 : 0600,
+						  http->group, &listener->fd);
 	if (listener->error == 0) {
 		listener->watch =
 			loop_watch(http->loop, listener->fd, POLLIN, accept_ready, listener);
