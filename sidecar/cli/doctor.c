@@ -32,10 +32,10 @@
 #define CONFIG_DEFAULT "/etc/tollgate/tollgate.yaml"
 #define SHM_FREE       (UINT64_C(64) << 20)
 
-enum state { GOOD, MISSING, UNNEEDED };
+enum doctor_state { GOOD, MISSING, UNNEEDED };
 
 struct finding {
-	enum state state;
+	enum doctor_state state;
 	char found[400];
 	char cure[400];
 };

@@ -11,7 +11,7 @@
 #include "sidecar/serve/endpoint.h"
 
 /* A door, for what is checked of them all. */
-struct door {
+struct listen_section {
 	const char *section;
 	const struct config_listen *at;
 	bool guarded; /* it may be opened to other hosts */
@@ -20,7 +20,7 @@ struct door {
 
 #define DOORS 3
 
-static void check_address(const struct config_loader *loader, const struct door *door,
+static void check_address(const struct config_loader *loader, const struct listen_section *door,
 			  uint32_t index)
 {
 	struct yaml_mark mark = config_mark(loader, "%s.listen[%u]", door->section, index);
@@ -48,8 +48,8 @@ static void check_address(const struct config_loader *loader, const struct door 
 }
 
 /* An address belongs to one door. */
-static void check_twice(const struct config_loader *loader, const struct door *doors, uint32_t door,
-			uint32_t index)
+static void check_twice(const struct config_loader *loader, const struct listen_section *doors,
+			uint32_t door, uint32_t index)
 {
 	const char *text = doors[door].at->listen[index];
 
@@ -106,7 +106,7 @@ static void check_maps(const struct config_loader *loader)
 void config_read_listeners(const struct config_loader *loader)
 {
 	const struct config *config = loader->config;
-	const struct door doors[DOORS] = {
+	const struct listen_section doors[DOORS] = {
 		{"redis", &config->redis.at, config->redis.password != NULL, "it needs a password"},
 		{"postfix_policy", &config->policy.at, true, NULL},
 		{"postfix_maps", &config->maps.at, true, NULL},

@@ -107,7 +107,7 @@ static uint64_t value_from_wall(enum control_value_kind kind, uint64_t value, in
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-struct writer {
+struct saved_writer {
 	uint8_t *at;
 };
 
@@ -116,7 +116,7 @@ struct reader {
 	bool damaged;
 };
 
-static void put(struct writer *w, uint64_t number)
+static void put(struct saved_writer *w, uint64_t number)
 {
 	while (number >= 128) {
 		*w->at++ = (uint8_t)(number | 128);
@@ -140,7 +140,7 @@ static uint64_t take(struct reader *r)
 	return 0;
 }
 
-static void put_text(struct writer *w, const char *text)
+static void put_text(struct saved_writer *w, const char *text)
 {
 	size_t length = strlen(text);
 
@@ -205,7 +205,7 @@ static enum control_value_kind kind_of(unsigned i)
 size_t saved_life_write(const struct engine_life *life, int64_t offset,
 			uint8_t bytes[SAVED_LIFE_BYTES])
 {
-	struct writer w = {bytes};
+	struct saved_writer w = {bytes};
 	uint64_t values[SAVED_VALUES];
 
 	values_of(life, values);
@@ -238,7 +238,7 @@ static bool holds(const struct constraint *constraint, uint64_t now_ns)
 	return constraint->kind != CONSTRAINT_NONE && constraint->until_ns > now_ns;
 }
 
-static void effect_put(struct writer *w, const struct constraint *c, int64_t offset)
+static void effect_put(struct saved_writer *w, const struct constraint *c, int64_t offset)
 {
 	put(w, 5); /* numbers */
 	put(w, c->kind);
@@ -254,7 +254,7 @@ static void effect_put(struct writer *w, const struct constraint *c, int64_t off
 size_t saved_effects_write(const struct constraint constraints[CONSTRAINTS], int64_t offset,
 			   uint64_t now_ns, uint8_t bytes[SAVED_EFFECT_BYTES])
 {
-	struct writer w = {bytes};
+	struct saved_writer w = {bytes};
 	unsigned count = 0;
 
 	for (int i = 0; i < CONSTRAINTS; i++)
