@@ -20,7 +20,7 @@ struct {
 	__type(value, __u8[GATE_REPLY_TEXT + REPLY_SPACE]);
 } scratch SEC(".maps");
 
-struct segment {
+struct reply_segment {
 	__u32 at;     /* of what it carries, from the IP header on */
 	__u32 length; /* of that */
 	__u32 seq;    /* of its end */
@@ -31,7 +31,7 @@ struct segment {
 #define AS_IT_STANDS(word) asm volatile("" : "+r"(word))
 
 /* Where a TCP segment's payload is. 0: it has none, or is not to be understood. */
-static __always_inline int segment_read(struct __sk_buff *skb, struct segment *ret)
+static __always_inline int segment_read(struct __sk_buff *skb, struct reply_segment *ret)
 {
 	__u8 ip[8], tcp[TCP_HEAD];
 	__u32 at = IPV6_HEAD;
@@ -106,7 +106,7 @@ static __always_inline void reply_tell(struct __sk_buff *skb, const struct gate_
 
 static __always_inline void reply_look(struct __sk_buff *skb, struct gate_socket *socket)
 {
-	struct segment segment;
+	struct reply_segment segment;
 	__u32 zero = 0, length, at;
 	__u8 *text = bpf_map_lookup_elem(&scratch, &zero);
 	int greeting = socket->heard == 0;

@@ -19,7 +19,7 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-struct asked {
+struct log_asked {
 	const char *config, *folder, *source, *destination, *since;
 	bool json;
 	struct json_writer line;
@@ -31,23 +31,23 @@ static const struct cli_option option_rows[] = {
 	 .value = "FILE",
 	 .help = "the store of this configuration; without it of the one in force",
 	 .kind = CLI_TEXT,
-	 .offset = offsetof(struct asked, config)},
+	 .offset = offsetof(struct log_asked, config)},
 	{.name = "state",
 	 .value = "DIR",
 	 .help = "the store's folder",
 	 .kind = CLI_TEXT,
-	 .offset = offsetof(struct asked, folder)},
+	 .offset = offsetof(struct log_asked, folder)},
 	{.name = "flow",
 	 .value = "SOURCE",
 	 .help = "of the flow from SOURCE to DESTINATION alone",
 	 .kind = CLI_TEXT,
-	 .offset = offsetof(struct asked, source)},
+	 .offset = offsetof(struct log_asked, source)},
 	{.name = "since",
 	 .value = "T",
 	 .help = "from so long ago on (2h, 3d), or from a day (2026-11-28)",
 	 .kind = CLI_TEXT,
-	 .offset = offsetof(struct asked, since)},
-	CLI_JSON(struct asked),
+	 .offset = offsetof(struct log_asked, since)},
+	CLI_JSON(struct log_asked),
 	{.name = NULL},
 };
 
@@ -64,7 +64,7 @@ static const struct cli_syntax syntax = {
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-static int print_json(struct asked *asked, const struct db_change *change, const char *source)
+static int print_json(struct log_asked *asked, const struct db_change *change, const char *source)
 {
 	struct json_writer *line = &asked->line;
 
@@ -87,7 +87,7 @@ static int print_json(struct asked *asked, const struct db_change *change, const
 
 static int print(void *arg, const struct db_change *change)
 {
-	struct asked *asked = arg;
+	struct log_asked *asked = arg;
 	time_t at = (time_t)(change->at_ns / SECOND_NS);
 	char source[64], when[32];
 	struct tm local;
@@ -133,7 +133,7 @@ static const char *name_read(const struct config *config, const char *text,
 	return match->name;
 }
 
-static int changes_print(struct asked *asked, const struct config *config, const char *folder)
+static int changes_print(struct log_asked *asked, const struct config *config, const char *folder)
 {
 	int64_t since_ns = since_read(asked->since);
 	char path[512], reason[DB_REASON];
@@ -164,7 +164,7 @@ static int changes_print(struct asked *asked, const struct config *config, const
 	return error ? 1 : 0;
 }
 
-static int run(struct asked *asked)
+static int run(struct log_asked *asked)
 {
 	struct config *config = NULL;
 	const char *folder = asked->folder;
@@ -188,7 +188,7 @@ static int run(struct asked *asked)
 
 int cli_log(int argc, char **argv)
 {
-	struct asked asked = {.json = false};
+	struct log_asked asked = {.json = false};
 	char **arguments;
 	int count = options_read(&syntax, argc, argv, &asked, &arguments);
 

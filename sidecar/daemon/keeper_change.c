@@ -13,12 +13,13 @@
 
 #define CHANGES_MAX 65536 /* that wait for the disk */
 
-struct words {
+struct change_words {
 	char text[320];
 	size_t length;
 };
 
-__attribute__((format(printf, 2, 3))) static void say(struct words *w, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(struct change_words *w, const char *format,
+						      ...)
 {
 	va_list arguments;
 	int length;
@@ -45,7 +46,8 @@ static const char *cap_text(uint32_t cap, uint32_t none, char *text, size_t size
 	return cap == none ? strcpy(text, "none") : units_count_text(cap, text, size);
 }
 
-static void say_cap(struct words *w, const char *name, uint32_t before, uint32_t now, uint32_t none)
+static void say_cap(struct change_words *w, const char *name, uint32_t before, uint32_t now,
+		    uint32_t none)
 {
 	char a[32], b[32];
 
@@ -54,8 +56,8 @@ static void say_cap(struct words *w, const char *name, uint32_t before, uint32_t
 		    cap_text(now, none, b, sizeof(b)), cap_text(before, none, a, sizeof(a)));
 }
 
-static void say_hold(struct words *w, const char *name, uint64_t before_ns, uint64_t now_until_ns,
-		     uint64_t now_ns)
+static void say_hold(struct change_words *w, const char *name, uint64_t before_ns,
+		     uint64_t now_until_ns, uint64_t now_ns)
 {
 	char text[64];
 	bool held = before_ns > now_ns, holds = now_until_ns > now_ns;
@@ -75,7 +77,7 @@ static void say_hold(struct words *w, const char *name, uint64_t before_ns, uint
 
 /* In the order of importance; the first that changed says who decided. */
 static enum effective_by describe(const struct engine_change *change, uint64_t now_ns,
-				  struct words *w, int *ret_constraint)
+				  struct change_words *w, int *ret_constraint)
 {
 	const struct publish_limits *a = change->before, *b = &change->now->limits;
 	const struct effective *e = change->now;
@@ -137,7 +139,7 @@ void keeper_change(void *arg, const struct engine_change *change, uint64_t now_n
 	struct keeper *k = arg;
 	const struct segment_slot *known = segment_slot(k->segment, change->slot);
 	char name[DESTINATION_NAME_MAX + 1], reply[LAYOUT_TEXT + 1] = "";
-	struct words words = {.length = 0};
+	struct change_words words = {.length = 0};
 	struct db_change row = {
 		.at_ns = (int64_t)now_ns + k->wall_offset_ns, .name = name, .what = words.text};
 	enum effective_by by;

@@ -111,7 +111,7 @@ struct saved_writer {
 	uint8_t *at;
 };
 
-struct reader {
+struct saved_reader {
 	const uint8_t *at, *end;
 	bool damaged;
 };
@@ -125,7 +125,7 @@ static void put(struct saved_writer *w, uint64_t number)
 	*w->at++ = (uint8_t)number;
 }
 
-static uint64_t take(struct reader *r)
+static uint64_t take(struct saved_reader *r)
 {
 	uint64_t number = 0;
 
@@ -150,7 +150,7 @@ static void put_text(struct saved_writer *w, const char *text)
 }
 
 /* Terminated; what is longer than there is room for is cut. */
-static void take_text(struct reader *r, char *text, size_t size)
+static void take_text(struct saved_reader *r, char *text, size_t size)
 {
 	uint64_t length = take(r);
 	size_t kept = length < size ? (size_t)length : size - 1;
@@ -217,7 +217,7 @@ size_t saved_life_write(const struct engine_life *life, int64_t offset,
 bool saved_life_read(const uint8_t *bytes, size_t length, const struct saved_map *map,
 		     int64_t offset, struct engine_life *life)
 {
-	struct reader r = {bytes, bytes + length, false};
+	struct saved_reader r = {bytes, bytes + length, false};
 	uint64_t values[SAVED_VALUES];
 
 	values_of(life, values);
@@ -268,7 +268,7 @@ size_t saved_effects_write(const struct constraint constraints[CONSTRAINTS], int
 	return (size_t)(w.at - bytes);
 }
 
-static void effect_take(struct reader *r, int64_t offset, struct constraint *ret)
+static void effect_take(struct saved_reader *r, int64_t offset, struct constraint *ret)
 {
 	uint64_t numbers[5] = {0}, count = take(r);
 
@@ -290,7 +290,7 @@ static void effect_take(struct reader *r, int64_t offset, struct constraint *ret
 bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t offset,
 			struct constraint ret[CONSTRAINTS])
 {
-	struct reader r = {bytes, bytes + length, false};
+	struct saved_reader r = {bytes, bytes + length, false};
 	uint64_t count = take(&r);
 	struct constraint found[CONSTRAINTS] = {{.kind = CONSTRAINT_NONE}};
 

@@ -20,7 +20,7 @@
 
 enum form { EVENT, SUSPENSION, FORMS };
 
-struct listener {
+struct kumomta_listener {
 	struct kumomta *kumomta;
 	struct websocket *websocket; /* NULL: free */
 	enum form form;
@@ -32,7 +32,7 @@ struct kumomta {
 	struct engine *engine;
 	const struct config *config;
 	struct kumomta_flows *flows;
-	struct listener listeners[KUMOMTA_LISTENERS];
+	struct kumomta_listener listeners[KUMOMTA_LISTENERS];
 	int timer;
 	uint32_t looked; /* at so many flows in this round */
 	char *shaping;	 /* as it was last made; NULL: not */
@@ -86,7 +86,7 @@ static void suspension_put(struct json_writer *out, const char *key,
 	json_put_end(out);
 }
 
-static void listener_close(struct listener *listener)
+static void listener_close(struct kumomta_listener *listener)
 {
 	struct websocket *websocket = listener->websocket;
 
@@ -94,7 +94,7 @@ static void listener_close(struct listener *listener)
 	websocket_free(websocket);
 }
 
-static void listener_tell(struct listener *listener, const struct kumomta_flow *flow,
+static void listener_tell(struct kumomta_listener *listener, const struct kumomta_flow *flow,
 			  const struct kumomta_site *site, uint64_t until_ns, uint64_t now_ns)
 {
 	static const char *const names[FORMS] = {"ReadyQSuspension", "ReadyQ"};
@@ -139,7 +139,7 @@ static void hold_tell(struct kumomta *kumomta, struct kumomta_flow *flow, uint64
 }
 
 /* All that is in force, to one that has just come. */
-static void holds_tell(struct listener *listener, uint64_t now_ns)
+static void holds_tell(struct kumomta_listener *listener, uint64_t now_ns)
 {
 	struct kumomta *kumomta = listener->kumomta;
 
@@ -338,7 +338,7 @@ static void gone(void *arg, struct websocket *websocket)
 static void listener_begin(struct kumomta *kumomta, enum form form, int fd, void (*close)(void *),
 			   void *handle)
 {
-	struct listener *listener = kumomta->listeners;
+	struct kumomta_listener *listener = kumomta->listeners;
 	uint64_t now_ns = loop_now();
 
 	while (listener < kumomta->listeners + KUMOMTA_LISTENERS && listener->websocket)
@@ -349,7 +349,7 @@ static void listener_begin(struct kumomta *kumomta, enum form form, int fd, void
 		close(handle);
 		return;
 	}
-	*listener = (struct listener){.kumomta = kumomta, .form = form};
+	*listener = (struct kumomta_listener){.kumomta = kumomta, .form = form};
 	if (websocket_create(kumomta->loop, fd, close, handle, gone, listener,
 			     &listener->websocket) != 0) {
 		listener->websocket = NULL;

@@ -52,7 +52,7 @@ struct route {
 	void *arg;
 };
 
-struct listener {
+struct http_listener {
 	struct http *http;
 	char *address;
 	int fd; /* -1: not open */
@@ -60,9 +60,9 @@ struct listener {
 	int error;
 };
 
-struct client {
+struct http_client {
 	struct http *http;
-	struct client *next, *before;
+	struct http_client *next, *before;
 	int fd;
 	bool local;
 	bool upgraded; /* its time is its WebSocket's business */
@@ -83,11 +83,11 @@ struct http {
 	struct MHD_Daemon *daemon;
 	int watch, pump_timer, tick_timer;
 	int64_t group;
-	struct listener listeners[LISTENERS_MAX];
+	struct http_listener listeners[LISTENERS_MAX];
 	uint32_t listener_count;
 	struct route routes[ROUTES_MAX];
 	uint32_t route_count;
-	struct client *clients;
+	struct http_client *clients;
 	uint32_t client_count, client_max;
 	size_t bodies; /* bytes */
 	uint64_t again_ns;
@@ -135,7 +135,7 @@ static void pump_due(void *arg, uint64_t now_ns)
 
 /* ---- clients --------------------------------------------------------------------------------- */
 
-static struct client *client_of(struct MHD_Connection *connection)
+static struct http_client *client_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -171,7 +171,7 @@ static void client_begin(struct http *http, struct MHD_Connection *connection,
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct client *client = info ? calloc(1, sizeof(*client)) : NULL;
+	struct http_client *client = info ? calloc(1, sizeof(*client)) : NULL;
 
 	*socket_context = client;
 	if (client == NULL) {
@@ -191,7 +191,7 @@ static void client_begin(struct http *http, struct MHD_Connection *connection,
 	http->client_count++;
 }
 
-static void client_end(struct client *client)
+static void client_end(struct http_client *client)
 {
 	struct http *http = client->http;
 
@@ -216,7 +216,7 @@ static void connection_changed(void *arg, struct MHD_Connection *connection, voi
 
 void http_expire(struct http *http, uint64_t now_ns)
 {
-	for (struct client *client = http->clients; client; client = client->next) {
+	for (struct http_client *client = http->clients; client; client = client->next) {
 		if (client->upgraded || now_ns < client->until_ns)
 			continue;
 		if (client->until_ns != LOOP_NEVER)
@@ -344,7 +344,7 @@ static void exchange_add(struct exchange *exchange, const char *data, size_t len
 
 static struct http_request request_of(struct exchange *exchange, struct MHD_Connection *connection)
 {
-	const struct client *client = client_of(connection);
+	const struct http_client *client = client_of(connection);
 
 	return (struct http_request){.path = exchange->route->path,
 				     .body = exchange->body,
@@ -374,7 +374,7 @@ static enum MHD_Result exchange_run(struct exchange *exchange, struct MHD_Connec
 struct upgrade {
 	struct http *http;
 	const struct route *route;
-	struct client *client;
+	struct http_client *client;
 	struct MHD_UpgradeResponseHandle *handle;
 };
 
@@ -479,7 +479,7 @@ static enum MHD_Result upgrade_run(struct exchange *exchange, struct MHD_Connect
 /* The first line of a request has come: from now on its time runs. */
 static void *request_begins(void *arg, const char *uri, struct MHD_Connection *connection)
 {
-	struct client *client = client_of(connection);
+	struct http_client *client = client_of(connection);
 
 	if (client && client->until_ns != LOOP_NEVER)
 		client->until_ns = loop_now() + HTTP_REQUEST_NS;
@@ -490,7 +490,7 @@ static void request_ends(void *arg, struct MHD_Connection *connection, void **co
 			 enum MHD_RequestTerminationCode code)
 {
 	struct exchange *exchange = *con_cls;
-	struct client *client = client_of(connection);
+	struct http_client *client = client_of(connection);
 
 	if (client && client->until_ns != LOOP_NEVER)
 		client->until_ns = loop_now() + IDLE_NS;
@@ -577,7 +577,7 @@ static void pause_set(struct http *http, bool paused)
 
 static void accept_ready(void *arg, int revents)
 {
-	struct listener *listener = arg;
+	struct http_listener *listener = arg;
 	struct http *http = listener->http;
 
 	for (int i = 0; revents > 0 && i < ACCEPT_MAX; i++) {
@@ -602,7 +602,7 @@ static void accept_ready(void *arg, int revents)
 	pump(http);
 }
 
-static void listener_open(struct listener *listener)
+static void listener_open(struct http_listener *listener)
 {
 	struct http *http = listener->http;
 	struct endpoint endpoint;
@@ -630,11 +630,11 @@ static void listener_open(struct listener *listener)
 
 int http_listen(struct http *http, const char *address)
 {
-	struct listener *listener = &http->listeners[http->listener_count];
+	struct http_listener *listener = &http->listeners[http->listener_count];
 
 	if (http->listener_count == LISTENERS_MAX)
 		return -ENOSPC;
-	*listener = (struct listener){.http = http, .address = strdup(address), .fd = -1};
+	*listener = (struct http_listener){.http = http, .address = strdup(address), .fd = -1};
 	if (listener->address == NULL)
 		return -ENOMEM;
 	http->listener_count++;
@@ -706,7 +706,7 @@ void http_free(struct http *http)
 		return;
 	http->ending = true;
 	for (uint32_t i = 0; i < http->listener_count; i++) {
-		struct listener *listener = &http->listeners[i];
+		struct http_listener *listener = &http->listeners[i];
 
 		if (listener->fd >= 0) {
 			loop_unwatch(http->loop, listener->watch);
@@ -750,7 +750,7 @@ void http_put(const struct http *http, struct json_writer *writer)
 {
 	json_put_array(writer, "listeners");
 	for (uint32_t i = 0; i < http->listener_count; i++) {
-		const struct listener *listener = &http->listeners[i];
+		const struct http_listener *listener = &http->listeners[i];
 
 		json_put_object(writer, NULL);
 		json_put_text(writer, "address", listener->address);
