@@ -149,7 +149,7 @@ static void count_print(void *arg, const struct gate_count *count)
 	*first = 0;
 }
 
-static uint64_t events[3];
+static uint64_t events[GATE_EVENT_OPENED + 1];
 /* Lateness of held connections that waited under two seconds, in µs. */
 static uint32_t late[1 << 16];
 static uint32_t lates;
@@ -249,9 +249,11 @@ static void status_print(const struct gate *gate)
 	printf("{\"flows\": %" PRIu64 ", \"flows_max\": %" PRIu64
 	       ", \"attached\": %u, \"hz\": %u, \"taken_over\": %u, "
 	       "\"restarts\": %" PRIu64 ", \"offset_ns\": %" PRId64 ", \"seen_flow\": %" PRIu64
-	       ", \"seen_failed\": %" PRIu64 ", \"seen_closed\": %" PRIu64,
+	       ", \"seen_failed\": %" PRIu64 ", \"seen_closed\": %" PRIu64
+	       ", \"seen_opened\": %" PRIu64,
 	       status.flows, status.flows_max, status.attached, status.hz, status.taken_over,
-	       status.restarts, status.clock_offset_ns, events[0], events[1], events[2]);
+	       status.restarts, status.clock_offset_ns, events[GATE_EVENT_FLOW],
+	       events[GATE_EVENT_FAILED], events[GATE_EVENT_CLOSED], events[GATE_EVENT_OPENED]);
 	for (int i = 0; i < GATE_TOTALS; i++)
 		printf(", \"%s\": %" PRIu64, names[i], status.total[i]);
 	printf(", \"late_n\": %u, \"late_p99_us\": %u}\n", lates, late_p99());
@@ -334,7 +336,7 @@ static int run(struct gate *gate)
 
 static void event_seen(void *arg, const struct gate_event *event, const struct gate_key *key)
 {
-	if (event->kind < 3)
+	if (event->kind <= GATE_EVENT_OPENED)
 		events[event->kind]++;
 	if (event->kind == GATE_EVENT_FAILED || event->kind == GATE_EVENT_CLOSED)
 		slot_keep(event, key);

@@ -101,7 +101,7 @@ Test(control_saved, refuses_what_no_state_has)
 		if (control_value(i, name) == CONTROL_TIME || strchr(name, '.'))
 			continue;
 		control_save(&kept, values);
-		values[i] = UINT64_MAX - 1;
+		values[i] = UINT64_C(1) << 40; /* no field is as wide */
 		cr_expect_not(control_load(&state, values), "%s", name);
 		cr_expect_eq(memcmp(&state, &kept, sizeof(state)), 0, "%s", name);
 	}
