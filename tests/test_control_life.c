@@ -339,19 +339,6 @@ Test(control_life, tells_texts_by_chance_from_a_limit)
 	cr_expect_gt(flow.delivered - before, 7200 * 0.9, "%u", flow.delivered - before);
 }
 
-Test(control_life, is_not_driven_down_by_texts_that_come_at_any_rate)
-{
-	struct simulated_receiver receiver = {.rate = 1, .burst = 30, .chance_every = 20};
-	struct simulated_flow flow = flow_new(&receiver);
-	uint32_t before;
-
-	flow_run(&flow, START + 4 * HOUR);
-	before = flow.delivered;
-	flow_run(&flow, START + 8 * HOUR);
-	cr_expect_gt(flow.delivered - before, 4 * 3600 * 0.95 * 0.6, "%u delivered",
-		     flow.delivered - before);
-}
-
 #define LONGEST (20 * 60 * SECOND) /* in the first hour */
 
 Test(control_life, doubles_the_wait_with_each_probe_that_fails_and_ends_by_one_that_succeeds)

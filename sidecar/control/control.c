@@ -16,8 +16,7 @@
  *
  * The limit hit is the limit changed: connections and messages per connection have limits of their
  * own (connections.c), hours and days close the window (window.c). Texts about
- * limits that come by chance, however slow the flow is, are told by their ratio (noise.c).
- * Everything is O(1).
+ * limits that come by chance are told by their ratio (noise.c). Everything is O(1).
  *
  * What each rule is worth: the twenty scenarios of tests/scenarios at their own seeds, without it.
  * Share of the oracle's deliveries, avoidable deferrals per 1,000 delivered.
@@ -46,8 +45,8 @@
  *
  * BUGS: flows to a receiver with room for one or two messages run at 0.73 to 0.95 of its limit: no
  * measurement is exact where the bucket overflows all the time. Texts by chance in 2 % of the
- * replies at 10/min cost up to a third, in 5 % at 60/min a third, at 600/min most. What refuses on
- * the ground may be taken for chance and then costs deferrals. At several
+ * replies at 10/min and below cost up to a quarter: there are too few replies to tell them from a
+ * limit. What refuses on the ground may be taken for chance and then costs deferrals. At several
  * hundred a minute and round trips of seconds one flight is refused whole, and two of them may be
  * what a strict receiver punishes.
  */
@@ -385,8 +384,7 @@ static bool within(double x, double low, double high)
 bool control_valid(const struct control_state *state)
 {
 	const struct flow_control *fc = &state->flow;
-	const float *measured[] = {&fc->idle, &fc->excess, &fc->excess_known, &fc->pressure,
-				   &fc->noise_from};
+	const float *measured[] = {&fc->idle, &fc->excess, &fc->excess_known, &fc->pressure};
 	bool known = fc->mode != MODE_SEARCH;
 
 	for (unsigned i = 0; i < sizeof measured / sizeof *measured; i++)

@@ -32,7 +32,6 @@ struct flow_control {
 	float excess_known; /* that probes usually take: the receiver's bucket */
 	float pressure;	    /* deferrals of late, leaking: what a penalty would count */
 	float noise;	    /* deferrals on safe ground, among noise_of messages there */
-	float noise_from;   /* the rate at the first of them */
 	uint32_t mark;	    /* when the bucket was last known to be empty */
 	uint32_t raised;    /* last change upwards */
 	uint32_t pressure_at;
@@ -113,6 +112,6 @@ struct flow_control {
 	uint8_t place_guessed : 1; /* per_connection is what no text has named */
 	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };
-_Static_assert(sizeof(struct flow_control) <= 216, "a third of a flow's memory");
+_Static_assert(sizeof(struct flow_control) <= 208, "a third of a flow's memory");
 
 #endif

@@ -108,9 +108,8 @@ void hold_probe_succeeded(struct control_step *step)
 	double age = since(step->now, fc->hold_since);
 	bool outage = fc->flags & FLAG_OUTAGE;
 
-	if (fc->flags & FLAG_MAYBE_NOISE && fc->probe_failures == 1 && !(fc->flags & FLAG_WINDOW) &&
-	    noise_refused(fc))
-		rate_search(step);
+	if (fc->flags & FLAG_MAYBE_NOISE && fc->probe_failures == 1 && !(fc->flags & FLAG_WINDOW))
+		noise_refused(fc);
 	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_MAYBE_NOISE);
 	fc->raised = step->now;
 	if (!outage && window_released(step))

@@ -11,13 +11,12 @@
 
 #define NOISE_SEEN \
 	5 /* deferrals where there should be none, until they are believed to be chance */
-#define NOISE_MAX	 0.08 /* of the messages: more than that is a limit */
-#define NOISE_CUT	 0.85 /* of the rate, since the first of them: a limit would refuse no more */
+#define NOISE_MAX	 0.03 /* of the messages: more than that is a limit */
 #define NOISE_MIN	 0.001
 #define NOISE_OF	 1200 /* messages remembered */
 #define PERIOD		 1000 /* messages, over which the share is measured once it is known */
 #define PERIOD_MIN	 200
-#define SPRT_PENDING_MAX 7    /* deferrals passed over: receivers are known to count to eight */
+#define SPRT_PENDING_MAX 15
 #define LIMIT_SHARE	 0.06 /* of the messages that a limit refuses besides, at the least */
 #define FALSE_ALARMS	 0.3  /* an hour */
 #define SPRT_UNIT	 1024.0
@@ -37,8 +36,7 @@ static void noise_judge(struct flow_control *fc)
 {
 	double share = fc->noise / fmax(fc->noise_of, 1);
 
-	if (fc->noise >= NOISE_SEEN && share <= NOISE_MAX &&
-	    (noise_known(fc) || fc->rate <= NOISE_CUT * fc->noise_from))
+	if (fc->noise >= NOISE_SEEN && share <= NOISE_MAX)
 		fc->flags |= FLAG_NOISE;
 	else if (share < NOISE_MIN || share > NOISE_MAX)
 		fc->flags &= (uint16_t)~FLAG_NOISE;
@@ -60,12 +58,6 @@ static void noise_count(struct flow_control *fc, unsigned messages, unsigned ref
 static void sprt_add(struct flow_control *fc, double nats)
 {
 	fc->sprt_score = (uint16_t)between(fc->sprt_score + nats * SPRT_UNIT, 0, UINT16_MAX);
-}
-
-/* Of the messages that a limit refuses besides. */
-static double limit_share(const struct flow_control *fc)
-{
-	return fmax(LIMIT_SHARE, 2 * noise_share(fc));
 }
 
 bool noise_suspected(const struct flow_control *fc)
@@ -104,7 +96,7 @@ bool noise_grew(struct flow_control *fc)
 void noise_accepted(struct flow_control *fc, bool ground)
 {
 	if (fc->sprt_pending) {
-		sprt_add(fc, log1p(-limit_share(fc) / (1 - noise_share(fc))));
+		sprt_add(fc, log1p(-LIMIT_SHARE / (1 - noise_share(fc))));
 		if (fc->sprt_score == 0)
 			fc->sprt_pending = 0;
 	}
@@ -114,21 +106,14 @@ void noise_accepted(struct flow_control *fc, bool ground)
 		noise_learn(fc);
 }
 
-/* A message was refused where it might be chance, and the next one was accepted. True: now it is
- * known that there is chance. */
-bool noise_refused(struct flow_control *fc)
+/* A message was refused where it might be chance, and the next one was accepted. */
+void noise_refused(struct flow_control *fc)
 {
 	if (noise_known(fc))
-		return false;
-	if (fc->noise < 1)
-		fc->noise_from = fc->rate;
+		return;
 	noise_count(fc, 1, 1);
-	if (!noise_known(fc))
-		return false;
-	/* So few tell little: rather too much chance than too little. */
-	fc->noise += (float)(1.5 * sqrt(fc->noise));
-	fc->pressure = 0;
-	return true;
+	if (noise_known(fc))
+		fc->pressure = 0;
 }
 
 /* Whether chance explains this deferral, so far. */
@@ -139,7 +124,7 @@ bool noise_explains(struct flow_control *fc)
 
 	if (!noise_known(fc))
 		return false;
-	sprt_add(fc, log1p(limit_share(fc) / share));
+	sprt_add(fc, log1p(LIMIT_SHARE / share));
 	if (fc->sprt_score <
 		    log(fmax(an_hour / FALSE_ALARMS * fmin(1, fc->rate), 10)) * SPRT_UNIT &&
 	    fc->sprt_pending < SPRT_PENDING_MAX) {

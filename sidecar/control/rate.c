@@ -302,19 +302,6 @@ void rate_used(struct control_step *step, uint32_t delivered)
 	fc->raised = step->now;
 }
 
-/* What was learned so far was learned from chance: what the receiver takes is looked for anew. */
-void rate_search(struct control_step *step)
-{
-	struct flow_control *fc = step->fc;
-
-	fc->mode = MODE_SEARCH;
-	fc->probe_spacing_messages = rate_spacing_min(fc);
-	fc->limit_estimate = 0;
-	fc->strikes = 0;
-	flag_set(fc, FLAG_LOW_CONFIDENCE, false);
-	flag_set(fc, FLAG_RISE_SUSPECTED, false);
-}
-
 /* A window of the receiver's has turned over: the rate is what it was. */
 void rate_restore(struct control_step *step)
 {

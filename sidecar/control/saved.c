@@ -22,7 +22,6 @@
 	PLAIN(excess_known)           \
 	PLAIN(pressure)               \
 	PLAIN(noise)                  \
-	PLAIN(noise_from)             \
 	STAMP(mark)                   \
 	STAMP(raised)                 \
 	STAMP(pressure_at)            \

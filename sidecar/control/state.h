@@ -144,7 +144,6 @@ void rate_set(struct control_step *step, double rate);
 void rate_deferred(struct control_step *step, enum reply_class class, enum reply_limit limit);
 void rate_accepted(struct control_step *step);
 void rate_used(struct control_step *step, uint32_t delivered);
-void rate_search(struct control_step *step);
 void rate_restore(struct control_step *step);
 void rate_remember(struct control_step *step);
 bool rate_fallen(const struct flow_control *fc);
@@ -201,7 +200,7 @@ bool noise_suspected(const struct flow_control *fc);
 bool noise_grew(struct flow_control *fc);
 void noise_learn(struct flow_control *fc);
 void noise_accepted(struct flow_control *fc, bool ground);
-bool noise_refused(struct flow_control *fc);
+void noise_refused(struct flow_control *fc);
 bool noise_explains(struct flow_control *fc);
 
 /* connections.c */
