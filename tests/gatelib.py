@@ -216,8 +216,8 @@ class Receiver:
         self.held = []
 
 
-def in_cgroup(cgroup, work):
-    """Runs work() in a forked child in the cgroup; returns what it returned, through JSON."""
+def begin_in_cgroup(cgroup, work):
+    """Runs work() in a forked child in the cgroup; its pid, and where its answer comes from."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -234,6 +234,10 @@ def in_cgroup(cgroup, work):
             os.write(write, traceback.format_exc().encode())
         os._exit(code)
     os.close(write)
+    return pid, read
+
+
+def end_in_cgroup(pid, read):
     data = b""
     while chunk := os.read(read, 65536):
         data += chunk
@@ -243,18 +247,26 @@ def in_cgroup(cgroup, work):
     return json.loads(data)
 
 
+def in_cgroup(cgroup, work):
+    """Runs work() in a forked child in the cgroup; returns what it returned, through JSON."""
+    return end_in_cgroup(*begin_in_cgroup(cgroup, work))
+
+
 class Beside:
     """work() in a forked child in the cgroup, while the test goes on. Nobody waits for what a child that failed
-    was to do: goes_on() fails with its words then."""
+    was to do: goes_on() fails with its words then.
+
+    It is the test's own thread that forks: a child that another one forks meanwhile would hold the pipes of
+    whatever program the test is starting, and the test would wait for their end for ever."""
 
     def __init__(self, cgroup, work):
         self.answer = self.error = None
-        self.thread = threading.Thread(target=self.run, args=(cgroup, work))
+        self.thread = threading.Thread(target=self.run, args=begin_in_cgroup(cgroup, work))
         self.thread.start()
 
-    def run(self, cgroup, work):
+    def run(self, pid, read):
         try:
-            self.answer = in_cgroup(cgroup, work)
+            self.answer = end_in_cgroup(pid, read)
         except BaseException as error:  # told to whoever waits
             self.error = error
 
