@@ -21,7 +21,7 @@ uint32_t usage_restored(const struct usage_kept *kept, const struct usage_gap *g
 			uint32_t present, int64_t begun_ns)
 {
 	uint32_t period = (uint32_t)(kept->word >> 32);
-	/* A later one: the clock was set back. What it counted holds for now. */
+	/* A later period: the clock was set back. Its count is taken for that of the present one. */
 	uint64_t count = period >= present ? (uint32_t)kept->word : 0;
 	int64_t from_ns = gap->from_ns > begun_ns ? gap->from_ns : begun_ns;
 	uint64_t most;

@@ -37,11 +37,11 @@ const PROTOTYPES = {
 
 class Gate {
     // options: segment, library (both may be missing); log: a function of one text
-    constructor(options, log) {
-        const library = koffi.load(options.library || process.env.TOLLGATE_LIBRARY || 'libtollgate.so.0')
+    constructor({ segment, library: file }, log) {
+        const library = koffi.load(file || process.env.TOLLGATE_LIBRARY || 'libtollgate.so.0')
         this.call = {}
         for (const [name, prototype] of Object.entries(PROTOTYPES)) this.call[name] = library.func(prototype)
-        this.segment = options.segment || null
+        this.segment = segment || null
         this.log = log
         this.tg = null
         this.told = false
