@@ -16,20 +16,7 @@
 #include "sidecar/simulate/sim_config.h"
 #include "sidecar/simulate/simulate.h"
 #include "sidecar/simulate/traffic.h"
-
-#define SECOND UNITS_SECOND_NS
-#define MINUTE UNITS_MINUTE_NS
-#define HOUR   UNITS_HOUR_NS
-
-static struct scenario *parse(const char *text)
-{
-	struct scenario *scenario = NULL;
-	char error[512] = "";
-
-	cr_assert_eq(scenario_parse(text, strlen(text), "x", &scenario, error, sizeof error), 0,
-		     "%s", error);
-	return scenario;
-}
+#include "tests/scenario_case.h"
 
 static struct scenario *from_file(const char *name)
 {
@@ -61,7 +48,7 @@ static struct simulate_result run(const struct scenario *scenario,
 
 Test(simulate, lets_none_reach_the_oracle_where_nothing_is_punished_but_by_deferrals)
 {
-	struct scenario *scenario = parse(STEADY);
+	struct scenario *scenario = scenario_of(STEADY);
 	struct simulate_result none = run(scenario, &policy_none);
 	struct simulate_result oracle = run(scenario, &policy_oracle);
 
@@ -74,7 +61,7 @@ Test(simulate, lets_none_reach_the_oracle_where_nothing_is_punished_but_by_defer
 Test(simulate, keeps_none_blocked_where_hammering_is_punished)
 {
 	struct scenario *scenario =
-		parse(STEADY "    penalty: {when: 20 in 10m, hold: 2h, repeat: 2}\n");
+		scenario_of(STEADY "    penalty: {when: 20 in 10m, hold: 2h, repeat: 2}\n");
 	struct simulate_result none = run(scenario, &policy_none);
 	struct simulate_result oracle = run(scenario, &policy_oracle);
 
@@ -143,7 +130,7 @@ Test(simulate, never_lets_the_oracle_exceed_a_limit_of_random_scenarios)
 
 		simulate_random(seed, text, sizeof text);
 		snprintf(name, sizeof name, "random-%llu", (unsigned long long)seed);
-		scenario = parse(text);
+		scenario = scenario_of(text);
 		expect_within_limits(scenario, name);
 		scenario_free(scenario);
 	}
@@ -151,7 +138,7 @@ Test(simulate, never_lets_the_oracle_exceed_a_limit_of_random_scenarios)
 
 Test(simulate, shares_a_limit_among_addresses_and_destinations)
 {
-	struct scenario *scenario = parse(
+	struct scenario *scenario = scenario_of(
 		"duration: 8h\n"
 		"sources: [{address: 192.0.2.1}, {address: 192.0.2.2}, {address: 192.0.2.3}]\n"
 		"traffic: [{destination: a, messages: 30000, over: 1h},\n"
@@ -206,7 +193,7 @@ Test(simulate, tells_of_silence_when_the_wait_is_over)
 				"duration: 1h\ntraffic: [{messages: 4, over: 0s}]\nreceivers: "
 				"[{destination: x, accept: {rate: 60/min, burst: 1%s}, over: %s}]\n",
 				connect ? ", connections: 1" : "", cases[i].reply);
-			scenario = parse(text);
+			scenario = scenario_of(text);
 			heard_silence = heard_at_connect = 0;
 			result = run(scenario, &policy);
 			cr_expect_gt(heard_silence, 0);
@@ -241,7 +228,7 @@ Test(simulate, tells_what_a_user_sees)
 			 "uniform}]\nreceivers:\n  - destination: x\n    accept: {rate: 600/min, "
 			 "burst: 600}\n%s",
 			 cases[i].lines);
-		scenario = parse(text);
+		scenario = scenario_of(text);
 		oracle = run(scenario, &policy_oracle);
 		cr_expect_float_eq(oracle.transactional_late, cases[i].late, 0.01, "case %zu: %f",
 				   i, oracle.transactional_late);
@@ -253,7 +240,7 @@ Test(simulate, tells_what_a_user_sees)
 
 Test(simulate, lets_the_oracle_fill_the_limit)
 {
-	struct scenario *scenario = parse(STEADY);
+	struct scenario *scenario = scenario_of(STEADY);
 	struct simulate_result oracle = run(scenario, &policy_oracle);
 
 	/* The burst, and one a second for eight hours. */
@@ -263,9 +250,10 @@ Test(simulate, lets_the_oracle_fill_the_limit)
 
 Test(simulate, gives_the_oracle_the_same_noise)
 {
-	struct scenario *scenario = parse("duration: 8h\ntraffic: [{messages: 20000, over: 7h}]\n"
-					  "receivers: [{destination: x, accept: {rate: 600/min, "
-					  "burst: 600}, noise: {share: 0.1}}]\n");
+	struct scenario *scenario =
+		scenario_of("duration: 8h\ntraffic: [{messages: 20000, over: 7h}]\n"
+			    "receivers: [{destination: x, accept: {rate: 600/min, "
+			    "burst: 600}, noise: {share: 0.1}}]\n");
 	struct simulate_result none = run(scenario, &policy_none);
 	struct simulate_result oracle = run(scenario, &policy_oracle);
 
@@ -380,7 +368,7 @@ static const struct simulate_policy policy_spy = {
 
 Test(simulate, shows_the_receivers_to_the_oracle_alone)
 {
-	struct scenario *scenario = parse(STEADY);
+	struct scenario *scenario = scenario_of(STEADY);
 
 	for (size_t i = 0; simulate_policies[i]; i++)
 		cr_expect_eq(simulate_policies[i]->sees_truth,
@@ -396,8 +384,8 @@ Test(simulate, shows_the_receivers_to_the_oracle_alone)
 Test(simulate, reports_a_round_trip_after_the_attempt)
 {
 	struct scenario *scenario =
-		parse("duration: 1h\ntraffic: [{messages: 100, over: 0s}]\n"
-		      "receivers: [{destination: x, accept: {rate: 6/min}, latency: 3s}]\n");
+		scenario_of("duration: 1h\ntraffic: [{messages: 100, over: 0s}]\n"
+			    "receivers: [{destination: x, accept: {rate: 6/min}, latency: 3s}]\n");
 
 	run(scenario, &policy_spy);
 	cr_assert_gt(spy.replies, 10);
@@ -413,8 +401,8 @@ Test(simulate, reports_a_round_trip_after_the_attempt)
 Test(simulate, uses_a_connection_as_often_as_the_policy_says)
 {
 	struct scenario *scenario =
-		parse("duration: 1h\ntraffic: [{messages: 6, over: 0s}]\n"
-		      "receivers: [{destination: x, accept: {rate: 600/min}}]\n");
+		scenario_of("duration: 1h\ntraffic: [{messages: 6, over: 0s}]\n"
+			    "receivers: [{destination: x, accept: {rate: 600/min}}]\n");
 
 	run(scenario, &policy_spy);
 	cr_assert_eq(spy.replies, 6);
@@ -428,9 +416,10 @@ Test(simulate, uses_a_connection_as_often_as_the_policy_says)
 Test(simulate, tells_a_refused_connection_by_its_place)
 {
 	/* The receiver has room for one connection, of two that the policy would open at once. */
-	struct scenario *scenario = parse("duration: 1h\ntraffic: [{messages: 8, over: 0s}]\n"
-					  "receivers: [{destination: x, accept: {rate: 600/min, "
-					  "connections: 1}, latency: 5s}]\n");
+	struct scenario *scenario =
+		scenario_of("duration: 1h\ntraffic: [{messages: 8, over: 0s}]\n"
+			    "receivers: [{destination: x, accept: {rate: 600/min, "
+			    "connections: 1}, latency: 5s}]\n");
 	struct simulate_policy wide = policy_spy;
 	struct simulate_result result;
 
@@ -449,7 +438,7 @@ Test(simulate, tells_a_refused_connection_by_its_place)
 
 Test(simulate, sends_over_the_sources_of_the_pool_alone)
 {
-	struct scenario *scenario = parse(
+	struct scenario *scenario = scenario_of(
 		"duration: 1h\n"
 		"sources: [{address: 192.0.2.1, pool: a}, {address: 192.0.2.2, pool: b}, {address: "
 		"192.0.2.3, pool: b}]\n"
@@ -468,12 +457,12 @@ Test(simulate, sends_over_the_sources_of_the_pool_alone)
 Test(simulate, counts_blocked_hours_of_pairs_with_mail_alone)
 {
 	struct scenario *scenario =
-		parse("duration: 10h\nsources: [{address: 192.0.2.1, pool: a}, {address: "
-		      "192.0.2.2, pool: b}]\n"
-		      "traffic: [{pool: a, destination: x, messages: 3, over: 0s}]\n"
-		      "receivers: [{destination: x, accept: {rate: 1/hr, burst: 1}, penalty: "
-		      "{when: 2 in 10m, hold: "
-		      "5h}},\n            {destination: y, accept: {rate: 60/min}}]\n");
+		scenario_of("duration: 10h\nsources: [{address: 192.0.2.1, pool: a}, {address: "
+			    "192.0.2.2, pool: b}]\n"
+			    "traffic: [{pool: a, destination: x, messages: 3, over: 0s}]\n"
+			    "receivers: [{destination: x, accept: {rate: 1/hr, burst: 1}, penalty: "
+			    "{when: 2 in 10m, hold: "
+			    "5h}},\n            {destination: y, accept: {rate: 60/min}}]\n");
 	struct simulate_result result = run(scenario, &policy_none);
 
 	cr_expect_float_eq(result.blocked_ip_hours, 5, 0.01);
@@ -484,10 +473,10 @@ Test(simulate, counts_blocked_hours_of_pairs_with_mail_alone)
 Test(simulate, decides_when_it_arrives)
 {
 	/* The limit falls while the reply is on its way: the message is accepted all the same. */
-	struct scenario *scenario =
-		parse("duration: 10m\ntraffic: [{messages: 2, start: 60s, over: 0s}]\nreceivers:\n"
-		      "  - {destination: x, accept: {rate: 60/min, burst: 1}, latency: 3s,\n"
-		      "     changes: [{at: 60500ms, rate: 1/hr}]}\n");
+	struct scenario *scenario = scenario_of(
+		"duration: 10m\ntraffic: [{messages: 2, start: 60s, over: 0s}]\nreceivers:\n"
+		"  - {destination: x, accept: {rate: 60/min, burst: 1}, latency: 3s,\n"
+		"     changes: [{at: 60500ms, rate: 1/hr}]}\n");
 	struct simulate_result result = run(scenario, &policy_spy);
 
 	cr_expect_eq(result.delivered, 1);
@@ -498,9 +487,9 @@ Test(simulate, decides_when_it_arrives)
 Test(simulate, tries_deferred_messages_again_by_the_schedule)
 {
 	struct scenario *scenario =
-		parse("duration: 2h\ntraffic: [{messages: 1, over: 0s}]\nreceivers:\n"
-		      "  - {destination: x, accept: {rate: 60/min}, latency: 1ms,\n"
-		      "     greylist: {delay: 30m}}\n");
+		scenario_of("duration: 2h\ntraffic: [{messages: 1, over: 0s}]\nreceivers:\n"
+			    "  - {destination: x, accept: {rate: 60/min}, latency: 1ms,\n"
+			    "     greylist: {delay: 30m}}\n");
 	static const double minutes[] = {0, 5, 15, 35};
 	struct simulate_result result = run(scenario, &policy_spy);
 
@@ -517,10 +506,11 @@ Test(simulate, tries_deferred_messages_again_by_the_schedule)
 
 Test(simulate, puts_the_address_into_the_reply)
 {
-	struct scenario *scenario = parse("duration: 1h\nsources: [{address: 192.0.2.7}]\ntraffic: "
-					  "[{messages: 9, over: 0s}]\n"
-					  "receivers: [{destination: x, accept: {rate: 1/hr, "
-					  "burst: 1}, over: \"450 [%s] 100%\"}]\n");
+	struct scenario *scenario =
+		scenario_of("duration: 1h\nsources: [{address: 192.0.2.7}]\ntraffic: "
+			    "[{messages: 9, over: 0s}]\n"
+			    "receivers: [{destination: x, accept: {rate: 1/hr, "
+			    "burst: 1}, over: \"450 [%s] 100%\"}]\n");
 
 	run(scenario, &policy_spy);
 	cr_expect_str_eq(spy.text[1], "450 [192.0.2.7] 100%");
@@ -530,11 +520,11 @@ Test(simulate, puts_the_address_into_the_reply)
 Test(simulate, sends_the_most_urgent_class_first)
 {
 	struct scenario *scenario =
-		parse("duration: 1h\ntraffic:\n"
-		      "  - {messages: 3, over: 0s}\n"
-		      "  - {messages: 3, over: 0s, class: engaged}\n"
-		      "  - {messages: 3, over: 0s, class: transactional}\n"
-		      "receivers: [{destination: x, accept: {rate: 60/min}}]\n");
+		scenario_of("duration: 1h\ntraffic:\n"
+			    "  - {messages: 3, over: 0s}\n"
+			    "  - {messages: 3, over: 0s, class: engaged}\n"
+			    "  - {messages: 3, over: 0s, class: transactional}\n"
+			    "receivers: [{destination: x, accept: {rate: 60/min}}]\n");
 
 	run(scenario, &policy_spy);
 	cr_assert_eq(spy.admits, 9);
@@ -547,9 +537,9 @@ Test(simulate, sends_the_most_urgent_class_first)
 Test(simulate, loses_what_is_refused_for_good)
 {
 	struct scenario *scenario =
-		parse("duration: 2h\ntraffic: [{messages: 10, over: 0s}]\n"
-		      "receivers: [{destination: x, accept: {rate: 1/hr, burst: 1},\n"
-		      "             over: \"554 5.7.1 daily limit\"}]\n");
+		scenario_of("duration: 2h\ntraffic: [{messages: 10, over: 0s}]\n"
+			    "receivers: [{destination: x, accept: {rate: 1/hr, burst: 1},\n"
+			    "             over: \"554 5.7.1 daily limit\"}]\n");
 	struct simulate_result result = run(scenario, &policy_none);
 
 	cr_expect_eq(result.delivered, 1);
@@ -561,10 +551,11 @@ Test(simulate, loses_what_is_refused_for_good)
 
 Test(simulate, counts_undelivered_transactional_mail_with_its_age)
 {
-	struct scenario *scenario = parse("duration: 2h\ntraffic: [{messages: 100, start: 1h, "
-					  "over: 0s, class: transactional}]\n"
-					  "receivers: [{destination: x, accept: {rate: 60/min}, "
-					  "outage: [{at: 0s, for: 2h}]}]\n");
+	struct scenario *scenario =
+		scenario_of("duration: 2h\ntraffic: [{messages: 100, start: 1h, "
+			    "over: 0s, class: transactional}]\n"
+			    "receivers: [{destination: x, accept: {rate: 60/min}, "
+			    "outage: [{at: 0s, for: 2h}]}]\n");
 	struct simulate_result result = run(scenario, &policy_none);
 
 	cr_expect_eq(result.delivered, 0);
@@ -710,12 +701,12 @@ Test(simulate_event, takes_events_in_the_order_of_time_and_then_of_adding)
 
 Test(simulate_traffic, arrives_as_the_scenario_says)
 {
-	struct scenario *scenario =
-		parse("duration: 5h\ntraffic:\n"
-		      "  - {messages: 1200, start: 1h, over: 2h, arrival: burst}\n"
-		      "  - {messages: 60, start: 1h, over: 1h, arrival: uniform, class: engaged}\n"
-		      "  - {messages: 3000, over: 10h, arrival: poisson, class: transactional}\n"
-		      "receivers: [{destination: x, accept: {rate: 60/min}}]\n");
+	struct scenario *scenario = scenario_of(
+		"duration: 5h\ntraffic:\n"
+		"  - {messages: 1200, start: 1h, over: 2h, arrival: burst}\n"
+		"  - {messages: 60, start: 1h, over: 1h, arrival: uniform, class: engaged}\n"
+		"  - {messages: 3000, over: 10h, arrival: poisson, class: transactional}\n"
+		"receivers: [{destination: x, accept: {rate: 60/min}}]\n");
 	struct simulate_message *messages;
 	size_t count, lumps[12] = {0}, uniform = 0, poisson = 0;
 

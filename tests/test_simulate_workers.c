@@ -13,20 +13,7 @@
 #include "sidecar/simulate/mta.h"
 #include "sidecar/simulate/sim_config.h"
 #include "sidecar/simulate/simulate.h"
-
-#define SECOND UNITS_SECOND_NS
-#define MINUTE UNITS_MINUTE_NS
-#define HOUR   UNITS_HOUR_NS
-
-static struct scenario *parse(const char *text)
-{
-	struct scenario *scenario = NULL;
-	char error[512] = "";
-
-	cr_assert_eq(scenario_parse(text, strlen(text), "x", &scenario, error, sizeof error), 0,
-		     "%s", error);
-	return scenario;
-}
+#include "tests/scenario_case.h"
 
 static struct simulate_result run(const struct scenario *scenario,
 				  const struct simulate_policy *policy,
@@ -61,7 +48,7 @@ Test(simulate_workers, have_one_message_under_way_each)
 			 cases[i].count,
 			 cases[i].sources == 3 ? ", {address: 192.0.2.2}, {address: 192.0.2.3}"
 					       : "");
-		scenario = parse(text);
+		scenario = scenario_of(text);
 		result = run(scenario, &policy, NULL);
 		/* A connection carries 20 messages, of which the first takes twice as long. */
 		each = 10.0 * 21 / 20;
@@ -75,12 +62,12 @@ Test(simulate_workers, have_one_message_under_way_each)
 
 Test(simulate_workers, are_dealt_the_mail_of_their_pool_in_turn)
 {
-	struct scenario *scenario =
-		parse("workers: {model: sleep, count: 2}\n"
-		      "sources: [{address: 192.0.2.1, pool: a}, {address: 192.0.2.2, pool: b},\n"
-		      "  {address: 192.0.2.3, pool: b}]\n"
-		      "receivers: [{destination: x, accept: {rate: 1/min}},\n"
-		      "  {destination: y, accept: {rate: 1/min}}]\n");
+	struct scenario *scenario = scenario_of(
+		"workers: {model: sleep, count: 2}\n"
+		"sources: [{address: 192.0.2.1, pool: a}, {address: 192.0.2.2, pool: b},\n"
+		"  {address: 192.0.2.3, pool: b}]\n"
+		"receivers: [{destination: x, accept: {rate: 1/min}},\n"
+		"  {destination: y, accept: {rate: 1/min}}]\n");
 	/* Pool and receiver of each message, and the worker that it comes to. */
 	static const uint32_t dealt[][3] = {
 		{0, 0, 0}, {0, 1, 1}, {1, 1, 2}, {0, 0, 0},
@@ -173,9 +160,10 @@ static void slots_tick(void *self, uint64_t now_ns)
 
 Test(simulate_workers, sleep_until_their_slot_or_a_change)
 {
-	struct scenario *scenario = parse("duration: 205s\nworkers: {model: sleep, count: 2}\n"
-					  "traffic: [{messages: 100, over: 0s}]\nreceivers: "
-					  "[{destination: x, accept: {rate: unlimited}}]\n");
+	struct scenario *scenario =
+		scenario_of("duration: 205s\nworkers: {model: sleep, count: 2}\n"
+			    "traffic: [{messages: 100, over: 0s}]\nreceivers: "
+			    "[{destination: x, accept: {rate: unlimited}}]\n");
 	struct simulate_policy policy = policy_none;
 	struct simulate_result result;
 
@@ -198,7 +186,7 @@ Test(simulate_workers, sleep_until_their_slot_or_a_change)
 
 Test(simulate_workers, ask_for_a_connection_before_a_slot)
 {
-	struct scenario *scenario = parse(
+	struct scenario *scenario = scenario_of(
 		"duration: 1h\nworkers: {model: sleep, count: 10}\n"
 		"traffic: [{messages: 9000, over: 0s}]\nreceivers: "
 		"[{destination: x, accept: {rate: unlimited, connections: 4}, latency: 1s}]\n");
@@ -214,11 +202,11 @@ Test(simulate_workers, let_the_oracle_be_as_good_as_can_be)
 	static const char rest[] =
 		"duration: 2h\ntraffic: [{messages: 9000, over: 1h}]\nreceivers: "
 		"[{destination: x, accept: {rate: 30/min}}]\n";
-	struct scenario *shared = parse(rest), *sleep;
+	struct scenario *shared = scenario_of(rest), *sleep;
 	char text[512];
 
 	snprintf(text, sizeof text, "workers: {model: sleep, count: 1}\n%s", rest);
-	sleep = parse(text);
+	sleep = scenario_of(text);
 	cr_expect_eq(run(shared, &policy_oracle, NULL).delivered,
 		     run(sleep, &policy_oracle, NULL).delivered);
 	scenario_free(shared);
@@ -282,7 +270,7 @@ Test(simulate_workers, go_on_while_the_sidecar_is_away)
 				"  - {destination: x, accept: {rate: 60/min}, over: 450 4.7.1 Rate "
 				"limit exceeded}\n",
 				cases[i].model, restarted ? cases[i].restart : "");
-			scenario = parse(text);
+			scenario = scenario_of(text);
 			*(restarted ? &with : &without) = run(scenario, &policy_tollgate, config);
 			scenario_free(scenario);
 		}
@@ -323,7 +311,7 @@ Test(simulate_workers, keep_what_a_source_may_send_in_all)
 			 "9000, over: 0s}]\nreceivers: [{destination: a, accept: {rate: "
 			 "300/min}},\n  {destination: b, accept: {rate: 300/min}}]\n",
 			 cases[i].total);
-		scenario = parse(text);
+		scenario = scenario_of(text);
 		cr_assert_eq(simulate_config_totals(base, scenario, &config), 0);
 		oracle = run(scenario, &policy_oracle, base);
 		gate = run(scenario, &policy_tollgate, config);
