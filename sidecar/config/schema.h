@@ -17,6 +17,7 @@ extern const struct yaml_type config_rate;     /* value 0 is unlimited */
 extern const struct yaml_type config_count;    /* a number */
 extern const struct yaml_type config_cap;      /* the same, or "unlimited": CONFIG_UNLIMITED */
 extern const struct yaml_type config_part;     /* a number, or a share with .share set */
+extern const struct yaml_type config_factor;   /* millionths, of a number such as 1.4 */
 extern const struct yaml_type config_duration; /* ns */
 extern const struct yaml_type config_switch;   /* true or false */
 extern const struct yaml_type config_word;     /* one of the row's words */
@@ -63,6 +64,8 @@ int config_read_pools(const struct config_loader *loader);
 int config_read_names(const struct config_loader *loader);
 /* Overrides and the eBPF section (overrides.c); after the names. 0 or -ENOMEM. */
 int config_read_overrides(const struct config_loader *loader);
+/* Schedules of warm-up and whose they are (warmup.c); after the names. 0 or -ENOMEM. */
+int config_read_warmup(const struct config_loader *loader);
 /* What `mta` leaves to be found (mta.c); before the overrides and the logs. 0 or -ENOMEM. */
 int config_find_mta(const struct config_loader *loader);
 /* The logs that are read (mta_logs.c). */
