@@ -11,6 +11,7 @@
 
 #include "sidecar/config/limits.h"
 #include "sidecar/control/control.h"
+#include "sidecar/engine/warmup.h"
 #include "sidecar/segment/publish.h"
 
 enum constraint_kind {
@@ -42,7 +43,7 @@ _Static_assert(CONSTRAINTS > CONSTRAINT_KINDS - 1,
 	       "the operator's, one a kind, leave room for rules'");
 
 /* Who decided a value, for `explain`. */
-enum effective_by { BY_CONFIGURATION, BY_CONTROL, BY_RULE, BY_OPERATOR };
+enum effective_by { BY_CONFIGURATION, BY_CONTROL, BY_RULE, BY_OPERATOR, BY_WARMUP };
 
 struct effective {
 	struct publish_limits limits;
@@ -58,6 +59,10 @@ struct effective {
 void effective_merge(const struct flow_limits *configured, const struct control_limits *control,
 		     const struct constraint constraints[CONSTRAINTS], uint32_t parents,
 		     uint64_t now_ns, struct effective *ret);
+
+/* What warm-up allows, where that is less: its hour and day are the configured ones. */
+void effective_warmup(struct effective *effective, const struct flow_limits *configured,
+		      const struct warmup_caps *caps);
 
 /* A slot that is no flow has what is configured. */
 void effective_plain(const struct flow_limits *configured, struct publish_limits *ret);
