@@ -15,11 +15,17 @@ static const struct {
 	bool changes;
 	control_run *run;
 } commands[] = {
-	{"status", false, api_status},	 {"flows", false, api_flows},
-	{"explain", false, api_explain}, {"hold", true, api_hold},
-	{"release", true, api_release},	 {"set", true, api_set},
-	{"reset", true, api_reset},	 {"reload", true, api_reload},
+	{"status", false, api_status},
+	{"flows", false, api_flows},
+	{"explain", false, api_explain},
+	{"hold", true, api_hold},
+	{"release", true, api_release},
+	{"set", true, api_set},
+	{"reset", true, api_reset},
+	{"reload", true, api_reload},
 	{"report", false, api_report},
+	{"warmup", false, api_warmup},
+	{"warmup_order", true, api_warmup_order},
 };
 
 int api_register(struct api_context *context)
