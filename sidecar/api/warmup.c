@@ -47,10 +47,7 @@ static void put_day(struct json_writer *out, const struct warmup_day *day)
 {
 	json_put_object(out, NULL);
 	put_date(out, "date", day->day);
-	if (day->cap)
-		json_put_u64(out, "cap", day->cap);
-	else
-		json_put_null(out, "cap");
+	json_put_u64(out, "cap", day->cap);
 	json_put_u64(out, "sent", day->sent);
 	json_put_u64(out, "delivered", day->delivered);
 	json_put_u64(out, "deferred", day->deferred);
@@ -92,13 +89,11 @@ void warmup_json_put(struct json_writer *out, const struct engine_warmup *warmup
 	json_put_u64(out, "day", w->step + 1);
 	json_put_u64(out, "schedule_days", warmup->plan.count);
 	json_put_u64(out, "volume", warmup->plan.volume);
-	if (warmup->capped) {
-		json_put_u64(out, "cap", today->cap);
+	json_put_u64(out, "cap", today->cap);
+	if (warmup->caps.hour[TG_TRANSACTIONAL] != UINT32_MAX)
 		json_put_u64(out, "hour_cap", warmup->caps.hour[TG_TRANSACTIONAL]);
-	} else {
-		json_put_null(out, "cap");
+	else
 		json_put_null(out, "hour_cap");
-	}
 	json_put_u64(out, "sent", today->sent);
 	json_put_u64(out, "delivered", today->delivered);
 	json_put_u64(out, "deferred", today->deferred);

@@ -65,7 +65,6 @@ struct engine_warmup {
 	const struct warmup *state;
 	const char *schedule;
 	struct warmup_plan plan;
-	bool capped;
 	struct warmup_caps caps;
 };
 

@@ -171,9 +171,9 @@ bool engine_warmup_caps(const struct engine *e, uint32_t slot, uint64_t now_ns,
 	if (w == NULL || !plan_of(e, slot, &plan))
 		return false;
 	next_ns = clock_of(e, slot, now_ns, &clock);
-	/* What is warm is looked at by the day, in case it begins anew. */
 	*ret_next_ns = next_ns > now_ns ? next_ns : now_ns + 1;
-	return warmup_caps(w, &plan, &clock, ret);
+	warmup_caps(w, &plan, &clock, ret);
+	return true;
 }
 
 void engine_warmup_count(struct engine *e, uint32_t slot, uint32_t delivered, uint32_t deferred,
@@ -248,7 +248,7 @@ int engine_warmup(struct engine *e, uint32_t slot, uint64_t now_ns, struct engin
 		return -ENOENT;
 	ret->schedule = engine_warmup_line(e, slot)->by->name;
 	clock_of(e, slot, now_ns, &clock);
-	ret->capped = warmup_caps(ret->state, &ret->plan, &clock, &ret->caps);
+	warmup_caps(ret->state, &ret->plan, &clock, &ret->caps);
 	return 0;
 }
 

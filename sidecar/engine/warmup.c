@@ -4,8 +4,9 @@
  * the best of the last seven days with mail. The growth is 2 until the receiver says otherwise:
  *
  *   a good day (nine tenths of the cap accepted)     comes back by 15 % of what it is above 1, each
- *                                                    third time; by 5 % each tenth time, once there
- *                                                    was trouble: more would bring it again
+ *                                                    third time; from the growth at which trouble
+ *                                                    came on by 5 % each tenth time: more would bring
+ *                                                    it again
  *   a soft wall (no more was taken)                  becomes accepted / peak: that is what it takes
  *   trouble (reputation, pattern)                    .97 of that, at most .9 of what it was; 4/5 of
  *                                                    what it is above 1 where less was taken than
@@ -23,7 +24,7 @@
 /* Parts of a cap. */
 #define GOOD	0.9
 #define LOW	0.5
-#define BLOCKED 0.1
+#define BLOCKED 0.25 /* of the peak */
 #define WARM	0.95 /* of full volume */
 #define COOL	0.2  /* of full volume: less does not keep it warm */
 /* A spell of refusals that long is no hiccup, … */
@@ -110,12 +111,25 @@ static uint32_t faded(const struct warmup *w, uint32_t peak, uint32_t day)
 	return weeks < 32 ? peak >> weeks : 0;
 }
 
+/* Whether the receiver has lately shown how much it takes: then even the schedule's first day may
+ * be more. */
+static bool has_shown(const struct warmup *w)
+{
+	const struct warmup_day *day;
+
+	for (uint32_t i = 0; i < PEAK_DAYS && (day = warmup_before(w, i)) != NULL; i++)
+		if (day->day >= w->began && day->flags & (WARMUP_WALL | WARMUP_TROUBLE))
+			return day->delivered > 0 || peak_of(w, false) > 0;
+	return false;
+}
+
 static uint32_t cap_of(const struct warmup *w, const struct warmup_plan *plan, uint32_t day)
 {
 	uint32_t peak = faded(w, peak_of(w, w->back != 0), day);
 	uint32_t earned = times(peak, w->back ? 1.0 : (double)w->growth);
+	uint32_t floor = has_shown(w) ? 1 : scheduled(plan, 0);
 
-	return at_most(scheduled(plan, w->step), at_least(scheduled(plan, 0), earned));
+	return at_most(scheduled(plan, w->step), at_least(floor, earned));
 }
 
 static void day_begin(struct warmup *w, const struct warmup_plan *plan, uint32_t day)
@@ -128,6 +142,9 @@ static void day_begin(struct warmup *w, const struct warmup_plan *plan, uint32_t
 		begun.flags = w->back ? WARMUP_STEPPED_BACK : 0;
 	} else if (w->phase == WARMUP_PAUSED) {
 		begun.cap = before;
+	} else {
+		/* Full volume is no licence to jump. */
+		begun.cap = at_least(plan->volume, times(peak_of(w, false), (double)w->growth));
 	}
 	*today(w) = begun;
 	w->hour_sent = 0;
@@ -157,13 +174,12 @@ static float bounded(double growth)
 	return (float)fmin(fmax(growth, (double)WARMUP_GROWTH_MIN), (double)WARMUP_GROWTH_MAX);
 }
 
-/* What was accepted by what had been the most so far. */
-static double ratio_of(const struct warmup *w, const struct warmup_plan *plan,
-		       const struct warmup_day *day)
+/* What was accepted by what had been the most so far; 0: there was nothing, and it says nothing. */
+static double ratio_of(const struct warmup *w, const struct warmup_day *day)
 {
 	uint32_t peak = peak_of(w, false);
 
-	return (double)day->delivered / (double)(peak ? peak : scheduled(plan, 0));
+	return peak ? (double)day->delivered / (double)peak : 0;
 }
 
 /* A block that began on a day before goes on: nothing new is learned of it, and it stepped back. */
@@ -171,28 +187,29 @@ static bool goes_on(const struct warmup *w)
 {
 	const struct warmup_day *day = warmup_today(w), *before = warmup_before(w, 0);
 
-	return before && before->flags & WARMUP_TROUBLE && day->delivered < BLOCKED * day->cap;
+	return before && before->flags & WARMUP_TROUBLE &&
+	       day->delivered < BLOCKED * peak_of(w, false);
 }
 
-static void trouble_learn(struct warmup *w, const struct warmup_plan *plan,
-			  const struct warmup_day *day)
+static void trouble_learn(struct warmup *w, const struct warmup_day *day)
 {
-	double ratio = ratio_of(w, plan, day), growth = (double)w->growth;
+	double ratio = ratio_of(w, day), growth = (double)w->growth;
 
 	/* What was refused from the beginning says nothing of how much would have been taken. */
 	w->growth = ratio < 1 ? bounded(1 + (growth - 1) * 0.8)
 			      : bounded(fmin(0.9 * growth, 0.97 * ratio));
-	w->worst = fminf(w->worst, w->growth);
+	w->worst = fminf(w->worst, bounded(ratio < 1 ? 0.97 * growth : 0.97 * ratio));
 	w->good = 0;
 }
 
 static void good_learn(struct warmup *w)
 {
-	bool troubled = w->worst < WARMUP_GROWTH_MAX;
+	bool slow = w->growth >= w->worst;
+	double grown = 1 + ((double)w->growth - 1) * (slow ? 1.05 : 1.15);
 
-	if (++w->good < (troubled ? 10 : 3))
+	if (++w->good < (slow ? 10 : 3))
 		return;
-	w->growth = bounded(1 + ((double)w->growth - 1) * (troubled ? 1.05 : 1.15));
+	w->growth = bounded(slow ? grown : fmin(grown, (double)w->worst));
 	w->good = 0;
 }
 
@@ -221,12 +238,13 @@ static unsigned running_close(struct warmup *w, const struct warmup_plan *plan)
 	}
 	if (trouble) {
 		w->back = at_least(w->back, days_back(w));
-		trouble_learn(w, plan, day);
+		trouble_learn(w, day);
 		return WARMUP_BACKS;
 	}
 	w->back -= w->back > 0;
 	if (day->flags & WARMUP_WALL && !good) {
-		w->growth = bounded(ratio_of(w, plan, day));
+		if (ratio_of(w, day) > 0)
+			w->growth = bounded(ratio_of(w, day));
 		w->good = 0;
 	} else if (good && !(day->flags & WARMUP_STEPPED_BACK)) {
 		good_learn(w);
@@ -385,17 +403,19 @@ static uint32_t hour_of(const struct warmup *w, const struct warmup_plan *plan,
 	return most ? at_most(hour, most) : hour;
 }
 
-bool warmup_caps(const struct warmup *w, const struct warmup_plan *plan,
+void warmup_caps(const struct warmup *w, const struct warmup_plan *plan,
 		 const struct warmup_clock *clock, struct warmup_caps *ret)
 {
 	uint32_t cap = warmup_today(w)->cap;
 	double left = fmin(clock->hours_left, HOURS) / HOURS;
 
-	if (w->phase == WARMUP_WARM || cap == 0)
-		return false;
+	if (w->phase == WARMUP_WARM) {
+		classes_of(cap, 0, ret->day);
+		classes_of(UINT32_MAX, 0, ret->hour);
+		return;
+	}
 	classes_of(cap, left / 2, ret->day);
 	classes_of(hour_of(w, plan, clock, cap), (1 + left) / 2, ret->hour);
-	return true;
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */

@@ -44,7 +44,7 @@ enum warmup_day_flag {
 
 struct warmup_day {
 	uint32_t day;
-	uint32_t cap; /* 0: none, it was warm */
+	uint32_t cap;
 	uint32_t sent, delivered, deferred;
 	uint32_t flags; /* enum warmup_day_flag */
 };
@@ -61,7 +61,7 @@ struct warmup {
 	uint32_t began;	  /* what was accepted before that day has no weight */
 	uint32_t records; /* days that were kept; today's is the next */
 	float growth;
-	float worst;	   /* the growth that was left when trouble came; above GROWTH_MAX: never */
+	float worst;	   /* where trouble came, and a little less; above GROWTH_MAX: never */
 	uint32_t good;	   /* days in a row */
 	uint32_t back;	   /* days that are still to step back */
 	uint32_t low_days; /* days in a row with too little mail to earn more */
@@ -97,11 +97,12 @@ void warmup_wall(struct warmup *w);
 void warmup_refused(struct warmup *w, bool trouble, uint64_t now_ns);
 void warmup_accepted(struct warmup *w);
 
-/* What each class may send today, and in this hour. False: it is warm, and has no caps. */
+/* What each class may send today, and in this hour; UINT32_MAX: any number, as in the hours of what
+ * is warm. */
 struct warmup_caps {
 	uint32_t day[TG_CLASSES], hour[TG_CLASSES];
 };
-bool warmup_caps(const struct warmup *w, const struct warmup_plan *plan,
+void warmup_caps(const struct warmup *w, const struct warmup_plan *plan,
 		 const struct warmup_clock *clock, struct warmup_caps *ret);
 
 const struct warmup_day *warmup_today(const struct warmup *w);
