@@ -105,7 +105,11 @@ static void json_result(FILE *out, const struct simulate_result *result,
 	json_seconds(out, "transactional_p99_s", result->transactional_p99_s);
 	json_seconds(out, "makespan_s", result->makespan_s);
 	json_number(out, "transactional_late_share", result->transactional_late, 6);
-	fprintf(out, ", \"delayed_per_1000\": %.4f", simulate_delayed_per_1000(result));
+	fprintf(out, ", \"delayed_per_1000\": %.4f, \"blocked_days\": %u, \"delivered_by_day\": [",
+		simulate_delayed_per_1000(result), result->blocked_days);
+	for (uint32_t day = 0; day < result->days; day++)
+		fprintf(out, "%s%u", day ? ", " : "", result->delivered_by_day[day]);
+	fputc(']', out);
 }
 
 void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, bool named)
