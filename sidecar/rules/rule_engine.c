@@ -4,7 +4,7 @@
  *
  * A hold that fires again within a day of its last end doubles, up to the rule's hold_max; replies
  * that come while it stands were on their way already, and change nothing. Memories that can no
- * longer matter are dropped before there are twice as many, so the table is bounded by the flows of
+ * longer matter are dropped when the table would otherwise grow, so it is bounded by the flows of
  * the last day (or of the longest period that a rule asks for).
  */
 #include "sidecar/rules/rule_engine.h"
@@ -14,18 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sidecar/base/hash_table.h"
 #include "sidecar/base/units.h"
 #include "sidecar/rules/rule_set.h"
 #include "sidecar/rules/rule_window.h"
 
-#define SWEEP_LEAST 64u
-
 struct rule_state {
-	UT_hash_handle hh;
-	struct {
-		uint64_t rule, flow;
-	} key;
+	uint64_t rule, flow;	   /* the key */
 	uint64_t used_ns, keep_ns; /* used last, and to be kept for so long */
 	uint64_t hold_ns, held_until_ns;
 	uint64_t alert_until_ns; /* the alert stands until then */
@@ -34,8 +28,9 @@ struct rule_state {
 };
 
 struct rule_engine {
-	struct rule_state *states;
-	unsigned sweep_at; /* so many: those are dropped that are too old to matter */
+	/* Linear probing, at most half full; not by uthash, whose handle would be half of a state. */
+	struct rule_state **slots;
+	size_t count, room;
 	int64_t wall_offset_ns;
 };
 
@@ -57,21 +52,27 @@ void rule_engine_wall_offset(struct rule_engine *engine, int64_t wall_offset_ns)
 
 void rule_engine_free(struct rule_engine *engine)
 {
-	struct rule_state *state, *next;
-
 	if (engine == NULL)
 		return;
-	HASH_ITER(hh, engine->states, state, next)
-	{
-		HASH_DEL(engine->states, state);
-		free(state);
-	}
+	for (size_t i = 0; i < engine->room; i++)
+		free(engine->slots[i]);
+	free(engine->slots);
 	free(engine);
 }
 
 size_t rule_engine_windows(const struct rule_engine *engine)
 {
-	return HASH_COUNT(engine->states);
+	return engine->count;
+}
+
+static size_t slot_find(struct rule_state *const *slots, size_t room, uint64_t rule, uint64_t flow)
+{
+	uint64_t h = (rule ^ (flow << 32 | flow >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
+	size_t slot = (size_t)(h >> 20) & (room - 1);
+
+	while (slots[slot] != NULL && (slots[slot]->rule != rule || slots[slot]->flow != flow))
+		slot = (slot + 1) & (room - 1);
+	return slot;
 }
 
 static bool memory_old(const struct rule_state *state, uint64_t now_ns)
@@ -80,31 +81,42 @@ static bool memory_old(const struct rule_state *state, uint64_t now_ns)
 	       now_ns > state->held_until_ns && now_ns > state->alert_until_ns;
 }
 
-/* Drops what is too old to matter, before there are twice as many as mattered the last time. */
-static void engine_sweep(struct rule_engine *engine, uint64_t now_ns)
+/* Into a table of a fitting size, without what is too old to matter. */
+static int engine_rebuild(struct rule_engine *engine, uint64_t now_ns)
 {
-	struct rule_state *state, *next;
+	size_t kept = 0, room = 64;
+	struct rule_state **slots;
 
-	if (HASH_COUNT(engine->states) < engine->sweep_at)
-		return;
-	HASH_ITER(hh, engine->states, state, next)
-	{
-		if (!memory_old(state, now_ns))
+	for (size_t i = 0; i < engine->room; i++)
+		kept += engine->slots[i] != NULL && !memory_old(engine->slots[i], now_ns);
+	while (room < 4 * (kept + 1))
+		room *= 2;
+	slots = calloc(room, sizeof(struct rule_state *));
+	if (slots == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < engine->room; i++) {
+		struct rule_state *state = engine->slots[i];
+
+		if (state == NULL)
 			continue;
-		HASH_DEL(engine->states, state);
-		free(state);
+		if (memory_old(state, now_ns))
+			free(state);
+		else
+			slots[slot_find(slots, room, state->rule, state->flow)] = state;
 	}
-	engine->sweep_at = 2 * HASH_COUNT(engine->states) + SWEEP_LEAST;
+	free(engine->slots);
+	engine->slots = slots;
+	engine->room = room;
+	engine->count = kept;
+	return 0;
 }
 
 static struct rule_state *memory_find(const struct rule_engine *engine, uint64_t rule,
 				      uint64_t flow)
 {
-	const uint64_t key[2] = {rule, flow};
-	struct rule_state *found;
-
-	HASH_FIND(hh, engine->states, key, sizeof(key), found);
-	return found;
+	return engine->room == 0
+		       ? NULL
+		       : engine->slots[slot_find(engine->slots, engine->room, rule, flow)];
 }
 
 static bool counts_attempts(const struct compiled_rule *rule)
@@ -139,31 +151,19 @@ static size_t state_bytes(const struct rule_trigger *trigger)
 	return sizeof(struct rule_state) + rule_window_words(trigger) * sizeof(uint32_t);
 }
 
-/* NULL: no memory; the state is gone. */
-static struct rule_state *memory_add(struct rule_engine *engine, struct rule_state *state)
-{
-	HASH_ADD(hh, engine->states, key, sizeof(state->key), state);
-	if (!hash_table_lacks(state))
-		return state;
-	free(state);
-	return NULL;
-}
-
 /* Of a rule that had another trigger when the window began: it begins anew; holds and alerts
  * stay. */
-static struct rule_state *memory_reshape(struct rule_engine *engine, struct rule_state *state,
-					 const struct compiled_rule *rule)
+static struct rule_state *memory_reshape(struct rule_state **at, const struct compiled_rule *rule)
 {
 	size_t bytes = state_bytes(&rule->trigger), window = offsetof(struct rule_state, window);
-	struct rule_state *shaped = calloc(1, bytes);
+	struct rule_state *state = realloc(*at, bytes);
 
-	if (shaped == NULL)
+	if (state == NULL)
 		return NULL;
-	memcpy(shaped, state, window);
-	shaped->shape = rule_window_shape(&rule->trigger);
-	HASH_DEL(engine->states, state);
-	free(state);
-	return memory_add(engine, shaped);
+	memset((char *)state + window, 0, bytes - window);
+	state->shape = rule_window_shape(&rule->trigger);
+	*at = state;
+	return state;
 }
 
 static struct rule_state *memory_begin(struct rule_engine *engine, const struct compiled_rule *rule,
@@ -171,14 +171,17 @@ static struct rule_state *memory_begin(struct rule_engine *engine, const struct 
 {
 	struct rule_state *state;
 
-	engine_sweep(engine, now_ns);
+	if (2 * (engine->count + 1) > engine->room && engine_rebuild(engine, now_ns) != 0)
+		return NULL;
 	state = calloc(1, state_bytes(&rule->trigger));
 	if (state == NULL)
 		return NULL;
-	state->key.rule = rule->name_hash;
-	state->key.flow = flow;
+	state->rule = rule->name_hash;
+	state->flow = flow;
 	state->shape = rule_window_shape(&rule->trigger);
-	return memory_add(engine, state);
+	engine->slots[slot_find(engine->slots, engine->room, state->rule, flow)] = state;
+	engine->count++;
+	return state;
 }
 
 static struct rule_state *memory_get(struct rule_engine *engine, const struct compiled_rule *rule,
@@ -190,7 +193,9 @@ static struct rule_state *memory_get(struct rule_engine *engine, const struct co
 	if (state == NULL)
 		state = memory_begin(engine, rule, flow, now_ns);
 	else if (begins)
-		state = memory_reshape(engine, state, rule);
+		state = memory_reshape(&engine->slots[slot_find(engine->slots, engine->room,
+								rule->name_hash, flow)],
+				       rule);
 	if (state == NULL)
 		return NULL;
 	if (begins)
