@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shm/window.h"
+#include "sidecar/base/file.h"
 #include "sidecar/base/log.h"
 #include "sidecar/daemon/keeper.h"
 #include "sidecar/daemon/keeper_state.h"
@@ -29,13 +30,8 @@
 
 static void boot_read(char *text, size_t size)
 {
-	int fd = open(BOOT_PATH, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
-
-	text[got > 0 ? got : 0] = '\0';
+	file_read_into(BOOT_PATH, text, size);
 	text[strcspn(text, "\n")] = '\0';
-	if (fd >= 0)
-		close(fd);
 }
 
 static void store_begin(struct keeper *k, const char *folder, bool wanted)
