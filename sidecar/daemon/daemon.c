@@ -860,6 +860,7 @@ void sidecar_free(struct sidecar *s)
 	logs_free(s->logs);
 	gate_bridge_free(s->gate);
 	control_socket_free(s->server);
+	api_end(&s->context);
 	alerts_free(s->alerts);
 	keeper_free(s->keeper);
 	workers_free(s->workers);

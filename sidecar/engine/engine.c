@@ -556,8 +556,10 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 	deferred = count_more(&totals->deferred, &flow->deferred);
 	bounced = count_more(&totals->bounced, &flow->bounced);
 
-	if (delivered)
+	if (delivered) {
 		engine_rules_attempts(e, slot, delivered, now_ns);
+		engine_watch_delivered(e, slot, delivered, now_ns);
+	}
 	if (delivered || deferred || bounced) {
 		flow->seen_s = (uint32_t)(now_ns / SECOND_NS);
 		minutes_count(e, slot, delivered, deferred, bounced, now_ns);

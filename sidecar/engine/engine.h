@@ -21,8 +21,9 @@ void engine_wall_offset(struct engine *engine, int64_t offset_ns);
 
 void engine_on_alert(struct engine *engine, engine_alert *alert, void *arg);
 
-/* One at a time, from now on; NULL: nobody. */
-void engine_watch(struct engine *engine, const struct engine_watcher *watcher);
+/* From now on until engine_unwatch with its arg. -ENOSPC: more than ENGINE_WATCHERS. */
+int engine_watch(struct engine *engine, const struct engine_watcher *watcher);
+void engine_unwatch(struct engine *engine, const void *arg);
 
 /* Puts a configuration, its classifier and its rules in force: defaults and names at once, known
  * slots by and by in engine_work. All must live until the next call. -EMSGSIZE: the destination

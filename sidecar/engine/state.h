@@ -18,7 +18,8 @@ struct engine {
 	struct rule_engine *windows; /* what rules remember of flows */
 	engine_alert *alert;
 	void *alert_arg;
-	struct engine_watcher watcher;
+	struct engine_watcher watchers[ENGINE_WATCHERS];
+	uint32_t watcher_count;
 	struct timer_heap *timers;
 	struct limits_set *limits; /* what the configuration says, each once */
 	uint32_t *configured;	   /* of a record: its number there */
@@ -82,6 +83,8 @@ static inline void engine_mark(const struct engine *engine, uint32_t slot)
 
 /* To the watcher: limits that have changed. */
 void engine_watch_change(struct engine *engine, uint32_t slot, const struct publish_limits *before,
+void engine_watch_delivered(struct engine *engine, uint32_t slot, uint32_t messages,
+			    uint64_t now_ns);
 			 const struct effective *now, uint64_t now_ns);
 
 /* Which parents have limits of their own: LAYOUT_SOURCE, LAYOUT_DESTINATION. */
