@@ -614,7 +614,10 @@ static uint64_t context_mended(const void *daemon)
 
 static void context_store(const void *daemon, struct json_writer *out)
 {
-	keeper_put(((const struct sidecar *)daemon)->keeper, out, "store");
+	const struct sidecar *s = daemon;
+
+	keeper_put(s->keeper, out, "store");
+	hooks_put(s->hooks, out, "hooks");
 }
 
 /* Once all parts are there. */
@@ -701,6 +704,8 @@ static int parts_make(struct sidecar *s, char *reason)
 		error = engine_create(s->segment, &s->engine);
 	}
 	if (!error)
+	if (!error)
+		error = hooks_create(s->loop, s->segment, s->engine, &s->hooks);
 		error = watches_make(s);
 	if (!error)
 		error = alerts_create(s->loop, &s->alerts);
@@ -746,6 +751,7 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (atomic_load(&s->segment->live->state) == LAYOUT_NEW)
 		keeper_restore(s->keeper, s->wall_offset_ns, loop_now());
 	error = keeper_run(s->keeper, s->wall_offset_ns, loop_now());
+	hooks_configure(s->hooks, s->generation.config);
 	if (error)
 		return error;
 	gate_bridge_configure(s->gate, s->generation.config);
@@ -856,6 +862,7 @@ void sidecar_free(struct sidecar *s)
 	reload_end(s);
 	diagnostics_free(&s->reload.result.report);
 	door_free(s->door);
+	hooks_free(s->hooks);
 	doors_free(s->doors);
 	logs_free(s->logs);
 	gate_bridge_free(s->gate);
