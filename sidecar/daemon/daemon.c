@@ -27,6 +27,7 @@
 #include "sidecar/base/log.h"
 #include "sidecar/base/log_queue.h"
 #include "sidecar/config/state_folder.h"
+#include "sidecar/daemon/attribution.h"
 #include "sidecar/segment/calendar.h"
 #include "sidecar/store/store.h"
 
@@ -665,30 +666,24 @@ static int server_begin(struct sidecar *s, char *reason)
 	return control_socket_create(s->loop, s->segment->folder, group, &s->server, reason);
 }
 
-/* A log's line to the gate: neither knows the other. */
-static int gate_source(void *arg, const uint8_t peer[16], const struct intake_time *time,
-		       bool connecting, uint8_t ret[16])
-{
-	const struct connection_query query = {.remote = peer,
-					       .replied_ns = time->replied_ns,
-					       .stamp_ns = time->stamp_ns,
-					       .spent_ns = time->spent_ns,
-					       .setup_ns = time->setup_ns,
-					       .fresh = time->fresh};
-
-	return gate_bridge_source(arg, &query, connecting, ret);
-}
-
 /* While we may still make sockets where only root does. */
 static int doors_begin(struct sidecar *s)
 {
 	const struct doors_options options = {.loop = s->loop,
 					      .engine = s->engine,
+					      .gate = attribution_of(s->gate),
 					      .segment = s->segment->path,
 					      .owner = s->segment->header.owner};
 	int error = doors_create(&options, &s->doors);
 
 	return error ? error : doors_open(s->doors, s->generation.config);
+}
+
+static int logs_begin(struct sidecar *s)
+{
+	const struct intake_gate gate = attribution_of(s->gate);
+
+	return logs_create(s->loop, s->segment->folder, s->engine, &gate, &s->logs);
 }
 
 static int parts_make(struct sidecar *s, char *reason)
@@ -704,21 +699,20 @@ static int parts_make(struct sidecar *s, char *reason)
 		error = engine_create(s->segment, &s->engine);
 	}
 	if (!error)
-	if (!error)
-		error = hooks_create(s->loop, s->segment, s->engine, &s->hooks);
 		error = watches_make(s);
 	if (!error)
 		error = alerts_create(s->loop, &s->alerts);
 	if (!error)
 		engine_on_alert(s->engine, alerts_start, s->alerts);
 	if (!error)
+		error = hooks_create(s->loop, s->segment, s->engine, &s->hooks);
+	if (!error)
 		error = server_begin(s, reason);
 	if (!error)
 		error = gate_bridge_create(s->loop, s->segment, s->engine, s->server,
 					   s->generation.config, &s->gate);
 	if (!error)
-		error = logs_create(s->loop, s->segment->folder, s->engine,
-				    &(struct intake_gate){gate_source, s->gate}, &s->logs);
+		error = logs_begin(s);
 	if (!error)
 		error = door_begin(s);
 	if (!error)
@@ -751,13 +745,13 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (atomic_load(&s->segment->live->state) == LAYOUT_NEW)
 		keeper_restore(s->keeper, s->wall_offset_ns, loop_now());
 	error = keeper_run(s->keeper, s->wall_offset_ns, loop_now());
-	hooks_configure(s->hooks, s->generation.config);
 	if (error)
 		return error;
 	gate_bridge_configure(s->gate, s->generation.config);
 	logs_configure(s->logs, s->generation.config);
 	door_configure(s->door, s->generation.config);
 	doors_configure(s->doors, s->generation.config);
+	hooks_configure(s->hooks, s->generation.config);
 	return 0;
 }
 
@@ -862,13 +856,13 @@ void sidecar_free(struct sidecar *s)
 	reload_end(s);
 	diagnostics_free(&s->reload.result.report);
 	door_free(s->door);
-	hooks_free(s->hooks);
 	doors_free(s->doors);
 	logs_free(s->logs);
 	gate_bridge_free(s->gate);
 	control_socket_free(s->server);
 	api_end(&s->context);
 	alerts_free(s->alerts);
+	hooks_free(s->hooks);
 	keeper_free(s->keeper);
 	workers_free(s->workers);
 	engine_free(s->engine);

@@ -740,7 +740,8 @@ int engine_create(struct segment *segment, struct engine **ret)
 		return -ENOMEM;
 	e->segment = segment;
 	e->configured = calloc(records, sizeof(*e->configured));
-	if (e->configured == NULL || limits_set_create(&e->limits) != 0 ||
+	e->heard = calloc(records, sizeof(*e->heard));
+	if (e->configured == NULL || e->heard == NULL || limits_set_create(&e->limits) != 0 ||
 	    engine_unnamed_create(&e->unnamed) != 0 || twice_create(&e->twice) != 0 ||
 	    timer_heap_create(records, &e->timers) != 0) {
 		engine_free(e);
@@ -767,6 +768,7 @@ void engine_free(struct engine *e)
 	rule_engine_free(e->windows);
 	timer_heap_free(e->timers);
 	free(e->configured);
+	free(e->heard);
 	limits_set_free(e->limits);
 	engine_unnamed_free(e->unnamed);
 	engine_moves_free(e->moves);

@@ -50,6 +50,10 @@ void engine_record(struct engine *engine, const struct layout_record *record, ui
 int engine_heard(struct engine *engine, uint32_t slot, const struct engine_heard *heard,
 		 uint64_t now_ns);
 
+/* Of a known slot's totals: how many messages the sidecar heard of itself since it began, modulo 2^32.
+ * The others are workers'. */
+uint32_t engine_heard_count(const struct engine *engine, uint32_t slot);
+
 /* Does what is due, a bounded piece of it. Returns when it wants to be called again: now_ns: at
  * once. */
 uint64_t engine_work(struct engine *engine, uint64_t now_ns);

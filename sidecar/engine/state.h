@@ -23,6 +23,7 @@ struct engine {
 	struct timer_heap *timers;
 	struct limits_set *limits; /* what the configuration says, each once */
 	uint32_t *configured;	   /* of a record: its number there */
+	uint32_t *heard;	   /* of a record: messages that no worker reported, low half */
 	uint32_t count;		   /* known slots that have been taken in */
 	uint32_t refill;      /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	      /* the next of slots to be looked at for its counts */
@@ -82,9 +83,9 @@ static inline void engine_mark(const struct engine *engine, uint32_t slot)
 }
 
 /* To the watcher: limits that have changed. */
-void engine_watch_change(struct engine *engine, uint32_t slot, const struct publish_limits *before,
 void engine_watch_delivered(struct engine *engine, uint32_t slot, uint32_t messages,
 			    uint64_t now_ns);
+void engine_watch_change(struct engine *engine, uint32_t slot, const struct publish_limits *before,
 			 const struct effective *now, uint64_t now_ns);
 
 /* Which parents have limits of their own: LAYOUT_SOURCE, LAYOUT_DESTINATION. */

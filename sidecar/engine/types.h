@@ -130,7 +130,8 @@ struct engine_heard {
 	uint64_t admitted_ns; /* 0: not known */
 	const char *text;
 	size_t length;
-	bool old;   /* too long ago to judge by: it is counted in totals, and drives nothing */
+	/* Too long ago to judge by, or no receiver's doing: counted in totals, it drives nothing. */
+	bool counts_alone;
 	uint8_t by; /* enum engine_hearing */
 	bool peer_known;
 	uint8_t peer[16]; /* the host that was asked */
