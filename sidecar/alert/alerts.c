@@ -127,9 +127,9 @@ static struct running *place(struct alerts *alerts)
 	return NULL;
 }
 
-void alerts_on_end(struct alerts *alerts, alerts_ended *ended, void *arg)
+void alerts_on_end(struct alerts *alerts, alerts_ended *tell, void *arg)
 {
-	alerts->ended = ended;
+	alerts->ended = tell;
 	alerts->ended_arg = arg;
 }
 

@@ -27,7 +27,7 @@ int alerts_run(struct alerts *alerts, const char *what, const struct rule_alert 
 
 /* Called at each end, once its place is free. */
 typedef void alerts_ended(void *arg, int place);
-void alerts_on_end(struct alerts *alerts, alerts_ended *ended, void *arg);
+void alerts_on_end(struct alerts *alerts, alerts_ended *tell, void *arg);
 
 /* Starts the command of a rule's alert, if it has one and a place is free (else that is logged): an
  * engine_alert. */
