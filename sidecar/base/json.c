@@ -237,6 +237,11 @@ void json_put_null(struct json_writer *writer, const char *key)
 	put_literal(writer, key, "null");
 }
 
+void json_put_lines(struct json_writer *writer, const char *lines, size_t length)
+{
+	append(writer, lines, length);
+}
+
 void json_put_newline(struct json_writer *writer)
 {
 	append(writer, "\n", 1);

@@ -106,8 +106,7 @@ int keeper_run(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
 		return 0;
 	k->wall_offset_ns = wall_offset_ns;
 	k->error = alive_begin(k, now_ns);
-	engine_watch(k->engine, &watcher);
-	return store_run(k->store);
+	return engine_watch(k->engine, &watcher) == 0 ? store_run(k->store) : -ENOSPC;
 }
 
 void keeper_renewed(struct keeper *k)
@@ -121,7 +120,7 @@ void keeper_free(struct keeper *k)
 	if (k == NULL)
 		return;
 	if (k->store)
-		engine_watch(k->engine, NULL);
+		engine_unwatch(k->engine, k);
 	store_batch_free(k->batch);
 	store_close(k->store);
 	free(k->ahead);
