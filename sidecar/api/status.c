@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "sidecar/api/api.h"
+#include "sidecar/api/watch.h"
 #include "sidecar/base/log_queue.h"
 
 #define SLOTS_A_CALL 8192
@@ -51,6 +52,7 @@ static void put_sidecar(const struct api_context *s, uint64_t now_ns, struct jso
 		      : s->segment->replaced ? "replaced"
 					     : "made");
 	json_put_u64(out, "operators", control_socket_clients(s->server));
+	json_put_u64(out, "watching", watch_clients(s->watch));
 	json_put_u64(out, "log_lines_lost", log_queue_dropped());
 }
 

@@ -16,6 +16,7 @@ static const struct command {
 } commands[] = {
 	{"status", cli_status, "how the sidecar, its segment and its workers are"},
 	{"flows", cli_flows, "what each flow may do, and what it did"},
+	{"watch", cli_watch, "events as they come: outcomes, limits, holds"},
 	{"explain", cli_explain, "why a flow is as fast as it is, and when that changes"},
 	{"hold", cli_hold, "stop a flow for a time"},
 	{"release", cli_release, "end the holds of a flow"},

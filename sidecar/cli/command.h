@@ -32,5 +32,6 @@ int cli_reset(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_report(int argc, char **argv);
 int cli_warmup(int argc, char **argv);
+int cli_watch(int argc, char **argv);
 
 #endif

@@ -199,6 +199,8 @@ static void print_logs(const struct json *status)
 		       number(log, "heard"), number(log, "no_attempt"), number(log, "repeated"));
 		if (number(log, "by_gate") > 0)
 			printf("; of %llu the gate knew the source", number(log, "by_gate"));
+		if (number(log, "kept_by_gate") > 0)
+			printf("; %llu that the gate itself kept", number(log, "kept_by_gate"));
 		if (no_name > 0)
 			printf("; %llu of no known source", (unsigned long long)no_name);
 		if (number(log, "ambiguous") > 0)

@@ -365,6 +365,19 @@ static const struct yaml_key maps_rows[] = {
 TABLE(maps, struct config_maps, NULL);
 #undef LISTEN
 
+/* ---- hooks ----------------------------------------------------------------------------------- */
+
+static const struct yaml_key hooks_rows[] = {
+	YAML_TEXTS("hold", yaml_text, struct config_hooks, hold,
+		   "a program and its arguments, started when a flow is held"),
+	YAML_TEXTS("release", yaml_text, struct config_hooks, release,
+		   "the same, when it is held no longer"),
+	YAML_KEY("timeout", config_duration, struct config_hooks, timeout,
+		 "after which it is killed", BOUNDS(UINT64_C(1000000000), UINT64_C(600000000000)),
+		 DEFAULT("10s")),
+};
+TABLE(hooks, struct config_hooks, NULL);
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct yaml_word_value down_words[] = {{"keep", CONFIG_DOWN_KEEP},
@@ -418,6 +431,7 @@ static const struct yaml_key config_rows[] = {
 	LIMITS("redis", redis, struct config, redis, "throttles for Redis clients"),
 	LIMITS("postfix_policy", policy, struct config, policy, "Postfix's check_policy_service"),
 	LIMITS("postfix_maps", maps, struct config, maps, "Postfix's socketmaps"),
+	LIMITS("hooks", hooks, struct config, hooks, "what is started at holds and their ends"),
 	RULE_FILE_KEYS(struct config, rules.),
 };
 

@@ -325,6 +325,13 @@ struct config_warmup {
 	struct rule_alert *alert; /* NULL: the log alone */
 };
 
+/* What is started when a flow is held, and when that ends: argument vectors, no shell. */
+struct config_hooks {
+	char **hold, **release; /* none: nothing is started */
+	uint32_t hold_count, release_count;
+	struct config_value timeout;
+};
+
 struct config {
 	struct config_value builtin; /* 1: laid over the built-in configuration */
 	struct config_segment segment;
@@ -356,6 +363,7 @@ struct config {
 	struct config_redis redis;
 	struct config_policy policy;
 	struct config_maps maps;
+	struct config_hooks hooks;
 	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
 	/* ---- filled after loading

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shm/window.h"
+#include "sidecar/base/file.h"
 #include "sidecar/base/log.h"
 #include "sidecar/daemon/keeper.h"
 #include "sidecar/daemon/keeper_state.h"
@@ -29,13 +30,8 @@
 
 static void boot_read(char *text, size_t size)
 {
-	int fd = open(BOOT_PATH, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
-
-	text[got > 0 ? got : 0] = '\0';
+	file_read_into(BOOT_PATH, text, size);
 	text[strcspn(text, "\n")] = '\0';
-	if (fd >= 0)
-		close(fd);
 }
 
 static void store_begin(struct keeper *k, const char *folder, bool wanted)
@@ -110,8 +106,7 @@ int keeper_run(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
 		return 0;
 	k->wall_offset_ns = wall_offset_ns;
 	k->error = alive_begin(k, now_ns);
-	engine_watch(k->engine, &watcher);
-	return store_run(k->store);
+	return engine_watch(k->engine, &watcher) == 0 ? store_run(k->store) : -ENOSPC;
 }
 
 void keeper_renewed(struct keeper *k)
@@ -125,7 +120,7 @@ void keeper_free(struct keeper *k)
 	if (k == NULL)
 		return;
 	if (k->store)
-		engine_watch(k->engine, NULL);
+		engine_unwatch(k->engine, k);
 	store_batch_free(k->batch);
 	store_close(k->store);
 	free(k->ahead);

@@ -569,8 +569,10 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 	deferred = count_more(&totals->deferred, &flow->deferred);
 	bounced = count_more(&totals->bounced, &flow->bounced);
 
-	if (delivered)
+	if (delivered) {
 		engine_rules_attempts(e, slot, delivered, now_ns);
+		engine_watch_delivered(e, slot, delivered, now_ns);
+	}
 	if (delivered || deferred || bounced) {
 		flow->seen_s = (uint32_t)(now_ns / SECOND_NS);
 		minutes_count(e, slot, delivered, deferred, bounced, now_ns);
@@ -752,7 +754,8 @@ int engine_create(struct segment *segment, struct engine **ret)
 		return -ENOMEM;
 	e->segment = segment;
 	e->configured = calloc(records, sizeof(*e->configured));
-	if (e->configured == NULL || limits_set_create(&e->limits) != 0 ||
+	e->heard = calloc(records, sizeof(*e->heard));
+	if (e->configured == NULL || e->heard == NULL || limits_set_create(&e->limits) != 0 ||
 	    engine_unnamed_create(&e->unnamed) != 0 || twice_create(&e->twice) != 0 ||
 	    timer_heap_create(records, &e->timers) != 0) {
 		engine_free(e);
@@ -780,6 +783,7 @@ void engine_free(struct engine *e)
 	rule_engine_free(e->windows);
 	timer_heap_free(e->timers);
 	free(e->configured);
+	free(e->heard);
 	limits_set_free(e->limits);
 	engine_unnamed_free(e->unnamed);
 	engine_moves_free(e->moves);

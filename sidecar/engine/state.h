@@ -18,10 +18,12 @@ struct engine {
 	struct rule_engine *windows; /* what rules remember of flows */
 	engine_alert *alert;
 	void *alert_arg;
-	struct engine_watcher watcher;
+	struct engine_watcher watchers[ENGINE_WATCHERS];
+	uint32_t watcher_count;
 	struct timer_heap *timers;
 	struct limits_set *limits; /* what the configuration says, each once */
 	uint32_t *configured;	   /* of a record: its number there */
+	uint32_t *heard;	   /* of a record: messages that no worker reported, low half */
 	uint32_t count;		   /* known slots that have been taken in */
 	uint32_t refill;      /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	      /* the next of slots to be looked at for its counts */
@@ -81,6 +83,8 @@ static inline void engine_mark(const struct engine *engine, uint32_t slot)
 }
 
 /* To the watcher: limits that have changed. */
+void engine_watch_delivered(struct engine *engine, uint32_t slot, uint32_t messages,
+			    uint64_t now_ns);
 void engine_watch_change(struct engine *engine, uint32_t slot, const struct publish_limits *before,
 			 const struct effective *now, uint64_t now_ns);
 

@@ -70,6 +70,8 @@ struct engine_warmup {
 
 struct engine;
 
+#define ENGINE_WATCHERS 8
+
 struct engine_totals {
 	uint64_t replies;
 	uint64_t by_class[REPLY_CLASSES];
@@ -103,10 +105,12 @@ struct engine_change {
 	const struct classification *classification;
 };
 
-/* Who is told what the engine hears and does, from within engine_record: must not block, and must
- * change nothing here. Pointers are good during the call; either function may be NULL. */
+/* Who is told what the engine hears and does, from within its calls: must not block, and must
+ * change nothing here. Pointers are good during the call; each function may be NULL. */
 struct engine_watcher {
 	void *arg;
+	/* Messages of a flow that were delivered since the last look, which is a second ago or so. */
+	void (*delivered)(void *arg, uint32_t slot, uint32_t messages, uint64_t now_ns);
 	/* Of each reply that was no delivery. */
 	void (*reply)(void *arg, const struct layout_record *reply,
 		      const struct classification *classification, uint64_t now_ns);
@@ -135,7 +139,8 @@ struct engine_heard {
 	uint64_t admitted_ns; /* 0: not known */
 	const char *text;
 	size_t length;
-	bool old;   /* too long ago to judge by: it is counted in totals, and drives nothing */
+	/* Too long ago to judge by, or no receiver's doing: counted in totals, it drives nothing. */
+	bool counts_alone;
 	uint8_t by; /* enum engine_hearing */
 	bool peer_known;
 	uint8_t peer[16]; /* the host that was asked */

@@ -5,6 +5,9 @@
 #include "sidecar/simulate/report.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "sidecar/base/json.h"
 
 static const char *const cause_names[RECEIVER_CAUSES] = {
 	[RECEIVER_ACCEPTED] = "accepted",
@@ -66,14 +69,19 @@ void simulate_report_table(FILE *out, const struct simulate_outcome *outcome)
 	}
 }
 
-static void json_text(FILE *out, const char *text)
+static void text_print(FILE *out, const char *text)
 {
+	size_t left = strlen(text);
+
 	fputc('"', out);
-	for (; *text; text++)
-		if (*text == '"' || *text == '\\' || (unsigned char)*text < ' ')
-			fprintf(out, "\\u%04x", (unsigned char)*text);
-		else
-			fputc(*text, out);
+	while (left > 0) {
+		char escaped[8];
+		size_t taken, length = json_escape(text, left, escaped, &taken);
+
+		fwrite(escaped, 1, length, out);
+		text += taken;
+		left -= taken;
+	}
 	fputc('"', out);
 }
 
@@ -118,7 +126,7 @@ void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, boo
 		fputc('{', out);
 		if (named) {
 			fputs("\"scenario\": ", out);
-			json_text(out, outcome->name);
+			text_print(out, outcome->name);
 			fprintf(out, ", \"seed\": %llu, ", (unsigned long long)outcome->seed);
 		}
 		json_result(out, &outcome->results[i], &outcome->oracle);
