@@ -59,6 +59,14 @@ const struct yaml_key config_limit_keys[LIMIT_KEYS] = {
 	ROW(LIMIT_FLOOR, "floor", config_rate, "adapt never sets the rate below this"),
 	ROW(LIMIT_CEILING, "ceiling", config_rate, "adapt never sets the rate above this"),
 	ROW(LIMIT_START, "start", config_rate, "where a flow starts of which nothing is known"),
+	ROW(LIMIT_BASELINE, "baseline", config_factor,
+	    "at most so many times what the flow sent on earlier days", BOUNDS(1, 100)),
+	ROW(LIMIT_BASELINE_MINUTE, "baseline_floor.minute", config_count,
+	    "whatever it sent, so many in a minute", BOUNDS(1, U32_MAX), DEFAULT("20")),
+	ROW(LIMIT_BASELINE_HOUR, "baseline_floor.hour", config_count, "the same in an hour",
+	    BOUNDS(1, U32_MAX), DEFAULT("500")),
+	ROW(LIMIT_BASELINE_DAY, "baseline_floor.day", config_count, "the same in a day",
+	    BOUNDS(1, U32_MAX), DEFAULT("2000")),
 };
 #undef ROW
 #undef PART_OF

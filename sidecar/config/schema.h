@@ -21,6 +21,7 @@ extern const struct yaml_type config_duration; /* ns */
 extern const struct yaml_type config_switch;   /* true or false */
 extern const struct yaml_type config_word;     /* one of the row's words */
 extern const struct yaml_type config_octal;    /* permissions, such as 0660 */
+extern const struct yaml_type config_factor;   /* thousandths; 0: off */
 /* A uint16_t. */
 extern const struct yaml_type config_port;
 

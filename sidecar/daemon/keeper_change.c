@@ -132,7 +132,8 @@ static const char *reason_of(const struct keeper *k, const struct engine_change 
 static const char *const deciders[] = {[BY_CONFIGURATION] = "configuration",
 				       [BY_CONTROL] = "control",
 				       [BY_RULE] = "rule",
-				       [BY_OPERATOR] = "operator"};
+				       [BY_OPERATOR] = "operator",
+				       [BY_BASELINE] = "baseline"};
 
 void keeper_change(void *arg, const struct engine_change *change, uint64_t now_ns)
 {

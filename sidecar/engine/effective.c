@@ -216,6 +216,75 @@ void effective_merge(const struct flow_limits *configured, const struct control_
 	}
 }
 
+/* ---- the baseline ---------------------------------------------------------------------------- */
+
+#define MINUTE_NS     UINT64_C(60000000000)
+#define BURST_SHARE   4	  /* of a minute's messages that may go at once */
+#define RESERVE_SHARE 10  /* of a cap, for transactional mail, where none is configured … */
+#define RESERVE_HOUR  250 /* … but of a small one more than a tenth: up to half, and to so many */
+#define RESERVE_DAY   1000
+
+static uint64_t minute_most(const struct publish_limits *l)
+{
+	if (l->interval_ns == 0)
+		return UINT64_MAX;
+	return l->burst[TG_TRANSACTIONAL] + (MINUTE_NS + l->interval_ns - 1) / l->interval_ns - 1;
+}
+
+/* The classes keep their parts of it; where there was none, a fifth is for transactional mail. */
+static void burst_lower(uint32_t burst[TG_CLASSES], uint32_t most, bool unlimited)
+{
+	uint32_t before = burst[TG_TRANSACTIONAL];
+
+	for (int c = TG_CLASSES - 1; c >= 0 && before > most; c--) {
+		uint64_t part = unlimited ? most - (c == TG_TRANSACTIONAL ? 0 : (most + 4) / 5)
+					  : (uint64_t)burst[c] * most / before;
+
+		burst[c] = part ? (uint32_t)part : 1;
+	}
+}
+
+/* So that no window of a minute has more: the burst comes at once, the others an interval apart. */
+static bool minute_lower(struct publish_limits *l, uint32_t most)
+{
+	uint32_t burst = most >= BURST_SHARE ? most / BURST_SHARE : 1;
+	uint64_t intervals = (uint64_t)most - burst + 1;
+	uint64_t interval_ns = (MINUTE_NS + intervals - 1) / intervals;
+
+	if (minute_most(l) <= most)
+		return false;
+	burst_lower(l->burst, burst, l->interval_ns == 0);
+	l->interval_ns = later(l->interval_ns, interval_ns);
+	return true;
+}
+
+static uint32_t reserve_of(uint32_t cap, uint32_t small)
+{
+	uint32_t half = cap / 2, tenth = cap / RESERVE_SHARE;
+	uint32_t least = half < small ? half : small;
+
+	return tenth > least ? tenth : least;
+}
+
+void effective_baseline(struct effective *e, const uint32_t caps[BASELINE_SPANS])
+{
+	struct publish_limits *l = &e->limits;
+	uint32_t hour = caps[BASELINE_HOUR], day = caps[BASELINE_DAY];
+
+	if (minute_lower(l, caps[BASELINE_MINUTE])) {
+		e->rate_by = BY_BASELINE;
+		e->rate_constraint = -1;
+	}
+	if (cap_lower(l->hour_cap, hour, reserve_of(hour, RESERVE_HOUR))) {
+		e->hour_by = BY_BASELINE;
+		e->hour_constraint = -1;
+	}
+	if (cap_lower(l->day_cap, day, reserve_of(day, RESERVE_DAY))) {
+		e->day_by = BY_BASELINE;
+		e->day_constraint = -1;
+	}
+}
+
 /* How much is lost with an effect: nothing with one that has ended; the operator's, of which there
  * is one a kind at most, are not for rules to push out. */
 static uint64_t worth(const struct constraint *constraint, uint64_t now_ns)

@@ -11,6 +11,7 @@
 
 #include "sidecar/config/limits.h"
 #include "sidecar/control/control.h"
+#include "sidecar/engine/baseline.h"
 #include "sidecar/segment/publish.h"
 
 enum constraint_kind {
@@ -42,7 +43,7 @@ _Static_assert(CONSTRAINTS > CONSTRAINT_KINDS - 1,
 	       "the operator's, one a kind, leave room for rules'");
 
 /* Who decided a value, for `explain`. */
-enum effective_by { BY_CONFIGURATION, BY_CONTROL, BY_RULE, BY_OPERATOR };
+enum effective_by { BY_CONFIGURATION, BY_CONTROL, BY_RULE, BY_OPERATOR, BY_BASELINE };
 
 struct effective {
 	struct publish_limits limits;
@@ -58,6 +59,10 @@ struct effective {
 void effective_merge(const struct flow_limits *configured, const struct control_limits *control,
 		     const struct constraint constraints[CONSTRAINTS], uint32_t parents,
 		     uint64_t now_ns, struct effective *ret);
+
+/* No minute, hour and day has more than that (sidecar/engine/baseline.h): whatever is stricter stays,
+ * and classes keep their reserves as far as they fit. */
+void effective_baseline(struct effective *effective, const uint32_t caps[BASELINE_SPANS]);
 
 /* A slot that is no flow has what is configured. */
 void effective_plain(const struct flow_limits *configured, struct publish_limits *ret);
