@@ -181,3 +181,38 @@ Test(effective, a_baseline_keeps_a_reserve_and_what_is_stricter_outranks_it)
 	cr_expect_eq(merged.hour_by, BY_OPERATOR);
 	cr_expect_geq(merged.hour_constraint, 0);
 }
+
+Test(effective, a_share_scales_what_is_in_force_and_comes_back_before_it_ends)
+{
+	const uint64_t hour = UINT64_C(3600000000000), end = NOW + 168 * hour;
+	static const struct {
+		uint64_t hours; /* that are left */
+		uint32_t hour_cap;
+	} rows[] = {{168, 100}, {48, 100}, {36, 177}, {24, 316}, {12, 562}, {1, 953}};
+	struct flow_limits configured = {
+		.interval_ns = 100, .burst = {20, 18, 14}, .hour_cap = {1000, 900, 800}};
+	struct effective merged;
+
+	add(CONSTRAINT_SHARE, false, "snds", UINT64_C(77) << CONSTRAINT_SHARE_BITS | 100000, end);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t now_ns = end - rows[i].hours * hour;
+
+		effective_merge(&configured, NULL, constraints, 0, now_ns, &merged);
+		effective_share(&merged, constraints, now_ns);
+		cr_expect_eq(merged.limits.hour_cap[TG_TRANSACTIONAL], rows[i].hour_cap,
+			     "%lu hours: %u", rows[i].hours,
+			     merged.limits.hour_cap[TG_TRANSACTIONAL]);
+		cr_expect_eq(merged.limits.day_cap[TG_TRANSACTIONAL], PUBLISH_NO_CAP);
+		cr_expect_leq(merged.next_ns, rows[i].hours > 48 ? end - 48 * hour : now_ns + hour);
+		cr_expect_gt(merged.next_ns, now_ns);
+	}
+	effective_merge(&configured, NULL, constraints, 0, NOW, &merged);
+	effective_share(&merged, constraints, NOW);
+	cr_expect_eq(merged.limits.interval_ns, 1000);
+	cr_expect_eq(merged.limits.burst[TG_BULK], 1);
+	cr_expect_eq(merged.rate_by, BY_RULE);
+	cr_expect_str_eq(constraints[merged.rate_constraint].name, "snds");
+	effective_merge(&configured, NULL, constraints, 0, end, &merged);
+	effective_share(&merged, constraints, end);
+	cr_expect_eq(merged.limits.interval_ns, 100, "what has ended does not count");
+}

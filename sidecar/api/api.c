@@ -20,6 +20,7 @@ static const struct {
 	{"release", true, api_release},	 {"set", true, api_set},
 	{"reset", true, api_reset},	 {"reload", true, api_reload},
 	{"report", false, api_report},	 {"seed", true, api_seed},
+	{"snds", true, api_snds},
 };
 
 int api_register(struct api_context *context)
@@ -45,7 +46,7 @@ int api_next_flow(const struct api_context *s, struct control_call *call,
 	return -EAGAIN;
 }
 
-static uint32_t flow_find(struct segment *segment, const struct flow_json_filter *filter)
+uint32_t api_flow_find(struct segment *segment, const struct flow_json_filter *filter)
 {
 	struct hash_key key = hash_bytes(HASH_DESTINATION, filter->destination,
 					 strlen(filter->destination), segment->header.seed);
@@ -100,7 +101,7 @@ uint32_t api_flow_of(struct api_context *s, struct control_call *call, const str
 		snprintf(call->reason, sizeof(call->reason), "name a source and a destination");
 		return LAYOUT_NONE;
 	}
-	slot = flow_find(s->segment, &filter);
+	slot = api_flow_find(s->segment, &filter);
 	if (slot != LAYOUT_NONE)
 		return slot;
 	if (!claim) {

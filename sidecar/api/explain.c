@@ -149,7 +149,8 @@ static void put_baseline(struct api_context *s, uint32_t slot, uint64_t now_ns,
 
 /* ---- what rules and the operator set --------------------------------------------------------- */
 
-static const char *constraint_text(const struct constraint *constraint, char *text, size_t size)
+static const char *constraint_text(const struct constraint *constraint, uint64_t now_ns, char *text,
+				   size_t size)
 {
 	char value[32];
 
@@ -171,6 +172,10 @@ static const char *constraint_text(const struct constraint *constraint, char *te
 		break;
 	case CONSTRAINT_DAY:
 		snprintf(text, size, "day %llu", (unsigned long long)constraint->value);
+		break;
+	case CONSTRAINT_SHARE:
+		snprintf(text, size, "scaled to %.0f %%",
+			 100 * constraint_share(constraint, now_ns));
 		break;
 	default: snprintf(text, size, "unknown"); break;
 	}
@@ -195,7 +200,8 @@ static void put_effects(struct json_writer *out, const struct constraint constra
 		if (constraint->kind == CONSTRAINT_NONE || constraint->until_ns <= now_ns)
 			continue;
 		json_put_object(out, NULL);
-		json_put_text(out, "limit", constraint_text(constraint, text, sizeof(text)));
+		json_put_text(out, "limit",
+			      constraint_text(constraint, now_ns, text, sizeof(text)));
 		json_put_text(out, "decided_by",
 			      constraint->by_operator ? "operator" : constraint->name);
 		json_put_text(out, "reason", *constraint->why ? constraint->why : NULL);

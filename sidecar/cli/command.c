@@ -37,6 +37,7 @@ static const struct command {
 	{"plan", cli_plan, "the memory, rings and cores that an installation takes"},
 	{"replay", cli_replay, "what the rules would have done over a log"},
 	{"rules", cli_rules, "print the built-in rules, or check a rule file"},
+	{"snds", cli_snds, "what Microsoft's SNDS says of our addresses"},
 	{"simulate", cli_simulate, "how policies fare against models of receivers"},
 };
 

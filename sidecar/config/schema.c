@@ -332,6 +332,17 @@ static const struct yaml_key maps_rows[] = {
 TABLE(maps, struct config_maps, NULL);
 #undef LISTEN
 
+static const struct yaml_key snds_rows[] = {
+	YAML_TEXTS("destinations", yaml_text, struct config_snds, destinations, "where it holds"),
+	YAML_KEY("yellow", config_part, struct config_snds, yellow,
+		 "the share of its limits that a yellow address may use", DEFAULT("50%")),
+	YAML_KEY("red", config_part, struct config_snds, red, "the same of a red one",
+		 DEFAULT("10%")),
+	YAML_KEY("expires", config_duration, struct config_snds, expires,
+		 "how long what is said holds", BOUNDS(3 * DAY_NS, 90 * DAY_NS), DEFAULT("7d")),
+};
+TABLE(snds, struct config_snds, NULL);
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct yaml_word_value down_words[] = {{"keep", CONFIG_DOWN_KEEP},
@@ -383,6 +394,7 @@ static const struct yaml_key config_rows[] = {
 	LIMITS("http", http, struct config, http, "what other programs tell and ask by HTTP"),
 	LIMITS("redis", redis, struct config, redis, "throttles for Redis clients"),
 	LIMITS("postfix_policy", policy, struct config, policy, "Postfix's check_policy_service"),
+	LIMITS("snds", snds, struct config, snds, "what Microsoft says of our addresses"),
 	LIMITS("postfix_maps", maps, struct config, maps, "Postfix's socketmaps"),
 	RULE_FILE_KEYS(struct config, rules.),
 };

@@ -283,6 +283,14 @@ struct config_maps {
 	struct config_mta_log names; /* source and sources alone: maps and transports as sources */
 };
 
+/* What Microsoft's SNDS says of our addresses, and what follows from it. */
+struct config_snds {
+	char **destinations; /* where it holds; none written: microsoft-consumer */
+	uint32_t destinations_count;
+	struct config_value yellow, red; /* millionths of the limits */
+	struct config_value expires;
+};
+
 struct config {
 	struct config_value builtin; /* 1: laid over the built-in configuration */
 	struct config_segment segment;
@@ -313,6 +321,7 @@ struct config {
 	struct config_redis redis;
 	struct config_policy policy;
 	struct config_maps maps;
+	struct config_snds snds;
 	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
 	/* ---- filled after loading

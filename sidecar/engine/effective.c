@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/engine/effective.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -283,6 +284,92 @@ void effective_baseline(struct effective *e, const uint32_t caps[BASELINE_SPANS]
 		e->day_by = BY_BASELINE;
 		e->day_constraint = -1;
 	}
+}
+
+/* ---- shares ---------------------------------------------------------------------------------- */
+
+#define HOUR_NS UINT64_C(3600000000000)
+
+double constraint_share(const struct constraint *constraint, uint64_t now_ns)
+{
+	double share = (double)(constraint->value & ((1u << CONSTRAINT_SHARE_BITS) - 1)) /
+		       CONSTRAINT_SHARE_ONE;
+	uint64_t left_ns = constraint->until_ns > now_ns ? constraint->until_ns - now_ns : 0;
+	double hours = ceil((double)left_ns / HOUR_NS);
+
+	share = share < 1e-3 ? 1e-3 : share > 1 ? 1 : share;
+	return left_ns < CONSTRAINT_SHARE_BACK_NS
+		       ? pow(share, hours * HOUR_NS / CONSTRAINT_SHARE_BACK_NS)
+		       : share;
+}
+
+/* When the share is another by itself. */
+static uint64_t share_next(const struct constraint *constraint, uint64_t now_ns)
+{
+	uint64_t left_ns = constraint->until_ns - now_ns;
+
+	if (left_ns > CONSTRAINT_SHARE_BACK_NS)
+		return constraint->until_ns - CONSTRAINT_SHARE_BACK_NS;
+	return now_ns + (left_ns % HOUR_NS ? left_ns % HOUR_NS : HOUR_NS);
+}
+
+static bool cap_scale(uint32_t cap[TG_CLASSES], double share)
+{
+	bool scaled = false;
+
+	for (int c = 0; c < TG_CLASSES; c++)
+		if (cap[c] != PUBLISH_NO_CAP) {
+			cap[c] = (uint32_t)fmax(c == TG_TRANSACTIONAL, cap[c] * share);
+			scaled = true;
+		}
+	return scaled;
+}
+
+static void share_apply(struct effective *e, double share, int index)
+{
+	struct publish_limits *l = &e->limits;
+
+#define WINS(what)                            \
+	do {                                  \
+		e->what##_by = BY_RULE;       \
+		e->what##_constraint = index; \
+	} while (0)
+	/* One that probes has a rate that lets a single message go. */
+	if (l->interval_ns && !(l->flags & LAYOUT_PROBING)) {
+		l->interval_ns = (uint64_t)ceil((double)l->interval_ns / share);
+		for (int c = 0; c < TG_CLASSES; c++)
+			l->burst[c] = (uint32_t)fmax(1, l->burst[c] * share);
+		WINS(rate);
+	}
+	if (cap_scale(l->hour_cap, share))
+		WINS(hour);
+	if (cap_scale(l->day_cap, share))
+		WINS(day);
+#undef WINS
+}
+
+void effective_share(struct effective *e, const struct constraint constraints[CONSTRAINTS],
+		     uint64_t now_ns)
+{
+	double least = 1;
+	int index = -1;
+
+	for (int i = 0; i < CONSTRAINTS; i++) {
+		const struct constraint *c = &constraints[i];
+		double share;
+
+		if (c->kind != CONSTRAINT_SHARE || c->until_ns <= now_ns)
+			continue;
+		share = constraint_share(c, now_ns);
+		if (share < least) {
+			least = share;
+			index = i;
+		}
+		if (share_next(c, now_ns) < e->next_ns)
+			e->next_ns = share_next(c, now_ns);
+	}
+	if (index >= 0)
+		share_apply(e, least, index);
 }
 
 /* How much is lost with an effect: nothing with one that has ended; the operator's, of which there

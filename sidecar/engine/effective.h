@@ -22,6 +22,7 @@ enum constraint_kind {
 	CONSTRAINT_PER_CONNECTION, /* at most `value` messages a connection */
 	CONSTRAINT_HOUR,	   /* at most `value` messages an hour */
 	CONSTRAINT_DAY,
+	CONSTRAINT_SHARE, /* rate, hour and day are scaled by constraint_share() */
 	CONSTRAINT_KINDS
 };
 
@@ -41,6 +42,14 @@ struct constraint {
 #define CONSTRAINTS 8
 _Static_assert(CONSTRAINTS > CONSTRAINT_KINDS - 1,
 	       "the operator's, one a kind, leave room for rules'");
+
+/* A share's value: millionths, and behind them what its owner keeps there. It comes back by itself
+ * in the last CONSTRAINT_SHARE_BACK_NS of its time, an hour at a time: what ends must be no cliff. */
+#define CONSTRAINT_SHARE_BITS	 20
+#define CONSTRAINT_SHARE_ONE	 1000000u
+#define CONSTRAINT_SHARE_BACK_NS (UINT64_C(48) * 3600 * 1000000000)
+
+double constraint_share(const struct constraint *constraint, uint64_t now_ns);
 
 /* Who decided a value, for `explain`. */
 enum effective_by { BY_CONFIGURATION, BY_CONTROL, BY_RULE, BY_OPERATOR, BY_BASELINE };
@@ -63,6 +72,10 @@ void effective_merge(const struct flow_limits *configured, const struct control_
 /* No minute, hour and day has more than that (sidecar/engine/baseline.h): whatever is stricter stays,
  * and classes keep their reserves as far as they fit. */
 void effective_baseline(struct effective *effective, const uint32_t caps[BASELINE_SPANS]);
+
+/* Scales what is in force by the smallest share there is: after all else. */
+void effective_share(struct effective *effective, const struct constraint constraints[CONSTRAINTS],
+		     uint64_t now_ns);
 
 /* A slot that is no flow has what is configured. */
 void effective_plain(const struct flow_limits *configured, struct publish_limits *ret);

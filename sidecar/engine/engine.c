@@ -149,6 +149,7 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 		limits_set_get(e->limits, *engine_configured_at(e, slot))->parents, now_ns, ret);
 	engine_history_apply(e, slot, engine_configured(e, slot),
 			     segment_block(e->segment, slot, ENGINE_LIFE), now_ns, ret);
+	effective_share(ret, engine_effects(e, slot), now_ns);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
 	return 0;
 }

@@ -163,6 +163,7 @@ static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint
 			constraints, 0, now_ns, ret);
 	if (engine_history(b->engine, slot, now_ns, peaks, caps))
 		effective_baseline(ret, caps);
+	effective_share(ret, constraints, now_ns);
 	return 0;
 }
 

@@ -438,20 +438,21 @@ static const struct yaml_key restart_rows[] = {
 };
 TABLE(restart, struct scenario_restart);
 
-#define ROW(name, type, member, help, ...) \
+#define BEFORE(name, type, member, help, ...) \
 	YAML_KEY(name, type, struct scenario_before, member, help, ##__VA_ARGS__)
 
 static const struct yaml_key before_rows[] = {
-	ROW("pool", yaml_text, pool_name, "whose sources had sent it"),
-	ROW("destination", yaml_text, destination, "to whom"),
-	ROW("minute", count, minute, "messages of the largest minute", BOUNDS(0, UINT32_MAX),
-	    DEFAULT("0")),
-	ROW("hour", count, hour, "messages of the largest hour", BOUNDS(0, UINT32_MAX),
-	    DEFAULT("0")),
-	ROW("day", count, day, "messages of the largest day", BOUNDS(0, UINT32_MAX), DEFAULT("0")),
+	BEFORE("pool", yaml_text, pool_name, "whose sources had sent it"),
+	BEFORE("destination", yaml_text, destination, "to whom"),
+	BEFORE("minute", count, minute, "messages of the largest minute", BOUNDS(0, UINT32_MAX),
+	       DEFAULT("0")),
+	BEFORE("hour", count, hour, "messages of the largest hour", BOUNDS(0, UINT32_MAX),
+	       DEFAULT("0")),
+	BEFORE("day", count, day, "messages of the largest day", BOUNDS(0, UINT32_MAX),
+	       DEFAULT("0")),
 };
 TABLE(before, struct scenario_before);
-#undef ROW
+#undef BEFORE
 
 static const struct yaml_word_value worker_words[] = {{"shared", 0}, {"sleep", 1}, {NULL, 0}};
 
