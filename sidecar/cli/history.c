@@ -51,19 +51,19 @@ static const struct cli_syntax syntax = {
 };
 
 /* The day of a flow that is being counted. */
-struct running {
+struct history_day {
 	struct history_row row;
 	uint64_t minute, hour; /* numbers of those under way */
 	uint64_t in_minute, in_hour;
 };
 
-struct run {
+struct history_reading {
 	const struct history_options *options;
 	struct log_source source;
 	struct scratch scratch;
 	struct intake intake;
 	struct intake_memory *memory;
-	struct running *flows; /* by slot */
+	struct history_day *flows; /* by slot */
 	struct history_rows rows;
 	uint64_t complaints, timeless;
 };
@@ -94,9 +94,10 @@ static void count_one(uint64_t *under_way, uint64_t *count, uint64_t *most, uint
 
 /* Several lines of an MTA may not be in order by a little: a day that comes again is added up in
  * the end. */
-static int delivered(struct run *run, const struct intake_place *place, uint64_t time_ns)
+static int delivered(struct history_reading *run, const struct intake_place *place,
+		     uint64_t time_ns)
 {
-	struct running *flow = &run->flows[place->flow.slot];
+	struct history_day *flow = &run->flows[place->flow.slot];
 	uint32_t messages = place->heard.n ? place->heard.n : 1;
 	uint64_t hour;
 	int64_t day;
@@ -106,7 +107,7 @@ static int delivered(struct run *run, const struct intake_place *place, uint64_t
 	if (flow->row.delivered && flow->row.day != day)
 		error = history_add(&run->rows, &flow->row);
 	if (flow->row.delivered == 0 || flow->row.day != day) {
-		*flow = (struct running){.row = {.day = day}};
+		*flow = (struct history_day){.row = {.day = day}};
 		memcpy(flow->row.source, place->flow.source, sizeof(flow->row.source));
 		snprintf(flow->row.destination, sizeof(flow->row.destination), "%s",
 			 place->flow.destination);
@@ -120,7 +121,7 @@ static int delivered(struct run *run, const struct intake_place *place, uint64_t
 
 static int event_take(void *arg, const struct ingest_event *event)
 {
-	struct run *run = arg;
+	struct history_reading *run = arg;
 	struct intake_place place;
 
 	if (event->time_ns == 0) {
@@ -135,7 +136,7 @@ static int event_take(void *arg, const struct ingest_event *event)
 
 static void complain(void *arg, uint64_t line)
 {
-	struct run *run = arg;
+	struct history_reading *run = arg;
 
 	if (run->complaints++ < COMPLAINTS_MAX)
 		fprintf(stderr, "%s:%" PRIu64 ": not understood\n", run->options->path, line);
@@ -143,7 +144,7 @@ static void complain(void *arg, uint64_t line)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static int rows_print(struct run *run)
+static int rows_print(struct history_reading *run)
 {
 	int error = 0;
 
@@ -157,7 +158,7 @@ static int rows_print(struct run *run)
 	return error ? error : fflush(stdout) == 0 ? 0 : -errno;
 }
 
-static void counts_print(const struct run *run)
+static void counts_print(const struct history_reading *run)
 {
 	const struct intake_totals *totals = &run->intake.totals;
 	const struct {
@@ -178,7 +179,7 @@ static void counts_print(const struct run *run)
 			fprintf(stderr, "%" PRIu64 " of them %s\n", rows[i].count, rows[i].what);
 }
 
-static int log_count(struct run *run, const struct config *config,
+static int log_count(struct history_reading *run, const struct config *config,
 		     const struct classifier *classifier, const struct rule_set *rules,
 		     const struct config_mta_log *log)
 {
@@ -205,7 +206,7 @@ static int log_count(struct run *run, const struct config *config,
 static int history_run(const struct history_options *options, const struct config *config,
 		       const struct classifier *classifier, const struct rule_set *rules)
 {
-	struct run run = {.options = options};
+	struct history_reading run = {.options = options};
 	struct config_mta_log log;
 	int error = log_source_configured(config, options->path, options->format, options->source,
 					  &log);
