@@ -26,7 +26,7 @@ B       := build$(if $(CROSS),/$(CROSS))$(if $(SAN),/$(SAN))
 PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
 	libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
 	libc-ares-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev libwslay-dev libssl-dev libhiredis-dev \
-	libsqlite3-dev clang llvm bpftool
+	libsqlite3-dev uthash-dev clang llvm bpftool
 PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
 PACKAGES_BENCH := redis-tools
 PACKAGES_CHECK := clang-format clang-tidy cppcheck

@@ -476,7 +476,10 @@ Test(engine, what_was_used_learned_and_held_goes_with_the_hosts)
 					.until_ns = UINT64_MAX,
 					.name = "operator",
 					.why = "asked to"};
+	struct diagnostics report = {0};
+	struct generation same; /* so that its patterns need not be compiled for each row */
 
+	cr_assert_eq(generation_load(NULL, &same, &report), 0);
 	for (size_t i = 0; i < sizeof(move_cases) / sizeof(move_cases[0]); i++) {
 		const struct move_case *row = &move_cases[i];
 		uint32_t used, held, learned, count;
@@ -513,6 +516,7 @@ Test(engine, what_was_used_learned_and_held_goes_with_the_hosts)
 		teardown();
 		setup();
 	}
+	generation_free(&same);
 }
 
 /* What the other has used is used of both, and of an hour's cap no more than is left. */
