@@ -21,6 +21,7 @@ extern const struct yaml_type config_duration; /* ns */
 extern const struct yaml_type config_switch;   /* true or false */
 extern const struct yaml_type config_word;     /* one of the row's words */
 extern const struct yaml_type config_octal;    /* permissions, such as 0660 */
+extern const struct yaml_type config_factor;   /* thousandths; 0: off */
 /* A uint16_t. */
 extern const struct yaml_type config_port;
 
@@ -72,6 +73,8 @@ void config_read_log_names(const struct config_loader *loader, struct config_mta
 			   const char *path);
 /* The HTTP door (http.c). */
 void config_read_http(const struct config_loader *loader);
+/* Microsoft's SNDS (snds.c); after the names. */
+void config_read_snds(const struct config_loader *loader);
 /* Doors: where others ask and tell us by protocols of their own (listen.c). */
 void config_read_listeners(const struct config_loader *loader);
 /* What the matcher makes of the name of a destination in some section; false: what is wrong is

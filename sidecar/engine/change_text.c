@@ -121,7 +121,8 @@ static const char *reason_of(const struct engine *e, const struct engine_change 
 static const char *const deciders[] = {[BY_CONFIGURATION] = "configuration",
 				       [BY_CONTROL] = "control",
 				       [BY_RULE] = "rule",
-				       [BY_OPERATOR] = "operator"};
+				       [BY_OPERATOR] = "operator",
+				       [BY_BASELINE] = "baseline"};
 
 /* A hold stands there until it is taken away, also when its time is over. */
 static bool was_held(uint64_t before_ns, uint64_t until_ns, uint64_t now_ns)
