@@ -22,6 +22,7 @@ static const struct {
 	{"reset", true, api_reset},	 {"reload", true, api_reload},
 	{"report", false, api_report},	 {"watch", false, api_watch},
 	{"seed", true, api_seed},	 {"snds", true, api_snds},
+	{"warmup", false, api_warmup},	 {"warmup_order", true, api_warmup_order},
 };
 
 int api_register(struct api_context *context)

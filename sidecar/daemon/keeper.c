@@ -132,7 +132,7 @@ void keeper_free(struct keeper *k)
 /* Bytes of a slot, while it is put in a batch. */
 struct slot_bytes {
 	char name[LAYOUT_TEXT + 1];
-	uint8_t life[SAVED_LIFE_BYTES], effects[SAVED_EFFECT_BYTES];
+	uint8_t life[SAVED_LIFE_BYTES], effects[SAVED_EFFECT_BYTES], warmup[SAVED_WARMUP_BYTES];
 };
 
 static void slot_name(const struct keeper *k, uint32_t slot, struct slot_bytes *bytes)
@@ -154,6 +154,7 @@ static void flow_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *
 {
 	const struct engine_flow *flow = segment_engine(k->segment, slot);
 	const struct engine_life *life = segment_block(k->segment, slot, ENGINE_LIFE);
+	const struct warmup *warmup = segment_block(k->segment, slot, ENGINE_WARMUP);
 
 	if (flow->seen_s)
 		ret->seen_s = wall_s(k, flow->seen_s * WINDOW_SECOND_NS);
@@ -164,6 +165,10 @@ static void flow_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *
 	ret->effects_length = saved_effects_write(engine_effects(k->engine, slot),
 						  k->wall_offset_ns, now_ns, bytes->effects);
 	ret->effects = ret->effects_length ? bytes->effects : NULL;
+	if (warmup) {
+		ret->warmup = bytes->warmup;
+		ret->warmup_length = saved_warmup_write(warmup, bytes->warmup);
+	}
 }
 
 static void slot_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *bytes,
@@ -196,6 +201,8 @@ static void slot_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *
 	if (known->kind == SEGMENT_FLOW)
 		flow_fill(k, slot, bytes, now_ns, ret);
 }
+
+_Static_assert(DB_KIND_FLOW == SEGMENT_FLOW, "flows are put by their kind");
 
 static bool slot_put(struct keeper *k, uint32_t slot, uint64_t now_ns)
 {

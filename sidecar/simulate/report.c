@@ -116,6 +116,10 @@ static void json_result(FILE *out, const struct simulate_result *result,
 	json_number(out, "transactional_late_share", result->transactional_late, 6);
 	fprintf(out, ", \"delayed_per_1000\": %.4f", simulate_delayed_per_1000(result));
 	json_seconds(out, "bulk_max_s", result->bulk_max_s);
+	fprintf(out, ", \"blocked_days\": %u, \"delivered_by_day\": [", result->blocked_days);
+	for (uint32_t day = 0; day < result->days; day++)
+		fprintf(out, "%s%u", day ? ", " : "", result->delivered_by_day[day]);
+	fputc(']', out);
 }
 
 void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, bool named)
