@@ -22,6 +22,7 @@ static const struct command {
 	{"release", cli_release, "end the holds of a flow"},
 	{"set", cli_set, "cap a flow by hand"},
 	{"reset", cli_reset, "forget what was learned of a flow, and what was set"},
+	{"seed", cli_seed, "tell what flows had sent before the gate was there"},
 	{"reload", cli_reload, "read the configuration anew"},
 	{"report", cli_report, "tell the sidecar what a receiver answered, from a script"},
 	{"warmup", cli_warmup, "how far new sources are with each destination"},
@@ -31,12 +32,14 @@ static const struct command {
 	 "what the gate in the kernel has seen and done, flow by flow"},
 	{"destination", cli_destination, "which destination a name or address belongs to, and why"},
 	{"doctor", cli_doctor, "what is missing on this machine, and its cure"},
+	{"history", cli_history, "what each flow sent by day, from a log, for seed"},
 	{"import", cli_import, "another program's limits and rules as a configuration"},
 	{"log", cli_log, "what changed of limits, when, and why"},
 	{"parse", cli_parse, "what is in an MTA's log: an outcome a line"},
 	{"plan", cli_plan, "the memory, rings and cores that an installation takes"},
 	{"replay", cli_replay, "what the rules would have done over a log"},
 	{"rules", cli_rules, "print the built-in rules, or check a rule file"},
+	{"snds", cli_snds, "what Microsoft's SNDS says of our addresses"},
 	{"simulate", cli_simulate, "how policies fare against models of receivers"},
 };
 

@@ -176,6 +176,7 @@ static int check(const struct config_loader *loader)
 	config_read_logs(loader);
 	config_read_http(loader);
 	config_read_listeners(loader);
+	config_read_snds(loader);
 	check_system(loader);
 	config_check_limits(loader);
 	return config_check_rules(loader);

@@ -59,6 +59,14 @@ const struct yaml_key config_limit_keys[LIMIT_KEYS] = {
 	ROW(LIMIT_FLOOR, "floor", config_rate, "adapt never sets the rate below this"),
 	ROW(LIMIT_CEILING, "ceiling", config_rate, "adapt never sets the rate above this"),
 	ROW(LIMIT_START, "start", config_rate, "where a flow starts of which nothing is known"),
+	ROW(LIMIT_BASELINE, "baseline", config_factor_or_off,
+	    "at most so many times what the flow sent on earlier days", BOUNDS(1, 100)),
+	ROW(LIMIT_BASELINE_MINUTE, "baseline_floor.minute", config_count,
+	    "whatever it sent, so many in a minute", BOUNDS(1, U32_MAX), DEFAULT("20")),
+	ROW(LIMIT_BASELINE_HOUR, "baseline_floor.hour", config_count, "the same in an hour",
+	    BOUNDS(1, U32_MAX), DEFAULT("500")),
+	ROW(LIMIT_BASELINE_DAY, "baseline_floor.day", config_count, "the same in a day",
+	    BOUNDS(1, U32_MAX), DEFAULT("2000")),
 };
 #undef ROW
 #undef PART_OF
@@ -378,6 +386,17 @@ static const struct yaml_key hooks_rows[] = {
 };
 TABLE(hooks, struct config_hooks, NULL);
 
+static const struct yaml_key snds_rows[] = {
+	YAML_TEXTS("destinations", yaml_text, struct config_snds, destinations, "where it holds"),
+	YAML_KEY("yellow", config_part, struct config_snds, yellow,
+		 "the share of its limits that a yellow address may use", DEFAULT("50%")),
+	YAML_KEY("red", config_part, struct config_snds, red, "the same of a red one",
+		 DEFAULT("10%")),
+	YAML_KEY("expires", config_duration, struct config_snds, expires,
+		 "how long what is said holds", BOUNDS(3 * DAY_NS, 90 * DAY_NS), DEFAULT("7d")),
+};
+TABLE(snds, struct config_snds, NULL);
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct yaml_word_value down_words[] = {{"keep", CONFIG_DOWN_KEEP},
@@ -430,6 +449,7 @@ static const struct yaml_key config_rows[] = {
 	LIMITS("http", http, struct config, http, "what other programs tell and ask by HTTP"),
 	LIMITS("redis", redis, struct config, redis, "throttles for Redis clients"),
 	LIMITS("postfix_policy", policy, struct config, policy, "Postfix's check_policy_service"),
+	LIMITS("snds", snds, struct config, snds, "what Microsoft says of our addresses"),
 	LIMITS("postfix_maps", maps, struct config, maps, "Postfix's socketmaps"),
 	LIMITS("hooks", hooks, struct config, hooks, "what is started at holds and their ends"),
 	RULE_FILE_KEYS(struct config, rules.),

@@ -80,6 +80,10 @@ enum config_limit {
 	LIMIT_FLOOR,
 	LIMIT_CEILING,
 	LIMIT_START,
+	LIMIT_BASELINE, /* thousandths; 0: off */
+	LIMIT_BASELINE_MINUTE,
+	LIMIT_BASELINE_HOUR,
+	LIMIT_BASELINE_DAY,
 	LIMIT_KEYS
 };
 
@@ -332,6 +336,14 @@ struct config_hooks {
 	struct config_value timeout;
 };
 
+/* What Microsoft's SNDS says of our addresses, and what follows from it. */
+struct config_snds {
+	char **destinations; /* where it holds; none written: microsoft-consumer */
+	uint32_t destinations_count;
+	struct config_value yellow, red; /* millionths of the limits */
+	struct config_value expires;
+};
+
 struct config {
 	struct config_value builtin; /* 1: laid over the built-in configuration */
 	struct config_segment segment;
@@ -364,6 +376,7 @@ struct config {
 	struct config_policy policy;
 	struct config_maps maps;
 	struct config_hooks hooks;
+	struct config_snds snds;
 	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
 	/* ---- filled after loading

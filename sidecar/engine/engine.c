@@ -149,9 +149,12 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 	effective_merge(
 		engine_configured(e, slot), adapts ? ret_control : NULL, engine_effects(e, slot),
 		limits_set_get(e->limits, *engine_configured_at(e, slot))->parents, now_ns, ret);
+	engine_history_apply(e, slot, engine_configured(e, slot),
+			     segment_block(e->segment, slot, ENGINE_LIFE), now_ns, ret);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
 	if (engine_warmup_caps(e, slot, now_ns, &caps, &next_ns))
 		effective_warmup(ret, engine_configured(e, slot), &caps);
+	effective_share(ret, engine_effects(e, slot), now_ns);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
 	return 0;
 }
@@ -534,6 +537,8 @@ static void life_tick(struct engine *e, uint32_t slot, uint32_t delivered, uint3
 	if (life == NULL)
 		return;
 	pool_pace_count(&life->pace, delivered, now_ns);
+	if (engine_history_count(e, slot, life, delivered, now_ns))
+		engine_publish(e, slot, now_ns);
 	if (!(engine_configured(e, slot)->flags & FLOW_ADAPT))
 		return;
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
@@ -607,7 +612,8 @@ static void flow_fold(struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (life == NULL || quiet_ns < QUIET_NS || life->trouble_ns || life->warmup_step_back_ns)
 		return;
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
-	if (control_plain(&life->control, &bounds, now_ns))
+	if (control_plain(&life->control, &bounds, now_ns) &&
+	    engine_history_plain(e, slot, life, now_ns))
 		segment_block_drop(e->segment, slot, ENGINE_LIFE);
 	engine_mark(e, slot);
 }
@@ -732,12 +738,24 @@ int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
 	return 0;
 }
 
+/* What the flow has sent was not learned of the receiver: without it, mail would stand at the floor
+ * of a flow that nobody knows. */
 int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
-	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+	const struct engine_life *before;
+	struct engine_life *life;
+	struct baseline baseline = {.day = 0};
+
+	if (slot >= e->segment->view.slots || !is_flow(e, slot) || slot_configure(e, slot) != 0)
 		return -ENOENT;
+	before = segment_block(e->segment, slot, ENGINE_LIFE);
+	if (before && !engine_history_plain(e, slot, before, now_ns))
+		baseline = before->baseline;
 	for (uint32_t pool = 0; pool < ENGINE_MINUTES; pool++)
 		segment_block_drop(e->segment, slot, pool);
+	life = baseline.day ? engine_live(e, slot, now_ns) : NULL;
+	if (life)
+		life->baseline = baseline;
 	engine_mark(e, slot);
 	engine_publish(e, slot, now_ns);
 	return 0;

@@ -11,11 +11,12 @@
 static const struct {
 	const char *name;
 	enum control_value_kind kind;
-} own[] = {{"trouble_ns", CONTROL_TIME},
-	   {"warmup_step_back_ns", CONTROL_TIME},
-	   {"pace.minute_ns", CONTROL_TIME},
-	   {"pace.count", CONTROL_PLAIN},
-	   {"pace.peak", CONTROL_PLAIN}};
+} own[] = {{"trouble_ns", CONTROL_TIME},	   {"warmup_step_back_ns", CONTROL_TIME},
+	   {"pace.minute_ns", CONTROL_TIME},	   {"pace.count", CONTROL_PLAIN},
+	   {"pace.peak", CONTROL_PLAIN},	   {"baseline.minute.count", CONTROL_PLAIN},
+	   {"baseline.hour.count", CONTROL_PLAIN}, {"baseline.day.count", CONTROL_PLAIN},
+	   {"baseline.peak", CONTROL_PLAIN},	   {"baseline.best", CONTROL_PLAIN},
+	   {"baseline.when", CONTROL_PLAIN}};
 
 #define OWN (sizeof(own) / sizeof(own[0]))
 _Static_assert(CONTROL_VALUES + OWN == SAVED_VALUES, "as the header says");
@@ -166,6 +167,53 @@ static void take_text(struct saved_reader *r, char *text, size_t size)
 
 /* ---- a life ---------------------------------------------------------------------------------- */
 
+/* Numbers of 16 bits, the last of them lowest. */
+static uint64_t packed_of(const uint16_t *numbers, int count)
+{
+	uint64_t packed = 0;
+
+	for (int i = 0; i < count; i++)
+		packed = packed << 16 | numbers[i];
+	return packed;
+}
+
+static void unpack_to(uint64_t packed, uint16_t *numbers, int count)
+{
+	for (int i = count - 1; i >= 0; i--, packed >>= 16)
+		numbers[i] = (uint16_t)packed;
+}
+
+static void baseline_values(const struct baseline *b, uint64_t mine[6])
+{
+	const uint16_t best[] = {b->paced, b->best[BASELINE_MINUTE], b->best[BASELINE_HOUR]};
+	const uint16_t when[] = {b->minute, b->hour, b->day};
+
+	for (int span = 0; span < BASELINE_SPANS; span++)
+		mine[span] = b->count[span];
+	mine[3] = packed_of(b->peak, BASELINE_SPANS);
+	mine[4] = packed_of(best, 3);
+	mine[5] = packed_of(when, 3);
+}
+
+static struct baseline baseline_of(const uint64_t mine[6])
+{
+	struct baseline b = {.reserved = 0};
+	uint16_t best[3], when[3];
+
+	for (int span = 0; span < BASELINE_SPANS; span++)
+		b.count[span] = mine[span] < UINT32_MAX ? (uint32_t)mine[span] : UINT32_MAX;
+	unpack_to(mine[3], b.peak, BASELINE_SPANS);
+	unpack_to(mine[4], best, 3);
+	unpack_to(mine[5], when, 3);
+	b.paced = best[0];
+	b.best[BASELINE_MINUTE] = best[1];
+	b.best[BASELINE_HOUR] = best[2];
+	b.minute = when[0];
+	b.hour = when[1];
+	b.day = when[2];
+	return b;
+}
+
 static void values_of(const struct engine_life *life, uint64_t values[SAVED_VALUES])
 {
 	uint64_t *mine = values + CONTROL_VALUES;
@@ -176,6 +224,7 @@ static void values_of(const struct engine_life *life, uint64_t values[SAVED_VALU
 	mine[2] = life->pace.minute_ns;
 	mine[3] = life->pace.count;
 	mine[4] = life->pace.peak;
+	baseline_values(&life->baseline, mine + 5);
 }
 
 static bool life_of(const uint64_t values[SAVED_VALUES], struct engine_life *life)
@@ -187,6 +236,7 @@ static bool life_of(const uint64_t values[SAVED_VALUES], struct engine_life *lif
 	life->trouble_ns = mine[0];
 	life->warmup_step_back_ns = mine[1];
 	life->pace = (struct pool_rate){mine[2], (uint32_t)mine[3], (uint32_t)mine[4]};
+	life->baseline = baseline_of(mine + 5);
 	return true;
 }
 

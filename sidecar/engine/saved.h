@@ -13,7 +13,7 @@
 #include "sidecar/control/saved.h"
 #include "sidecar/engine/engine.h"
 
-#define SAVED_VALUES	  (CONTROL_VALUES + 5)
+#define SAVED_VALUES	  (CONTROL_VALUES + 11)
 #define SAVED_NAMES_BYTES (SAVED_VALUES * (CONTROL_VALUE_NAME + 1))
 #define SAVED_NUMBER	  10 /* bytes of the longest */
 #define SAVED_LIFE_BYTES  (SAVED_VALUES * SAVED_NUMBER)

@@ -88,6 +88,21 @@ void engine_watch_delivered(struct engine *engine, uint32_t slot, uint32_t messa
 void engine_watch_change(struct engine *engine, uint32_t slot, const struct publish_limits *before,
 			 const struct effective *now, uint64_t now_ns);
 
+/* The flow's baseline (history.c): what was delivered is counted, true if its caps may have changed;
+ * its caps are merged in, of a flow without a life too (NULL); whether there is nothing to remember;
+ * another flow's, which the flow has become, is added. */
+bool engine_history_count(const struct engine *engine, uint32_t slot, struct engine_life *life,
+			  uint32_t delivered, uint64_t now_ns);
+void engine_history_apply(const struct engine *engine, uint32_t slot,
+			  const struct flow_limits *configured, const struct engine_life *life,
+			  uint64_t now_ns, struct effective *effective);
+/* As a flow without history begins. */
+void engine_history_begin(const struct flow_limits *configured, struct effective *effective);
+bool engine_history_plain(const struct engine *engine, uint32_t slot,
+			  const struct engine_life *life, uint64_t now_ns);
+void engine_history_move(const struct engine *engine, uint32_t slot, struct engine_life *life,
+			 const struct baseline *other, uint64_t now_ns);
+
 /* Which parents have limits of their own: LAYOUT_SOURCE, LAYOUT_DESTINATION. */
 uint32_t engine_parents_of(const struct engine *engine, const uint8_t *source,
 			   const char *destination);

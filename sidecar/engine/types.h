@@ -8,6 +8,7 @@
 #include "shm/destination.h"
 #include "sidecar/alert/command.h"
 #include "sidecar/config/config.h"
+#include "sidecar/engine/baseline.h"
 #include "sidecar/engine/effective.h"
 #include "sidecar/engine/pool_health.h"
 #include "sidecar/engine/warmup.h"
@@ -52,6 +53,7 @@ struct engine_life {
 	uint64_t trouble_ns; /* when it was last held that had been well; 0: it is well */
 	struct pool_rate pace;
 	uint64_t warmup_step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
+	struct baseline baseline;
 };
 
 struct engine_replies {

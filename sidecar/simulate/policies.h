@@ -20,6 +20,7 @@
 struct sim_receiver;
 struct simulate_config;
 struct scenario;
+struct scenario_before;
 struct scenario_restart;
 
 /* What everybody starts with; only the gate and the oracle ever go elsewhere. */
@@ -33,6 +34,9 @@ struct sim_env {
 	size_t receiver_count;
 	const char *const *addresses;	 /* of the sources */
 	const char *const *destinations; /* of the receivers */
+	const char *const *pools;	 /* of the sources */
+	const struct scenario_before *befores;
+	size_t before_count;
 	struct simulate_config *config;
 	const struct scenario_restart *restarts; /* of the sidecar */
 	size_t restart_count;

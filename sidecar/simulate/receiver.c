@@ -14,6 +14,7 @@
 #include "sidecar/simulate/traffic.h"
 
 #define SECOND UINT64_C(1000000000)
+#define MINUTE (60 * SECOND)
 #define HOUR   (3600 * SECOND)
 #define DAY    (24 * HOUR)
 /* Rounding of the tokens must not refuse a message that came exactly on time. */
@@ -218,6 +219,7 @@ static void receiver_advance(const struct sim_receiver *receiver, struct receive
 		account_grow(receiver, account, day);
 	if (now_ns > account->tokens_ns)
 		account_refill(receiver, account, now_ns);
+	receiver_window_advance(&account->minute, MINUTE, true, window_clock(receiver, now_ns));
 	receiver_allowance_advance(&account->allowance, day);
 	window_advance(receiver, &account->hour, HOUR, now_ns);
 	window_advance(receiver, &account->day, DAY, now_ns);
@@ -426,6 +428,8 @@ static enum receiver_cause receiver_limit(const struct sim_receiver *receiver,
 		return RECEIVER_DAY;
 	if (account->hour.count >= account_hour(receiver, account))
 		return RECEIVER_HOUR;
+	if (receiver->accept.minute && account->minute.count >= receiver->accept.minute)
+		return RECEIVER_MINUTE;
 	if (history_full(receiver, account))
 		return RECEIVER_HISTORY;
 	if (hard ? account->tokens < 1 - TOKEN_SLACK
@@ -487,6 +491,7 @@ static enum receiver_cause receiver_admit(const struct sim_receiver *receiver,
 	const struct scenario_noise *noise = receiver_noise(receiver, message);
 
 	account->tokens -= 1;
+	receiver_window_count(&account->minute);
 	receiver_window_count(&account->hour);
 	receiver_window_count(&account->day);
 	account->used++;
@@ -590,6 +595,8 @@ uint64_t receiver_earliest(struct sim_receiver *receiver, size_t source, uint64_
 	case RECEIVER_ACCEPTED: return now_ns;
 	case RECEIVER_DAY: return window_next(receiver, DAY, now_ns);
 	case RECEIVER_RATE: return now_ns + rate_wait(receiver, account);
+	case RECEIVER_MINUTE:
+		return now_ns + receiver_window_left(MINUTE, true, window_clock(receiver, now_ns));
 	default: return window_next(receiver, HOUR, now_ns);
 	}
 }

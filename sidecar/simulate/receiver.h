@@ -27,6 +27,7 @@ enum receiver_cause {
 	RECEIVER_PER_CONNECTION,
 	RECEIVER_HOUR,
 	RECEIVER_DAY,
+	RECEIVER_MINUTE,
 	RECEIVER_HISTORY,
 	RECEIVER_BLOCKED,
 	RECEIVER_CAUSES
@@ -37,6 +38,7 @@ struct receiver_account {
 	double tokens;
 	uint64_t tokens_ns; /* as of when */
 	double load;	    /* messages that arrived, those of long ago counting less */
+	struct receiver_window minute;
 	struct receiver_window hour;
 	struct receiver_window day;
 	uint64_t growth_day; /* number of the day that growth counts … */

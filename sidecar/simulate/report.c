@@ -20,6 +20,7 @@ static const char *const cause_names[RECEIVER_CAUSES] = {
 	[RECEIVER_PER_CONNECTION] = "per-conn",
 	[RECEIVER_HOUR] = "hour",
 	[RECEIVER_DAY] = "day",
+	[RECEIVER_MINUTE] = "minute",
 	[RECEIVER_HISTORY] = "history",
 	[RECEIVER_BLOCKED] = "blocked",
 };
@@ -113,8 +114,9 @@ static void json_result(FILE *out, const struct simulate_result *result,
 	json_seconds(out, "transactional_p99_s", result->transactional_p99_s);
 	json_seconds(out, "makespan_s", result->makespan_s);
 	json_number(out, "transactional_late_share", result->transactional_late, 6);
-	fprintf(out, ", \"delayed_per_1000\": %.4f, \"blocked_days\": %u, \"delivered_by_day\": [",
-		simulate_delayed_per_1000(result), result->blocked_days);
+	fprintf(out, ", \"delayed_per_1000\": %.4f", simulate_delayed_per_1000(result));
+	json_seconds(out, "bulk_max_s", result->bulk_max_s);
+	fprintf(out, ", \"blocked_days\": %u, \"delivered_by_day\": [", result->blocked_days);
 	for (uint32_t day = 0; day < result->days; day++)
 		fprintf(out, "%s%u", day ? ", " : "", result->delivered_by_day[day]);
 	fputc(']', out);

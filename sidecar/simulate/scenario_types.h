@@ -39,6 +39,7 @@ enum scenario_limit {
 	SCENARIO_PER_CONNECTION,
 	SCENARIO_HOUR,
 	SCENARIO_DAY,
+	SCENARIO_MINUTE,
 	SCENARIO_LIMITS
 };
 
@@ -48,6 +49,7 @@ struct scenario_accept {
 	double burst;		 /* messages, at least 1 */
 	uint32_t connections;	 /* at once; 0: unlimited */
 	uint32_t per_connection; /* messages; 0: unlimited */
+	uint32_t minute;	 /* messages in any minute, to the second; 0: unlimited */
 	uint32_t hour;		 /* messages in the receiver's hour; 0: unlimited */
 	uint32_t day;
 };
@@ -199,6 +201,14 @@ struct scenario_restart {
 	int reboot; /* 1: it is, and the segment is gone */
 };
 
+/* What each source of a pool had sent to a receiver before the run: the largest minute, hour and day
+ * of it. The gate is told of it, as `tollgate seed` tells it. */
+struct scenario_before {
+	const char *pool_name;	 /* NULL: every source */
+	const char *destination; /* NULL: every receiver */
+	uint64_t minute, hour, day;
+};
+
 struct scenario {
 	uint64_t duration_ns;
 	uint64_t seed;
@@ -213,6 +223,8 @@ struct scenario {
 	struct scenario_source *sources;
 	struct scenario_traffic *traffic;
 	struct scenario_receiver *receivers;
+	struct scenario_before *befores;
+	uint32_t before_count;
 };
 
 /* Whether this in place of a reply is none. */

@@ -41,6 +41,7 @@ struct simulate_result {
 	double transactional_p50_s; /* NAN: no transactional mail */
 	double transactional_p99_s;
 	double transactional_late; /* the share that took longer than SIMULATE_LATE_S; NAN: none */
+	double bulk_max_s;	   /* the longest that bulk mail took; NAN: no bulk mail */
 	double makespan_s; /* time of the last delivery; NAN: not everything was delivered */
 	struct simulate_series *series; /* one a receiver; NULL if not asked for */
 };
