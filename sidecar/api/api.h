@@ -19,7 +19,7 @@ void api_end(struct api_context *context);
 
 /* arg is the struct api_context of each. */
 control_run api_status, api_flows, api_explain, api_hold, api_release, api_set, api_reset,
-	api_reload, api_report, api_warmup, api_warmup_order, api_watch, api_seed, api_snds;
+	api_reload, api_report, api_warmup, api_warmup_order, api_seed, api_snds;
 
 /* Adds to an object that is open how a flow warms up: its day, what of it is used, what is to come.
  */

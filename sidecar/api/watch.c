@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "shm/destination.h"
-#include "sidecar/api/api.h"
+#include "sidecar/api/flow_json.h"
 #include "sidecar/engine/change_text.h"
 
 #define EVENTS_A_CALL 64

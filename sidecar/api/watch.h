@@ -18,6 +18,7 @@
 #define SIDECAR_API_WATCH_H
 
 #include "sidecar/api/context.h"
+#include "sidecar/serve/control_socket.h"
 
 #define WATCH_EVENTS 4096
 
@@ -26,6 +27,9 @@ struct watch;
 /* context: outlives it. -ENOMEM. */
 int watch_create(struct api_context *context, struct watch **ret);
 void watch_free(struct watch *watch); /* NULL is fine; after the server */
+
+/* The command; arg is the struct api_context. */
+control_run api_watch;
 
 uint32_t watch_clients(const struct watch *watch);
 
