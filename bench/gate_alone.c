@@ -198,10 +198,13 @@ static size_t reply_count;
 
 static void reply_keep(const struct gate_event *event, const struct gate_key *key)
 {
-	if (!(reply_count & (reply_count + 1)))
-		replies = realloc(replies, 2 * (reply_count + 1) * sizeof *replies);
-	if (!replies)
-		abort();
+	if (!(reply_count & (reply_count + 1))) {
+		void *more = realloc(replies, 2 * (reply_count + 1) * sizeof *replies);
+
+		if (!more)
+			abort();
+		replies = more;
+	}
 	replies[reply_count].key = *key;
 	memcpy(&replies[reply_count++].reply, event, sizeof(struct gate_reply));
 }

@@ -254,7 +254,7 @@ static int run_all(const struct simulate_command *options, struct runs *runs)
 	uint64_t first = options->seed_count ? options->seeds[0] : 1;
 	int rc = simulate_config_load(options->config, &runs->config);
 
-	runs->outcomes = calloc(max, sizeof *runs->outcomes);
+	runs->outcomes = calloc(max + 1, sizeof *runs->outcomes);
 	if (!rc && !runs->outcomes)
 		rc = -ENOMEM;
 	if (!rc && options->trace && !(runs->trace = fopen(options->trace, "we"))) {

@@ -47,6 +47,7 @@ static int place_try(const char *place, struct segment_options *options, struct 
 	}
 	options->path = path;
 	error = segment_open(options, ret, reason);
+	options->path = NULL;
 	if (error == 0)
 		folder_vanish(*ret);
 	else

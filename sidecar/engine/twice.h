@@ -40,10 +40,8 @@ static inline uint64_t twice_mix(uint64_t kind, uint64_t word)
 
 static inline uint64_t twice_mix_bytes(uint64_t kind, const void *bytes, size_t length)
 {
-	const unsigned char *at = bytes;
-
-	for (size_t i = 0; i < length; i++)
-		kind = (kind ^ at[i]) * UINT64_C(0x100000001B3);
+	for (const unsigned char *at = bytes, *end = at + length; at < end; at++)
+		kind = (kind ^ *at) * UINT64_C(0x100000001B3);
 	return twice_mix(kind, length);
 }
 

@@ -96,8 +96,9 @@ static int confirm_add(struct pattern_set *set, unsigned i, const char *pattern,
 static int database_compile(struct pattern_set *set, const char *const *patterns,
 			    struct pattern_error *error)
 {
-	const char **expression = calloc(set->count, sizeof(*expression));
-	unsigned *flags = calloc(set->count, sizeof(*flags)), *id = calloc(set->count, sizeof(*id));
+	const char **expression = calloc(set->count + 1, sizeof(*expression));
+	unsigned *flags = calloc(set->count + 1, sizeof(*flags));
+	unsigned *id = calloc(set->count + 1, sizeof(*id));
 	int err = expression && flags && id ? -EAGAIN : -ENOMEM;
 
 	while (err == -EAGAIN) {

@@ -331,10 +331,12 @@ static void accept_ready(void *arg, int revents)
 
 void listener_expire(struct listener *l, uint64_t now_ns)
 {
-	struct listener_client *client;
+	struct listener_client *client = TAILQ_FIRST(&l->clients), *next;
 
-	while ((client = TAILQ_FIRST(&l->clients)) != NULL && now_ns > client->since_ns &&
-	       now_ns - client->since_ns >= l->options.idle_ns) {
+	for (;
+	     client && now_ns > client->since_ns && now_ns - client->since_ns >= l->options.idle_ns;
+	     client = next) {
+		next = TAILQ_NEXT(client, order);
 		l->totals.idle++;
 		client_close(client);
 	}
@@ -428,12 +430,14 @@ static void socket_close(struct listener_socket *socket)
 
 void listener_free(struct listener *l)
 {
-	struct listener_client *client;
+	struct listener_client *client, *next;
 
 	if (l == NULL)
 		return;
-	while ((client = TAILQ_FIRST(&l->clients)) != NULL)
+	for (client = TAILQ_FIRST(&l->clients); client; client = next) {
+		next = TAILQ_NEXT(client, order);
 		client_close(client);
+	}
 	for (uint32_t i = 0; l->sockets && i < l->options.address_count; i++)
 		socket_close(&l->sockets[i]);
 	if (l->timer >= 0)

@@ -123,7 +123,7 @@ static int gate_start(struct tollgate_policy *gate, const struct sim_env *env)
 	};
 	rc = scratch_open(&gate->setup, &gate->scratch);
 	gate->flows = calloc(flows, sizeof *gate->flows);
-	if (!rc && !gate->flows)
+	if (!rc && (!gate->flows || !gate->scratch.segment))
 		rc = -ENOMEM;
 	/* As many as the rings of a flow's workers hold. */
 	gate->ring_room = POLICY_WORKERS * (size_t)config->segment.ring.value;

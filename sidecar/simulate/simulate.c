@@ -376,7 +376,7 @@ static int mta_allocate(struct mta *mta, bool with_series)
 	mta->hosts = calloc(scenario->receiver_count, sizeof *mta->hosts);
 	mta->receivers = calloc(scenario->receiver_count, sizeof *mta->receivers);
 	mta->flows = calloc(flow_count, sizeof *mta->flows);
-	mta->queues = calloc(mta->queue_count, sizeof *mta->queues);
+	mta->queues = calloc(mta->queue_count + 1, sizeof *mta->queues);
 	mta->pool_sources = calloc(scenario->source_count, sizeof *mta->pool_sources);
 	if (with_series)
 		mta->result->series = calloc(scenario->receiver_count, sizeof *mta->result->series);

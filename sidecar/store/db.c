@@ -98,7 +98,7 @@ static int errno_of(int code)
 	case SQLITE_FULL: return -ENOSPC;
 	case SQLITE_READONLY: return -EROFS;
 	case SQLITE_PERM:
-	case SQLITE_AUTH: return -EACCES;
+	case SQLITE_AUTH:
 	case SQLITE_CANTOPEN: return -EACCES;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:

@@ -122,10 +122,11 @@ bool store_batch_flow(struct store_batch *batch, const struct db_flow *flow)
 {
 	struct entry *entry = entry_add(batch, flow->name_length + flow->life_length +
 						       flow->effects_length + flow->warmup_length);
-	char *at = (char *)(entry + 1);
+	char *at;
 
 	if (entry == NULL)
 		return false;
+	at = (char *)(entry + 1);
 	entry->change = false;
 	entry->flow = *flow;
 	entry->flow.name = keep(&at, flow->name, flow->name_length);
