@@ -19,7 +19,7 @@ void api_end(struct api_context *context);
 
 /* arg is the struct api_context of each. */
 control_run api_status, api_flows, api_explain, api_hold, api_release, api_set, api_reset,
-	api_reload, api_report, api_watch;
+	api_reload, api_report;
 
 #define API_PIECE 1024 /* slots looked at in one call */
 
