@@ -118,10 +118,9 @@ static const char *reason_of(const struct engine *e, const struct engine_change 
 	return change->classification ? change->classification->rule : NULL;
 }
 
-static const char *const deciders[] = {[BY_CONFIGURATION] = "configuration",
-				       [BY_CONTROL] = "control",
-				       [BY_RULE] = "rule",
-				       [BY_OPERATOR] = "operator"};
+static const char *const deciders[] = {
+	[BY_CONFIGURATION] = "configuration", [BY_CONTROL] = "control",	  [BY_RULE] = "rule",
+	[BY_OPERATOR] = "operator",	      [BY_BASELINE] = "baseline", [BY_WARMUP] = "warm-up"};
 
 /* A hold stands there until it is taken away, also when its time is over. */
 static bool was_held(uint64_t before_ns, uint64_t until_ns, uint64_t now_ns)

@@ -101,6 +101,8 @@ struct engine_restored {
 };
 int engine_restore(struct engine *engine, uint32_t slot, const struct engine_restored *restored);
 
+void engine_restore_warmup(struct engine *engine, uint32_t slot, const struct warmup *warmup);
+
 /* Puts a known slot's limits in force now, before engine_work reaches it. */
 void engine_settle(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
@@ -113,6 +115,15 @@ int engine_effective(struct engine *engine, uint32_t slot, uint64_t now_ns, stru
 
 /* What rules and the operator set: CONSTRAINTS of them. */
 const struct constraint *engine_effects(const struct engine *engine, uint32_t slot);
+
+/* What the flow had sent before: the largest minute, hour and day of earlier days, as they are
+ * remembered now, and what that allows. False: the baseline is off there. */
+bool engine_history(const struct engine *engine, uint32_t slot, uint64_t now_ns,
+		    double ret_peaks[BASELINE_SPANS], uint32_t ret_caps[BASELINE_SPANS]);
+
+/* Somebody says what it had sent; what is known to be more stays. -ENOENT: no flow; -ENOSPC. */
+int engine_seed(struct engine *engine, uint32_t slot, const double peaks[BASELINE_SPANS],
+		uint64_t now_ns);
 
 /* Its life as it stands, or, where nothing was learned, as it begins. */
 struct engine_life engine_life(const struct engine *engine, uint32_t slot, uint64_t now_ns);
@@ -140,7 +151,15 @@ int engine_constraint_remove(struct engine *engine, uint32_t slot, enum constrai
 /* Ends holds: the operator's, rules', the controller's. */
 int engine_release(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
-/* Forgets what was learned of a flow, and what the operator set. */
+/* How a flow warms up, as of now. -ENOENT: it does not. */
+int engine_warmup(struct engine *engine, uint32_t slot, uint64_t now_ns, struct engine_warmup *ret);
+const struct config_warmup_flow *engine_warmup_line(const struct engine *engine, uint32_t slot);
+
+/* The operator's order about it, at once. -ENOENT: it does not warm up; -EALREADY: nothing to do. */
+int engine_warmup_order(struct engine *engine, uint32_t slot, enum warmup_order order,
+			uint64_t now_ns);
+
+/* Forgets what was learned of a flow, and what the operator set; not what it has sent before. */
 int engine_reset(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
 #endif

@@ -53,7 +53,7 @@ bool engine_keeps(const struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (flow->blocks[ENGINE_MINUTES] || used_of_late(e, slot, now_ns) ||
 	    effects_hold(e, slot, now_ns))
 		return true;
-	if (flow->blocks[ENGINE_LIFE] && quiet_s < LEARNED_S)
+	if ((flow->blocks[ENGINE_LIFE] || flow->blocks[ENGINE_WARMUP]) && quiet_s < LEARNED_S)
 		return true;
 	return flow->blocks[ENGINE_REPLIES] && quiet_s < REPLIES_S;
 }

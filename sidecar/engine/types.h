@@ -8,8 +8,10 @@
 #include "shm/destination.h"
 #include "sidecar/alert/command.h"
 #include "sidecar/config/config.h"
+#include "sidecar/engine/baseline.h"
 #include "sidecar/engine/effective.h"
 #include "sidecar/engine/pool_health.h"
+#include "sidecar/engine/warmup.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 #include "sidecar/segment/segment.h"
@@ -34,7 +36,7 @@ struct reply_history {
 };
 
 /* Blocks that a flow has once there is something to keep. */
-enum engine_pool { ENGINE_LIFE, ENGINE_EFFECTS, ENGINE_REPLIES, ENGINE_MINUTES };
+enum engine_pool { ENGINE_LIFE, ENGINE_EFFECTS, ENGINE_REPLIES, ENGINE_MINUTES, ENGINE_WARMUP };
 
 /* What is kept of every slot in `control`, and of some in blocks: fixed width, no pointers, checked
  * when adopted. A sidecar of another version finds it by its size alone: a new field goes to the
@@ -51,12 +53,21 @@ struct engine_life {
 	uint64_t trouble_ns; /* when it was last held that had been well; 0: it is well */
 	struct pool_rate pace;
 	uint64_t warmup_step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
+	struct baseline baseline;
 };
 
 struct engine_replies {
 	uint32_t next; /* where the next one goes */
 	uint32_t reserved;
 	struct reply_history history[REPLY_HISTORY];
+};
+
+/* How a flow warms up, for those who show it. */
+struct engine_warmup {
+	const struct warmup *state;
+	const char *schedule;
+	struct warmup_plan plan;
+	struct warmup_caps caps;
 };
 
 struct engine;

@@ -154,6 +154,8 @@ static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint
 	struct control_bounds bounds;
 	struct constraint constraints[CONSTRAINTS];
 	struct resolved_limits resolved;
+	double peaks[BASELINE_SPANS];
+	uint32_t caps[BASELINE_SPANS];
 	bool split = false;
 	int error = engine_effective(b->engine, slot, now_ns, ret, &control, &bounds);
 
@@ -174,6 +176,9 @@ static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint
 	limits_resolve_flow(b->config, source, name, &resolved);
 	effective_merge(&resolved.limits, resolved.limits.flags & FLOW_ADAPT ? &control : NULL,
 			constraints, 0, now_ns, ret);
+	if (engine_history(b->engine, slot, now_ns, peaks, caps))
+		effective_baseline(ret, caps);
+	effective_share(ret, constraints, now_ns);
 	return 0;
 }
 
