@@ -111,7 +111,7 @@ sidecar/http: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/
 sidecar/simulate: shm sidecar/base sidecar/segment sidecar/rules sidecar/config sidecar/engine
 sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest sidecar/feeds sidecar/http sidecar/doors sidecar/store
 sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/store sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/feeds sidecar/simulate sidecar/api
-sidecar/daemon: shm sidecar/base sidecar/io sidecar/store sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/api sidecar/cli
+sidecar/daemon: shm sidecar/base sidecar/io sidecar/store sidecar/segment sidecar/serve sidecar/config sidecar/rules sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/api sidecar/cli
 '
 
 # Every #include "..." of the files given, against the table; then circles, depth first: a foo.c and its foo.h

@@ -18,6 +18,7 @@
 #define SIDECAR_API_WATCH_H
 
 #include "sidecar/api/context.h"
+#include "sidecar/serve/control_socket.h"
 
 #define WATCH_EVENTS 4096
 

@@ -25,7 +25,7 @@
 
 #define EVENTS_A_TURN 64 /* then timers and rings have theirs again */
 
-struct watch {
+struct loop_watch {
 	loop_ready *ready; /* NULL: free */
 	void *arg;
 	int fd; /* of a free one: the next that is free, or -1 */
@@ -42,7 +42,7 @@ struct timer {
 
 struct loop {
 	struct io_uring ring;
-	struct watch *watches;
+	struct loop_watch *watches;
 	int watch_count;
 	int watch_free; /* the first that is free, -1: none */
 	struct timer *timers;
@@ -162,7 +162,7 @@ static uint64_t token(const struct loop *loop, int id)
 
 static void watch_arm(struct loop *loop, int id)
 {
-	struct watch *watch = &loop->watches[id];
+	struct loop_watch *watch = &loop->watches[id];
 	struct io_uring_sqe *sqe = entry(loop);
 
 	if (sqe == NULL) {
@@ -196,7 +196,7 @@ static void watch_release(struct loop *loop, int id)
 static int watches_grow(struct loop *loop)
 {
 	int before = loop->watch_count, count = before ? before * 2 : 16;
-	struct watch *more = realloc(loop->watches, (size_t)count * sizeof(*more));
+	struct loop_watch *more = realloc(loop->watches, (size_t)count * sizeof(*more));
 
 	if (more == NULL)
 		return -ENOMEM;
@@ -322,7 +322,7 @@ static void event_take(struct loop *loop, const struct io_uring_cqe *cqe)
 {
 	uint64_t data = cqe->user_data;
 	int id = (int)(uint32_t)data - 1;
-	struct watch *watch;
+	struct loop_watch *watch;
 
 	if (id < 0 || id >= loop->watch_count)
 		return;
