@@ -301,6 +301,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system \
 		$(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(PREFIX)/lib/tollgate \
 		$(DESTDIR)$(PREFIX)/share/tollgate/haraka/config
+	$(Q)install -d $(DESTDIR)/etc/tollgate $(DESTDIR)$(PREFIX)/lib/python3/dist-packages
 	$(Q)install -m 755 $(B)/tollgated $(DESTDIR)$(PREFIX)/sbin/tollgated
 	$(Q)ln -sf ../sbin/tollgated $(DESTDIR)$(PREFIX)/bin/tollgate
 	$(Q)install -m 644 shm/tollgate.h $(DESTDIR)$(PREFIX)/include/tollgate.h
@@ -309,6 +310,7 @@ install: all
 	$(Q)ln -sf libtollgate.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libtollgate.so.0
 	$(Q)ln -sf libtollgate.so.0 $(DESTDIR)$(PREFIX)/lib/libtollgate.so
 	$(Q)install -m 755 $(B)/tollgate_exim.so $(DESTDIR)$(PREFIX)/lib/tollgate/tollgate_exim.so
+	$(Q)install -m 644 shm/bindings/python/tollgate.py $(DESTDIR)$(PREFIX)/lib/python3/dist-packages/tollgate.py
 	$(Q)install -m 644 shm/bindings/haraka/*.js* $(DESTDIR)$(PREFIX)/share/tollgate/haraka
 	$(Q)install -m 644 shm/bindings/haraka/config/*.ini $(DESTDIR)$(PREFIX)/share/tollgate/haraka/config
 	$(Q)sed 's|^prefix=.*|prefix=$(PREFIX)|' $(B)/tollgate.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tollgate.pc

@@ -19,7 +19,7 @@
 
 #define API_REASON 256
 
-struct watch;
+struct event_feed;
 
 /* How the last reading of the configuration went. */
 struct api_reload_result {
@@ -41,8 +41,8 @@ struct api_context {
 	const struct generation *generation;
 	const struct ring_reader_totals *drained;
 	const struct rate_meter *recent;
-	struct watch *watch;	 /* api_register's */
-	const char *config_path; /* NULL: the built-in configuration */
+	struct event_feed *watch; /* api_register's */
+	const char *config_path;  /* NULL: the built-in configuration */
 	uint64_t started_ns;
 	void *daemon; /* argument of the calls below */
 	/* Has the configuration read anew; the result counts once its `done` has reached the ticket

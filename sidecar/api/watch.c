@@ -22,7 +22,7 @@ struct watch_event {
 	char line[];
 };
 
-struct watch {
+struct event_feed {
 	struct api_context *context;
 	struct watch_event **ring; /* WATCH_EVENTS; NULL while nobody watches */
 	uint64_t written;	   /* events in all: the next is ring[written % WATCH_EVENTS] */
@@ -34,7 +34,7 @@ struct watch {
 
 /* What a client is at; its call's own. */
 struct watch_client {
-	struct watch *watch;
+	struct event_feed *watch;
 	uint64_t next, forgotten;
 	struct flow_json_filter filter;
 	char destination[DESTINATION_NAME_MAX + 1];
@@ -44,13 +44,13 @@ struct watch_client {
 
 static void wake(void *arg, uint64_t now_ns)
 {
-	struct watch *watch = arg;
+	struct event_feed *watch = arg;
 
 	watch->waking = false;
 	control_socket_wake(watch->context->server);
 }
 
-static void wake_soon(struct watch *watch, uint64_t now_ns)
+static void wake_soon(struct event_feed *watch, uint64_t now_ns)
 {
 	if (!watch->waking)
 		loop_timer_set(watch->context->loop, watch->timer, now_ns + WAKE_NS);
@@ -66,7 +66,7 @@ static double wall_s(void)
 }
 
 /* The members that every event of a flow has. */
-static void event_begin(const struct watch *watch, uint32_t slot, const char *kind,
+static void event_begin(const struct event_feed *watch, uint32_t slot, const char *kind,
 			struct json_writer *line)
 {
 	struct segment *segment = watch->context->segment;
@@ -83,7 +83,7 @@ static void event_begin(const struct watch *watch, uint32_t slot, const char *ki
 }
 
 /* Ends the line and keeps it, in the place of the oldest. */
-static void event_keep(struct watch *watch, uint32_t slot, struct json_writer *line,
+static void event_keep(struct event_feed *watch, uint32_t slot, struct json_writer *line,
 		       uint64_t now_ns)
 {
 	struct segment *segment = watch->context->segment;
@@ -149,7 +149,7 @@ static void reply_seen(void *arg, const struct layout_record *reply,
 
 static void change_seen(void *arg, const struct engine_change *change, uint64_t now_ns)
 {
-	struct watch *watch = arg;
+	struct event_feed *watch = arg;
 	struct json_writer line = {0};
 	struct change_text words;
 
@@ -173,7 +173,7 @@ static void change_seen(void *arg, const struct engine_change *change, uint64_t 
 
 /* ---- clients --------------------------------------------------------------------------------- */
 
-static void ring_free(struct watch *watch)
+static void ring_free(struct event_feed *watch)
 {
 	for (int i = 0; watch->ring && i < WATCH_EVENTS; i++)
 		free(watch->ring[i]);
@@ -182,7 +182,7 @@ static void ring_free(struct watch *watch)
 }
 
 /* The engine tells while somebody listens. */
-static int listen_begin(struct watch *watch)
+static int listen_begin(struct event_feed *watch)
 {
 	const struct engine_watcher watcher = {.arg = watch,
 					       .delivered = delivered_seen,
@@ -202,7 +202,7 @@ static int listen_begin(struct watch *watch)
 static void client_gone(void *data)
 {
 	struct watch_client *client = data;
-	struct watch *watch = client->watch;
+	struct event_feed *watch = client->watch;
 
 	if (--watch->clients > 0)
 		return;
@@ -212,7 +212,7 @@ static void client_gone(void *data)
 
 static int client_begin(struct api_context *s, struct control_call *call)
 {
-	struct watch *watch = s->watch;
+	struct event_feed *watch = s->watch;
 	struct watch_client *client = calloc(1, sizeof(*client));
 	int error =
 		client ? flow_json_filter_read(s->segment, call->request, client->destination,
@@ -245,7 +245,7 @@ static bool wanted(const struct watch_client *client, const struct watch_event *
 /* Of those that were driven out nobody knows whether the client wanted them. */
 static void lost_tell(struct watch_client *client, struct json_writer *answer)
 {
-	struct watch *watch = client->watch;
+	struct event_feed *watch = client->watch;
 	uint64_t lost = watch->forgotten - client->forgotten;
 
 	client->forgotten = watch->forgotten;
@@ -282,9 +282,9 @@ int api_watch(void *arg, struct control_call *call)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-int watch_create(struct api_context *context, struct watch **ret)
+int watch_create(struct api_context *context, struct event_feed **ret)
 {
-	struct watch *watch = calloc(1, sizeof(*watch));
+	struct event_feed *watch = calloc(1, sizeof(*watch));
 
 	if (watch == NULL)
 		return -ENOMEM;
@@ -298,12 +298,12 @@ int watch_create(struct api_context *context, struct watch **ret)
 	return 0;
 }
 
-uint32_t watch_clients(const struct watch *watch)
+uint32_t watch_clients(const struct event_feed *watch)
 {
 	return watch->clients;
 }
 
-void watch_free(struct watch *watch)
+void watch_free(struct event_feed *watch)
 {
 	if (watch == NULL)
 		return;

@@ -22,15 +22,15 @@
 
 #define WATCH_EVENTS 4096
 
-struct watch;
-
-/* context: outlives it. -ENOMEM. */
-int watch_create(struct api_context *context, struct watch **ret);
-void watch_free(struct watch *watch); /* NULL is fine; after the server */
-
-/* The command; arg is the struct api_context. */
+/* Its argument is the struct api_context. */
 control_run api_watch;
 
-uint32_t watch_clients(const struct watch *watch);
+struct event_feed;
+
+/* context: outlives it. -ENOMEM. */
+int watch_create(struct api_context *context, struct event_feed **ret);
+void watch_free(struct event_feed *watch); /* NULL is fine; after the server */
+
+uint32_t watch_clients(const struct event_feed *watch);
 
 #endif

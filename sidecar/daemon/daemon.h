@@ -29,7 +29,7 @@ struct sidecar {
 	struct workers *workers;
 	struct control_socket *server; /* control.sock */
 	struct alerts *alerts;
-	struct hooks *hooks; /* of holds and releases */
+	struct hooks *hooks;	    /* of holds and releases */
 	struct keeper *keeper;	    /* what outlives a reboot */
 	struct gate_bridge *gate;   /* in the kernel */
 	struct logs *logs;	    /* of MTAs, that are read */

@@ -12,7 +12,6 @@
 #include "shm/destination.h"
 #include "sidecar/base/log.h"
 #include "sidecar/engine/change_text.h"
-#include "sidecar/rules/reply.h"
 
 #define SAY_NS UINT64_C(60000000000)
 
@@ -163,9 +162,7 @@ static void event_fill(const struct hooks *h, const struct engine_change *change
 	until_put(event, all ? limits->hold_until_ns : limits->hold_lower_ns, now_ns);
 	snprintf(event->rule, sizeof(event->rule), "%s",
 		 words->reason ? words->reason : words->decided_by);
-	if (change->classification)
-		snprintf(event->class, sizeof(event->class), "%s",
-			 reply_class_name(change->classification->class));
+	snprintf(event->class, sizeof(event->class), "%s", words->class ? words->class : "");
 	if (change->reply)
 		memcpy(event->reply, change->reply->text, change->reply->length);
 }

@@ -139,6 +139,8 @@ void change_text_make(const struct engine *e, const struct engine_change *change
 	by = limits_say(change, now_ns, ret, &constraint);
 	ret->decided_by = deciders[by];
 	ret->reason = reason_of(e, change, by, constraint);
+	if (change->classification)
+		ret->class = reply_class_name(change->classification->class);
 	ret->was_held = was_held(a->hold_until_ns, b->hold_until_ns, now_ns) ||
 			was_held(a->hold_lower_ns, b->hold_lower_ns, now_ns);
 	ret->is_held = b->hold_until_ns > now_ns || b->hold_lower_ns > now_ns;

@@ -13,6 +13,7 @@ struct change_text {
 	size_t length;		/* of it; 0: nothing that people call a change */
 	const char *decided_by; /* "configuration", "control", "rule", "operator" */
 	const char *reason;	/* the rule, or the operator's words; NULL: none. The engine's. */
+	const char *class;	/* of the reply that led to it; NULL: none did */
 	bool was_held, is_held; /* the flow, or its lower classes */
 };
 

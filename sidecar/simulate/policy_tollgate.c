@@ -168,12 +168,14 @@ static bool gate_alone(const struct tollgate_policy *gate, uint64_t at_ns, uint6
 	const struct config *config = gate->setup.config;
 	const struct scenario_restart *down = gate_down(gate);
 
-	if (down && down->reboot && !gate->error) {
+	if (down == NULL)
+		return false;
+	if (down->reboot && !gate->error) {
 		*ret_at = down->at_ns + down->for_ns;
 		return true;
 	}
-	if (gate->scratch.engine || config->on_sidecar_down.value == CONFIG_DOWN_KEEP ||
-	    at_ns <= gate->env->restarts[gate->restart].at_ns + config->sidecar_timeout.value)
+	if (config->on_sidecar_down.value == CONFIG_DOWN_KEEP ||
+	    at_ns <= down->at_ns + config->sidecar_timeout.value)
 		return false;
 	*ret_at = at_ns;
 	if (config->on_sidecar_down.value == CONFIG_DOWN_FAIL_CLOSED)
