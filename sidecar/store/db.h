@@ -16,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DB_FILE	  "tollgate.db"
-#define DB_REASON 256
+#define DB_FILE	     "tollgate.db"
+#define DB_REASON    256
 #define DB_KIND_FLOW 1 /* the kind that a flow is put as: others warm nothing up */
 
 struct db;
