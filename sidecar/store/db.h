@@ -87,6 +87,8 @@ int db_alive(struct db *db, struct db_alive *ret);
  * What it points to is good during the call. */
 typedef int db_take_flow(void *arg, const struct db_flow *flow);
 int db_flows(struct db *db, db_take_flow *take, void *arg);
+/* Whether there are so many flows at least; it looks at no more of them. */
+int db_flows_reach(struct db *db, uint32_t count, bool *ret);
 typedef int db_take_layout(void *arg, uint32_t number, const char *names);
 int db_layouts(struct db *db, db_take_layout *take, void *arg);
 
