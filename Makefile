@@ -104,7 +104,7 @@ FUZZERS  := $(patsubst tests/%.c,build/fuzz/%,$(FUZZ_SRC))
 all: programs $(LIBRARY) $(B)/tollgate.pc
 programs: $(PROGRAMS)
 tests: $(TESTS) $(STRESS)
-benches: $(BENCHES) $(B)/bench/live
+benches: $(BENCHES) $(B)/bench/live $(B)/bench/python
 
 # ---- packages: installed where missing -----------------------------------------------------------
 # Only for these goals; what else is made is only told.
@@ -223,6 +223,9 @@ $(B)/bench/%: $(B)/bench/%.o $(B)/bench.a $(B)/sidecar.a $(B)/shm.a
 	$(link) $(LIBS_sidecar)
 
 $(B)/bench/live: bench/live.py $(B)/bench/receiver $(B)/bench/sender $(PROGRAMS)
+	@install -m 755 $< $@
+
+$(B)/bench/python: bench/python.py $(B)/libtollgate.so $(PROGRAMS)
 	@install -m 755 $< $@
 
 $(B)/tollgate.pc: Makefile

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "sidecar/api/watch.h"
 
 static const struct {
 	const char *name;
@@ -19,18 +20,25 @@ static const struct {
 	{"explain", false, api_explain}, {"hold", true, api_hold},
 	{"release", true, api_release},	 {"set", true, api_set},
 	{"reset", true, api_reset},	 {"reload", true, api_reload},
-	{"report", false, api_report},	 {"seed", true, api_seed},
-	{"snds", true, api_snds},
+	{"report", false, api_report},	 {"watch", false, api_watch},
+	{"seed", true, api_seed},	 {"snds", true, api_snds},
+	{"warmup", false, api_warmup},	 {"warmup_order", true, api_warmup_order},
 };
 
 int api_register(struct api_context *context)
 {
-	int error = 0;
+	int error = watch_create(context, &context->watch);
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && !error; i++)
 		error = control_socket_handle(context->server, commands[i].name,
 					      commands[i].changes, commands[i].run, context);
 	return error;
+}
+
+void api_end(struct api_context *context)
+{
+	watch_free(context->watch);
+	context->watch = NULL;
 }
 
 int api_next_flow(const struct api_context *s, struct control_call *call,

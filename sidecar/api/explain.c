@@ -273,6 +273,7 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	const struct constraint *constraints = engine_effects(s->engine, slot);
 	struct engine_life life = engine_life(s->engine, slot, now_ns);
 	char name[DESTINATION_NAME_MAX + 1], words[DESCRIPTION] = "";
+	struct engine_warmup warmup;
 
 	flow_json_put(s->segment, slot, now_ns, out);
 	flow_json_put_state(s->segment, s->engine, s->generation->config, slot, now_ns, out);
@@ -288,6 +289,11 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	put_replies(out, engine_replies(s->engine, slot), now_ns);
 	put_configured(s, segment_address(s->segment, slot),
 		       segment_name(s->segment, known->destination, name, sizeof(name)), out);
+	if (engine_warmup(s->engine, slot, now_ns, &warmup) == 0) {
+		json_put_object(out, "warmup");
+		warmup_json_put(out, &warmup);
+		json_put_end(out);
+	}
 	flow_json_in(out, "next_change_s", e->next_ns, now_ns);
 	if (life.warmup_step_back_ns)
 		json_put_number(out, "warmup_step_back_ago_s",

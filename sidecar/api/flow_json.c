@@ -292,6 +292,7 @@ const char *flow_json_by(const struct constraint constraints[CONSTRAINTS], enum 
 	case BY_CONTROL: return "control";
 	case BY_OPERATOR: return "operator";
 	case BY_BASELINE: return "baseline";
+	case BY_WARMUP: return "warm-up";
 	case BY_RULE:
 		return constraint >= 0 && constraint < CONSTRAINTS ? constraints[constraint].name
 								   : "rule";

@@ -16,6 +16,7 @@ static const struct command {
 } commands[] = {
 	{"status", cli_status, "how the sidecar, its segment and its workers are"},
 	{"flows", cli_flows, "what each flow may do, and what it did"},
+	{"watch", cli_watch, "events as they come: outcomes, limits, holds"},
 	{"explain", cli_explain, "why a flow is as fast as it is, and when that changes"},
 	{"hold", cli_hold, "stop a flow for a time"},
 	{"release", cli_release, "end the holds of a flow"},
@@ -24,6 +25,7 @@ static const struct command {
 	{"seed", cli_seed, "tell what flows had sent before the gate was there"},
 	{"reload", cli_reload, "read the configuration anew"},
 	{"report", cli_report, "tell the sidecar what a receiver answered, from a script"},
+	{"warmup", cli_warmup, "how far new sources are with each destination"},
 	{"check", cli_check, "is this configuration good, and what limits does it come to?"},
 	{"classify", cli_classify, "what a reply means: class, limit, and the rule that says so"},
 	{"connections", cli_connections,

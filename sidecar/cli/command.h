@@ -34,5 +34,7 @@ int cli_seed(int argc, char **argv);
 int cli_history(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_report(int argc, char **argv);
+int cli_warmup(int argc, char **argv);
+int cli_watch(int argc, char **argv);
 
 #endif

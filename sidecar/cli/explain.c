@@ -159,6 +159,28 @@ static void print_baseline(const struct json *baseline)
 	}
 }
 
+static unsigned long long count_of(const struct json *json, const char *key)
+{
+	return json_get_u64(json, key, 0);
+}
+
+static void print_warmup(const struct json *warmup)
+{
+	const char *date = json_get_text(warmup, "full_volume_on", NULL);
+
+	if (warmup == NULL)
+		return;
+	printf("\nwarm-up by schedule %s: %s\n", json_get_text(warmup, "schedule", "?"),
+	       json_get_text(warmup, "state", "?"));
+	if (json_kind(json_get(warmup, "cap")) == JSON_KIND_NUMBER)
+		printf("  day %llu, %llu of %llu sent today, %llu more to be accepted for a good day\n",
+		       count_of(warmup, "day"), count_of(warmup, "sent"), count_of(warmup, "cap"),
+		       count_of(warmup, "to_show"));
+	printf("  grows by %.2f times the most of the last days, %llu; full volume, %llu, %s%s\n",
+	       json_get_double(warmup, "growth", 0), count_of(warmup, "peak"),
+	       count_of(warmup, "volume"), date ? "on " : "cannot be foreseen", date ? date : "");
+}
+
 /* A line each. */
 static void print_rules(const char *lines)
 {
@@ -189,6 +211,7 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 	print_baseline(json_get(flow, "baseline"));
 	print_set(json_get(flow, "constraints"));
 	print_rules(json_get_text(flow, "rules", ""));
+	print_warmup(json_get(flow, "warmup"));
 	printf("\nused\n");
 	print_use("hour", json_get(flow, "hour"), "used");
 	print_use("day", json_get(flow, "day"), "used");

@@ -169,6 +169,8 @@ static int check(const struct config_loader *loader)
 		rc = config_find_mta(loader);
 	if (rc == 0)
 		rc = config_read_overrides(loader);
+	if (rc == 0)
+		rc = config_read_warmup(loader);
 	if (rc < 0)
 		return rc;
 	config_read_logs(loader);

@@ -286,6 +286,32 @@ void effective_baseline(struct effective *e, const uint32_t caps[BASELINE_SPANS]
 	}
 }
 
+/* ---- warm-up ---------------------------------------------------------------------------------- */
+
+static bool caps_lower(uint32_t to[TG_CLASSES], const uint32_t caps[TG_CLASSES])
+{
+	bool lowered = caps[TG_TRANSACTIONAL] < to[TG_TRANSACTIONAL];
+
+	for (int c = 0; c < TG_CLASSES; c++)
+		to[c] = caps[c] < to[c] ? caps[c] : to[c];
+	return lowered;
+}
+
+void effective_warmup(struct effective *e, const struct flow_limits *configured,
+		      const struct warmup_caps *caps)
+{
+	if (caps_lower(e->limits.hour_cap, caps->hour)) {
+		e->limits.hour_phase_s = configured->hour_phase_s;
+		e->hour_by = BY_WARMUP;
+		e->hour_constraint = -1;
+	}
+	if (caps_lower(e->limits.day_cap, caps->day)) {
+		e->limits.day_phase_min = configured->day_phase_min;
+		e->day_by = BY_WARMUP;
+		e->day_constraint = -1;
+	}
+}
+
 /* ---- shares ---------------------------------------------------------------------------------- */
 
 #define HOUR_NS UINT64_C(3600000000000)

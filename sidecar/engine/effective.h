@@ -12,6 +12,7 @@
 #include "sidecar/config/limits.h"
 #include "sidecar/control/control.h"
 #include "sidecar/engine/baseline.h"
+#include "sidecar/engine/warmup.h"
 #include "sidecar/segment/publish.h"
 
 enum constraint_kind {
@@ -52,7 +53,14 @@ _Static_assert(CONSTRAINTS > CONSTRAINT_KINDS - 1,
 double constraint_share(const struct constraint *constraint, uint64_t now_ns);
 
 /* Who decided a value, for `explain`. */
-enum effective_by { BY_CONFIGURATION, BY_CONTROL, BY_RULE, BY_OPERATOR, BY_BASELINE };
+enum effective_by {
+	BY_CONFIGURATION,
+	BY_CONTROL,
+	BY_RULE,
+	BY_OPERATOR,
+	BY_BASELINE,
+	BY_WARMUP,
+};
 
 struct effective {
 	struct publish_limits limits;
@@ -76,6 +84,10 @@ void effective_baseline(struct effective *effective, const uint32_t caps[BASELIN
 /* Scales what is in force by the smallest share there is: after all else. */
 void effective_share(struct effective *effective, const struct constraint constraints[CONSTRAINTS],
 		     uint64_t now_ns);
+
+/* What warm-up allows, where that is less: its hour and day are the configured ones. */
+void effective_warmup(struct effective *effective, const struct flow_limits *configured,
+		      const struct warmup_caps *caps);
 
 /* A slot that is no flow has what is configured. */
 void effective_plain(const struct flow_limits *configured, struct publish_limits *ret);

@@ -235,6 +235,7 @@ static void flow_move(struct engine *e, struct engine_move *move, uint32_t from,
 	life_move(e, from, to, now_ns);
 	effects_move(e, from, to, now_ns);
 	shown_move(e, from, to);
+	engine_warmup_move(e, from, to);
 	engine_slot_fill(e, to, now_ns);
 	usage_add(e->segment, from, to, now_ns);
 	move->flows++;

@@ -354,3 +354,111 @@ bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t offset,
 	memcpy(ret, found, sizeof(found));
 	return true;
 }
+
+/* ---- warm-up --------------------------------------------------------------------------------- */
+
+static uint64_t bits_of(float number)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &number, sizeof(bits));
+	return bits;
+}
+
+static float float_of(uint64_t bits)
+{
+	uint32_t half = (uint32_t)bits;
+	float number;
+
+	memcpy(&number, &half, sizeof(number));
+	return number;
+}
+
+static void day_put(struct saved_writer *w, const struct warmup_day *day)
+{
+	const uint64_t numbers[] = {day->day,	    day->cap,	   day->sent,
+				    day->delivered, day->deferred, day->flags};
+
+	put(w, sizeof(numbers) / sizeof(numbers[0]));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		put(w, numbers[i]);
+}
+
+/* The oldest day first, today last. */
+size_t saved_warmup_write(const struct warmup *from, uint8_t bytes[SAVED_WARMUP_BYTES])
+{
+	const uint64_t numbers[SAVED_WARMUP_NUMBERS] = {
+		from->phase,	      from->step,      from->began, bits_of(from->growth),
+		bits_of(from->worst), from->good,      from->back,  from->low_days,
+		from->hour,	      from->hour_sent,
+	};
+	uint32_t days = from->records < WARMUP_DAYS - 1 ? from->records : WARMUP_DAYS - 1;
+	struct saved_writer w = {bytes};
+
+	put(&w, SAVED_WARMUP_NUMBERS);
+	for (int i = 0; i < SAVED_WARMUP_NUMBERS; i++)
+		put(&w, numbers[i]);
+	put(&w, days + 1);
+	for (uint32_t i = days; i-- > 0;)
+		day_put(&w, warmup_before(from, i));
+	day_put(&w, warmup_today(from));
+	return (size_t)(w.at - bytes);
+}
+
+/* As many numbers as are known here, zeros for those that are missing. */
+static void numbers_take(struct saved_reader *r, uint64_t *numbers, uint64_t room)
+{
+	uint64_t count = take(r);
+
+	for (uint64_t i = 0; i < count && !r->damaged; i++) {
+		uint64_t number = take(r);
+
+		if (i < room)
+			numbers[i] = number;
+	}
+}
+
+static void day_take(struct saved_reader *r, struct warmup_day *ret)
+{
+	uint64_t n[6] = {0};
+
+	numbers_take(r, n, 6);
+	*ret = (struct warmup_day){(uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2],
+				   (uint32_t)n[3], (uint32_t)n[4], (uint32_t)n[5]};
+}
+
+static void numbers_into(const uint64_t n[SAVED_WARMUP_NUMBERS], struct warmup *ret)
+{
+	*ret = (struct warmup){
+		.phase = (uint32_t)n[0],
+		.step = (uint32_t)n[1],
+		.began = (uint32_t)n[2],
+		.growth = float_of(n[3]),
+		.worst = float_of(n[4]),
+		.good = (uint32_t)n[5],
+		.back = (uint32_t)n[6],
+		.low_days = (uint32_t)n[7],
+		.hour = (uint32_t)n[8],
+		.hour_sent = (uint32_t)n[9],
+	};
+}
+
+bool saved_warmup_read(const uint8_t *bytes, size_t length, struct warmup *ret)
+{
+	struct saved_reader r = {bytes, bytes + length, false};
+	uint64_t numbers[SAVED_WARMUP_NUMBERS] = {0}, days;
+	struct warmup found;
+
+	numbers_take(&r, numbers, SAVED_WARMUP_NUMBERS);
+	numbers_into(numbers, &found);
+	days = take(&r);
+	if (days == 0 || days > WARMUP_DAYS)
+		return false;
+	found.records = (uint32_t)days - 1;
+	for (uint64_t i = 0; i < days && !r.damaged; i++)
+		day_take(&r, &found.days[i]);
+	if (r.damaged || r.at != r.end || !warmup_valid(&found))
+		return false;
+	*ret = found;
+	return true;
+}

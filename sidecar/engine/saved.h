@@ -46,6 +46,13 @@ bool saved_life_read(const uint8_t *bytes, size_t length, const struct saved_map
 bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t wall_offset_ns,
 			struct constraint ret[CONSTRAINTS]);
 
+/* How a flow warms up: numbers in a fixed order with their count first, then days with mail, each
+ * the same way. Days are of the calendar, and need no clock; refusals under way are not kept. */
+#define SAVED_WARMUP_NUMBERS 10
+#define SAVED_WARMUP_BYTES   ((SAVED_WARMUP_NUMBERS + 2 + WARMUP_DAYS * 7) * (size_t)SAVED_NUMBER)
+size_t saved_warmup_write(const struct warmup *warmup, uint8_t bytes[SAVED_WARMUP_BYTES]);
+bool saved_warmup_read(const uint8_t *bytes, size_t length, struct warmup *ret);
+
 /* A time of one clock by the other: 0 (none) and UINT64_MAX (for ever) stay; one before the boot is
  * the earliest there is. */
 uint64_t saved_time_to_wall(uint64_t ns, int64_t wall_offset_ns);

@@ -111,8 +111,10 @@ extern const struct simulate_policy policy_cooldown; /* a reply slows to 1/min f
 extern const struct simulate_policy
 	policy_backoff; /* 1/min until an hour has passed, or a success */
 extern const struct simulate_policy policy_oracle; /* knows the limits */
+/* A schedule of warm-up by the calendar: to be asked for by name; policy_calendar.c. */
+extern const struct simulate_policy policy_calendar;
 
-/* All of them, tollgate first, the oracle last; ends with NULL. */
+/* Those that are always compared, tollgate first, the oracle last; ends with NULL. */
 extern const struct simulate_policy *const simulate_policies[];
 
 /* The policy of that name, or NULL. */

@@ -11,6 +11,7 @@
 #ifndef SIDECAR_SIMULATE_RECEIVER_H
 #define SIDECAR_SIMULATE_RECEIVER_H
 
+#include "sidecar/simulate/receiver_allowance.h"
 #include "sidecar/simulate/receiver_window.h"
 #include "sidecar/simulate/scenario.h"
 
@@ -49,9 +50,13 @@ struct receiver_account {
 	uint32_t peak;			 /* most accepted in an hour that has ended */
 	uint64_t *violations;		 /* when the last replies over a limit were given: a ring */
 	uint32_t strike_at;
+	struct receiver_allowance allowance;
 	struct receiver_window strikes; /* where the penalty is by part */
 	uint64_t blocked_until_ns;
-	uint32_t blocks; /* in a row */
+	const char *blocked_reply;
+	uint32_t blocks;       /* in a row */
+	uint32_t blocked_days; /* on which one began */
+	uint64_t blocked_day;  /* the last of these */
 	uint64_t blocked_ns;
 	uint64_t blocked_late_ns; /* of blocks that began after the first hour */
 };

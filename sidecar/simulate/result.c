@@ -120,6 +120,7 @@ static void mta_blocks(const struct mta *mta, struct simulate_result *result)
 				continue;
 			blocked += (double)account->blocked_ns;
 			late += (double)account->blocked_late_ns;
+			result->blocked_days += account->blocked_days;
 			pairs++;
 		}
 	result->blocked_ip_hours = blocked / UNITS_HOUR_NS;
@@ -139,6 +140,7 @@ int mta_outcome(const struct mta *mta, struct simulate_result *result)
 	result->makespan_s = result->delivered == result->arrived
 				     ? (double)mta->last_delivery_ns / UNITS_SECOND_NS
 				     : NAN;
+	result->days = (uint32_t)((mta->scenario->duration_ns + UNITS_DAY_NS - 1) / UNITS_DAY_NS);
 	mta_blocks(mta, result);
 	return 0;
 }

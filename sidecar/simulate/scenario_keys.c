@@ -295,6 +295,28 @@ static const struct yaml_key history_rows[] = {
 };
 TABLE(history, struct scenario_history);
 
+#define ROW(name, type, member, help, ...) \
+	YAML_KEY(name, type, struct scenario_allowance, member, help, ##__VA_ARGS__)
+
+static const struct yaml_key allowance_rows[] = {
+	ROW("base", limit, base, "messages a day that are always fine", BOUNDS(1, LIMIT_MAX),
+	    DEFAULT("200")),
+	ROW("factor", number, factor, "of the most accepted on a day before", BOUNDS(1, 1000),
+	    DEFAULT("2")),
+	ROW("days", count, days, "that are looked back at", BOUNDS(1, SCENARIO_ALLOWANCE_DAYS - 1),
+	    DEFAULT("7")),
+	ROW("growth", number, growth, "more than so many times that most is punished",
+	    BOUNDS(0, 1000), DEFAULT("0")),
+	ROW("tolerance", number, tolerance, "as is more than so many times what is taken",
+	    BOUNDS(0, 1000), DEFAULT("0")),
+	ROW("hold", duration, hold_ns, "by a block that lasts so long", DEFAULT("24h")),
+	ROW("reply", reply, reply, "what a blocked source hears",
+	    DEFAULT("451 4.7.650 The mail server [%s] has been temporarily rate limited due to IP "
+		    "reputation.")),
+};
+TABLE(allowance, struct scenario_allowance);
+#undef ROW
+
 static const struct yaml_key greylist_rows[] = {
 	YAML_KEY("delay", duration, struct scenario_greylist, delay_ns, "since the first attempt",
 		 DEFAULT("5m")),
@@ -406,6 +428,7 @@ static const struct yaml_key receiver_rows[] = {
 	OVER("over.day", SCENARIO_DAY, "to too many in a day"),
 	MAP("penalty", YAML_PART, penalty, penalty, "a block after many replies over a limit"),
 	MAP("history", YAML_PART, history, history, "a limit by what was accepted before"),
+	MAP("allowance", YAML_PART, allowance, allowance, "a day's limit by the days before"),
 	MAP("greylist", YAML_PART, greylist, greylist, "a delay at the first attempt"),
 	MAP("noise", YAML_SOME, noise, noises, "replies whatever the rate",
 	    COUNTED(struct scenario_receiver, noise_count)),

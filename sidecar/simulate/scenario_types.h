@@ -12,13 +12,14 @@
 
 #include "shm/tollgate.h"
 
-#define SCENARIO_SOURCES_MAX   1024
-#define SCENARIO_RECEIVERS_MAX 64
-#define SCENARIO_TRAFFIC_MAX   256
-#define SCENARIO_MESSAGES_MAX  20000000u
-#define SCENARIO_DURATION_MAX  (UINT64_C(400) * 86400 * 1000000000)
-#define SCENARIO_WORKERS_MAX   200
-#define SCENARIO_PENALTY_MAX   100000u
+#define SCENARIO_SOURCES_MAX	1024
+#define SCENARIO_RECEIVERS_MAX	64
+#define SCENARIO_TRAFFIC_MAX	256
+#define SCENARIO_MESSAGES_MAX	20000000u
+#define SCENARIO_DURATION_MAX	(UINT64_C(400) * 86400 * 1000000000)
+#define SCENARIO_WORKERS_MAX	200
+#define SCENARIO_ALLOWANCE_DAYS 32
+#define SCENARIO_PENALTY_MAX	100000u
 /* In place of a reply: no word, and the connection is gone, at once or when the sender has waited
  * long enough. */
 #define SCENARIO_DROP	 "drop"
@@ -143,6 +144,17 @@ struct scenario_history {
 	const char *over;
 };
 
+/* What is taken in a day by what was accepted on the days before. */
+struct scenario_allowance {
+	uint32_t base; /* messages a day that are always fine; 0: does not look at it */
+	double factor; /* times the most accepted on one of the last … */
+	uint64_t days; /* … days */
+	double growth; /* more tries than so many times that most are punished; 0: none are … */
+	double tolerance; /* … nor more than so many times what is taken; 0: none are */
+	uint64_t hold_ns; /* how long it is blocked then */
+	const char *reply;
+};
+
 struct scenario_greylist {
 	uint64_t delay_ns; /* 0: no greylisting */
 	const char *reply;
@@ -165,6 +177,7 @@ struct scenario_receiver {
 	struct scenario_growth growth;
 	struct scenario_penalty penalty;
 	struct scenario_history history;
+	struct scenario_allowance allowance;
 	struct scenario_greylist greylist;
 	struct scenario_noise *noises;
 	uint32_t noise_count;

@@ -77,6 +77,7 @@ static void mta_delivered(struct mta *mta, uint32_t id)
 	struct simulate_series *series = mta_series(mta, message->flow);
 
 	mta->result->delivered++;
+	mta->result->delivered_by_day[mta->now_ns / UNITS_DAY_NS]++;
 	mta->last_delivery_ns = mta->now_ns;
 	message->finished = true;
 	/* From here on: when it was delivered. */
