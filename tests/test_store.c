@@ -390,3 +390,21 @@ Test(store, notices_damage_where_it_reads)
 		db = NULL;
 	cr_expect_lt(taken.count, 200);
 }
+
+Test(store, says_whether_there_are_so_many_flows)
+{
+	bool reached = true;
+
+	begin();
+	for (uint8_t i = 1; i <= 5; i++) {
+		struct db_flow flow = flow_of(i, 10);
+
+		put(&flow, 1, 20000);
+	}
+	cr_assert_eq(db_flows_reach(db, 6, &reached), 0);
+	cr_expect_not(reached);
+	cr_assert_eq(db_flows_reach(db, 5, &reached), 0);
+	cr_expect(reached);
+	cr_assert_eq(db_flows_reach(db, 1, &reached), 0);
+	cr_expect(reached);
+}

@@ -22,11 +22,20 @@
 #define LAYOUTS_MAX   256
 #define RECORDS_AHEAD 4096
 #define SLOTS_SHARE   16
+#define ROWS_AHEAD    32
 
 /* A slot that is to be in force. */
 struct pending {
 	uint32_t slot;
 	struct usage_kept hour, day;
+};
+
+/* Rows that have been read, and what they point to. */
+struct rows_ahead {
+	struct db_flow rows[ROWS_AHEAD];
+	uint32_t count;
+	size_t used;
+	char bytes[ROWS_AHEAD * 512];
 };
 
 struct restore {
@@ -38,6 +47,7 @@ struct restore {
 	struct pending *pending;
 	size_t count, room;
 	uint64_t flows, unread;
+	struct rows_ahead ahead;
 };
 
 /* ---- layouts --------------------------------------------------------------------------------- */
@@ -150,21 +160,17 @@ static bool must_hold(const struct restore *r, const struct db_flow *row)
 	       row->hour_cap != PUBLISH_NO_CAP || row->day_cap != PUBLISH_NO_CAP;
 }
 
-/* Many are coming: their memory is asked for, a piece at a time and just ahead, or all of it once
- * most of its pages are going to be touched. */
+/* Many are coming: the memory of their records is asked for, a piece at a time and just ahead. */
 static void memory_expect(struct segment *s)
 {
 	uint32_t count = segment_count(s);
 
 	if (count % RECORDS_AHEAD == 0 && count >= RECORDS_AHEAD)
 		segment_expect_records(s, RECORDS_AHEAD);
-	if (count == s->view.slots / SLOTS_SHARE)
-		segment_expect_slots(s);
 }
 
-static int row_take(void *arg, const struct db_flow *row)
+static int row_restore(struct restore *r, const struct db_flow *row)
 {
-	struct restore *r = arg;
 	struct keeper *k = r->keeper;
 	uint32_t slot = slot_claim(k->segment, row);
 
@@ -177,6 +183,56 @@ static int row_take(void *arg, const struct db_flow *row)
 	r->flows++;
 	memory_expect(k->segment);
 	return must_hold(r, row) && !pending_add(r, slot, row) ? -ENOMEM : 0;
+}
+
+/* ---- rows ahead ------------------------------------------------------------------------------ */
+
+static int ahead_flush(struct restore *r)
+{
+	struct rows_ahead *ahead = &r->ahead;
+	int error = 0;
+
+	for (uint32_t i = 0; i < ahead->count && !error; i++)
+		error = row_restore(r, &ahead->rows[i]);
+	ahead->count = 0;
+	ahead->used = 0;
+	return error;
+}
+
+/* Copies bytes into the room there is. */
+static const void *ahead_copy(struct rows_ahead *ahead, const void *bytes, size_t length)
+{
+	char *to = ahead->bytes + ahead->used;
+
+	if (bytes == NULL)
+		return NULL;
+	memcpy(to, bytes, length);
+	ahead->used += length;
+	return to;
+}
+
+/* Flows lie where their hashes say, so each by itself would be waited for. They are kept until some
+ * are there, and their memory comes meanwhile. */
+static int row_take(void *arg, const struct db_flow *row)
+{
+	struct restore *r = arg;
+	struct rows_ahead *ahead = &r->ahead;
+	size_t bytes = row->name_length + row->life_length + row->effects_length;
+	struct db_flow *kept;
+	int error = 0;
+
+	if (ahead->count == ROWS_AHEAD || ahead->used + bytes > sizeof(ahead->bytes))
+		error = ahead_flush(r);
+	if (error || bytes > sizeof(ahead->bytes))
+		return error ? error : row_restore(r, row);
+	if (row->kind == SEGMENT_FLOW)
+		segment_expect_flow(r->keeper->segment, row->source, row->name, row->name_length);
+	kept = &ahead->rows[ahead->count++];
+	*kept = *row;
+	kept->name = ahead_copy(ahead, row->name, row->name_length);
+	kept->life = ahead_copy(ahead, row->life, row->life_length);
+	kept->effects = ahead_copy(ahead, row->effects, row->effects_length);
+	return 0;
 }
 
 /* Its flow stands beside it, and is in force after this. */
@@ -301,13 +357,31 @@ static struct usage_gap gap_of(const struct keeper *k, const struct db_alive *al
 	return gap;
 }
 
+/* Where most pages of the slots are going to be touched all are asked for first: a page that is
+ * touched by itself costs three times as much. */
+static int slots_expect(const struct restore *r)
+{
+	struct segment *segment = r->keeper->segment;
+	uint32_t many = segment->view.slots / SLOTS_SHARE;
+	bool reached = false;
+	int error = many ? db_flows_reach(store_db(r->keeper->store), many, &reached) : 0;
+
+	if (!error && reached)
+		segment_expect_slots(segment);
+	return error;
+}
+
 static int rows_read(struct restore *r)
 {
 	struct db *db = store_db(r->keeper->store);
 	int error = db_layouts(db, layout_take_names, r);
 
 	if (!error)
+		error = slots_expect(r);
+	if (!error)
 		error = db_flows(db, row_take, r);
+	if (!error)
+		error = ahead_flush(r);
 	return error ? error : db_warmups(db, warmup_take, r);
 }
 
@@ -315,6 +389,8 @@ static void in_force(struct restore *r)
 {
 	marks_clear(r->keeper);
 	for (size_t i = 0; i < r->count; i++) {
+		if (i + ROWS_AHEAD < r->count)
+			segment_expect_slot(r->keeper->segment, r->pending[i + ROWS_AHEAD].slot);
 		engine_settle(r->keeper->engine, r->pending[i].slot, r->now_ns);
 		usage_set(r, &r->pending[i]);
 		engine_note(r->keeper->engine, r->pending[i].slot);

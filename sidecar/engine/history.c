@@ -90,7 +90,7 @@ void engine_history_apply(const struct engine *e, uint32_t slot,
 			  uint64_t now_ns, struct effective *effective)
 {
 	struct baseline_policy policy = policy_of(configured);
-	uint64_t flags = flags_of(e, slot), day_end_ns;
+	uint64_t flags, day_end_ns;
 	struct baseline_when when;
 	uint32_t caps[BASELINE_SPANS];
 
@@ -103,6 +103,7 @@ void engine_history_apply(const struct engine *e, uint32_t slot,
 	if (life == NULL)
 		return;
 	/* A new day has other caps. */
+	flags = flags_of(e, slot);
 	day_end_ns = window_day_end(window_calendar(e->segment->calendars, flags), flags, when.day);
 	if (day_end_ns > now_ns && day_end_ns < effective->next_ns)
 		effective->next_ns = day_end_ns;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Memory of a segment that is about to be filled, asked for at once: each page by itself costs a
- * fault. No more than a hint.
+ * fault, and each line by itself the way to memory. No more than a hint.
  */
 #include <sys/mman.h>
+
+#include "shm/hash.h"
 
 #include "sidecar/segment/segment.h"
 
@@ -34,4 +36,22 @@ void segment_expect_records(struct segment *s, uint32_t count)
 		count = (uint32_t)(s->known_room - first);
 	ask(s->known + first, count * sizeof(*s->known));
 	ask(s->engine + first * s->shape.engine_bytes, (uint64_t)count * s->shape.engine_bytes);
+}
+
+void segment_expect_slot(const struct segment *s, uint32_t slot)
+{
+	__builtin_prefetch(&s->view.counters[slot], 1);
+	__builtin_prefetch(&s->view.counters_more[slot], 1);
+	__builtin_prefetch(&s->index[slot], 1);
+	__builtin_prefetch(&s->limits[slot], 1);
+	__builtin_prefetch(&s->more[slot], 1);
+}
+
+void segment_expect_flow(const struct segment *s, const uint8_t address[16], const char *name,
+			 size_t length)
+{
+	struct hash_key key = hash_bytes(HASH_DESTINATION, name, length, s->header.seed);
+
+	key = hash_flow(address, key.half, s->header.seed);
+	segment_expect_slot(s, hash_slot(&key, s->view.slots));
 }

@@ -125,6 +125,11 @@ int segment_publish_names(struct segment *segment, const void *table, size_t len
  * eight or more will be. */
 void segment_expect_slots(struct segment *segment);
 void segment_expect_records(struct segment *segment, uint32_t count);
+/* The same of the lines of a slot, and of a flow that is about to be claimed: asked for some slots
+ * ahead, they come while others are worked on. */
+void segment_expect_slot(const struct segment *segment, uint32_t slot);
+void segment_expect_flow(const struct segment *segment, const uint8_t address[16], const char *name,
+			 size_t length);
 
 /* What is wrong in the counters of known slots is repaired: keys, times beyond any bound, periods
  * that cannot be. Returns how many words were repaired. Looks at slots first..first+count. */

@@ -549,6 +549,19 @@ int db_flows(struct db *db, db_take_flow *take, void *arg)
 	return code == SQLITE_OK ? each(db, s, flow_row, &taker) : result(db, code);
 }
 
+int db_flows_reach(struct db *db, uint32_t count, bool *ret)
+{
+	char text[96];
+	int64_t found = 0;
+	int error;
+
+	snprintf(text, sizeof(text), "SELECT count(*) FROM (SELECT 1 FROM flow LIMIT %u)", count);
+	error = number_read(db, text, &found);
+	if (!error)
+		*ret = found >= count;
+	return error;
+}
+
 static int warmup_row(void *arg, sqlite3_stmt *s)
 {
 	const struct taker *taker = arg;

@@ -90,6 +90,8 @@ int db_alive(struct db *db, struct db_alive *ret);
  * What it points to is good during the call. */
 typedef int db_take_flow(void *arg, const struct db_flow *flow);
 int db_flows(struct db *db, db_take_flow *take, void *arg);
+/* Whether there are so many flows at least; it looks at no more of them. */
+int db_flows_reach(struct db *db, uint32_t count, bool *ret);
 /* How each flow that ever did warms up. */
 struct db_warmup {
 	uint8_t source[16];
