@@ -26,7 +26,7 @@ B       := build$(if $(CROSS),/$(CROSS))$(if $(SAN),/$(SAN))
 PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev libbpf-dev \
 	libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
 	libc-ares-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev libwslay-dev libssl-dev libhiredis-dev \
-	libsqlite3-dev clang llvm bpftool
+	libsqlite3-dev uthash-dev clang llvm bpftool
 PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
 PACKAGES_BENCH := redis-tools
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
@@ -104,7 +104,7 @@ FUZZERS  := $(patsubst tests/%.c,build/fuzz/%,$(FUZZ_SRC))
 all: programs $(LIBRARY) $(B)/tollgate.pc
 programs: $(PROGRAMS)
 tests: $(TESTS) $(STRESS)
-benches: $(BENCHES) $(B)/bench/live
+benches: $(BENCHES) $(B)/bench/live $(B)/bench/python
 
 # ---- packages: installed where missing -----------------------------------------------------------
 # Only for these goals; what else is made is only told.
@@ -223,6 +223,9 @@ $(B)/bench/%: $(B)/bench/%.o $(B)/bench.a $(B)/sidecar.a $(B)/shm.a
 	$(link) $(LIBS_sidecar)
 
 $(B)/bench/live: bench/live.py $(B)/bench/receiver $(B)/bench/sender $(PROGRAMS)
+	@install -m 755 $< $@
+
+$(B)/bench/python: bench/python.py $(B)/libtollgate.so $(PROGRAMS)
 	@install -m 755 $< $@
 
 $(B)/tollgate.pc: Makefile

@@ -35,6 +35,8 @@ MEANING = {
     "redis_gcra_1": "Redis, GCRA in Lua, one at a time", "redis_gcra_50": "…, 50 deep",
     "door_1": "CL.THROTTLE at tollgated's door, one at a time", "door_50": "…, 50 deep",
     "mutex": "a bucket under a shared mutex",
+    "python_module": "the Python module", "python_redis_sorted_set": "Redis, a sorted set: count, then add",
+    "python_redis_multi": "Redis, a sorted set, in one MULTI",
 }
 
 
@@ -76,7 +78,7 @@ def terminal(path):
         figures = json.loads(line)
         shown = [f"{figures[key]:,.1f} {unit}" for key, unit in
                  (("ns", "ns"), ("p50_us", "µs p50"), ("p99_us", "µs p99"), ("mps", "M/s"),
-                  ("bytes_per_flow", "bytes a flow")) if figures.get(key) is not None]
+                  ("bytes_per_flow", "bytes a flow"), ("most_in_a_window", "let through of 100")) if figures.get(key) is not None]
         if "share" in figures:
             shown.append(f"share {figures['share']:.3f}, simulated {figures['share_simulated']:.3f}  transactional p99 "
                          f"{figures['transactional_p99_s']:.2f} s, simulated {figures['transactional_p99_simulated_s']:.2f}")
@@ -133,6 +135,11 @@ def markdown(report):
     yield from rows("Peers, one client", ["peer", "", "ns", "a second", "tollgate is faster by"],
                     [[c, MEANING.get(c, ""), number(f["ns"]), number(f["per_second"], 0),
                       f"{hot * 1e6 / f['per_second']:,.0f} ×" if hot else "–"] for c, f in peers.items()])
+    if report.get("python"):
+        yield from rows("In Python: 100 a second, one process; then eight, and what the worst second let through",
+                        ["case", "", "ns", "a second", "let through of 100"],
+                        [[c, MEANING.get(c, ""), number(f["ns"], 0), number(f["per_second"], 0), str(f["most_in_a_window"])]
+                         for c, f in report["python"].items()])
     yield ("\nA socket on this machine costs a wake-up of an idle processor, which flatters us against a peer asked "
            "one at a time: compare the pipelined figures, too.")
 

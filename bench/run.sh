@@ -81,6 +81,7 @@ group ring ring "${quick[@]}" -- one_producer three_producers wake react sidecar
 group live live "${quick[@]}" -- live_steady live_falls
 group peers peers "${quick[@]}" -- redis_sorted_set_1 redis_sorted_set_50 redis_gcra_1 redis_gcra_50 door_1 \
 	door_50 mutex
+group python python "${quick[@]}" -- python_module python_redis_sorted_set python_redis_multi
 rm -f "$out/errors"
 
 python3 bench/report.py "$build" "${quick[@]}"

@@ -513,6 +513,12 @@ static __noinline void ops_closed(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 	if (!socket || !(socket->flags & GATE_SOCKET_STARTED))
 		return;
 	flow = socket_flow(socket);
+	/* What was given up before it left has not failed: nobody was asked. */
+	if (flow && socket->phase == GATE_PHASE_PASS && socket->dropped &&
+	    !(socket->flags & GATE_SOCKET_LEFT)) {
+		flow_count(flow, GATE_FAILED_OTHER, 1);
+		flow = 0;
+	}
 	if (flow && socket->phase != GATE_PHASE_WAIT && socket->phase != GATE_PHASE_REFUSED) {
 		event.slot = socket->slot;
 		event.tag = socket->tag;

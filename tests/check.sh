@@ -105,11 +105,12 @@ sidecar/alert: sidecar/base sidecar/io sidecar/rules
 sidecar/engine: shm sidecar/base sidecar/segment sidecar/rules sidecar/control sidecar/config sidecar/alert/command.h
 sidecar/gate: shm ebpf sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine
 sidecar/ingest: shm sidecar/base sidecar/io sidecar/rules sidecar/serve sidecar/control sidecar/config sidecar/engine
+sidecar/feeds: shm/address.h shm/destination.h shm/source.h sidecar/base sidecar/ingest
 sidecar/doors: shm sidecar/base sidecar/io sidecar/serve sidecar/config sidecar/engine sidecar/ingest
 sidecar/http: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/ingest
 sidecar/simulate: shm sidecar/base sidecar/segment sidecar/rules sidecar/config sidecar/engine
-sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/store
-sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/store sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/simulate sidecar/api
+sidecar/api: shm sidecar/base sidecar/io sidecar/segment sidecar/serve sidecar/config sidecar/engine sidecar/gate sidecar/ingest sidecar/feeds sidecar/http sidecar/doors sidecar/store
+sidecar/cli: shm ebpf sidecar/base sidecar/io sidecar/data sidecar/store sidecar/segment sidecar/rules sidecar/serve sidecar/config sidecar/engine sidecar/ingest sidecar/feeds sidecar/simulate sidecar/api
 sidecar/daemon: shm sidecar/base sidecar/io sidecar/store sidecar/segment sidecar/serve sidecar/config sidecar/alert sidecar/engine sidecar/gate sidecar/ingest sidecar/http sidecar/doors sidecar/api sidecar/cli
 '
 

@@ -74,7 +74,7 @@ static void begin(void)
 	if (engine_configure(engine, generation.config, generation.classifier, generation.rules,
 			     loop_now()) != 0 ||
 	    gatekeeper_create("/nonexistent", -1, &gate) != 0 ||
-	    maps_door_create(gate, engine, &door) != 0)
+	    maps_door_create(gate, engine, &(struct intake_gate){0}, &door) != 0)
 		abort();
 	maps_door_configure(door, generation.config);
 }

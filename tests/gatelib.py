@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -40,8 +41,30 @@ def cgroup_root():
     return None
 
 
-def enter():
-    """Moves this program into namespaces of its own; skips where that cannot be."""
+def side_by_side(tests):
+    """Each test in a process of its own, and so in namespaces of its own, all at once: for those that mostly wait."""
+    waiting.clean_up_when_ended()
+    children = []
+    try:
+        for test in tests:
+            said = tempfile.TemporaryFile("w+", errors="replace")
+            children.append((subprocess.Popen([sys.executable, sys.argv[0], test], stdout=said, stderr=subprocess.STDOUT), said))
+        statuses = []
+        for child, said in children:
+            statuses.append(child.wait())
+            said.seek(0)
+            print(said.read(), end="", flush=True)
+    finally:
+        for child, _ in children:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+    sys.exit(77 if set(statuses) == {77} else 1 if set(statuses) - {0, 77} else 0)
+
+
+def enter(tests=()):
+    """Moves this program into namespaces of its own; skips where that cannot be. The tests that are named go there
+    side by side, each by a call of this program."""
     if os.environ.get("TG_GATE_INSIDE") == "1":
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=True)
@@ -60,6 +83,8 @@ def enter():
         skip("no permission to make network and mount namespaces")
     if not GATE.exists():
         skip(f"{GATE} was not built")
+    if tests and not sys.argv[1:]:
+        side_by_side(tests)
     os.execvpe("unshare", ["unshare", "--net", "--mount", sys.executable] + sys.argv,
                dict(os.environ, TG_GATE_INSIDE="1"))
 

@@ -117,3 +117,102 @@ Test(effective, a_learned_cap_keeps_a_reserve_and_the_configured_one_outranks_it
 	cr_expect_eq(merged.limits.hour_cap[TG_ENGAGED], 900);
 	cr_expect_eq(merged.limits.hour_cap[TG_BULK], 700);
 }
+
+Test(effective, a_baseline_lets_no_minute_have_more_than_it_says)
+{
+	static const struct {
+		uint64_t interval_ns; /* 0: unlimited */
+		uint32_t burst, cap;
+		bool changed;
+	} rows[] = {
+		{0, 0, 40, true},
+		{0, 0, 1, true},
+		{0, 0, 3, true},
+		{1000000000, 10, 40, true},
+		{1000000000, 10, 70, false},
+		{2000000000, 10, 40, false},
+		{2000000000, 20, 40, true},
+		{60000000000, 1, 1, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct flow_limits configured = {.interval_ns = rows[i].interval_ns};
+		const uint32_t caps[] = {rows[i].cap, UINT32_MAX - 2, UINT32_MAX - 2};
+		const struct publish_limits *l;
+		struct effective merged;
+		uint64_t most;
+
+		for (int c = 0; c < TG_CLASSES; c++)
+			configured.burst[c] = rows[i].burst > 2u * c ? rows[i].burst - 2u * c : 1;
+		effective_merge(&configured, NULL, NULL, 0, NOW, &merged);
+		effective_baseline(&merged, caps);
+		l = &merged.limits;
+		cr_assert(l->interval_ns > 0);
+		most = l->burst[TG_TRANSACTIONAL] +
+		       (UINT64_C(60000000000) + l->interval_ns - 1) / l->interval_ns - 1;
+		cr_expect_leq(most, rows[i].cap, "row %zu: %lu", i, most);
+		cr_expect_geq(most + 1, rows[i].changed ? rows[i].cap : 0, "row %zu: %lu", i, most);
+		cr_expect_eq(merged.rate_by == BY_BASELINE, rows[i].changed, "row %zu", i);
+		cr_expect(l->burst[TG_BULK] >= 1 && l->burst[TG_BULK] <= l->burst[TG_ENGAGED] &&
+				  l->burst[TG_ENGAGED] <= l->burst[TG_TRANSACTIONAL],
+			  "row %zu", i);
+	}
+}
+
+Test(effective, a_baseline_keeps_a_reserve_and_what_is_stricter_outranks_it)
+{
+	const uint32_t caps[] = {100000, 500, 2000};
+	struct flow_limits configured = {.day_cap = {1000, 900, 800}};
+	struct effective merged;
+
+	effective_merge(&configured, NULL, NULL, 0, NOW, &merged);
+	effective_baseline(&merged, caps);
+	cr_expect_eq(merged.limits.hour_cap[TG_TRANSACTIONAL], 500);
+	cr_expect_eq(merged.limits.hour_cap[TG_BULK], 250, "half of a small cap is for others");
+	cr_expect_eq(merged.hour_by, BY_BASELINE);
+	cr_expect_eq(merged.limits.day_cap[TG_BULK], 800);
+	cr_expect_eq(merged.day_by, BY_CONFIGURATION);
+	effective_merge(&configured, NULL, NULL, 0, NOW, &merged);
+	effective_baseline(&merged, (uint32_t[]){100000, 5000, 2000});
+	cr_expect_eq(merged.limits.hour_cap[TG_BULK], 4500, "a tenth of a large one");
+	add(CONSTRAINT_HOUR, true, "operator", 300, UINT64_MAX);
+	effective_merge(&configured, NULL, constraints, 0, NOW, &merged);
+	effective_baseline(&merged, caps);
+	cr_expect_eq(merged.hour_by, BY_OPERATOR);
+	cr_expect_geq(merged.hour_constraint, 0);
+}
+
+Test(effective, a_share_scales_what_is_in_force_and_comes_back_before_it_ends)
+{
+	const uint64_t hour = UINT64_C(3600000000000), end = NOW + 168 * hour;
+	static const struct {
+		uint64_t hours; /* that are left */
+		uint32_t hour_cap;
+	} rows[] = {{168, 100}, {48, 100}, {36, 177}, {24, 316}, {12, 562}, {1, 953}};
+	struct flow_limits configured = {
+		.interval_ns = 100, .burst = {20, 18, 14}, .hour_cap = {1000, 900, 800}};
+	struct effective merged;
+
+	add(CONSTRAINT_SHARE, false, "snds", UINT64_C(77) << CONSTRAINT_SHARE_BITS | 100000, end);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t now_ns = end - rows[i].hours * hour;
+
+		effective_merge(&configured, NULL, constraints, 0, now_ns, &merged);
+		effective_share(&merged, constraints, now_ns);
+		cr_expect_eq(merged.limits.hour_cap[TG_TRANSACTIONAL], rows[i].hour_cap,
+			     "%lu hours: %u", rows[i].hours,
+			     merged.limits.hour_cap[TG_TRANSACTIONAL]);
+		cr_expect_eq(merged.limits.day_cap[TG_TRANSACTIONAL], PUBLISH_NO_CAP);
+		cr_expect_leq(merged.next_ns, rows[i].hours > 48 ? end - 48 * hour : now_ns + hour);
+		cr_expect_gt(merged.next_ns, now_ns);
+	}
+	effective_merge(&configured, NULL, constraints, 0, NOW, &merged);
+	effective_share(&merged, constraints, NOW);
+	cr_expect_eq(merged.limits.interval_ns, 1000);
+	cr_expect_eq(merged.limits.burst[TG_BULK], 1);
+	cr_expect_eq(merged.rate_by, BY_RULE);
+	cr_expect_str_eq(constraints[merged.rate_constraint].name, "snds");
+	effective_merge(&configured, NULL, constraints, 0, end, &merged);
+	effective_share(&merged, constraints, end);
+	cr_expect_eq(merged.limits.interval_ns, 100, "what has ended does not count");
+}

@@ -165,3 +165,24 @@ Test(ebpf_limits, rules_by_destination_and_cgroup)
 	cr_expect_eq(rule.modes, 0);
 	cr_expect_eq(rule.minute, 0);
 }
+
+/* The controller's rate of a probe would have every connection but the first refused. */
+Test(ebpf_limits, let_one_go_after_the_other_while_a_probe_is_out)
+{
+	struct publish_limits limits = unlimited();
+	struct ebpf_use use = {
+		.messages_milli = EBPF_MILLI, .share_milli = EBPF_MILLI, .probing = true};
+	struct gate_limits gate;
+
+	limits.interval_ns = 60 * S;
+	limits.burst[TG_BULK] = 1;
+	limits.hold_until_ns = 9 * S;
+	gate_limits_of(&limits, &(struct ebpf_rule){0}, &use, S, &gate);
+	cr_expect_eq(gate.rate[0], gcra_rate(3 * S, 1));
+	cr_expect_eq(gate.connections, 1);
+	cr_expect_eq(gate.hold_until_ns, 9 * S);
+	limits.interval_ns = S;
+	gate_limits_of(&limits, &(struct ebpf_rule){.minute = 60}, &use, S, &gate);
+	cr_expect_eq(gate.rate[0], gcra_rate(S, 1), "what is faster stays");
+	cr_expect_eq(gate.rate[1], gate_limits_strict_rate(60, 60 * S), "and so does a rule");
+}

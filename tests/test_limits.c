@@ -348,3 +348,31 @@ Test(check, finds_nothing_in_a_good_policy_and_a_shadow_where_there_is_one)
 		  findings[0].other == LIMIT_RATE);
 	config_free(config);
 }
+
+Test(levels, a_baseline_is_off_unless_it_is_written_and_has_floors)
+{
+	static const struct {
+		const char *text;
+		uint32_t factor, minute, day;
+	} rows[] = {
+		{"builtin: true\n", 0, 20, 2000},
+		{"limits: {baseline: 1.5}\n", 1500, 20, 2000},
+		{"limits: {baseline: 2, baseline_floor: {minute: 7, day: 900}}\n", 2000, 7, 900},
+		{"limits: {baseline: 2}\ndestinations: [{name: google, limits: {baseline: off}}]\n",
+		 0, 20, 2000},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[64];
+
+		load(rows[i].text);
+		flow(NULL, "google");
+		cr_expect_eq(resolved.limits.baseline_factor, rows[i].factor, "row %zu", i);
+		cr_expect_eq(resolved.limits.baseline_floor[0], rows[i].minute, "row %zu", i);
+		cr_expect_eq(resolved.limits.baseline_floor[2], rows[i].day, "row %zu", i);
+		limits_value_text(&resolved, LIMIT_BASELINE, text, sizeof(text));
+		cr_expect_str_eq(text, rows[i].factor == 1500	? "1.5 times"
+				       : rows[i].factor == 2000 ? "2 times"
+								: "-");
+	}
+}

@@ -266,3 +266,29 @@ Test(pattern_set, finds_what_is_made_to_match, .init = prepare, .fini = release)
 		}
 	}
 }
+
+/* What a reload relies on that changes no rule. */
+Test(pattern_set, the_same_patterns_are_compiled_once)
+{
+	static const char *const some[] = {"limit", "busy", "listed"}, *const joined[] = {
+									       "limit busy",
+									       "listed"};
+	const bool use[] = {true, true, false};
+	struct pattern_set *first, *second, *part, *other;
+	struct pattern_error fault;
+
+	cr_assert_eq(pattern_set_create(some, NULL, 3, &first, &fault), 0);
+	cr_assert_eq(pattern_set_create(some, NULL, 3, &second, &fault), 0);
+	cr_assert_eq(pattern_set_create(some, use, 3, &part, &fault), 0);
+	cr_assert_eq(pattern_set_create(joined, NULL, 2, &other, &fault), 0);
+	cr_expect_eq(first, second);
+	cr_expect_neq(first, part);
+	cr_expect_neq(first, other);
+	pattern_set_free(first);
+	cr_assert_eq(pattern_set_create(some, NULL, 3, &first, &fault), 0);
+	cr_expect_eq(first, second, "it lives as long as one uses it");
+	pattern_set_free(first);
+	pattern_set_free(second);
+	pattern_set_free(part);
+	pattern_set_free(other);
+}

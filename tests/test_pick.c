@@ -98,6 +98,36 @@ Test(pick, goes_round_a_hold_and_else_takes_the_first_to_be_free)
 	pick_close(&fixture);
 }
 
+/* Sources that warm up have caps of an hour and a day. */
+Test(pick, goes_to_warm_sources_when_the_cap_of_a_cold_one_is_used_up)
+{
+	struct publish_limits cold = fixture_rate(1000, 100, 100, 100);
+	struct pick_fixture fixture;
+	unsigned first = 0;
+	uint64_t at, now;
+
+	pick_open(&fixture);
+	for (int c = 0; c < TG_CLASSES; c++) {
+		cold.hour_cap[c] = 8;
+		cold.day_cap[c] = 12;
+	}
+	publish_slot(fixture.f.segment, fixture.flow[1].slot, &cold, tg_now(fixture.tg));
+	for (int i = 0; i < 1000; i++)
+		first += pick(&fixture, &at) == 1;
+	cr_expect(first > 100 && first < 400, "by its room, %u", first);
+	for (int i = 0; i < 8; i++)
+		cr_expect_eq(tg_admit(fixture.tg, &fixture.flow[1], TG_BULK, 1).reason,
+			     TG_ADMITTED);
+	for (int i = 0; i < 200; i++)
+		cr_expect_neq(pick(&fixture, &at), 1);
+	for (int i = 2; i <= SOURCES; i++)
+		hold(&fixture, i, 20 * HOUR);
+	now = tg_now(fixture.tg);
+	cr_expect_eq(pick(&fixture, &at), 1, "all are full: the next window");
+	cr_expect(at > now && at <= now + HOUR);
+	pick_close(&fixture);
+}
+
 Test(pick, names_a_source_of_the_pool_also_where_none_can_ever_send)
 {
 	struct publish_limits closed = fixture_rate(HOUR, 0, 0, 0);

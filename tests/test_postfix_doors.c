@@ -84,7 +84,7 @@ static void begin_with(int burst)
 		;
 	cr_assert_eq(gatekeeper_create(world.path, -1, &world.gate), 0);
 	cr_assert_eq(policy_door_create(world.gate, &world.policy), 0);
-	cr_assert_eq(maps_door_create(world.gate, world.engine, &world.maps), 0);
+	cr_assert_eq(maps_door_create(world.gate, world.engine, &(struct intake_gate){0}, &world.maps), 0);
 	policy_door_configure(world.policy, &world.generation.config->policy);
 	maps_door_configure(world.maps, world.generation.config);
 }

@@ -547,8 +547,11 @@ static int run(char **command, unsigned count, bool kill_it)
 	int status = -1;
 
 	cr_assert_eq(alert_command_start(&alert,
-					 &(struct alert_command_about){"r", "192.0.2.1", "d",
-								       "rate", "451 $(x) 'y'"},
+					 &(struct alert_command_about){.rule = "r",
+								       .source = "192.0.2.1",
+								       .destination = "d",
+								       .class = "rate",
+								       .reply = "451 $(x) 'y'"},
 					 10 * S, 5 * S, &child),
 		     0);
 	cr_expect_eq(child.deadline_ns, 15 * S);

@@ -21,7 +21,14 @@ static struct control_bounds bounds = {
 static struct engine_life life_of(uint64_t now_ns)
 {
 	struct engine_life life = {.trouble_ns = now_ns - 600 * SECOND,
-				   .pace = {now_ns - 20 * SECOND, 7, 90}};
+				   .pace = {now_ns - 20 * SECOND, 7, 90},
+				   .baseline = {.count = {1, 20, 300},
+						.peak = {1000, 2000, 3000},
+						.best = {400, 500},
+						.minute = 60000,
+						.hour = 50000,
+						.day = 40000,
+						.paced = 3}};
 
 	control_init(&life.control, &bounds, now_ns - 700 * SECOND);
 	for (int i = 0; i < 20; i++) {

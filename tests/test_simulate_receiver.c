@@ -269,6 +269,76 @@ Test(simulate_receiver, counts_a_block_only_to_the_end_of_the_run)
 	close_receiver();
 }
 
+/* So many tries in the given day, a second apart. Returns how many were accepted. */
+static unsigned tries(uint64_t day, unsigned count, enum receiver_cause *ret_last)
+{
+	unsigned accepted = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		*ret_last = take(day * 24 * HOUR + (i + 1) * SECOND);
+		accepted += *ret_last == RECEIVER_ACCEPTED;
+	}
+	return accepted;
+}
+
+Test(simulate_receiver, takes_in_a_day_by_what_it_took_before)
+{
+	static const struct {
+		uint64_t day;
+		unsigned tried, accepted;
+		enum receiver_cause last;
+	} rows[] = {
+		{0, 5, 5, RECEIVER_ACCEPTED},	{1, 30, 20, RECEIVER_DAY}, /* 10 always */
+		{2, 30, 30, RECEIVER_ACCEPTED}, {3, 7, 7, RECEIVER_ACCEPTED},
+		{5, 100, 60, RECEIVER_DAY}, /* twice the 30 of three days before */
+		{8, 121, 120, RECEIVER_DAY},
+	};
+	enum receiver_cause last;
+
+	open_receiver("rate: unlimited", "    allowance: {base: 20, factor: 2, days: 3}\n");
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		unsigned accepted = tries(rows[i].day, rows[i].tried, &last);
+
+		cr_expect_eq(accepted, rows[i].accepted, "row %zu: %u", i, accepted);
+		cr_expect_eq(last, rows[i].last, "row %zu: %d", i, (int)last);
+	}
+	/* Too long ago. */
+	cr_expect_eq(tries(12, 100, &last), 20);
+	close_receiver();
+}
+
+Test(simulate_receiver, punishes_who_tries_more_in_a_day)
+{
+	static const struct {
+		const char *lines;
+		unsigned accepted; /* of 100 on the first day */
+		unsigned tried;	   /* of these, before the block */
+	} rows[] = {
+		{"    allowance: {base: 20, factor: 4, growth: 2, hold: 30h, reply: 451 no}\n", 20,
+		 40},
+		{"    allowance: {base: 20, factor: 2, tolerance: 1.2, hold: 30h, reply: 451 no}\n",
+		 20, 24},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		enum receiver_cause last;
+		const char *text = NULL;
+
+		open_receiver("rate: unlimited", rows[i].lines);
+		cr_expect_eq(tries(0, rows[i].tried, &last), rows[i].accepted);
+		cr_expect_eq(last, RECEIVER_DAY, "row %zu: %d", i, (int)last);
+		cr_expect_eq(receiver_earliest(&receiver, 0, HOUR), 24 * HOUR);
+		cr_expect_eq(take_from(0, HOUR, &text), RECEIVER_BLOCKED);
+		cr_expect_str_eq(text, "451 no");
+		cr_expect_eq(tries(1, 10, &last), 0, "until it is over");
+		cr_expect_eq(receiver.sources[0].account->blocked_days, 1);
+		cr_expect_eq(receiver_earliest(&receiver, 0, 25 * HOUR), 31 * HOUR);
+		cr_expect_eq(take(31 * HOUR), RECEIVER_ACCEPTED);
+		cr_expect_eq(take_from(1, HOUR, &text), RECEIVER_ACCEPTED, "the other address");
+		close_receiver();
+	}
+}
+
 Test(simulate_receiver, refuses_what_is_far_above_the_history)
 {
 	open_receiver("rate: 6000/min, burst: 10000",

@@ -147,6 +147,39 @@ Test(store, gives_back_a_flow_as_it_was)
 	cr_expect_eq(taken.count, 2);
 }
 
+static int take_warmup(void *arg, const struct db_warmup *warmup)
+{
+	struct taken *taken = arg;
+
+	taken->count++;
+	snprintf(taken->what, sizeof(taken->what), "%s %.*s %u", warmup->name, (int)warmup->length,
+		 (const char *)warmup->state, warmup->source[15]);
+	return 0;
+}
+
+Test(store, keeps_how_a_flow_warms_up_for_as_long_as_the_flow)
+{
+	struct db_flow flow = flow_of(1, 90), other = flow_of(2, 1);
+	struct taken taken = {0};
+
+	begin();
+	flow.warmup = "day 3";
+	flow.warmup_length = 5;
+	put(&flow, 1, 1);
+	flow.warmup = NULL;
+	put(&flow, 1, 1);
+	put(&other, 1, 1);
+	cr_expect_eq(db_warmups(db, take_warmup, &taken), 0);
+	cr_expect_eq(taken.count, 1);
+	cr_expect_str_eq(taken.what, "google day 3 1");
+	cr_assert_eq(db_begin(db), 0);
+	cr_assert_eq(db_prune(db, (1000000 + 91 * 86400) * INT64_C(1000000000), 100), 0);
+	cr_assert_eq(db_end(db, true), 0);
+	taken.count = 0;
+	cr_expect_eq(db_warmups(db, take_warmup, &taken), 0);
+	cr_expect_eq(taken.count, 0, "its flow was forgotten");
+}
+
 Test(store, sums_the_day_once_whatever_is_written_again)
 {
 	static const struct {
@@ -303,6 +336,12 @@ Test(store, brings_the_first_version_forward)
 	put(&flow, 1, 9);
 	cr_expect_eq(db_daily(db, 0, take_daily, &daily), 0);
 	cr_expect_eq(daily.delivered, 20);
+	flow.warmup = "new";
+	flow.warmup_length = 3;
+	put(&flow, 1, 9);
+	daily.count = 0;
+	cr_expect_eq(db_warmups(db, take_warmup, &daily), 0);
+	cr_expect_eq(daily.count, 1);
 }
 
 Test(store, leaves_a_newer_version_alone)

@@ -2,16 +2,16 @@
  *
  * The limits of a modelled receiver: see throttle.h.
  *
- * Entries stand in a list in the order of their coming, and in a chained hash table. The hits that
- * lead to a penalty are a ring of their last penalty_hits times: the block begins when the oldest
- * of a full ring lies within the window.
+ * The hits that lead to a penalty are a ring of their last penalty_hits times: the block begins when
+ * the oldest of a full ring lies within the window.
  */
 #include "bench/lib/throttle.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS	   4096
+#include "sidecar/base/hash_table.h"
+
 #define HITS_MAX   4096
 #define HOUR_NS	   UINT64_C(3600000000000)
 #define DAY_NS	   (24 * HOUR_NS)
@@ -23,7 +23,7 @@ struct window {
 };
 
 struct throttle_entry {
-	struct throttle_entry *chain, *next;
+	UT_hash_handle hh; /* in the order in which they came */
 	uint8_t address[16];
 	double tokens;
 	uint64_t tokens_ns; /* when tokens was true */
@@ -40,8 +40,7 @@ struct greylisted {
 
 struct throttle {
 	struct throttle_limits limits;
-	struct throttle_entry *buckets[BUCKETS];
-	struct throttle_entry *first, *last;
+	struct throttle_entry *entries;
 	struct greylisted *greylisted;
 	uint64_t begin_ns;
 	uint64_t random;
@@ -87,8 +86,9 @@ void throttle_free(struct throttle *table)
 
 	if (!table)
 		return;
-	for (entry = table->first; entry; entry = next) {
-		next = entry->next;
+	HASH_ITER(hh, table->entries, entry, next)
+	{
+		HASH_DEL(table->entries, entry);
 		free(entry->hits);
 		free(entry);
 	}
@@ -112,37 +112,23 @@ const struct throttle_limits *throttle_limits(const struct throttle *table)
 	return &table->limits;
 }
 
-static uint32_t entry_bucket(const uint8_t address[16])
-{
-	uint64_t a, b;
-
-	memcpy(&a, address, 8);
-	memcpy(&b, address + 8, 8);
-	a ^= b * UINT64_C(0x9e3779b97f4a7c15);
-	return (uint32_t)(a * UINT64_C(0xff51afd7ed558ccd) >> 40) % BUCKETS;
-}
-
 struct throttle_entry *throttle_entry(struct throttle *table, const uint8_t address[16])
 {
-	uint32_t bucket = entry_bucket(address);
 	struct throttle_entry *entry;
 
-	for (entry = table->buckets[bucket]; entry; entry = entry->chain)
-		if (memcmp(entry->address, address, 16) == 0)
-			return entry;
+	HASH_FIND(hh, table->entries, address, sizeof(entry->address), entry);
+	if (entry)
+		return entry;
 	entry = calloc(1, sizeof(*entry));
 	if (!entry)
 		return NULL;
-	memcpy(entry->address, address, 16);
+	memcpy(entry->address, address, sizeof(entry->address));
 	entry->tokens = table->limits.burst;
-	entry->chain = table->buckets[bucket];
-	table->buckets[bucket] = entry;
-	if (table->last)
-		table->last->next = entry;
-	else
-		table->first = entry;
-	table->last = entry;
-	return entry;
+	HASH_ADD(hh, table->entries, address, sizeof(entry->address), entry);
+	if (!hash_table_lacks(entry))
+		return entry;
+	free(entry);
+	return NULL;
 }
 
 /* Counts a refusal by a limit; enough of them within the window begin a block. */
@@ -280,7 +266,7 @@ enum throttle_answer throttle_message(struct throttle *table, struct throttle_en
 enum throttle_answer throttle_recipient(struct throttle *table, struct throttle_entry *entry,
 					uint64_t envelope, uint64_t now_ns)
 {
-	uint64_t key = envelope ^ entry_bucket(entry->address);
+	uint64_t key = envelope ^ entry->hh.hashv;
 	struct greylisted *seen = &table->greylisted[key % GREYLISTED];
 
 	if (table->limits.greylist_ns == 0)
@@ -308,7 +294,7 @@ void throttle_counts(const struct throttle_entry *entry, uint64_t now_ns,
 struct throttle_entry *throttle_next(const struct throttle *table,
 				     const struct throttle_entry *entry)
 {
-	return entry ? entry->next : table->first;
+	return entry ? entry->hh.next : table->entries;
 }
 
 const uint8_t *throttle_address(const struct throttle_entry *entry)

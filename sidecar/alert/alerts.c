@@ -15,12 +15,14 @@ struct running {
 	struct alert_command_run run;
 	int watch; /* -1: this place is free */
 	bool killed;
-	char rule[64];
+	char what[256]; /* in the log: "the command of rule x" */
 };
 
 struct alerts {
 	struct loop *loop;
 	int timer;
+	alerts_ended *ended;
+	void *ended_arg;
 	struct running running[ALERTS_MAX];
 };
 
@@ -46,8 +48,7 @@ static void deadline(void *arg, uint64_t now_ns)
 
 		if (at->watch < 0 || at->killed || at->run.deadline_ns > now_ns)
 			continue;
-		log_warning("alert", "the command of rule %s took too long and is killed",
-			    at->rule);
+		log_warning("alert", "%s took too long and is killed", at->what);
 		alert_command_kill(&at->run);
 		at->killed = true;
 	}
@@ -63,10 +64,12 @@ static void ended(void *arg, int revents)
 		loop_unwatch(at->alerts->loop, at->watch);
 	at->watch = -1;
 	if (alert_command_finish(&at->run, &status) == 0 && !at->killed && status != 0)
-		log_warning("alert", "the command of rule %s ended with %s %d", at->rule,
+		log_warning("alert", "%s ended with %s %d", at->what,
 			    WIFSIGNALED(status) ? "signal" : "status",
 			    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	deadline_set(at->alerts);
+	if (at->alerts->ended)
+		at->alerts->ended(at->alerts->ended_arg, (int)(at - at->alerts->running));
 }
 
 /* Kills and waits: a killed process ends at once. */
@@ -124,34 +127,49 @@ static struct running *place(struct alerts *alerts)
 	return NULL;
 }
 
-void alerts_start(void *arg, const struct rule *rule, const struct rule_action *plan,
-		  const struct alert_command_about *about)
+void alerts_on_end(struct alerts *alerts, alerts_ended *tell, void *arg)
 {
-	struct alerts *alerts = arg;
+	alerts->ended = tell;
+	alerts->ended_arg = arg;
+}
+
+int alerts_run(struct alerts *alerts, const char *what, const struct rule_alert *command,
+	       uint64_t timeout_ns, const struct alert_command_about *about)
+{
 	struct running *at = place(alerts);
 	int error;
 
-	if (rule->action.alert == NULL || rule->action.alert->command_count == 0)
-		return;
-	if (at == NULL) {
-		log_warning("alert", "%d commands are running: that of rule %s is not started",
-			    ALERTS_MAX, rule->name);
-		return;
-	}
-	error = alert_command_start(rule->action.alert, about, plan->alert_timeout_ns, loop_now(),
-				    &at->run);
+	if (at == NULL)
+		return -EAGAIN;
+	error = alert_command_start(command, about, timeout_ns, loop_now(), &at->run);
 	if (error) {
-		log_error("alert", "cannot start the command of rule %s: %s", rule->name,
-			  strerror(-error));
-		return;
+		log_error("alert", "cannot start %s: %s", what, strerror(-error));
+		return error;
 	}
-	snprintf(at->rule, sizeof(at->rule), "%s", rule->name);
+	snprintf(at->what, sizeof(at->what), "%s", what);
 	at->killed = false;
 	at->watch = loop_watch(alerts->loop, at->run.pidfd, POLLIN, ended, at);
 	if (at->watch < 0) {
 		/* Nobody would take its end: better none than one left behind. */
 		run_end(&at->run);
 		at->watch = -1;
+		log_error("alert", "%s was ended: no room in the loop", what);
+		return -ENOSPC;
 	}
 	deadline_set(alerts);
+	return (int)(at - alerts->running);
+}
+
+void alerts_start(void *arg, const struct rule *rule, const struct rule_action *plan,
+		  const struct alert_command_about *about)
+{
+	const struct rule_alert *command = rule->action.alert;
+	char what[128];
+
+	if (command == NULL || command->command_count == 0)
+		return;
+	snprintf(what, sizeof(what), "the command of rule %s", rule->name);
+	if (alerts_run(arg, what, command, plan->alert_timeout_ns, about) == -EAGAIN)
+		log_warning("alert", "%d commands are running: that of rule %s is not started",
+			    ALERTS_MAX, rule->name);
 }

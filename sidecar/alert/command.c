@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NAMES = 5 };
+enum { NAMES = 8 };
 
-/* PATH and HOME go on, the five names are set; nothing else of the sidecar's environment. */
+/* PATH and HOME go on, these names are set; nothing else of the sidecar's environment. */
 struct environment {
 	char *vector[NAMES + 3];
 	char *owned[NAMES];
@@ -28,9 +28,11 @@ static void environment_free(struct environment *env)
 
 static int environment_make(const struct alert_command_about *about, struct environment *env)
 {
-	const char *const names[NAMES] = {"RULE", "SOURCE", "DESTINATION", "CLASS", "REPLY"};
-	const char *const values[NAMES] = {about->rule, about->source, about->destination,
-					   about->class, about->reply};
+	const char *const names[NAMES] = {"RULE",  "SOURCE", "DESTINATION", "CLASS",
+					  "REPLY", "EVENT",  "HELD",	    "UNTIL"};
+	const char *const values[NAMES] = {about->rule,	 about->source, about->destination,
+					   about->class, about->reply,	about->event,
+					   about->held,	 about->until};
 	int n = 0;
 
 	*env = (struct environment){{NULL}, {NULL}};

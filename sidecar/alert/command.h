@@ -21,10 +21,11 @@ struct alert_command_run {
 };
 
 /* What the command finds in its environment, as TOLLGATE_RULE, TOLLGATE_SOURCE,
- * TOLLGATE_DESTINATION, TOLLGATE_CLASS and TOLLGATE_REPLY. A receiver's text is passed in no other
- * way. NULL: empty. */
+ * TOLLGATE_DESTINATION, TOLLGATE_CLASS, TOLLGATE_REPLY, TOLLGATE_EVENT, TOLLGATE_HELD and
+ * TOLLGATE_UNTIL. A receiver's text is passed in no other way. NULL: empty. */
 struct alert_command_about {
 	const char *rule, *source, *destination, *class, *reply;
+	const char *event, *held, *until; /* of a hook: see tollgate.yaml(5) */
 };
 
 /* Starts the command in a session of its own, its input and output /dev/null.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "sidecar/api/watch.h"
 
 static const struct {
 	const char *name;
@@ -19,17 +20,25 @@ static const struct {
 	{"explain", false, api_explain}, {"hold", true, api_hold},
 	{"release", true, api_release},	 {"set", true, api_set},
 	{"reset", true, api_reset},	 {"reload", true, api_reload},
-	{"report", false, api_report},
+	{"report", false, api_report},	 {"watch", false, api_watch},
+	{"seed", true, api_seed},	 {"snds", true, api_snds},
+	{"warmup", false, api_warmup},	 {"warmup_order", true, api_warmup_order},
 };
 
 int api_register(struct api_context *context)
 {
-	int error = 0;
+	int error = watch_create(context, &context->watch);
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && !error; i++)
 		error = control_socket_handle(context->server, commands[i].name,
 					      commands[i].changes, commands[i].run, context);
 	return error;
+}
+
+void api_end(struct api_context *context)
+{
+	watch_free(context->watch);
+	context->watch = NULL;
 }
 
 int api_next_flow(const struct api_context *s, struct control_call *call,
@@ -45,7 +54,7 @@ int api_next_flow(const struct api_context *s, struct control_call *call,
 	return -EAGAIN;
 }
 
-static uint32_t flow_find(struct segment *segment, const struct flow_json_filter *filter)
+uint32_t api_flow_find(struct segment *segment, const struct flow_json_filter *filter)
 {
 	struct hash_key key = hash_bytes(HASH_DESTINATION, filter->destination,
 					 strlen(filter->destination), segment->header.seed);
@@ -82,19 +91,25 @@ static bool names_known(const struct api_context *s, const struct flow_json_filt
 
 uint32_t api_flow(struct api_context *s, struct control_call *call, bool claim)
 {
+	return api_flow_of(s, call, call->request, claim);
+}
+
+uint32_t api_flow_of(struct api_context *s, struct control_call *call, const struct json *named,
+		     bool claim)
+{
 	char name[DESTINATION_NAME_MAX + 1];
 	struct flow_json_filter filter;
 	const char *unknown;
 	uint32_t slot;
 
-	if (flow_json_filter_read(s->segment, call->request, name, &filter, call->reason,
+	if (flow_json_filter_read(s->segment, named, name, &filter, call->reason,
 				  sizeof(call->reason)) != 0)
 		return LAYOUT_NONE;
 	if (!filter.by_source || filter.destination == NULL) {
 		snprintf(call->reason, sizeof(call->reason), "name a source and a destination");
 		return LAYOUT_NONE;
 	}
-	slot = flow_find(s->segment, &filter);
+	slot = api_flow_find(s->segment, &filter);
 	if (slot != LAYOUT_NONE)
 		return slot;
 	if (!claim) {
@@ -107,7 +122,7 @@ uint32_t api_flow(struct api_context *s, struct control_call *call, bool claim)
 			call->reason, sizeof(call->reason),
 			"%.64s: neither the configuration nor a worker has named this %s; with --new "
 			"it is taken all the same",
-			json_get_text(call->request, unknown, ""), unknown);
+			json_get_text(named, unknown, ""), unknown);
 		return LAYOUT_NONE;
 	}
 	slot = engine_claim(s->engine, filter.source, name, loop_now());

@@ -19,6 +19,8 @@
 
 #define API_REASON 256
 
+struct watch;
+
 /* How the last reading of the configuration went. */
 struct api_reload_result {
 	uint64_t done; /* the last ticket that this answers */
@@ -39,6 +41,7 @@ struct api_context {
 	const struct generation *generation;
 	const struct ring_reader_totals *drained;
 	const struct rate_meter *recent;
+	struct watch *watch;	 /* api_register's */
 	const char *config_path; /* NULL: the built-in configuration */
 	uint64_t started_ns;
 	void *daemon; /* argument of the calls below */
@@ -48,7 +51,7 @@ struct api_context {
 	const struct api_reload_result *reload_result;
 	/* Corrupt words that were repaired since it began. */
 	uint64_t (*repaired)(const void *daemon);
-	/* Puts the member "store": how what outlives a reboot is kept. */
+	/* Puts the members "store", how what outlives a reboot is kept, and "hooks". */
 	void (*store)(const void *daemon, struct json_writer *out);
 };
 

@@ -125,9 +125,32 @@ static void put_effective(struct json_writer *out, const struct constraint const
 	json_put_end(out);
 }
 
+/* What the flow had sent before, and what that allows; null: the baseline is off. */
+static void put_baseline(struct api_context *s, uint32_t slot, uint64_t now_ns,
+			 struct json_writer *out)
+{
+	static const char *const spans[] = {"minute", "hour", "day"};
+	double peaks[BASELINE_SPANS];
+	uint32_t caps[BASELINE_SPANS];
+
+	if (!engine_history(s->engine, slot, now_ns, peaks, caps)) {
+		json_put_null(out, "baseline");
+		return;
+	}
+	json_put_object(out, "baseline");
+	for (int span = 0; span < BASELINE_SPANS; span++) {
+		json_put_object(out, spans[span]);
+		json_put_number(out, "before", peaks[span], 0);
+		json_put_u64(out, "allowed", caps[span]);
+		json_put_end(out);
+	}
+	json_put_end(out);
+}
+
 /* ---- what rules and the operator set --------------------------------------------------------- */
 
-static const char *constraint_text(const struct constraint *constraint, char *text, size_t size)
+static const char *constraint_text(const struct constraint *constraint, uint64_t now_ns, char *text,
+				   size_t size)
 {
 	char value[32];
 
@@ -149,6 +172,10 @@ static const char *constraint_text(const struct constraint *constraint, char *te
 		break;
 	case CONSTRAINT_DAY:
 		snprintf(text, size, "day %llu", (unsigned long long)constraint->value);
+		break;
+	case CONSTRAINT_SHARE:
+		snprintf(text, size, "scaled to %.0f %%",
+			 100 * constraint_share(constraint, now_ns));
 		break;
 	default: snprintf(text, size, "unknown"); break;
 	}
@@ -173,7 +200,8 @@ static void put_effects(struct json_writer *out, const struct constraint constra
 		if (constraint->kind == CONSTRAINT_NONE || constraint->until_ns <= now_ns)
 			continue;
 		json_put_object(out, NULL);
-		json_put_text(out, "limit", constraint_text(constraint, text, sizeof(text)));
+		json_put_text(out, "limit",
+			      constraint_text(constraint, now_ns, text, sizeof(text)));
 		json_put_text(out, "decided_by",
 			      constraint->by_operator ? "operator" : constraint->name);
 		json_put_text(out, "reason", *constraint->why ? constraint->why : NULL);
@@ -245,6 +273,7 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	const struct constraint *constraints = engine_effects(s->engine, slot);
 	struct engine_life life = engine_life(s->engine, slot, now_ns);
 	char name[DESTINATION_NAME_MAX + 1], words[DESCRIPTION] = "";
+	struct engine_warmup warmup;
 
 	flow_json_put(s->segment, slot, now_ns, out);
 	flow_json_put_state(s->segment, s->engine, s->generation->config, slot, now_ns, out);
@@ -255,10 +284,16 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 	else
 		json_put_null(out, "rules");
 	put_effective(out, constraints, e, now_ns);
+	put_baseline(s, slot, now_ns, out);
 	put_effects(out, constraints, e, now_ns);
 	put_replies(out, engine_replies(s->engine, slot), now_ns);
 	put_configured(s, segment_address(s->segment, slot),
 		       segment_name(s->segment, known->destination, name, sizeof(name)), out);
+	if (engine_warmup(s->engine, slot, now_ns, &warmup) == 0) {
+		json_put_object(out, "warmup");
+		warmup_json_put(out, &warmup);
+		json_put_end(out);
+	}
 	flow_json_in(out, "next_change_s", e->next_ns, now_ns);
 	if (life.warmup_step_back_ns)
 		json_put_number(out, "warmup_step_back_ago_s",

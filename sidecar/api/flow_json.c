@@ -291,6 +291,8 @@ const char *flow_json_by(const struct constraint constraints[CONSTRAINTS], enum 
 	switch (by) {
 	case BY_CONTROL: return "control";
 	case BY_OPERATOR: return "operator";
+	case BY_BASELINE: return "baseline";
+	case BY_WARMUP: return "warm-up";
 	case BY_RULE:
 		return constraint >= 0 && constraint < CONSTRAINTS ? constraints[constraint].name
 								   : "rule";

@@ -42,7 +42,7 @@ void flow_json_put_state(const struct segment *segment, struct engine *engine,
 			 const struct config *config, uint32_t slot, uint64_t now_ns,
 			 struct json_writer *out);
 
-/* Who set a limit: "configuration", "control", "operator", or the rule's name. */
+/* Who set a limit: "configuration", "control", "warm-up", "operator", or the rule's name. */
 const char *flow_json_by(const struct constraint constraints[CONSTRAINTS], enum effective_by by,
 			 int constraint);
 

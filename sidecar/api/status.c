@@ -8,13 +8,37 @@
 #include <unistd.h>
 
 #include "sidecar/api/api.h"
+#include "sidecar/api/watch.h"
 #include "sidecar/base/log_queue.h"
 
 #define SLOTS_A_CALL 8192
 
 struct counts {
 	uint64_t of_kind[SEGMENT_STREAM + 1];
+	uint64_t warmup[WARMUP_PHASES], warmup_low, warmup_back;
 };
+
+static void warmup_count_in(const struct api_context *s, uint32_t slot, struct counts *counts)
+{
+	const struct warmup *w = segment_block(s->segment, slot, ENGINE_WARMUP);
+
+	if (w == NULL || w->phase >= WARMUP_PHASES || !engine_warmup_line(s->engine, slot))
+		return;
+	counts->warmup[w->phase]++;
+	counts->warmup_low += w->low_days >= WARMUP_LOW_DAYS;
+	counts->warmup_back += w->back > 0;
+}
+
+static void put_warmup(const struct counts *counts, struct json_writer *out)
+{
+	json_put_object(out, "warmup");
+	for (int phase = 0; phase < WARMUP_PHASES; phase++)
+		json_put_u64(out, warmup_phase_name((enum warmup_phase)phase),
+			     counts->warmup[phase]);
+	json_put_u64(out, "too_little", counts->warmup_low);
+	json_put_u64(out, "stepping_back", counts->warmup_back);
+	json_put_end(out);
+}
 
 static void put_sidecar(const struct api_context *s, uint64_t now_ns, struct json_writer *out)
 {
@@ -28,6 +52,7 @@ static void put_sidecar(const struct api_context *s, uint64_t now_ns, struct jso
 		      : s->segment->replaced ? "replaced"
 					     : "made");
 	json_put_u64(out, "operators", control_socket_clients(s->server));
+	json_put_u64(out, "watching", watch_clients(s->watch));
 	json_put_u64(out, "log_lines_lost", log_queue_dropped());
 }
 
@@ -91,6 +116,7 @@ static void put_all(struct api_context *s, const struct counts *counts, struct j
 	json_put_object(out, NULL);
 	put_sidecar(s, now_ns, out);
 	put_counts(s, counts, out);
+	put_warmup(counts, out);
 	segment_json_put(s->segment, now_ns, out);
 	put_engine(s, now_ns, out);
 	put_memory(s, out);
@@ -114,10 +140,12 @@ int api_status(void *arg, struct control_call *call)
 		return -ENOMEM;
 	call->data = counts;
 	for (int i = 0; i < SLOTS_A_CALL && call->cursor < count; i++) {
-		uint32_t kind =
-			segment_kind(s->segment, segment_nth(s->segment, (uint32_t)call->cursor++));
+		uint32_t slot = segment_nth(s->segment, (uint32_t)call->cursor++);
+		uint32_t kind = segment_kind(s->segment, slot);
 
 		counts->of_kind[kind <= SEGMENT_STREAM ? kind : SEGMENT_UNKNOWN]++;
+		if (kind == SEGMENT_FLOW)
+			warmup_count_in(s, slot, counts);
 	}
 	if (call->cursor < count)
 		return SERVER_MORE;

@@ -1,29 +1,41 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names as small numbers: linear probing, at most half full.
+ * Names as small numbers, found without regard to case.
  */
-#include "sidecar/base/intern.h"
-
-#include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
-struct intern {
-	char **names;
-	unsigned count, room;
-	int *slots; /* 2 * room, -1 where empty */
-};
-
-static uint32_t hash(const char *name)
+static unsigned name_hash(const char *name, size_t length)
 {
 	uint32_t h = 2166136261u;
 
-	for (; *name != '\0'; name++)
-		h = (h ^ ((unsigned char)*name | 0x20u)) * 16777619u;
+	for (size_t i = 0; i < length; i++)
+		h = (h ^ ((unsigned char)name[i] | 0x20u)) * 16777619u;
 	return h ^ h >> 15;
 }
+
+#define HASH_FUNCTION(name, length, hash) ((hash) = name_hash((const char *)(name), length))
+#define HASH_KEYCMP(a, b, length)	  strncasecmp((const char *)(a), (const char *)(b), length)
+
+#include "sidecar/base/intern.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/base/hash_table.h"
+
+struct interned {
+	UT_hash_handle hh;
+	unsigned number;
+	char name[];
+};
+
+struct intern {
+	struct interned *by_name;
+	struct interned **all;
+	unsigned room;
+};
 
 int intern_create(struct intern **ret_table)
 {
@@ -37,72 +49,67 @@ int intern_create(struct intern **ret_table)
 
 void intern_free(struct intern *table)
 {
+	unsigned count = table ? intern_count(table) : 0;
+
 	if (table == NULL)
 		return;
-	for (unsigned i = 0; i < table->count; i++)
-		free(table->names[i]);
-	free(table->names);
-	free(table->slots);
+	HASH_CLEAR(hh, table->by_name);
+	for (unsigned i = 0; i < count; i++)
+		free(table->all[i]);
+	free(table->all);
 	free(table);
-}
-
-/* The slot of the name, or the empty one where it belongs. */
-static unsigned slot_find(const struct intern *table, const char *name)
-{
-	unsigned mask = 2 * table->room - 1, slot = hash(name) & mask;
-
-	while (table->slots[slot] >= 0 && strcasecmp(table->names[table->slots[slot]], name) != 0)
-		slot = (slot + 1) & mask;
-	return slot;
 }
 
 static int grow(struct intern *table)
 {
 	unsigned room = table->room ? table->room * 2 : 32;
-	char **names = realloc(table->names, room * sizeof(*names));
-	int *slots;
+	struct interned **all = realloc(table->all, room * sizeof(struct interned *));
 
-	if (names == NULL)
+	if (all == NULL)
 		return -ENOMEM;
-	table->names = names;
-	slots = malloc(2 * (size_t)room * sizeof(*slots));
-	if (slots == NULL)
-		return -ENOMEM;
-	free(table->slots);
-	table->slots = slots;
+	table->all = all;
 	table->room = room;
-	memset(slots, 0xFF, 2 * (size_t)room * sizeof(*slots));
-	for (unsigned i = 0; i < table->count; i++)
-		slots[slot_find(table, names[i])] = (int)i;
 	return 0;
 }
 
 int intern_find(const struct intern *table, const char *name)
 {
-	return table->count == 0 ? -1 : table->slots[slot_find(table, name)];
+	struct interned *found;
+
+	HASH_FIND_STR(table->by_name, name, found);
+	return found ? (int)found->number : -1;
 }
 
 int intern_add(struct intern *table, const char *name)
 {
-	int found = intern_find(table, name), err;
+	size_t length = strlen(name);
+	int found = intern_find(table, name);
+	struct interned *made;
 
 	if (found >= 0)
 		return found;
-	if (table->count == table->room && (err = grow(table)) != 0)
-		return err;
-	table->names[table->count] = strdup(name);
-	if (table->names[table->count] == NULL)
+	if (intern_count(table) == table->room && grow(table) != 0)
 		return -ENOMEM;
-	table->slots[slot_find(table, name)] = (int)table->count;
-	return (int)table->count++;
+	made = malloc(sizeof(*made) + length + 1);
+	if (made == NULL)
+		return -ENOMEM;
+	made->number = intern_count(table);
+	memcpy(made->name, name, length + 1);
+	HASH_ADD_KEYPTR(hh, table->by_name, made->name, length, made);
+	if (hash_table_lacks(made)) {
+		free(made);
+		return -ENOMEM;
+	}
+	table->all[made->number] = made;
+	return (int)made->number;
 }
 
 unsigned intern_count(const struct intern *table)
 {
-	return table->count;
+	return HASH_COUNT(table->by_name);
 }
 
 const char *intern_name(const struct intern *table, unsigned number)
 {
-	return number < table->count ? table->names[number] : NULL;
+	return number < intern_count(table) ? table->all[number]->name : NULL;
 }

@@ -76,24 +76,34 @@ static size_t escape(char to[8], uint32_t c)
 	return (size_t)snprintf(to, 8, "\\u%04x", c);
 }
 
+size_t json_escape(const char *text, size_t left, char to[8], size_t *ret_taken)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	size_t one = utf8_length(at, left);
+	uint32_t c = one ? utf8_code_point(at, one) : 0;
+
+	*ret_taken = one ? one : 1;
+	/* Readers that keep strings in C could not hold a NUL. */
+	if (c == 0) {
+		memcpy(to, "\xef\xbf\xbd", 3);
+		return 3;
+	}
+	if (c == '"' || c == '\\' || utf8_unsafe(c))
+		return escape(to, c);
+	memcpy(to, at, one);
+	return one;
+}
+
 static void append_string(struct json_writer *writer, const char *text, size_t length)
 {
-	const unsigned char *at = (const unsigned char *)text, *end = at + length;
-
 	append(writer, "\"", 1);
-	while (at < end) {
-		size_t one = utf8_length(at, (size_t)(end - at));
-		uint32_t c = one ? utf8_code_point(at, one) : 0;
-		char escaped[8] = "";
+	while (length > 0) {
+		char escaped[8];
+		size_t taken;
 
-		/* Readers that keep strings in C could not hold a NUL. */
-		if (c == 0)
-			append(writer, "\xef\xbf\xbd", 3);
-		else if (c != '"' && c != '\\' && !utf8_unsafe(c))
-			append(writer, (const char *)at, one);
-		else
-			append(writer, escaped, escape(escaped, c));
-		at += one ? one : 1;
+		append(writer, escaped, json_escape(text, length, escaped, &taken));
+		text += taken;
+		length -= taken;
 	}
 	append(writer, "\"", 1);
 }
@@ -225,6 +235,11 @@ void json_put_bool(struct json_writer *writer, const char *key, bool is)
 void json_put_null(struct json_writer *writer, const char *key)
 {
 	put_literal(writer, key, "null");
+}
+
+void json_put_lines(struct json_writer *writer, const char *lines, size_t length)
+{
+	append(writer, lines, length);
 }
 
 void json_put_newline(struct json_writer *writer)

@@ -55,6 +55,12 @@ void json_put_number(struct json_writer *writer, const char *key, double number,
 void json_put_bool(struct json_writer *writer, const char *key, bool is);
 void json_put_null(struct json_writer *writer, const char *key);
 void json_put_newline(struct json_writer *writer); /* after an outermost value */
+/* Whole lines that another writer made, as they stand. */
+void json_put_lines(struct json_writer *writer, const char *lines, size_t length);
+
+/* The first character of a text of `left` bytes, as it stands in a string: its length; *ret_taken:
+ * how many of the bytes it was. For who has no memory for a writer. */
+size_t json_escape(const char *text, size_t left, char to[8], size_t *ret_taken);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 

@@ -40,31 +40,33 @@ void log_configure(enum log_format format, enum log_level max)
 	settings.max = max;
 }
 
-/* What a terminal would obey, what is not UTF-8 and, in JSON, quotes and backslashes are escaped.
- */
+/* What a terminal would obey and what is not UTF-8 is escaped. */
+static size_t escape_plain(const char *from, size_t left, char to[8], size_t *ret_taken)
+{
+	const unsigned char *character = (const unsigned char *)from;
+	size_t one = utf8_length(character, left);
+	uint32_t c = one ? utf8_code_point(character, one) : *character;
+
+	*ret_taken = one ? one : 1;
+	if (one == 0 || utf8_unsafe(c))
+		return terminal_escape(to, c);
+	memcpy(to, character, one);
+	return one;
+}
+
 static void escape(const char *from, char *to, size_t size, bool json)
 {
 	size_t at = 0, left = strlen(from);
 
 	while (left > 0 && at + 8 < size) {
-		const unsigned char *character = (const unsigned char *)from;
-		size_t one = utf8_length(character, left);
-		uint32_t c = one ? utf8_code_point(character, one) : *character;
+		char escaped[8];
+		size_t taken, length = json ? json_escape(from, left, escaped, &taken)
+					    : escape_plain(from, left, escaped, &taken);
 
-		if (one == 0 && json)
-			at += (size_t)snprintf(to + at, size - at, "\xef\xbf\xbd");
-		else if (json && utf8_unsafe(c))
-			at += (size_t)snprintf(to + at, size - at, "\\u%04x", (unsigned)c);
-		else if (one == 0 || utf8_unsafe(c))
-			at += terminal_escape(to + at, c);
-		else {
-			if (json && (c == '"' || c == '\\'))
-				to[at++] = '\\';
-			memcpy(to + at, character, one);
-			at += one;
-		}
-		from += one ? one : 1;
-		left -= one ? one : 1;
+		memcpy(to + at, escaped, length);
+		at += length;
+		from += taken;
+		left -= taken;
 	}
 	to[at] = '\0';
 }

@@ -8,6 +8,7 @@
  * a text could drive.
  */
 #include "sidecar/base/yaml_nodes.h"
+#include "sidecar/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -235,44 +236,10 @@ void yaml_marks_free(struct yaml_marks *marks)
 	free(marks);
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
-
 int yaml_read(const char *path, char **ret, size_t *ret_len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	size_t room = 1 << 16;
-	size_t used = 0;
-	char *text = fd < 0 ? NULL : malloc(room);
-	ssize_t got = 0;
-	int rc = fd < 0 ? -errno : text ? 0 : -ENOMEM;
-
-	while (rc == 0 && used <= YAML_TEXT_MAX) {
-		if (used == room) {
-			char *grown = realloc(text, room * 2);
-
-			if (!grown) {
-				rc = -ENOMEM;
-				break;
-			}
-			text = grown;
-			room *= 2;
-		}
-		got = read(fd, text + used, room - used);
-		if (got < 0 && errno != EINTR)
-			rc = -errno;
-		if (got == 0)
-			break;
-		used += got > 0 ? (size_t)got : 0;
-	}
-	if (fd >= 0)
-		close(fd);
-	if (rc < 0) {
-		free(text);
-		return rc;
-	}
-	*ret = text;
-	*ret_len = used;
-	return 0;
+	/* One byte more than it may have is an error, which says so. */
+	return file_read(path, YAML_TEXT_MAX + 1, ret, ret_len);
 }
 
 /* ---- finding --------------------------------------------------------------------------------- */

@@ -103,6 +103,10 @@ static void print_policy(const struct resolved_limits *resolved)
 		LIMIT_FLOOR,
 		LIMIT_CEILING,
 		LIMIT_START,
+		LIMIT_BASELINE,
+		LIMIT_BASELINE_MINUTE,
+		LIMIT_BASELINE_HOUR,
+		LIMIT_BASELINE_DAY,
 	};
 	char value[128];
 	char origin[256];

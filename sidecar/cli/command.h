@@ -29,7 +29,12 @@ int cli_hold(int argc, char **argv);
 int cli_release(int argc, char **argv);
 int cli_set(int argc, char **argv);
 int cli_reset(int argc, char **argv);
+int cli_snds(int argc, char **argv);
+int cli_seed(int argc, char **argv);
+int cli_history(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_report(int argc, char **argv);
+int cli_warmup(int argc, char **argv);
+int cli_watch(int argc, char **argv);
 
 #endif

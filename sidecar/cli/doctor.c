@@ -23,6 +23,7 @@
 
 #include "ebpf/gate.h"
 #include "shm/tollgate.h"
+#include "sidecar/base/file.h"
 #include "sidecar/base/json.h"
 #include "sidecar/cli/client.h"
 #include "sidecar/cli/command.h"
@@ -152,24 +153,12 @@ static void check_shm(const struct doctor *doctor, struct finding *ret)
 		found(ret, "%llu MiB are left in %s", (unsigned long long)left >> 20, folder);
 }
 
-static bool cgroup2_mounted(void)
-{
-	char line[1024], type[64];
-	FILE *mounts = fopen("/proc/self/mounts", "re");
-	bool is = false;
-
-	while (mounts && !is && fgets(line, sizeof(line), mounts))
-		is = sscanf(line, "%*s %*s %63s", type) == 1 && strcmp(type, "cgroup2") == 0;
-	if (mounts)
-		fclose(mounts);
-	return is;
-}
-
 static void check_cgroup(const struct doctor *doctor, struct finding *ret)
 {
 	const struct config_ebpf *ebpf = doctor->config ? &doctor->config->ebpf : NULL;
+	char root[512];
 
-	if (!cgroup2_mounted()) {
+	if (!file_cgroup_root(root, sizeof(root))) {
 		missing(ret,
 			"mount -t cgroup2 none /sys/fs/cgroup (systemd.unified_cgroup_hierarchy=1)",
 			"no cgroup v2 is mounted");

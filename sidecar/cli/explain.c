@@ -18,7 +18,7 @@ static const struct cli_syntax syntax = {
 	.wanted = "name a source and a destination",
 	.about =
 		"Says of one flow what is in force and who decided it (the configuration, the controller, "
-		"a rule by its name, the operator), what is configured and in which line of which file, "
+		"the baseline, a rule by its name, the operator), what is configured and in which line of which file, "
 		"its state in words, what rules and the operator set, the last replies that were no plain "
 		"delivery, and when what will change.\n\n"
 		"SOURCE is a sending address, or the name of a source that a pool lists; DESTINATION a "
@@ -143,6 +143,44 @@ static void print_next(const struct json *flow)
 					    sizeof(text)));
 }
 
+static void print_baseline(const struct json *baseline)
+{
+	static const char *const spans[] = {"minute", "hour", "day"};
+
+	if (json_kind(baseline) != JSON_KIND_OBJECT)
+		return;
+	printf("\nwhat was sent before, and what the baseline allows for that\n");
+	for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+		const struct json *span = json_get(baseline, spans[i]);
+
+		printf("  %-26s %llu, so %llu\n", spans[i],
+		       (unsigned long long)json_get_u64(span, "before", 0),
+		       (unsigned long long)json_get_u64(span, "allowed", 0));
+	}
+}
+
+static unsigned long long count_of(const struct json *json, const char *key)
+{
+	return json_get_u64(json, key, 0);
+}
+
+static void print_warmup(const struct json *warmup)
+{
+	const char *date = json_get_text(warmup, "full_volume_on", NULL);
+
+	if (warmup == NULL)
+		return;
+	printf("\nwarm-up by schedule %s: %s\n", json_get_text(warmup, "schedule", "?"),
+	       json_get_text(warmup, "state", "?"));
+	if (json_kind(json_get(warmup, "cap")) == JSON_KIND_NUMBER)
+		printf("  day %llu, %llu of %llu sent today, %llu more to be accepted for a good day\n",
+		       count_of(warmup, "day"), count_of(warmup, "sent"), count_of(warmup, "cap"),
+		       count_of(warmup, "to_show"));
+	printf("  grows by %.2f times the most of the last days, %llu; full volume, %llu, %s%s\n",
+	       json_get_double(warmup, "growth", 0), count_of(warmup, "peak"),
+	       count_of(warmup, "volume"), date ? "on " : "cannot be foreseen", date ? date : "");
+}
+
 /* A line each. */
 static void print_rules(const char *lines)
 {
@@ -170,8 +208,10 @@ static int print_flow(void *arg, const struct json *flow, const char *text, size
 	else
 		printf("  does not adapt: limits are as configured\n");
 	print_in_force(json_get(flow, "in_force"));
+	print_baseline(json_get(flow, "baseline"));
 	print_set(json_get(flow, "constraints"));
 	print_rules(json_get_text(flow, "rules", ""));
+	print_warmup(json_get(flow, "warmup"));
 	printf("\nused\n");
 	print_use("hour", json_get(flow, "hour"), "used");
 	print_use("day", json_get(flow, "day"), "used");

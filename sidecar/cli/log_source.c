@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/source.h"
+
 #define GUESS_BYTES (256u << 10)
 
 const char *log_source_formats(void)
@@ -133,4 +135,36 @@ void log_source_counts(const struct log_source *source)
 {
 	fprintf(stderr, "%" PRIu64 " lines read, %" PRIu64 " events, %" PRIu64 " not understood\n",
 		source->lines.next, source->events, source->bad + source->lines.too_long);
+}
+
+static const struct config_mta_log *log_of(const struct config *config, const char *path,
+					   const char *format)
+{
+	const struct config_mta_log *alike = NULL;
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < config->logs_count; i++) {
+		if (strcmp(config->logs[i].path, path) == 0)
+			return &config->logs[i];
+		if (strcmp(config->logs[i].format.text, format) == 0) {
+			alike = &config->logs[i];
+			count++;
+		}
+	}
+	return count == 1 ? alike : NULL;
+}
+
+int log_source_configured(const struct config *config, const char *path, const char *format,
+			  const char *source, struct config_mta_log *ret)
+{
+	const struct config_mta_log *configured = log_of(config, path, format);
+
+	*ret = configured ? *configured : (struct config_mta_log){.source = NULL};
+	if (source == NULL)
+		return 0;
+	ret->source = (char *)source;
+	if (source_read(source, ret->source_address) == 0)
+		return 0;
+	fprintf(stderr, "tollgate: %s: neither an address nor a source's name\n", source);
+	return -EINVAL;
 }

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "sidecar/config/config.h"
 #include "sidecar/ingest/format.h"
 #include "sidecar/ingest/lines.h"
 
@@ -32,6 +33,11 @@ const char *log_source_formats(void);
  * returned. -errno; what is wrong with the log itself is printed. */
 typedef int log_source_event(void *arg, const struct ingest_event *event);
 int log_source_read(struct log_source *source, const char *path, log_source_event *event);
+
+/* What the configuration says of a log: of one with this path, or else of the only one of this
+ * format; and, where source is not NULL, whose it is. -EINVAL: that is none, and it was printed. */
+int log_source_configured(const struct config *config, const char *path, const char *format,
+			  const char *source, struct config_mta_log *ret);
 
 /* "12 lines read, 10 events, 1 not understood", to standard error. */
 void log_source_counts(const struct log_source *source);

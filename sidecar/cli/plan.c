@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "shm/layout.h"
+#include "sidecar/base/file.h"
 #include "sidecar/base/json.h"
 #include "sidecar/base/units.h"
 #include "sidecar/cli/command.h"
@@ -175,21 +176,6 @@ static void report_path(char *path, size_t size)
 	snprintf(path, size, "%s/bench/report.json", dirname(self));
 }
 
-static int text_read(const char *path, char **ret, size_t *ret_length)
-{
-	FILE *file = fopen(path, "re");
-	char *text;
-
-	if (!file)
-		return -errno;
-	text = malloc(REPORT_MAX);
-	if (text)
-		*ret_length = fread(text, 1, REPORT_MAX, file);
-	fclose(file);
-	*ret = text;
-	return text ? 0 : -ENOMEM;
-}
-
 static double case_ns(const struct json *report, const char *group, const char *name)
 {
 	return json_get_double(json_get(json_get(report, group), name), "ns", 0);
@@ -246,7 +232,7 @@ static int report_read(const struct plan_input *q, struct measured *ret)
 	report_path(path, sizeof(path));
 	if (q->report)
 		snprintf(path, sizeof(path), "%s", q->report);
-	error = text_read(path, &text, &length);
+	error = file_read(path, REPORT_MAX, &text, &length);
 	if (error == -ENOENT && q->report == NULL)
 		return 0;
 	if (error < 0)

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shm/source.h"
 #include "sidecar/api/flow_json.h"
 #include "sidecar/base/json.h"
 #include "sidecar/base/log.h"
@@ -256,41 +255,6 @@ static int event_take(void *arg, const struct ingest_event *event)
 	return 0;
 }
 
-/* What the configuration says of this log. */
-static const struct config_mta_log *log_of(const struct config *config,
-					   const struct replay_options *options)
-{
-	const struct config_mta_log *alike = NULL;
-	unsigned count = 0;
-
-	for (uint32_t i = 0; i < config->logs_count; i++) {
-		if (strcmp(config->logs[i].path, options->path) == 0)
-			return &config->logs[i];
-		if (strcmp(config->logs[i].format.text, options->format) == 0) {
-			alike = &config->logs[i];
-			count++;
-		}
-	}
-	return count == 1 ? alike : NULL;
-}
-
-/* -EINVAL: the source is none. */
-static int log_begin(const struct config *config, const struct replay_options *options,
-		     struct config_mta_log *ret)
-{
-	const struct config_mta_log *configured = log_of(config, options);
-
-	*ret = configured ? *configured : (struct config_mta_log){.source = NULL};
-	if (options->source == NULL)
-		return 0;
-	ret->source = (char *)options->source;
-	if (source_read(options->source, ret->source_address) == 0)
-		return 0;
-	fprintf(stderr, "tollgate replay: %s: neither an address nor a source's name\n",
-		options->source);
-	return -EINVAL;
-}
-
 static int log_replay(struct run *run, const struct config *config)
 {
 	int error = log_source_read(&run->source, run->options->path, event_take);
@@ -316,7 +280,8 @@ static int replay_run(const struct replay_options *options, const struct config 
 	const struct replay_setup setup = {config, classifier, rules, &log};
 	int status = 2;
 
-	if (log_begin(config, options, &log) != 0 ||
+	if (log_source_configured(config, options->path, options->format, options->source, &log) !=
+		    0 ||
 	    log_source_begin(options->format, &run.source) != 0)
 		return status;
 	run.source.arg = &run;

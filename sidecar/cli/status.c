@@ -115,6 +115,23 @@ static void print_engine(const struct json *status)
 	       number(engine, "repairs"), number(engine, "registrations_rejected"));
 }
 
+static void print_warmup(const struct json *status)
+{
+	const struct json *warmup = json_get(status, "warmup");
+	unsigned long long running = number(warmup, "running"), paused = number(warmup, "paused");
+
+	if (running + paused + number(warmup, "warm") == 0)
+		return;
+	printf("warm-up    %llu flows; %llu paused, %llu warm", running, paused,
+	       number(warmup, "warm"));
+	if (number(warmup, "stepping_back"))
+		printf("; %llu step back after trouble", number(warmup, "stepping_back"));
+	if (number(warmup, "too_little"))
+		printf("; %llu have too little mail to go on or to stay warm",
+		       number(warmup, "too_little"));
+	putchar('\n');
+}
+
 static void print_clock(const struct json *status)
 {
 	char age[64], lost[64];
@@ -182,6 +199,8 @@ static void print_logs(const struct json *status)
 		       number(log, "heard"), number(log, "no_attempt"), number(log, "repeated"));
 		if (number(log, "by_gate") > 0)
 			printf("; of %llu the gate knew the source", number(log, "by_gate"));
+		if (number(log, "kept_by_gate") > 0)
+			printf("; %llu that the gate itself kept", number(log, "kept_by_gate"));
 		if (no_name > 0)
 			printf("; %llu of no known source", (unsigned long long)no_name);
 		if (number(log, "ambiguous") > 0)
@@ -269,6 +288,7 @@ static int print_status(void *arg, const struct json *status, const char *text, 
 	print_segment(status);
 	print_workers(status);
 	print_engine(status);
+	print_warmup(status);
 	print_clock(status);
 	print_memory(status);
 	print_store(status);

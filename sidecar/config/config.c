@@ -169,11 +169,14 @@ static int check(const struct config_loader *loader)
 		rc = config_find_mta(loader);
 	if (rc == 0)
 		rc = config_read_overrides(loader);
+	if (rc == 0)
+		rc = config_read_warmup(loader);
 	if (rc < 0)
 		return rc;
 	config_read_logs(loader);
 	config_read_http(loader);
 	config_read_listeners(loader);
+	config_read_snds(loader);
 	check_system(loader);
 	config_check_limits(loader);
 	return config_check_rules(loader);

@@ -26,7 +26,7 @@ int generation_load(const char *path, struct generation *ret, struct diagnostics
 /* Writes a report to the log. */
 void generation_log(const struct diagnostics *report);
 
-/* The same in a thread of its own: compiling patterns takes half a second, in which mail goes on.
+/* The same in a thread of its own: compiling patterns takes up to a second, in which mail goes on.
  * `done` becomes readable when it has ended; then generation_job_end gives the result and the
  * report, and frees the job (called earlier it waits). path must live until then. */
 struct generation_job;

@@ -209,6 +209,21 @@ static void set_connections(const struct chosen *chosen, struct resolved_limits 
 	limits->per_connection = max == CONFIG_UNLIMITED ? 0 : (uint32_t)max;
 }
 
+static void set_baseline(const struct chosen *chosen, struct flow_limits *limits)
+{
+	static const struct {
+		enum config_limit key;
+		uint32_t fallback;
+	} floors[] = {{LIMIT_BASELINE_MINUTE, 20},
+		      {LIMIT_BASELINE_HOUR, 500},
+		      {LIMIT_BASELINE_DAY, 2000}};
+
+	limits->baseline_factor = (uint32_t)number_of(chosen, LIMIT_BASELINE, 0);
+	for (int i = 0; i < 3; i++)
+		limits->baseline_floor[i] =
+			(uint32_t)number_of(chosen, floors[i].key, floors[i].fallback);
+}
+
 static void compute(const struct levels *levels, struct resolved_limits *resolved)
 {
 	struct flow_limits *limits = &resolved->limits;
@@ -225,6 +240,7 @@ static void compute(const struct levels *levels, struct resolved_limits *resolve
 	limits->day_phase_min =
 		(uint32_t)(number_of(&chosen, LIMIT_DAY_STARTS, 0) / UNITS_MINUTE_NS);
 	set_connections(&chosen, resolved);
+	set_baseline(&chosen, limits);
 	if (number_of(&chosen, LIMIT_COUNT, CONFIG_COUNT_MESSAGES) == CONFIG_COUNT_RECIPIENTS)
 		limits->flags |= FLOW_COUNT_RECIPIENTS;
 }

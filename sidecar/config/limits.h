@@ -49,7 +49,10 @@ struct flow_limits {
 	uint32_t per_connection;	  /* messages; 0: any number */
 	uint32_t hour_phase_s;		  /* the hour's window begins that long after the clock's */
 	uint32_t day_phase_min;		  /* the day's, after midnight */
-	uint32_t flags;			  /* enum flow_limits_flag */
+	/* By enum baseline_span (sidecar/engine/baseline.h). */
+	uint32_t baseline_floor[3];
+	uint32_t baseline_factor; /* thousandths; 0: off */
+	uint32_t flags;		  /* enum flow_limits_flag */
 };
 
 /* Where a value of a limit comes from. */

@@ -195,6 +195,23 @@ static void check_connections(const struct resolved_limits *resolved, struct fin
 		     "to");
 }
 
+static void check_baseline(const struct resolved_limits *resolved, struct findings *findings)
+{
+	const struct flow_limits *limits = &resolved->limits;
+
+	for (int key = LIMIT_BASELINE_MINUTE; key <= LIMIT_BASELINE_DAY; key++) {
+		if (!limits->baseline_factor && written(resolved, (enum config_limit)key))
+			find(findings, false, (enum config_limit)key, LIMIT_BASELINE,
+			     "has no effect: baseline is off");
+	}
+	if (limits->baseline_factor && limits->baseline_floor[0] > limits->baseline_floor[1])
+		find(findings, true, LIMIT_BASELINE_MINUTE, LIMIT_BASELINE_HOUR,
+		     "the floor of a minute is above that of an hour");
+	if (limits->baseline_factor && limits->baseline_floor[1] > limits->baseline_floor[2])
+		find(findings, true, LIMIT_BASELINE_HOUR, LIMIT_BASELINE_DAY,
+		     "the floor of an hour is above that of a day");
+}
+
 unsigned limits_check(const struct resolved_limits *resolved,
 		      struct limits_finding ret[LIMITS_FINDINGS_MAX])
 {
@@ -205,5 +222,6 @@ unsigned limits_check(const struct resolved_limits *resolved,
 	check_bounds(resolved, &findings);
 	check_caps(resolved, &findings);
 	check_connections(resolved, &findings);
+	check_baseline(resolved, &findings);
 	return findings.count;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Entries by number, found by their content: linear probing over the numbers, at most half full.
+ * Entries by number, found by their content.
  */
 #include "sidecar/config/limits_set.h"
 
@@ -9,66 +9,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct limits_set {
-	struct limits_entry *entries;
-	uint32_t count, room; /* the first that was never used; entry 0 is the empty one */
-	uint32_t used;
-	uint32_t *places; /* 2 * room; 0: empty */
-};
+#include "sidecar/base/hash_table.h"
 
 /* Without what the compiler puts behind the last member. */
 #define LIMITS_BYTES (offsetof(struct flow_limits, flags) + sizeof(uint32_t))
 
-static uint32_t hash(const struct flow_limits *limits, uint32_t parents)
+struct place {
+	UT_hash_handle hh;
+	uint32_t number;
+	uint8_t key[LIMITS_BYTES + sizeof(uint32_t)];
+	struct limits_entry entry;
+};
+
+struct limits_set {
+	struct place *by_content;
+	struct place **by_number; /* NULL: the number is free; 0 is the empty entry's */
+	uint32_t count, room;	  /* the first that was never used */
+	struct limits_entry none;
+};
+
+static void key_make(const struct flow_limits *limits, uint32_t parents,
+		     uint8_t ret[LIMITS_BYTES + sizeof(uint32_t)])
 {
-	const uint32_t *words = (const uint32_t *)limits;
-	uint64_t h = parents + 1;
-
-	_Static_assert(LIMITS_BYTES % sizeof(*words) == 0, "no rest");
-	for (size_t i = 0; i < LIMITS_BYTES / sizeof(*words); i++)
-		h = (h ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
-	return (uint32_t)(h >> 32);
-}
-
-/* The place of these limits, or the empty one where they belong. */
-static uint32_t place_of(const struct limits_set *set, const struct flow_limits *limits,
-			 uint32_t parents)
-{
-	uint32_t mask = 2 * set->room - 1, at = hash(limits, parents) & mask;
-
-	for (; set->places[at]; at = (at + 1) & mask) {
-		const struct limits_entry *entry = &set->entries[set->places[at]];
-
-		if (entry->parents == parents && memcmp(&entry->limits, limits, LIMITS_BYTES) == 0)
-			break;
-	}
-	return at;
-}
-
-static void places_fill(struct limits_set *set)
-{
-	memset(set->places, 0, 2 * (size_t)set->room * sizeof(*set->places));
-	for (uint32_t i = 1; i < set->count; i++)
-		if (set->entries[i].uses)
-			set->places[place_of(set, &set->entries[i].limits,
-					     set->entries[i].parents)] = i;
+	memcpy(ret, limits, LIMITS_BYTES);
+	memcpy(ret + LIMITS_BYTES, &parents, sizeof(parents));
 }
 
 static int grow(struct limits_set *set)
 {
 	uint32_t room = set->room ? set->room * 2 : 64;
-	struct limits_entry *entries = realloc(set->entries, room * sizeof(*entries));
-	uint32_t *places;
+	struct place **by_number = realloc(set->by_number, room * sizeof(struct place *));
 
-	if (entries == NULL)
+	if (by_number == NULL)
 		return -ENOMEM;
-	set->entries = entries;
-	places = realloc(set->places, 2 * (size_t)room * sizeof(*places));
-	if (places == NULL)
-		return -ENOMEM;
-	set->places = places;
+	set->by_number = by_number;
 	set->room = room;
-	places_fill(set);
 	return 0;
 }
 
@@ -80,7 +55,7 @@ int limits_set_create(struct limits_set **ret)
 		limits_set_free(set);
 		return -ENOMEM;
 	}
-	memset(&set->entries[0], 0, sizeof(set->entries[0]));
+	set->by_number[0] = NULL;
 	set->count = 1;
 	*ret = set;
 	return 0;
@@ -90,51 +65,78 @@ void limits_set_free(struct limits_set *set)
 {
 	if (set == NULL)
 		return;
-	free(set->entries);
-	free(set->places);
+	HASH_CLEAR(hh, set->by_content);
+	for (uint32_t i = 1; i < set->count; i++)
+		free(set->by_number[i]);
+	free(set->by_number);
 	free(set);
 }
 
-static uint32_t entry_free(struct limits_set *set)
+static uint32_t number_free(const struct limits_set *set)
 {
-	if (set->used + 1 < set->count)
+	if (limits_set_count(set) + 1 < set->count)
 		for (uint32_t i = 1; i < set->count; i++)
-			if (set->entries[i].uses == 0)
+			if (set->by_number[i] == NULL)
 				return i;
-	return set->count++;
+	return set->count;
+}
+
+static struct place *place_make(struct limits_set *set, const struct flow_limits *limits,
+				uint32_t parents)
+{
+	struct place *made;
+
+	if (set->count == set->room && grow(set) != 0)
+		return NULL;
+	made = calloc(1, sizeof(*made));
+	if (made == NULL)
+		return NULL;
+	made->entry = (struct limits_entry){*limits, parents, 0};
+	made->number = number_free(set);
+	key_make(limits, parents, made->key);
+	HASH_ADD(hh, set->by_content, key, sizeof(made->key), made);
+	if (hash_table_lacks(made)) {
+		free(made);
+		return NULL;
+	}
+	set->by_number[made->number] = made;
+	if (made->number == set->count)
+		set->count++;
+	return made;
 }
 
 int limits_set_add(struct limits_set *set, const struct flow_limits *limits, uint32_t parents)
 {
-	uint32_t at = place_of(set, limits, parents), number = set->places[at];
+	uint8_t key[LIMITS_BYTES + sizeof(uint32_t)];
+	struct place *place;
 
-	if (number == 0) {
-		if (set->used + 1 >= set->room && grow(set) != 0)
-			return -ENOMEM;
-		number = entry_free(set);
-		set->entries[number] = (struct limits_entry){*limits, parents, 0};
-		set->places[place_of(set, limits, parents)] = number;
-		set->used++;
-	}
-	set->entries[number].uses++;
-	return (int)number;
+	key_make(limits, parents, key);
+	HASH_FIND(hh, set->by_content, key, sizeof(key), place);
+	if (place == NULL)
+		place = place_make(set, limits, parents);
+	if (place == NULL)
+		return -ENOMEM;
+	place->entry.uses++;
+	return (int)place->number;
 }
 
 void limits_set_drop(struct limits_set *set, uint32_t number)
 {
-	if (number == 0 || --set->entries[number].uses > 0)
+	struct place *place = number ? set->by_number[number] : NULL;
+
+	if (place == NULL || --place->entry.uses > 0)
 		return;
-	set->used--;
-	/* Probing must not end at its place. It is seldom: when a configuration changes. */
-	places_fill(set);
+	HASH_DEL(set->by_content, place);
+	set->by_number[number] = NULL;
+	free(place);
 }
 
 const struct limits_entry *limits_set_get(const struct limits_set *set, uint32_t number)
 {
-	return &set->entries[number];
+	return number ? &set->by_number[number]->entry : &set->none;
 }
 
 uint32_t limits_set_count(const struct limits_set *set)
 {
-	return set->used;
+	return HASH_COUNT(set->by_content);
 }

@@ -131,6 +131,17 @@ const char *limits_value_text(const struct resolved_limits *resolved, enum confi
 		if (limits->flags & FLOW_ADAPT)
 			put_interval(limits->start_interval_ns, text, size);
 		break;
+	case LIMIT_BASELINE:
+		if (limits->baseline_factor)
+			snprintf(text, size, "%g times", limits->baseline_factor / 1000.0);
+		break;
+	case LIMIT_BASELINE_MINUTE:
+	case LIMIT_BASELINE_HOUR:
+	case LIMIT_BASELINE_DAY:
+		if (limits->baseline_factor)
+			units_count_text(limits->baseline_floor[limit - LIMIT_BASELINE_MINUTE],
+					 text, size);
+		break;
 	default: break; /* a reserve: told with what it is a part of */
 	}
 	return text;

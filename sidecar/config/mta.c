@@ -4,12 +4,12 @@
  * its cgroup, its log, and which address its log means by which name. What is written stays.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "sidecar/base/file.h"
 #include "sidecar/config/config.h"
 #include "sidecar/config/postfix_files.h"
 #include "sidecar/config/schema.h"
@@ -33,35 +33,6 @@ static bool there(const char *path)
 
 /* ---- the cgroup ------------------------------------------------------------------------------ */
 
-/* A small file as a text. False: it cannot be read. */
-static bool small_read(const char *path, char *into, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t got = fd >= 0 ? read(fd, into, size - 1) : -1;
-
-	if (fd >= 0)
-		close(fd);
-	into[got > 0 ? got : 0] = '\0';
-	return got > 0;
-}
-
-/* Where cgroup v2 is mounted. */
-static bool root_find(char *into, size_t size)
-{
-	char line[1024], path[512], type[64];
-	FILE *mounts = fopen("/proc/self/mounts", "re");
-	bool found = false;
-
-	while (mounts && !found && fgets(line, sizeof(line), mounts))
-		found = sscanf(line, "%*s %511s %63s", path, type) == 2 &&
-			strcmp(type, "cgroup2") == 0;
-	if (mounts)
-		fclose(mounts);
-	if (found)
-		snprintf(into, size, "%s", path);
-	return found;
-}
-
 /* That of the running master. It writes its number into a file, which only root may read. */
 static bool running_find(const char *root, const char *queue, char *into, size_t size)
 {
@@ -69,10 +40,10 @@ static bool running_find(const char *root, const char *queue, char *into, size_t
 	int length;
 
 	snprintf(path, sizeof(path), "%s/pid/master.pid", queue);
-	if (!small_read(path, text, sizeof(text)) || atoi(text) <= 1)
+	if (file_read_into(path, text, sizeof(text)) != 0 || atoi(text) <= 1)
 		return false;
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", atoi(text));
-	if (!small_read(path, text, sizeof(text)) || (line = strstr(text, "0::/")) == NULL)
+	if (file_read_into(path, text, sizeof(text)) != 0 || (line = strstr(text, "0::/")) == NULL)
 		return false;
 	line += strlen("0::");
 	line[strcspn(line, "\n")] = '\0';
@@ -111,7 +82,7 @@ static int cgroup_fill(const struct config_loader *loader, const struct postfix_
 	struct config_ebpf *ebpf = &loader->config->ebpf;
 	char root[512], path[1600];
 
-	if (!root_find(root, sizeof(root)) ||
+	if (!file_cgroup_root(root, sizeof(root)) ||
 	    (!running_find(root, files->queue_directory, path, sizeof(path)) &&
 	     !unit_find(root, path, sizeof(path)))) {
 		config_warning(
@@ -211,22 +182,17 @@ static bool log_written(const struct config *config)
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 /* A file of Postfix's; "" where it is not there, which is said. */
-static char *file_read(const struct config_loader *loader, struct yaml_mark mark, const char *path)
+static char *postfix_file(const struct config_loader *loader, struct yaml_mark mark,
+			  const char *path)
 {
-	char *text = NULL, *whole;
-	size_t length = 0;
-	int error = yaml_read(path, &text, &length);
+	char *text = NULL;
+	size_t length;
+	int error = file_read(path, YAML_TEXT_MAX, &text, &length);
 
-	if (error == -ENOMEM)
-		return NULL;
-	if (error)
-		config_warning(loader, mark, "Postfix's %s cannot be read: %s", path,
-			       strerror(-error));
-	whole = calloc(length + 1, 1);
-	if (whole && text)
-		memcpy(whole, text, length);
-	free(text);
-	return whole;
+	if (error == 0 || error == -ENOMEM)
+		return text;
+	config_warning(loader, mark, "Postfix's %s cannot be read: %s", path, strerror(-error));
+	return strdup("");
 }
 
 int config_find_mta(const struct config_loader *loader)
@@ -240,8 +206,8 @@ int config_find_mta(const struct config_loader *loader)
 	if (config->mta.value != CONFIG_MTA_POSTFIX)
 		return 0;
 	files = malloc(sizeof(*files));
-	main_cf = file_read(loader, mark, MAIN_CF);
-	master_cf = file_read(loader, mark, MASTER_CF);
+	main_cf = postfix_file(loader, mark, MAIN_CF);
+	master_cf = postfix_file(loader, mark, MASTER_CF);
 	if (files && main_cf && master_cf) {
 		postfix_files_read(main_cf, master_cf, files);
 		error = gate_fill(loader, files, mark);

@@ -59,6 +59,14 @@ const struct yaml_key config_limit_keys[LIMIT_KEYS] = {
 	ROW(LIMIT_FLOOR, "floor", config_rate, "adapt never sets the rate below this"),
 	ROW(LIMIT_CEILING, "ceiling", config_rate, "adapt never sets the rate above this"),
 	ROW(LIMIT_START, "start", config_rate, "where a flow starts of which nothing is known"),
+	ROW(LIMIT_BASELINE, "baseline", config_factor_or_off,
+	    "at most so many times what the flow sent on earlier days", BOUNDS(1, 100)),
+	ROW(LIMIT_BASELINE_MINUTE, "baseline_floor.minute", config_count,
+	    "whatever it sent, so many in a minute", BOUNDS(1, U32_MAX), DEFAULT("20")),
+	ROW(LIMIT_BASELINE_HOUR, "baseline_floor.hour", config_count, "the same in an hour",
+	    BOUNDS(1, U32_MAX), DEFAULT("500")),
+	ROW(LIMIT_BASELINE_DAY, "baseline_floor.day", config_count, "the same in a day",
+	    BOUNDS(1, U32_MAX), DEFAULT("2000")),
 };
 #undef ROW
 #undef PART_OF
@@ -151,6 +159,47 @@ static const struct yaml_key override_rows[] = {
 	       .needed = true),
 };
 TABLE(override, struct config_override, NULL);
+
+/* ---- warm-up --------------------------------------------------------------------------------- */
+
+static const struct yaml_key schedule_rows[] = {
+	YAML_KEY("name", yaml_text, struct config_schedule, name, "of the schedule",
+		 .needed = true),
+	YAML_TEXTS("days", config_count, struct config_schedule, days, "messages of each day",
+		   BOUNDS(1, U32_MAX), .entries_max = SCHEDULE_STEPS_MAX),
+	YAML_TEXTS("hours", config_count, struct config_schedule, hours,
+		   "messages of an hour, day by day", BOUNDS(1, U32_MAX / 24),
+		   .entries_max = SCHEDULE_STEPS_MAX),
+	YAML_KEY("factor", config_factor, struct config_schedule, factor,
+		 "what each day after those has of the one before"),
+	YAML_KEY("end", config_count, struct config_schedule, end, "the most that it comes to",
+		 BOUNDS(1, U32_MAX)),
+};
+TABLE(schedule, struct config_schedule, NULL);
+
+static const struct yaml_key warmup_flow_rows[] = {
+	YAML_KEY("pool", yaml_text, struct config_warmup_flow, pool, "whose flows warm up"),
+	YAML_KEY("source", yaml_text, struct config_warmup_flow, source, "the same by address"),
+	YAML_KEY("destination", yaml_text, struct config_warmup_flow, destination,
+		 "of these flows alone"),
+	YAML_KEY("schedule", yaml_text, struct config_warmup_flow, schedule, "by which they do",
+		 .needed = true),
+	YAML_KEY("volume", config_count, struct config_warmup_flow, volume,
+		 "messages a day at which they are warm", BOUNDS(1, U32_MAX)),
+};
+TABLE(warmup_flow, struct config_warmup_flow, NULL);
+
+static const struct yaml_key warmup_rows[] = {
+	YAML_MAPPINGS("schedules", schedule, struct config_warmup, schedules,
+		      "how mail may grow day by day"),
+	YAML_MAPPINGS("flows", warmup_flow, struct config_warmup, flows, "who warms up by which"),
+	YAML_KEY("idle", config_duration, struct config_warmup, idle,
+		 "without mail for so long it begins anew", BOUNDS(7 * DAY_NS, 365 * DAY_NS),
+		 DEFAULT("30d")),
+	YAML_KEYS("alert", YAML_POINTER, rule_alert_keys, struct config_warmup, alert,
+		  "a command when one stands still, steps back or begins anew"),
+};
+TABLE(warmup, struct config_warmup, NULL);
 
 /* ---- eBPF ------------------------------------------------------------------------------------ */
 
@@ -324,6 +373,30 @@ static const struct yaml_key maps_rows[] = {
 TABLE(maps, struct config_maps, NULL);
 #undef LISTEN
 
+/* ---- hooks ----------------------------------------------------------------------------------- */
+
+static const struct yaml_key hooks_rows[] = {
+	YAML_TEXTS("hold", yaml_text, struct config_hooks, hold,
+		   "a program and its arguments, started when a flow is held"),
+	YAML_TEXTS("release", yaml_text, struct config_hooks, release,
+		   "the same, when it is held no longer"),
+	YAML_KEY("timeout", config_duration, struct config_hooks, timeout,
+		 "after which it is killed", BOUNDS(UINT64_C(1000000000), UINT64_C(600000000000)),
+		 DEFAULT("10s")),
+};
+TABLE(hooks, struct config_hooks, NULL);
+
+static const struct yaml_key snds_rows[] = {
+	YAML_TEXTS("destinations", yaml_text, struct config_snds, destinations, "where it holds"),
+	YAML_KEY("yellow", config_part, struct config_snds, yellow,
+		 "the share of its limits that a yellow address may use", DEFAULT("50%")),
+	YAML_KEY("red", config_part, struct config_snds, red, "the same of a red one",
+		 DEFAULT("10%")),
+	YAML_KEY("expires", config_duration, struct config_snds, expires,
+		 "how long what is said holds", BOUNDS(3 * DAY_NS, 90 * DAY_NS), DEFAULT("7d")),
+};
+TABLE(snds, struct config_snds, NULL);
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct yaml_word_value down_words[] = {{"keep", CONFIG_DOWN_KEEP},
@@ -367,6 +440,7 @@ static const struct yaml_key config_rows[] = {
 	LIST("streams", stream, streams, "limits of streams"),
 	LIST("destinations", destination, destinations, "mailbox providers"),
 	LIST("overrides", override, overrides, "limits of single flows"),
+	LIMITS("warmup", warmup, struct config, warmup, "how new sources grow"),
 	ROW("mta", mta, config_word,
 	    "the MTA of this machine whose cgroup, log and addresses are found by themselves",
 	    .words = mta_words, DEFAULT("none")),
@@ -375,7 +449,9 @@ static const struct yaml_key config_rows[] = {
 	LIMITS("http", http, struct config, http, "what other programs tell and ask by HTTP"),
 	LIMITS("redis", redis, struct config, redis, "throttles for Redis clients"),
 	LIMITS("postfix_policy", policy, struct config, policy, "Postfix's check_policy_service"),
+	LIMITS("snds", snds, struct config, snds, "what Microsoft says of our addresses"),
 	LIMITS("postfix_maps", maps, struct config, maps, "Postfix's socketmaps"),
+	LIMITS("hooks", hooks, struct config, hooks, "what is started at holds and their ends"),
 	RULE_FILE_KEYS(struct config, rules.),
 };
 

@@ -13,14 +13,16 @@ extern const struct yaml_keys config_keys;
 extern const struct yaml_key config_limit_keys[];
 
 /* Types of a struct config_value (values.c). Bounds are the row's min and max. */
-extern const struct yaml_type config_rate;     /* value 0 is unlimited */
-extern const struct yaml_type config_count;    /* a number */
-extern const struct yaml_type config_cap;      /* the same, or "unlimited": CONFIG_UNLIMITED */
-extern const struct yaml_type config_part;     /* a number, or a share with .share set */
-extern const struct yaml_type config_duration; /* ns */
-extern const struct yaml_type config_switch;   /* true or false */
-extern const struct yaml_type config_word;     /* one of the row's words */
-extern const struct yaml_type config_octal;    /* permissions, such as 0660 */
+extern const struct yaml_type config_rate;	    /* value 0 is unlimited */
+extern const struct yaml_type config_count;	    /* a number */
+extern const struct yaml_type config_cap;	    /* the same, or "unlimited": CONFIG_UNLIMITED */
+extern const struct yaml_type config_part;	    /* a number, or a share with .share set */
+extern const struct yaml_type config_factor;	    /* millionths, of a number such as 1.4 */
+extern const struct yaml_type config_duration;	    /* ns */
+extern const struct yaml_type config_switch;	    /* true or false */
+extern const struct yaml_type config_word;	    /* one of the row's words */
+extern const struct yaml_type config_octal;	    /* permissions, such as 0660 */
+extern const struct yaml_type config_factor_or_off; /* thousandths; 0: off */
 /* A uint16_t. */
 extern const struct yaml_type config_port;
 
@@ -63,6 +65,8 @@ int config_read_pools(const struct config_loader *loader);
 int config_read_names(const struct config_loader *loader);
 /* Overrides and the eBPF section (overrides.c); after the names. 0 or -ENOMEM. */
 int config_read_overrides(const struct config_loader *loader);
+/* Schedules of warm-up and whose they are (warmup.c); after the names. 0 or -ENOMEM. */
+int config_read_warmup(const struct config_loader *loader);
 /* What `mta` leaves to be found (mta.c); before the overrides and the logs. 0 or -ENOMEM. */
 int config_find_mta(const struct config_loader *loader);
 /* The logs that are read (mta_logs.c). */
@@ -72,6 +76,8 @@ void config_read_log_names(const struct config_loader *loader, struct config_mta
 			   const char *path);
 /* The HTTP door (http.c). */
 void config_read_http(const struct config_loader *loader);
+/* Microsoft's SNDS (snds.c); after the names. */
+void config_read_snds(const struct config_loader *loader);
 /* Doors: where others ask and tell us by protocols of their own (listen.c). */
 void config_read_listeners(const struct config_loader *loader);
 /* What the matcher makes of the name of a destination in some section; false: what is wrong is

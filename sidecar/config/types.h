@@ -80,6 +80,10 @@ enum config_limit {
 	LIMIT_FLOOR,
 	LIMIT_CEILING,
 	LIMIT_START,
+	LIMIT_BASELINE, /* thousandths; 0: off */
+	LIMIT_BASELINE_MINUTE,
+	LIMIT_BASELINE_HOUR,
+	LIMIT_BASELINE_DAY,
 	LIMIT_KEYS
 };
 
@@ -279,6 +283,67 @@ struct config_maps {
 	struct config_mta_log names; /* source and sources alone: maps and transports as sources */
 };
 
+/* What a schedule lets a source send on one of its days of sending. */
+struct schedule_step {
+	uint32_t day;  /* messages */
+	uint32_t hour; /* messages of each hour; 0: the schedule does not say */
+};
+
+#define SCHEDULE_STEPS_MAX 400
+
+/* How the mail of a new source grows. */
+struct config_schedule {
+	char *name;
+	struct config_value *days; /* messages of each day */
+	uint32_t days_count;
+	struct config_value *hours; /* of each hour of it */
+	uint32_t hours_count;
+	struct config_value factor; /* millionths: of each day after those by the one before */
+	struct config_value end;    /* the most that it comes to */
+	/* filled after loading */
+	struct schedule_step *steps;
+	uint32_t steps_count;
+};
+
+/* Whose flows warm up, and by which schedule. */
+struct config_warmup_flow {
+	char *pool;	   /* one of pool and source is there */
+	char *source;	   /* address or range */
+	char *destination; /* NULL: each that the configuration names */
+	char *schedule;
+	struct config_value volume; /* messages a day that are full volume; without text: the
+				       schedule's last */
+	/* filled after loading */
+	const struct config_pool *of_pool;
+	struct address_range range;
+	char *canonical; /* the destination's name as the matcher gives it */
+	const struct config_schedule *by;
+};
+
+struct config_warmup {
+	struct config_value idle; /* after which it begins anew */
+	struct config_schedule *schedules;
+	uint32_t schedules_count;
+	struct config_warmup_flow *flows;
+	uint32_t flows_count;
+	struct rule_alert *alert; /* NULL: the log alone */
+};
+
+/* What is started when a flow is held, and when that ends: argument vectors, no shell. */
+struct config_hooks {
+	char **hold, **release; /* none: nothing is started */
+	uint32_t hold_count, release_count;
+	struct config_value timeout;
+};
+
+/* What Microsoft's SNDS says of our addresses, and what follows from it. */
+struct config_snds {
+	char **destinations; /* where it holds; none written: microsoft-consumer */
+	uint32_t destinations_count;
+	struct config_value yellow, red; /* millionths of the limits */
+	struct config_value expires;
+};
+
 struct config {
 	struct config_value builtin; /* 1: laid over the built-in configuration */
 	struct config_segment segment;
@@ -301,6 +366,7 @@ struct config {
 	uint32_t destinations_count;
 	struct config_override *overrides;
 	uint32_t overrides_count;
+	struct config_warmup warmup;
 	struct config_value mta; /* enum config_mta */
 	struct config_ebpf ebpf;
 	struct config_mta_log *logs;
@@ -309,6 +375,8 @@ struct config {
 	struct config_redis redis;
 	struct config_policy policy;
 	struct config_maps maps;
+	struct config_hooks hooks;
+	struct config_snds snds;
 	struct rule_file rules; /* classes and rules, in front of the built-in ones (rule_file.h) */
 
 	/* ---- filled after loading

@@ -115,6 +115,21 @@ static int read_part(struct yaml_scalar *scalar, void *ret)
 	return 0;
 }
 
+/* A number of at most 100, which may have a fraction: as a share's is read. */
+static int read_factor(struct yaml_scalar *scalar, void *ret)
+{
+	struct config_value *value = begin(scalar, ret);
+	char text[40];
+	uint32_t share;
+	const char *why;
+
+	if (snprintf(text, sizeof(text), "%s%%", scalar->text) >= (int)sizeof(text) ||
+	    strchr(scalar->text, '%') || units_share(text, &share, &why) < 0)
+		return refuse(scalar, "must be a number up to 100, such as 1.4");
+	value->value = UINT64_C(100) * share;
+	return 0;
+}
+
 static int read_duration(struct yaml_scalar *scalar, void *ret)
 {
 	struct config_value *value = begin(scalar, ret);
@@ -173,6 +188,27 @@ static int read_octal(struct yaml_scalar *scalar, void *ret)
 	return 0;
 }
 
+/* "2", "1.5" or "off". */
+static int read_factor_or_off(struct yaml_scalar *scalar, void *ret)
+{
+	struct config_value *value = begin(scalar, ret);
+	const struct yaml_key *key = scalar->key;
+	double factor;
+	char *end;
+
+	if (strcmp(scalar->text, "off") == 0 || strcmp(scalar->text, "false") == 0) {
+		value->value = 0;
+		return 0;
+	}
+	factor = strtod(scalar->text, &end);
+	if (end == scalar->text || *end != '\0' || !(factor >= (double)key->min) ||
+	    !(factor <= (double)key->max))
+		return refuse(scalar, "must be off, or a number from %g to %g", (double)key->min,
+			      (double)key->max);
+	value->value = (uint64_t)(factor * 1000 + 0.5);
+	return 0;
+}
+
 static int read_port(struct yaml_scalar *scalar, void *ret)
 {
 	struct config_value value = {.value = 0};
@@ -189,10 +225,12 @@ const struct yaml_type config_rate = {"rate", VALUE, read_rate, true};
 const struct yaml_type config_count = {"count", VALUE, read_count, true};
 const struct yaml_type config_cap = {"count | unlimited", VALUE, read_cap, true};
 const struct yaml_type config_part = {"part", VALUE, read_part, true};
+const struct yaml_type config_factor = {"factor", VALUE, read_factor, true};
 const struct yaml_type config_duration = {"duration", VALUE, read_duration, true};
 const struct yaml_type config_switch = {"switch", VALUE, read_switch, true};
 const struct yaml_type config_word = {"word", VALUE, read_word, true};
 const struct yaml_type config_octal = {"octal", VALUE, read_octal, true};
+const struct yaml_type config_factor_or_off = {"factor | off", VALUE, read_factor_or_off, true};
 const struct yaml_type config_port = {"port", sizeof(uint16_t), read_port, true};
 
 /* ---- checks of mappings ---------------------------------------------------------------------- */

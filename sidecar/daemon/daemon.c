@@ -27,6 +27,7 @@
 #include "sidecar/base/log.h"
 #include "sidecar/base/log_queue.h"
 #include "sidecar/config/state_folder.h"
+#include "sidecar/daemon/attribution.h"
 #include "sidecar/segment/calendar.h"
 #include "sidecar/store/store.h"
 
@@ -614,7 +615,10 @@ static uint64_t context_mended(const void *daemon)
 
 static void context_store(const void *daemon, struct json_writer *out)
 {
-	keeper_put(((const struct sidecar *)daemon)->keeper, out, "store");
+	const struct sidecar *s = daemon;
+
+	keeper_put(s->keeper, out, "store");
+	hooks_put(s->hooks, out, "hooks");
 }
 
 /* Once all parts are there. */
@@ -662,30 +666,24 @@ static int server_begin(struct sidecar *s, char *reason)
 	return control_socket_create(s->loop, s->segment->folder, group, &s->server, reason);
 }
 
-/* A log's line to the gate: neither knows the other. */
-static int gate_source(void *arg, const uint8_t peer[16], const struct intake_time *time,
-		       bool connecting, uint8_t ret[16])
-{
-	const struct connection_query query = {.remote = peer,
-					       .replied_ns = time->replied_ns,
-					       .stamp_ns = time->stamp_ns,
-					       .spent_ns = time->spent_ns,
-					       .setup_ns = time->setup_ns,
-					       .fresh = time->fresh};
-
-	return gate_bridge_source(arg, &query, connecting, ret);
-}
-
 /* While we may still make sockets where only root does. */
 static int doors_begin(struct sidecar *s)
 {
 	const struct doors_options options = {.loop = s->loop,
 					      .engine = s->engine,
+					      .gate = attribution_of(s->gate),
 					      .segment = s->segment->path,
 					      .owner = s->segment->header.owner};
 	int error = doors_create(&options, &s->doors);
 
 	return error ? error : doors_open(s->doors, s->generation.config);
+}
+
+static int logs_begin(struct sidecar *s)
+{
+	const struct intake_gate gate = attribution_of(s->gate);
+
+	return logs_create(s->loop, s->segment->folder, s->engine, &gate, &s->logs);
 }
 
 static int parts_make(struct sidecar *s, char *reason)
@@ -707,13 +705,14 @@ static int parts_make(struct sidecar *s, char *reason)
 	if (!error)
 		engine_on_alert(s->engine, alerts_start, s->alerts);
 	if (!error)
+		error = hooks_create(s->loop, s->segment, s->engine, &s->hooks);
+	if (!error)
 		error = server_begin(s, reason);
 	if (!error)
 		error = gate_bridge_create(s->loop, s->segment, s->engine, s->server,
 					   s->generation.config, &s->gate);
 	if (!error)
-		error = logs_create(s->loop, s->segment->folder, s->engine,
-				    &(struct intake_gate){gate_source, s->gate}, &s->logs);
+		error = logs_begin(s);
 	if (!error)
 		error = door_begin(s);
 	if (!error)
@@ -752,6 +751,7 @@ static int parts_make(struct sidecar *s, char *reason)
 	logs_configure(s->logs, s->generation.config);
 	door_configure(s->door, s->generation.config);
 	doors_configure(s->doors, s->generation.config);
+	hooks_configure(s->hooks, s->generation.config);
 	return 0;
 }
 
@@ -860,7 +860,9 @@ void sidecar_free(struct sidecar *s)
 	logs_free(s->logs);
 	gate_bridge_free(s->gate);
 	control_socket_free(s->server);
+	api_end(&s->context);
 	alerts_free(s->alerts);
+	hooks_free(s->hooks);
 	keeper_free(s->keeper);
 	workers_free(s->workers);
 	engine_free(s->engine);

@@ -9,6 +9,7 @@
 #include "sidecar/api/context.h"
 #include "sidecar/base/rate_meter.h"
 #include "sidecar/config/generation.h"
+#include "sidecar/daemon/hooks.h"
 #include "sidecar/daemon/keeper.h"
 #include "sidecar/daemon/reload.h"
 #include "sidecar/daemon/workers.h"
@@ -28,6 +29,7 @@ struct sidecar {
 	struct workers *workers;
 	struct control_socket *server; /* control.sock */
 	struct alerts *alerts;
+	struct hooks *hooks; /* of holds and releases */
 	struct keeper *keeper;	    /* what outlives a reboot */
 	struct gate_bridge *gate;   /* in the kernel */
 	struct logs *logs;	    /* of MTAs, that are read */

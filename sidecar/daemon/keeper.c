@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shm/window.h"
+#include "sidecar/base/file.h"
 #include "sidecar/base/log.h"
 #include "sidecar/daemon/keeper.h"
 #include "sidecar/daemon/keeper_state.h"
@@ -29,13 +30,8 @@
 
 static void boot_read(char *text, size_t size)
 {
-	int fd = open(BOOT_PATH, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
-
-	text[got > 0 ? got : 0] = '\0';
+	file_read_into(BOOT_PATH, text, size);
 	text[strcspn(text, "\n")] = '\0';
-	if (fd >= 0)
-		close(fd);
 }
 
 static void store_begin(struct keeper *k, const char *folder, bool wanted)
@@ -110,8 +106,7 @@ int keeper_run(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
 		return 0;
 	k->wall_offset_ns = wall_offset_ns;
 	k->error = alive_begin(k, now_ns);
-	engine_watch(k->engine, &watcher);
-	return store_run(k->store);
+	return engine_watch(k->engine, &watcher) == 0 ? store_run(k->store) : -ENOSPC;
 }
 
 void keeper_renewed(struct keeper *k)
@@ -125,7 +120,7 @@ void keeper_free(struct keeper *k)
 	if (k == NULL)
 		return;
 	if (k->store)
-		engine_watch(k->engine, NULL);
+		engine_unwatch(k->engine, k);
 	store_batch_free(k->batch);
 	store_close(k->store);
 	free(k->ahead);
@@ -137,7 +132,7 @@ void keeper_free(struct keeper *k)
 /* Bytes of a slot, while it is put in a batch. */
 struct slot_bytes {
 	char name[LAYOUT_TEXT + 1];
-	uint8_t life[SAVED_LIFE_BYTES], effects[SAVED_EFFECT_BYTES];
+	uint8_t life[SAVED_LIFE_BYTES], effects[SAVED_EFFECT_BYTES], warmup[SAVED_WARMUP_BYTES];
 };
 
 static void slot_name(const struct keeper *k, uint32_t slot, struct slot_bytes *bytes)
@@ -159,6 +154,7 @@ static void flow_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *
 {
 	const struct engine_flow *flow = segment_engine(k->segment, slot);
 	const struct engine_life *life = segment_block(k->segment, slot, ENGINE_LIFE);
+	const struct warmup *warmup = segment_block(k->segment, slot, ENGINE_WARMUP);
 
 	if (flow->seen_s)
 		ret->seen_s = wall_s(k, flow->seen_s * WINDOW_SECOND_NS);
@@ -169,6 +165,10 @@ static void flow_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *
 	ret->effects_length = saved_effects_write(engine_effects(k->engine, slot),
 						  k->wall_offset_ns, now_ns, bytes->effects);
 	ret->effects = ret->effects_length ? bytes->effects : NULL;
+	if (warmup) {
+		ret->warmup = bytes->warmup;
+		ret->warmup_length = saved_warmup_write(warmup, bytes->warmup);
+	}
 }
 
 static void slot_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *bytes,
@@ -201,6 +201,8 @@ static void slot_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *
 	if (known->kind == SEGMENT_FLOW)
 		flow_fill(k, slot, bytes, now_ns, ret);
 }
+
+_Static_assert(DB_KIND_FLOW == SEGMENT_FLOW, "flows are put by their kind");
 
 static bool slot_put(struct keeper *k, uint32_t slot, uint64_t now_ns)
 {

@@ -179,6 +179,25 @@ static int row_take(void *arg, const struct db_flow *row)
 	return must_hold(r, row) && !pending_add(r, slot, row) ? -ENOMEM : 0;
 }
 
+/* Its flow stands beside it, and is in force after this. */
+static int warmup_take(void *arg, const struct db_warmup *row)
+{
+	struct restore *r = arg;
+	struct keeper *k = r->keeper;
+	struct warmup warmup;
+	uint32_t slot;
+
+	if (strlen(row->name) > LAYOUT_TEXT ||
+	    !saved_warmup_read(row->state, row->length, &warmup)) {
+		r->unread++;
+		return 0;
+	}
+	slot = segment_flow(k->segment, row->source, row->name);
+	if (slot != LAYOUT_NONE)
+		engine_restore_warmup(k->engine, slot, &warmup);
+	return 0;
+}
+
 /* ---- usage ----------------------------------------------------------------------------------- */
 
 static void ahead_add(struct keeper *k, uint32_t slot, uint64_t hour, uint64_t day)
@@ -287,7 +306,9 @@ static int rows_read(struct restore *r)
 	struct db *db = store_db(r->keeper->store);
 	int error = db_layouts(db, layout_take_names, r);
 
-	return error ? error : db_flows(db, row_take, r);
+	if (!error)
+		error = db_flows(db, row_take, r);
+	return error ? error : db_warmups(db, warmup_take, r);
 }
 
 static void in_force(struct restore *r)

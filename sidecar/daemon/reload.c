@@ -33,6 +33,7 @@ static int put_in_force(struct sidecar *s, struct generation *next, char *reason
 	logs_configure(s->logs, next->config);
 	door_configure(s->door, next->config);
 	doors_configure(s->doors, next->config);
+	hooks_configure(s->hooks, next->config);
 	generation_free(&s->generation);
 	s->generation = *next;
 	sidecar_settings(s);

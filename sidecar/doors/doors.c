@@ -132,7 +132,8 @@ int doors_create(const struct doors_options *options, struct doors **ret)
 	if (!error)
 		error = policy_door_create(doors->gate, &doors->policy);
 	if (!error)
-		error = maps_door_create(doors->gate, options->engine, &doors->maps);
+		error = maps_door_create(doors->gate, options->engine, &options->gate,
+					 &doors->maps);
 	if (error)
 		doors_free(doors);
 	else

@@ -8,6 +8,7 @@
 #include "sidecar/base/json.h"
 #include "sidecar/config/config.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/ingest/intake.h"
 #include "sidecar/io/loop.h"
 
 struct doors;
@@ -15,8 +16,9 @@ struct doors;
 struct doors_options {
 	struct loop *loop;
 	struct engine *engine;
-	const char *segment; /* its folder, copied */
-	int64_t owner;	     /* the segment's user */
+	const char *segment;	 /* its folder, copied */
+	int64_t owner;		 /* the segment's user */
+	struct intake_gate gate; /* asked of failures that a filter tells */
 };
 
 int doors_create(const struct doors_options *options, struct doors **ret);

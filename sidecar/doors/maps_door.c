@@ -174,7 +174,8 @@ const struct listener_protocol maps_protocol = {
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-int maps_door_create(struct gatekeeper *gate, struct engine *engine, struct maps_door **ret)
+int maps_door_create(struct gatekeeper *gate, struct engine *engine,
+		     const struct intake_gate *kernel, struct maps_door **ret)
 {
 	struct maps_door *door = calloc(1, sizeof(*door));
 
@@ -182,6 +183,8 @@ int maps_door_create(struct gatekeeper *gate, struct engine *engine, struct maps
 		return -ENOMEM;
 	door->gate = gate;
 	door->engine = engine;
+	/* Whose it was the map's name says; a filter has no times to find it by. */
+	door->intake.gate = (struct intake_gate){.kept = kernel->kept, .arg = kernel->arg};
 	*ret = door;
 	return 0;
 }
@@ -205,6 +208,7 @@ void maps_door_put(const struct maps_door *door, struct json_writer *writer)
 	json_put_u64(writer, "heard", taken->heard);
 	json_put_u64(writer, "elsewhere", taken->elsewhere);
 	json_put_u64(writer, "no_attempt", taken->no_attempt);
+	json_put_u64(writer, "kept_by_gate", taken->kept_by_gate);
 	json_put_u64(writer, "no_source", taken->no_source);
 	json_put_u64(writer, "no_destination", taken->no_destination);
 	json_put_u64(writer, "no_room", taken->no_room);

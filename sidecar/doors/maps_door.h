@@ -14,13 +14,15 @@
 #include "sidecar/config/config.h"
 #include "sidecar/doors/gatekeeper.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/ingest/intake.h"
 #include "sidecar/serve/listener.h"
 
 struct maps_door;
 
 extern const struct listener_protocol maps_protocol; /* its argument is the door */
 
-int maps_door_create(struct gatekeeper *gate, struct engine *engine, struct maps_door **ret);
+int maps_door_create(struct gatekeeper *gate, struct engine *engine,
+		     const struct intake_gate *kernel, struct maps_door **ret);
 void maps_door_free(struct maps_door *door); /* NULL is fine */
 
 /* The configuration in force in the engine; it lives until the next call or the end. */

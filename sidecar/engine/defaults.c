@@ -34,6 +34,7 @@ static void default_limits(const struct engine *e, const struct resolved_limits 
 	control_limits(&fresh, &bounds, now_ns, &limits);
 	effective_merge(&resolved->limits, adapts ? &limits : NULL, NULL, parents, now_ns,
 			&effective);
+	engine_history_begin(&resolved->limits, &effective);
 	effective.limits.flags |= LAYOUT_REPORT_DELIVERED;
 	*ret = effective.limits;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/engine/effective.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -214,6 +215,187 @@ void effective_merge(const struct flow_limits *configured, const struct control_
 		ret->next_ns = constraints[i].until_ns < ret->next_ns ? constraints[i].until_ns
 								      : ret->next_ns;
 	}
+}
+
+/* ---- the baseline ---------------------------------------------------------------------------- */
+
+#define MINUTE_NS     UINT64_C(60000000000)
+#define BURST_SHARE   4	  /* of a minute's messages that may go at once */
+#define RESERVE_SHARE 10  /* of a cap, for transactional mail, where none is configured … */
+#define RESERVE_HOUR  250 /* … but of a small one more than a tenth: up to half, and to so many */
+#define RESERVE_DAY   1000
+
+static uint64_t minute_most(const struct publish_limits *l)
+{
+	if (l->interval_ns == 0)
+		return UINT64_MAX;
+	return l->burst[TG_TRANSACTIONAL] + (MINUTE_NS + l->interval_ns - 1) / l->interval_ns - 1;
+}
+
+/* The classes keep their parts of it; where there was none, a fifth is for transactional mail. */
+static void burst_lower(uint32_t burst[TG_CLASSES], uint32_t most, bool unlimited)
+{
+	uint32_t before = burst[TG_TRANSACTIONAL];
+
+	for (int c = TG_CLASSES - 1; c >= 0 && before > most; c--) {
+		uint64_t part = unlimited ? most - (c == TG_TRANSACTIONAL ? 0 : (most + 4) / 5)
+					  : (uint64_t)burst[c] * most / before;
+
+		burst[c] = part ? (uint32_t)part : 1;
+	}
+}
+
+/* So that no window of a minute has more: the burst comes at once, the others an interval apart. */
+static bool minute_lower(struct publish_limits *l, uint32_t most)
+{
+	uint32_t burst = most >= BURST_SHARE ? most / BURST_SHARE : 1;
+	uint64_t intervals = (uint64_t)most - burst + 1;
+	uint64_t interval_ns = (MINUTE_NS + intervals - 1) / intervals;
+
+	if (minute_most(l) <= most)
+		return false;
+	burst_lower(l->burst, burst, l->interval_ns == 0);
+	l->interval_ns = later(l->interval_ns, interval_ns);
+	return true;
+}
+
+static uint32_t reserve_of(uint32_t cap, uint32_t small)
+{
+	uint32_t half = cap / 2, tenth = cap / RESERVE_SHARE;
+	uint32_t least = half < small ? half : small;
+
+	return tenth > least ? tenth : least;
+}
+
+void effective_baseline(struct effective *e, const uint32_t caps[BASELINE_SPANS])
+{
+	struct publish_limits *l = &e->limits;
+	uint32_t hour = caps[BASELINE_HOUR], day = caps[BASELINE_DAY];
+
+	if (minute_lower(l, caps[BASELINE_MINUTE])) {
+		e->rate_by = BY_BASELINE;
+		e->rate_constraint = -1;
+	}
+	if (cap_lower(l->hour_cap, hour, reserve_of(hour, RESERVE_HOUR))) {
+		e->hour_by = BY_BASELINE;
+		e->hour_constraint = -1;
+	}
+	if (cap_lower(l->day_cap, day, reserve_of(day, RESERVE_DAY))) {
+		e->day_by = BY_BASELINE;
+		e->day_constraint = -1;
+	}
+}
+
+/* ---- warm-up ---------------------------------------------------------------------------------- */
+
+static bool caps_lower(uint32_t to[TG_CLASSES], const uint32_t caps[TG_CLASSES])
+{
+	bool lowered = caps[TG_TRANSACTIONAL] < to[TG_TRANSACTIONAL];
+
+	for (int c = 0; c < TG_CLASSES; c++)
+		to[c] = caps[c] < to[c] ? caps[c] : to[c];
+	return lowered;
+}
+
+void effective_warmup(struct effective *e, const struct flow_limits *configured,
+		      const struct warmup_caps *caps)
+{
+	if (caps_lower(e->limits.hour_cap, caps->hour)) {
+		e->limits.hour_phase_s = configured->hour_phase_s;
+		e->hour_by = BY_WARMUP;
+		e->hour_constraint = -1;
+	}
+	if (caps_lower(e->limits.day_cap, caps->day)) {
+		e->limits.day_phase_min = configured->day_phase_min;
+		e->day_by = BY_WARMUP;
+		e->day_constraint = -1;
+	}
+}
+
+/* ---- shares ---------------------------------------------------------------------------------- */
+
+#define HOUR_NS UINT64_C(3600000000000)
+
+double constraint_share(const struct constraint *constraint, uint64_t now_ns)
+{
+	double share = (double)(constraint->value & ((1u << CONSTRAINT_SHARE_BITS) - 1)) /
+		       CONSTRAINT_SHARE_ONE;
+	uint64_t left_ns = constraint->until_ns > now_ns ? constraint->until_ns - now_ns : 0;
+	double hours = ceil((double)left_ns / HOUR_NS);
+
+	share = share < 1e-3 ? 1e-3 : share > 1 ? 1 : share;
+	return left_ns < CONSTRAINT_SHARE_BACK_NS
+		       ? pow(share, hours * HOUR_NS / CONSTRAINT_SHARE_BACK_NS)
+		       : share;
+}
+
+/* When the share is another by itself. */
+static uint64_t share_next(const struct constraint *constraint, uint64_t now_ns)
+{
+	uint64_t left_ns = constraint->until_ns - now_ns;
+
+	if (left_ns > CONSTRAINT_SHARE_BACK_NS)
+		return constraint->until_ns - CONSTRAINT_SHARE_BACK_NS;
+	return now_ns + (left_ns % HOUR_NS ? left_ns % HOUR_NS : HOUR_NS);
+}
+
+static bool cap_scale(uint32_t cap[TG_CLASSES], double share)
+{
+	bool scaled = false;
+
+	for (int c = 0; c < TG_CLASSES; c++)
+		if (cap[c] != PUBLISH_NO_CAP) {
+			cap[c] = (uint32_t)fmax(c == TG_TRANSACTIONAL, cap[c] * share);
+			scaled = true;
+		}
+	return scaled;
+}
+
+static void share_apply(struct effective *e, double share, int index)
+{
+	struct publish_limits *l = &e->limits;
+
+#define WINS(what)                            \
+	do {                                  \
+		e->what##_by = BY_RULE;       \
+		e->what##_constraint = index; \
+	} while (0)
+	/* One that probes has a rate that lets a single message go. */
+	if (l->interval_ns && !(l->flags & LAYOUT_PROBING)) {
+		l->interval_ns = (uint64_t)ceil((double)l->interval_ns / share);
+		for (int c = 0; c < TG_CLASSES; c++)
+			l->burst[c] = (uint32_t)fmax(1, l->burst[c] * share);
+		WINS(rate);
+	}
+	if (cap_scale(l->hour_cap, share))
+		WINS(hour);
+	if (cap_scale(l->day_cap, share))
+		WINS(day);
+#undef WINS
+}
+
+void effective_share(struct effective *e, const struct constraint constraints[CONSTRAINTS],
+		     uint64_t now_ns)
+{
+	double least = 1;
+	int index = -1;
+
+	for (int i = 0; i < CONSTRAINTS; i++) {
+		const struct constraint *c = &constraints[i];
+		double share;
+
+		if (c->kind != CONSTRAINT_SHARE || c->until_ns <= now_ns)
+			continue;
+		share = constraint_share(c, now_ns);
+		if (share < least) {
+			least = share;
+			index = i;
+		}
+		if (share_next(c, now_ns) < e->next_ns)
+			e->next_ns = share_next(c, now_ns);
+	}
+	if (index >= 0)
+		share_apply(e, least, index);
 }
 
 /* How much is lost with an effect: nothing with one that has ended; the operator's, of which there

@@ -11,6 +11,8 @@
 
 #include "sidecar/config/limits.h"
 #include "sidecar/control/control.h"
+#include "sidecar/engine/baseline.h"
+#include "sidecar/engine/warmup.h"
 #include "sidecar/segment/publish.h"
 
 enum constraint_kind {
@@ -21,6 +23,7 @@ enum constraint_kind {
 	CONSTRAINT_PER_CONNECTION, /* at most `value` messages a connection */
 	CONSTRAINT_HOUR,	   /* at most `value` messages an hour */
 	CONSTRAINT_DAY,
+	CONSTRAINT_SHARE, /* rate, hour and day are scaled by constraint_share() */
 	CONSTRAINT_KINDS
 };
 
@@ -41,8 +44,23 @@ struct constraint {
 _Static_assert(CONSTRAINTS > CONSTRAINT_KINDS - 1,
 	       "the operator's, one a kind, leave room for rules'");
 
+/* A share's value: millionths, and behind them what its owner keeps there. It comes back by itself
+ * in the last CONSTRAINT_SHARE_BACK_NS of its time, an hour at a time: what ends must be no cliff. */
+#define CONSTRAINT_SHARE_BITS	 20
+#define CONSTRAINT_SHARE_ONE	 1000000u
+#define CONSTRAINT_SHARE_BACK_NS (UINT64_C(48) * 3600 * 1000000000)
+
+double constraint_share(const struct constraint *constraint, uint64_t now_ns);
+
 /* Who decided a value, for `explain`. */
-enum effective_by { BY_CONFIGURATION, BY_CONTROL, BY_RULE, BY_OPERATOR };
+enum effective_by {
+	BY_CONFIGURATION,
+	BY_CONTROL,
+	BY_RULE,
+	BY_OPERATOR,
+	BY_BASELINE,
+	BY_WARMUP,
+};
 
 struct effective {
 	struct publish_limits limits;
@@ -58,6 +76,18 @@ struct effective {
 void effective_merge(const struct flow_limits *configured, const struct control_limits *control,
 		     const struct constraint constraints[CONSTRAINTS], uint32_t parents,
 		     uint64_t now_ns, struct effective *ret);
+
+/* No minute, hour and day has more than that (sidecar/engine/baseline.h): whatever is stricter stays,
+ * and classes keep their reserves as far as they fit. */
+void effective_baseline(struct effective *effective, const uint32_t caps[BASELINE_SPANS]);
+
+/* Scales what is in force by the smallest share there is: after all else. */
+void effective_share(struct effective *effective, const struct constraint constraints[CONSTRAINTS],
+		     uint64_t now_ns);
+
+/* What warm-up allows, where that is less: its hour and day are the configured ones. */
+void effective_warmup(struct effective *effective, const struct flow_limits *configured,
+		      const struct warmup_caps *caps);
 
 /* A slot that is no flow has what is configured. */
 void effective_plain(const struct flow_limits *configured, struct publish_limits *ret);

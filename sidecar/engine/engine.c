@@ -54,7 +54,8 @@ void engine_shape(struct segment_options *options)
 		.block_bytes = {[ENGINE_LIFE] = sizeof(struct engine_life),
 				[ENGINE_EFFECTS] = CONSTRAINTS * sizeof(struct constraint),
 				[ENGINE_REPLIES] = sizeof(struct engine_replies),
-				[ENGINE_MINUTES] = minutes_bytes(options->sizes.minutes)},
+				[ENGINE_MINUTES] = minutes_bytes(options->sizes.minutes),
+				[ENGINE_WARMUP] = sizeof(struct warmup)},
 	};
 }
 
@@ -135,6 +136,7 @@ static uint64_t control_ask(struct engine *e, uint32_t slot, uint64_t now_ns,
 int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct effective *ret,
 		     struct control_limits *ret_control, struct control_bounds *ret_bounds)
 {
+	struct warmup_caps caps;
 	bool adapts;
 	uint64_t next_ns;
 
@@ -147,6 +149,12 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 	effective_merge(
 		engine_configured(e, slot), adapts ? ret_control : NULL, engine_effects(e, slot),
 		limits_set_get(e->limits, *engine_configured_at(e, slot))->parents, now_ns, ret);
+	engine_history_apply(e, slot, engine_configured(e, slot),
+			     segment_block(e->segment, slot, ENGINE_LIFE), now_ns, ret);
+	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
+	if (engine_warmup_caps(e, slot, now_ns, &caps, &next_ns))
+		effective_warmup(ret, engine_configured(e, slot), &caps);
+	effective_share(ret, engine_effects(e, slot), now_ns);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
 	return 0;
 }
@@ -158,6 +166,8 @@ void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	struct effective effective;
 	struct publish_limits before;
 
+	if (is_flow(e, slot) && slot_configure(e, slot) == 0)
+		engine_warmup_look(e, slot, now_ns);
 	if (engine_effective(e, slot, now_ns, &effective, &control, &bounds) != 0)
 		return;
 	publish_read(e->segment, slot, &before);
@@ -243,6 +253,11 @@ static int slot_reconfigure(struct engine *e, uint32_t slot)
 static int slot_configure(struct engine *e, uint32_t slot)
 {
 	return *engine_configured_at(e, slot) ? 0 : slot_reconfigure(e, slot);
+}
+
+int engine_settled(struct engine *e, uint32_t slot)
+{
+	return slot_configure(e, slot);
 }
 
 /* What the configuration says of a known slot, into `configured`; then into force. */
@@ -481,6 +496,7 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 		reply_remember(e, r, &c, now_ns);
 		engine_watch_reply(e, r, &c, now_ns);
 		engine_rules_reply(e, r, &c, enhanced, now_ns);
+		engine_warmup_reply(e, r->slot, &c, now_ns);
 	}
 	e->totals.replies++;
 	e->totals.by_class[c.class]++;
@@ -521,6 +537,8 @@ static void life_tick(struct engine *e, uint32_t slot, uint32_t delivered, uint3
 	if (life == NULL)
 		return;
 	pool_pace_count(&life->pace, delivered, now_ns);
+	if (engine_history_count(e, slot, life, delivered, now_ns))
+		engine_publish(e, slot, now_ns);
 	if (!(engine_configured(e, slot)->flags & FLOW_ADAPT))
 		return;
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
@@ -556,11 +574,14 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 	deferred = count_more(&totals->deferred, &flow->deferred);
 	bounced = count_more(&totals->bounced, &flow->bounced);
 
-	if (delivered)
+	if (delivered) {
 		engine_rules_attempts(e, slot, delivered, now_ns);
+		engine_watch_delivered(e, slot, delivered, now_ns);
+	}
 	if (delivered || deferred || bounced) {
 		flow->seen_s = (uint32_t)(now_ns / SECOND_NS);
 		minutes_count(e, slot, delivered, deferred, bounced, now_ns);
+		engine_warmup_count(e, slot, delivered, deferred, bounced, now_ns);
 	}
 	life_tick(e, slot, delivered, deferred, now_ns);
 }
@@ -591,7 +612,8 @@ static void flow_fold(struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (life == NULL || quiet_ns < QUIET_NS || life->trouble_ns || life->warmup_step_back_ns)
 		return;
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
-	if (control_plain(&life->control, &bounds, now_ns))
+	if (control_plain(&life->control, &bounds, now_ns) &&
+	    engine_history_plain(e, slot, life, now_ns))
 		segment_block_drop(e->segment, slot, ENGINE_LIFE);
 	engine_mark(e, slot);
 }
@@ -716,12 +738,24 @@ int engine_release(struct engine *e, uint32_t slot, uint64_t now_ns)
 	return 0;
 }
 
+/* What the flow has sent was not learned of the receiver: without it, mail would stand at the floor
+ * of a flow that nobody knows. */
 int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
-	if (slot >= e->segment->view.slots || !is_flow(e, slot))
+	const struct engine_life *before;
+	struct engine_life *life;
+	struct baseline baseline = {.day = 0};
+
+	if (slot >= e->segment->view.slots || !is_flow(e, slot) || slot_configure(e, slot) != 0)
 		return -ENOENT;
+	before = segment_block(e->segment, slot, ENGINE_LIFE);
+	if (before && !engine_history_plain(e, slot, before, now_ns))
+		baseline = before->baseline;
 	for (uint32_t pool = 0; pool < ENGINE_MINUTES; pool++)
 		segment_block_drop(e->segment, slot, pool);
+	life = baseline.day ? engine_live(e, slot, now_ns) : NULL;
+	if (life)
+		life->baseline = baseline;
 	engine_mark(e, slot);
 	engine_publish(e, slot, now_ns);
 	return 0;
@@ -738,7 +772,8 @@ int engine_create(struct segment *segment, struct engine **ret)
 		return -ENOMEM;
 	e->segment = segment;
 	e->configured = calloc(records, sizeof(*e->configured));
-	if (e->configured == NULL || limits_set_create(&e->limits) != 0 ||
+	e->heard = calloc(records, sizeof(*e->heard));
+	if (e->configured == NULL || e->heard == NULL || limits_set_create(&e->limits) != 0 ||
 	    engine_unnamed_create(&e->unnamed) != 0 || twice_create(&e->twice) != 0 ||
 	    timer_heap_create(records, &e->timers) != 0) {
 		engine_free(e);
@@ -751,6 +786,7 @@ int engine_create(struct segment *segment, struct engine **ret)
 
 		if (constraints)
 			constraints_check(constraints);
+		engine_warmup_check(e, segment_nth(segment, i));
 	}
 	known_take(e, 0);
 	*ret = e;
@@ -765,6 +801,7 @@ void engine_free(struct engine *e)
 	rule_engine_free(e->windows);
 	timer_heap_free(e->timers);
 	free(e->configured);
+	free(e->heard);
 	limits_set_free(e->limits);
 	engine_unnamed_free(e->unnamed);
 	engine_moves_free(e->moves);

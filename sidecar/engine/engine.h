@@ -21,8 +21,9 @@ void engine_wall_offset(struct engine *engine, int64_t offset_ns);
 
 void engine_on_alert(struct engine *engine, engine_alert *alert, void *arg);
 
-/* One at a time, from now on; NULL: nobody. */
-void engine_watch(struct engine *engine, const struct engine_watcher *watcher);
+/* From now on until engine_unwatch with its arg. -ENOSPC: more than ENGINE_WATCHERS. */
+int engine_watch(struct engine *engine, const struct engine_watcher *watcher);
+void engine_unwatch(struct engine *engine, const void *arg);
 
 /* Puts a configuration, its classifier and its rules in force: defaults and names at once, known
  * slots by and by in engine_work. All must live until the next call. -EMSGSIZE: the destination
@@ -48,6 +49,10 @@ void engine_record(struct engine *engine, const struct layout_record *record, ui
  * many hear it (sidecar/engine/twice.h). Returns what of it was done. */
 int engine_heard(struct engine *engine, uint32_t slot, const struct engine_heard *heard,
 		 uint64_t now_ns);
+
+/* Of a known slot's totals: how many messages the sidecar heard of itself since it began, modulo 2^32.
+ * The others are workers'. */
+uint32_t engine_heard_count(const struct engine *engine, uint32_t slot);
 
 /* Does what is due, a bounded piece of it. Returns when it wants to be called again: now_ns: at
  * once. */
@@ -96,6 +101,8 @@ struct engine_restored {
 };
 int engine_restore(struct engine *engine, uint32_t slot, const struct engine_restored *restored);
 
+void engine_restore_warmup(struct engine *engine, uint32_t slot, const struct warmup *warmup);
+
 /* Puts a known slot's limits in force now, before engine_work reaches it. */
 void engine_settle(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
@@ -108,6 +115,15 @@ int engine_effective(struct engine *engine, uint32_t slot, uint64_t now_ns, stru
 
 /* What rules and the operator set: CONSTRAINTS of them. */
 const struct constraint *engine_effects(const struct engine *engine, uint32_t slot);
+
+/* What the flow had sent before: the largest minute, hour and day of earlier days, as they are
+ * remembered now, and what that allows. False: the baseline is off there. */
+bool engine_history(const struct engine *engine, uint32_t slot, uint64_t now_ns,
+		    double ret_peaks[BASELINE_SPANS], uint32_t ret_caps[BASELINE_SPANS]);
+
+/* Somebody says what it had sent; what is known to be more stays. -ENOENT: no flow; -ENOSPC. */
+int engine_seed(struct engine *engine, uint32_t slot, const double peaks[BASELINE_SPANS],
+		uint64_t now_ns);
 
 /* Its life as it stands, or, where nothing was learned, as it begins. */
 struct engine_life engine_life(const struct engine *engine, uint32_t slot, uint64_t now_ns);
@@ -135,7 +151,15 @@ int engine_constraint_remove(struct engine *engine, uint32_t slot, enum constrai
 /* Ends holds: the operator's, rules', the controller's. */
 int engine_release(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
-/* Forgets what was learned of a flow, and what the operator set. */
+/* How a flow warms up, as of now. -ENOENT: it does not. */
+int engine_warmup(struct engine *engine, uint32_t slot, uint64_t now_ns, struct engine_warmup *ret);
+const struct config_warmup_flow *engine_warmup_line(const struct engine *engine, uint32_t slot);
+
+/* The operator's order about it, at once. -ENOENT: it does not warm up; -EALREADY: nothing to do. */
+int engine_warmup_order(struct engine *engine, uint32_t slot, enum warmup_order order,
+			uint64_t now_ns);
+
+/* Forgets what was learned of a flow, and what the operator set; not what it has sent before. */
 int engine_reset(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
 #endif

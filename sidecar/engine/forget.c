@@ -53,7 +53,7 @@ bool engine_keeps(const struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (flow->blocks[ENGINE_MINUTES] || used_of_late(e, slot, now_ns) ||
 	    effects_hold(e, slot, now_ns))
 		return true;
-	if (flow->blocks[ENGINE_LIFE] && quiet_s < LEARNED_S)
+	if ((flow->blocks[ENGINE_LIFE] || flow->blocks[ENGINE_WARMUP]) && quiet_s < LEARNED_S)
 		return true;
 	return flow->blocks[ENGINE_REPLIES] && quiet_s < REPLIES_S;
 }
@@ -81,21 +81,25 @@ int engine_renewed(struct engine *e, uint64_t now_ns)
 {
 	uint32_t records = e->segment->known_room;
 	uint32_t *configured = calloc(records, sizeof(*configured));
+	uint32_t *heard = calloc(records, sizeof(*heard));
 	struct limits_set *limits = NULL;
 	struct timer_heap *timers = NULL;
 
-	if (configured == NULL || limits_set_create(&limits) != 0 ||
+	if (configured == NULL || heard == NULL || limits_set_create(&limits) != 0 ||
 	    timer_heap_create(records, &timers) != 0) {
 		limits_set_free(limits);
 		free(configured);
+		free(heard);
 		return -ENOMEM;
 	}
 	limits_set_free(e->limits);
 	timer_heap_free(e->timers);
 	free(e->configured);
+	free(e->heard);
 	e->limits = limits;
 	e->timers = timers;
 	e->configured = configured;
+	e->heard = heard;
 	e->count = e->tick = e->looks = 0;
 	e->forgettable = e->forgettable_so_far = 0;
 	e->forgot_ns = now_ns;

@@ -16,7 +16,7 @@ _Static_assert(TWICE_WAYS == ENGINE_HEARINGS, "a way for each who hears");
 
 #define HEARD_TEXT 160 /* of a reply: a log may cut what is longer */
 
-static void heard_old(struct engine *e, uint32_t slot, const struct engine_heard *heard)
+static void heard_count(struct engine *e, uint32_t slot, const struct engine_heard *heard)
 {
 	struct engine_flow *flow = engine_flow_of(e, slot);
 
@@ -69,8 +69,8 @@ static int heard_first(struct engine *e, const struct segment_slot *known, uint3
 	    twice_first(e->twice, twice_mix(key, ENGINE_HEARD_COUNTED), heard->by,
 			heard->replied_ns))
 		first |= ENGINE_HEARD_COUNTED;
-	if (!heard->old && twice_first(e->twice, twice_mix(key, ENGINE_HEARD_JUDGED), heard->by,
-				       heard->replied_ns))
+	if (!heard->counts_alone && twice_first(e->twice, twice_mix(key, ENGINE_HEARD_JUDGED),
+						heard->by, heard->replied_ns))
 		first |= ENGINE_HEARD_JUDGED;
 	return first;
 }
@@ -104,12 +104,19 @@ static void heard_judge(struct engine *e, uint32_t slot, const struct engine_hea
 	engine_record(e, &record, now_ns);
 }
 
+uint32_t engine_heard_count(const struct engine *e, uint32_t slot)
+{
+	return e->heard[segment_record(e->segment, slot)];
+}
+
 int engine_heard(struct engine *e, uint32_t slot, const struct engine_heard *heard, uint64_t now_ns)
 {
 	int first = heard_first(e, segment_slot(e->segment, slot), slot, heard);
 
+	if (first & ENGINE_HEARD_COUNTED)
+		e->heard[segment_record(e->segment, slot)] += heard->n;
 	if (first == ENGINE_HEARD_COUNTED)
-		heard_old(e, slot, heard);
+		heard_count(e, slot, heard);
 	else if (first & ENGINE_HEARD_COUNTED)
 		reply_count(&e->segment->view, slot, heard->code, heard->n);
 	if (first & ENGINE_HEARD_JUDGED)

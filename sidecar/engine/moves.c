@@ -169,13 +169,20 @@ static void life_move(struct engine *e, uint32_t from, uint32_t to, uint64_t now
 {
 	const struct engine_life *theirs = segment_block(e->segment, from, ENGINE_LIFE);
 	struct engine_life *own = segment_block(e->segment, to, ENGINE_LIFE);
+	struct baseline before;
 
 	if (theirs == NULL || !control_valid(&theirs->control))
 		return;
-	if (own == NULL)
+	if (own == NULL) {
 		segment_block_fill(e->segment, to, ENGINE_LIFE, theirs);
-	else if (slower(e, to, theirs, own, now_ns))
+		return;
+	}
+	before = own->baseline;
+	if (slower(e, to, theirs, own, now_ns))
 		*own = *theirs;
+	/* What both have sent, the receiver has seen. */
+	own->baseline = before;
+	engine_history_move(e, to, own, &theirs->baseline, now_ns);
 }
 
 /* What the operator or a rule has set of the other already stays. */
@@ -228,6 +235,7 @@ static void flow_move(struct engine *e, struct engine_move *move, uint32_t from,
 	life_move(e, from, to, now_ns);
 	effects_move(e, from, to, now_ns);
 	shown_move(e, from, to);
+	engine_warmup_move(e, from, to);
 	engine_slot_fill(e, to, now_ns);
 	usage_add(e->segment, from, to, now_ns);
 	move->flows++;

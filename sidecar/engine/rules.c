@@ -100,6 +100,9 @@ void engine_rules_reply(struct engine *e, const struct layout_record *r,
 		engine_effect_add(e, r->slot, &constraints[i], now_ns);
 	if (verdict.effect[RULE_WARMUP_STEP_BACK].rule && (life = engine_live(e, r->slot, now_ns)))
 		life->warmup_step_back_ns = now_ns;
+	if (verdict.effect[RULE_WARMUP_STEP_BACK].rule)
+		engine_warmup_step_back(
+			e, r->slot, (uint32_t)verdict.effect[RULE_WARMUP_STEP_BACK].value, now_ns);
 	if (count) {
 		log_info("rule", "%s to %s: rule %s", names.source, names.destination,
 			 rule_set_rule(e->rules, verdict.fired[0])->name);

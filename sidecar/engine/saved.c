@@ -11,11 +11,12 @@
 static const struct {
 	const char *name;
 	enum control_value_kind kind;
-} own[] = {{"trouble_ns", CONTROL_TIME},
-	   {"warmup_step_back_ns", CONTROL_TIME},
-	   {"pace.minute_ns", CONTROL_TIME},
-	   {"pace.count", CONTROL_PLAIN},
-	   {"pace.peak", CONTROL_PLAIN}};
+} own[] = {{"trouble_ns", CONTROL_TIME},	   {"warmup_step_back_ns", CONTROL_TIME},
+	   {"pace.minute_ns", CONTROL_TIME},	   {"pace.count", CONTROL_PLAIN},
+	   {"pace.peak", CONTROL_PLAIN},	   {"baseline.minute.count", CONTROL_PLAIN},
+	   {"baseline.hour.count", CONTROL_PLAIN}, {"baseline.day.count", CONTROL_PLAIN},
+	   {"baseline.peak", CONTROL_PLAIN},	   {"baseline.best", CONTROL_PLAIN},
+	   {"baseline.when", CONTROL_PLAIN}};
 
 #define OWN (sizeof(own) / sizeof(own[0]))
 _Static_assert(CONTROL_VALUES + OWN == SAVED_VALUES, "as the header says");
@@ -166,6 +167,53 @@ static void take_text(struct saved_reader *r, char *text, size_t size)
 
 /* ---- a life ---------------------------------------------------------------------------------- */
 
+/* Numbers of 16 bits, the last of them lowest. */
+static uint64_t packed_of(const uint16_t *numbers, int count)
+{
+	uint64_t packed = 0;
+
+	for (int i = 0; i < count; i++)
+		packed = packed << 16 | numbers[i];
+	return packed;
+}
+
+static void unpack_to(uint64_t packed, uint16_t *numbers, int count)
+{
+	for (int i = count - 1; i >= 0; i--, packed >>= 16)
+		numbers[i] = (uint16_t)packed;
+}
+
+static void baseline_values(const struct baseline *b, uint64_t mine[6])
+{
+	const uint16_t best[] = {b->paced, b->best[BASELINE_MINUTE], b->best[BASELINE_HOUR]};
+	const uint16_t when[] = {b->minute, b->hour, b->day};
+
+	for (int span = 0; span < BASELINE_SPANS; span++)
+		mine[span] = b->count[span];
+	mine[3] = packed_of(b->peak, BASELINE_SPANS);
+	mine[4] = packed_of(best, 3);
+	mine[5] = packed_of(when, 3);
+}
+
+static struct baseline baseline_of(const uint64_t mine[6])
+{
+	struct baseline b = {.reserved = 0};
+	uint16_t best[3], when[3];
+
+	for (int span = 0; span < BASELINE_SPANS; span++)
+		b.count[span] = mine[span] < UINT32_MAX ? (uint32_t)mine[span] : UINT32_MAX;
+	unpack_to(mine[3], b.peak, BASELINE_SPANS);
+	unpack_to(mine[4], best, 3);
+	unpack_to(mine[5], when, 3);
+	b.paced = best[0];
+	b.best[BASELINE_MINUTE] = best[1];
+	b.best[BASELINE_HOUR] = best[2];
+	b.minute = when[0];
+	b.hour = when[1];
+	b.day = when[2];
+	return b;
+}
+
 static void values_of(const struct engine_life *life, uint64_t values[SAVED_VALUES])
 {
 	uint64_t *mine = values + CONTROL_VALUES;
@@ -176,6 +224,7 @@ static void values_of(const struct engine_life *life, uint64_t values[SAVED_VALU
 	mine[2] = life->pace.minute_ns;
 	mine[3] = life->pace.count;
 	mine[4] = life->pace.peak;
+	baseline_values(&life->baseline, mine + 5);
 }
 
 static bool life_of(const uint64_t values[SAVED_VALUES], struct engine_life *life)
@@ -187,6 +236,7 @@ static bool life_of(const uint64_t values[SAVED_VALUES], struct engine_life *lif
 	life->trouble_ns = mine[0];
 	life->warmup_step_back_ns = mine[1];
 	life->pace = (struct pool_rate){mine[2], (uint32_t)mine[3], (uint32_t)mine[4]};
+	life->baseline = baseline_of(mine + 5);
 	return true;
 }
 
@@ -302,5 +352,113 @@ bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t offset,
 		return false;
 	constraints_check(found);
 	memcpy(ret, found, sizeof(found));
+	return true;
+}
+
+/* ---- warm-up --------------------------------------------------------------------------------- */
+
+static uint64_t bits_of(float number)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &number, sizeof(bits));
+	return bits;
+}
+
+static float float_of(uint64_t bits)
+{
+	uint32_t half = (uint32_t)bits;
+	float number;
+
+	memcpy(&number, &half, sizeof(number));
+	return number;
+}
+
+static void day_put(struct saved_writer *w, const struct warmup_day *day)
+{
+	const uint64_t numbers[] = {day->day,	    day->cap,	   day->sent,
+				    day->delivered, day->deferred, day->flags};
+
+	put(w, sizeof(numbers) / sizeof(numbers[0]));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		put(w, numbers[i]);
+}
+
+/* The oldest day first, today last. */
+size_t saved_warmup_write(const struct warmup *from, uint8_t bytes[SAVED_WARMUP_BYTES])
+{
+	const uint64_t numbers[SAVED_WARMUP_NUMBERS] = {
+		from->phase,	      from->step,      from->began, bits_of(from->growth),
+		bits_of(from->worst), from->good,      from->back,  from->low_days,
+		from->hour,	      from->hour_sent,
+	};
+	uint32_t days = from->records < WARMUP_DAYS - 1 ? from->records : WARMUP_DAYS - 1;
+	struct saved_writer w = {bytes};
+
+	put(&w, SAVED_WARMUP_NUMBERS);
+	for (int i = 0; i < SAVED_WARMUP_NUMBERS; i++)
+		put(&w, numbers[i]);
+	put(&w, days + 1);
+	for (uint32_t i = days; i-- > 0;)
+		day_put(&w, warmup_before(from, i));
+	day_put(&w, warmup_today(from));
+	return (size_t)(w.at - bytes);
+}
+
+/* As many numbers as are known here, zeros for those that are missing. */
+static void numbers_take(struct saved_reader *r, uint64_t *numbers, uint64_t room)
+{
+	uint64_t count = take(r);
+
+	for (uint64_t i = 0; i < count && !r->damaged; i++) {
+		uint64_t number = take(r);
+
+		if (i < room)
+			numbers[i] = number;
+	}
+}
+
+static void day_take(struct saved_reader *r, struct warmup_day *ret)
+{
+	uint64_t n[6] = {0};
+
+	numbers_take(r, n, 6);
+	*ret = (struct warmup_day){(uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2],
+				   (uint32_t)n[3], (uint32_t)n[4], (uint32_t)n[5]};
+}
+
+static void numbers_into(const uint64_t n[SAVED_WARMUP_NUMBERS], struct warmup *ret)
+{
+	*ret = (struct warmup){
+		.phase = (uint32_t)n[0],
+		.step = (uint32_t)n[1],
+		.began = (uint32_t)n[2],
+		.growth = float_of(n[3]),
+		.worst = float_of(n[4]),
+		.good = (uint32_t)n[5],
+		.back = (uint32_t)n[6],
+		.low_days = (uint32_t)n[7],
+		.hour = (uint32_t)n[8],
+		.hour_sent = (uint32_t)n[9],
+	};
+}
+
+bool saved_warmup_read(const uint8_t *bytes, size_t length, struct warmup *ret)
+{
+	struct saved_reader r = {bytes, bytes + length, false};
+	uint64_t numbers[SAVED_WARMUP_NUMBERS] = {0}, days;
+	struct warmup found;
+
+	numbers_take(&r, numbers, SAVED_WARMUP_NUMBERS);
+	numbers_into(numbers, &found);
+	days = take(&r);
+	if (days == 0 || days > WARMUP_DAYS)
+		return false;
+	found.records = (uint32_t)days - 1;
+	for (uint64_t i = 0; i < days && !r.damaged; i++)
+		day_take(&r, &found.days[i]);
+	if (r.damaged || r.at != r.end || !warmup_valid(&found))
+		return false;
+	*ret = found;
 	return true;
 }

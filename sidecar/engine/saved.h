@@ -13,7 +13,7 @@
 #include "sidecar/control/saved.h"
 #include "sidecar/engine/engine.h"
 
-#define SAVED_VALUES	  (CONTROL_VALUES + 5)
+#define SAVED_VALUES	  (CONTROL_VALUES + 11)
 #define SAVED_NAMES_BYTES (SAVED_VALUES * (CONTROL_VALUE_NAME + 1))
 #define SAVED_NUMBER	  10 /* bytes of the longest */
 #define SAVED_LIFE_BYTES  (SAVED_VALUES * SAVED_NUMBER)
@@ -45,6 +45,13 @@ bool saved_life_read(const uint8_t *bytes, size_t length, const struct saved_map
 		     int64_t wall_offset_ns, struct engine_life *life);
 bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t wall_offset_ns,
 			struct constraint ret[CONSTRAINTS]);
+
+/* How a flow warms up: numbers in a fixed order with their count first, then days with mail, each
+ * the same way. Days are of the calendar, and need no clock; refusals under way are not kept. */
+#define SAVED_WARMUP_NUMBERS 10
+#define SAVED_WARMUP_BYTES   ((SAVED_WARMUP_NUMBERS + 2 + WARMUP_DAYS * 7) * (size_t)SAVED_NUMBER)
+size_t saved_warmup_write(const struct warmup *warmup, uint8_t bytes[SAVED_WARMUP_BYTES]);
+bool saved_warmup_read(const uint8_t *bytes, size_t length, struct warmup *ret);
 
 /* A time of one clock by the other: 0 (none) and UINT64_MAX (for ever) stay; one before the boot is
  * the earliest there is. */

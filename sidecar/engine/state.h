@@ -18,10 +18,12 @@ struct engine {
 	struct rule_engine *windows; /* what rules remember of flows */
 	engine_alert *alert;
 	void *alert_arg;
-	struct engine_watcher watcher;
+	struct engine_watcher watchers[ENGINE_WATCHERS];
+	uint32_t watcher_count;
 	struct timer_heap *timers;
 	struct limits_set *limits; /* what the configuration says, each once */
 	uint32_t *configured;	   /* of a record: its number there */
+	uint32_t *heard;	   /* of a record: messages that no worker reported, low half */
 	uint32_t count;		   /* known slots that have been taken in */
 	uint32_t refill;      /* the next of slots that the new configuration has yet to reach */
 	uint32_t tick;	      /* the next of slots to be looked at for its counts */
@@ -81,8 +83,25 @@ static inline void engine_mark(const struct engine *engine, uint32_t slot)
 }
 
 /* To the watcher: limits that have changed. */
+void engine_watch_delivered(struct engine *engine, uint32_t slot, uint32_t messages,
+			    uint64_t now_ns);
 void engine_watch_change(struct engine *engine, uint32_t slot, const struct publish_limits *before,
 			 const struct effective *now, uint64_t now_ns);
+
+/* The flow's baseline (history.c): what was delivered is counted, true if its caps may have changed;
+ * its caps are merged in, of a flow without a life too (NULL); whether there is nothing to remember;
+ * another flow's, which the flow has become, is added. */
+bool engine_history_count(const struct engine *engine, uint32_t slot, struct engine_life *life,
+			  uint32_t delivered, uint64_t now_ns);
+void engine_history_apply(const struct engine *engine, uint32_t slot,
+			  const struct flow_limits *configured, const struct engine_life *life,
+			  uint64_t now_ns, struct effective *effective);
+/* As a flow without history begins. */
+void engine_history_begin(const struct flow_limits *configured, struct effective *effective);
+bool engine_history_plain(const struct engine *engine, uint32_t slot,
+			  const struct engine_life *life, uint64_t now_ns);
+void engine_history_move(const struct engine *engine, uint32_t slot, struct engine_life *life,
+			 const struct baseline *other, uint64_t now_ns);
 
 /* Which parents have limits of their own: LAYOUT_SOURCE, LAYOUT_DESTINATION. */
 uint32_t engine_parents_of(const struct engine *engine, const uint8_t *source,
@@ -120,6 +139,23 @@ void engine_take_in(struct engine *engine, uint64_t now_ns);
 
 /* Puts in force what the flow's parts say now. */
 void engine_publish(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* What the configuration says of a known slot that engine_work has yet to reach. 0 or -errno. */
+int engine_settled(struct engine *engine, uint32_t slot);
+
+/* Warm-up (warming.c): begins it where the configuration wants it, and brings it up to now; its
+ * caps, and when they change; what happened; what it has come to goes with the flow; what was found
+ * in a file. */
+void engine_warmup_look(struct engine *engine, uint32_t slot, uint64_t now_ns);
+bool engine_warmup_caps(const struct engine *engine, uint32_t slot, uint64_t now_ns,
+			struct warmup_caps *ret, uint64_t *ret_next_ns);
+void engine_warmup_count(struct engine *engine, uint32_t slot, uint32_t delivered,
+			 uint32_t deferred, uint32_t bounced, uint64_t now_ns);
+void engine_warmup_reply(struct engine *engine, uint32_t slot, const struct classification *class,
+			 uint64_t now_ns);
+void engine_warmup_step_back(struct engine *engine, uint32_t slot, uint32_t days, uint64_t now_ns);
+void engine_warmup_move(struct engine *engine, uint32_t from, uint32_t to);
+void engine_warmup_check(struct engine *engine, uint32_t slot);
 
 /* What the rules make of a reply, and of deliveries. enhanced as of classify(). */
 void engine_rules_reply(struct engine *engine, const struct layout_record *record,

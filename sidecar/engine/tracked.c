@@ -76,6 +76,12 @@ static void totals_set(struct engine *e, uint32_t slot, const struct engine_rest
 	flow->seen_s = (uint32_t)(from->seen_ns / SECOND_NS);
 }
 
+void engine_restore_warmup(struct engine *e, uint32_t slot, const struct warmup *warmup)
+{
+	segment_block_drop(e->segment, slot, ENGINE_WARMUP);
+	segment_block_fill(e->segment, slot, ENGINE_WARMUP, warmup);
+}
+
 int engine_restore(struct engine *e, uint32_t slot, const struct engine_restored *from)
 {
 	if (slot >= e->segment->view.slots || segment_kind(e->segment, slot) != SEGMENT_FLOW)

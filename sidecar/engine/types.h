@@ -8,8 +8,10 @@
 #include "shm/destination.h"
 #include "sidecar/alert/command.h"
 #include "sidecar/config/config.h"
+#include "sidecar/engine/baseline.h"
 #include "sidecar/engine/effective.h"
 #include "sidecar/engine/pool_health.h"
+#include "sidecar/engine/warmup.h"
 #include "sidecar/rules/classify.h"
 #include "sidecar/rules/rule_engine.h"
 #include "sidecar/segment/segment.h"
@@ -34,7 +36,7 @@ struct reply_history {
 };
 
 /* Blocks that a flow has once there is something to keep. */
-enum engine_pool { ENGINE_LIFE, ENGINE_EFFECTS, ENGINE_REPLIES, ENGINE_MINUTES };
+enum engine_pool { ENGINE_LIFE, ENGINE_EFFECTS, ENGINE_REPLIES, ENGINE_MINUTES, ENGINE_WARMUP };
 
 /* What is kept of every slot in `control`, and of some in blocks: fixed width, no pointers, checked
  * when adopted. A sidecar of another version finds it by its size alone: a new field goes to the
@@ -51,6 +53,7 @@ struct engine_life {
 	uint64_t trouble_ns; /* when it was last held that had been well; 0: it is well */
 	struct pool_rate pace;
 	uint64_t warmup_step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
+	struct baseline baseline;
 };
 
 struct engine_replies {
@@ -59,7 +62,17 @@ struct engine_replies {
 	struct reply_history history[REPLY_HISTORY];
 };
 
+/* How a flow warms up, for those who show it. */
+struct engine_warmup {
+	const struct warmup *state;
+	const char *schedule;
+	struct warmup_plan plan;
+	struct warmup_caps caps;
+};
+
 struct engine;
+
+#define ENGINE_WATCHERS 8
 
 struct engine_totals {
 	uint64_t replies;
@@ -94,10 +107,12 @@ struct engine_change {
 	const struct classification *classification;
 };
 
-/* Who is told what the engine hears and does, from within engine_record: must not block, and must
- * change nothing here. Pointers are good during the call; either function may be NULL. */
+/* Who is told what the engine hears and does, from within its calls: must not block, and must
+ * change nothing here. Pointers are good during the call; each function may be NULL. */
 struct engine_watcher {
 	void *arg;
+	/* Messages of a flow that were delivered since the last look, which is a second ago or so. */
+	void (*delivered)(void *arg, uint32_t slot, uint32_t messages, uint64_t now_ns);
 	/* Of each reply that was no delivery. */
 	void (*reply)(void *arg, const struct layout_record *reply,
 		      const struct classification *classification, uint64_t now_ns);
@@ -126,7 +141,8 @@ struct engine_heard {
 	uint64_t admitted_ns; /* 0: not known */
 	const char *text;
 	size_t length;
-	bool old;   /* too long ago to judge by: it is counted in totals, and drives nothing */
+	/* Too long ago to judge by, or no receiver's doing: counted in totals, it drives nothing. */
+	bool counts_alone;
 	uint8_t by; /* enum engine_hearing */
 	bool peer_known;
 	uint8_t peer[16]; /* the host that was asked */

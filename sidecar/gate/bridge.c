@@ -16,6 +16,8 @@
 #include "shm/lease.h"
 #include "sidecar/base/log.h"
 #include "sidecar/gate/addresses.h"
+#include "sidecar/gate/count_json.h"
+#include "sidecar/gate/gated.h"
 #include "sidecar/gate/limits.h"
 #include "sidecar/io/dns.h"
 
@@ -38,7 +40,7 @@ struct bridge_flow {
 	uint32_t set;
 	uint64_t kernel, worker; /* demand in messages, decaying by an eighth a second */
 	uint64_t attempts;	 /* granted and unpaid, as last seen */
-	uint64_t messages;	 /* of workers, as last seen */
+	uint32_t messages;	 /* of workers, as last seen, low half */
 	struct gate_limits limits;
 };
 
@@ -53,6 +55,8 @@ struct gate_bridge {
 	struct bridge_flow *flows;
 	uint64_t flows_max;
 	struct connections *connections;
+	struct gated *gated;	 /* NULL: no memory, or no gate */
+	int soon;		 /* a timer: limits have changed */
 	int64_t clock_offset_ns; /* the kernel's clock less ours */
 	uint64_t unseen;	 /* gate_unseen, as last looked at */
 	uint64_t full;		 /* connections that found no room, as was said last */
@@ -80,7 +84,8 @@ static const char *flow_name(const struct gate_bridge *b, const struct gate_key 
 	return destination_address_text(address, text, size);
 }
 
-static uint64_t worker_messages(const struct gate_bridge *b, uint32_t slot)
+/* Of all who send in the flow. */
+static uint64_t messages_all(const struct gate_bridge *b, uint32_t slot)
 {
 	const struct layout_counters_more *totals = &b->segment->view.counters_more[slot];
 
@@ -90,12 +95,19 @@ static uint64_t worker_messages(const struct gate_bridge *b, uint32_t slot)
 	       atomic_load_explicit(&totals->bounced, memory_order_relaxed);
 }
 
+/* Of workers alone, modulo 2^32: what a log, a filter or the kernel told went through connections
+ * that the kernel paces. */
+static uint32_t worker_messages(const struct gate_bridge *b, uint32_t slot)
+{
+	return (uint32_t)messages_all(b, slot) - engine_heard_count(b->engine, slot);
+}
+
 /* Messages a connection, as measured: those of marked sockets; or all, where no worker has ever
  * charged the flow, so that what is reported of it went through the connections seen here. */
 static uint32_t messages_milli(const struct gate_bridge *b, const struct bridge_flow *flow,
 			       const struct gate_count *count)
 {
-	uint64_t messages = worker_messages(b, flow->slot);
+	uint64_t messages = messages_all(b, flow->slot);
 	uint64_t connections = count->count[GATE_PREADMITTED];
 	uint64_t milli;
 
@@ -118,14 +130,14 @@ static uint32_t flow_share(const struct gate_bridge *b, struct bridge_flow *flow
 	 * no more than one that waits. Who uses less than his share loses the rest of it to the
 	 * other. */
 	uint64_t attempts = count->count[GATE_PASSED] + count->count[GATE_HELD];
-	uint64_t messages = worker_messages(b, flow->slot);
-	uint64_t more = attempts - flow->attempts, sent = messages - flow->messages;
+	uint32_t messages = worker_messages(b, flow->slot), sent = messages - flow->messages;
+	uint64_t more = attempts - flow->attempts;
 
 	flow->kernel -= flow->kernel / 8;
 	flow->worker -= flow->worker / 8;
 	if (flow->set) {
 		flow->kernel += (more < DEMAND_MAX ? more : 0) * milli;
-		flow->worker += (sent < DEMAND_MAX ? sent : 0) * EBPF_MILLI;
+		flow->worker += (uint64_t)(sent < DEMAND_MAX ? sent : 0) * EBPF_MILLI;
 	}
 	flow->attempts = attempts;
 	flow->messages = messages;
@@ -135,17 +147,22 @@ static uint32_t flow_share(const struct gate_bridge *b, struct bridge_flow *flow
 
 /* What is in force for the flow, but for what the split itself has set. */
 static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint8_t source[16],
-			  const char *name, uint64_t now_ns, struct effective *ret)
+			  const char *name, uint64_t now_ns, struct effective *ret,
+			  bool *ret_probing)
 {
 	struct control_limits control;
 	struct control_bounds bounds;
 	struct constraint constraints[CONSTRAINTS];
 	struct resolved_limits resolved;
+	double peaks[BASELINE_SPANS];
+	uint32_t caps[BASELINE_SPANS];
 	bool split = false;
 	int error = engine_effective(b->engine, slot, now_ns, ret, &control, &bounds);
 
 	if (error)
 		return error;
+	*ret_probing = ret->rate_by == BY_CONTROL &&
+		       (control.phase == CONTROL_HELD || control.phase == CONTROL_PROBING);
 	memcpy(constraints, engine_effects(b->engine, slot), sizeof(constraints));
 	for (int i = 0; i < CONSTRAINTS; i++) {
 		if (constraints[i].kind == CONSTRAINT_NONE ||
@@ -159,6 +176,9 @@ static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint
 	limits_resolve_flow(b->config, source, name, &resolved);
 	effective_merge(&resolved.limits, resolved.limits.flags & FLOW_ADAPT ? &control : NULL,
 			constraints, 0, now_ns, ret);
+	if (engine_history(b->engine, slot, now_ns, peaks, caps))
+		effective_baseline(ret, caps);
+	effective_share(ret, constraints, now_ns);
 	return 0;
 }
 
@@ -212,7 +232,7 @@ static void flow_limit(struct gate_bridge *b, struct bridge_flow *flow,
 	uint8_t source[16];
 
 	memcpy(source, count->key.source, sizeof(source));
-	if (flow_effective(b, flow->slot, source, name, now_ns, &effective) != 0)
+	if (flow_effective(b, flow->slot, source, name, now_ns, &effective, &use.probing) != 0)
 		return;
 	use.worker_open = worker_open(b, flow->slot);
 	use.messages_milli = messages_milli(b, flow, count);
@@ -247,8 +267,10 @@ static void flow_look(void *arg, const struct gate_count *count)
 		flow->slot = engine_claim(b->engine, source, name, now_ns);
 	}
 	/* Without room in the segment the destination's defaults go on in the kernel. */
-	if (flow->slot != LAYOUT_NONE)
-		flow_limit(b, flow, count, name, now_ns);
+	if (flow->slot == LAYOUT_NONE)
+		return;
+	gated_see(b->gated, flow->slot, count->slot, now_ns);
+	flow_limit(b, flow, count, name, now_ns);
 }
 
 static void defaults_set(struct gate_bridge *b, uint32_t id, const char *name, uint64_t now_ns)
@@ -321,6 +343,7 @@ static void reply_take(struct gate_bridge *b, const struct gate_reply *reply)
 	heard.enhanced = (unsigned)line.enhanced[0] << 20 | (unsigned)line.enhanced[1] << 10 |
 			 line.enhanced[2];
 	heard.stage = event->reason ? TG_STAGE_GREETING : TG_STAGE_MESSAGE;
+	heard.admitted_ns = event->due_ns - (uint64_t)b->clock_offset_ns;
 	memcpy(heard.peer, event->remote, sizeof(heard.peer));
 	heard.text = line.text;
 	heard.length = line.length;
@@ -389,6 +412,26 @@ static void event_take(void *arg, const struct gate_event *event, const struct g
 		connection_take(b, event, key);
 }
 
+/* From within the engine: what has changed is looked at when that is done. */
+static void change_seen(void *arg, const struct engine_change *change, uint64_t now_ns)
+{
+	struct gate_bridge *b = arg;
+
+	if (gated_change(b->gated, change->slot, now_ns))
+		loop_timer_set(b->loop, b->soon, now_ns);
+}
+
+static void changes_take(void *arg, uint64_t now_ns)
+{
+	struct gate_bridge *b = arg;
+	struct gate_count count;
+	uint32_t slot;
+
+	while (gated_next(b->gated, &slot))
+		if (slot < b->flows_max && gate_count_of(b->gate, slot, &count) == 0)
+			flow_look(b, &count);
+}
+
 static void unseen_look(struct gate_bridge *b)
 {
 	uint64_t unseen = gate_unseen(b->gate);
@@ -408,6 +451,20 @@ int gate_bridge_source(struct gate_bridge *b, const struct connection_query *que
 	if (!connecting)
 		return connections_source(b->connections, query, ret);
 	return connections_failed(b->connections, query) ? -EALREADY : -ENOENT;
+}
+
+bool gate_bridge_gated(const struct gate_bridge *b, uint32_t slot)
+{
+	return gated_has(b->gated, slot, loop_now());
+}
+
+bool gate_bridge_kept(struct gate_bridge *b, uint32_t slot, const struct connection_query *query)
+{
+	if (b->connections == NULL || !gate_bridge_gated(b, slot))
+		return false;
+	gate_consume(b->gate);
+	unseen_look(b);
+	return !connections_failed(b->connections, query);
 }
 
 static void readable(void *arg, int revents)
@@ -504,6 +561,10 @@ static void resolve_configure(struct gate_bridge *b)
 
 void gate_bridge_renewed(struct gate_bridge *b)
 {
+	if (b && b->gate) {
+		gated_free(b->gated);
+		b->gated = gated_create(b->segment->view.slots);
+	}
 	for (uint64_t i = 0; b && b->flows && i < b->flows_max; i++)
 		b->flows[i] = (struct bridge_flow){.slot = LAYOUT_NONE};
 }
@@ -584,6 +645,7 @@ static int gate_begin(struct gate_bridge *b)
 
 static int watches_begin(struct gate_bridge *b)
 {
+	const struct engine_watcher watcher = {.arg = b, .change = change_seen};
 	int fds[2];
 
 	gate_fds(b->gate, fds);
@@ -593,11 +655,12 @@ static int watches_begin(struct gate_bridge *b)
 			return b->watches[i];
 	}
 	b->timer = loop_timer(b->loop, beat, b);
-	if (b->timer < 0)
-		return b->timer;
+	b->soon = loop_timer(b->loop, changes_take, b);
+	if (b->timer < 0 || b->soon < 0)
+		return -ENOMEM;
 	b->looked_ns = loop_now();
 	loop_timer_set(b->loop, b->timer, b->looked_ns + BEAT_NS);
-	return 0;
+	return engine_watch(b->engine, &watcher);
 }
 
 static void open_add(void *arg, const struct gate_count *count)
@@ -629,6 +692,7 @@ static int bridge_begin(struct gate_bridge *b)
 	b->flows = calloc(b->flows_max, sizeof(*b->flows));
 	if (b->flows == NULL)
 		return -ENOMEM;
+	b->gated = gated_create(b->segment->view.slots);
 	b->clock_offset_ns = status.clock_offset_ns;
 	b->unseen = gate_unseen(b->gate);
 	if (connections_create(loop_now(), open_count(b) > 0, &b->connections) != 0)
@@ -700,69 +764,11 @@ void gate_bridge_put(const struct gate_bridge *b, struct json_writer *writer, co
 	json_put_end(writer);
 }
 
-static void put_ms(struct json_writer *w, const char *key, uint64_t ns)
-{
-	json_put_number(w, key, (double)ns / 1e6, 3);
-}
-
-static uint64_t average(uint64_t sum, uint64_t n)
-{
-	return n ? sum / n : 0;
-}
-
-static void put_outcomes(struct json_writer *w, const struct gate_count *c)
-{
-	json_put_u64(w, "established", c->count[GATE_ESTABLISHED]);
-	json_put_object(w, "failed");
-	json_put_u64(w, "reset", c->count[GATE_FAILED_RESET]);
-	json_put_u64(w, "timeout", c->count[GATE_FAILED_TIMEOUT]);
-	json_put_u64(w, "other", c->count[GATE_FAILED_OTHER]);
-	json_put_end(w);
-	json_put_u64(w, "open", c->open + c->adopted + c->preadmitted_open);
-	json_put_u64(w, "closed", c->count[GATE_CLOSED]);
-	json_put_u64(w, "lost", c->count[GATE_LOST]);
-	put_ms(w, "duration_ms", average(c->count[GATE_DURATION_NS], c->count[GATE_CLOSED]));
-	put_ms(w, "connect_ms", average(c->count[GATE_CONNECT_NS], c->count[GATE_ESTABLISHED]));
-	json_put_u64(w, "rtt_us", c->count[GATE_SRTT_US]);
-	json_put_u64(w, "retransmits", c->count[GATE_RETRANSMITS]);
-	json_put_u64(w, "bytes_sent", c->count[GATE_BYTES_SENT]);
-	json_put_u64(w, "bytes_received", c->count[GATE_BYTES_RECEIVED]);
-}
-
-static void put_flow(const struct gate_bridge *b, struct json_writer *w, const struct gate_count *c)
-{
-	uint8_t source[16];
-	char text[64];
-
-	memcpy(source, c->key.source, sizeof(source));
-	json_put_object(w, NULL);
-	json_put_text(w, "source", destination_address_text(source, text, sizeof(text)));
-	json_put_text(w, "destination", flow_name(b, &c->key, text, sizeof(text)));
-	json_put_u64(w, "attempts", c->attempts);
-	json_put_u64(w, "passed", c->count[GATE_PASSED]);
-	json_put_u64(w, "held", c->count[GATE_HELD]);
-	put_ms(w, "held_ms", average(c->count[GATE_HELD_NS], c->count[GATE_HELD]));
-	put_ms(w, "late_ms_max", c->count[GATE_LATE_MAX_NS]);
-	json_put_object(w, "refused");
-	json_put_u64(w, "rate", c->count[GATE_REFUSED_RATE]);
-	json_put_u64(w, "hold", c->count[GATE_REFUSED_HOLD]);
-	json_put_u64(w, "connections", c->count[GATE_REFUSED_CONNECTIONS]);
-	json_put_end(w);
-	json_put_u64(w, "would_hold", c->count[GATE_WOULD_HOLD]);
-	json_put_u64(w, "would_refuse", c->count[GATE_WOULD_REFUSE]);
-	json_put_u64(w, "preadmitted", c->count[GATE_PREADMITTED]);
-	put_outcomes(w, c);
-	json_put_u64(w, "last_second", c->last_second);
-	json_put_u64(w, "last_minute", c->last_minute);
-	json_put_u64(w, "last_hour", c->last_hour);
-	json_put_end(w);
-	json_put_newline(w);
-}
-
 static int answer_connections(void *arg, struct control_call *call)
 {
 	struct gate_bridge *b = arg;
 	struct gate_count count;
+	char text[64];
 	int lines = 0;
 
 	if (b->gate == NULL) {
@@ -774,7 +780,7 @@ static int answer_connections(void *arg, struct control_call *call)
 	for (; call->cursor < b->flows_max && lines < PAGE_FLOWS; call->cursor++) {
 		if (gate_count_of(b->gate, (uint32_t)call->cursor, &count) != 0)
 			continue;
-		put_flow(b, call->answer, &count);
+		count_json_put(&count, flow_name(b, &count.key, text, sizeof(text)), call->answer);
 		lines++;
 	}
 	return call->cursor < b->flows_max ? SERVER_MORE : SERVER_DONE;
@@ -830,6 +836,7 @@ void gate_bridge_free(struct gate_bridge *b)
 {
 	if (b == NULL)
 		return;
+	engine_unwatch(b->engine, b);
 	dns_free(b->resolve);
 	for (int i = 0; i < 2; i++)
 		if (b->watches[i] >= 0)
@@ -839,6 +846,7 @@ void gate_bridge_free(struct gate_bridge *b)
 	gate_close(b->gate, 0);
 	gate_addresses_free(&b->names);
 	connections_free(b->connections);
+	gated_free(b->gated);
 	free(b->flows);
 	free(b);
 }

@@ -48,6 +48,14 @@ void gate_bridge_configure(struct gate_bridge *bridge, const struct config *conf
 int gate_bridge_source(struct gate_bridge *bridge, const struct connection_query *query,
 		       bool connecting, uint8_t ret[16]);
 
+/* Does the gate pace the connections of that slot of the segment now? */
+bool gate_bridge_gated(const struct gate_bridge *bridge, uint32_t slot);
+
+/* Was it the gate that kept a connection of that slot from being made, as it was refused, or given up
+ * before its turn? query: of the line that says it failed. */
+bool gate_bridge_kept(struct gate_bridge *bridge, uint32_t slot,
+		      const struct connection_query *query);
+
 /* Slots of the segment have got other numbers: flows are claimed anew when they are next looked
  * at. NULL is fine. */
 void gate_bridge_renewed(struct gate_bridge *bridge);

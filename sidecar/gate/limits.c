@@ -13,6 +13,8 @@
 #define HOUR_NS	  (60 * MINUTE_NS)
 /* No room for another connection: asked again when the next look is over. */
 #define NO_ROOM_NS (2 * SECOND_NS)
+/* Between two probes: longer than it takes to hear what came of one. */
+#define PROBE_NS (3 * SECOND_NS)
 
 static uint64_t min(uint64_t a, uint64_t b)
 {
@@ -86,6 +88,16 @@ static uint64_t shared(uint64_t count, const struct ebpf_use *use)
 	return count && part == 0 ? 1 : part;
 }
 
+/* The controller's rate is what follows from a probe that nobody answers. A connection that waited
+ * for that would be refused, and the mail server would leave the destination alone for minutes: so
+ * one is let go after the other, and what came of it changes the limits long before the next. */
+static void probe_one(struct gate_limits *limits)
+{
+	if (gcra_interval(limits->rate[0]) > PROBE_NS)
+		limits->rate[0] = gcra_rate(PROBE_NS, 1);
+	limits->connections = 1;
+}
+
 void gate_limits_of(const struct publish_limits *limits, const struct ebpf_rule *rule,
 		    const struct ebpf_use *use, uint64_t now_ns, struct gate_limits *ret)
 {
@@ -115,6 +127,8 @@ void gate_limits_of(const struct publish_limits *limits, const struct ebpf_rule 
 	}
 	ret->hold_until_ns = hold > now_ns ? hold : 0;
 	ret->modes = rule->modes;
+	if (use->probing)
+		probe_one(ret);
 }
 
 uint32_t gate_limits_share(uint64_t kernel_messages, uint64_t worker_messages)

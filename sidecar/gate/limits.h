@@ -27,6 +27,7 @@ struct ebpf_use {
 	uint32_t messages_milli; /* a connection, as measured; at least EBPF_MILLI */
 	uint32_t share_milli; /* the kernel's part of the limits: EBPF_MILLI where only it sends */
 	uint32_t worker_open; /* connections that workers have open now */
+	bool probing;	      /* the controller waits for what a single message comes to */
 };
 
 /* What the rules say of a destination (its name as the matcher gives it); several: the strictest

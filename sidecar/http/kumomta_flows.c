@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 4096 /* a power of two */
+#define KEY_MAX (16 + DESTINATION_NAME_MAX + 1 + KUMOMTA_NAME_MAX)
 
 struct kumomta_flows {
-	struct kumomta_flow *buckets[BUCKETS];
+	struct kumomta_flow *by_key;
 	struct kumomta_flow *all[KUMOMTA_FLOWS];
 	uint32_t count;
 	uint64_t unfit;
@@ -55,20 +55,16 @@ static bool same(const char *kept, const struct ingest_text *text)
 	return strlen(kept) == text->length && memcmp(kept, text->at, text->length) == 0;
 }
 
-static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+/* The source, the destination with its end, and KumoMTA's name of the source. Returns the length. */
+static size_t key_make(const struct intake_flow *flow, const struct ingest_text *egress,
+		       char ret[KEY_MAX])
 {
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ ((const uint8_t *)bytes)[i]) * UINT64_C(0x100000001B3);
-	return hash;
-}
+	size_t name = strlen(flow->destination) + 1;
 
-static struct kumomta_flow **bucket_of(struct kumomta_flows *flows, const struct intake_flow *flow,
-				       const void *egress, size_t length)
-{
-	uint64_t hash = mix(UINT64_C(0xCBF29CE484222325), flow->source, 16);
-
-	hash = mix(mix(hash, flow->destination, strlen(flow->destination)), egress, length);
-	return &flows->buckets[(hash ^ hash >> 32) & (BUCKETS - 1)];
+	memcpy(ret, flow->source, 16);
+	memcpy(ret + 16, flow->destination, name);
+	memcpy(ret + 16 + name, egress->at, egress->length);
+	return 16 + name + egress->length;
 }
 
 int kumomta_flows_create(struct kumomta_flows **ret)
@@ -89,42 +85,59 @@ static void flow_free(struct kumomta_flow *flow)
 		site_free(&flow->sites[i]);
 	free(flow->sites);
 	free(flow->egress);
+	free(flow->key);
 	free(flow);
 }
 
 void kumomta_flows_free(struct kumomta_flows *flows)
 {
-	for (uint32_t i = 0; flows && i < flows->count; i++)
+	if (flows == NULL)
+		return;
+	HASH_CLEAR(hh, flows->by_key);
+	for (uint32_t i = 0; i < flows->count; i++)
 		flow_free(flows->all[i]);
 	free(flows);
 }
 
-static struct kumomta_flow *flow_add(struct kumomta_flows *flows, const struct intake_flow *flow,
-				     const struct ingest_text *egress)
+static struct kumomta_flow *flow_make(const struct intake_flow *flow,
+				      const struct ingest_text *egress, const char *key,
+				      size_t length)
 {
-	struct kumomta_flow **bucket = bucket_of(flows, flow, egress->at, egress->length);
-	struct kumomta_flow *made = flows->count < KUMOMTA_FLOWS ? calloc(1, sizeof(*made)) : NULL;
+	struct kumomta_flow *made = calloc(1, sizeof(*made));
 
-	if (made == NULL || (made->egress = copy(egress)) == NULL) {
-		free(made);
+	if (made == NULL)
 		return NULL;
-	}
 	made->flow = *flow;
-	made->next = *bucket;
-	*bucket = made;
-	flows->all[flows->count++] = made;
-	return made;
+	made->egress = copy(egress);
+	made->key = malloc(length);
+	if (made->egress && made->key) {
+		memcpy(made->key, key, length);
+		return made;
+	}
+	flow_free(made);
+	return NULL;
 }
 
-static struct kumomta_flow *flow_find(struct kumomta_flows *flows, const struct intake_flow *flow,
-				      const struct ingest_text *egress)
+/* The flow of that name, found or made. */
+static struct kumomta_flow *flow_get(struct kumomta_flows *flows, const struct intake_flow *flow,
+				     const struct ingest_text *egress)
 {
-	struct kumomta_flow *found = *bucket_of(flows, flow, egress->at, egress->length);
+	char key[KEY_MAX];
+	size_t length = key_make(flow, egress, key);
+	struct kumomta_flow *found;
 
-	while (found && (memcmp(found->flow.source, flow->source, 16) != 0 ||
-			 strcmp(found->flow.destination, flow->destination) != 0 ||
-			 !same(found->egress, egress)))
-		found = found->next;
+	HASH_FIND(hh, flows->by_key, key, length, found);
+	if (found || flows->count == KUMOMTA_FLOWS)
+		return found;
+	found = flow_make(flow, egress, key, length);
+	if (found == NULL)
+		return NULL;
+	HASH_ADD_KEYPTR(hh, flows->by_key, found->key, length, found);
+	if (hash_table_lacks(found)) {
+		flow_free(found);
+		return NULL;
+	}
+	flows->all[flows->count++] = found;
 	return found;
 }
 
@@ -180,11 +193,8 @@ struct kumomta_flow *kumomta_flows_learn(struct kumomta_flows *flows,
 {
 	struct kumomta_flow *found = NULL;
 
-	if (name_fits(&event->via) && name_fits(&event->site)) {
-		found = flow_find(flows, flow, &event->via);
-		if (found == NULL)
-			found = flow_add(flows, flow, &event->via);
-	}
+	if (name_fits(&event->via) && name_fits(&event->site))
+		found = flow_get(flows, flow, &event->via);
 	if (found == NULL || site_learn(found, event, now_ns) != 0) {
 		flows->unfit++;
 		return NULL;
@@ -207,12 +217,8 @@ struct kumomta_flow *kumomta_flows_nth(const struct kumomta_flows *flows, uint32
 static void flow_drop(struct kumomta_flows *flows, uint32_t i)
 {
 	struct kumomta_flow *flow = flows->all[i];
-	struct kumomta_flow **link =
-		bucket_of(flows, &flow->flow, flow->egress, strlen(flow->egress));
 
-	while (*link != flow)
-		link = &(*link)->next;
-	*link = flow->next;
+	HASH_DEL(flows->by_key, flow);
 	flows->all[i] = flows->all[--flows->count];
 	flow_free(flow);
 }

@@ -10,6 +10,7 @@
 #ifndef SIDECAR_HTTP_KUMOMTA_FLOWS_H
 #define SIDECAR_HTTP_KUMOMTA_FLOWS_H
 
+#include "sidecar/base/hash_table.h"
 #include "sidecar/ingest/intake.h"
 
 #define KUMOMTA_FLOWS	  4096
@@ -25,12 +26,13 @@ struct kumomta_site {
 };
 
 struct kumomta_flow {
+	UT_hash_handle hh;
+	char *key; /* of the table of flows */
 	struct intake_flow flow;
 	char *egress; /* KumoMTA's name of the source */
 	struct kumomta_site *sites;
 	uint32_t site_count, site_room;
 	uint64_t seen_ns;
-	struct kumomta_flow *next; /* of the same hash */
 };
 
 struct kumomta_flows;

@@ -110,6 +110,15 @@ static void time_of(const struct ingest_event *event, uint64_t wall_ns, uint64_t
 				    .fresh = event->fresh};
 }
 
+static bool gate_kept(const struct intake_gate *gate, const struct ingest_event *event,
+		      const struct intake_time *time, uint32_t slot)
+{
+	uint8_t peer[16];
+
+	return gate->kept != NULL && event->stage == TG_STAGE_CONNECT &&
+	       address_of(&event->peer, peer) && gate->kept(gate->arg, slot, peer, time);
+}
+
 static int gate_ask(const struct intake_gate *gate, const struct ingest_event *event,
 		    const struct intake_time *time, uint8_t ret[16])
 {
@@ -180,7 +189,7 @@ static void heard_fill(const struct ingest_event *event, const struct intake_tim
 
 	*ret = (struct engine_heard){.stage = event->stage, .n = event->n, .by = event->by};
 	ret->peer_known = address_of(&event->peer, ret->peer);
-	ret->old = age_ns > INTAKE_OLD_NS;
+	ret->counts_alone = age_ns > INTAKE_OLD_NS;
 	ret->replied_ns = time->replied_ns;
 	if (event->spent_ns > 0 && event->spent_ns < ret->replied_ns)
 		ret->admitted_ns = ret->replied_ns - event->spent_ns;
@@ -241,10 +250,17 @@ bool intake_find(struct intake *intake, const struct ingest_event *event, uint64
 		return false;
 	}
 	snprintf(ret->flow.destination, sizeof(ret->flow.destination), "%s", to.name);
+	if (gate_kept(&intake->gate, event, &time, ret->flow.slot)) {
+		totals->kept_by_gate++;
+		return false;
+	}
 	heard_fill(event, &time, age_ns, &ret->heard);
+	if (ret->heard.admitted_ns && intake->gate.gated &&
+	    intake->gate.gated(intake->gate.arg, ret->flow.slot))
+		ret->heard.admitted_ns += event->setup_ns;
 	totals->heard++;
 	totals->by_gate += !stated && asked == 0;
-	totals->old += ret->heard.old;
+	totals->old += ret->heard.counts_alone;
 	return true;
 }
 
@@ -267,6 +283,7 @@ void intake_totals_put(const struct intake_totals *totals, struct json_writer *w
 	json_put_u64(writer, "elsewhere", totals->elsewhere);
 	json_put_u64(writer, "no_attempt", totals->no_attempt);
 	json_put_u64(writer, "repeated", totals->repeated);
+	json_put_u64(writer, "kept_by_gate", totals->kept_by_gate);
 	json_put_u64(writer, "no_source", totals->no_source);
 	json_put_u64(writer, "ambiguous", totals->ambiguous);
 	json_put_u64(writer, "no_destination", totals->no_destination);

@@ -33,6 +33,7 @@ struct intake_totals {
 	uint64_t elsewhere;	 /* of these: heard already by another way, which counts once */
 	uint64_t no_attempt;	 /* nothing was sent, or an old reply was repeated */
 	uint64_t repeated;	 /* told already */
+	uint64_t kept_by_gate;	 /* the gate refused or held the connection: nobody was asked */
 	uint64_t by_gate;	 /* of those heard: whose they were, the gate knew */
 	uint64_t no_source;	 /* which address of ours it was is not known */
 	uint64_t ambiguous;	 /* of these: the gate saw connections of several */
@@ -60,6 +61,11 @@ struct intake_time {
 struct intake_gate {
 	int (*source)(void *arg, const uint8_t peer[16], const struct intake_time *time,
 		      bool connecting, uint8_t ret[16]);
+	/* Does the gate pace that flow? Then a connection begins when it lets it go. */
+	bool (*gated)(void *arg, uint32_t slot);
+	/* Was it the gate itself that kept that connection of the flow's slot from being made? */
+	bool (*kept)(void *arg, uint32_t slot, const uint8_t peer[16],
+		     const struct intake_time *time);
 	void *arg;
 };
 

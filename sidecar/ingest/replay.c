@@ -193,9 +193,9 @@ static int begin(struct replay *replay, uint64_t time_ns)
 					 .config = config,
 					 .log = replay->setup.log,
 					 .memory = &replay->memory};
-	engine_watch(replay->scratch.engine, &watcher);
+	error = engine_watch(replay->scratch.engine, &watcher);
 	scratch_work(&replay->scratch, replay->now_ns);
-	return 0;
+	return error;
 }
 
 /* ---- an outcome ------------------------------------------------------------------------------ */

@@ -16,10 +16,12 @@
 #include <errno.h>
 #include <hs/hs.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/hash_table.h"
 #include "sidecar/rules/pattern_pcre.h"
 
 /* Not HS_FLAG_SINGLEMATCH: for Vectorscan to remember what was found costs more than to hear it
@@ -31,6 +33,10 @@
 enum pattern_kind { EXACT, ROUGH, FOREIGN, ABSENT };
 
 struct pattern_set {
+	UT_hash_handle hh;
+	unsigned uses;
+	char *key; /* what it was made of */
+	size_t key_length;
 	unsigned count, words, foreign_count;
 	enum pattern_kind *kind;
 	struct pattern_pcre **confirm; /* NULL where exact */
@@ -131,58 +137,146 @@ static int database_compile(struct pattern_set *set, const char *const *patterns
 	return err;
 }
 
-int pattern_set_create(const char *const *patterns, const bool *use, unsigned count,
-		       struct pattern_set **ret_set, struct pattern_error *error)
-{
-	struct pattern_set *set = calloc(1, sizeof(*set));
-	int err = -ENOMEM;
+/* ---- sets that exist ------------------------------------------------------------------------- */
 
-	*error = (struct pattern_error){.reason = "no memory"};
-	if (set == NULL)
-		return -ENOMEM;
-	set->count = count;
-	set->words = (count + 63) / 64;
-	set->kind = calloc(count + 1, sizeof(*set->kind));
-	set->confirm = calloc(count + 1, sizeof(struct pattern_pcre *));
-	set->foreign = calloc(count + 1, sizeof(*set->foreign));
-	if (set->kind == NULL || set->confirm == NULL || set->foreign == NULL)
-		goto out;
-	if (hs_valid_platform() != HS_SUCCESS) {
-		snprintf(error->reason, sizeof(error->reason), NO_PLATFORM);
-		err = -ENOTSUP;
-		goto out;
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pattern_set *shared; /* under the lock, and so are their uses */
+
+/* Of each pattern that is used its number and its text. NULL: no memory. */
+static char *key_make(const char *const *patterns, const bool *use, unsigned count,
+		      size_t *ret_length)
+{
+	size_t length = 0;
+	char *key = NULL;
+	FILE *to = open_memstream(&key, &length);
+	bool whole;
+
+	if (to == NULL)
+		return NULL;
+	fprintf(to, "%d %u", bytes_lost, count);
+	for (unsigned i = 0; i < count; i++)
+		if (use == NULL || use[i])
+			fprintf(to, "%c%u %s", '\0', i, patterns[i]);
+	whole = !ferror(to);
+	if (fclose(to) != 0 || !whole) {
+		free(key);
+		return NULL;
 	}
-	err = 0;
-	for (unsigned i = 0; err == 0 && i < count; i++) {
-		set->kind[i] = use == NULL || use[i] ? EXACT : ABSENT;
-		if (set->kind[i] == EXACT && !pattern_trusted(patterns[i]))
-			err = confirm_add(set, i, patterns[i], FOREIGN, error);
-	}
-	if (err == 0)
-		err = database_compile(set, patterns, error);
-	for (unsigned i = 0; err == 0 && i < count; i++)
-		if (set->kind[i] == FOREIGN)
-			set->foreign[set->foreign_count++] = i;
-out:
-	if (err != 0) {
-		pattern_set_free(set);
-		return err;
-	}
-	*ret_set = set;
-	return 0;
+	*ret_length = length;
+	return key;
 }
 
-void pattern_set_free(struct pattern_set *set)
+static void set_free(struct pattern_set *set)
 {
-	if (set == NULL)
-		return;
 	for (unsigned i = 0; set->confirm != NULL && i < set->count; i++)
 		pattern_pcre_free(set->confirm[i]);
 	hs_free_database(set->database);
 	free(set->kind);
 	free(set->confirm);
 	free(set->foreign);
+	free(set->key);
 	free(set);
+}
+
+/* A set with the key, used once more; NULL: none exists. */
+static struct pattern_set *set_take(const char *key, size_t length)
+{
+	struct pattern_set *found;
+
+	pthread_mutex_lock(&shared_lock);
+	HASH_FIND(hh, shared, key, length, found);
+	if (found)
+		found->uses++;
+	pthread_mutex_unlock(&shared_lock);
+	return found;
+}
+
+/* Shares a set from now on. Where another thread made the same meanwhile, both go on by themselves;
+ * so does one there is no memory to share. */
+static void set_offer(struct pattern_set *set)
+{
+	struct pattern_set *found;
+
+	pthread_mutex_lock(&shared_lock);
+	HASH_FIND(hh, shared, set->key, set->key_length, found);
+	if (found == NULL)
+		HASH_ADD_KEYPTR(hh, shared, set->key, set->key_length, set);
+	pthread_mutex_unlock(&shared_lock);
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static int set_fill(struct pattern_set *set, const char *const *patterns, const bool *use,
+		    struct pattern_error *error)
+{
+	int err = 0;
+
+	set->words = (set->count + 63) / 64;
+	set->kind = calloc(set->count + 1, sizeof(*set->kind));
+	set->confirm = calloc(set->count + 1, sizeof(struct pattern_pcre *));
+	set->foreign = calloc(set->count + 1, sizeof(*set->foreign));
+	if (set->kind == NULL || set->confirm == NULL || set->foreign == NULL)
+		return -ENOMEM;
+	if (hs_valid_platform() != HS_SUCCESS) {
+		snprintf(error->reason, sizeof(error->reason), NO_PLATFORM);
+		return -ENOTSUP;
+	}
+	for (unsigned i = 0; err == 0 && i < set->count; i++) {
+		set->kind[i] = use == NULL || use[i] ? EXACT : ABSENT;
+		if (set->kind[i] == EXACT && !pattern_trusted(patterns[i]))
+			err = confirm_add(set, i, patterns[i], FOREIGN, error);
+	}
+	if (err == 0)
+		err = database_compile(set, patterns, error);
+	for (unsigned i = 0; err == 0 && i < set->count; i++)
+		if (set->kind[i] == FOREIGN)
+			set->foreign[set->foreign_count++] = i;
+	return err;
+}
+
+int pattern_set_create(const char *const *patterns, const bool *use, unsigned count,
+		       struct pattern_set **ret_set, struct pattern_error *error)
+{
+	size_t length = 0;
+	char *key = key_make(patterns, use, count, &length);
+	struct pattern_set *set = key ? set_take(key, length) : NULL;
+	int err;
+
+	*error = (struct pattern_error){.reason = "no memory"};
+	if (set) {
+		free(key);
+		*ret_set = set;
+		return 0;
+	}
+	set = key ? calloc(1, sizeof(*set)) : NULL;
+	if (set == NULL) {
+		free(key);
+		return -ENOMEM;
+	}
+	*set = (struct pattern_set){.uses = 1, .key = key, .key_length = length, .count = count};
+	err = set_fill(set, patterns, use, error);
+	if (err) {
+		set_free(set);
+		return err;
+	}
+	set_offer(set);
+	*ret_set = set;
+	return 0;
+}
+
+void pattern_set_free(struct pattern_set *set)
+{
+	bool last;
+
+	if (set == NULL)
+		return;
+	pthread_mutex_lock(&shared_lock);
+	last = --set->uses == 0;
+	if (last && !hash_table_lacks(set))
+		HASH_DEL(shared, set);
+	pthread_mutex_unlock(&shared_lock);
+	if (last)
+		set_free(set);
 }
 
 int pattern_scratch_create(struct pattern_set *const *sets, unsigned count,

@@ -28,7 +28,8 @@ struct rule_state {
 };
 
 struct rule_engine {
-	struct rule_state **slots; /* linear probing, at most half full */
+	/* Linear probing, at most half full; not by uthash, whose handle would be half of a state. */
+	struct rule_state **slots;
 	size_t count, room;
 	int64_t wall_offset_ns;
 };

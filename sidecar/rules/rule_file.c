@@ -105,7 +105,7 @@ static const struct yaml_key rule_alert_rows[] = {
 	LIST(struct rule_alert, "command", yaml_text, command, "run without a shell"),
 	YAML_KEY("timeout", duration, struct rule_alert, timeout, "of the command"),
 };
-static const struct yaml_keys alert_keys = TABLE(rule_alert);
+const struct yaml_keys rule_alert_keys = TABLE(rule_alert);
 
 #define ROW(name, type, member, help) YAML_KEY(name, type, struct rule_action_text, member, help)
 
@@ -118,7 +118,7 @@ static const struct yaml_key rule_action_text_rows[] = {
 	ROW("per_connection", yaml_number, per_connection, "messages a connection at most"),
 	ROW("warmup_step_back", yaml_number, warmup_step_back, "days of warm-up"),
 	ROW("for", duration, until, "how long rate, scale and caps stand"),
-	YAML_KEYS("alert", YAML_POINTER, alert_keys, struct rule_action_text, alert,
+	YAML_KEYS("alert", YAML_POINTER, rule_alert_keys, struct rule_action_text, alert,
 		  "a line in the log and a command"),
 };
 static const struct yaml_keys action_keys = TABLE(rule_action_text);

@@ -90,7 +90,7 @@ struct rule_file {
 
 /* For a table that has a rule file in it: the rows of a struct rule_file that is a member of
  * `structure`; `prefix` is the member with its dot ("replies."). */
-extern const struct yaml_keys rule_class_keys, rule_keys;
+extern const struct yaml_keys rule_class_keys, rule_keys, rule_alert_keys;
 extern const struct yaml_word_value rule_choices[];
 
 #define RULE_FILE_KEYS(structure, prefix)                                            \

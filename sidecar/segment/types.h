@@ -12,7 +12,7 @@
 #include "shm/hash.h"
 #include "shm/layout.h"
 
-#define SEGMENT_POOLS 4
+#define SEGMENT_POOLS 6 /* an even number: their numbers stand in front of what is aligned */
 
 /* How much the engine keeps: a little of each known slot, and blocks of several kinds on demand. A
  * slot's little begins with the numbers of its blocks, one uint32_t a pool that has any; 0: none.

@@ -28,8 +28,9 @@ struct control_call {
 	struct json_writer
 		*answer; /* whole lines are to be added, each ended by json_put_newline */
 	uint64_t cursor; /* the handler's own, 0 at its first call */
-	void *data;	 /* the handler's own, NULL at its first call; freed with free(3) */
-	uid_t uid;	 /* who asks */
+	void *data;	 /* the handler's own, NULL at its first call; freed with free(3) … */
+	void (*gone)(void *data); /* … after this, if it is set: the call is over */
+	uid_t uid;		  /* who asks */
 	pid_t pid;
 	char reason[SERVER_REASON]; /* in words, where it returns an error */
 };

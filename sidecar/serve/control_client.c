@@ -36,6 +36,8 @@ static void good_line(struct json_writer *line, const char *key)
 
 static void call_end(struct control_client *client)
 {
+	if (client->call.gone)
+		client->call.gone(client->call.data);
 	json_release(client->json);
 	free(client->call.data);
 	client->json = NULL;

@@ -35,7 +35,7 @@ const struct simulate_policy *simulate_policy_find(const char *name)
 	for (size_t i = 0; simulate_policies[i]; i++)
 		if (strcmp(simulate_policies[i]->name, name) == 0)
 			return simulate_policies[i];
-	return NULL;
+	return strcmp(policy_calendar.name, name) == 0 ? &policy_calendar : NULL;
 }
 
 static uint64_t default_connect(void *self, uint32_t flow, enum tg_class traffic, uint32_t open,

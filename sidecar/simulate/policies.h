@@ -20,6 +20,7 @@
 struct sim_receiver;
 struct simulate_config;
 struct scenario;
+struct scenario_before;
 struct scenario_restart;
 
 /* What everybody starts with; only the gate and the oracle ever go elsewhere. */
@@ -33,6 +34,9 @@ struct sim_env {
 	size_t receiver_count;
 	const char *const *addresses;	 /* of the sources */
 	const char *const *destinations; /* of the receivers */
+	const char *const *pools;	 /* of the sources */
+	const struct scenario_before *befores;
+	size_t before_count;
 	struct simulate_config *config;
 	const struct scenario_restart *restarts; /* of the sidecar */
 	size_t restart_count;
@@ -107,8 +111,10 @@ extern const struct simulate_policy policy_cooldown; /* a reply slows to 1/min f
 extern const struct simulate_policy
 	policy_backoff; /* 1/min until an hour has passed, or a success */
 extern const struct simulate_policy policy_oracle; /* knows the limits */
+/* A schedule of warm-up by the calendar: to be asked for by name; policy_calendar.c. */
+extern const struct simulate_policy policy_calendar;
 
-/* All of them, tollgate first, the oracle last; ends with NULL. */
+/* Those that are always compared, tollgate first, the oracle last; ends with NULL. */
 extern const struct simulate_policy *const simulate_policies[];
 
 /* The policy of that name, or NULL. */

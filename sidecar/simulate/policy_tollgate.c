@@ -80,6 +80,33 @@ static int gate_claim(struct tollgate_policy *gate, const struct sim_env *env)
 	return 0;
 }
 
+static bool before_of(const struct scenario_before *before, const struct sim_env *env, size_t flow)
+{
+	return (!before->pool_name ||
+		strcmp(before->pool_name, env->pools[flow / env->receiver_count]) == 0) &&
+	       (!before->destination ||
+		strcmp(before->destination, env->destinations[flow % env->receiver_count]) == 0);
+}
+
+/* What was sent before the run, as `tollgate seed` tells it. */
+static int gate_seed(struct tollgate_policy *gate, const struct sim_env *env)
+{
+	size_t flows = env->source_count * env->receiver_count;
+	int rc = 0;
+
+	for (size_t i = 0; i < flows * env->before_count && !rc; i++) {
+		size_t flow = i / env->before_count;
+		const struct scenario_before *before = &env->befores[i % env->before_count];
+
+		if (before_of(before, env, flow))
+			rc = engine_seed(gate->scratch.engine, gate->flows[flow].slot,
+					 (double[]){(double)before->minute, (double)before->hour,
+						    (double)before->day},
+					 EPOCH);
+	}
+	return rc;
+}
+
 static int gate_start(struct tollgate_policy *gate, const struct sim_env *env)
 {
 	size_t flows = env->source_count * env->receiver_count;
@@ -105,6 +132,8 @@ static int gate_start(struct tollgate_policy *gate, const struct sim_env *env)
 		rc = -ENOMEM;
 	if (!rc)
 		rc = gate_claim(gate, env);
+	if (!rc)
+		rc = gate_seed(gate, env);
 	if (!rc)
 		scratch_work(&gate->scratch, EPOCH);
 	return rc;

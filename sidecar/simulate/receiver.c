@@ -14,6 +14,7 @@
 #include "sidecar/simulate/traffic.h"
 
 #define SECOND UINT64_C(1000000000)
+#define MINUTE (60 * SECOND)
 #define HOUR   (3600 * SECOND)
 #define DAY    (24 * HOUR)
 /* Rounding of the tokens must not refuse a message that came exactly on time. */
@@ -138,9 +139,11 @@ static double account_hour(const struct sim_receiver *receiver,
 static double account_day(const struct sim_receiver *receiver,
 			  const struct receiver_account *account)
 {
+	double earned = receiver_allowance_day(&receiver->truth->allowance, &account->allowance);
+
 	if (!receiver->accept.day)
-		return INFINITY;
-	return floor(receiver->accept.day * grown(account, true));
+		return earned;
+	return fmin(earned, floor(receiver->accept.day * grown(account, true)));
 }
 
 /* What the limits let through in that time. */
@@ -216,6 +219,8 @@ static void receiver_advance(const struct sim_receiver *receiver, struct receive
 		account_grow(receiver, account, day);
 	if (now_ns > account->tokens_ns)
 		account_refill(receiver, account, now_ns);
+	receiver_window_advance(&account->minute, MINUTE, true, window_clock(receiver, now_ns));
+	receiver_allowance_advance(&account->allowance, day);
 	window_advance(receiver, &account->hour, HOUR, now_ns);
 	window_advance(receiver, &account->day, DAY, now_ns);
 	window_advance(receiver, &account->accepted, HOUR, now_ns);
@@ -261,18 +266,41 @@ static void account_blocked(const struct sim_receiver *receiver, struct receiver
 		account->blocked_late_ns += end_ns - from_ns;
 }
 
+static void account_block(const struct sim_receiver *receiver, struct receiver_account *account,
+			  double hold_ns, const char *reply, uint64_t now_ns)
+{
+	uint64_t day = window_clock(receiver, now_ns) / DAY;
+
+	account->blocked_days += account->blocked_day != day;
+	account->blocked_day = day;
+	account->blocked_reply = reply;
+	/* A block that outlasts the run may as well last for ever. */
+	account->blocked_until_ns = now_ns + (uint64_t)fmin(hold_ns, (double)SCENARIO_DURATION_MAX);
+	account_blocked(receiver, account, now_ns, account->blocked_until_ns, now_ns);
+}
+
 static void receiver_block(const struct sim_receiver *receiver, struct receiver_account *account,
 			   uint64_t now_ns)
 {
-	const struct scenario_receiver *truth = receiver->truth;
+	const struct scenario_penalty *penalty = &receiver->truth->penalty;
 	double hold_ns;
 
 	if (account->blocks && now_ns - account->blocked_until_ns > FORGET)
 		account->blocks = 0;
-	hold_ns = (double)truth->penalty.hold_ns * pow(truth->penalty.repeat, account->blocks++);
-	/* A block that outlasts the run may as well last for ever. */
-	account->blocked_until_ns = now_ns + (uint64_t)fmin(hold_ns, (double)SCENARIO_DURATION_MAX);
-	account_blocked(receiver, account, now_ns, account->blocked_until_ns, now_ns);
+	hold_ns = (double)penalty->hold_ns * pow(penalty->repeat, account->blocks++);
+	account_block(receiver, account, hold_ns, penalty->reply, now_ns);
+}
+
+/* A message arrives: is it one too many of the day? */
+static bool allowance_punishes(const struct sim_receiver *receiver,
+			       struct receiver_account *account, uint64_t now_ns)
+{
+	const struct scenario_allowance *truth = &receiver->truth->allowance;
+
+	if (++account->allowance.arrived <= receiver_allowance_bound(truth, &account->allowance))
+		return false;
+	account_block(receiver, account, (double)truth->hold_ns, truth->reply, now_ns);
+	return true;
 }
 
 /* An attempt while blocked makes it last for so long at least, from now. */
@@ -373,7 +401,7 @@ static enum receiver_cause receiver_shut(struct sim_receiver *receiver, size_t s
 		return RECEIVER_LISTED;
 	}
 	if (now_ns < account->blocked_until_ns) {
-		*ret_text = truth->penalty.reply;
+		*ret_text = account->blocked_reply;
 		receiver_prolong(receiver, account, &account->blocked_until_ns,
 				 truth->penalty.prolong_ns, now_ns);
 		return RECEIVER_BLOCKED;
@@ -400,6 +428,8 @@ static enum receiver_cause receiver_limit(const struct sim_receiver *receiver,
 		return RECEIVER_DAY;
 	if (account->hour.count >= account_hour(receiver, account))
 		return RECEIVER_HOUR;
+	if (receiver->accept.minute && account->minute.count >= receiver->accept.minute)
+		return RECEIVER_MINUTE;
 	if (history_full(receiver, account))
 		return RECEIVER_HISTORY;
 	if (hard ? account->tokens < 1 - TOKEN_SLACK
@@ -461,6 +491,7 @@ static enum receiver_cause receiver_admit(const struct sim_receiver *receiver,
 	const struct scenario_noise *noise = receiver_noise(receiver, message);
 
 	account->tokens -= 1;
+	receiver_window_count(&account->minute);
 	receiver_window_count(&account->hour);
 	receiver_window_count(&account->day);
 	account->used++;
@@ -475,6 +506,7 @@ static enum receiver_cause receiver_admit(const struct sim_receiver *receiver,
 	}
 	receiver_window_count(&account->accepted);
 	account->history++;
+	account->allowance.accepted++;
 	return RECEIVER_ACCEPTED;
 }
 
@@ -490,6 +522,10 @@ enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t source,
 	cause = receiver_shut(receiver, source, now_ns, ret_text);
 	if (cause)
 		return cause;
+	if (allowance_punishes(receiver, account, now_ns)) {
+		*ret_text = account->blocked_reply;
+		return RECEIVER_BLOCKED;
+	}
 	/* Whether noise meets it is one matter of chance, whether the load does another. */
 	cause = places && message->place > places
 			? RECEIVER_PER_CONNECTION
@@ -552,10 +588,15 @@ uint64_t receiver_earliest(struct sim_receiver *receiver, size_t source, uint64_
 	if (now_ns < account->blocked_until_ns)
 		return account->blocked_until_ns;
 	receiver_advance(receiver, account, now_ns);
+	if (account->allowance.arrived + 1 >
+	    receiver_allowance_bound(&receiver->truth->allowance, &account->allowance))
+		return window_next(receiver, DAY, now_ns);
 	switch (receiver_limit(receiver, account, 0)) {
 	case RECEIVER_ACCEPTED: return now_ns;
 	case RECEIVER_DAY: return window_next(receiver, DAY, now_ns);
 	case RECEIVER_RATE: return now_ns + rate_wait(receiver, account);
+	case RECEIVER_MINUTE:
+		return now_ns + receiver_window_left(MINUTE, true, window_clock(receiver, now_ns));
 	default: return window_next(receiver, HOUR, now_ns);
 	}
 }

@@ -11,6 +11,7 @@
 #ifndef SIDECAR_SIMULATE_RECEIVER_H
 #define SIDECAR_SIMULATE_RECEIVER_H
 
+#include "sidecar/simulate/receiver_allowance.h"
 #include "sidecar/simulate/receiver_window.h"
 #include "sidecar/simulate/scenario.h"
 
@@ -26,6 +27,7 @@ enum receiver_cause {
 	RECEIVER_PER_CONNECTION,
 	RECEIVER_HOUR,
 	RECEIVER_DAY,
+	RECEIVER_MINUTE,
 	RECEIVER_HISTORY,
 	RECEIVER_BLOCKED,
 	RECEIVER_CAUSES
@@ -36,6 +38,7 @@ struct receiver_account {
 	double tokens;
 	uint64_t tokens_ns; /* as of when */
 	double load;	    /* messages that arrived, those of long ago counting less */
+	struct receiver_window minute;
 	struct receiver_window hour;
 	struct receiver_window day;
 	uint64_t growth_day; /* number of the day that growth counts … */
@@ -47,9 +50,13 @@ struct receiver_account {
 	uint32_t peak;			 /* most accepted in an hour that has ended */
 	uint64_t *violations;		 /* when the last replies over a limit were given: a ring */
 	uint32_t strike_at;
+	struct receiver_allowance allowance;
 	struct receiver_window strikes; /* where the penalty is by part */
 	uint64_t blocked_until_ns;
-	uint32_t blocks; /* in a row */
+	const char *blocked_reply;
+	uint32_t blocks;       /* in a row */
+	uint32_t blocked_days; /* on which one began */
+	uint64_t blocked_day;  /* the last of these */
 	uint64_t blocked_ns;
 	uint64_t blocked_late_ns; /* of blocks that began after the first hour */
 };

@@ -5,6 +5,9 @@
 #include "sidecar/simulate/report.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "sidecar/base/json.h"
 
 static const char *const cause_names[RECEIVER_CAUSES] = {
 	[RECEIVER_ACCEPTED] = "accepted",
@@ -17,6 +20,7 @@ static const char *const cause_names[RECEIVER_CAUSES] = {
 	[RECEIVER_PER_CONNECTION] = "per-conn",
 	[RECEIVER_HOUR] = "hour",
 	[RECEIVER_DAY] = "day",
+	[RECEIVER_MINUTE] = "minute",
 	[RECEIVER_HISTORY] = "history",
 	[RECEIVER_BLOCKED] = "blocked",
 };
@@ -66,14 +70,19 @@ void simulate_report_table(FILE *out, const struct simulate_outcome *outcome)
 	}
 }
 
-static void json_text(FILE *out, const char *text)
+static void text_print(FILE *out, const char *text)
 {
+	size_t left = strlen(text);
+
 	fputc('"', out);
-	for (; *text; text++)
-		if (*text == '"' || *text == '\\' || (unsigned char)*text < ' ')
-			fprintf(out, "\\u%04x", (unsigned char)*text);
-		else
-			fputc(*text, out);
+	while (left > 0) {
+		char escaped[8];
+		size_t taken, length = json_escape(text, left, escaped, &taken);
+
+		fwrite(escaped, 1, length, out);
+		text += taken;
+		left -= taken;
+	}
 	fputc('"', out);
 }
 
@@ -106,6 +115,11 @@ static void json_result(FILE *out, const struct simulate_result *result,
 	json_seconds(out, "makespan_s", result->makespan_s);
 	json_number(out, "transactional_late_share", result->transactional_late, 6);
 	fprintf(out, ", \"delayed_per_1000\": %.4f", simulate_delayed_per_1000(result));
+	json_seconds(out, "bulk_max_s", result->bulk_max_s);
+	fprintf(out, ", \"blocked_days\": %u, \"delivered_by_day\": [", result->blocked_days);
+	for (uint32_t day = 0; day < result->days; day++)
+		fprintf(out, "%s%u", day ? ", " : "", result->delivered_by_day[day]);
+	fputc(']', out);
 }
 
 void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, bool named)
@@ -114,7 +128,7 @@ void simulate_report_json(FILE *out, const struct simulate_outcome *outcome, boo
 		fputc('{', out);
 		if (named) {
 			fputs("\"scenario\": ", out);
-			json_text(out, outcome->name);
+			text_print(out, outcome->name);
 			fprintf(out, ", \"seed\": %llu, ", (unsigned long long)outcome->seed);
 		}
 		json_result(out, &outcome->results[i], &outcome->oracle);

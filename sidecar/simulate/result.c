@@ -68,7 +68,8 @@ static double late_of(const double *delays, size_t count)
 	return (double)late / (double)count;
 }
 
-/* The delay of transactional mail; what has not been delivered counts with its age. */
+/* The delay of transactional mail, and the longest of bulk mail; what has not been delivered counts
+ * with its age. */
 static int mta_delays(const struct mta *mta, struct simulate_result *result)
 {
 	double *delays = malloc((mta->message_count + 1) * sizeof *delays);
@@ -76,13 +77,18 @@ static int mta_delays(const struct mta *mta, struct simulate_result *result)
 
 	if (!delays)
 		return -ENOMEM;
+	result->bulk_max_s = NAN;
 	for (size_t i = 0; i < mta->message_count; i++) {
 		const struct simulate_message *message = &mta->messages[i];
 		bool delivered = message->finished && message->cause == RECEIVER_ACCEPTED;
 		uint64_t end = delivered ? message->sent_ns : mta->scenario->duration_ns;
 
+		double delay_s = (double)(end - message->arrival_ns) / UNITS_SECOND_NS;
+
 		if (message->class == TG_TRANSACTIONAL)
-			delays[count++] = (double)(end - message->arrival_ns) / UNITS_SECOND_NS;
+			delays[count++] = delay_s;
+		else if (message->class == TG_BULK)
+			result->bulk_max_s = fmax(result->bulk_max_s, delay_s);
 	}
 	qsort(delays, count, sizeof *delays, by_value);
 	result->transactional_p50_s = count ? delays[count / 2] : NAN;
@@ -114,6 +120,7 @@ static void mta_blocks(const struct mta *mta, struct simulate_result *result)
 				continue;
 			blocked += (double)account->blocked_ns;
 			late += (double)account->blocked_late_ns;
+			result->blocked_days += account->blocked_days;
 			pairs++;
 		}
 	result->blocked_ip_hours = blocked / UNITS_HOUR_NS;
@@ -133,6 +140,7 @@ int mta_outcome(const struct mta *mta, struct simulate_result *result)
 	result->makespan_s = result->delivered == result->arrived
 				     ? (double)mta->last_delivery_ns / UNITS_SECOND_NS
 				     : NAN;
+	result->days = (uint32_t)((mta->scenario->duration_ns + UNITS_DAY_NS - 1) / UNITS_DAY_NS);
 	mta_blocks(mta, result);
 	return 0;
 }

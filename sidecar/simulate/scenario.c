@@ -82,9 +82,9 @@ static void settle_changes(struct scenario_receiver *receiver)
 	for (uint32_t i = 0; i < receiver->change_count; i++) {
 		struct scenario_accept *accept = &receiver->changes[i].accept;
 		uint32_t *const limits[] = {&accept->connections, &accept->per_connection,
-					    &accept->hour, &accept->day};
-		const uint32_t stay[] = {before->connections, before->per_connection, before->hour,
-					 before->day};
+					    &accept->minute, &accept->hour, &accept->day};
+		const uint32_t stay[] = {before->connections, before->per_connection,
+					 before->minute, before->hour, before->day};
 
 		if (accept->rate == 0)
 			accept->rate = before->rate;
@@ -461,6 +461,34 @@ static int settle_restarts(const struct reader *reader)
 	return 0;
 }
 
+/* ---- before the run -------------------------------------------------------------------------- */
+
+static bool receiver_named(const struct scenario *scenario, const char *name)
+{
+	for (uint32_t i = 0; i < scenario->receiver_count; i++)
+		if (strcmp(scenario->receivers[i].destination, name) == 0)
+			return true;
+	return false;
+}
+
+static int settle_before(const struct reader *reader)
+{
+	const struct scenario *scenario = reader->scenario;
+
+	for (uint32_t i = 0; i < scenario->before_count; i++) {
+		const struct scenario_before *before = &scenario->befores[i];
+
+		if (before->pool_name &&
+		    pool_index(scenario, scenario->source_count, before->pool_name) < 0)
+			return refuse(reader, "before", i, "pool", "%s: no source is in this pool",
+				      before->pool_name);
+		if (before->destination && !receiver_named(scenario, before->destination))
+			return refuse(reader, "before", i, "destination",
+				      "%s: no receiver of this name", before->destination);
+	}
+	return 0;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static int settle(const struct reader *reader)
@@ -480,6 +508,8 @@ static int settle(const struct reader *reader)
 		rc = settle_all_traffic(reader);
 	if (!rc)
 		rc = settle_restarts(reader);
+	if (!rc)
+		rc = settle_before(reader);
 	return rc;
 }
 

@@ -211,18 +211,20 @@ static const struct yaml_type when = {"count or part in duration", sizeof(struct
 #define LIMIT_MAX (SCENARIO_UNSET_LIMIT - 1)
 
 /* What a receiver takes, and what of it a change says; limit_default is that of the limits. */
-#define ACCEPT(structure, prefix, limit_default)                                                \
-	YAML_KEY(prefix "rate", rate, structure, accept.rate, "messages, paced evenly"),        \
-		YAML_KEY(prefix "burst", number, structure, accept.burst, "messages saved up",  \
-			 BOUNDS(1, UINT32_MAX)),                                                \
-		YAML_KEY(prefix "connections", limit, structure, accept.connections, "at once", \
-			 BOUNDS(1, LIMIT_MAX), DEFAULT(limit_default)),                         \
-		YAML_KEY(prefix "per_connection", limit, structure, accept.per_connection,      \
-			 "messages in a connection", BOUNDS(1, LIMIT_MAX),                      \
-			 DEFAULT(limit_default)),                                               \
-		YAML_KEY(prefix "hour", limit, structure, accept.hour, "messages in an hour",   \
-			 BOUNDS(1, LIMIT_MAX), DEFAULT(limit_default)),                         \
-		YAML_KEY(prefix "day", limit, structure, accept.day, "messages in a day",       \
+#define ACCEPT(structure, prefix, limit_default)                                                  \
+	YAML_KEY(prefix "rate", rate, structure, accept.rate, "messages, paced evenly"),          \
+		YAML_KEY(prefix "burst", number, structure, accept.burst, "messages saved up",    \
+			 BOUNDS(1, UINT32_MAX)),                                                  \
+		YAML_KEY(prefix "connections", limit, structure, accept.connections, "at once",   \
+			 BOUNDS(1, LIMIT_MAX), DEFAULT(limit_default)),                           \
+		YAML_KEY(prefix "per_connection", limit, structure, accept.per_connection,        \
+			 "messages in a connection", BOUNDS(1, LIMIT_MAX),                        \
+			 DEFAULT(limit_default)),                                                 \
+		YAML_KEY(prefix "minute", limit, structure, accept.minute,                        \
+			 "messages in any minute", BOUNDS(1, LIMIT_MAX), DEFAULT(limit_default)), \
+		YAML_KEY(prefix "hour", limit, structure, accept.hour, "messages in an hour",     \
+			 BOUNDS(1, LIMIT_MAX), DEFAULT(limit_default)),                           \
+		YAML_KEY(prefix "day", limit, structure, accept.day, "messages in a day",         \
 			 BOUNDS(1, LIMIT_MAX), DEFAULT(limit_default))
 
 static const struct yaml_key source_rows[] = {
@@ -292,6 +294,28 @@ static const struct yaml_key history_rows[] = {
 		 DEFAULT("451 4.7.500 Server busy. Please try again later from [%s].")),
 };
 TABLE(history, struct scenario_history);
+
+#define ROW(name, type, member, help, ...) \
+	YAML_KEY(name, type, struct scenario_allowance, member, help, ##__VA_ARGS__)
+
+static const struct yaml_key allowance_rows[] = {
+	ROW("base", limit, base, "messages a day that are always fine", BOUNDS(1, LIMIT_MAX),
+	    DEFAULT("200")),
+	ROW("factor", number, factor, "of the most accepted on a day before", BOUNDS(1, 1000),
+	    DEFAULT("2")),
+	ROW("days", count, days, "that are looked back at", BOUNDS(1, SCENARIO_ALLOWANCE_DAYS - 1),
+	    DEFAULT("7")),
+	ROW("growth", number, growth, "more than so many times that most is punished",
+	    BOUNDS(0, 1000), DEFAULT("0")),
+	ROW("tolerance", number, tolerance, "as is more than so many times what is taken",
+	    BOUNDS(0, 1000), DEFAULT("0")),
+	ROW("hold", duration, hold_ns, "by a block that lasts so long", DEFAULT("24h")),
+	ROW("reply", reply, reply, "what a blocked source hears",
+	    DEFAULT("451 4.7.650 The mail server [%s] has been temporarily rate limited due to IP "
+		    "reputation.")),
+};
+TABLE(allowance, struct scenario_allowance);
+#undef ROW
 
 static const struct yaml_key greylist_rows[] = {
 	YAML_KEY("delay", duration, struct scenario_greylist, delay_ns, "since the first attempt",
@@ -399,10 +423,12 @@ static const struct yaml_key receiver_rows[] = {
 	OVER("over.rate", SCENARIO_RATE, "the same, and of limits without a text of their own"),
 	OVER("over.connections", SCENARIO_CONNECTIONS, "to too many connections"),
 	OVER("over.per_connection", SCENARIO_PER_CONNECTION, "to too many messages in one"),
+	OVER("over.minute", SCENARIO_MINUTE, "to too many in a minute"),
 	OVER("over.hour", SCENARIO_HOUR, "to too many in an hour"),
 	OVER("over.day", SCENARIO_DAY, "to too many in a day"),
 	MAP("penalty", YAML_PART, penalty, penalty, "a block after many replies over a limit"),
 	MAP("history", YAML_PART, history, history, "a limit by what was accepted before"),
+	MAP("allowance", YAML_PART, allowance, allowance, "a day's limit by the days before"),
 	MAP("greylist", YAML_PART, greylist, greylist, "a delay at the first attempt"),
 	MAP("noise", YAML_SOME, noise, noises, "replies whatever the rate",
 	    COUNTED(struct scenario_receiver, noise_count)),
@@ -435,6 +461,22 @@ static const struct yaml_key restart_rows[] = {
 };
 TABLE(restart, struct scenario_restart);
 
+#define BEFORE(name, type, member, help, ...) \
+	YAML_KEY(name, type, struct scenario_before, member, help, ##__VA_ARGS__)
+
+static const struct yaml_key before_rows[] = {
+	BEFORE("pool", yaml_text, pool_name, "whose sources had sent it"),
+	BEFORE("destination", yaml_text, destination, "to whom"),
+	BEFORE("minute", count, minute, "messages of the largest minute", BOUNDS(0, UINT32_MAX),
+	       DEFAULT("0")),
+	BEFORE("hour", count, hour, "messages of the largest hour", BOUNDS(0, UINT32_MAX),
+	       DEFAULT("0")),
+	BEFORE("day", count, day, "messages of the largest day", BOUNDS(0, UINT32_MAX),
+	       DEFAULT("0")),
+};
+TABLE(before, struct scenario_before);
+#undef BEFORE
+
 static const struct yaml_word_value worker_words[] = {{"shared", 0}, {"sleep", 1}, {NULL, 0}};
 
 static const struct yaml_key scenario_rows[] = {
@@ -448,6 +490,7 @@ static const struct yaml_key scenario_rows[] = {
 		 DEFAULT("20")),
 	LIST("restart", restart, restarts, restart_count, "times without the sidecar"),
 	LIST("sources", source, sources, source_count, "sending addresses"),
+	LIST("before", before, befores, before_count, "what they had sent before"),
 	LIST("traffic", traffic, traffic, traffic_count, "what arrives at the MTA"),
 	LIST("receivers", scenario_receiver_keys, receivers, receiver_count, "and what they hide",
 	     .needed = true, .entries_min = 1),

@@ -12,13 +12,14 @@
 
 #include "shm/tollgate.h"
 
-#define SCENARIO_SOURCES_MAX   1024
-#define SCENARIO_RECEIVERS_MAX 64
-#define SCENARIO_TRAFFIC_MAX   256
-#define SCENARIO_MESSAGES_MAX  20000000u
-#define SCENARIO_DURATION_MAX  (UINT64_C(400) * 86400 * 1000000000)
-#define SCENARIO_WORKERS_MAX   200
-#define SCENARIO_PENALTY_MAX   100000u
+#define SCENARIO_SOURCES_MAX	1024
+#define SCENARIO_RECEIVERS_MAX	64
+#define SCENARIO_TRAFFIC_MAX	256
+#define SCENARIO_MESSAGES_MAX	20000000u
+#define SCENARIO_DURATION_MAX	(UINT64_C(400) * 86400 * 1000000000)
+#define SCENARIO_WORKERS_MAX	200
+#define SCENARIO_ALLOWANCE_DAYS 32
+#define SCENARIO_PENALTY_MAX	100000u
 /* In place of a reply: no word, and the connection is gone, at once or when the sender has waited
  * long enough. */
 #define SCENARIO_DROP	 "drop"
@@ -38,6 +39,7 @@ enum scenario_limit {
 	SCENARIO_PER_CONNECTION,
 	SCENARIO_HOUR,
 	SCENARIO_DAY,
+	SCENARIO_MINUTE,
 	SCENARIO_LIMITS
 };
 
@@ -47,6 +49,7 @@ struct scenario_accept {
 	double burst;		 /* messages, at least 1 */
 	uint32_t connections;	 /* at once; 0: unlimited */
 	uint32_t per_connection; /* messages; 0: unlimited */
+	uint32_t minute;	 /* messages in any minute, to the second; 0: unlimited */
 	uint32_t hour;		 /* messages in the receiver's hour; 0: unlimited */
 	uint32_t day;
 };
@@ -141,6 +144,17 @@ struct scenario_history {
 	const char *over;
 };
 
+/* What is taken in a day by what was accepted on the days before. */
+struct scenario_allowance {
+	uint32_t base; /* messages a day that are always fine; 0: does not look at it */
+	double factor; /* times the most accepted on one of the last … */
+	uint64_t days; /* … days */
+	double growth; /* more tries than so many times that most are punished; 0: none are … */
+	double tolerance; /* … nor more than so many times what is taken; 0: none are */
+	uint64_t hold_ns; /* how long it is blocked then */
+	const char *reply;
+};
+
 struct scenario_greylist {
 	uint64_t delay_ns; /* 0: no greylisting */
 	const char *reply;
@@ -163,6 +177,7 @@ struct scenario_receiver {
 	struct scenario_growth growth;
 	struct scenario_penalty penalty;
 	struct scenario_history history;
+	struct scenario_allowance allowance;
 	struct scenario_greylist greylist;
 	struct scenario_noise *noises;
 	uint32_t noise_count;
@@ -185,6 +200,14 @@ struct scenario_restart {
 	uint64_t for_ns;
 };
 
+/* What each source of a pool had sent to a receiver before the run: the largest minute, hour and day
+ * of it. The gate is told of it, as `tollgate seed` tells it. */
+struct scenario_before {
+	const char *pool_name;	 /* NULL: every source */
+	const char *destination; /* NULL: every receiver */
+	uint64_t minute, hour, day;
+};
+
 struct scenario {
 	uint64_t duration_ns;
 	uint64_t seed;
@@ -199,6 +222,8 @@ struct scenario {
 	struct scenario_source *sources;
 	struct scenario_traffic *traffic;
 	struct scenario_receiver *receivers;
+	struct scenario_before *befores;
+	uint32_t before_count;
 };
 
 /* Whether this in place of a reply is none. */

@@ -77,6 +77,7 @@ static void mta_delivered(struct mta *mta, uint32_t id)
 	struct simulate_series *series = mta_series(mta, message->flow);
 
 	mta->result->delivered++;
+	mta->result->delivered_by_day[mta->now_ns / UNITS_DAY_NS]++;
 	mta->last_delivery_ns = mta->now_ns;
 	message->finished = true;
 	/* From here on: when it was delivered. */
@@ -339,6 +340,7 @@ static int mta_policy(struct mta *mta)
 	const struct scenario *scenario = mta->scenario;
 	const char **addresses = calloc(scenario->source_count, sizeof *addresses);
 	const char **destinations = calloc(scenario->receiver_count, sizeof *destinations);
+	const char **pools = calloc(scenario->source_count, sizeof *pools);
 
 	mta->env.source_count = scenario->source_count;
 	mta->env.receiver_count = scenario->receiver_count;
@@ -346,12 +348,17 @@ static int mta_policy(struct mta *mta)
 	mta->env.restart_count = scenario->restart_count;
 	mta->env.addresses = addresses;
 	mta->env.destinations = destinations;
+	mta->env.pools = pools;
+	mta->env.befores = scenario->befores;
+	mta->env.before_count = scenario->before_count;
 	mta->env.receivers = mta->policy->sees_truth ? mta->receivers : NULL;
 	mta->env.scenario = mta->policy->sees_truth ? scenario : NULL;
-	if (!addresses || !destinations)
+	if (!addresses || !destinations || !pools)
 		return -ENOMEM;
-	for (size_t i = 0; i < scenario->source_count; i++)
+	for (size_t i = 0; i < scenario->source_count; i++) {
 		addresses[i] = scenario->sources[i].address;
+		pools[i] = scenario->sources[i].pool_name;
+	}
 	for (size_t i = 0; i < scenario->receiver_count; i++)
 		destinations[i] = scenario->receivers[i].destination;
 	return mta->policy->create(&mta->env, &mta->self);
@@ -424,6 +431,7 @@ static void mta_end(struct mta *mta)
 	mta->policy->destroy(mta->self);
 	free((void *)mta->env.addresses);
 	free((void *)mta->env.destinations);
+	free((void *)mta->env.pools);
 	simulate_events_free(&mta->events);
 	free(mta->hosts);
 	free(mta->receivers);

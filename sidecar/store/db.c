@@ -32,6 +32,7 @@ enum statement {
 	ALIVE_GET,
 	LAYOUT_PUT,
 	LAYOUT_GET,
+	WARMUP_PUT,
 	STATEMENTS
 };
 
@@ -52,6 +53,7 @@ static const char *const statement_texts[STATEMENTS] = {
 	[ALIVE_GET] = "SELECT at, boot, clean FROM alive",
 	[LAYOUT_PUT] = "INSERT OR IGNORE INTO layout (names) VALUES (?)",
 	[LAYOUT_GET] = "SELECT id FROM layout WHERE names = ?",
+	[WARMUP_PUT] = "INSERT OR REPLACE INTO warmup (source, name, state) VALUES (?, ?, ?)",
 };
 
 static const char *const steps[] = {
@@ -73,6 +75,9 @@ static const char *const steps[] = {
 	" delivered INTEGER NOT NULL, deferred INTEGER NOT NULL, bounced INTEGER NOT NULL,"
 	" PRIMARY KEY (day, source, name)) WITHOUT ROWID;"
 	"CREATE INDEX change_flow ON change (source, name, at);",
+	/* 3 */
+	"CREATE TABLE warmup (source BLOB NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL,"
+	" PRIMARY KEY (source, name)) WITHOUT ROWID;",
 };
 #define VERSION ((int)(sizeof(steps) / sizeof(steps[0])))
 
@@ -336,6 +341,17 @@ static int daily_put(struct db *db, const struct db_flow *flow, int64_t day)
 	return run(db, DAILY_PUT);
 }
 
+static int warmup_put(struct db *db, const struct db_flow *flow)
+{
+	sqlite3_stmt *s = db->statements[WARMUP_PUT];
+
+	if (flow->warmup == NULL)
+		return 0;
+	bind_key(s, 1, flow);
+	bind_bytes(s, 3, flow->warmup, flow->warmup_length);
+	return run(db, WARMUP_PUT);
+}
+
 int db_put_flow(struct db *db, const struct db_flow *flow, uint32_t layout, int64_t day)
 {
 	sqlite3_stmt *s = db->statements[FLOW_PUT];
@@ -345,6 +361,8 @@ int db_put_flow(struct db *db, const struct db_flow *flow, uint32_t layout, int6
 				    flow->day_cap,	    layout};
 	int error = daily_put(db, flow, day);
 
+	if (!error)
+		error = warmup_put(db, flow);
 	if (error)
 		return error;
 	sqlite3_bind_int64(s, 1, flow->kind);
@@ -422,6 +440,12 @@ int db_prune(struct db *db, int64_t now_ns, int64_t day)
 	if (!error)
 		error = prune(db, "DELETE FROM flow WHERE effects IS NULL AND seen < ?",
 			      now_ns / 1000000000 - IDLE_S);
+	if (!error)
+		error = prune(
+			db,
+			"DELETE FROM warmup WHERE NOT EXISTS (SELECT 1 FROM flow WHERE kind = ? AND "
+			"flow.source = warmup.source AND flow.name = warmup.name)",
+			DB_KIND_FLOW);
 	return error;
 }
 
@@ -463,6 +487,7 @@ struct taker {
 	db_take_layout *layout;
 	db_take_change *change;
 	db_take_daily *daily;
+	db_take_warmup *warmup;
 };
 
 /* A column that must be 16 bytes. False: it is not. */
@@ -522,6 +547,30 @@ int db_flows(struct db *db, db_take_flow *take, void *arg)
 		-1, &s, NULL);
 
 	return code == SQLITE_OK ? each(db, s, flow_row, &taker) : result(db, code);
+}
+
+static int warmup_row(void *arg, sqlite3_stmt *s)
+{
+	const struct taker *taker = arg;
+	struct db_warmup warmup = {
+		.name = text_read(s, 1),
+		.state = sqlite3_column_blob(s, 2),
+		.length = (size_t)sqlite3_column_bytes(s, 2),
+	};
+
+	if (!source_read(s, 0, warmup.source) || warmup.name == NULL || warmup.state == NULL)
+		return 0;
+	return taker->warmup(taker->arg, &warmup);
+}
+
+int db_warmups(struct db *db, db_take_warmup *take, void *arg)
+{
+	struct taker taker = {.arg = arg, .warmup = take};
+	sqlite3_stmt *s;
+	int code = sqlite3_prepare_v2(db->sqlite, "SELECT source, name, state FROM warmup", -1, &s,
+				      NULL);
+
+	return code == SQLITE_OK ? each(db, s, warmup_row, &taker) : result(db, code);
 }
 
 static int layout_row(void *arg, sqlite3_stmt *s)

@@ -18,6 +18,7 @@
 
 #define DB_FILE	  "tollgate.db"
 #define DB_REASON 256
+#define DB_KIND_FLOW 1 /* the kind that a flow is put as: others warm nothing up */
 
 struct db;
 
@@ -37,6 +38,8 @@ struct db_flow {
 	uint32_t layout;		   /* of life; set by db_flows alone */
 	const void *life, *effects;	   /* NULL: none */
 	size_t life_length, effects_length;
+	const void *warmup; /* NULL: nothing new; read by db_warmups alone */
+	size_t warmup_length;
 };
 
 /* How it was when the last batch was whole: nothing older is missing in it. */
@@ -87,6 +90,15 @@ int db_alive(struct db *db, struct db_alive *ret);
  * What it points to is good during the call. */
 typedef int db_take_flow(void *arg, const struct db_flow *flow);
 int db_flows(struct db *db, db_take_flow *take, void *arg);
+/* How each flow that ever did warms up. */
+struct db_warmup {
+	uint8_t source[16];
+	const char *name; /* of the destination; terminated */
+	const void *state;
+	size_t length;
+};
+typedef int db_take_warmup(void *arg, const struct db_warmup *warmup);
+int db_warmups(struct db *db, db_take_warmup *take, void *arg);
 typedef int db_take_layout(void *arg, uint32_t number, const char *names);
 int db_layouts(struct db *db, db_take_layout *take, void *arg);
 
