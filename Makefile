@@ -320,4 +320,4 @@ install: all
 clean:
 	$(Q)rm -rf build
 
--include $(shell [ -d $(B) ] && find $(B) \( -name 'mta*' -o -name npm \) -prune -o -name '*.d' -type f -print)
+-include $(shell [ -d $(B) ] && find $(B) -type d \( -name 'mta*' -o -name npm \) -prune -o -name '*.d' -type f -print)

@@ -17,6 +17,7 @@
 #include "sidecar/base/units.h"
 #include "sidecar/engine/scratch.h"
 #include "sidecar/simulate/policies.h"
+#include "sidecar/simulate/reboot.h"
 #include "sidecar/simulate/scenario.h"
 #include "sidecar/simulate/sim_config.h"
 
@@ -59,7 +60,7 @@ static void address_of(const char *text, uint8_t ret[16])
 		inet_pton(AF_INET6, text, ret);
 }
 
-static int gate_claim(struct tollgate_policy *gate, const struct sim_env *env)
+static int gate_claim(struct tollgate_policy *gate, const struct sim_env *env, uint64_t now_ns)
 {
 	for (size_t i = 0; i < env->source_count * env->receiver_count; i++) {
 		uint8_t address[16];
@@ -67,7 +68,7 @@ static int gate_claim(struct tollgate_policy *gate, const struct sim_env *env)
 
 		address_of(env->addresses[i / env->receiver_count], address);
 		slot = engine_claim(gate->scratch.engine, address,
-				    env->destinations[i % env->receiver_count], EPOCH);
+				    env->destinations[i % env->receiver_count], now_ns);
 		if (slot == LAYOUT_NONE)
 			return -ENOSPC;
 		gate->flows[i] = (struct tg_flow){
@@ -131,7 +132,7 @@ static int gate_start(struct tollgate_policy *gate, const struct sim_env *env)
 	if (!rc && env->restart_count && !gate->ring)
 		rc = -ENOMEM;
 	if (!rc)
-		rc = gate_claim(gate, env);
+		rc = gate_claim(gate, env, EPOCH);
 	if (!rc)
 		rc = gate_seed(gate, env);
 	if (!rc)
@@ -155,12 +156,22 @@ static int gate_create(const struct sim_env *env, void **ret)
 	return rc;
 }
 
+static const struct scenario_restart *gate_down(const struct tollgate_policy *gate)
+{
+	return gate->scratch.engine ? NULL : &gate->env->restarts[gate->restart];
+}
+
 /* What the library says in place of limits, once the sidecar has been gone for too long: false,
  * nothing; else when to go. */
 static bool gate_alone(const struct tollgate_policy *gate, uint64_t at_ns, uint64_t *ret_at)
 {
 	const struct config *config = gate->setup.config;
+	const struct scenario_restart *down = gate_down(gate);
 
+	if (down && down->reboot && !gate->error) {
+		*ret_at = down->at_ns + down->for_ns;
+		return true;
+	}
 	if (gate->scratch.engine || config->on_sidecar_down.value == CONFIG_DOWN_KEEP ||
 	    at_ns <= gate->env->restarts[gate->restart].at_ns + config->sidecar_timeout.value)
 		return false;
@@ -410,10 +421,48 @@ static uint64_t gate_turn(const struct tollgate_policy *gate)
 	return gate->scratch.engine ? restart->at_ns : restart->at_ns + restart->for_ns;
 }
 
-/* A new sidecar adopts the segment, and reads first what the rings hold. */
+/* The machine is up again: a segment is made, and what was kept is put back. */
+static int gate_reboot(struct tollgate_policy *gate, uint64_t now_ns)
+{
+	size_t count = gate->env->source_count * gate->env->receiver_count;
+	struct scratch before = gate->scratch;
+	struct tg_flow *flows = calloc(count, sizeof *flows);
+	int error = flows ? scratch_open(&gate->setup, &gate->scratch) : -ENOMEM;
+
+	if (!error) {
+		memcpy(flows, gate->flows, count * sizeof *flows);
+		error = gate_claim(gate, gate->env, now_ns);
+	}
+	for (size_t i = 0; !error && i < count; i++) {
+		const struct tg_flow *to = &gate->flows[i];
+
+		error = reboot_flow(before.segment, flows[i].slot, &gate->scratch, to->slot,
+				    gate->setup.wall_offset_ns, now_ns);
+		reboot_usage(before.segment, flows[i].source, &gate->scratch, to->source);
+		reboot_usage(before.segment, flows[i].destination, &gate->scratch, to->destination);
+	}
+	/* Those that did not fit stay where they were: the sidecar stays away. */
+	if (error && flows) {
+		scratch_close(&gate->scratch);
+		gate->scratch = before;
+		memcpy(gate->flows, flows, count * sizeof *flows);
+	} else if (!error) {
+		scratch_close(&before);
+	}
+	free(flows);
+	return error;
+}
+
+/* A new sidecar adopts the segment, or makes one, and reads first what the rings hold. */
 static void gate_begin(struct tollgate_policy *gate, uint64_t at_ns)
 {
-	gate->error = scratch_adopt(&gate->scratch, &gate->setup, at_ns + EPOCH);
+	if (gate->env->restarts[gate->restart].reboot) {
+		gate->error = gate_reboot(gate, at_ns + EPOCH);
+		/* Whatever workers had to report is gone, but for what they counted. */
+		gate->ring_count = 0;
+	} else {
+		gate->error = scratch_adopt(&gate->scratch, &gate->setup, at_ns + EPOCH);
+	}
 	if (gate->error) {
 		scratch_end(&gate->scratch);
 		return;

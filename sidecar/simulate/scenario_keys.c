@@ -454,10 +454,14 @@ const struct yaml_keys scenario_receiver_keys = {receiver_rows, YAML_COUNT(recei
 	YAML_KEYS(name, YAML_LIST, keys, struct scenario, member, help, \
 		  COUNTED(struct scenario, count), ##__VA_ARGS__)
 
+static const struct yaml_word_value machine_words[] = {{"stays", 0}, {"reboots", 1}, {NULL, 0}};
+
 static const struct yaml_key restart_rows[] = {
 	YAML_KEY("at", duration, struct scenario_restart, at_ns, "when it ends", DEFAULT("0")),
 	YAML_KEY("for", duration, struct scenario_restart, for_ns, "until the next one is there",
 		 DEFAULT("10s")),
+	YAML_KEY("machine", word, struct scenario_restart, reboot, "whether it goes down too",
+		 .words = machine_words, DEFAULT("stays")),
 };
 TABLE(restart, struct scenario_restart);
 

@@ -194,10 +194,11 @@ struct scenario_workers {
 	uint64_t count; /* for each source */
 };
 
-/* A time without the sidecar: workers go on by its last word. */
+/* A time without the sidecar: workers go on by its last word, unless the machine is down. */
 struct scenario_restart {
 	uint64_t at_ns;
 	uint64_t for_ns;
+	int reboot; /* 1: it is, and the segment is gone */
 };
 
 /* What each source of a pool had sent to a receiver before the run: the largest minute, hour and day
