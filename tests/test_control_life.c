@@ -293,6 +293,69 @@ Test(control_life, takes_one_block_of_two_hours_for_no_cap_of_the_day)
 	}
 }
 
+/* Refuses in the words of a window until a time. */
+static unsigned refused_until(struct simulated_flow *flow, enum reply_limit limit, uint64_t end_ns)
+{
+	unsigned refused = 0;
+
+	do {
+		flow_reply(flow, REPLY_RATE, limit, 0, 0);
+		refused++;
+	} while (flow->limits.hold_until_ns[TG_BULK] < end_ns);
+	return refused;
+}
+
+/* Hours before its end, the words say that the day is full. */
+Test(control_life, shuts_a_day_that_the_words_name)
+{
+	struct simulated_receiver receiver = {.rate = 1, .burst = 30};
+	struct simulated_flow flow = flow_new(&receiver);
+	uint64_t end_ns;
+	unsigned refused, taken;
+	double before;
+
+	flow_run(&flow, START + HOUR / 10);
+	end_ns = (flow.now_ns / (24 * HOUR) + 1) * 24 * HOUR;
+	before = per_minute(&flow);
+	taken = flow.delivered;
+	refused = refused_until(&flow, REPLY_LIMIT_DAY, end_ns);
+	expect_words(&flow, "the day is full");
+	cr_expect_leq(refused, 3 + (end_ns - START) / (2 * HOUR), "%u", refused);
+	cr_expect_leq(flow.limits.hold_until_ns[TG_BULK], end_ns + 20 * SECOND);
+	flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+	cr_expect_gt(per_minute(&flow), 0.8 * before, "it is no rate that was full");
+	while (taken-- > 0)
+		flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+	/* By now it is known when the day ends. */
+	cr_expect_eq(refused_until(&flow, REPLY_LIMIT_DAY, end_ns + 24 * HOUR), 1);
+	cr_expect_leq(flow.limits.hold_until_ns[TG_BULK], end_ns + 24 * HOUR + 60 * SECOND);
+}
+
+/* Words that name an hour or a day while it takes more are not believed a second time. */
+Test(control_life, does_not_wait_for_a_window_that_is_not_full)
+{
+	static const enum reply_limit named[] = {REPLY_LIMIT_HOUR, REPLY_LIMIT_DAY};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct simulated_receiver receiver = {.rate = 1, .burst = 30};
+		struct simulated_flow flow = flow_new(&receiver);
+
+		flow_run(&flow, START + HOUR / 4);
+		for (int round = 0; round < 2; round++) {
+			uint64_t wait_ns;
+
+			while (flow.limits.phase == CONTROL_HELD ||
+			       flow.limits.phase == CONTROL_PROBING)
+				flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+			flow_reply(&flow, REPLY_RATE, named[i], 0, 0);
+			wait_ns = flow.limits.hold_until_ns[TG_TRANSACTIONAL] - flow.now_ns;
+			cr_expect_leq(wait_ns, (round ? 10 : 60) * SECOND, "%u, round %d: %lu s", i,
+				      round, wait_ns / SECOND);
+			flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+		}
+	}
+}
+
 Test(control_life, keeps_a_part_of_a_learned_cap_for_transactional_mail_less_as_the_hour_goes_by)
 {
 	struct simulated_receiver receiver = {.rate = 1, .burst = 30, .hour_cap = 1500};
@@ -466,6 +529,56 @@ Test(control_life, changes_the_limit_that_was_hit_and_no_other)
 			     flow.limits.per_connection);
 		cr_expect_float_eq(per_minute(&flow), before, 1e-3);
 		cr_expect_eq(flow.limits.phase, CONTROL_OPEN);
+	}
+}
+
+/* What one connection at a time, or one message in each, does not cure is the rate's. */
+Test(control_life, passes_to_the_rate_what_connections_cannot_cure)
+{
+	static const struct {
+		enum reply_limit limit;
+		uint32_t place;
+	} rows[] = {{REPLY_LIMIT_CONNECTIONS, 2}, {REPLY_LIMIT_PER_CONNECTION, 1}};
+
+	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct simulated_receiver none = {.rate = 1, .burst = 1};
+		struct simulated_flow flow = flow_new(&none);
+		double before = per_minute(&flow);
+		int replies = 0;
+
+		while (flow.limits.phase == CONTROL_OPEN && replies++ < 8)
+			flow_reply(&flow, REPLY_RATE, rows[i].limit, rows[i].place, 0);
+		cr_assert_eq(flow.limits.phase, CONTROL_HELD, "row %u", i);
+		cr_expect_leq(replies, 4, "row %u: %d", i, replies);
+		flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 1, 0);
+		cr_expect_lt(per_minute(&flow), 0.9 * before, "row %u", i);
+	}
+}
+
+/* Each refusal for good is a message less: there is no second one to wait for. */
+Test(control_life, cuts_at_the_first_refusal_where_each_costs_a_message)
+{
+	for (int lost = 0; lost < 2; lost++) {
+		struct simulated_receiver receiver = {.rate = 1, .burst = 10};
+		struct simulated_flow flow = flow_new(&receiver);
+		struct control_observation seen = {.class = REPLY_RATE,
+						   .limit = REPLY_LIMIT_MESSAGES,
+						   .stage = TG_STAGE_MESSAGE,
+						   .permanent = lost};
+		double before;
+
+		flow_run(&flow, START + HOUR);
+		while (flow.limits.phase == CONTROL_HELD)
+			flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+		for (int i = 0; i < 20; i++)
+			flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+		before = per_minute(&flow);
+		seen.admitted_ns = flow.now_ns;
+		flow.now_ns += DELAY;
+		flow_see(&flow, &seen);
+		flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
+		cr_expect_eq(per_minute(&flow) < 0.99 * before, lost, "%.2f of %.2f",
+			     per_minute(&flow), before);
 	}
 }
 

@@ -45,6 +45,18 @@ static void too_many_connections(struct control_step *step, uint32_t open)
 	probe_spoiled(step);
 }
 
+/* One connection at a time, or one message in each, and refused all the same: what cannot be obeyed
+ * any further is not what is limited. */
+static bool incurable(const struct control_step *step, const struct control_observation *seen)
+{
+	const struct flow_control *fc = step->fc;
+
+	if (seen->limit == REPLY_LIMIT_PER_CONNECTION)
+		return seen->place == 1 && fc->per_connection == 1;
+	return seen->open_connections == 0 && fc->connections == 1 &&
+	       (int32_t)(stamp_of(step->admitted_ns) - fc->connections_at) > 0;
+}
+
 /* Twice the same place, and nothing accepted there or further on meanwhile, is not chance. */
 static bool same_place(struct control_step *step, uint32_t place)
 {
@@ -75,12 +87,12 @@ bool connections_deferred(struct control_step *step, const struct control_observ
 	if (!limit_class(seen->class))
 		return false;
 	/* Refused at the door while others are inside: whatever the text says. */
-	if (seen->limit == REPLY_LIMIT_CONNECTIONS ||
+	if ((seen->limit == REPLY_LIMIT_CONNECTIONS && !incurable(step, seen)) ||
 	    (refused && seen->open_connections < fc->connections)) {
 		too_many_connections(step, seen->open_connections);
 		return true;
 	}
-	if (seen->limit == REPLY_LIMIT_PER_CONNECTION) {
+	if (seen->limit == REPLY_LIMIT_PER_CONNECTION && !incurable(step, seen)) {
 		fc->per_connection = (uint16_t)(seen->place > 1 ? seen->place - 1 : 1);
 		fc->place_guessed = false;
 		probe_spoiled(step);

@@ -196,7 +196,8 @@ static bool overran(const struct control_step *step, const struct measure *seen)
 	return seen->exact && seen->count >= 40 && seen->count < 0.975 * measure_sent(step, seen);
 }
 
-/* Trouble where there should be none: once is chance, twice is a limit that has fallen. */
+/* Trouble where there should be none: once is chance, twice is a limit that has fallen, as is once
+ * where it costs a message. */
 static void cut_ground(struct control_step *step, const struct measure *seen)
 {
 	struct flow_control *fc = step->fc;
@@ -210,7 +211,7 @@ static void cut_ground(struct control_step *step, const struct measure *seen)
 		rate_track_estimate(step, 0.99 * seen->rate);
 		return;
 	}
-	if (fc->strikes++ == 0) {
+	if (fc->strikes++ == 0 && !step->lost) {
 		if (noise_known(fc) && (seen->seconds < 600 || seen->count < 200))
 			rate_track_estimate(step, ESTIMATE_SHARE * fc->limit_estimate);
 		return;

@@ -59,7 +59,8 @@ static void say_hold(struct words *words, const struct flow_control *fc, uint64_
 			  : fc->flags & FLAG_OUTAGE ? "the receiver has trouble of its own"
 			  : fc->flags & FLAG_VOLUME_SPIKE
 				  ? "volume above what the receiver is used to"
-				  : "the receiver refuses";
+			  : fc->flags & FLAG_DAY ? "the day is full, as its words say"
+						 : "the receiver refuses";
 
 	if (now_ns < fc->hold_until_ns)
 		say(words, "held (%s): one probe in %.0f s, transactional first", why,

@@ -107,6 +107,7 @@ struct flow_control {
 	uint8_t trial_of;	/* its class, less REFUSED_FIRST */
 	uint8_t trial_accepted; /* 255: that many or more, as the next */
 	uint8_t trial_refused;
+	uint8_t flight_refused; /* of the flight that met trouble; 255: that many or more */
 	uint8_t trial : 2;
 	uint8_t trial_pauses : 3;  /* trials that found chance */
 	uint8_t place_guessed : 1; /* per_connection is what no text has named */

@@ -119,6 +119,7 @@ void hold_probe_succeeded(struct control_step *step)
 		rate_backoff(step, age);
 	else if (!outage)
 		rate_scale_after_flight(step);
+	fc->flags &= (uint16_t)~FLAG_DAY;
 	fc->probe_failures = 0;
 	fc->probe_from_count = 0;
 }

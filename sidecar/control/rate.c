@@ -17,9 +17,13 @@
 #define DOUBLE_SEARCH  60  /* seconds in which the rate doubles: from nothing known … */
 #define DOUBLE_RECOVER 30  /* … back to what was … */
 #define DOUBLE_PROBE   120 /* … past it … */
+#define DOUBLE_SLOW    360 /* … where it may be the bucket that takes more … */
+#define SMALL_BUCKET   4   /* messages */
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
 /* Deferrals of late, from which on a flight was refused and not a message. */
 #define IN_FLIGHT_DEFERRALS 3.5
+#define FLIGHT		    3	/* replies */
+#define FALLEN_FLIGHT	    0.5 /* of the rate at which a flight was refused on the ground */
 
 #define FALLEN		   8.0	/* times that the estimate was higher */
 #define FALLEN_FAR	   24.0 /* … from where on the trials are as close together as they get */
@@ -161,12 +165,15 @@ bool rate_below(const struct flow_control *fc)
 	return fc->rate < 0.999 * ESTIMATE_SHARE * fc->limit_estimate;
 }
 
-/* Could it be chance? Where a limit is being looked for, one deferral tells nothing; where less was
- * accepted than the rate would have let go, it was the limit that let them go. */
+/* Could it be chance? Not where each costs a message. Where a limit is being looked for, one
+ * deferral tells nothing; where less was accepted than the rate would have let go, it was the limit
+ * that let them go. */
 static bool noise_possible(const struct control_step *step, const struct measure *seen)
 {
 	const struct flow_control *fc = step->fc;
 
+	if (step->lost)
+		return false;
 	if (noise_known(fc))
 		return true;
 	return !(fc->flags & FLAG_RISE_SUSPECTED) &&
@@ -184,6 +191,7 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 		/* Of the same flight as the last trouble: nothing new, but the bucket was still
 		 * empty. */
 		pressure_add(step);
+		fc->flight_refused += fc->flight_refused < UINT8_MAX;
 		if (fc->flags & FLAG_HELD)
 			hold_extend(step);
 		if ((int32_t)(stamp_of(step->admitted_ns) - fc->mark) > 0) {
@@ -212,10 +220,23 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 	cut_to_measured(step, &seen);
 	measure_begin(step);
 	fc->probe_failures = 1;
+	fc->flight_refused = 1;
 	fc->hold_since = step->now;
 	fc->hold_hour_count = fc->hour_count;
 	flag_set(fc, FLAG_WINDOW, window_hit(step, limit));
 	hold_begin(step, fc->flags & FLAG_WINDOW ? window_wait(step) : first_hold(step, class));
+}
+
+/* A small bucket explains what the climb has taken so far, and so would a limit that lies higher.
+ * The slower the climb, the sooner they differ: a bucket gives no more than it holds. */
+static bool small_bucket_explains(const struct control_step *step)
+{
+	const struct flow_control *fc = step->fc;
+	double climbed = since(stamp_of(step->admitted_ns), fc->probe_since);
+	double taken = fc->count - fc->probe_from_count - fc->limit_estimate * climbed;
+
+	return fc->excess_known > 0 && fc->excess_known < SMALL_BUCKET &&
+	       taken < 1.5 * fc->excess_known + 0.5;
 }
 
 /* How fast the rate may double now: seconds, 0 for not at all. */
@@ -240,9 +261,9 @@ static double doubling(struct control_step *step)
 				fc->probe_from_count = fc->count;
 				fc->probe_since = stamp_of(step->admitted_ns);
 			}
-			return rate_fallen(fc) || fc->rate > 1.5 * fc->limit_estimate
-				       ? DOUBLE_FAR
-				       : DOUBLE_PROBE;
+			if (rate_fallen(fc) || fc->rate > 1.5 * fc->limit_estimate)
+				return DOUBLE_FAR;
+			return small_bucket_explains(step) ? DOUBLE_SLOW : DOUBLE_PROBE;
 		}
 		return rate_below(fc) ? DOUBLE_RECOVER : 0;
 	}
@@ -315,14 +336,24 @@ void rate_restore(struct control_step *step)
 }
 
 /* A short hold has ended. A whole flight was refused: the rate was far above what is taken, and
- * another such flight would be one too many. */
+ * another such flight would be one too many. On the ground it is no chance then, but a limit that
+ * has fallen. */
 void rate_scale_after_flight(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double pressure = pressure_now(fc, step->now);
 
-	if (fc->mode != MODE_RECOVER || fc->flags & FLAG_RISE_SUSPECTED ||
-	    pressure <= IN_FLIGHT_DEFERRALS)
+	if (fc->flags & FLAG_RISE_SUSPECTED || pressure <= IN_FLIGHT_DEFERRALS)
+		return;
+	if (fc->mode == MODE_KNOWN && fc->strikes && fc->flight_refused >= FLIGHT) {
+		fc->mode = MODE_RECOVER;
+		fc->strikes = 0;
+		fc->flags |= FLAG_LOW_CONFIDENCE;
+		fc->probe_spacing_messages = rate_spacing_min(fc);
+		rate_set_estimate(step, FALLEN_FLIGHT * fc->limit_estimate);
+		rate_set(step, FALLEN_FLIGHT * fc->rate);
+	}
+	if (fc->mode != MODE_RECOVER)
 		return;
 	rate_set_estimate(step, fc->limit_estimate * IN_FLIGHT_DEFERRALS / pressure);
 	rate_set(step, fc->rate * IN_FLIGHT_DEFERRALS / pressure);

@@ -80,6 +80,7 @@
 	PLAIN(trial_of)               \
 	PLAIN(trial_accepted)         \
 	PLAIN(trial_refused)          \
+	PLAIN(flight_refused)         \
 	PLAIN(denied)                 \
 	PLAIN(trial)                  \
 	PLAIN(trial_pauses)           \

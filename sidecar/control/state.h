@@ -34,7 +34,7 @@ enum control_flag {
 	FLAG_VOLUME_SPIKE = 8,	 /* held for volume above the flow's own history */
 	FLAG_OUTAGE = 16,   /* held for the receiver's own trouble: says nothing about the rate */
 	FLAG_MEASURED = 32, /* mark is set: a rate deferral that began a measurement */
-	FLAG_NAMED = 64,    /* the text that began the hold spoke of the hour */
+	FLAG_NAMED = 64,    /* the text that began the hold spoke of the hour or the day … */
 	FLAG_WINDOW = 2048, /* the hold waits for the end of the receiver's window */
 	FLAG_MISSED = 128,  /* the end of the window came, and the probe failed */
 	FLAG_SLIDING = 256, /* the hour of this receiver slides */
@@ -43,7 +43,8 @@ enum control_flag {
 	FLAG_FRESH = 4096, /* the hour's cap or phase was learned within this hour: count from the
 			      next */
 	FLAG_MAYBE_NOISE = 8192, /* the hold began by a deferral that may have been chance */
-	FLAGS = 16383
+	FLAG_DAY = 16384,	 /* … of the day */
+	FLAG_MISNAMED = 32768,	 /* such a text has come when no window was full */
 };
 
 /* The test of refusals whose words name no limit. */
@@ -61,6 +62,7 @@ struct control_step {
 	uint64_t now_ns;
 	uint32_t now;	      /* the same as a stamp */
 	uint64_t admitted_ns; /* of the message that the reply is for */
+	bool lost;	      /* that message will not come again */
 };
 
 static inline uint32_t stamp_of(uint64_t ns)

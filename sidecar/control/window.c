@@ -26,6 +26,7 @@
 #define EARLY		  0.7  /* of the cap: before so much there should be no trouble … */
 #define FALLS		  0.9  /* a cap that is refused though it was filled evenly */
 #define SLIDING_SECONDS	  1200 /* … that a full hour's mail explains; a block lasts longer */
+#define SLIDING_PRESSURE  2.2  /* deferrals of late */
 #define DAY_TEST_EVERY	  3
 #define RESERVE_LEAST	  0.05 /* of a learned cap, for transactional mail … */
 #define RESERVE_MOST	  0.2
@@ -52,6 +53,20 @@ static double into_hour(const struct control_step *step, double phase)
 	return seconds < 0 ? seconds + HOUR : seconds;
 }
 
+/* Seconds until the receiver's day turns over, which it does at a full hour of ours, at midnight
+ * rather than at another: where more is not known, until the next, later every other one. */
+static double day_wait(const struct control_step *step)
+{
+	const struct flow_control *fc = step->fc;
+	double passed = since(step->now, fc->day_start);
+	double waited = since(step->now, fc->hold_since);
+	double midnight = DAY - fmod(wall_seconds(step), DAY);
+
+	if (fc->day_seen && passed < DAY)
+		return DAY - passed + 2;
+	return fmin(HOUR - into_hour(step, 0) + (waited > HOUR ? HOUR : 0), midnight) + 2;
+}
+
 /* Seconds until the receiver's hour turns over, or may have: where its beginning is not known to
  * the minute, half-way through what is possible. While nothing is known, until the clock's hour
  * turns or the minute comes at which the last long hold ended. */
@@ -61,6 +76,8 @@ double window_wait(const struct control_step *step)
 	double sure = HOUR - into_hour(step, fc->phase);
 	double perhaps = HOUR - into_hour(step, fc->phase - fc->phase_gap / 2.0);
 
+	if (fc->flags & FLAG_DAY)
+		return day_wait(step);
 	if (!fc->hour_seen)
 		return fmin(sure, HOUR - into_hour(step, 0)) + 2;
 	return fc->phase_gap > PHASE_SURE && perhaps < sure && !(fc->flags & FLAG_MISSED)
@@ -117,10 +134,11 @@ static bool cap_matches(const struct flow_control *fc, double count, double shar
 	       fabs(count - fc->hour_cap) < share * fc->hour_cap + slack;
 }
 
-/* The text speaks of the hour. True: it is a window whose end is known. */
+/* The text speaks of the hour. True: it is a window whose end is known. Else a probe shall say
+ * whether there is one. */
 static bool hour_named(struct flow_control *fc)
 {
-	if (fc->flags & FLAG_SLIDING)
+	if (fc->flags & (FLAG_SLIDING | FLAG_MISNAMED))
 		return false;
 	fc->flags |= FLAG_NAMED;
 	if (!fc->hour_seen)
@@ -132,6 +150,25 @@ static bool hour_named(struct flow_control *fc)
 	fc->hour_cap = fc->hour_count;
 	fc->hour_seen = HOUR_SURE;
 	return true;
+}
+
+/* A day that is full so early slides: its slots become free one by one. */
+static bool day_early(const struct flow_control *fc)
+{
+	return fc->day_cap && fc->day_count < EARLY * fc->day_cap;
+}
+
+/* … of the day. */
+static bool day_named(struct flow_control *fc)
+{
+	if (fc->flags & FLAG_MISNAMED)
+		return false;
+	fc->flags |= FLAG_NAMED | FLAG_DAY;
+	if (day_early(fc))
+		fc->day_seen = 0;
+	if (fc->day_seen)
+		fc->day_cap = fc->day_count;
+	return fc->day_seen;
 }
 
 static double with_test(const struct flow_control *fc)
@@ -161,7 +198,9 @@ static void sliding_hit(struct control_step *step)
 		fc->hour_cap = (uint32_t)(FALLS * fc->hour_cap);
 	fc->hour_test = 0;
 	even = window_rate(fc);
-	if (even >= RATE_TOP || fc->limit_estimate >= even)
+	/* Trouble that comes again and again at that rate is not the hour's. */
+	if (even >= RATE_TOP || fc->limit_estimate >= even ||
+	    pressure_now(fc, step->now) > SLIDING_PRESSURE)
 		return;
 	rate_track_estimate(step, even);
 }
@@ -173,9 +212,10 @@ bool window_hit(struct control_step *step, enum reply_limit limit)
 
 	if (fc->flags & FLAG_HELD)
 		return fc->probe_failures >= 2 && !(fc->flags & FLAG_MISSED) &&
-		       cap_matches(fc, fc->hold_hour_count, 0.1, 0);
-	fc->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_MISSED);
-	if (limit == REPLY_LIMIT_HOUR && hour_named(fc))
+		       (fc->flags & FLAG_NAMED || cap_matches(fc, fc->hold_hour_count, 0.1, 0));
+	fc->flags &= (uint16_t) ~(FLAG_NAMED | FLAG_DAY | FLAG_MISSED);
+	if ((limit == REPLY_LIMIT_HOUR && hour_named(fc)) ||
+	    (limit == REPLY_LIMIT_DAY && day_named(fc)))
 		return true;
 	if (fc->flags & FLAG_VOLUME_SPIKE && fc->hour_seen)
 		return true;
@@ -209,12 +249,14 @@ double window_day_left(const struct control_step *step)
 }
 
 /* One block of hours is no cap: complaints have such, too. One that lasts for most of a day is, and
- * one that ended at the same time as another before it, after no fewer messages. */
+ * one whose words named the day, and one that ended at the same time as another before it, after no
+ * fewer messages. */
 static bool day_believed(const struct control_step *step, double age)
 {
 	const struct flow_control *fc = step->fc;
 
-	return age >= DAY_BLOCK_SECONDS || (day_turned(step) && fc->day_count > 0.85 * fc->day_cap);
+	return age >= (fc->flags & FLAG_DAY ? HOUR : DAY_BLOCK_SECONDS) ||
+	       (day_turned(step) && fc->day_count > 0.85 * fc->day_cap);
 }
 
 static void learn_day(struct control_step *step, double age)
@@ -229,7 +271,8 @@ static void learn_day(struct control_step *step, double age)
 	fc->day_test = grew ? DAY_TEST_EVERY : known ? 0 : DAY_TEST_EVERY - 1;
 	fc->day_start = step->now - (uint32_t)(100 * late);
 	fc->day_count = 1;
-	fc->hour_seen = 0;
+	if (!(fc->flags & FLAG_DAY))
+		fc->hour_seen = 0;
 }
 
 /* The window's end came, and the probe was refused: if the hour may still turn over, it is later
@@ -239,6 +282,8 @@ void window_missed(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double left = HOUR - into_hour(step, fc->phase);
 
+	if (fc->flags & FLAG_DAY)
+		return;
 	if (left <= fc->phase_gap) {
 		fc->phase_gap = (uint16_t)left;
 		return;
@@ -256,6 +301,7 @@ static void learn_hour(struct control_step *step, double phase, double gap)
 	if (same && cap_matches(fc, fc->hold_hour_count, 0.15, 0)) {
 		fc->hour_seen = fc->hour_seen < 3 ? fc->hour_seen + 1 : 3;
 		fc->hour_cap = fc->hold_hour_count;
+		fc->flags &= (uint16_t)~FLAG_MISNAMED;
 	} else {
 		fc->hour_seen = 1;
 		/* Of an hour that began at another minute than was thought, nobody has counted the
@@ -294,6 +340,26 @@ static struct turned window_turned(const struct control_step *step)
 	return (struct turned){fc->flags & FLAG_NAMED, here, fmin(fc->hold_seconds, HOUR / 2)};
 }
 
+/* The words that began the hold have named a window; if the first probe got through, and none has
+ * turned over meanwhile, it was not full. */
+static void name_tested(struct control_step *step)
+{
+	struct flow_control *fc = step->fc;
+
+	if (fc->flags & FLAG_NAMED && fc->probe_failures < 2 && !(fc->flags & FLAG_WINDOW) &&
+	    into_hour(step, 0) >= TURNED_SECONDS)
+		fc->flags |= FLAG_MISNAMED;
+}
+
+/* Trouble that lasts, though the cap is far, or ends long before the hour does: slots do not become
+ * free all at once. */
+static bool slides(const struct flow_control *fc, double age, bool sure)
+{
+	return fc->probe_failures >= 2 && age < SLIDING_SECONDS && fc->hour_seen && fc->hour_cap &&
+	       (fc->hold_hour_count < EARLY * fc->hour_cap ||
+		(fc->hour_seen >= HOUR_SURE && !sure));
+}
+
 /* A hold has ended: was it a window of the receiver's that turned over? Then the rate is as before.
  */
 bool window_released(struct control_step *step)
@@ -301,27 +367,27 @@ bool window_released(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double age = since(step->now, fc->hold_since);
 	struct turned turned = window_turned(step);
+	bool day = fc->flags & FLAG_DAY;
 
-	if (fc->flags & FLAG_SLIDING)
+	name_tested(step);
+	if (fc->flags & FLAG_SLIDING && !day)
 		return false;
-	/* Trouble that lasts, though the cap is far, or ends long before the hour does: slots do
-	 * not become free all at once. */
-	if (fc->probe_failures >= 2 && age < SLIDING_SECONDS && fc->hour_seen && fc->hour_cap &&
-	    (fc->hold_hour_count < EARLY * fc->hour_cap ||
-	     (fc->hour_seen >= HOUR_SURE && !turned.sure))) {
+	if (!day && slides(fc, age, turned.sure)) {
 		window_mark_sliding(fc);
 		return false;
 	}
 	/* A hold that no probe has tested proves nothing about its end. */
 	if (age < TURNED_SECONDS || (fc->probe_failures < 2 && !(fc->flags & FLAG_WINDOW)))
 		return false;
-	if ((turned.sure && age > DAY_SECONDS) || day_turned(step))
+	if (day && day_early(fc))
+		return true;
+	if (day || (turned.sure && age > DAY_SECONDS) || day_turned(step))
 		learn_day(step, age);
 	else
 		learn_hour(step, turned.phase, turned.gap);
-	if (!turned.sure)
+	if (!turned.sure && !day)
 		fc->hour_seen = 0;
-	return turned.sure;
+	return turned.sure || day;
 }
 
 /* Whether waiting for the boundary as far as it is known costs nothing of the cap. */
