@@ -292,11 +292,11 @@ _Static_assert(sizeof(struct layout_calendar) == 16 + 8 * LAYOUT_DAYS, "packed")
 /* ---- where things stand ---------------------------------------------------------------------- */
 
 /* Slots for that many flows, with room for what they are made of (each source and each destination
- * takes one too; the built-in configuration brings 20): at 8/15 full, linear probing meets 1.6
- * lines a hit. */
+ * takes one too; the built-in configuration brings 20): at 16/29 full, linear probing meets
+ * 1.6 lines a hit. */
 static inline uint32_t layout_slots(uint32_t flows)
 {
-	uint64_t slots = (uint64_t)flows + (uint64_t)flows * 7 / 8 + 64;
+	uint64_t slots = (uint64_t)flows + (uint64_t)flows * 13 / 16 + 64;
 
 	return slots > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)slots;
 }

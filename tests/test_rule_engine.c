@@ -247,7 +247,7 @@ static uint32_t recent = RULE_RECENT_UNKNOWN;
 
 static struct rule_verdict answer(const char *destination, const char *text, uint64_t now_ns)
 {
-	const struct rule_flow flow = {7, "192.0.2.1", destination, "shared", recent};
+	const struct rule_flow flow = {7, "192.0.2.1", destination, "shared", recent, false};
 	struct classification found;
 	struct rule_verdict verdict;
 	struct reply_line line;
@@ -392,8 +392,8 @@ Test(rule, alerts_once_until_it_clears)
 
 Test(rule, counts_deliveries_for_a_ratio)
 {
-	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN},
-			       other = {8, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN};
+	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN, false},
+			       other = {8, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN, false};
 	unsigned fired = 0;
 
 	load(CLASSES "rules:\n  - {name: r, match: {class: [rate]}, trigger: 10% of 50 in 15m, "
@@ -476,16 +476,17 @@ Test(rule, forgets_flows_that_are_long_quiet)
 
 	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n");
 	for (uint64_t id = 0; id < 20000; id++)
-		rule_engine_evaluate(engine, set,
-				     &(struct rule_flow){id, NULL, NULL, NULL, RULE_RECENT_UNKNOWN},
-				     &reply, D + id * M, &verdict);
+		rule_engine_evaluate(
+			engine, set,
+			&(struct rule_flow){id, NULL, NULL, NULL, RULE_RECENT_UNKNOWN, false},
+			&reply, D + id * M, &verdict);
 	cr_expect_lt(rule_engine_windows(engine), 2 * 2 * 24 * 60 + 64);
 	unload();
 }
 
 Test(rule, says_in_words_what_it_remembers)
 {
-	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN};
+	const struct rule_flow flow = {7, "192.0.2.1", "a", "shared", RULE_RECENT_UNKNOWN, false};
 	char text[256], tiny[8];
 
 	load("rules:\n  - {name: r, trigger: 3/hr, action: {hold: 5m}}\n  - {name: s, action: "
@@ -598,7 +599,7 @@ Test(alert, without_a_command_or_with_a_missing_one_says_so)
 
 Test(rule, remembers_attempts_of_those_alone_who_send_enough_for_it)
 {
-	struct rule_flow flow = {7, "192.0.2.1", "a", "shared", 0};
+	struct rule_flow flow = {7, "192.0.2.1", "a", "shared", 0, false};
 	unsigned fired = 0;
 
 	load(CLASSES "rules:\n  - {name: r, match: {class: [rate]}, trigger: 10% of 50 in 15m, "
@@ -612,6 +613,21 @@ Test(rule, remembers_attempts_of_those_alone_who_send_enough_for_it)
 		fired += answer("a", "451 slow", D + i * S).fired_count;
 	cr_expect_eq(fired, 0);
 	cr_expect_eq(answer("a", "451 slow", D + 8 * S).fired_count, 1);
+	cr_expect_eq(rule_engine_windows(engine), 1);
+	unload();
+}
+
+/* A million flows that do not warm up must not cost what those do that do. */
+Test(rule, that_acts_on_warm_up_alone_remembers_no_flow_without_one)
+{
+	struct rule_flow flow = {7, "192.0.2.1", "a", "shared", 1000, true};
+
+	load(CLASSES "rules:\n  - {name: r, match: {class: [rate]}, trigger: 10% of 50 in 15m, "
+		     "action: {warmup_step_back: 1}}\n");
+	rule_engine_attempts(engine, set, &flow, 1000, D);
+	cr_expect_eq(rule_engine_windows(engine), 0);
+	flow.settled = false;
+	rule_engine_attempts(engine, set, &flow, 1000, D);
 	cr_expect_eq(rule_engine_windows(engine), 1);
 	unload();
 }

@@ -45,7 +45,8 @@ static void names_fill(const struct engine *e, uint32_t slot, uint64_t now_ns,
 				       .source = ret->source,
 				       .destination = ret->destination,
 				       .pool = pool ? pool->name : NULL,
-				       .recent = recent_of(e, slot, now_ns)};
+				       .recent = recent_of(e, slot, now_ns),
+				       .settled = engine_warmup_line(e, slot) == NULL};
 }
 
 static void alerts_raise(struct engine *e, const struct rule_verdict *verdict,

@@ -35,11 +35,20 @@ static bool sources_have(const struct compiled_rule *rule, const char *source)
 	return false;
 }
 
+static bool acts_on_warmup_alone(const struct rule_action *plan)
+{
+	for (int kind = 0; kind < RULE_ACTIONS; kind++)
+		if (plan->does[kind] && kind != RULE_WARMUP_STEP_BACK)
+			return false;
+	return plan->does[RULE_WARMUP_STEP_BACK];
+}
+
 bool rule_subsumes_flow(const struct compiled_rule *rule, const struct rule_flow *flow)
 {
 	const struct rule_match *match = &rule->rule->match;
 
-	return names_have(match->destination, match->destination_count, flow->destination) &&
+	return !(rule->for_warmup && flow->settled) &&
+	       names_have(match->destination, match->destination_count, flow->destination) &&
 	       names_have(match->pool, match->pool_count, flow->pool) &&
 	       sources_have(rule, flow->source);
 }
@@ -121,6 +130,7 @@ static int rule_compile(struct compiled_rule *rule, const struct rule *from)
 		err = rule_parse_trigger(from->trigger, &rule->trigger, &reason);
 	if (err == 0)
 		err = rule_parse_plan(&from->action, &rule->plan, &key, &reason);
+	rule->for_warmup = err == 0 && acts_on_warmup_alone(&rule->plan);
 	return err;
 }
 

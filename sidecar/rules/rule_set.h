@@ -16,6 +16,7 @@ struct compiled_rule {
 	struct address_range *sources;
 	struct rule_trigger trigger;
 	struct rule_action plan;
+	bool for_warmup; /* it acts on nothing else */
 };
 
 struct rule_set {
@@ -23,7 +24,7 @@ struct rule_set {
 	struct compiled_rule rules[];
 };
 
-/* Whether it asks for this source, destination and pool, or for none. */
+/* Whether it asks for this source, destination and pool, or for none, and has anything to act on. */
 bool rule_subsumes_flow(const struct compiled_rule *rule, const struct rule_flow *flow);
 
 /* Whether it asks for this reply: class, limit, codes and text. */

@@ -20,6 +20,7 @@ struct rule_flow {
 	uint64_t id; /* whatever names the flow: its key's hash */
 	const char *source, *destination, *pool;
 	uint32_t recent; /* attempts of the last hour before these: what a window begins with */
+	bool settled;	 /* it does not warm up: a rule that acts on that alone remembers nothing */
 };
 
 /* Nobody knows: every attempt is remembered from the first on. */
