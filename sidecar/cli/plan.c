@@ -311,7 +311,7 @@ static void answer_print_memory(const struct plan_input *q, const struct answer 
 	printf("Memory\n");
 	printf("  %-44s %s flows + %llu sources + %llu destinations = %s\n", "records", flows,
 	       (unsigned long long)q->sources, (unsigned long long)q->destinations, records);
-	printf("  %-44s records x 15/8 + 64 = %s\n", "slots", slots);
+	printf("  %-44s records x 29/16 + 64 = %s\n", "slots", slots);
 	printf("  %-44s slots x (%zu + %zu) B = %.1f MiB\n", "limits", sizeof(struct layout_limits),
 	       sizeof(struct layout_limits_more), (double)a->limits / MIB);
 	printf("  %-44s slots x (%zu + %zu) B = %.1f MiB\n", "counters",
