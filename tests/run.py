@@ -5,7 +5,8 @@
 A program's exit status says how it went: 0 passed, 77 skipped, all else failed. A Criterion program
 counts each of its tests. A line that starts with "SKIP:" is a part that could not run here, with its
 reason; it is counted and printed. Two programs run at once; a program whose name holds "alone", or
-that says so in ALONE, runs by itself, because it measures time.
+that says TEST-ALONE at its top, runs by itself, because it measures time; one that says TEST-LONG is
+begun first, so that none is left over at the end beside an idle processor.
 """
 import argparse
 import concurrent.futures
@@ -47,8 +48,12 @@ def programs(build, patterns, stress_only):
     return [p for p in found if not patterns or any(fnmatch.fnmatch(p.name, g) for g in patterns)]
 
 
+def says(path, word):
+    return word in path.read_bytes()[:4096]
+
+
 def alone(path):
-    return "alone" in path.name or b"TEST-ALONE" in path.read_bytes()[:4096]
+    return "alone" in path.name or says(path, b"TEST-ALONE")
 
 
 def end(child):
@@ -143,7 +148,7 @@ def main():
     if not todo:
         print("no test matches")
         return 1
-    together = [p for p in todo if not alone(p)]
+    together = sorted((p for p in todo if not alone(p)), key=lambda p: not says(p, b"TEST-LONG"))
     apart = [p for p in todo if alone(p)]
     results = []
     pool = concurrent.futures.ThreadPoolExecutor(args.jobs)
