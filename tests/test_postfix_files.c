@@ -16,16 +16,16 @@ static struct postfix_files files;
 /* "log; name=address name=address; unclear" */
 static const char *told(const char *main_cf, const char *master_cf)
 {
-	static char text[8192];
+	static char text[1 << 17];
 	int used;
 
 	postfix_files_read(guard_copy(main_cf, strlen(main_cf) + 1),
 			   guard_copy(master_cf, strlen(master_cf) + 1), &files);
-	used = sprintf(text, "%s;", files.maillog_file);
+	used = snprintf(text, sizeof(text), "%s;", files.maillog_file);
 	for (uint32_t i = 0; i < files.count; i++)
-		used += sprintf(text + used, " %s=%s", files.clients[i].name,
-				files.clients[i].address);
-	sprintf(text + used, "; %u", files.unclear);
+		used += snprintf(text + used, sizeof(text) - (size_t)used, " %s=%s",
+				 files.clients[i].name, files.clients[i].address);
+	snprintf(text + used, sizeof(text) - (size_t)used, "; %u", files.unclear);
 	return text;
 }
 
