@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * snds: what Microsoft says of our addresses: {"rows": [{"source": ..., "status": "red", "at": seconds
- * since 1970, or none for now}, ...]}, an address's rows in the order of time. A line for each flow
+ * since 1970; without it the present}, ...]}, an address's rows in the order of time. A line for each flow
  * whose share has changed, and for each row that was not taken.
  *
  * What follows stands with the flow as a constraint of the name "snds": so it is explained, moved,

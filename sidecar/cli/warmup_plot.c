@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/xml.h"
+
 #define WIDTH  960
 #define LEFT   100
 #define RIGHT  20
@@ -27,15 +29,6 @@ struct panel_scale {
 	double days; /* in a row */
 	double max;  /* messages at the panel's top */
 };
-
-static void escape(FILE *out, const char *text)
-{
-	for (; *text; text++)
-		if (strchr("<>&\"'", *text) || (unsigned char)*text < ' ')
-			fprintf(out, "&#%d;", (unsigned char)*text);
-		else
-			fputc(*text, out);
-}
 
 static double x_of(const struct panel_scale *p, double day)
 {
@@ -95,9 +88,9 @@ static void draw_panel(FILE *out, double top, const struct json *flow)
 				1.05 * highest(days)};
 
 	fprintf(out, "<text x='%d' y='%.1f' font-weight='bold'>", LEFT, top + 26);
-	escape(out, json_get_text(flow, "source", "?"));
+	xml_escape(out, json_get_text(flow, "source", "?"));
 	fputs(" to ", out);
-	escape(out, json_get_text(flow, "destination", "?"));
+	xml_escape(out, json_get_text(flow, "destination", "?"));
 	fprintf(out, ", %s</text>\n", json_get_text(flow, "state", "?"));
 	for (int part = 0; part <= 4; part++) {
 		double count = p.max / 1.05 * part / 4;
@@ -146,7 +139,7 @@ int warmup_plot_write(const struct warmup_plot *plot, const char *path)
 		"<rect width='100%%' height='100%%' fill='#fff'/>\n"
 		"<text x='%d' y='20'>messages of each day with mail: <tspan>cap (black)</tspan>, "
 		"<tspan fill='" SENT "'>sent</tspan>, of it <tspan fill='" DEFERRED
-		"'>refused for now</tspan>; shaded: trouble</text>\n",
+		"'>deferred</tspan>; shaded: trouble</text>\n",
 		WIDTH, LEGEND + PANEL * (int)plot->panels, LEFT);
 	if (plot->length)
 		fwrite(plot->text, 1, plot->length, out);

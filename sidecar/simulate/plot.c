@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "sidecar/base/units.h"
+#include "sidecar/base/xml.h"
 #include "sidecar/simulate/report.h"
 
 #define WIDTH  960
@@ -63,15 +64,6 @@ static double x_of(const struct panel *panel, double ns)
 static double y_of(const struct panel *panel, double per_minute)
 {
 	return panel->top + HEIGHT * (1 - fmin(per_minute, panel->max) / panel->max);
-}
-
-static void escape(FILE *out, const char *text)
-{
-	for (; *text; text++)
-		if (strchr("<>&\"'", *text) || (unsigned char)*text < ' ')
-			fprintf(out, "&#%d;", (unsigned char)*text);
-		else
-			fputc(*text, out);
 }
 
 static double slot_minutes(const struct scenario *scenario)
@@ -139,7 +131,7 @@ static void draw_frame(const struct panel *panel)
 	unsigned step = hours <= 12 ? 1 : hours <= 48 ? 4 : hours <= 240 ? 24 : 168;
 
 	fprintf(panel->out, "<text x='%d' y='%.0f' font-weight='bold'>", LEFT, panel->top - 10);
-	escape(panel->out, panel->receiver->destination);
+	xml_escape(panel->out, panel->receiver->destination);
 	fprintf(panel->out,
 		"</text>\n<rect x='%d' y='%.1f' width='%d' height='%d' fill='none' "
 		"stroke='#bbb'/>\n",
