@@ -392,14 +392,42 @@ Test(control_life, finds_that_the_hours_cap_has_grown)
 
 Test(control_life, tells_texts_by_chance_from_a_limit)
 {
-	struct simulated_receiver receiver = {.rate = 1, .burst = 30, .chance_every = 101};
-	struct simulated_flow flow = flow_new(&receiver);
-	uint32_t before;
+	static const struct {
+		double rate;
+		uint32_t chance_every;
+		double share;
+	} rows[] = {{1, 101, 0.9}, {1, 51, 0.9}, {1, 21, 0.85}, {1 / 6.0, 51, 0.85}, {1.5, 51, 0.9}};
 
-	flow_run(&flow, START + HOUR);
-	before = flow.delivered;
-	flow_run(&flow, START + 3 * HOUR);
-	cr_expect_gt(flow.delivered - before, 7200 * 0.9, "%u", flow.delivered - before);
+	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct simulated_receiver receiver = {
+			.rate = rows[i].rate, .burst = 30, .chance_every = rows[i].chance_every};
+		struct simulated_flow flow = flow_new(&receiver);
+		uint32_t before;
+
+		flow_run(&flow, START + 2 * HOUR);
+		expect_words(&flow, "name a limit by chance");
+		before = flow.delivered;
+		flow_run(&flow, START + 4 * HOUR);
+		cr_expect_gt(flow.delivered - before, 7200 * rows[i].rate * rows[i].share,
+			     "row %u: %u", i, flow.delivered - before);
+	}
+}
+
+/* A limit that falls by and by refuses where nothing should be refused, too. */
+Test(control_life, takes_no_limit_for_chance)
+{
+	struct simulated_receiver receiver = {.rate = 1, .burst = 5};
+	struct simulated_flow flow = flow_new(&receiver);
+
+	for (unsigned i = 1; i <= 240; i++) {
+		char text[1024];
+
+		flow_run(&flow, START + i * (HOUR / 60));
+		receiver.rate = 1 - 0.8 * (i % 120) / 120.0;
+		control_describe(&flow.state, &flow.bounds, flow.now_ns, text, sizeof text);
+		cr_assert(!strstr(text, "by chance"), "minute %u: %s", i, text);
+	}
+	cr_expect_lt(flow.refused, flow.delivered / 20, "%u of %u", flow.refused, flow.delivered);
 }
 
 #define LONGEST (20 * 60 * SECOND) /* in the first hour */

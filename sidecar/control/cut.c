@@ -10,7 +10,9 @@
 #include "sidecar/control/state.h"
 
 #define SPACING_GROWTH 2.2
-#define PRESSURE_TRIAL 2.2 /* deferrals of late, up to which one more may be risked */
+#define OVERRUN	       0.9  /* of the rate: less was taken, holds and all */
+#define MET_BY_CHANCE  0.55 /* of the rate at which it showed that the bucket is empty */
+#define PRESSURE_TRIAL 2.2  /* deferrals of late, up to which one more may be risked */
 
 struct measure measure_end(const struct control_step *step)
 {
@@ -133,7 +135,7 @@ static void cut_probe_by_chance(struct control_step *step, const struct measure 
 	double bucket = fmax(fc->excess_known, 3 + 30 * fc->limit_estimate);
 	double climb =
 		fc->probe_from_count ? (fc->count - fc->probe_from_count - bucket) / climbed : 0;
-	double met = fmin(fmax(seen->rate, climb), fc->rate);
+	double met = fmin(fmax(fmax(seen->rate, climb), MET_BY_CHANCE * fc->rate), fc->rate);
 
 	fc->probe_spacing_messages =
 		(float)(met > 1.05 * fc->limit_estimate
@@ -193,7 +195,18 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 /* Whether over many messages less was accepted than the rate would have let go. */
 static bool overran(const struct control_step *step, const struct measure *seen)
 {
-	return seen->exact && seen->count >= 40 && seen->count < 0.975 * measure_sent(step, seen);
+	double sent = measure_sent(step, seen);
+
+	return seen->exact && seen->count >= 40 &&
+	       seen->count < 0.975 * sent - 2 * sqrt(noise_share(step->fc) * sent);
+}
+
+/* Among refusals by chance a limit shows late, and again and again: holds refill its bucket, so what
+ * goes between two of them is no more than the rate, but what was taken over all is. */
+static bool overruns_by_chance(const struct control_step *step, const struct measure *seen)
+{
+	return noise_known(step->fc) && seen->exact && seen->count >= 40 &&
+	       seen->rate < OVERRUN * step->fc->rate * (1 - noise_share(step->fc));
 }
 
 /* Trouble where there should be none: once is chance, twice is a limit that has fallen, as is once
@@ -201,13 +214,14 @@ static bool overran(const struct control_step *step, const struct measure *seen)
 static void cut_ground(struct control_step *step, const struct measure *seen)
 {
 	struct flow_control *fc = step->fc;
+	bool again = fc->strikes > 0;
 
 	fc->reserve /= 2;
 	/* A limit that has fallen refuses again soon; chance, where it is known, may refuse later.
 	 */
-	if (noise_known(fc) && seen->count >= 60)
+	if (noise_known(fc) && seen->count >= 60 && !overruns_by_chance(step, seen))
 		fc->strikes = 0;
-	if (overran(step, seen)) {
+	if (overran(step, seen) || (again && overruns_by_chance(step, seen))) {
 		rate_track_estimate(step, 0.99 * seen->rate);
 		return;
 	}

@@ -129,7 +129,12 @@ static unsigned percent(double share)
 /* What was made of refusals that name no limit. */
 static void say_refusals(struct words *words, const struct flow_control *fc)
 {
-	if (fc->trial != TRIAL_NONE)
+	if (noise_on_trial(fc))
+		say(words, "; slower for a trial: is it a limit that refuses, or chance?");
+	if (noise_known(fc))
+		say(words, "; %.2g%% of the replies name a limit by chance and are passed over",
+		    100 * noise_share(fc));
+	if (refusals_on_trial(fc))
 		say(words,
 		    "; slower for a trial: does the share of %s replies, %u%%, fall with the rate?",
 		    reply_class_name(trial_class(fc)), percent(share(fc->trial_share)));

@@ -32,6 +32,7 @@ struct flow_control {
 	float excess_known; /* that probes usually take: the receiver's bucket */
 	float pressure;	    /* deferrals of late, leaking: what a penalty would count */
 	float noise;	    /* deferrals on safe ground, among noise_of messages there */
+	float noise_from;   /* the estimate when the first of them came; 0: there was none */
 	uint32_t mark;	    /* when the bucket was last known to be empty */
 	uint32_t raised;    /* last change upwards */
 	uint32_t pressure_at;
@@ -60,7 +61,8 @@ struct flow_control {
 	uint16_t phase_gap;	 /* seconds by which it may begin earlier than that */
 	uint16_t noise_of;	 /* both are halved now and then */
 	uint16_t refused_of;	 /* messages since the share of chance was last measured */
-	uint16_t sprt_score;	 /* that the deferrals of late are not chance, in 1/SPRT_UNIT */
+	uint16_t sprt_score;	 /* that the deferrals of late are not chance, in 1/SPRT_UNIT … */
+	uint16_t sprt_steep;	 /* … but of a limit that is far exceeded */
 	uint16_t transactional;	 /* share of the mail of late, in 1/65536 */
 	uint16_t flags;
 	uint8_t probe_failures; /* of probes in this hold, the trouble that began it included */
@@ -108,11 +110,12 @@ struct flow_control {
 	uint8_t trial_accepted; /* 255: that many or more, as the next */
 	uint8_t trial_refused;
 	uint8_t flight_refused; /* of the flight that met trouble; 255: that many or more */
+	uint8_t noise_apart; /* accepted before the last that may be chance; 255: that many or more */
 	uint8_t trial : 2;
 	uint8_t trial_pauses : 3;  /* trials that found chance */
 	uint8_t place_guessed : 1; /* per_connection is what no text has named */
 	uint8_t refused_fully : 1; /* everything was refused, not long ago */
 };
-_Static_assert(sizeof(struct flow_control) <= 208, "a third of a flow's memory");
+_Static_assert(sizeof(struct flow_control) <= 216, "a third of a flow's memory");
 
 #endif

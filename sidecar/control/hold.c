@@ -107,9 +107,9 @@ void hold_probe_succeeded(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double age = since(step->now, fc->hold_since);
 	bool outage = fc->flags & FLAG_OUTAGE;
+	bool chance = fc->flags & FLAG_MAYBE_NOISE && fc->probe_failures == 1 &&
+		      !(fc->flags & (FLAG_WINDOW | FLAG_VOLUME_SPIKE));
 
-	if (fc->flags & FLAG_MAYBE_NOISE && fc->probe_failures == 1 && !(fc->flags & FLAG_WINDOW))
-		noise_refused(fc);
 	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_MAYBE_NOISE);
 	fc->raised = step->now;
 	if (!outage && window_released(step))
@@ -122,4 +122,6 @@ void hold_probe_succeeded(struct control_step *step)
 	fc->flags &= (uint16_t)~FLAG_DAY;
 	fc->probe_failures = 0;
 	fc->probe_from_count = 0;
+	if (chance)
+		noise_refused(step);
 }

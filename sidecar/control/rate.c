@@ -23,6 +23,7 @@
 /* Deferrals of late, from which on a flight was refused and not a message. */
 #define IN_FLIGHT_DEFERRALS 3.5
 #define FLIGHT		    3	/* replies */
+#define NOISE_APART	    8	/* messages between two refusals that may be chance */
 #define FALLEN_FLIGHT	    0.5 /* of the rate at which a flight was refused on the ground */
 
 #define FALLEN		   8.0	/* times that the estimate was higher */
@@ -177,7 +178,7 @@ static bool noise_possible(const struct control_step *step, const struct measure
 	if (noise_known(fc))
 		return true;
 	return !(fc->flags & FLAG_RISE_SUSPECTED) &&
-	       (rate_below_estimate(fc) || (fc->mode == MODE_RECOVER && fc->count >= 20)) &&
+	       (rate_below_estimate(fc) || fc->mode == MODE_RECOVER) && fc->count >= NOISE_APART &&
 	       (!seen->exact || rate_below(fc) ||
 		seen->count >= 0.97 * measure_sent(step, seen) - 1);
 }
@@ -209,12 +210,17 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 		hold_probe_failed(step);
 		return;
 	}
+	if (noise_on_trial(fc) && !step->lost && limit != REPLY_LIMIT_HOUR &&
+	    limit != REPLY_LIMIT_DAY && class != REPLY_VOLUME_SPIKE && class != REPLY_BLOCKLIST &&
+	    noise_trial_refused(step))
+		return;
 	flag_set(fc, FLAG_MAYBE_NOISE, noise_possible(step, &seen));
 	if (fc->flags & FLAG_MAYBE_NOISE && noise_explains(fc)) {
 		if (noise_grew(fc) && rate_below_estimate(fc))
 			rate_track_estimate(step, ESTIMATE_SHARE * fc->limit_estimate);
 		return;
 	}
+	fc->noise_apart = (uint8_t)fmin(seen.count, UINT8_MAX);
 	pressure_add(step);
 	flag_set(fc, FLAG_VOLUME_SPIKE, class == REPLY_VOLUME_SPIKE || class == REPLY_BLOCKLIST);
 	cut_to_measured(step, &seen);
@@ -261,7 +267,8 @@ static double doubling(struct control_step *step)
 				fc->probe_from_count = fc->count;
 				fc->probe_since = stamp_of(step->admitted_ns);
 			}
-			if (rate_fallen(fc) || fc->rate > 1.5 * fc->limit_estimate)
+			if (rate_fallen(fc) ||
+			    (fc->rate > 1.5 * fc->limit_estimate && !noise_known(fc)))
 				return DOUBLE_FAR;
 			return small_bucket_explains(step) ? DOUBLE_SLOW : DOUBLE_PROBE;
 		}
@@ -291,8 +298,9 @@ void rate_accepted(struct control_step *step)
 	double twice, step_max;
 	double raised;
 
-	noise_accepted(fc, rate_below_estimate(fc));
-	if (fc->idle_share >= IDLE_SHARE_MAX || noise_suspected(fc) || refusals_suspected(fc)) {
+	noise_accepted(step, rate_below_estimate(fc));
+	if (fc->idle_share >= IDLE_SHARE_MAX || noise_suspected(fc) || noise_on_trial(fc) ||
+	    refusals_suspected(fc)) {
 		fc->raised = step->now;
 		return;
 	}

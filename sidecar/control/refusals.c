@@ -75,7 +75,7 @@ bool refusals_are_limit(const struct flow_control *fc, enum reply_class class)
 
 bool refusals_on_trial(const struct flow_control *fc)
 {
-	return fc->trial != TRIAL_NONE;
+	return fc->trial == TRIAL_SLOWER || fc->trial == TRIAL_DEEPEST;
 }
 
 bool refusals_valid(const struct flow_control *fc)
@@ -86,9 +86,9 @@ bool refusals_valid(const struct flow_control *fc)
 	for (unsigned i = 0; i < sizeof measured / sizeof *measured; i++)
 		if (!(*measured[i] >= 0 && *measured[i] <= 1e6f))
 			return false;
-	return fc->trial < CONTROL_TRIALS && fc->trial_of < REFUSED_CLASSES &&
-	       fc->attempts <= REMEMBERED && !(fc->limit_words >> REPLY_CLASSES) &&
-	       (fc->trial == TRIAL_NONE || fc->trial_share >= share_of(SHARE_MIN));
+	return fc->trial_of < REFUSED_CLASSES && fc->attempts <= REMEMBERED &&
+	       !(fc->limit_words >> REPLY_CLASSES) &&
+	       (!refusals_on_trial(fc) || fc->trial_share >= share_of(SHARE_MIN));
 }
 
 static void forget(struct flow_control *fc)

@@ -22,6 +22,8 @@
 	PLAIN(excess_known)           \
 	PLAIN(pressure)               \
 	PLAIN(noise)                  \
+	PLAIN(noise_from)             \
+	PLAIN(noise_apart)            \
 	STAMP(mark)                   \
 	STAMP(raised)                 \
 	STAMP(pressure_at)            \
@@ -43,6 +45,7 @@
 	PLAIN(noise_of)               \
 	PLAIN(refused_of)             \
 	PLAIN(sprt_score)             \
+	PLAIN(sprt_steep)             \
 	PLAIN(transactional)          \
 	PLAIN(flags)                  \
 	PLAIN(probe_failures)         \

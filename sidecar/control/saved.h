@@ -8,7 +8,7 @@
 
 #include "sidecar/control/control.h"
 
-#define CONTROL_VALUES	   (75 + 2 * REFUSED_CLASSES)
+#define CONTROL_VALUES	   (78 + 2 * REFUSED_CLASSES)
 #define CONTROL_VALUE_NAME 48
 
 /* What the clock is to a value: a state is moved from one boot of the machine to the next. */

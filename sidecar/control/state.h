@@ -47,11 +47,12 @@ enum control_flag {
 	FLAG_MISNAMED = 32768,	 /* such a text has come when no window was full */
 };
 
-/* The test of refusals whose words name no limit. */
+/* The test of refusals whose words name no limit, or may name one by chance. */
 enum control_trial {
 	TRIAL_NONE,
 	TRIAL_SLOWER,  /* the flow has been slowed, and what is refused now decides */
 	TRIAL_DEEPEST, /* it has been slowed again, for most was refused all the same */
+	TRIAL_CHANCE,  /* it has been slowed below what a limit refuses (noise.c) */
 	CONTROL_TRIALS
 };
 
@@ -199,10 +200,12 @@ void refusals_delivered(struct control_step *step, uint32_t messages);
 bool noise_known(const struct flow_control *fc);
 double noise_share(const struct flow_control *fc);
 bool noise_suspected(const struct flow_control *fc);
+bool noise_on_trial(const struct flow_control *fc);
+bool noise_trial_refused(struct control_step *step);
 bool noise_grew(struct flow_control *fc);
 void noise_learn(struct flow_control *fc);
-void noise_accepted(struct flow_control *fc, bool ground);
-void noise_refused(struct flow_control *fc);
+void noise_accepted(struct control_step *step, bool ground);
+void noise_refused(struct control_step *step);
 bool noise_explains(struct flow_control *fc);
 
 /* connections.c */
