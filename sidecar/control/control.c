@@ -55,6 +55,7 @@
  * hundred a minute and round trips of seconds one flight is refused whole, and two of them may be
  * what a strict receiver punishes.
  */
+#include "sidecar/control/control.h"
 #include "sidecar/control/state.h"
 
 #define PROBE_ALONE	  60 /* seconds for which nothing follows a probe whose reply is not known */
