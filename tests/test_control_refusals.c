@@ -69,6 +69,7 @@ static void mail_run(struct mail *mail, uint64_t until_ns)
 		uint64_t hold_ns = mail->limits.hold_until_ns[TG_BULK];
 		uint64_t at = hold_ns > mail->next_ns ? hold_ns : mail->next_ns;
 		struct control_observation seen = {.traffic = TG_BULK, .stage = TG_STAGE_MESSAGE};
+		struct control_change change;
 
 		at = at > mail->now_ns ? at : mail->now_ns;
 		seen.class = takes(mail->receiver, at) ? REPLY_DELIVERED : mail->receiver->class;
@@ -76,8 +77,8 @@ static void mail_run(struct mail *mail, uint64_t until_ns)
 		mail->taken += seen.class == REPLY_DELIVERED;
 		mail->refused += seen.class != REPLY_DELIVERED;
 		mail->now_ns = at + DELAY;
-		control_observe(&mail->state, &mail->bounds, &seen, mail->now_ns);
-		control_limits(&mail->state, &mail->bounds, mail->now_ns, &mail->limits);
+		control_observe(&mail->state, &mail->bounds, &seen, mail->now_ns, &change);
+		mail->limits = change.after;
 		mail->next_ns = at + mail->limits.interval_ns;
 		if (hold_ns)
 			mail->next_ns = mail->now_ns + mail->limits.interval_ns;

@@ -41,10 +41,11 @@ static struct control_state state_any(void)
 			.open_connections = any(20),
 			.admitted_ns = now_ns,
 		};
+		struct control_change change;
 
 		now_ns += any(90) * SECOND;
-		control_observe(&state, &bounds, &seen, now_ns);
-		control_tick(&state, &bounds, 1, 0, now_ns);
+		control_observe(&state, &bounds, &seen, now_ns, &change);
+		control_tick(&state, &bounds, 1, now_ns, &change);
 	}
 	return state;
 }

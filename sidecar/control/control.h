@@ -40,13 +40,14 @@ void control_release(struct control_state *state, const struct control_bounds *b
 
 /* Takes one reply in. True if the limits changed. */
 bool control_observe(struct control_state *state, const struct control_bounds *bounds,
-		     const struct control_observation *seen, uint64_t now_ns);
+		     const struct control_observation *seen, uint64_t now_ns,
+		     struct control_change *ret_change);
 
 /* Time passes: called when the time that control_limits returned has come, and about once a second
- * while mail flows, with how many messages were delivered and deferred since the last call (replies
- * that were observed one by one included). True if the limits changed. */
+ * while mail flows, with how many messages were delivered since the last call (replies that were
+ * observed one by one included). True if the limits changed. */
 bool control_tick(struct control_state *state, const struct control_bounds *bounds,
-		  uint32_t delivered, uint32_t deferred, uint64_t now_ns);
+		  uint32_t delivered, uint64_t now_ns, struct control_change *ret_change);
 
 /* The limits as they stand. Returns when they will change by themselves (the next raise, the end of
  * a hold), UINT64_MAX: not until something is observed. */

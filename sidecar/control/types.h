@@ -67,4 +67,10 @@ struct control_limits {
 	enum control_phase phase;
 };
 
+/* What a step made of the limits. */
+struct control_change {
+	struct control_limits before, after;
+	uint64_t next_ns; /* when they will change by themselves, as of control_limits */
+};
+
 #endif
