@@ -230,7 +230,7 @@ static inline void *fixture_shared(size_t bytes)
 	return base;
 }
 
-/* A segment without files. Slots are used by number; calendar 0 has its hours and days begin at
+/* A segment without files. Slots are used by number; the calendar has its hours and days begin at
  * multiples of 3,600 and 86,400 s of the clock. */
 static inline struct segment *fixture_memory(uint32_t slots)
 {
@@ -239,7 +239,7 @@ static inline struct segment *fixture_memory(uint32_t slots)
 	s->limits = fixture_shared(slots * sizeof(*s->limits));
 	s->more = fixture_shared(slots * sizeof(*s->more));
 	s->defaults = fixture_shared(LAYOUT_DEFAULTS * sizeof(*s->defaults));
-	s->calendars = fixture_shared(LAYOUT_CALENDARS * sizeof(*s->calendars));
+	s->calendar = fixture_shared(sizeof(*s->calendar));
 	/* All slots are known, as something or other. */
 	s->index = fixture_shared(slots * sizeof(*s->index));
 	s->known = fixture_shared((slots + 1) * sizeof(*s->known));
@@ -263,7 +263,7 @@ static inline struct segment *fixture_memory(uint32_t slots)
 		.limits = s->limits,
 		.more = s->more,
 		.defaults = s->defaults,
-		.calendars = s->calendars,
+		.calendar = s->calendar,
 		.counters = fixture_shared(slots * sizeof(*s->view.counters)),
 		.counters_more = fixture_shared(slots * sizeof(*s->view.counters_more)),
 		.slots = slots,

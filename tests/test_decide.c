@@ -238,7 +238,7 @@ Test(decide, period_numbers_may_wrap)
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
 	publish_slot(s, 0, &limits, NOW);
 	for (uint64_t offset = UINT32_MAX - 2; offset < (UINT64_C(1) << 32) - 1; offset++) {
-		atomic_store(&s->calendars[0].hour_offset_ns, offset * HOUR - NOW / HOUR * HOUR);
+		atomic_store(&s->calendar->hour_offset_ns, offset * HOUR - NOW / HOUR * HOUR);
 		if (offset * (unsigned __int128)HOUR > UINT64_MAX)
 			break; /* 2^32 hours do not fit into 64 bits of nanoseconds: no number can
 				  wrap */

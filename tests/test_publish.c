@@ -117,31 +117,6 @@ Test(publish, a_phase_that_moves_grants_no_window_anew)
 		}
 }
 
-Test(publish, a_zone_that_changes_grants_no_window_anew)
-{
-	for (uint64_t hours = 0; hours < 40; hours++) {
-		struct segment *s = fixture_memory(4);
-		struct publish_limits limits;
-		uint32_t sum = 0;
-
-		segment_slot(s, 0)->kind = SEGMENT_FLOW;
-		atomic_store(&s->calendars[0].hour_offset_ns, 400000 * HOUR);
-		atomic_store(&s->calendars[1].hour_offset_ns, (399980 + hours) * HOUR);
-		publish_unlimited(&limits);
-		limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
-		publish_slot(s, 0, &limits, NOW);
-		sum += admitted(s, TG_BULK, NOW, 5);
-		limits.calendar = 1;
-		publish_slot(s, 0, &limits, NOW);
-		sum += admitted(s, TG_BULK, NOW, 100);
-		segment_repair(s, 0, 4, NOW);
-		sum += admitted(s, TG_BULK, NOW, 100);
-		cr_expect_eq(sum, 10, "%lu: %u", hours, sum);
-		cr_expect_eq(segment_repair(s, 0, 4, NOW), 0, "nothing is damaged any more");
-		cr_expect_eq(admitted(s, TG_BULK, NOW + 2 * HOUR, 100), 10);
-	}
-}
-
 Test(publish, what_defaults_allowed_counts_when_the_flow_gets_its_own)
 {
 	struct segment *s = fixture_memory(4);

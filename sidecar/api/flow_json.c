@@ -162,7 +162,7 @@ static void put_windows(const struct segment *s, uint32_t slot, uint64_t now_ns,
 	const struct layout_limits *limits = &s->view.limits[slot];
 	const struct layout_counters *counters = &s->view.counters[slot];
 	uint64_t flags = load(&limits->flags);
-	const struct layout_calendar *calendar = window_calendar(s->calendars, flags);
+	const struct layout_calendar *calendar = s->calendar;
 	uint32_t hour = window_hour(calendar, flags, now_ns),
 		 day = window_day(calendar, flags, now_ns);
 

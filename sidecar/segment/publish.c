@@ -51,8 +51,7 @@ static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
 	flags |= capped(l->day_cap) ? LAYOUT_DAY : 0;
 	flags |= l->hold_lower_ns > now_ns ? LAYOUT_HOLD_LOWER : 0;
 	return flags | (uint64_t)(l->hour_phase_s % 3600) << LAYOUT_HOUR_PHASE_SHIFT |
-	       (uint64_t)(l->day_phase_min % 1440) << LAYOUT_DAY_PHASE_SHIFT |
-	       (uint64_t)(l->calendar % LAYOUT_CALENDARS) << LAYOUT_CALENDAR_SHIFT;
+	       (uint64_t)(l->day_phase_min % 1440) << LAYOUT_DAY_PHASE_SHIFT;
 }
 
 /* The rates of a slot, and the state that they share. */
@@ -282,24 +281,23 @@ void publish_read(const struct segment *s, uint32_t slot, struct publish_limits 
 static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, uint64_t new_flags,
 			  uint64_t now_ns)
 {
-	const struct layout_calendar *from = window_calendar(s->calendars, old_flags),
-				     *to = window_calendar(s->calendars, new_flags);
+	const struct layout_calendar *calendar = s->calendar;
 	struct {
 		_Atomic uint64_t *word;
 		uint64_t *remembered;
 		uint32_t before, after;
 	} windows[] = {
 		{&s->view.counters[slot].hour, &segment_slot(s, slot)->hour,
-		 window_hour(from, old_flags, now_ns), window_hour(to, new_flags, now_ns)},
+		 window_hour(calendar, old_flags, now_ns),
+		 window_hour(calendar, new_flags, now_ns)},
 		{&s->view.counters[slot].day, &segment_slot(s, slot)->day,
-		 window_day(from, old_flags, now_ns), window_day(to, new_flags, now_ns)},
+		 window_day(calendar, old_flags, now_ns), window_day(calendar, new_flags, now_ns)},
 	};
 
 	for (int i = 0; i < 2; i++) {
 		uint64_t seen = atomic_load_explicit(windows[i].word, memory_order_relaxed);
 
-		/* A zone far to the west: the old number cannot be there, and is repaired to this.
-		 */
+		/* The old number lies ahead now, where none can be: it is repaired to this. */
 		if (windows[i].after < windows[i].before)
 			*windows[i].remembered = (uint64_t)windows[i].after << 32 | (uint32_t)seen;
 		while (windows[i].after > windows[i].before &&

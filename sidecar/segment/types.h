@@ -83,7 +83,7 @@ struct segment {
 	struct layout_header header;
 	struct layout_offsets offsets;
 	struct layout_live *live;
-	struct layout_calendar *calendars;
+	struct layout_calendar *calendar;
 	struct layout_default_limits *defaults;
 	struct layout_limits *limits;
 	struct layout_limits_more *more;
