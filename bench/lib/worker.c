@@ -382,7 +382,7 @@ static uint64_t worker_waiting(const struct worker *w)
 	uint64_t waiting = 0;
 
 	for (uint32_t i = 0; i < w->plan->route_count * TG_CLASSES; i++)
-		waiting += w->queues[i].box.count;
+		waiting += w->queues[i].box.heap.count;
 	return waiting;
 }
 
