@@ -284,14 +284,16 @@ static void record_take(void *arg, const struct layout_record *record, uint32_t 
 	engine_record(production.sidecar.engine, &stamped, production.now_ns);
 }
 
-static void production_report(const char *source, const char *destination, const char *reply,
-			      uint64_t at_ns)
+/* domain lies at the destination of that name. */
+static void production_report(const char *source, const char *domain, const char *name,
+			      const char *reply, uint64_t at_ns)
 {
 	struct production *p = &production;
 	struct ring_reader_totals totals = {0};
 	struct tg_destination to;
 	struct tg_source from;
 	struct tg_flow flow;
+	uint8_t address[16];
 	uint64_t wake_ns;
 
 	while ((wake_ns = scratch_wake(&p->sidecar)) <= at_ns) {
@@ -299,8 +301,11 @@ static void production_report(const char *source, const char *destination, const
 		scratch_run(&p->sidecar, p->now_ns);
 	}
 	p->now_ns = at_ns;
+	/* It was known since the worker asked whether the message may go. */
+	fixture_address(source, address);
+	cr_assert_neq(engine_claim(p->sidecar.engine, address, name, at_ns), LAYOUT_NONE);
 	cr_assert_eq(tg_source(p->tg, source, &from), 0);
-	cr_assert_eq(tg_destination(p->tg, destination, &to), 0);
+	cr_assert_eq(tg_destination(p->tg, domain, &to), 0);
 	cr_assert_eq(tg_flow(p->tg, &from, &to, &flow), 0);
 	cr_assert_eq(
 		tg_report_line(p->tg, &flow, reply, strlen(reply), TG_BULK, TG_STAGE_MESSAGE, 1, 0),
@@ -376,7 +381,7 @@ Test(replay, comes_to_the_same_limits_as_reports)
 			 (unsigned long)(at_ms / 1000), (unsigned long)(at_ms % 1000), source,
 			 domain, reply);
 		line_replay(line);
-		production_report(source, domain, reply,
+		production_report(source, domain, names[draw >> 1 & 1], reply,
 				  SCRATCH_EPOCH_NS + at_ms * 1000000 - DAY_NS);
 		for (unsigned s = 0; i % 50 == 49 && s < N(sources); s++)
 			for (unsigned d = 0; d < N(names); d++)
