@@ -25,6 +25,7 @@
 #include "shm/destination.h"
 #include "shm/handle.h"
 #include "shm/window.h"
+#include "sidecar/base/random.h"
 #include "sidecar/config/destination_table.h"
 #include "sidecar/segment/publish.h"
 #include "sidecar/segment/segment.h"
@@ -276,15 +277,6 @@ static inline struct segment *fixture_memory(uint32_t slots)
 static inline struct tg_flow fixture_plain(bool stream)
 {
 	return (struct tg_flow){0, 1, 2, stream ? 3 : LAYOUT_NONE};
-}
-
-/* xorshift64*: the same numbers everywhere. */
-static inline uint64_t fixture_draw(uint64_t *state)
-{
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
 #endif

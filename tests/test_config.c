@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shm/destination.h"
+#include "sidecar/base/random.h"
 #include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 #include "tests/guard.h"
@@ -623,9 +624,9 @@ Test(bytes, at_random_do_no_harm)
 
 		memcpy(text, whole, sizeof(whole));
 		for (int i = 0; i < 4; i++) {
-			seed = seed * 6364136223846793005u + 1442695040888963407u;
-			text[(seed >> 33) % (sizeof(whole) - 1)] =
-				"0123456789abcz%/.,:-[]{}* \n"[(seed >> 20) % 27];
+			size_t at = random_below(&seed, sizeof(whole) - 1);
+
+			text[at] = "0123456789abcz%/.,:-[]{}* \n"[random_below(&seed, 27)];
 		}
 		diagnostics_free(&report);
 		if (config_load(text, sizeof(whole) - 1, "t", NULL, "/nonexistent", &config,

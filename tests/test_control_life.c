@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/control/control.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -618,8 +619,9 @@ Test(control_life, lives_with_any_bytes_that_can_be_a_state)
 		uint8_t *bytes = (uint8_t *)&flow.state;
 
 		for (int i = 0; i < 1 + run % 12; i++) {
-			seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-			bytes[(seed >> 40) % sizeof flow.state] = (uint8_t)(seed >> 33);
+			size_t at = random_below(&seed, sizeof flow.state);
+
+			bytes[at] = (uint8_t)random_next(&seed);
 		}
 		if (!control_valid(&flow.state))
 			continue;

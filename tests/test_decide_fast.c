@@ -8,6 +8,7 @@
 
 #include "shm/decide.h"
 #include "shm/window.h"
+#include "sidecar/base/random.h"
 
 #define SLOTS 4 /* flow, source, destination, and one that is not used */
 #define NOW   (100 * WINDOW_DAY_NS + 7 * WINDOW_HOUR_NS)
@@ -25,10 +26,7 @@ static uint64_t state = 42;
 
 static uint64_t draw(uint64_t below)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (state >> 11) % below;
+	return random_below(&state, below);
 }
 
 static struct view view_of(struct decide_fixture *world)

@@ -369,7 +369,7 @@ Test(replay, comes_to_the_same_limits_as_reports)
 	begin("limits: {adapt: true, rate: 60/min}\n" POOL);
 	production_begin();
 	for (unsigned i = 0; i < 600; i++) {
-		uint64_t draw = fixture_draw(&random);
+		uint64_t draw = random_next(&random);
 		const char *source = sources[draw & 1], *domain = domains[draw >> 1 & 1];
 		const char *reply = replies[(draw >> 8) % N(replies)];
 		char line[512];

@@ -17,6 +17,7 @@
 
 #include "bench/lib/now.h"
 #include "shm/clock.h"
+#include "sidecar/base/random.h"
 
 #define SAMPLES_TOGETHER 20000
 
@@ -312,15 +313,6 @@ void *measure_lines(size_t count)
 	return base;
 }
 
-static uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
 /* The rank by Zipf's law, drawn by rejection (W. Hörmann and G. Derflinger, "Rejection-inversion to
  * generate variates from monotone discrete distributions", 1996). */
 static uint32_t zipf_draw(uint64_t *state, uint32_t count, double exponent)
@@ -329,7 +321,7 @@ static uint32_t zipf_draw(uint64_t *state, uint32_t count, double exponent)
 	double low = (pow(1.5, e) - 1) / e - 1, high = (pow(count + 0.5, e) - 1) / e;
 
 	for (;;) {
-		double u = high + (double)(random_next(state) >> 11) * 0x1p-53 * (low - high);
+		double u = high + random_share(random_next(state)) * (low - high);
 		double x = pow(1 + e * u, 1 / e);
 		double k = floor(x + 0.5);
 

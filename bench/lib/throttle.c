@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "sidecar/base/hash_table.h"
+#include "sidecar/base/random.h"
 
 #define HITS_MAX   4096
 #define HOUR_NS	   UINT64_C(3600000000000)
@@ -75,7 +76,7 @@ struct throttle *throttle_new(const struct throttle_limits *limits, uint64_t see
 		return NULL;
 	}
 	table->begin_ns = now_ns;
-	table->random = seed * 2 + 1;
+	table->random = seed;
 	throttle_change(table, limits);
 	return table;
 }
@@ -218,14 +219,6 @@ static int window_room(struct window *window, uint32_t cap, uint64_t number)
 	return cap == 0 || window->used < cap;
 }
 
-static uint64_t throttle_random(struct throttle *table)
-{
-	table->random ^= table->random << 13;
-	table->random ^= table->random >> 7;
-	table->random ^= table->random << 17;
-	return table->random;
-}
-
 static enum throttle_answer message_judge(struct throttle *table, struct throttle_entry *entry,
 					  uint32_t place, uint64_t now_ns)
 {
@@ -243,8 +236,7 @@ static enum throttle_answer message_judge(struct throttle *table, struct throttl
 		return THROTTLE_RATE;
 	entry->hour.used++;
 	entry->day.used++;
-	if (limits->noise > 0 &&
-	    (double)(throttle_random(table) >> 11) < limits->noise * (double)(1ull << 53))
+	if (limits->noise > 0 && random_share(random_next(&table->random)) < limits->noise)
 		return THROTTLE_NOISE;
 	return THROTTLE_OK;
 }
