@@ -115,29 +115,22 @@ sidecar/daemon: shm sidecar/base sidecar/io sidecar/store sidecar/segment sideca
 '
 
 # Every #include "..." of the files given, against the table; then circles, depth first: a foo.c and its foo.h
-# are one, so two that call each other are found, too. These are still to be dissolved:
-circles='
-sidecar/daemon/daemon sidecar/daemon/reload
-'
+# are one, so two that call each other are found, too.
 layer_breaches() {
-	LAYERS=$layers CIRCLES=$circles awk '
+	LAYERS=$layers awk '
 		function folder(path) { sub("/[^/]*$", "", path); return path }
 		function pair(path) { sub("\\.[ch]$", "", path); return path }
 		function visit(file, trail,    i, n, next_files) {
 			state[file] = 1
 			n = split(includes[file], next_files, " ")
 			for (i = 1; i <= n; i++)
-				if (state[next_files[i]] == 1 && !((file, next_files[i]) in known_circle))
+				if (state[next_files[i]] == 1)
 					print "circle: " trail " " file " " next_files[i]
 				else if (!state[next_files[i]])
 					visit(next_files[i], trail " " file)
 			state[file] = 2
 		}
 		BEGIN {
-			rows = split(ENVIRON["CIRCLES"], row, "\n")
-			for (i = 1; i <= rows; i++)
-				if (split(row[i], word, " ") == 2)
-					known_circle[word[1], word[2]] = known_circle[word[2], word[1]] = 1
 			rows = split(ENVIRON["LAYERS"], row, "\n")
 			for (i = 1; i <= rows; i++) {
 				n = split(row[i], word, "[: ]+")
