@@ -248,7 +248,7 @@ static void put_all_outcomes(const struct segment *s, uint32_t slot, uint64_t no
 	put_outcomes(out, "last_hour", &hour);
 }
 
-static void put_names(const struct segment *s, uint32_t slot, struct json_writer *out)
+void flow_json_put_names(const struct segment *s, uint32_t slot, struct json_writer *out)
 {
 	char text[DESTINATION_NAME_MAX + 1];
 
@@ -269,7 +269,7 @@ void flow_json_put(const struct segment *s, uint32_t slot, uint64_t now_ns, stru
 	uint64_t rate = load(&limits->rate[TG_TRANSACTIONAL]);
 	uint64_t hold = load(&limits->hold_until_ns), lower = load(&s->more[slot].hold_lower_ns);
 
-	put_names(s, slot, out);
+	flow_json_put_names(s, slot, out);
 	json_put_u64(out, "slot", slot);
 	json_put_bool(out, "filled", rate != 0);
 	flow_json_rate(out, "rate", gcra_interval(rate));
