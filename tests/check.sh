@@ -41,6 +41,24 @@ check_labels() {
 		} }'
 }
 
+# Functions of the files given with more than six parameters, by a look at the text: comments and preprocessor lines
+# aside, what stands in front of a body at the start of a line. Callbacks have the shape that a library asks for.
+callbacks='upgrade_done request_comes'
+check_parameters() {
+	CALLBACKS=$callbacks python3 - "$@" <<-'END'
+		import os, re, sys
+		blank = lambda match: re.sub(r"[^\n]", " ", match.group())
+		for path in sys.argv[1:]:
+		    text = re.sub(r"/\*.*?\*/", blank, open(path).read(), flags=re.S)
+		    text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", blank, text, flags=re.M)
+		    for found in re.finditer(r"^\w[\w\s*]*?[\s*](\w+)\(([^(){};]*(?:\([^()]*\)\([^()]*\)[^(){};]*)*)\)\s*\{", text, re.M):
+		        count = 1 + re.sub(r"\([^()]*\)", "", found.group(2)).count(",")
+		        if count > 6 and found.group(1) not in os.environ["CALLBACKS"].split():
+		            line = 1 + text.count("\n", 0, found.start())
+		            print(f"{path}:{line}: {found.group(1)} has {count}")
+	END
+}
+
 check_rules() {
 	part "rules: licence, length, loose ends"
 	for file in $all_c $(sources '*.sh' '*.py' 'tests/e2e_*' '*.[1-8]' '*.service'); do
@@ -59,6 +77,9 @@ check_rules() {
 		awk '{ files[$2] = files[$2] " " $1; count[$2]++ }
 			END { for (name in count) if (count[name] > 1) print name ":" files[name] }' |
 		found "a struct, enum or union of that name stands in several files:"
+	# shm/ apart: its interface is for good, and what is inlined into a decision passes values.
+	check_parameters $(sources 'sidecar/*.[ch]' 'ebpf/*.[ch]' 'bench/*.[ch]' 'tests/*.[ch]') |
+		found "more than six parameters (a struct says what each is):"
 	grep -nE '[[:space:]]+$' $all_c README.md Makefile | found "blanks at the end of a line:"
 	grep -nE '\b(sleep|usleep|nanosleep)\(' $(sources 'tests/test_*.c') | found "a unit test sleeps:"
 	check_labels | found "labels of memory orders that do not pair:"

@@ -25,7 +25,8 @@ static void load(const char *text)
 
 	config_free(config);
 	config = NULL;
-	if (config_load(text, strlen(text), "t.yaml", NULL, NULL, &config, &report) < 0)
+	if (config_load(&(struct config_text){text, strlen(text), "t.yaml", NULL}, NULL, &config,
+			&report) < 0)
 		cr_assert_fail("%s: %s", text, report.count ? report.problems[0].text : "?");
 	diagnostics_free(&report);
 }

@@ -66,9 +66,9 @@ static void begin(const char *config_text)
 		     "%s", error.reason);
 	cr_assert_eq(classifier_create(file, NULL, &classifier, &fault), 0, "%s", fault.reason);
 	cr_assert_eq(rule_set_create(classifier, &rules), 0);
-	cr_assert_eq(
-		config_load(config_text, strlen(config_text), "t", NULL, NULL, &config, &report),
-		0);
+	cr_assert_eq(config_load(&(struct config_text){config_text, strlen(config_text), "t", NULL},
+				 NULL, &config, &report),
+		     0);
 	diagnostics_free(&report);
 	cr_assert_eq(replay_create(&(struct replay_setup){config, classifier, rules, &log_config},
 				   tell, NULL, &replay),
@@ -311,8 +311,8 @@ static void production_report(const char *source, const char *domain, const char
 		tg_report_line(p->tg, &flow, reply, strlen(reply), TG_BULK, TG_STAGE_MESSAGE, 1, 0),
 		0);
 	for (uint32_t worker = 0; worker < p->f.options.sizes.workers; worker++)
-		ring_reader_drain(p->f.segment, worker, 64, UINT64_MAX / 2, record_take, NULL,
-				  &totals);
+		ring_reader_drain(p->f.segment, worker, 64, UINT64_MAX / 2,
+				  &(struct ring_reader_sink){record_take, NULL, &totals});
 	cr_assert_eq(totals.damaged, 0);
 	p->sidecar.counted = true;
 	scratch_work(&p->sidecar, p->now_ns);

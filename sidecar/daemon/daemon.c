@@ -159,6 +159,13 @@ static void record_take(void *arg, const struct layout_record *record, uint32_t 
 	engine_record(s->engine, record, loop_now());
 }
 
+static uint32_t worker_drain(struct sidecar *s, uint32_t worker, uint32_t max)
+{
+	const struct ring_reader_sink sink = {record_take, s, &s->drained};
+
+	return ring_reader_drain(s->segment, worker, max, loop_now(), &sink);
+}
+
 static uint32_t rings_drain(struct sidecar *s)
 {
 	uint32_t count, taken = 0;
@@ -166,8 +173,7 @@ static uint32_t rings_drain(struct sidecar *s)
 
 	for (uint32_t i = 0; i < count; i++)
 		if (ring_reader_waiting(s->segment, workers[i]))
-			taken += ring_reader_drain(s->segment, workers[i], DRAIN_MAX, loop_now(),
-						   record_take, s, &s->drained);
+			taken += worker_drain(s, workers[i], DRAIN_MAX);
 	return taken;
 }
 
@@ -204,9 +210,8 @@ static void worker_gone(void *arg, uint32_t worker)
 
 	do {
 		before = taken;
-		taken += ring_reader_drain(s->segment, worker,
-					   left - taken < DRAIN_MAX ? left - taken : DRAIN_MAX,
-					   loop_now(), record_take, s, &s->drained);
+		taken += worker_drain(s, worker,
+				      left - taken < DRAIN_MAX ? left - taken : DRAIN_MAX);
 	} while (taken != before && taken < left);
 	if (taken)
 		work(s);

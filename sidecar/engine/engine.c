@@ -507,8 +507,8 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 	e->classification = &c;
 	if (r->code == 0 || r->code >= 300) {
 		engine_destination(e, r->slot, destination, sizeof(destination));
-		classify(e->classifier, e->scratch, destination, r->code, enhanced, r->text,
-			 r->length, &c);
+		classify(e->classifier, e->scratch, destination,
+			 &(struct reply_line){r->code, enhanced, r->text, r->length}, &c);
 		/* No reply at all is the network's or the receiver's trouble, whatever the text is.
 		 */
 		if (r->code == 0 && c.class == REPLY_OTHER)

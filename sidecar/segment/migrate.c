@@ -317,9 +317,10 @@ static void live_copy(const struct carry *c)
 /* What an earlier attempt counted. */
 static void gauges_clear(struct segment *new)
 {
-	for (uint32_t slot = 0, end = 0;
-	     segment_resident_slots(new, LAYOUT_COUNTERS, new->view.counters_more,
-				    sizeof(*new->view.counters_more), end, &slot, &end);)
+	const struct segment_array counters = {LAYOUT_COUNTERS, new->view.counters_more,
+					       sizeof(*new->view.counters_more)};
+
+	for (uint32_t slot = 0, end = 0; segment_resident_slots(new, &counters, end, &slot, &end);)
 		for (; slot < end; slot++)
 			if (atomic_load_explicit(&new->view.counters_more[slot].gauge,
 						 memory_order_relaxed))
