@@ -307,15 +307,7 @@ void engine_settle(struct engine *e, uint32_t slot, uint64_t now_ns)
 static void slot_add(struct engine *e, uint32_t slot)
 {
 	uint32_t flows = e->segment->header.sizes.flows;
-	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
-	struct engine_flow *flow = engine_flow_of(e, slot);
 
-	/* What came before is not news of the next tick. */
-	if (flow->seen_s == 0) {
-		flow->delivered = count_low(&totals->delivered);
-		flow->deferred = count_low(&totals->deferred);
-		flow->bounced = count_low(&totals->bounced);
-	}
 	e->totals.learned++;
 	engine_mark(e, slot);
 	if (e->count == flows - flows / 10)
@@ -780,6 +772,24 @@ int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
+/* What an earlier sidecar knew of a slot. Where it is lost, what was counted is not news of the next tick: what a
+ * flow delivered in months would be taken for one second's mail. */
+static void earlier_check(struct engine *e, uint32_t slot)
+{
+	struct constraint *constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
+	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
+	struct engine_flow *flow = engine_flow_of(e, slot);
+
+	if (constraints)
+		constraints_check(constraints);
+	engine_warmup_check(e, slot);
+	if (flow->seen_s)
+		return;
+	flow->delivered = count_low(&totals->delivered);
+	flow->deferred = count_low(&totals->deferred);
+	flow->bounced = count_low(&totals->bounced);
+}
+
 int engine_create(struct segment *segment, struct engine **ret)
 {
 	uint32_t records = segment->known_room;
@@ -796,15 +806,8 @@ int engine_create(struct segment *segment, struct engine **ret)
 		engine_free(e);
 		return -ENOMEM;
 	}
-	/* What an earlier sidecar knew. */
-	for (uint32_t i = 0; i < segment_count(segment); i++) {
-		struct constraint *constraints =
-			segment_block(segment, segment_nth(segment, i), ENGINE_EFFECTS);
-
-		if (constraints)
-			constraints_check(constraints);
-		engine_warmup_check(e, segment_nth(segment, i));
-	}
+	for (uint32_t i = 0; i < segment_count(segment); i++)
+		earlier_check(e, segment_nth(segment, i));
 	known_take(e, 0);
 	*ret = e;
 	return 0;
