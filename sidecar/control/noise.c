@@ -18,7 +18,7 @@
 #define PERIOD		  1000 /* messages, over which the share is measured once it is known */
 #define PERIOD_MIN	  30
 #define SHARE_GROWS	  1.5  /* of what was known, in one period */
-#define TRIAL_RATE	  0.75 /* of the rate */
+#define TRIAL_RATE	  0.6  /* of the rate */
 #define TRIAL_SHARE_MIN	  0.01 /* or it would last too long */
 #define TRIAL_ROUGHLY	  0.6 /* of the share that was seen: it was few, and may have been bad luck */
 #define TRIAL_FIRST	  1.5  /* nats: the first may have been of a limit that has just fallen */
@@ -27,7 +27,8 @@
 #define TRIAL_CHANCE_AT	  3.5  /* … for the verdict that it is chance */
 #define TRIAL_LIMIT_AT	  -3.0 /* … that it is a limit */
 #define TRIAL_SECONDS_MAX 6000 /* where it would take longer, it costs more than it may bring */
-#define NOISE_MANY	  5    /* … deferrals that go on all the same */
+#define NOISE_BACK	  4.0 /* times the estimate, at the most, back to where chance was met first */
+#define NOISE_MANY	  5 /* … deferrals that go on all the same */
 #define TRIAL_REFUSED	  3
 #define TRIAL_REFUSED_MAX 6
 #define SPRT_PENDING_MAX  15
@@ -128,7 +129,7 @@ static void trial_found_chance(struct control_step *step)
 	fc->pressure = 0;
 	fc->refused = 0;
 	fc->refused_of = 0;
-	rate_track_estimate(step, fmax(fc->noise_from, fc->limit_estimate));
+	rate_track_estimate(step, fmin(fc->noise_from, NOISE_BACK * fc->limit_estimate));
 	fc->probe_spacing_messages = rate_spacing_min(fc);
 }
 
