@@ -203,7 +203,7 @@ Test(warming, has_days_of_23_and_25_hours)
 
 		teardown();
 		setup();
-		calendar = &scratch.segment->calendars[0];
+		calendar = scratch.segment->calendar;
 		tomorrow = window_day(calendar, 0, now) + 1;
 		end = SCRATCH_EPOCH_NS + rows[i].hours * HOUR;
 		calendar->day_start_ns[tomorrow % LAYOUT_DAYS] = end;
@@ -221,7 +221,7 @@ Test(warming, has_days_of_23_and_25_hours)
 /* A zone of half hours: a day's last hour is none of the next. */
 Test(warming, has_days_that_end_within_an_hour)
 {
-	struct layout_calendar *calendar = &scratch.segment->calendars[0];
+	struct layout_calendar *calendar = scratch.segment->calendar;
 	uint64_t end = SCRATCH_EPOCH_NS + 18 * HOUR + HOUR / 2;
 	uint32_t slot;
 
@@ -240,7 +240,7 @@ Test(warming, has_days_that_end_within_an_hour)
 /* The wall clock is put forward by days, and back: as the sidecar publishes it then. */
 Test(warming, goes_on_when_a_wrong_clock_is_put_right)
 {
-	struct layout_calendar *calendar = &scratch.segment->calendars[0];
+	struct layout_calendar *calendar = scratch.segment->calendar;
 	uint32_t slot = flow_to("example");
 
 	delivered(slot, 200);

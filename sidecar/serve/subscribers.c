@@ -20,6 +20,8 @@ struct subscriber *subscribers_add(struct subscribers *all, int form, int fd, vo
 				   void *handle)
 {
 	struct subscriber *subscriber = all->each;
+	struct websocket_options options = {
+		.loop = all->loop, .fd = fd, .close_fd = close, .close_arg = handle, .gone = gone};
 
 	while (subscriber < all->each + SUBSCRIBERS && subscriber->websocket)
 		subscriber++;
@@ -29,8 +31,8 @@ struct subscriber *subscribers_add(struct subscribers *all, int form, int fd, vo
 		return NULL;
 	}
 	*subscriber = (struct subscriber){.all = all, .form = form};
-	if (websocket_create(all->loop, fd, close, handle, gone, subscriber,
-			     &subscriber->websocket) == 0)
+	options.arg = subscriber;
+	if (websocket_create(&options, &subscriber->websocket) == 0)
 		return subscriber;
 	subscriber->websocket = NULL;
 	return NULL;
