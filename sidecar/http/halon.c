@@ -27,7 +27,7 @@
 #define AT_ONCE_NS   (SECOND_NS / 10) /* of a rate, that may go in one lump */
 #define VERSION	     1
 
-struct told {
+struct halon_flow {
 	UT_hash_handle hh;
 	uint64_t interval_ns, until_ns;
 	uint64_t held_until_ns, before_until_ns; /* of the last suspension, and of that before */
@@ -43,7 +43,7 @@ struct halon {
 	struct segment *segment;
 	const struct config *config;
 	struct subscribers listeners;
-	struct told *flows; /* by id */
+	struct halon_flow *flows; /* by id */
 	int timer;
 	uint32_t looked, round;
 };
@@ -65,13 +65,13 @@ static void said_end(struct json_writer *out)
 	json_put_end(out);
 }
 
-static void flow_put(struct json_writer *out, const struct told *t)
+static void flow_put(struct json_writer *out, const struct halon_flow *t)
 {
 	json_put_text(out, "localip", t->source);
 	json_put_text(out, t->field, t->destination);
 }
 
-static void fields_put(struct json_writer *out, const struct told *t)
+static void fields_put(struct json_writer *out, const struct halon_flow *t)
 {
 	json_put_array(out, "fields");
 	json_put_text(out, NULL, "LOCALIP");
@@ -82,7 +82,7 @@ static void fields_put(struct json_writer *out, const struct told *t)
 	json_put_end(out);
 }
 
-static void then_put(struct json_writer *out, const struct told *t)
+static void then_put(struct json_writer *out, const struct halon_flow *t)
 {
 	uint64_t count = t->interval_ns ? AT_ONCE_NS / t->interval_ns : 0;
 
@@ -107,7 +107,8 @@ static double seconds_left(uint64_t until_ns, uint64_t now_ns)
 	return until_ns > now_ns ? (double)(until_ns - now_ns) / 1e9 : 0.001;
 }
 
-static void policy_say(struct json_writer *out, const struct told *t, bool create, uint64_t now_ns)
+static void policy_say(struct json_writer *out, const struct halon_flow *t, bool create,
+		       uint64_t now_ns)
 {
 	said_begin(out, create ? "CREATE" : "UPDATE", "policy", t->id);
 	if (create) {
@@ -119,7 +120,7 @@ static void policy_say(struct json_writer *out, const struct told *t, bool creat
 	said_end(out);
 }
 
-static void hold_say(struct json_writer *out, const struct told *t, const char *action,
+static void hold_say(struct json_writer *out, const struct halon_flow *t, const char *action,
 		     uint32_t number, uint64_t now_ns)
 {
 	char id[sizeof(t->id) + 16];
@@ -166,10 +167,10 @@ static uint64_t strictest(const struct publish_limits *l)
 }
 
 /* NULL: it has no local address, or there is no room. */
-static struct told *told_of(struct halon *halon, uint32_t slot)
+static struct halon_flow *told_of(struct halon *halon, uint32_t slot)
 {
 	const uint8_t *address = segment_address(halon->segment, slot);
-	struct told key, *found;
+	struct halon_flow key, *found;
 
 	if (source_is_name(address))
 		return NULL;
@@ -197,7 +198,7 @@ static struct told *told_of(struct halon *halon, uint32_t slot)
 }
 
 /* Both that have not ended yet, where one was to take over from the other. */
-static void hold_end(struct halon *halon, struct told *t, uint64_t now_ns)
+static void hold_end(struct halon *halon, struct halon_flow *t, uint64_t now_ns)
 {
 	struct json_writer out = {0};
 
@@ -210,7 +211,7 @@ static void hold_end(struct halon *halon, struct told *t, uint64_t now_ns)
 	t->held_until_ns = t->before_until_ns = 0;
 }
 
-static void hold_look(struct halon *halon, struct told *t, uint64_t held_ns, uint64_t now_ns)
+static void hold_look(struct halon *halon, struct halon_flow *t, uint64_t held_ns, uint64_t now_ns)
 {
 	struct json_writer out = {0};
 	uint64_t until_ns = now_ns + HALON_HOLD_S * SECOND_NS;
@@ -231,7 +232,7 @@ static void hold_look(struct halon *halon, struct told *t, uint64_t held_ns, uin
 
 static void flow_look(struct halon *halon, uint32_t slot, uint64_t now_ns)
 {
-	struct told *t = told_of(halon, slot);
+	struct halon_flow *t = told_of(halon, slot);
 	struct json_writer out = {0};
 	struct publish_limits limits;
 	uint64_t interval_ns;
@@ -259,7 +260,7 @@ static void flow_look(struct halon *halon, uint32_t slot, uint64_t now_ns)
 static void round_end(struct halon *halon)
 {
 	struct json_writer out = {0};
-	struct told *t, *next;
+	struct halon_flow *t, *next;
 
 	HASH_ITER(hh, halon->flows, t, next)
 	{
@@ -317,7 +318,7 @@ static void all_tell(struct halon *halon, struct subscriber *listener, uint64_t 
 	json_put_u64(&out, "version", VERSION);
 	json_put_end(&out);
 	tell(halon, listener, &out);
-	for (struct told *t = halon->flows; t && listener->websocket; t = t->hh.next) {
+	for (struct halon_flow *t = halon->flows; t && listener->websocket; t = t->hh.next) {
 		if (t->until_ns > now_ns) {
 			policy_say(&out, t, true, now_ns);
 			tell(halon, listener, &out);
@@ -368,7 +369,7 @@ int halon_create(struct loop *loop, struct http *http, struct segment *segment, 
 
 void halon_free(struct halon *halon)
 {
-	struct told *t, *next;
+	struct halon_flow *t, *next;
 
 	if (halon == NULL)
 		return;
