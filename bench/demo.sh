@@ -18,7 +18,7 @@ case $seconds in *[!0-9]* | '') echo "DEMO_SECONDS is a number" >&2; exit 2 ;; e
 run=$(((seconds - 6) / 3))
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/tollgate-demo.XXXXXX")
-segment=$(mktemp -d -u "/dev/shm/tollgate-demo.XXXXXX")
+segment=${DEMO_SEGMENT:-$(mktemp -d -u "/dev/shm/tollgate-demo.XXXXXX")}
 receiver= sidecar= sender=
 
 finish() {

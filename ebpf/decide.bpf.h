@@ -233,6 +233,22 @@ static __always_inline void limits_load(struct gate_limits *to, const struct gat
 		limits_copy(to, &wider->limits);
 }
 
+/* Until when a flow is held, by what applies to it. */
+static __always_inline __u64 hold_of(const struct gate_flow *flow)
+{
+	__u32 id = flow->key.destination_id;
+	struct gate_destination *wider;
+
+	if (flow->limits.generation)
+		return flow->limits.hold_until_ns;
+	wider = bpf_map_lookup_elem(&destinations, &id);
+	if (!wider || !wider->limits.generation) {
+		id = 0;
+		wider = bpf_map_lookup_elem(&destinations, &id);
+	}
+	return wider ? wider->limits.hold_until_ns : 0;
+}
+
 /* Has it an interval? By the mantissa alone, which is 0 in no other. */
 static __always_inline int rate_limits(__u64 rate)
 {

@@ -611,6 +611,19 @@ static __always_inline void egress_ask(struct gate_socket *socket, __u64 now)
 	}
 }
 
+/* A hold that began after a connection got its slot is asked for at that slot: its place is given
+ * back, and it waits as one that has none. What it took of the rate is lost. */
+static __always_inline void egress_hold(struct gate_socket *socket, __u64 now)
+{
+	struct gate_flow *flow = socket_flow(socket);
+
+	if (!flow || hold_of(flow) <= now)
+		return;
+	flow_count(flow, GATE_HELD_NS, socket->began_ns - socket->at_ns);
+	__sync_fetch_and_add(&flow->open, -1);
+	socket->phase = GATE_PHASE_WAIT;
+}
+
 static __always_inline void egress_left(struct gate_socket *socket, __u64 now)
 {
 	struct gate_flow *flow;
@@ -640,6 +653,9 @@ static __always_inline int egress_syn(struct gate_socket *socket)
 	/* A dead loader holds nobody back, unless none is to pass. */
 	if (control_stale(ctl, now) && ctl->stale_policy == GATE_STALE_OPEN)
 		return 1;
+	if (socket->phase == GATE_PHASE_PASS && socket->dropped && now >= socket->at_ns &&
+	    !(socket->flags & GATE_SOCKET_LEFT))
+		egress_hold(socket, now);
 	if (socket->phase == GATE_PHASE_WAIT && socket->dropped)
 		egress_ask(socket, now);
 	if (socket->phase == GATE_PHASE_REFUSED || socket->phase == GATE_PHASE_WAIT ||

@@ -118,13 +118,10 @@ uint32_t gate_table_find(struct gate_table *table, const struct gate_key *key,
 			 uint64_t now_kernel_ns);
 void gate_table_housekeep(struct gate_table *table, uint64_t now_kernel_ns);
 void gate_table_free(struct gate_table *table);
-const struct gate_limits *gate_table_limits(const struct gate_table *table,
-					    const struct gate_flow *flow);
 int gate_table_flow_set(struct gate_table *table, const struct gate_key *key,
 			const struct gate_limits *limits, uint64_t now_kernel_ns);
 int gate_table_destination_set(struct gate_table *table, uint32_t destination,
 			       const struct gate_limits *limits, uint64_t now_kernel_ns);
-void gate_table_count(const struct gate_table *table, uint32_t slot, struct gate_count *ret);
 
 /* ---- gate_cgroup.c */
 

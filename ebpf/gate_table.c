@@ -84,8 +84,8 @@ uint32_t gate_table_find(struct gate_table *table, const struct gate_key *key,
 	return GATE_NO_SLOT;
 }
 
-const struct gate_limits *gate_table_limits(const struct gate_table *table,
-					    const struct gate_flow *flow)
+static const struct gate_limits *gate_table_limits(const struct gate_table *table,
+						   const struct gate_flow *flow)
 {
 	uint32_t id = flow->key.destination_id;
 
@@ -396,7 +396,7 @@ static uint64_t sum(const uint32_t *n, size_t count)
 	return all;
 }
 
-void gate_table_count(const struct gate_table *table, uint32_t slot, struct gate_count *ret)
+static void gate_table_count(const struct gate_table *table, uint32_t slot, struct gate_count *ret)
 {
 	const struct gate_flow *flow = &table->flows[slot];
 	const struct gate_history *history = table->history[slot];

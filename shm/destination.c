@@ -394,32 +394,6 @@ int destination_match(const void *blob, size_t blob_len, const char *name,
 	return rc;
 }
 
-int destination_name(const void *blob, size_t blob_len, uint32_t index,
-		     char ret[DESTINATION_NAME_MAX + 1])
-{
-	struct destination_match match;
-	struct name_view view;
-	int rc = view_open(&view, blob, blob_len);
-
-	if (rc < 0)
-		return rc;
-	if (index >= view.header.destinations.count)
-		return -ENOENT;
-	rc = match_configured(&view, (int32_t)index, DESTINATION_EXACT, &match);
-	if (rc < 0)
-		return rc;
-	memcpy(ret, match.name, match.length + 1);
-	return (int)match.length;
-}
-
-int destination_count(const void *blob, size_t blob_len)
-{
-	struct name_view view;
-	int rc = view_open(&view, blob, blob_len);
-
-	return rc < 0 ? rc : (int)view.header.destinations.count;
-}
-
 /* ---- pools ----------------------------------------------------------------------------------- */
 
 int destination_pool(const void *blob, size_t blob_len, const char *name,

@@ -155,14 +155,6 @@ struct destination_match {
 int destination_match(const void *blob, size_t blob_len, const char *name,
 		      struct destination_match *ret);
 
-/* The name of a configured destination by its index, terminated, up to DESTINATION_NAME_MAX bytes.
- * Returns its length, -ENOENT, or -EBADMSG. */
-int destination_name(const void *blob, size_t blob_len, uint32_t index,
-		     char ret[DESTINATION_NAME_MAX + 1]);
-
-/* How many destinations are configured, or -EBADMSG. */
-int destination_count(const void *blob, size_t blob_len);
-
 /* "exact", "suffix", "address", "registrable", "default". */
 const char *destination_by_name(enum destination_by by);
 

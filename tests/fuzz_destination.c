@@ -41,7 +41,6 @@ static void ask(const void *table, size_t length, const char *name)
 {
 	struct destination_match match;
 	struct destination_pool pool;
-	char text[DESTINATION_NAME_MAX + 1];
 	uint8_t address[16];
 
 	if (destination_match(table, length, name, &match) == 0 &&
@@ -50,7 +49,6 @@ static void ask(const void *table, size_t length, const char *name)
 	destination_match(table, length, "aspmx.l.google.com", &match);
 	destination_match(table, length, "hotmail.com", &match);
 	destination_match(table, length, "192.0.2.9", &match);
-	destination_name(table, length, 0, text);
 	if (destination_pool(table, length, "p", &pool) == 0)
 		destination_pool_source(table, length, &pool, pool.count - 1, address);
 }

@@ -8,7 +8,8 @@
 
 #include "sidecar/engine/effective.h"
 
-#define NOW UINT64_C(1000)
+#define NOW    UINT64_C(1000)
+#define SECOND UINT64_C(1000000000)
 
 static struct constraint constraints[CONSTRAINTS];
 
@@ -215,4 +216,69 @@ Test(effective, a_share_scales_what_is_in_force_and_comes_back_before_it_ends)
 	effective_merge(&configured, NULL, constraints, 0, end, &merged);
 	effective_share(&merged, constraints, end);
 	cr_expect_eq(merged.limits.interval_ns, 100, "what has ended does not count");
+}
+
+/* An hour of 120 messages: 24 are kept for transactional mail, 12 more for engaged. */
+Test(effective_warmup, spreads_an_hour_evenly)
+{
+	static const struct {
+		const char *what;
+		uint64_t interval_ns;
+		uint32_t burst, flags;
+		uint64_t spread_ns;
+		uint32_t spread[TG_CLASSES];
+	} rows[] = {
+		{"unlimited", 0, 0, 0, 30 * SECOND, {43, 19, 7}},
+		{"faster", SECOND, 50, 0, 30 * SECOND, {43, 19, 7}},
+		{"faster, of a small burst", SECOND, 10, 0, 30 * SECOND, {10, 10, 7}},
+		{"slower stays", 60 * SECOND, 50, 0, 60 * SECOND, {50, 50, 50}},
+		{"a probe stays", SECOND, 1, LAYOUT_PROBING, SECOND, {1, 1, 1}},
+	};
+	const struct warmup_caps caps = {.day = {1000, 1000, 1000}, .hour = {120, 96, 84}};
+	const struct flow_limits configured = {.hour_phase_s = 7};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct effective e = {.rate_by = BY_CONFIGURATION};
+		bool spread = rows[i].spread_ns != rows[i].interval_ns;
+
+		publish_unlimited(&e.limits);
+		e.limits.interval_ns = rows[i].interval_ns;
+		e.limits.flags = rows[i].flags;
+		for (int c = 0; c < TG_CLASSES && rows[i].burst; c++)
+			e.limits.burst[c] = rows[i].burst;
+		effective_warmup(&e, &configured, &caps);
+		cr_expect_eq(e.limits.interval_ns, rows[i].spread_ns, "%s", rows[i].what);
+		cr_expect_eq(e.rate_by, spread ? BY_WARMUP : BY_CONFIGURATION, "%s", rows[i].what);
+		for (int c = 0; c < TG_CLASSES; c++)
+			cr_expect_eq(e.limits.burst[c], rows[i].spread[c], "%s: class %d: %u",
+				     rows[i].what, c, e.limits.burst[c]);
+	}
+}
+
+Test(effective_warmup, that_is_over_spreads_nothing)
+{
+	const uint32_t any = UINT32_MAX;
+	const struct warmup_caps caps = {.day = {1000, 1000, 1000}, .hour = {any, any, any}};
+	const struct flow_limits configured = {.hour_phase_s = 0};
+	struct effective e = {.rate_by = BY_CONFIGURATION};
+
+	publish_unlimited(&e.limits);
+	effective_warmup(&e, &configured, &caps);
+	cr_expect_eq(e.limits.interval_ns, 0);
+	cr_expect_eq(e.rate_by, BY_CONFIGURATION);
+}
+
+Test(effective_warmup, lets_the_first_messages_of_a_tiny_cap_go)
+{
+	for (uint32_t cap = 0; cap < 5; cap++) {
+		const struct warmup_caps caps = {.day = {cap, cap, cap}, .hour = {cap, cap, cap}};
+		const struct flow_limits configured = {.hour_phase_s = 0};
+		struct effective e = {.rate_by = BY_CONFIGURATION};
+
+		publish_unlimited(&e.limits);
+		effective_warmup(&e, &configured, &caps);
+		cr_expect_eq(e.limits.burst[TG_BULK], 1, "%u", cap);
+		cr_expect_leq(e.limits.interval_ns, 3600 * SECOND, "%u", cap);
+		cr_expect_gt(e.limits.interval_ns, 0, "%u", cap);
+	}
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/window.h"
 #include "sidecar/config/generation.h"
 #include "sidecar/engine/saved.h"
 #include "sidecar/engine/scratch.h"
@@ -178,11 +179,80 @@ Test(warming, spreads_its_day)
 {
 	uint32_t slot = flow_to("example");
 
+	cr_expect_eq(in_force(slot).rate_by, BY_WARMUP);
+	cr_expect_eq(in_force(slot).limits.interval_ns, 400 * SECOND, "9 in an hour");
 	delivered(slot, 9);
 	run_to(SCRATCH_EPOCH_NS + HOUR + SECOND);
 	cr_expect_eq(in_force(slot).limits.hour_cap[TG_TRANSACTIONAL], 9, "191 in 23 hours");
 	run_to(SCRATCH_EPOCH_NS + 20 * HOUR);
 	cr_expect_eq(in_force(slot).limits.hour_cap[TG_TRANSACTIONAL], 20, "a tenth of the day");
+}
+
+/* As the sidecar publishes the days around a change of the clock. */
+Test(warming, has_days_of_23_and_25_hours)
+{
+	static const struct {
+		uint64_t hours;
+		uint32_t hour_cap; /* of a day of 200 */
+	} rows[] = {{22, 10}, {23, 9}, {25, 8}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct layout_calendar *calendar;
+		uint32_t slot, tomorrow;
+		uint64_t end;
+
+		teardown();
+		setup();
+		calendar = scratch.segment->calendar;
+		tomorrow = window_day(calendar, 0, now) + 1;
+		end = SCRATCH_EPOCH_NS + rows[i].hours * HOUR;
+		calendar->day_start_ns[tomorrow % LAYOUT_DAYS] = end;
+		slot = flow_to("example");
+		cr_expect_eq(in_force(slot).limits.hour_cap[TG_TRANSACTIONAL], rows[i].hour_cap,
+			     "%u hours", (unsigned)rows[i].hours);
+		delivered(slot, 200);
+		run_to(end - SECOND);
+		cr_expect_eq(published_day(slot), 200, "%u hours", (unsigned)rows[i].hours);
+		run_to(end + SECOND);
+		cr_expect_eq(published_day(slot), 400, "%u hours", (unsigned)rows[i].hours);
+	}
+}
+
+/* A zone of half hours: a day's last hour is none of the next. */
+Test(warming, has_days_that_end_within_an_hour)
+{
+	struct layout_calendar *calendar = scratch.segment->calendar;
+	uint64_t end = SCRATCH_EPOCH_NS + 18 * HOUR + HOUR / 2;
+	uint32_t slot;
+
+	calendar->day_offset_ns = calendar->hour_offset_ns = 11 * HOUR / 2;
+	slot = flow_to("example");
+	cr_expect_eq(in_force(slot).limits.hour_cap[TG_TRANSACTIONAL], 11, "200 in 19 hours");
+	delivered(slot, 200);
+	run_to(end - SECOND);
+	cr_expect_eq(published_day(slot), 200);
+	run_to(end + SECOND);
+	cr_expect_eq(published_day(slot), 400);
+	run_to(end + DAY - SECOND);
+	cr_expect_eq(published_day(slot), 400);
+}
+
+/* The wall clock is put forward by days, and back: as the sidecar publishes it then. */
+Test(warming, goes_on_when_a_wrong_clock_is_put_right)
+{
+	struct layout_calendar *calendar = scratch.segment->calendar;
+	uint32_t slot = flow_to("example");
+
+	delivered(slot, 200);
+	calendar->day_offset_ns = 5 * DAY;
+	run_to(now + 2 * HOUR);
+	cr_expect_eq(published_day(slot), 400);
+	delivered(slot, 300);
+	calendar->day_offset_ns = 0;
+	run_to(SCRATCH_EPOCH_NS + DAY - SECOND);
+	cr_expect_eq(published_day(slot), 400, "no day anew");
+	run_to(SCRATCH_EPOCH_NS + DAY + SECOND);
+	cr_expect_eq(published_day(slot), 600, "nor one that never ends");
 }
 
 /* A quarter of an hour apart, for an hour. */

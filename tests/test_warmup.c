@@ -235,7 +235,7 @@ Test(warmup, fades_while_idle_and_begins_anew_after_long)
 
 Test(warmup, keeps_its_day_when_the_clock_is_set_back)
 {
-	const struct warmup_clock back = {2, 48, 24};
+	const struct warmup_clock back = {5, 120, 24};
 
 	begin();
 	full(5);
@@ -245,6 +245,27 @@ Test(warmup, keeps_its_day_when_the_clock_is_set_back)
 	cr_expect_eq(warmup_today(&w)->sent, 100);
 	warmup_count(&w, UINT32_MAX, UINT32_MAX, 1);
 	cr_expect_eq(warmup_today(&w)->sent, UINT32_MAX, "full, not around");
+}
+
+Test(warmup, is_not_stuck_when_a_wrong_clock_is_put_right)
+{
+	const struct warmup_clock wrong = {400, 9600, 24}, right = {5, 120, 24},
+				  next = {6, 144, 24};
+
+	begin();
+	full(4);
+	warmup_count(&w, 1000, 0, 0);
+	warmup_advance(&w, &plan, &wrong);
+	warmup_count(&w, 100, 0, 0);
+	warmup_advance(&w, &plan, &right);
+	cr_expect_eq(warmup_today(&w)->day, 5);
+	cr_expect_eq(warmup_today(&w)->sent, 100, "the day goes on");
+	cr_expect(warmup_valid(&w));
+	warmup_advance(&w, &plan, &next);
+	cr_expect_eq(warmup_today(&w)->day, 6, "and ends");
+	cr_expect_eq(warmup_today(&w)->sent, 0);
+	for (uint32_t i = 0; warmup_before(&w, i); i++)
+		cr_expect_leq(warmup_before(&w, i)->day, 5, "%u", i);
 }
 
 Test(warmup, steps_back_while_it_is_blocked)

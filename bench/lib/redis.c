@@ -39,7 +39,6 @@ struct redis_client {
 	enum redis_limiter limiter;
 	uint64_t random, sequence;
 	char sha[64];
-	char version[32];
 };
 
 static void log_tell(const struct redis_server *server)
@@ -135,18 +134,6 @@ static int script_load(struct redis_client *client)
 	return error;
 }
 
-static void version_ask(struct redis_client *client)
-{
-	redisReply *reply = redisCommand(client->context, "INFO server");
-	const char *at = reply && reply->type == REDIS_REPLY_STRING
-				 ? strstr(reply->str, "redis_version:")
-				 : NULL;
-
-	if (at)
-		sscanf(at, "redis_version:%31[^\r\n]", client->version);
-	freeReplyObject(reply);
-}
-
 int redis_connect(const struct redis_server *server, enum redis_limiter limiter,
 		  struct redis_client **ret)
 {
@@ -160,8 +147,6 @@ int redis_connect(const struct redis_server *server, enum redis_limiter limiter,
 	client->context = redisConnectUnix(server->socket);
 	if (!client->context || client->context->err)
 		error = -ECONNREFUSED;
-	if (error == 0)
-		version_ask(client);
 	if (error == 0 && limiter == REDIS_GCRA)
 		error = script_load(client);
 	if (error < 0)
@@ -178,11 +163,6 @@ void redis_close(struct redis_client *client)
 	if (client->context)
 		redisFree(client->context);
 	free(client);
-}
-
-const char *redis_version(struct redis_client *client)
-{
-	return client->version;
 }
 
 static uint32_t flow_draw(struct redis_client *client, uint32_t flows)

@@ -44,7 +44,4 @@ void redis_close(struct redis_client *client);
 int redis_decide(struct redis_client *client, uint32_t depth, uint32_t flows,
 		 uint64_t *ret_admitted);
 
-/* The server's version, "7.0.15", or "". */
-const char *redis_version(struct redis_client *client);
-
 #endif

@@ -63,7 +63,9 @@ const char *flow_json_rate_text(uint64_t interval_ns, char *text, size_t size)
 	return text;
 }
 
-void flow_json_rate(struct json_writer *out, const char *key, uint64_t interval_ns)
+/* A rate of one message every interval_ns: {"text": "10/min", "per_s": 0.166667}; 0: unlimited,
+ * null. */
+static void flow_json_rate(struct json_writer *out, const char *key, uint64_t interval_ns)
 {
 	char text[48];
 

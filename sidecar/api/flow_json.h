@@ -52,10 +52,6 @@ const char *flow_json_by(const struct constraint constraints[CONSTRAINTS], enum 
 /* A time in the future as seconds from now; null: never, 0: now or past. */
 void flow_json_in(struct json_writer *out, const char *key, uint64_t at_ns, uint64_t now_ns);
 
-/* A rate of one message every interval_ns: {"text": "10/min", "per_s": 0.166667}; 0: unlimited,
- * null. */
-void flow_json_rate(struct json_writer *out, const char *key, uint64_t interval_ns);
-
 /* Counts up to most; what is beyond is written as that. */
 void flow_json_count(struct json_writer *out, const char *key, uint64_t count);
 

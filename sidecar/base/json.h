@@ -98,7 +98,6 @@ const char *json_text(const struct json *json, const char *fallback);
 /* A whole number from 0 on, a number, true or false; or fallback where it is something else. */
 uint64_t json_u64(const struct json *json, uint64_t fallback);
 double json_double(const struct json *json, double fallback);
-bool json_bool(const struct json *json, bool fallback);
 
 /* The same of a member. */
 const char *json_get_text(const struct json *object, const char *key, const char *fallback);

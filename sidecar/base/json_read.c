@@ -86,7 +86,7 @@ double json_double(const struct json *json, double fallback)
 	return json_is_number(inner(json)) ? json_number_value(inner(json)) : fallback;
 }
 
-bool json_bool(const struct json *json, bool fallback)
+static bool json_bool(const struct json *json, bool fallback)
 {
 	return json_is_boolean(inner(json)) ? json_is_true(inner(json)) : fallback;
 }

@@ -44,25 +44,6 @@ static const struct unit durations[] = {
 	{NULL, 0},
 };
 
-static const struct unit sizes[] = {
-	{"B", 1},
-	{"k", 1 << 10},
-	{"K", 1 << 10},
-	{"kB", 1 << 10},
-	{"KB", 1 << 10},
-	{"KiB", 1 << 10},
-	{"M", 1 << 20},
-	{"MB", 1 << 20},
-	{"MiB", 1 << 20},
-	{"G", 1 << 30},
-	{"GB", 1 << 30},
-	{"GiB", 1 << 30},
-	{"T", UINT64_C(1) << 40},
-	{"TB", UINT64_C(1) << 40},
-	{"TiB", UINT64_C(1) << 40},
-	{NULL, 0},
-};
-
 static int refuse(const char **ret_reason, const char *reason)
 {
 	if (ret_reason)
@@ -267,25 +248,6 @@ int units_rate(const char *text, struct units_rate *ret, const char **ret_reason
 		return refuse(ret_reason,
 			      "more than one in a nanosecond; what has no limit is unlimited");
 	*ret = (struct units_rate){count, period_ns};
-	return 0;
-}
-
-int units_size(const char *text, uint64_t *ret, const char **ret_reason)
-{
-	const char *at = skip(text);
-	uint64_t value;
-	uint64_t scale = 1;
-
-	if (number(&at, &value, ret_reason) < 0)
-		return -EINVAL;
-	at = skip(at);
-	if (*at && unit(&at, sizes, &scale, ret_reason) < 0)
-		return -EINVAL;
-	if (*skip(at))
-		return refuse(ret_reason, "must be a size, such as 64k or 1M");
-	if (__builtin_mul_overflow(value, scale, &value))
-		return refuse(ret_reason, "the size is too large");
-	*ret = value;
 	return 0;
 }
 

@@ -39,9 +39,6 @@ int units_duration(const char *text, uint64_t *ret_ns, const char **ret_reason);
  */
 int units_rate(const char *text, struct units_rate *ret, const char **ret_reason);
 
-/* Bytes: "4096", "64k", "64 KiB", "1M", "2G": powers of 1024. */
-int units_size(const char *text, uint64_t *ret, const char **ret_reason);
-
 /* "20%", "12.5 %": in millionths (200,000 and 125,000), at most 100 %. */
 int units_share(const char *text, uint32_t *ret_millionths, const char **ret_reason);
 

@@ -236,8 +236,6 @@ int cli_explain(int argc, char **argv)
 	char reason[CLIENT_REASON];
 
 	request_read(&syntax, argc, argv, &request);
-	request.source = request.arguments[0];
-	request.destination = request.arguments[1];
-	request_begin(&request, &query);
+	request_begin_flow(&request, &query);
 	return request_run(&request, &query, print_flow, &request.json, false, reason) == 0 ? 0 : 1;
 }

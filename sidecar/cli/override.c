@@ -115,9 +115,7 @@ static int run(const struct cli_syntax *syntax, const char *what, int argc, char
 	request_read(syntax, argc, argv, &request);
 	if (syntax == &set_syntax && request.count < 3)
 		return options_wrong(syntax, "name a limit");
-	request.source = request.arguments[0];
-	request.destination = request.arguments[1];
-	request_begin(&request, &query);
+	request_begin_flow(&request, &query);
 	for (int i = 2; i < request.count; i++)
 		if (!put_limit(&query, request.arguments[i])) {
 			json_writer_free(&query);

@@ -33,9 +33,7 @@ int cli_report(int argc, char **argv)
 	char reason[CLIENT_REASON];
 
 	request_read(&syntax, argc, argv, &request);
-	request.source = request.arguments[0];
-	request.destination = request.arguments[1];
-	request_begin(&request, &query);
+	request_begin_flow(&request, &query);
 	json_put_text(&query, "reply", request.arguments[2]);
 	return request_run(&request, &query, print_nothing, NULL, false, reason) == 0 ? 0 : 1;
 }

@@ -34,6 +34,13 @@ void request_begin(const struct client_request *request, struct json_writer *que
 		json_put_bool(query, "new", true);
 }
 
+void request_begin_flow(struct client_request *request, struct json_writer *query)
+{
+	request->source = request->arguments[0];
+	request->destination = request->arguments[1];
+	request_begin(request, query);
+}
+
 int request_run(const struct client_request *request, struct json_writer *query, client_line *line,
 		void *arg, bool quiet, char *reason)
 {

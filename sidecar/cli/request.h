@@ -43,6 +43,9 @@ void request_read(const struct cli_syntax *syntax, int argc, char **argv,
  */
 void request_begin(const struct client_request *request, struct json_writer *query);
 
+/* The same of a command whose first two arguments name a flow's source and destination. */
+void request_begin_flow(struct client_request *request, struct json_writer *query);
+
 /* Ends the request, asks, hands each line to `line`. 0; -errno with a message printed; with `quiet`
  * the errors that mean that no sidecar lives (-ENOENT, -ECONNREFUSED) are left to the caller, in
  * reason (CLIENT_REASON bytes). */

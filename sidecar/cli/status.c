@@ -239,6 +239,14 @@ static void print_kumomta(const struct json *told)
 	       number(told, "listeners_dropped"));
 }
 
+static void print_halon(const struct json *told)
+{
+	if (number(told, "listeners") + number(told, "told") > 0)
+		printf("  halon     %llu flows; %llu listen to policies, %llu were told, %llu dropped\n",
+		       number(told, "flows"), number(told, "listeners"), number(told, "told"),
+		       number(told, "listeners_dropped"));
+}
+
 static void print_http(const struct json *http)
 {
 	const struct json *listeners = json_get(http, "listeners");
@@ -260,6 +268,7 @@ static void print_http(const struct json *http)
 	print_outcomes("sendgrid", json_get(http, "sendgrid"));
 	print_outcomes("events", json_get(http, "events"));
 	print_kumomta(json_get(http, "kumomta"));
+	print_halon(json_get(http, "halon"));
 }
 
 static void print_doors(const struct json *status)

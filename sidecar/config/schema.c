@@ -311,6 +311,8 @@ static const struct yaml_key http_rows[] = {
 	    "the public key that SendGrid's events are signed by"),
 	ROW("kumomta", kumomta, config_switch, "whether KumoMTA's automation is answered",
 	    DEFAULT("false")),
+	ROW("halon", halon, config_switch, "whether Halon's policy client is answered",
+	    DEFAULT("false")),
 	ROW("source", names.source, yaml_text, "our address where nothing else tells it"),
 	YAML_MAPPINGS("sources", log_name, struct config_http, names.sources,
 		      "what those who tell call our addresses"),

@@ -243,6 +243,7 @@ struct config_http {
 	struct config_value connections;
 	char *sendgrid_key;	     /* base64 of DER; NULL: signatures are not looked at */
 	struct config_value kumomta; /* whether we are its automation daemon */
+	struct config_value halon;   /* whether we are its policy server */
 	struct config_mta_log names; /* source and sources alone: our addresses in what is told */
 };
 

@@ -4,7 +4,8 @@
  * may attach. It may be done again, from the beginning, where a sidecar died in the middle of it.
  *
  * Slots that have a life, effects or usage of a period under way are in force when this returns: a
- * hold that is not yet published would be none. The others have what anybody has who is not known.
+ * hold that is not yet published would be none. The others have what anybody has who is not known,
+ * and so do those of which the usage alone is known where that says the same.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "shm/destination.h"
+#include "shm/hash.h"
 #include "shm/window.h"
 #include "sidecar/base/log.h"
 #include "sidecar/daemon/keeper.h"
@@ -23,16 +25,23 @@
 #define RECORDS_AHEAD 4096
 #define SLOTS_SHARE   16
 #define ROWS_AHEAD    32
+#define HISTORY_DAYS  (4 * BASELINE_HALF_DAYS) /* what is older has faded to a sixteenth */
 
 /* A slot that is to be in force. */
 struct pending {
 	uint32_t slot;
+	bool plain; /* nothing is known of it but what it has used */
 	struct usage_kept hour, day;
 };
 
-/* Rows that have been read, and what they point to. */
+/* Flows that have been read, and what they point to. */
+struct flow_ahead {
+	struct db_flow row;
+	uint32_t source, destination;
+};
+
 struct rows_ahead {
-	struct db_flow rows[ROWS_AHEAD];
+	struct flow_ahead flows[ROWS_AHEAD];
 	uint32_t count;
 	size_t used;
 	char bytes[ROWS_AHEAD * 512];
@@ -47,6 +56,10 @@ struct restore {
 	struct pending *pending;
 	size_t count, room;
 	uint64_t flows, unread;
+	uint64_t *anew;	     /* a bit a record: its life could not be read; NULL: none such */
+	uint8_t address[16]; /* of the last source, and its slot */
+	uint32_t source;
+	uint32_t expected; /* records whose memory was asked for */
 	struct rows_ahead ahead;
 };
 
@@ -72,6 +85,16 @@ static void maps_free(struct restore *r)
 
 /* ---- a flow ---------------------------------------------------------------------------------- */
 
+static void anew_mark(struct restore *r, uint32_t slot)
+{
+	uint32_t record = segment_record(r->keeper->segment, slot);
+
+	if (r->anew == NULL)
+		r->anew = calloc(r->keeper->segment->known_room / 64 + 1, sizeof(*r->anew));
+	if (r->anew)
+		r->anew[record / 64] |= UINT64_C(1) << record % 64;
+}
+
 static bool life_read(struct restore *r, uint32_t slot, const struct db_flow *row,
 		      struct engine_life *ret)
 {
@@ -86,6 +109,7 @@ static bool life_read(struct restore *r, uint32_t slot, const struct db_flow *ro
 	}
 	if (map && saved_life_read(row->life, row->life_length, map, k->wall_offset_ns, ret))
 		return true;
+	anew_mark(r, slot);
 	r->unread++;
 	return false;
 }
@@ -116,17 +140,28 @@ static void flow_restore(struct restore *r, uint32_t slot, const struct db_flow 
 	engine_restore(k->engine, slot, &restored);
 }
 
-static uint32_t slot_claim(struct segment *s, const struct db_flow *row)
+/* Rows come by their sources. */
+static uint32_t source_claim(struct restore *r, const struct db_flow *row)
 {
+	if (r->source == LAYOUT_NONE || memcmp(r->address, row->source, sizeof(r->address)) != 0) {
+		r->source = segment_source(r->keeper->segment, row->source);
+		memcpy(r->address, row->source, sizeof(r->address));
+	}
+	return r->source;
+}
+
+/* What a row that is no flow's names. */
+static uint32_t name_claim(struct restore *r, const struct db_flow *row, uint32_t kind)
+{
+	struct segment *s = r->keeper->segment;
 	char name[LAYOUT_TEXT + 1];
 
 	if (row->name_length >= sizeof(name))
 		return LAYOUT_NONE;
 	memcpy(name, row->name, row->name_length);
 	name[row->name_length] = '\0';
-	switch (row->kind) {
-	case SEGMENT_FLOW: return segment_flow(s, row->source, name);
-	case SEGMENT_SOURCE: return segment_source(s, row->source);
+	switch (kind) {
+	case SEGMENT_SOURCE: return source_claim(r, row);
 	case SEGMENT_DESTINATION: return segment_destination(s, name);
 	case SEGMENT_STREAM: return segment_stream(s, name);
 	default: return LAYOUT_NONE;
@@ -146,6 +181,7 @@ static bool pending_add(struct restore *r, uint32_t slot, const struct db_flow *
 	}
 	r->pending[r->count++] = (struct pending){
 		.slot = slot,
+		.plain = row->life == NULL && row->effects == NULL,
 		.hour = {row->hour, row->interval_ns, row->burst, row->hour_cap},
 		.day = {row->day, row->interval_ns, row->burst, row->day_cap},
 	};
@@ -161,18 +197,19 @@ static bool must_hold(const struct restore *r, const struct db_flow *row)
 }
 
 /* Many are coming: the memory of their records is asked for, a piece at a time and just ahead. */
-static void memory_expect(struct segment *s)
+static void memory_expect(struct restore *r)
 {
-	uint32_t count = segment_count(s);
+	uint32_t count = segment_count(r->keeper->segment);
 
-	if (count % RECORDS_AHEAD == 0 && count >= RECORDS_AHEAD)
-		segment_expect_records(s, RECORDS_AHEAD);
+	if (count < r->expected)
+		return;
+	r->expected = count + RECORDS_AHEAD;
+	segment_expect_records(r->keeper->segment, RECORDS_AHEAD);
 }
 
-static int row_restore(struct restore *r, const struct db_flow *row)
+static int row_restore(struct restore *r, uint32_t slot, const struct db_flow *row)
 {
 	struct keeper *k = r->keeper;
-	uint32_t slot = slot_claim(k->segment, row);
 
 	if (slot == LAYOUT_NONE) {
 		k->unfit++;
@@ -181,7 +218,7 @@ static int row_restore(struct restore *r, const struct db_flow *row)
 	if (row->kind == SEGMENT_FLOW)
 		flow_restore(r, slot, row);
 	r->flows++;
-	memory_expect(k->segment);
+	memory_expect(r);
 	return must_hold(r, row) && !pending_add(r, slot, row) ? -ENOMEM : 0;
 }
 
@@ -192,8 +229,13 @@ static int ahead_flush(struct restore *r)
 	struct rows_ahead *ahead = &r->ahead;
 	int error = 0;
 
-	for (uint32_t i = 0; i < ahead->count && !error; i++)
-		error = row_restore(r, &ahead->rows[i]);
+	for (uint32_t i = 0; i < ahead->count && !error; i++) {
+		const struct flow_ahead *flow = &ahead->flows[i];
+		uint32_t slot =
+			segment_flow_between(r->keeper->segment, flow->source, flow->destination);
+
+		error = row_restore(r, slot, &flow->row);
+	}
 	ahead->count = 0;
 	ahead->used = 0;
 	return error;
@@ -213,26 +255,46 @@ static const void *ahead_copy(struct rows_ahead *ahead, const void *bytes, size_
 
 /* Flows lie where their hashes say, so each by itself would be waited for. They are kept until some
  * are there, and their memory comes meanwhile. */
-static int row_take(void *arg, const struct db_flow *row)
+static void ahead_add(struct restore *r, const struct db_flow *row, uint32_t source,
+		      uint32_t destination)
 {
-	struct restore *r = arg;
 	struct rows_ahead *ahead = &r->ahead;
-	size_t bytes = row->name_length + row->life_length + row->effects_length;
-	struct db_flow *kept;
+	struct flow_ahead *kept = &ahead->flows[ahead->count++];
+
+	segment_expect_flow(r->keeper->segment, source, destination);
+	*kept = (struct flow_ahead){*row, source, destination};
+	kept->row.name = NULL;
+	kept->row.life = ahead_copy(ahead, row->life, row->life_length);
+	kept->row.effects = ahead_copy(ahead, row->effects, row->effects_length);
+}
+
+static int flow_take(struct restore *r, const struct db_flow *row)
+{
+	struct rows_ahead *ahead = &r->ahead;
+	size_t bytes = row->life_length + row->effects_length;
+	uint32_t destination = name_claim(r, row, SEGMENT_DESTINATION);
+	uint32_t source = source_claim(r, row);
 	int error = 0;
 
 	if (ahead->count == ROWS_AHEAD || ahead->used + bytes > sizeof(ahead->bytes))
 		error = ahead_flush(r);
-	if (error || bytes > sizeof(ahead->bytes))
-		return error ? error : row_restore(r, row);
-	if (row->kind == SEGMENT_FLOW)
-		segment_expect_flow(r->keeper->segment, row->source, row->name, row->name_length);
-	kept = &ahead->rows[ahead->count++];
-	*kept = *row;
-	kept->name = ahead_copy(ahead, row->name, row->name_length);
-	kept->life = ahead_copy(ahead, row->life, row->life_length);
-	kept->effects = ahead_copy(ahead, row->effects, row->effects_length);
+	if (error)
+		return error;
+	if (source == LAYOUT_NONE || destination == LAYOUT_NONE)
+		return row_restore(r, LAYOUT_NONE, row);
+	if (bytes > sizeof(ahead->bytes))
+		return row_restore(r, segment_flow_between(r->keeper->segment, source, destination),
+				   row);
+	ahead_add(r, row, source, destination);
 	return 0;
+}
+
+static int row_take(void *arg, const struct db_flow *row)
+{
+	struct restore *r = arg;
+
+	return row->kind == SEGMENT_FLOW ? flow_take(r, row)
+					 : row_restore(r, name_claim(r, row, row->kind), row);
 }
 
 /* Its flow stands beside it, and is in force after this. */
@@ -254,9 +316,48 @@ static int warmup_take(void *arg, const struct db_warmup *row)
 	return 0;
 }
 
+/* ---- daily totals ---------------------------------------------------------------------------- */
+
+/* LAYOUT_NONE: it is none of those that begin anew. */
+static uint32_t anew_find(const struct restore *r, const struct db_daily *row)
+{
+	struct segment *s = r->keeper->segment;
+	uint32_t destination = segment_destination_find(s, row->name), slot, record;
+	struct hash_key key;
+
+	if (destination == LAYOUT_NONE)
+		return LAYOUT_NONE;
+	key = hash_flow(row->source, segment_slot(s, destination)->key, s->header.seed);
+	slot = segment_find(s, &key, false);
+	record = slot != LAYOUT_NONE ? segment_record(s, slot) : 0;
+	return r->anew[record / 64] >> record % 64 & 1 ? slot : LAYOUT_NONE;
+}
+
+static int daily_take(void *arg, const struct db_daily *row)
+{
+	struct restore *r = arg;
+	uint32_t slot = anew_find(r, row);
+	double days = (double)r->today - (double)row->day;
+	const double peaks[BASELINE_SPANS] = {
+		[BASELINE_DAY] = baseline_faded((double)row->delivered, days - 1)};
+
+	if (slot != LAYOUT_NONE && days >= 1)
+		engine_seed(r->keeper->engine, slot, peaks, r->now_ns);
+	return 0;
+}
+
+/* What flows whose life cannot be read have sent is known all the same: without it an established
+ * sender would stand at the floor of a new one. They are in force. */
+static int histories_read(struct restore *r)
+{
+	return r->anew ? db_daily(store_db(r->keeper->store), (int64_t)r->today - HISTORY_DAYS,
+				  daily_take, r)
+		       : 0;
+}
+
 /* ---- usage ----------------------------------------------------------------------------------- */
 
-static void ahead_add(struct keeper *k, uint32_t slot, uint64_t hour, uint64_t day)
+static void early_add(struct keeper *k, uint32_t slot, uint64_t hour, uint64_t day)
 {
 	if (k->ahead_count == k->ahead_room) {
 		uint32_t room = k->ahead_room ? k->ahead_room * 2 : 256;
@@ -297,7 +398,7 @@ static void usage_set(struct restore *r, const struct pending *p)
 	word_set(&counters->day, &known->day, day,
 		 usage_restored(&p->day, &r->gap, day, day_begun));
 	if (p->hour.word >> 32 > hour || p->day.word >> 32 > day)
-		ahead_add(k, p->slot, p->hour.word, p->day.word);
+		early_add(k, p->slot, p->hour.word, p->day.word);
 }
 
 /* A word of a later period than the present one comes true when the clock is put right. */
@@ -387,13 +488,18 @@ static int rows_read(struct restore *r)
 
 static void in_force(struct restore *r)
 {
+	struct engine *e = r->keeper->engine;
+
 	marks_clear(r->keeper);
 	for (size_t i = 0; i < r->count; i++) {
+		const struct pending *p = &r->pending[i];
+
 		if (i + ROWS_AHEAD < r->count)
 			segment_expect_slot(r->keeper->segment, r->pending[i + ROWS_AHEAD].slot);
-		engine_settle(r->keeper->engine, r->pending[i].slot, r->now_ns);
-		usage_set(r, &r->pending[i]);
-		engine_note(r->keeper->engine, r->pending[i].slot);
+		if (!p->plain || !engine_begins_by_default(e, p->slot))
+			engine_settle(e, p->slot, r->now_ns);
+		usage_set(r, p);
+		engine_note(e, p->slot);
 	}
 }
 
@@ -414,7 +520,9 @@ void keeper_restore(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
 {
 	struct restore r = {.keeper = k,
 			    .now_ns = now_ns,
-			    .today = window_day(k->segment->calendar, 0, now_ns)};
+			    .today = window_day(k->segment->calendar, 0, now_ns),
+			    .source = LAYOUT_NONE,
+			    .expected = RECORDS_AHEAD};
 	struct db_alive alive;
 	int error;
 
@@ -426,10 +534,12 @@ void keeper_restore(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
 		r.gap = gap_of(k, &alive, now_ns);
 		error = rows_read(&r);
 		in_force(&r);
+		error = error ? error : histories_read(&r);
 	}
 	k->restored = r.flows;
 	maps_free(&r);
 	free(r.pending);
+	free(r.anew);
 	if (error && error != -ENOENT) {
 		give_up(k);
 		return;
@@ -441,7 +551,8 @@ void keeper_restore(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
 			(unsigned long long)k->unfit);
 	if (r.unread)
 		log_warning("store",
-			    "what was learned of %llu flows cannot be read: they begin anew",
+			    "what was learned of %llu flows cannot be read: they begin anew, "
+			    "with the history of their daily totals",
 			    (unsigned long long)r.unread);
 	if (alive.at_ns > (int64_t)now_ns + wall_offset_ns && error == 0)
 		log_warning("store",

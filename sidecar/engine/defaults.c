@@ -101,6 +101,19 @@ static void destinations_defaults(struct engine *e, uint32_t parents, uint64_t n
 			publish_default(e->segment, i, &limits);
 }
 
+bool engine_begins_by_default(const struct engine *e, uint32_t slot)
+{
+	const struct segment_slot *known = segment_slot(e->segment, slot);
+	char name[DESTINATION_NAME_MAX + 1];
+
+	if (known->kind != SEGMENT_FLOW || known->destination >= e->segment->view.slots ||
+	    e->config->overrides_count || e->config->warmup.flows_count)
+		return false;
+	return publish_default_index(e->segment, known->destination) != LAYOUT_DEFAULT_FLOW ||
+	       config_destination_named(e->config, segment_name(e->segment, known->destination,
+								name, sizeof(name))) == NULL;
+}
+
 /* Until a slot is filled these hold; parents that only some sources have are asked for all. */
 void engine_defaults_publish(struct engine *e, uint64_t now_ns)
 {

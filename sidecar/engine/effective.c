@@ -286,6 +286,9 @@ void effective_baseline(struct effective *e, const uint32_t caps[BASELINE_SPANS]
 	}
 }
 
+#define HOUR_NS	    UINT64_C(3600000000000)
+#define HOUR_PIECES 12 /* of what the lowest class has of an hour, one may go at once */
+
 /* ---- warm-up ---------------------------------------------------------------------------------- */
 
 static bool caps_lower(uint32_t to[TG_CLASSES], const uint32_t caps[TG_CLASSES])
@@ -295,6 +298,29 @@ static bool caps_lower(uint32_t to[TG_CLASSES], const uint32_t caps[TG_CLASSES])
 	for (int c = 0; c < TG_CLASSES; c++)
 		to[c] = caps[c] < to[c] ? caps[c] : to[c];
 	return lowered;
+}
+
+/* The hour's messages come an interval apart, and few at once, but for what is kept of them for the
+ * better classes: that may go at any time. A flow that probes has a rate that lets a single message
+ * go. */
+static void hour_spread(struct effective *e, const uint32_t hour[TG_CLASSES])
+{
+	struct publish_limits *l = &e->limits;
+	uint32_t total = hour[TG_TRANSACTIONAL] ? hour[TG_TRANSACTIONAL] : 1;
+	uint32_t piece = hour[TG_BULK] / HOUR_PIECES ? hour[TG_BULK] / HOUR_PIECES : 1;
+	uint64_t interval_ns = (HOUR_NS + total - 1) / total;
+
+	if (total == PUBLISH_NO_CAP || l->flags & LAYOUT_PROBING || l->interval_ns >= interval_ns)
+		return;
+	for (int c = 0; c < TG_CLASSES; c++) {
+		uint32_t at_once = piece + hour[c] - hour[TG_BULK];
+
+		if (l->interval_ns == 0 || l->burst[c] > at_once)
+			l->burst[c] = at_once;
+	}
+	l->interval_ns = interval_ns;
+	e->rate_by = BY_WARMUP;
+	e->rate_constraint = -1;
 }
 
 void effective_warmup(struct effective *e, const struct flow_limits *configured,
@@ -310,11 +336,10 @@ void effective_warmup(struct effective *e, const struct flow_limits *configured,
 		e->day_by = BY_WARMUP;
 		e->day_constraint = -1;
 	}
+	hour_spread(e, caps->hour);
 }
 
 /* ---- shares ---------------------------------------------------------------------------------- */
-
-#define HOUR_NS UINT64_C(3600000000000)
 
 double constraint_share(const struct constraint *constraint, uint64_t now_ns)
 {

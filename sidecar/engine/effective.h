@@ -85,7 +85,8 @@ void effective_baseline(struct effective *effective, const uint32_t caps[BASELIN
 void effective_share(struct effective *effective, const struct constraint constraints[CONSTRAINTS],
 		     uint64_t now_ns);
 
-/* What warm-up allows, where that is less: its hour and day are the configured ones. */
+/* What warm-up allows, where that is less: its hour and day are the configured ones, and an hour's
+ * mail is spread evenly over it. */
 void effective_warmup(struct effective *effective, const struct flow_limits *configured,
 		      const struct warmup_caps *caps);
 

@@ -106,6 +106,10 @@ void engine_restore_warmup(struct engine *engine, uint32_t slot, const struct wa
 /* Puts a known slot's limits in force now, before engine_work reaches it. */
 void engine_settle(struct engine *engine, uint32_t slot, uint64_t now_ns);
 
+/* Whether a flow of which nothing is known has that in force before it is settled, too: the defaults
+ * of its destination, which no override and no warm-up changes. */
+bool engine_begins_by_default(const struct engine *engine, uint32_t slot);
+
 /* ---- for explain and the operator's commands ------------------------------------------------- */
 
 /* What is in force for a flow slot, and the controller's part in it (what the controller would say,

@@ -305,13 +305,27 @@ static unsigned idle_check(struct warmup *w, const struct warmup_plan *plan, uin
 	return WARMUP_ANEW;
 }
 
+/* A clock that was set back: the day goes on. Where it had been put forward for days, what it called
+ * them is corrected, or this day would last until it is that late indeed. A zone that changes moves
+ * no clock by two days. */
+static void day_back(struct warmup *w, uint32_t day)
+{
+	if (today(w)->day - day < 2)
+		return;
+	today(w)->day = day;
+	w->began = at_most(w->began, day);
+	for (uint32_t i = 0; i < WARMUP_DAYS; i++)
+		w->days[i].day = at_most(w->days[i].day, day);
+}
+
 static unsigned day_advance(struct warmup *w, const struct warmup_plan *plan, uint32_t day)
 {
 	unsigned events;
 
-	/* A clock that was set back: the day goes on. */
-	if (day <= today(w)->day)
+	if (day <= today(w)->day) {
+		day_back(w, day);
 		return 0;
+	}
 	events = day_end(w, plan);
 	events |= idle_check(w, plan, day);
 	day_begin(w, plan, day);

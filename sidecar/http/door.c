@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sidecar/base/log.h"
+#include "sidecar/http/halon.h"
 #include "sidecar/http/kumomta.h"
 #include "sidecar/ingest/webhook.h"
 #include "sidecar/serve/http.h"
@@ -14,6 +15,7 @@ struct door {
 	struct http *http;
 	struct webhook *webhook;
 	struct kumomta *kumomta;
+	struct halon *halon;
 	char **listen; /* as it was at the start */
 	uint32_t listen_count;
 	uint64_t connections;
@@ -54,6 +56,8 @@ int door_create(struct loop *loop, struct segment *segment, struct engine *engin
 	if (!error)
 		error = kumomta_create(loop, door->http, segment, engine, &door->kumomta);
 	if (!error)
+		error = halon_create(loop, door->http, segment, &door->halon);
+	if (!error)
 		error = listen_begin(door, &config->http);
 	if (error) {
 		door_free(door);
@@ -68,6 +72,7 @@ void door_free(struct door *door)
 	if (door == NULL)
 		return;
 	kumomta_free(door->kumomta); /* its WebSockets are the door's */
+	halon_free(door->halon);
 	http_free(door->http);
 	webhook_free(door->webhook);
 	for (uint32_t i = 0; i < door->listen_count; i++)
@@ -95,6 +100,7 @@ void door_configure(struct door *door, const struct config *config)
 		return;
 	webhook_configure(door->webhook, config);
 	kumomta_configure(door->kumomta, config);
+	halon_configure(door->halon, config);
 }
 
 void door_renewed(struct door *door)
@@ -113,5 +119,6 @@ void door_put(const struct door *door, struct json_writer *writer, const char *k
 	http_put(door->http, writer);
 	webhook_put(door->webhook, writer);
 	kumomta_put(door->kumomta, writer, "kumomta");
+	halon_put(door->halon, writer, "halon");
 	json_put_end(writer);
 }

@@ -11,7 +11,7 @@
 #include "sidecar/http/kumomta_flows.h"
 #include "sidecar/http/kumomta_shaping.h"
 #include "sidecar/segment/publish.h"
-#include "sidecar/serve/websocket.h"
+#include "sidecar/serve/subscribers.h"
 
 #define LOOK_NS	     UINT64_C(1000000000) /* holds are looked for */
 #define SOON_NS	     UINT64_C(10000000)	  /* after a refusal: the engine has published by then */
@@ -20,26 +20,20 @@
 
 enum form { EVENT, SUSPENSION, FORMS };
 
-struct kumomta_listener {
-	struct kumomta *kumomta;
-	struct websocket *websocket; /* NULL: free */
-	enum form form;
-};
-
 struct kumomta {
 	struct loop *loop;
 	struct segment *segment;
 	struct engine *engine;
 	const struct config *config;
 	struct kumomta_flows *flows;
-	struct kumomta_listener listeners[KUMOMTA_LISTENERS];
+	struct subscribers listeners;
 	int timer;
 	uint32_t looked; /* at so many flows in this round */
 	char *shaping;	 /* as it was last made; NULL: not */
 	size_t shaping_length;
 	uint64_t shaping_ns;
 	struct intake intake;
-	uint64_t requests, bad, told, dropped;
+	uint64_t requests, bad;
 };
 
 /* ---- holds ----------------------------------------------------------------------------------- */
@@ -86,35 +80,17 @@ static void suspension_put(struct json_writer *out, const char *key,
 	json_put_end(out);
 }
 
-static void listener_close(struct kumomta_listener *listener)
-{
-	struct websocket *websocket = listener->websocket;
-
-	listener->websocket = NULL;
-	websocket_free(websocket);
-}
-
-static void listener_tell(struct kumomta_listener *listener, const struct kumomta_flow *flow,
+static void listener_tell(struct subscriber *listener, const struct kumomta_flow *flow,
 			  const struct kumomta_site *site, uint64_t until_ns, uint64_t now_ns)
 {
 	static const char *const names[FORMS] = {"ReadyQSuspension", "ReadyQ"};
 	struct json_writer out = {0};
-	int error = -ENOMEM;
 
 	json_put_object(&out, NULL);
 	suspension_put(&out, names[listener->form], flow, site, until_ns, now_ns);
 	json_put_end(&out);
-	if (!json_failed(&out))
-		error = websocket_send(listener->websocket, out.text, out.length);
+	subscriber_send(listener, json_failed(&out) ? NULL : out.text, out.length);
 	json_writer_free(&out);
-	if (!error) {
-		listener->kumomta->told++;
-		return;
-	}
-	if (listener->kumomta->dropped++ == 0)
-		log_warning("kumomta", "who listens to holds does not take them and is dropped "
-				       "(said once, counted in status)");
-	listener_close(listener);
 }
 
 /* Tells all who listen of the queues that have not heard yet, or whose time is half over. */
@@ -132,17 +108,16 @@ static void hold_tell(struct kumomta *kumomta, struct kumomta_flow *flow, uint64
 		    site->told_until_ns > now_ns + KUMOMTA_HOLD_NS / 2)
 			continue;
 		site->told_until_ns = until_ns;
-		for (int j = 0; j < KUMOMTA_LISTENERS; j++)
-			if (kumomta->listeners[j].websocket)
-				listener_tell(&kumomta->listeners[j], flow, site, until_ns, now_ns);
+		for (int j = 0; j < SUBSCRIBERS; j++)
+			if (kumomta->listeners.each[j].websocket)
+				listener_tell(&kumomta->listeners.each[j], flow, site, until_ns,
+					      now_ns);
 	}
 }
 
 /* All that is in force, to one that has just come. */
-static void holds_tell(struct kumomta_listener *listener, uint64_t now_ns)
+static void holds_tell(const struct kumomta *kumomta, struct subscriber *listener, uint64_t now_ns)
 {
-	struct kumomta *kumomta = listener->kumomta;
-
 	for (uint32_t i = 0; i < kumomta_flows_count(kumomta->flows); i++) {
 		struct kumomta_flow *flow = kumomta_flows_nth(kumomta->flows, i);
 
@@ -152,14 +127,6 @@ static void holds_tell(struct kumomta_listener *listener, uint64_t now_ns)
 				listener_tell(listener, flow, &flow->sites[j],
 					      flow->sites[j].told_until_ns, now_ns);
 	}
-}
-
-static bool listened_to(const struct kumomta *kumomta)
-{
-	for (int i = 0; i < KUMOMTA_LISTENERS; i++)
-		if (kumomta->listeners[i].websocket)
-			return true;
-	return false;
 }
 
 /* A piece of a round over all flows; whether more of it is left. */
@@ -181,11 +148,8 @@ static void look_due(void *arg, uint64_t now_ns)
 	struct kumomta *kumomta = arg;
 	bool more = false;
 
-	for (int i = 0; i < KUMOMTA_LISTENERS; i++)
-		if (kumomta->listeners[i].websocket &&
-		    !websocket_alive(kumomta->listeners[i].websocket, now_ns))
-			listener_close(&kumomta->listeners[i]);
-	if (listened_to(kumomta))
+	subscribers_look(&kumomta->listeners, now_ns);
+	if (subscribers_count(&kumomta->listeners) > 0)
 		more = look(kumomta, now_ns);
 	loop_timer_set(kumomta->loop, kumomta->timer, more ? now_ns : now_ns + LOOK_NS);
 }
@@ -330,37 +294,15 @@ static void status_run(void *arg, struct http_request *request, struct http_repl
 		http_say(reply, 200, "TSA Daemon OK");
 }
 
-static void gone(void *arg, struct websocket *websocket)
-{
-	listener_close(arg);
-}
-
 static void listener_begin(struct kumomta *kumomta, enum form form, int fd, void (*close)(void *),
 			   void *handle)
 {
-	struct websocket_options options = {.loop = kumomta->loop,
-					    .fd = fd,
-					    .close_fd = close,
-					    .close_arg = handle,
-					    .gone = gone};
-	struct kumomta_listener *listener = kumomta->listeners;
+	struct subscriber *listener = subscribers_add(&kumomta->listeners, form, fd, close, handle);
 	uint64_t now_ns = loop_now();
 
-	while (listener < kumomta->listeners + KUMOMTA_LISTENERS && listener->websocket)
-		listener++;
-	if (listener == kumomta->listeners + KUMOMTA_LISTENERS) {
-		log_warning("kumomta", "%d listen to holds already: one was turned away",
-			    KUMOMTA_LISTENERS);
-		close(handle);
+	if (listener == NULL)
 		return;
-	}
-	*listener = (struct kumomta_listener){.kumomta = kumomta, .form = form};
-	options.arg = listener;
-	if (websocket_create(&options, &listener->websocket) != 0) {
-		listener->websocket = NULL;
-		return;
-	}
-	holds_tell(listener, now_ns);
+	holds_tell(kumomta, listener, now_ns);
 	loop_timer_set(kumomta->loop, kumomta->timer, now_ns);
 }
 
@@ -410,6 +352,7 @@ int kumomta_create(struct loop *loop, struct http *http, struct segment *segment
 	if (kumomta == NULL)
 		return -ENOMEM;
 	kumomta->loop = loop;
+	kumomta->listeners = (struct subscribers){.loop = loop, .name = "kumomta"};
 	kumomta->segment = segment;
 	kumomta->engine = engine;
 	kumomta->timer = loop_timer(loop, look_due, kumomta);
@@ -428,9 +371,7 @@ void kumomta_free(struct kumomta *kumomta)
 {
 	if (kumomta == NULL)
 		return;
-	for (int i = 0; i < KUMOMTA_LISTENERS; i++)
-		if (kumomta->listeners[i].websocket)
-			listener_close(&kumomta->listeners[i]);
+	subscribers_close(&kumomta->listeners);
 	if (kumomta->timer >= 0)
 		loop_timer_set(kumomta->loop, kumomta->timer, LOOP_NEVER);
 	kumomta_flows_free(kumomta->flows);
@@ -461,18 +402,14 @@ void kumomta_renewed(struct kumomta *kumomta)
 
 void kumomta_put(const struct kumomta *kumomta, struct json_writer *writer, const char *key)
 {
-	uint32_t listeners = 0;
-
-	for (int i = 0; i < KUMOMTA_LISTENERS; i++)
-		listeners += kumomta->listeners[i].websocket != NULL;
 	json_put_object(writer, key);
 	json_put_u64(writer, "requests", kumomta->requests);
 	json_put_u64(writer, "not_understood", kumomta->bad);
 	json_put_u64(writer, "flows", kumomta_flows_count(kumomta->flows));
 	json_put_u64(writer, "unfit_names", kumomta_flows_unfit(kumomta->flows));
-	json_put_u64(writer, "listeners", listeners);
-	json_put_u64(writer, "listeners_dropped", kumomta->dropped);
-	json_put_u64(writer, "holds_told", kumomta->told);
+	json_put_u64(writer, "listeners", subscribers_count(&kumomta->listeners));
+	json_put_u64(writer, "listeners_dropped", kumomta->listeners.dropped);
+	json_put_u64(writer, "holds_told", kumomta->listeners.sent);
 	intake_totals_put(&kumomta->intake.totals, writer);
 	json_put_end(writer);
 }

@@ -18,7 +18,6 @@
 #include "sidecar/serve/http.h"
 
 #define KUMOMTA_HOLD_NS	  UINT64_C(60000000000)
-#define KUMOMTA_LISTENERS 32
 
 struct kumomta;
 

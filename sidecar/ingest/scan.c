@@ -228,7 +228,9 @@ unsigned text_enhanced(const struct ingest_text *text)
 										       : 0;
 }
 
-bool text_reply(const struct ingest_text *text, unsigned *ret_code, unsigned *ret_enhanced)
+/* A reply in front of a text: sets code and enhanced of the event where they stand there, each
+ * right behind the other ("451 4.7.650 …", "421-4.7.28 …"). True: there is a code. */
+static bool text_reply(const struct ingest_text *text, unsigned *ret_code, unsigned *ret_enhanced)
 {
 	const char *at = text->at;
 	struct ingest_text rest;

@@ -117,10 +117,6 @@ struct ingest_text text_one_line(struct ingest_text text);
 /* The same of the two characters "\n" and "\r", as Exim writes them. */
 struct ingest_text text_one_line_escaped(struct ingest_text text);
 
-/* A reply in front of a text: sets code and enhanced of the event where they stand there, each
- * right behind the other ("451 4.7.650 …", "421-4.7.28 …"). True: there is a code. */
-bool text_reply(const struct ingest_text *text, unsigned *ret_code, unsigned *ret_enhanced);
-
 /* "4.7.1 (delivery not authorized)", "4.7.1": the enhanced code in front, or 0. */
 unsigned text_enhanced(const struct ingest_text *text);
 

@@ -31,8 +31,10 @@ struct webhook {
 
 /* ---- who may --------------------------------------------------------------------------------- */
 
-bool webhook_allowed(const struct config *config, const struct http_request *request,
-		     struct http_reply *reply)
+/* Whether a request may come in: it brings the token, or there is none and it is of this host; else
+ * the reply says so. */
+static bool webhook_allowed(const struct config *config, const struct http_request *request,
+			    struct http_reply *reply)
 {
 	const char *header = http_header(request, "Authorization");
 	const char *given = http_argument(request, "token");

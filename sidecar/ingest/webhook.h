@@ -21,11 +21,6 @@ void webhook_free(struct webhook *webhook); /* NULL is fine; its paths are not a
 /* A configuration is in force in the engine, and lives until the next call or the end. */
 void webhook_configure(struct webhook *webhook, const struct config *config);
 
-/* Whether a request may come in: it brings the token, or there is none and it is of this host; else
- * the reply says so. */
-bool webhook_allowed(const struct config *config, const struct http_request *request,
-		     struct http_reply *reply);
-
 /* Counts, as members of an object. */
 void webhook_put(const struct webhook *webhook, struct json_writer *writer);
 

@@ -55,7 +55,6 @@ struct dns {
 		ares_socket_t fd;
 		int id; /* of the loop's watch; -1: free */
 	} sockets[SOCKETS];
-	struct dns_totals totals;
 };
 
 struct query {
@@ -139,7 +138,6 @@ static struct query *query_new(struct dns *r, uint32_t domain, const char *host)
 	query->domain = domain;
 	snprintf(query->host, sizeof(query->host), "%s", host);
 	r->domains[domain].pending++;
-	r->totals.asked++;
 	return query;
 }
 
@@ -156,7 +154,6 @@ static void domain_answered(struct dns *r, uint32_t index)
 		domain->due_ns = loop_now() + domain->shortest * SECOND_NS;
 		return;
 	}
-	r->totals.failed++;
 	domain->due_ns = loop_now() + domain->again * SECOND_NS;
 	domain->again = domain->again * 2 < AGAIN_MAX ? domain->again * 2 : AGAIN_MAX;
 }
@@ -172,7 +169,6 @@ static void address_found(struct query *query, const uint8_t address[16], int tt
 	if (seconds < domain->shortest)
 		domain->shortest = seconds;
 	domain->answered = true;
-	r->totals.addresses++;
 	/* Longer than until it is asked for again, in case that takes a while. */
 	r->found(r->arg, query->host, address,
 		 loop_now() + (uint64_t)(2 * seconds + 600) * SECOND_NS);
@@ -187,7 +183,6 @@ static void a_answer(void *arg, int status, int timeouts, unsigned char *answer,
 
 	if (status == ARES_SUCCESS && query->generation == r->generation &&
 	    ares_parse_a_reply(answer, length, NULL, found, &count) == ARES_SUCCESS) {
-		r->totals.answered++;
 		for (int i = 0; i < count; i++) {
 			uint8_t address[16] = {[10] = 0xff, [11] = 0xff};
 
@@ -209,7 +204,6 @@ static void aaaa_answer(void *arg, int status, int timeouts, unsigned char *answ
 
 	if (status == ARES_SUCCESS && query->generation == r->generation &&
 	    ares_parse_aaaa_reply(answer, length, NULL, found, &count) == ARES_SUCCESS) {
-		r->totals.answered++;
 		for (int i = 0; i < count; i++)
 			address_found(query, (const uint8_t *)&found[i].ip6addr, found[i].ttl);
 	}
@@ -242,7 +236,6 @@ static void mx_answer(void *arg, int status, int timeouts, unsigned char *answer
 	}
 	if (status == ARES_SUCCESS)
 		ares_parse_mx_reply(answer, length, &list);
-	r->totals.answered += list != NULL;
 	/* An MX of "." says that there is no mail. */
 	for (struct ares_mx_reply *mx = list; mx && hosts < HOSTS_MAX; mx = mx->next, hosts++)
 		if (mx->host && mx->host[0] && strlen(mx->host) < sizeof(query->host))
@@ -354,9 +347,4 @@ void dns_free(struct dns *resolve)
 	ares_destroy(resolve->channel);
 	ares_library_cleanup();
 	free(resolve);
-}
-
-struct dns_totals dns_totals(const struct dns *resolve)
-{
-	return resolve->totals;
 }

@@ -30,10 +30,4 @@ void dns_clear(struct dns *resolve);
 
 void dns_free(struct dns *resolve); /* NULL is fine */
 
-struct dns_totals {
-	uint64_t asked, answered, failed, addresses;
-};
-
-struct dns_totals dns_totals(const struct dns *resolve);
-
 #endif

@@ -77,7 +77,8 @@ static bool lowers_by_default(enum reply_class class, enum reply_limit limit)
 	}
 }
 
-bool rule_class_lowers_cap(const struct rule_class *class)
+/* The lowers_cap of an entry: as it says, else by its class and limit. */
+static bool rule_class_lowers_cap(const struct rule_class *class)
 {
 	if (class->lowers_cap != RULE_DEFAULT)
 		return class->lowers_cap == RULE_YES;

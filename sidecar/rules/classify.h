@@ -63,9 +63,6 @@ const struct rule *classifier_rule(const struct classifier *classifier, unsigned
 bool classify_rule_text(const struct classifier *classifier, const struct classify_scratch *scratch,
 			unsigned rule);
 
-/* The lowers_cap of an entry: as it says, else by its class and limit. */
-bool rule_class_lowers_cap(const struct rule_class *class);
-
 /* What a flow's controller is told of the reply: its class, but `policy` where the entry says
  * `lowers_cap: no` of a class that would lower it. That is about the sender's domain or account,
  * and the limits of the IP let the message pass. */

@@ -46,22 +46,29 @@ static int heap_add(struct segment *s, const char *text, size_t length, uint32_t
 	return 0;
 }
 
-static int learn_text(struct segment *s, uint32_t slot, enum segment_kind kind, enum hash_kind hash,
-		      const char *text, size_t length)
+static int learn_key(struct segment *s, uint32_t slot, enum segment_kind kind,
+		     const struct hash_key *key, const char *text, size_t length)
 {
-	struct hash_key key = hash_bytes(hash, text, length, s->header.seed);
 	struct segment_slot filled = {.kind = kind, .length = (uint32_t)length};
 	int error;
 
-	if (!key_stands(s, slot, &key))
+	if (!key_stands(s, slot, key))
 		return -EBADMSG;
 	if (segment_kind(s, slot) != SEGMENT_UNKNOWN)
 		return -EALREADY;
 	error = heap_add(s, text, length, &filled.name);
 	if (error)
 		return error;
-	slot_name(s, slot, &filled, &key);
+	slot_name(s, slot, &filled, key);
 	return 0;
+}
+
+static int learn_text(struct segment *s, uint32_t slot, enum segment_kind kind, enum hash_kind hash,
+		      const char *text, size_t length)
+{
+	struct hash_key key = hash_bytes(hash, text, length, s->header.seed);
+
+	return learn_key(s, slot, kind, &key, text, length);
 }
 
 static struct hash_key destination_key(const struct segment *s, uint32_t destination)
@@ -153,7 +160,7 @@ static uint32_t claim_text(struct segment *s, enum segment_kind kind, enum hash_
 
 	if (slot == LAYOUT_NONE)
 		return LAYOUT_NONE;
-	error = learn_text(s, slot, kind, hash, text, length);
+	error = learn_key(s, slot, kind, &key, text, length);
 	return error && error != -EALREADY ? LAYOUT_NONE : slot;
 }
 
@@ -189,23 +196,41 @@ uint32_t segment_stream(struct segment *s, const char *name)
 	return claim_text(s, SEGMENT_STREAM, HASH_STREAM, name, length);
 }
 
+/* Both are known, so their keys are there. */
+static struct hash_key flow_key(const struct segment *s, uint32_t source, uint32_t destination)
+{
+	return hash_pair(segment_slot(s, source)->key, segment_slot(s, destination)->key);
+}
+
+uint32_t segment_flow_between(struct segment *s, uint32_t source, uint32_t destination)
+{
+	struct segment_slot filled = {
+		.kind = SEGMENT_FLOW, .source = source, .destination = destination};
+	struct hash_key key = flow_key(s, source, destination);
+	uint32_t slot = directory_find(&s->view, &key, true);
+
+	if (slot != LAYOUT_NONE && segment_kind(s, slot) == SEGMENT_UNKNOWN)
+		slot_name(s, slot, &filled, &key);
+	return slot;
+}
+
+void segment_expect_flow(const struct segment *s, uint32_t source, uint32_t destination)
+{
+	struct hash_key key = flow_key(s, source, destination);
+	uint32_t slot = hash_slot(&key, s->view.slots);
+
+	__builtin_prefetch(&s->view.counters[slot], 1);
+	__builtin_prefetch(&s->view.counters_more[slot], 1);
+	__builtin_prefetch(&s->index[slot], 1);
+}
+
 uint32_t segment_flow(struct segment *s, const uint8_t address[16], const char *destination)
 {
 	uint32_t to = segment_destination(s, destination);
 	uint32_t source = segment_source(s, address);
-	struct hash_key key;
-	uint32_t slot;
-	int error;
 
-	if (to == LAYOUT_NONE || source == LAYOUT_NONE)
-		return LAYOUT_NONE;
-	key = destination_key(s, to);
-	key = hash_flow(address, key.half, s->header.seed);
-	slot = directory_find(&s->view, &key, true);
-	if (slot == LAYOUT_NONE)
-		return LAYOUT_NONE;
-	error = learn_flow(s, slot, address, source, to);
-	return error && error != -EALREADY ? LAYOUT_NONE : slot;
+	return to == LAYOUT_NONE || source == LAYOUT_NONE ? LAYOUT_NONE
+							  : segment_flow_between(s, source, to);
 }
 
 const char *segment_name(const struct segment *s, uint32_t slot, char *text, size_t size)

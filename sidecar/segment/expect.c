@@ -5,8 +5,6 @@
  */
 #include <sys/mman.h>
 
-#include "shm/hash.h"
-
 #include "sidecar/segment/segment.h"
 
 static void ask(const void *array, uint64_t bytes)
@@ -45,13 +43,4 @@ void segment_expect_slot(const struct segment *s, uint32_t slot)
 	__builtin_prefetch(&s->index[slot], 1);
 	__builtin_prefetch(&s->limits[slot], 1);
 	__builtin_prefetch(&s->more[slot], 1);
-}
-
-void segment_expect_flow(const struct segment *s, const uint8_t address[16], const char *name,
-			 size_t length)
-{
-	struct hash_key key = hash_bytes(HASH_DESTINATION, name, length, s->header.seed);
-
-	key = hash_flow(address, key.half, s->header.seed);
-	segment_expect_slot(s, hash_slot(&key, s->view.slots));
 }

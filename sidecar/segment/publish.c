@@ -371,11 +371,14 @@ static uint64_t probe_state(const struct publish_limits *l, uint64_t now_ns)
 
 /* W1 pairs with W0 in shm/wait.c: the count is raised (release) after the limits were stored. Never
  * back to 0, which says "never filled". A system call, but only where something changed. */
-static void waiters_wake(_Atomic uint32_t *changes)
+static void waiters_wake(const struct segment *s, _Atomic uint32_t *changes)
 {
 	uint32_t next = atomic_load_explicit(changes, memory_order_relaxed) + 1;
 
 	store32(changes, next ? next : 1);
+	/* Nobody has attached yet. Relaxed: we are who writes it. */
+	if (atomic_load_explicit(&s->live->state, memory_order_relaxed) == LAYOUT_NEW)
+		return;
 	syscall(SYS_futex, changes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
@@ -422,7 +425,7 @@ bool publish_slot(struct segment *s, uint32_t slot, const struct publish_limits 
 						 s->header.reserve_max_ns},
 				 rates, &old, probe_state(l, now_ns), now_ns);
 	if (changed || atomic_load_explicit(&more->changes, memory_order_relaxed) == 0)
-		waiters_wake(&more->changes);
+		waiters_wake(s, &more->changes);
 	return changed;
 }
 

@@ -7,7 +7,9 @@
 
 #include <string.h>
 
-bool record_validate(struct layout_record *r, uint32_t slots, uint64_t sequence, uint64_t now_ns)
+/* Checks what came from a ring, in place. False: it cannot be. */
+static bool record_validate(struct layout_record *r, uint32_t slots, uint64_t sequence,
+			    uint64_t now_ns)
 {
 	bool reply = r->kind == LAYOUT_RECORD_REPLY;
 

@@ -29,8 +29,4 @@ uint32_t ring_reader_drain(struct segment *segment, uint32_t worker, uint32_t ma
 /* Whether a worker's ring has something. */
 bool ring_reader_waiting(const struct segment *segment, uint32_t worker);
 
-/* Checks what came from a ring, in place. False: it cannot be. */
-bool record_validate(struct layout_record *record, uint32_t slots, uint64_t sequence,
-		     uint64_t now_ns);
-
 #endif

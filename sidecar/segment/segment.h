@@ -56,6 +56,8 @@ uint32_t segment_source(struct segment *segment, const uint8_t address[16]);
 uint32_t segment_destination(struct segment *segment, const char *name);
 uint32_t segment_stream(struct segment *segment, const char *name);
 uint32_t segment_flow(struct segment *segment, const uint8_t address[16], const char *destination);
+/* The same of known slots. */
+uint32_t segment_flow_between(struct segment *segment, uint32_t source, uint32_t destination);
 
 /* A destination's slot, where it is known. LAYOUT_NONE: it is not. */
 uint32_t segment_destination_find(const struct segment *segment, const char *name);
@@ -128,8 +130,7 @@ void segment_expect_records(struct segment *segment, uint32_t count);
 /* The same of the lines of a slot, and of a flow that is about to be claimed: asked for some slots
  * ahead, they come while others are worked on. */
 void segment_expect_slot(const struct segment *segment, uint32_t slot);
-void segment_expect_flow(const struct segment *segment, const uint8_t address[16], const char *name,
-			 size_t length);
+void segment_expect_flow(const struct segment *segment, uint32_t source, uint32_t destination);
 
 /* What is wrong in the counters of known slots is repaired: keys, times beyond any bound, periods
  * that cannot be. Returns how many words were repaired. Looks at slots first..first+count. */

@@ -214,7 +214,8 @@ static void connection_changed(void *arg, struct MHD_Connection *connection, voi
 		client_end(*socket_context);
 }
 
-void http_expire(struct http *http, uint64_t now_ns)
+/* Drops whose request has not become whole in time: by a timer. */
+static void http_expire(struct http *http, uint64_t now_ns)
 {
 	for (struct http_client *client = http->clients; client; client = client->next) {
 		if (client->upgraded || now_ns < client->until_ns)

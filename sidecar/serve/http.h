@@ -74,9 +74,6 @@ int http_handle_websocket(struct http *http, const char *path, http_run *allowed
  * logged, and tried again every ten seconds. */
 int http_listen(struct http *http, const char *address);
 
-/* Drops whose request has not become whole in time; called by its own timer, and by tests. */
-void http_expire(struct http *http, uint64_t now_ns);
-
 /* Counts and listeners as members of an object. */
 void http_put(const struct http *http, struct json_writer *writer);
 

@@ -63,7 +63,8 @@ struct listener {
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-char *listener_answer_room(struct listener_answer *answer, size_t size)
+/* Room for `size` more bytes, or NULL: the answer has failed. Whoever fills them adds to length. */
+static char *listener_answer_room(struct listener_answer *answer, size_t size)
 {
 	size_t room = answer->room ? answer->room : 4096;
 	char *text;

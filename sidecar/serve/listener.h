@@ -37,8 +37,6 @@ struct listener_answer {
 	bool failed; /* no memory: the client is closed */
 };
 
-/* Room for `size` more bytes, or NULL: the answer has failed. Whoever fills them adds to length. */
-char *listener_answer_room(struct listener_answer *answer, size_t size);
 void listener_answer_add(struct listener_answer *answer, const char *bytes, size_t length);
 void listener_answer_free(struct listener_answer *answer);
 

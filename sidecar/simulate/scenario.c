@@ -111,7 +111,8 @@ bool scenario_silent(const char *reply)
 	return strcmp(reply, SCENARIO_DROP) == 0 || strcmp(reply, SCENARIO_TIMEOUT) == 0;
 }
 
-uint32_t scenario_customer(const struct scenario *scenario, const char *name)
+/* The first entry of traffic of a customer, which stands for him; SCENARIO_NOBODY: none. */
+static uint32_t scenario_customer(const struct scenario *scenario, const char *name)
 {
 	for (uint32_t i = 0; i < scenario->traffic_count; i++)
 		if (scenario->traffic[i].customer &&

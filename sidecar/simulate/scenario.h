@@ -21,9 +21,6 @@ void scenario_free(struct scenario *scenario);
 /* Who is counted together with a source at a receiver: the first source of them. */
 uint32_t scenario_account(const struct scenario *scenario, uint32_t receiver, uint32_t source);
 
-/* The first entry of traffic of a customer, which stands for him; SCENARIO_NOBODY: none. */
-uint32_t scenario_customer(const struct scenario *scenario, const char *name);
-
 /* Whether a source may send only so much in all. */
 bool scenario_totalled(const struct scenario_source *source);
 
