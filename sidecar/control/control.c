@@ -91,6 +91,57 @@ void control_init(struct control_state *state, const struct control_bounds *boun
 	window_roll(&step);
 }
 
+void control_adopt(struct control_state *state, const struct control_bounds *bounds, double limit,
+		   uint64_t now_ns)
+{
+	struct control_step step;
+
+	control_init(state, bounds, now_ns);
+	step = step_of(state, bounds, 0, now_ns);
+	rate_track_estimate(&step, limit);
+	step.fc->flags |= FLAG_LOW_CONFIDENCE;
+	step.fc->limit_estimate_prev = step.fc->limit_estimate;
+}
+
+double control_estimate(const struct control_state *state)
+{
+	return state->flow.mode == MODE_SEARCH ? 0 : (double)state->flow.limit_estimate;
+}
+
+double control_rate(const struct control_state *state)
+{
+	return state->flow.rate;
+}
+
+bool control_on_ground(const struct control_state *state)
+{
+	return rate_below_estimate(&state->flow) && !(state->flow.flags & FLAG_HELD);
+}
+
+bool control_steady(const struct control_state *state)
+{
+	return control_on_ground(state) && state->flow.count < rate_probe_after(&state->flow) / 2;
+}
+
+bool control_limited(const struct control_state *state)
+{
+	return (state->flow.flags & (FLAG_HELD | FLAG_OUTAGE | FLAG_WINDOW)) == FLAG_HELD;
+}
+
+bool control_connections(struct control_state *state, const struct control_state *rate_of,
+			 const struct control_bounds *bounds,
+			 const struct control_observation *seen, uint64_t now_ns)
+{
+	struct control_step step = step_of(state, bounds, seen->admitted_ns, now_ns);
+
+	state->flow.idle_share = rate_of->flow.idle_share;
+	if (seen->class == REPLY_DELIVERED) {
+		connections_accepted(&step, seen);
+		return false;
+	}
+	return connections_deferred(&step, seen);
+}
+
 /* Replays the schedule with what was admitted: how much of the allowance was not used? Replies come
  * out of order, so a few messages' worth of lateness is nothing. */
 static void utilization_update(struct control_step *step)

@@ -4,6 +4,7 @@
  * (a heap of times), and once a second while mail flows.
  */
 #include "sidecar/engine/engine.h"
+#include "sidecar/engine/sharing.h"
 #include "sidecar/engine/state.h"
 #include "sidecar/engine/twice.h"
 
@@ -128,16 +129,21 @@ static uint64_t control_ask(struct engine *e, uint32_t slot, uint64_t now_ns,
 			    struct control_limits *ret, struct control_bounds *ret_bounds)
 {
 	struct engine_life life = engine_life(e, slot, now_ns);
+	uint64_t next_ns, shared_ns;
 
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, ret_bounds);
-	return control_limits(&life.control, ret_bounds, now_ns, ret);
+	next_ns = control_limits(&life.control, ret_bounds, now_ns, ret);
+	shared_ns = engine_sharing_limits(e, slot, now_ns, ret);
+	return shared_ns < next_ns ? shared_ns : next_ns;
 }
 
 int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct effective *ret,
 		     struct control_limits *ret_control, struct control_bounds *ret_bounds)
 {
 	struct warmup_caps caps;
+	const struct sharing *sharing;
 	bool adapts;
+	uint32_t parents;
 	uint64_t next_ns;
 
 	if (slot >= e->segment->view.slots || !is_flow(e, slot) || slot_configure(e, slot) != 0)
@@ -146,9 +152,12 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 	next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
 	if (!adapts)
 		next_ns = UINT64_MAX;
-	effective_merge(
-		engine_configured(e, slot), adapts ? ret_control : NULL, engine_effects(e, slot),
-		limits_set_get(e->limits, *engine_configured_at(e, slot))->parents, now_ns, ret);
+	parents = limits_set_get(e->limits, *engine_configured_at(e, slot))->parents;
+	sharing = engine_sharing_of(e, slot);
+	if (adapts && sharing && sharing_known(sharing))
+		parents |= LAYOUT_DESTINATION;
+	effective_merge(engine_configured(e, slot), adapts ? ret_control : NULL,
+			engine_effects(e, slot), parents, now_ns, ret);
 	engine_history_apply(e, slot, engine_configured(e, slot),
 			     segment_block(e->segment, slot, ENGINE_LIFE), now_ns, ret);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
@@ -183,6 +192,10 @@ static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct publish_limits limits;
 
+	if (e->sharings && segment_kind(e->segment, slot) == SEGMENT_DESTINATION) {
+		engine_sharing_destination(e, slot, now_ns);
+		return;
+	}
 	effective_plain(engine_configured(e, slot), &limits);
 	e->totals.changes += publish_slot(e->segment, slot, &limits, now_ns);
 }
@@ -373,6 +386,7 @@ int engine_configure(struct engine *e, const struct config *config,
 	e->config = config;
 	e->classifier = classifier;
 	e->rules = rules;
+	engine_sharing_free(e);
 	engine_take_in(e, now_ns);
 	engine_moves_apply(e, moves, now_ns);
 	publish_generation(e->segment);
@@ -439,10 +453,16 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 		.permanent = r->code >= 500,
 	};
 
-	if (life == NULL)
+	struct control_state own;
+	bool changed;
+
+	if (life == NULL || engine_sharing_observe(e, slot, &seen, now_ns))
 		return;
 	control_ask(e, slot, now_ns, &before, &bounds);
-	if (!control_observe(&life->control, &bounds, &seen, now_ns))
+	own = life->control;
+	changed = control_observe(&life->control, &bounds, &seen, now_ns);
+	engine_sharing_heard(e, slot, &seen, &own, now_ns);
+	if (!changed)
 		return;
 	next_ns = control_ask(e, slot, now_ns, &after, &bounds);
 	engine_publish(e, slot, now_ns);
@@ -542,6 +562,8 @@ static void life_tick(struct engine *e, uint32_t slot, uint32_t delivered, uint3
 	if (!(engine_configured(e, slot)->flags & FLOW_ADAPT))
 		return;
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	if (engine_sharing_of(e, slot) && sharing_known(engine_sharing_of(e, slot)))
+		return;
 	if (control_tick(&life->control, &bounds, delivered, deferred, now_ns))
 		engine_publish(e, slot, now_ns);
 	if (life->trouble_ns) {
@@ -588,8 +610,10 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
-	if (!is_flow(e, slot))
+	if (!is_flow(e, slot)) {
+		engine_sharing_due(e, slot, now_ns);
 		return;
+	}
 	flow_tick(e, slot, now_ns);
 	effects_fold(e, slot, now_ns);
 	engine_publish(e, slot, now_ns);
@@ -805,6 +829,7 @@ void engine_free(struct engine *e)
 	limits_set_free(e->limits);
 	engine_unnamed_free(e->unnamed);
 	engine_moves_free(e->moves);
+	engine_sharing_free(e);
 	twice_free(e->twice);
 	free(e->changed);
 	free(e->pools);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "sidecar/engine/engine.h"
+#include "sidecar/engine/sharing.h"
 #include "sidecar/engine/state.h"
 
 #define SECOND_NS    UINT64_C(1000000000)
@@ -107,6 +108,7 @@ int engine_renewed(struct engine *e, uint64_t now_ns)
 		return -ENOMEM;
 	engine_unnamed_restart(e->unnamed);
 	engine_pools_renewed(e);
+	engine_sharing_free(e);
 	engine_take_in(e, now_ns);
 	return 0;
 }

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See sharing.h. A trial counts from the trier's last refusal, when a bucket of its own would have
+ * been empty: a limit of its own gives no more than its rate since then, and a few messages.
+ */
+#include "sidecar/control/sharing.h"
+
+#include <stdio.h>
+
+#include "sidecar/control/state.h"
+
+#define TAKEN_SECONDS  60.0 /* for what "of late" is */
+#define TOGETHER_S     30.0 /* refusals so close together may have one cause */
+#define SLOW	       0.1  /* messages a second of all: below it a trial takes too long */
+#define TRIAL_SHARE    0.95 /* of what all have sent */
+#define TRIAL_BETTER   1.35 /* what a limit of its own does not give: so many times that limit … */
+#define TRIAL_EXCESS   4.0  /* … and so many messages */
+#define TRIAL_OWN      1.2  /* what it gives: up to so many times, … */
+#define TRIAL_OWN_MORE 3.0  /* … and so many messages */
+#define TRIAL_REFUSED  2    /* refusals that say something: one may be chance */
+#define TRIAL_FRESH_S  20.0 /* the trier's bucket was empty so short a time ago */
+#define TRIAL_LONGEST  90.0 /* seconds */
+#define WAVE_S	       5.0  /* seconds in which that many met their first trouble */
+#define WAVE_MEMBERS   3
+#define WAVE_TEST      30.0 /* seconds until that is tried */
+#define TEST_MESSAGES  40
+#define TEST_SECONDS   60.0 /* … and so long at the least: a bucket of its own would be empty */
+#define TEST_REFUSED   3
+#define TEST_LONGEST   150.0
+#define TEST_FIRST     600.0 /* seconds after it was found, then three times as long */
+#define TEST_LAST      10800.0
+#define REFUTED_WAIT   900.0 /* four times as long after each that found limits of their own */
+#define REFUTED_LAST   86400.0
+#define UNCLEAR_WAIT   60.0
+
+/* What was accepted of late is a sum that fades: a rate by the time that it is of. */
+double sharing_taken(const struct sharing *sharing, uint32_t member, uint64_t now_ns)
+{
+	const struct sharing_member *m = &sharing->members[member];
+	double age = now_ns > sharing->since_ns ? (double)(now_ns - sharing->since_ns) / 1e9 : 0;
+	double idle = now_ns > m->taken_ns ? (double)(now_ns - m->taken_ns) / 1e9 : 0;
+	double weight = TAKEN_SECONDS * (1 - exp(-fmax(age, 1) / TAKEN_SECONDS));
+
+	return m->taken * exp(-idle / TAKEN_SECONDS) / weight;
+}
+
+double sharing_taken_all(const struct sharing *sharing, uint64_t now_ns)
+{
+	double sum = 0;
+
+	for (uint32_t i = 0; i < sharing->count; i++)
+		sum += sharing_taken(sharing, i, now_ns);
+	return sum;
+}
+
+static double seconds_since(uint64_t now_ns, uint64_t then_ns)
+{
+	return now_ns > then_ns ? (double)(now_ns - then_ns) / 1e9 : 0;
+}
+
+static void state_begin(struct sharing *s, enum sharing_state state, uint64_t now_ns)
+{
+	s->state = state;
+	s->began_ns = now_ns;
+	s->passed = s->refused = s->passed_between = 0;
+}
+
+static double wait_of(double first, double growth, unsigned times, double last)
+{
+	return fmin(first * pow(growth, times), last);
+}
+
+/* ---- the trial ------------------------------------------------------------------------------- */
+
+/* What the flow may have as a limit of its own, at the most. */
+static double own_limit(const struct sharing *s, uint32_t i, uint64_t now_ns)
+{
+	return fmax(sharing_taken(s, i, now_ns), s->members[i].estimate);
+}
+
+/* Seconds in which the flow shows that it has no limit of its own; INFINITY: not at all. */
+static double trial_seconds(const struct sharing *s, uint32_t i, double rate, uint64_t now_ns)
+{
+	const struct sharing_member *m = &s->members[i];
+	double idle = seconds_since(now_ns, m->empty_ns);
+	double own = own_limit(s, i, now_ns), gain = rate - TRIAL_BETTER * own;
+
+	if (m->empty_ns == 0 || idle > TRIAL_FRESH_S || gain <= 0)
+		return INFINITY;
+	return (TRIAL_EXCESS + TRIAL_BETTER * own * idle) / gain;
+}
+
+static bool trial_begin(struct sharing *s, uint64_t now_ns)
+{
+	double rate = TRIAL_SHARE * sharing_taken_all(s, now_ns), shortest = INFINITY;
+
+	if (rate < SLOW || now_ns < s->again_ns)
+		return false;
+	for (uint32_t i = 0; i < s->count; i++) {
+		double seconds = trial_seconds(s, i, rate, now_ns);
+
+		if (seconds < shortest) {
+			shortest = seconds;
+			s->trier = i;
+		}
+	}
+	if (shortest > TRIAL_LONGEST / 2)
+		return false;
+	state_begin(s, SHARING_TRIAL, now_ns);
+	s->rate = rate;
+	s->members[s->trier].estimate = (float)own_limit(s, s->trier, now_ns);
+	s->until_ns = now_ns + seconds_ns(fmin(2 * shortest + 15, TRIAL_LONGEST));
+	return true;
+}
+
+static bool trial_unclear(struct sharing *s, uint64_t now_ns)
+{
+	s->again_ns = now_ns + seconds_ns(wait_of(UNCLEAR_WAIT, 2, s->unclear, REFUTED_WAIT));
+	s->unclear += s->unclear < UINT8_MAX;
+	state_begin(s, SHARING_NONE, now_ns);
+	return true;
+}
+
+static void known_begin(struct sharing *s, double test_after, uint64_t now_ns)
+{
+	state_begin(s, SHARING_KNOWN, now_ns);
+	s->unclear = s->confirmed = 0;
+	s->changed_ns = now_ns;
+	s->again_ns = now_ns + seconds_ns(test_after);
+}
+
+static bool trial_accepted(struct sharing *s, const struct control_bounds *bounds, uint64_t now_ns)
+{
+	const struct sharing_member *m = &s->members[s->trier];
+	double own = m->estimate * seconds_since(now_ns, m->empty_ns);
+
+	if (s->passed < TRIAL_EXCESS || m->passed < TRIAL_BETTER * own + TRIAL_EXCESS)
+		return false;
+	known_begin(s, TEST_FIRST, now_ns);
+	control_adopt(&s->control, bounds, s->rate / TRIAL_SHARE, now_ns);
+	return true;
+}
+
+/* Several have met their first trouble at once: from here on as one flow, that sends what they have
+ * sent. */
+static bool wave_begin(struct sharing *s, const struct control_bounds *bounds, uint64_t now_ns)
+{
+	struct control_observation first = {.class = REPLY_RATE,
+					    .traffic = TG_BULK,
+					    .stage = TG_STAGE_MESSAGE,
+					    .admitted_ns = now_ns};
+	struct control_bounds all = *bounds;
+	uint32_t hit = 0;
+	double rate = 0;
+
+	for (uint32_t i = 0; i < s->count; i++) {
+		const struct sharing_member *m = &s->members[i];
+
+		rate += m->rate;
+		hit += m->searching && seconds_since(now_ns, m->empty_ns) < WAVE_S && m->empty_ns;
+	}
+	if (hit < WAVE_MEMBERS || 2 * hit < s->count || now_ns < s->again_ns)
+		return false;
+	known_begin(s, WAVE_TEST, now_ns);
+	all.rate_start = rate;
+	control_init(&s->control, &all, now_ns);
+	control_observe(&s->control, bounds, &first, now_ns);
+	return true;
+}
+
+static bool trial_refused(struct sharing *s, uint32_t passed, uint64_t now_ns)
+{
+	const struct sharing_member *m = &s->members[s->trier];
+	double own = m->estimate * seconds_since(now_ns, s->began_ns);
+
+	if (++s->refused < TRIAL_REFUSED)
+		return false;
+	/* Nothing at all was accepted: that is no limit, but a block. */
+	if (s->passed == 0 || passed > TRIAL_OWN * own + TRIAL_OWN_MORE)
+		return trial_unclear(s, now_ns);
+	s->again_ns = now_ns + seconds_ns(wait_of(REFUTED_WAIT, 4, s->refuted, REFUTED_LAST));
+	s->refuted += s->refuted < UINT8_MAX;
+	s->unclear = 0;
+	state_begin(s, SHARING_NONE, now_ns);
+	return true;
+}
+
+/* ---- the test of what is believed ------------------------------------------------------------ */
+
+static bool test_begin(struct sharing *s, uint64_t now_ns)
+{
+	uint32_t best = UINT32_MAX;
+	double most = 0;
+
+	/* Each in turn, of those that have mail. */
+	for (uint32_t n = 1; n <= s->count; n++) {
+		uint32_t i = (s->trier + n) % s->count;
+		double taken = sharing_taken(s, i, now_ns);
+
+		if (taken > 1.5 * most) {
+			most = taken;
+			best = i;
+		}
+	}
+	if (best == UINT32_MAX || !control_steady(&s->control)) {
+		s->again_ns = now_ns + seconds_ns(UNCLEAR_WAIT);
+		return false;
+	}
+	s->trier = best;
+	state_begin(s, SHARING_TEST, now_ns);
+	s->until_ns = now_ns + seconds_ns(TEST_LONGEST);
+	return true;
+}
+
+static bool test_end(struct sharing *s, bool confirmed, uint64_t now_ns)
+{
+	s->confirmed += confirmed && s->confirmed < UINT8_MAX;
+	s->again_ns =
+		now_ns + seconds_ns(confirmed ? wait_of(TEST_FIRST, 3, s->confirmed, TEST_LAST)
+					      : TEST_FIRST);
+	state_begin(s, SHARING_KNOWN, now_ns);
+	return true;
+}
+
+/* The trier was refused alone, at what all send together. */
+static bool test_refused(struct sharing *s, uint64_t now_ns)
+{
+	if (++s->refused < TEST_REFUSED)
+		return false;
+	if (s->passed_between == 0)
+		return test_end(s, false, now_ns);
+	s->again_ns = now_ns + seconds_ns(wait_of(REFUTED_WAIT, 4, s->refuted, REFUTED_LAST));
+	s->refuted += s->refuted < UINT8_MAX;
+	s->changed_ns = now_ns;
+	state_begin(s, SHARING_NONE, now_ns);
+	return true;
+}
+
+/* ---- what comes in --------------------------------------------------------------------------- */
+
+bool sharing_accepted(struct sharing *s, uint32_t member, const struct control_bounds *bounds,
+		      uint64_t now_ns)
+{
+	struct sharing_member *m = &s->members[member];
+
+	m->taken = (float)(m->taken * exp(-seconds_since(now_ns, m->taken_ns) / TAKEN_SECONDS) + 1);
+	m->taken_ns = now_ns;
+	m->passed += m->passed < UINT32_MAX;
+	if (!sharing_tries(s) || member != s->trier)
+		return false;
+	s->passed++;
+	s->passed_between += s->refused > 0;
+	if (s->state == SHARING_TRIAL)
+		return trial_accepted(s, bounds, now_ns);
+	return s->passed >= TEST_MESSAGES && seconds_since(now_ns, s->began_ns) >= TEST_SECONDS &&
+	       test_end(s, s->refused == 0, now_ns);
+}
+
+bool sharing_refused(struct sharing *s, uint32_t member, const struct sharing_trouble *trouble,
+		     const struct control_bounds *bounds, uint64_t now_ns)
+{
+	struct sharing_member *m = &s->members[member];
+	uint32_t passed = m->passed;
+	bool together = s->trouble_ns && s->troubled != member &&
+			seconds_since(now_ns, s->trouble_ns) < TOGETHER_S;
+
+	if (sharing_tries(s) && member == s->trier)
+		return s->state == SHARING_TRIAL ? trial_refused(s, passed, now_ns)
+						 : test_refused(s, now_ns);
+	m->passed = 0;
+	m->empty_ns = now_ns;
+	m->estimate = (float)trouble->estimate;
+	m->rate = (float)trouble->rate;
+	m->searching = trouble->searching;
+	s->trouble_ns = now_ns;
+	s->troubled = member;
+	if (s->state != SHARING_NONE || !together)
+		return false;
+	return trouble->ground ? trial_begin(s, now_ns)
+			       : trouble->searching && wave_begin(s, bounds, now_ns);
+}
+
+bool sharing_tick(struct sharing *s, uint64_t now_ns)
+{
+	if (sharing_next(s) > now_ns)
+		return false;
+	switch (s->state) {
+	case SHARING_TRIAL: return trial_unclear(s, now_ns);
+	case SHARING_KNOWN: return test_begin(s, now_ns);
+	case SHARING_TEST: return test_end(s, s->refused == 0 && s->passed > 0, now_ns);
+	default: return false;
+	}
+}
+
+uint64_t sharing_next(const struct sharing *s)
+{
+	return s->state == SHARING_KNOWN ? s->again_ns
+	       : sharing_tries(s)	 ? s->until_ns
+					 : UINT64_MAX;
+}
+
+/* ---- in words -------------------------------------------------------------------------------- */
+
+int sharing_describe(const struct sharing *s, uint64_t now_ns, char *text, unsigned size)
+{
+	double minutes = seconds_since(now_ns, s->changed_ns) / 60;
+
+	switch (s->state) {
+	case SHARING_TRIAL:
+		return snprintf(
+			text, size,
+			"; a trial: refused for what other sources of the pool send? One of them "
+			"sends %.4g/min alone, the others wait for %.0f s",
+			60 * s->rate, seconds_since(s->until_ns, now_ns));
+	case SHARING_KNOWN:
+	case SHARING_TEST:
+		return snprintf(
+			text, size,
+			"; this is one limit that %u sources of the pool share, found by experiment "
+			"%.0f min ago%s",
+			s->count, minutes,
+			s->state == SHARING_TEST ? "; it is tested now: one of them sends alone"
+						 : "");
+	default: return snprintf(text, size, "%s", "");
+	}
+}
