@@ -60,6 +60,7 @@
 #define PROBE_ALONE	  60 /* seconds for which nothing follows a probe whose reply is not known */
 #define CONNECTIONS_START 4
 #define BUCKET_FILLED	  30 /* messages since the last trouble */
+#define STEADY		  20 /* messages since it, and until more is tried */
 
 static uint32_t min(uint32_t bound, uint32_t limit)
 {
@@ -99,8 +100,9 @@ void control_adopt(struct control_state *state, const struct control_bounds *bou
 	control_init(state, bounds, now_ns);
 	step = step_of(state, bounds, 0, now_ns);
 	rate_track_estimate(&step, limit);
-	step.fc->flags |= FLAG_LOW_CONFIDENCE;
+	step.fc->flags |= FLAG_LOW_CONFIDENCE | FLAG_MEASURED;
 	step.fc->limit_estimate_prev = step.fc->limit_estimate;
+	step.fc->mark = step.now;
 }
 
 double control_estimate(const struct control_state *state)
@@ -120,7 +122,15 @@ bool control_on_ground(const struct control_state *state)
 
 bool control_steady(const struct control_state *state)
 {
-	return control_on_ground(state) && state->flow.count < rate_probe_after(&state->flow) / 2;
+	const struct flow_control *fc = &state->flow;
+	double until_probe = rate_probe_after(fc) - fc->count;
+
+	if (fc->flags & (FLAG_HELD | FLAG_RISE_SUSPECTED) || rate_below(fc))
+		return false;
+	/* Climbed back, and nothing was refused since: it is the limit, or less. */
+	if (fc->mode == MODE_RECOVER)
+		return fc->count >= STEADY;
+	return rate_below_estimate(fc) && until_probe >= STEADY;
 }
 
 bool control_limited(const struct control_state *state)

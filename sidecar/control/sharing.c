@@ -21,11 +21,12 @@
 #define TRIAL_FRESH_S  20.0 /* the trier's bucket was empty so short a time ago */
 #define TRIAL_LONGEST  90.0 /* seconds */
 #define WAVE_S	       5.0  /* seconds in which that many met their first trouble */
-#define WAVE_MEMBERS   3
+#define WAVE_MEMBERS   2
 #define WAVE_TEST      30.0 /* seconds until that is tried */
 #define TEST_MESSAGES  40
 #define TEST_SECONDS   60.0 /* … and so long at the least: a bucket of its own would be empty */
 #define TEST_REFUSED   3
+#define TEST_BLOCKED   6 /* … in a row: that is a block */
 #define TEST_LONGEST   150.0
 #define TEST_FIRST     600.0 /* seconds after it was found, then three times as long */
 #define TEST_LAST      10800.0
@@ -225,7 +226,7 @@ static bool test_end(struct sharing *s, bool confirmed, uint64_t now_ns)
 /* The trier was refused alone, at what all send together. */
 static bool test_refused(struct sharing *s, uint64_t now_ns)
 {
-	if (++s->refused < TEST_REFUSED)
+	if (++s->refused < TEST_REFUSED || (s->passed_between == 0 && s->refused < TEST_BLOCKED))
 		return false;
 	if (s->passed_between == 0)
 		return test_end(s, false, now_ns);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/engine/sharing.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,6 +192,7 @@ static void turned(struct engine *e, struct engine_sharing *x, enum sharing_stat
 		   *pool = x->key.pool ? x->key.pool->name : "";
 	bool was = before == SHARING_KNOWN || before == SHARING_TEST;
 
+	if (getenv("DBG")) fprintf(stderr, "%.1f %d->%d trier %u passed %u refused %u est %.1f\n", (double)now_ns/1e9, before, s->state, s->members[s->trier].slot, s->passed, s->refused, 60*control_estimate(&s->control));
 	engine_destination(e, (uint32_t)x->key.destination, name, sizeof(name));
 	if (sharing_known(s) && !was)
 		log_notice("shared-limit",
