@@ -100,6 +100,7 @@ void control_adopt(struct control_state *state, const struct control_bounds *bou
 	control_init(state, bounds, now_ns);
 	step = step_of(state, bounds, 0, now_ns);
 	rate_track_estimate(&step, limit);
+	step.fc->mode = MODE_RECOVER;
 	step.fc->flags |= FLAG_LOW_CONFIDENCE | FLAG_MEASURED;
 	step.fc->limit_estimate_prev = step.fc->limit_estimate;
 	step.fc->mark = step.now;

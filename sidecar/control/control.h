@@ -78,8 +78,8 @@ struct control_limits {
 void control_init(struct control_state *state, const struct control_bounds *bounds,
 		  uint64_t now_ns);
 
-/* A state that begins with an estimate of the receiver's limit, messages a second, just after a
- * refusal: from below it, and the next refusal measures. */
+/* A state that begins just after a refusal, at about a rate: the next refusal measures. The receiver
+ * should take a little less than `limit`, messages a second, or nothing is measured for long. */
 void control_adopt(struct control_state *state, const struct control_bounds *bounds, double limit,
 		   uint64_t now_ns);
 

@@ -13,6 +13,7 @@
 #define TOGETHER_S     30.0 /* refusals so close together may have one cause */
 #define SLOW	       0.1  /* messages a second of all: below it a trial takes too long */
 #define TRIAL_SHARE    0.95 /* of what all have sent */
+#define FOUND_SHARE    1.1  /* of it: where the controller of all begins */
 #define TRIAL_BETTER   1.35 /* what a limit of its own does not give: so many times that limit … */
 #define TRIAL_EXCESS   4.0  /* … and so many messages */
 #define TRIAL_OWN      1.2  /* what it gives: up to so many times, … */
@@ -27,6 +28,7 @@
 #define TEST_SECONDS   60.0 /* … and so long at the least: a bucket of its own would be empty */
 #define TEST_REFUSED   3
 #define TEST_BLOCKED   6 /* … in a row: that is a block */
+#define TEST_SHARE     0.3 /* of what the trier sent since the first: a limit of its own refuses more */
 #define TEST_LONGEST   150.0
 #define TEST_FIRST     600.0 /* seconds after it was found, then three times as long */
 #define TEST_LAST      10800.0
@@ -138,7 +140,7 @@ static bool trial_accepted(struct sharing *s, const struct control_bounds *bound
 	if (s->passed < TRIAL_EXCESS || m->passed < TRIAL_BETTER * own + TRIAL_EXCESS)
 		return false;
 	known_begin(s, TEST_FIRST, now_ns);
-	control_adopt(&s->control, bounds, s->rate / TRIAL_SHARE, now_ns);
+	control_adopt(&s->control, bounds, FOUND_SHARE * s->rate / TRIAL_SHARE, now_ns);
 	return true;
 }
 
@@ -223,12 +225,15 @@ static bool test_end(struct sharing *s, bool confirmed, uint64_t now_ns)
 	return true;
 }
 
-/* The trier was refused alone, at what all send together. */
+/* The trier was refused alone, at what all send together. Where that is a little more than their
+ * limit, few are refused; at a limit of its own, all but its part. */
 static bool test_refused(struct sharing *s, uint64_t now_ns)
 {
-	if (++s->refused < TEST_REFUSED || (s->passed_between == 0 && s->refused < TEST_BLOCKED))
+	double refused = s->refused++;
+
+	if (s->refused < TEST_REFUSED || (s->passed_between == 0 && s->refused < TEST_BLOCKED))
 		return false;
-	if (s->passed_between == 0)
+	if (s->passed_between == 0 || refused < TEST_SHARE * (refused + s->passed_between))
 		return test_end(s, false, now_ns);
 	s->again_ns = now_ns + seconds_ns(wait_of(REFUTED_WAIT, 4, s->refuted, REFUTED_LAST));
 	s->refuted += s->refuted < UINT8_MAX;

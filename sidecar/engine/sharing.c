@@ -9,7 +9,9 @@
 #include "sidecar/base/log.h"
 #include "sidecar/engine/engine.h"
 
-#define FORGET_NS UINT64_C(3600000000000)
+/* Of an equal part, when each has its own again: enough to meet its limit, and measure it. */
+#define PART_SHARE 1.25
+#define FORGET_NS  UINT64_C(3600000000000)
 
 struct sharing_key {
 	const struct config_pool *pool; /* NULL: sources in none count as one */
@@ -170,7 +172,7 @@ int engine_describe(const struct engine *e, uint32_t slot, uint64_t now_ns, char
 static void part(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
 {
 	struct sharing *s = &x->sharing;
-	double each = control_estimate(&s->control) / s->count;
+	double each = PART_SHARE * control_estimate(&s->control) / s->count;
 
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct engine_life *life = engine_live(e, s->members[i].slot, now_ns);
@@ -192,7 +194,10 @@ static void turned(struct engine *e, struct engine_sharing *x, enum sharing_stat
 		   *pool = x->key.pool ? x->key.pool->name : "";
 	bool was = before == SHARING_KNOWN || before == SHARING_TEST;
 
-	if (getenv("DBG")) fprintf(stderr, "%.1f %d->%d trier %u passed %u refused %u est %.1f\n", (double)now_ns/1e9, before, s->state, s->members[s->trier].slot, s->passed, s->refused, 60*control_estimate(&s->control));
+	if (getenv("DBG"))
+		fprintf(stderr, "%.1f %d->%d trier %u passed %u refused %u est %.1f\n",
+			(double)now_ns / 1e9, before, s->state, s->members[s->trier].slot,
+			s->passed, s->refused, 60 * control_estimate(&s->control));
 	engine_destination(e, (uint32_t)x->key.destination, name, sizeof(name));
 	if (sharing_known(s) && !was)
 		log_notice("shared-limit",
