@@ -92,6 +92,17 @@ uint64_t engine_sharing_limits(const struct engine *e, uint32_t slot, uint64_t n
 	return next_ns;
 }
 
+/* The queues of several sources compete here, and none of them knows of another's more urgent mail:
+ * without a message that is its alone, it could wait for ever. */
+static void overtake(struct control_limits *limits)
+{
+	bool open = limits->phase != CONTROL_HELD && limits->phase != CONTROL_PROBING;
+
+	if (open && limits->burst[TG_TRANSACTIONAL] <= limits->burst[TG_ENGAGED] &&
+	    limits->burst[TG_ENGAGED] < UINT32_MAX)
+		limits->burst[TG_TRANSACTIONAL] = limits->burst[TG_ENGAGED] + 1;
+}
+
 void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct control_limits limits;
@@ -109,6 +120,7 @@ void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns
 		uint64_t changes_ns = control_limits(&s->control, &i->bounds, now_ns, &limits);
 
 		limits.connections = limits.per_connection = 0;
+		overtake(&limits);
 		next_ns = changes_ns < next_ns ? changes_ns : next_ns;
 		effective_merge(engine_configured(e, slot), &limits, NULL, 0, now_ns, &effective);
 		effective.limits.flags &= ~(uint32_t)(LAYOUT_REPORT_DELIVERED | LAYOUT_PROBING);
