@@ -92,18 +92,32 @@ void control_init(struct control_state *state, const struct control_bounds *boun
 	window_roll(&step);
 }
 
+void control_join(struct control_state *state, const struct control_state *other)
+{
+	struct flow_control *fc = &state->flow;
+
+	if (fc->hour_index == other->flow.hour_index)
+		fc->hour_count += other->flow.hour_count;
+	fc->day_count += other->flow.day_count;
+}
+
 void control_adopt(struct control_state *state, const struct control_bounds *bounds, double limit,
 		   uint64_t now_ns)
 {
-	struct control_step step;
+	struct control_step step = step_of(state, bounds, 0, now_ns);
+	struct flow_control *fc = step.fc;
 
-	control_init(state, bounds, now_ns);
-	step = step_of(state, bounds, 0, now_ns);
+	rate_init(fc, bounds);
 	rate_track_estimate(&step, limit);
-	step.fc->mode = MODE_RECOVER;
-	step.fc->flags |= FLAG_LOW_CONFIDENCE | FLAG_MEASURED;
-	step.fc->limit_estimate_prev = step.fc->limit_estimate;
-	step.fc->mark = step.now;
+	fc->mode = MODE_RECOVER;
+	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_WINDOW);
+	fc->flags |= FLAG_LOW_CONFIDENCE | FLAG_MEASURED;
+	fc->limit_estimate_prev = fc->limit_estimate;
+	fc->mark = fc->raised = step.now;
+	fc->due_ns = now_ns;
+	fc->count = fc->probe_from_count = 0;
+	fc->idle = fc->excess_known = 0;
+	fc->strikes = fc->probe_failures = 0;
 }
 
 double control_estimate(const struct control_state *state)
@@ -146,7 +160,10 @@ bool control_connections(struct control_state *state, const struct control_state
 	struct control_step step = step_of(state, bounds, seen->admitted_ns, now_ns);
 
 	state->flow.idle_share = rate_of->flow.idle_share;
+	window_roll(&step);
 	if (seen->class == REPLY_DELIVERED) {
+		window_seen(step.fc, seen->traffic);
+		window_count(&step, 1);
 		connections_accepted(&step, seen);
 		return false;
 	}

@@ -78,7 +78,10 @@ struct control_limits {
 void control_init(struct control_state *state, const struct control_bounds *bounds,
 		  uint64_t now_ns);
 
-/* A state that begins just after a refusal, at about a rate: the next refusal measures. The receiver
+/* Counts to a new state what another has counted of the receiver's hour and day under way. */
+void control_join(struct control_state *state, const struct control_state *other);
+
+/* Sets a state to about a rate just after a refusal, with what it has counted: the next refusal measures. The receiver
  * should take a little less than `limit`, messages a second, or nothing is measured for long. */
 void control_adopt(struct control_state *state, const struct control_bounds *bounds, double limit,
 		   uint64_t now_ns);

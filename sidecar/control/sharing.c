@@ -15,7 +15,7 @@
 #define TRIAL_SHARE    0.95 /* of what all have sent */
 #define FOUND_SHARE    1.1  /* of it: where the controller of all begins */
 #define TRIAL_BETTER   1.35 /* what a limit of its own does not give: so many times that limit … */
-#define TRIAL_EXCESS   4.0  /* … and so many messages */
+#define TRIAL_EXCESS   12.0  /* … and so many messages */
 #define TRIAL_OWN      1.2  /* what it gives: up to so many times, … */
 #define TRIAL_OWN_MORE 3.0  /* … and so many messages */
 #define TRIAL_REFUSED  2    /* refusals that say something: one may be chance */
@@ -23,18 +23,25 @@
 #define TRIAL_LONGEST  90.0 /* seconds */
 #define WAVE_S	       5.0  /* seconds in which that many met their first trouble */
 #define WAVE_MEMBERS   2
-#define WAVE_TEST      30.0 /* seconds until that is tried */
-#define TEST_MESSAGES  40
-#define TEST_SECONDS   60.0 /* … and so long at the least: a bucket of its own would be empty */
+#define TEST_MESSAGES  24
+#define TEST_SECONDS   90.0 /* … and so long at the least: a bucket of its own would be empty */
 #define TEST_REFUSED   3
 #define TEST_BLOCKED   6 /* … in a row: that is a block */
 #define TEST_SHARE     0.3 /* of what the trier sent since the first: a limit of its own refuses more */
-#define TEST_LONGEST   150.0
+#define TEST_LONGEST   180.0
+#define TEST_GROWN     1.3   /* a rate so many times as high has not been tested */
+#define TEST_SOON      30.0  /* seconds */
+#define UNPROVEN	       300.0 /* for which it is believed without a test that says so */
+#define UNCLEAR_TESTS  4     /* in a row that said nothing: what is believed is not known */
 #define TEST_FIRST     600.0 /* seconds after it was found, then three times as long */
 #define TEST_LAST      10800.0
 #define REFUTED_WAIT   900.0 /* four times as long after each that found limits of their own */
 #define REFUTED_LAST   86400.0
 #define UNCLEAR_WAIT   60.0
+#define PART_GROWS     1.25
+#define PART_NOTHING   0.005 /* of what all take: who takes less does not count */
+#define PART_STEPS     16.0
+#define PART_MOST      0.98
 
 /* What was accepted of late is a sum that fades: a rate by the time that it is of. */
 double sharing_taken(const struct sharing *sharing, uint32_t member, uint64_t now_ns)
@@ -139,7 +146,8 @@ static bool trial_accepted(struct sharing *s, const struct control_bounds *bound
 
 	if (s->passed < TRIAL_EXCESS || m->passed < TRIAL_BETTER * own + TRIAL_EXCESS)
 		return false;
-	known_begin(s, TEST_FIRST, now_ns);
+	known_begin(s, TEST_SOON, now_ns);
+	control_init(&s->control, bounds, now_ns);
 	control_adopt(&s->control, bounds, FOUND_SHARE * s->rate / TRIAL_SHARE, now_ns);
 	return true;
 }
@@ -164,7 +172,7 @@ static bool wave_begin(struct sharing *s, const struct control_bounds *bounds, u
 	}
 	if (hit < WAVE_MEMBERS || 2 * hit < s->count || now_ns < s->again_ns)
 		return false;
-	known_begin(s, WAVE_TEST, now_ns);
+	known_begin(s, TEST_SOON, now_ns);
 	all.rate_start = rate;
 	control_init(&s->control, &all, now_ns);
 	control_observe(&s->control, bounds, &first, now_ns);
@@ -190,6 +198,20 @@ static bool trial_refused(struct sharing *s, uint32_t passed, uint64_t now_ns)
 
 /* ---- the test of what is believed ------------------------------------------------------------ */
 
+/* Each has its own again. */
+static bool parted(struct sharing *s, uint64_t now_ns)
+{
+	uint32_t refused = s->refused;
+
+	s->again_ns = now_ns + seconds_ns(wait_of(REFUTED_WAIT, 4, s->refuted, REFUTED_LAST));
+	s->refuted += s->refuted < UINT8_MAX;
+	s->unclear = 0;
+	s->changed_ns = now_ns;
+	state_begin(s, SHARING_NONE, now_ns);
+	s->refused = refused;
+	return true;
+}
+
 static bool test_begin(struct sharing *s, uint64_t now_ns)
 {
 	uint32_t best = UINT32_MAX;
@@ -205,8 +227,13 @@ static bool test_begin(struct sharing *s, uint64_t now_ns)
 			best = i;
 		}
 	}
+	if (s->confirmed == 0 && seconds_since(now_ns, s->changed_ns) > UNPROVEN &&
+	    !control_limited(&s->control)) {
+		s->refused = 0;
+		return parted(s, now_ns);
+	}
 	if (best == UINT32_MAX || !control_steady(&s->control)) {
-		s->again_ns = now_ns + seconds_ns(UNCLEAR_WAIT);
+		s->again_ns = now_ns + seconds_ns(TEST_SOON);
 		return false;
 	}
 	s->trier = best;
@@ -217,10 +244,18 @@ static bool test_begin(struct sharing *s, uint64_t now_ns)
 
 static bool test_end(struct sharing *s, bool confirmed, uint64_t now_ns)
 {
-	s->confirmed += confirmed && s->confirmed < UINT8_MAX;
-	s->again_ns =
-		now_ns + seconds_ns(confirmed ? wait_of(TEST_FIRST, 3, s->confirmed, TEST_LAST)
-					      : TEST_FIRST);
+	double wait = UNCLEAR_WAIT;
+
+	if (confirmed) {
+		s->unclear = 0;
+		s->tested = control_rate(&s->control);
+		s->confirmed += s->confirmed < UINT8_MAX;
+		wait = wait_of(TEST_FIRST, 3, s->confirmed - 1u, TEST_LAST);
+	} else if (++s->unclear >= UNCLEAR_TESTS) {
+		s->refused = 0;
+		return parted(s, now_ns);
+	}
+	s->again_ns = now_ns + seconds_ns(wait);
 	state_begin(s, SHARING_KNOWN, now_ns);
 	return true;
 }
@@ -235,11 +270,7 @@ static bool test_refused(struct sharing *s, uint64_t now_ns)
 		return false;
 	if (s->passed_between == 0 || refused < TEST_SHARE * (refused + s->passed_between))
 		return test_end(s, false, now_ns);
-	s->again_ns = now_ns + seconds_ns(wait_of(REFUTED_WAIT, 4, s->refuted, REFUTED_LAST));
-	s->refuted += s->refuted < UINT8_MAX;
-	s->changed_ns = now_ns;
-	state_begin(s, SHARING_NONE, now_ns);
-	return true;
+	return parted(s, now_ns);
 }
 
 /* ---- what comes in --------------------------------------------------------------------------- */
@@ -252,6 +283,11 @@ bool sharing_accepted(struct sharing *s, uint32_t member, const struct control_b
 	m->taken = (float)(m->taken * exp(-seconds_since(now_ns, m->taken_ns) / TAKEN_SECONDS) + 1);
 	m->taken_ns = now_ns;
 	m->passed += m->passed < UINT32_MAX;
+	/* What was found at a lower rate says little of this one. */
+	if (s->state == SHARING_KNOWN && s->confirmed &&
+	    control_rate(&s->control) > TEST_GROWN * s->tested &&
+	    s->again_ns > now_ns + seconds_ns(TEST_SOON))
+		s->again_ns = now_ns + seconds_ns(TEST_SOON);
 	if (!sharing_tries(s) || member != s->trier)
 		return false;
 	s->passed++;
@@ -293,7 +329,7 @@ bool sharing_tick(struct sharing *s, uint64_t now_ns)
 	switch (s->state) {
 	case SHARING_TRIAL: return trial_unclear(s, now_ns);
 	case SHARING_KNOWN: return test_begin(s, now_ns);
-	case SHARING_TEST: return test_end(s, s->refused == 0 && s->passed > 0, now_ns);
+	case SHARING_TEST: return test_end(s, false, now_ns);
 	default: return false;
 	}
 }
@@ -303,6 +339,34 @@ uint64_t sharing_next(const struct sharing *s)
 	return s->state == SHARING_KNOWN ? s->again_ns
 	       : sharing_tries(s)	 ? s->until_ns
 					 : UINT64_MAX;
+}
+
+/* ---- the parts ------------------------------------------------------------------------------- */
+
+/* What a flow is sure to have: a little more than it took, so that one that was crowded out gets
+ * back, up to half an equal part. */
+static double sure(const struct sharing *s, uint32_t i, double all, double part, uint64_t now_ns)
+{
+	return all > 0 ? fmin(PART_GROWS * sharing_taken(s, i, now_ns) / all, part) : 0;
+}
+
+void sharing_divide(struct sharing *s, uint64_t now_ns)
+{
+	double all = sharing_taken_all(s, now_ns), sum = 0, part;
+	uint32_t sending = 0;
+
+	for (uint32_t i = 0; i < s->count; i++)
+		sending += sharing_taken(s, i, now_ns) > PART_NOTHING * all;
+	part = 0.5 / fmax(sending, 1);
+	for (uint32_t i = 0; i < s->count; i++)
+		sum += sure(s, i, all, part, now_ns);
+	/* In steps, so that not every look is a change. Never quite all: who comes anew, or is
+	 * slower to ask, must find a gap. */
+	for (uint32_t i = 0; i < s->count; i++)
+		s->members[i].most =
+			(float)fmin(ceil(PART_STEPS * (1 - sum + sure(s, i, all, part, now_ns))) /
+					    PART_STEPS,
+				    PART_MOST);
 }
 
 /* ---- in words -------------------------------------------------------------------------------- */

@@ -38,6 +38,7 @@ struct sharing_member {
 	float taken;	   /* accepted of late, fading */
 	float rate;	   /* allowed when it was last refused */
 	float estimate;	   /* of its own limit by its own controller; 0: none */
+	float most;	   /* of what all may send: its part at the most, by demand */
 	uint32_t passed;   /* accepted since it was last refused */
 	uint64_t taken_ns; /* when taken was right */
 	uint64_t empty_ns; /* when it was last refused; 0: never */
@@ -62,7 +63,8 @@ struct sharing {
 	uint32_t passed_between; /* since the first of them was refused */
 	uint8_t refuted;	 /* trials that found limits of their own */
 	uint8_t unclear;	 /* trials that found nothing, since the last that did */
-	uint8_t confirmed;	 /* tests that found it shared */
+	uint8_t confirmed;	 /* tests that found it shared; 0: a suspicion so far */
+	double tested;		 /* a second: the rate at which the last of them did */
 };
 
 /* A flow may send alone what it is told; the others have to stand, but for transactional mail. */
@@ -94,12 +96,23 @@ bool sharing_refused(struct sharing *sharing, uint32_t member,
 /* Time passes: ends what takes too long, begins what is due. Likewise. */
 bool sharing_tick(struct sharing *sharing, uint64_t now_ns);
 
+/* Whether the flows' own controllers know less than the verdict that has just parted them. */
+static inline bool sharing_measured(const struct sharing *sharing)
+{
+	return sharing->refused >= 1;
+}
+
 /* When sharing_tick has something to do; UINT64_MAX: not by time alone. */
 uint64_t sharing_next(const struct sharing *sharing);
 
 /* Messages a second that were accepted of late, of one and of all. */
 double sharing_taken(const struct sharing *sharing, uint32_t member, uint64_t now_ns);
 double sharing_taken_all(const struct sharing *sharing, uint64_t now_ns);
+
+/* Divides what all may send by demand: each may have what the others do not use, and none of those
+ * that send is left without a part. Into members' `most`. To be called every SHARING_DIVIDE_NS. */
+#define SHARING_DIVIDE_NS UINT64_C(10000000000)
+void sharing_divide(struct sharing *sharing, uint64_t now_ns);
 
 /* In words, for `explain`, as control_describe. */
 int sharing_describe(const struct sharing *sharing, uint64_t now_ns, char *text, unsigned size);

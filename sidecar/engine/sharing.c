@@ -11,6 +11,7 @@
 
 /* Of an equal part, when each has its own again: enough to meet its limit, and measure it. */
 #define PART_SHARE 1.25
+#define IDLE_RATE  1e-3 /* messages a second, below which there is nothing to divide */
 #define FORGET_NS  UINT64_C(3600000000000)
 
 struct sharing_key {
@@ -23,6 +24,7 @@ struct engine_sharing {
 	UT_hash_handle hh;
 	struct sharing sharing;
 	struct control_bounds bounds; /* of all together */
+	uint64_t divided_ns;	      /* when the parts were last made */
 	uint32_t room;		      /* members */
 };
 
@@ -66,6 +68,15 @@ static void trier_limits(const struct sharing *s, struct control_limits *limits)
 	}
 }
 
+/* A flow's part of what all may send. */
+static void part_limits(const struct sharing *s, uint32_t slot, struct control_limits *limits)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->members[i].slot == slot && s->members[i].most > 0)
+			limits->interval_ns =
+				(uint64_t)((double)limits->interval_ns / s->members[i].most);
+}
+
 uint64_t engine_sharing_limits(const struct engine *e, uint32_t slot, uint64_t now_ns,
 			       struct control_limits *limits)
 {
@@ -84,6 +95,9 @@ uint64_t engine_sharing_limits(const struct engine *e, uint32_t slot, uint64_t n
 		limits->per_connection = own.per_connection;
 		/* The pool's windows are the destination's. */
 		limits->hour_cap = limits->day_cap = 0;
+		if (s->state == SHARING_KNOWN && limits->phase != CONTROL_HELD &&
+		    limits->phase != CONTROL_PROBING)
+			part_limits(s, slot, limits);
 	} else if (trier) {
 		trier_limits(s, limits);
 	}
@@ -122,6 +136,9 @@ void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns
 		limits.connections = limits.per_connection = 0;
 		overtake(&limits);
 		next_ns = changes_ns < next_ns ? changes_ns : next_ns;
+		if (sharing_taken_all(s, now_ns) > IDLE_RATE &&
+		    i->divided_ns + SHARING_DIVIDE_NS < next_ns)
+			next_ns = i->divided_ns + SHARING_DIVIDE_NS;
 		effective_merge(engine_configured(e, slot), &limits, NULL, 0, now_ns, &effective);
 		effective.limits.flags &= ~(uint32_t)(LAYOUT_REPORT_DELIVERED | LAYOUT_PROBING);
 		e->totals.changes += publish_slot(e->segment, slot, &effective.limits, now_ns);
@@ -135,6 +152,10 @@ void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns
 
 static void publish_members(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
 {
+	if (now_ns >= x->divided_ns + SHARING_DIVIDE_NS || now_ns < x->divided_ns) {
+		sharing_divide(&x->sharing, now_ns);
+		x->divided_ns = now_ns;
+	}
 	engine_sharing_destination(e, (uint32_t)x->key.destination, now_ns);
 	for (uint32_t i = 0; i < x->sharing.count; i++)
 		engine_publish(e, x->sharing.members[i].slot, now_ns);
@@ -192,8 +213,19 @@ static void part(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
 
 		effective_bounds(engine_configured(e, s->members[i].slot), e->wall_offset_ns,
 				 &bounds);
-		if (life)
+		if (life && sharing_measured(s))
 			control_adopt(&life->control, &bounds, each, now_ns);
+	}
+}
+
+/* What all have sent in the receiver's hour and day is what its flows have. */
+static void join(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < x->sharing.count; i++) {
+		const struct engine_life *life = engine_live(e, x->sharing.members[i].slot, now_ns);
+
+		if (life)
+			control_join(&x->sharing.control, &life->control);
 	}
 }
 
@@ -385,12 +417,15 @@ void engine_sharing_heard(struct engine *e, uint32_t slot, const struct control_
 		return;
 	state = s->state;
 	trier = s->state == SHARING_TRIAL && member == s->trier;
-	if (taken(e, x))
+	/* A full hour or day comes to all that send alike. */
+	if (taken(e, x) || seen->limit == REPLY_LIMIT_HOUR || seen->limit == REPLY_LIMIT_DAY)
 		trouble.ground = trouble.searching = false;
 	if (seen->class == REPLY_DELIVERED)
 		sharing_accepted(s, member, &x->bounds, now_ns);
 	else if (trier ? seen->admitted_ns >= s->began_ns && names_limit(seen->class) : newly)
 		sharing_refused(s, member, &trouble, &x->bounds, now_ns);
+	if (s->state != state && sharing_known(s))
+		join(e, x, now_ns);
 	if (s->state != state)
 		turned(e, x, state, now_ns);
 }
