@@ -15,7 +15,7 @@
 #define TRIAL_SHARE    0.95 /* of what all have sent */
 #define FOUND_SHARE    1.1  /* of it: where the controller of all begins */
 #define TRIAL_BETTER   1.35 /* what a limit of its own does not give: so many times that limit … */
-#define TRIAL_EXCESS   12.0  /* … and so many messages */
+#define TRIAL_EXCESS   12.0 /* … and so many messages */
 #define TRIAL_OWN      1.2  /* what it gives: up to so many times, … */
 #define TRIAL_OWN_MORE 3.0  /* … and so many messages */
 #define TRIAL_REFUSED  2    /* refusals that say something: one may be chance */
@@ -31,7 +31,12 @@
 #define TEST_LONGEST   180.0
 #define TEST_GROWN     1.3   /* a rate so many times as high has not been tested */
 #define TEST_SOON      30.0  /* seconds */
-#define UNPROVEN	       300.0 /* for which it is believed without a test that says so */
+#define UNPROVEN       900.0 /* seconds for which it is believed without a test that says so */
+#define TEST_PART      2.5   /* equal parts that the trier has, … */
+#define TEST_PART_OWN  1.5   /* … or times its own, if that is more */
+#define TEST_PART_MUCH 0.6   /* whose own is more cannot show anything */
+#define TEST_CHANCE    10    /* one refusal of so many is chance, or what all meet */
+#define TRIAL_PART     2.5   /* times its own limit, at which a trier is sure to be refused */
 #define UNCLEAR_TESTS  4     /* in a row that said nothing: what is believed is not known */
 #define TEST_FIRST     600.0 /* seconds after it was found, then three times as long */
 #define TEST_LAST      10800.0
@@ -89,11 +94,12 @@ static double own_limit(const struct sharing *s, uint32_t i, uint64_t now_ns)
 }
 
 /* Seconds in which the flow shows that it has no limit of its own; INFINITY: not at all. */
-static double trial_seconds(const struct sharing *s, uint32_t i, double rate, uint64_t now_ns)
+static double trial_seconds(const struct sharing *s, uint32_t i, double all, uint64_t now_ns)
 {
 	const struct sharing_member *m = &s->members[i];
 	double idle = seconds_since(now_ns, m->empty_ns);
-	double own = own_limit(s, i, now_ns), gain = rate - TRIAL_BETTER * own;
+	double own = own_limit(s, i, now_ns);
+	double gain = fmin(all, TRIAL_PART * own) - TRIAL_BETTER * own;
 
 	if (m->empty_ns == 0 || idle > TRIAL_FRESH_S || gain <= 0)
 		return INFINITY;
@@ -117,8 +123,9 @@ static bool trial_begin(struct sharing *s, uint64_t now_ns)
 	if (shortest > TRIAL_LONGEST / 2)
 		return false;
 	state_begin(s, SHARING_TRIAL, now_ns);
-	s->rate = rate;
 	s->members[s->trier].estimate = (float)own_limit(s, s->trier, now_ns);
+	s->all = rate / TRIAL_SHARE;
+	s->rate = fmin(rate, TRIAL_PART * s->members[s->trier].estimate);
 	s->until_ns = now_ns + seconds_ns(fmin(2 * shortest + 15, TRIAL_LONGEST));
 	return true;
 }
@@ -148,7 +155,7 @@ static bool trial_accepted(struct sharing *s, const struct control_bounds *bound
 		return false;
 	known_begin(s, TEST_SOON, now_ns);
 	control_init(&s->control, bounds, now_ns);
-	control_adopt(&s->control, bounds, FOUND_SHARE * s->rate / TRIAL_SHARE, now_ns);
+	control_adopt(&s->control, bounds, FOUND_SHARE * s->all, now_ns);
 	return true;
 }
 
@@ -214,15 +221,17 @@ static bool parted(struct sharing *s, uint64_t now_ns)
 
 static bool test_begin(struct sharing *s, uint64_t now_ns)
 {
+	double all = sharing_taken_all(s, now_ns), most = 0;
 	uint32_t best = UINT32_MAX;
-	double most = 0;
 
 	/* Each in turn, of those that have mail. */
 	for (uint32_t n = 1; n <= s->count; n++) {
 		uint32_t i = (s->trier + n) % s->count;
 		double taken = sharing_taken(s, i, now_ns);
 
-		if (taken > 1.5 * most) {
+		if (taken > TEST_PART_MUCH * all && most > 0)
+			continue;
+		if (taken > 1.5 * most || most > TEST_PART_MUCH * all) {
 			most = taken;
 			best = i;
 		}
@@ -237,6 +246,9 @@ static bool test_begin(struct sharing *s, uint64_t now_ns)
 		return false;
 	}
 	s->trier = best;
+	s->part = fmin(1, fmax(TEST_PART / s->count, TEST_PART_OWN * most / all));
+	for (uint32_t i = 0; i < s->count; i++)
+		s->members[i].most = (float)(i == best ? s->part : (1 - s->part) / (s->count - 1));
 	state_begin(s, SHARING_TEST, now_ns);
 	s->until_ns = now_ns + seconds_ns(TEST_LONGEST);
 	return true;
@@ -295,7 +307,7 @@ bool sharing_accepted(struct sharing *s, uint32_t member, const struct control_b
 	if (s->state == SHARING_TRIAL)
 		return trial_accepted(s, bounds, now_ns);
 	return s->passed >= TEST_MESSAGES && seconds_since(now_ns, s->began_ns) >= TEST_SECONDS &&
-	       test_end(s, s->refused == 0, now_ns);
+	       test_end(s, s->refused <= s->passed / TEST_CHANCE, now_ns);
 }
 
 bool sharing_refused(struct sharing *s, uint32_t member, const struct sharing_trouble *trouble,
@@ -363,10 +375,9 @@ void sharing_divide(struct sharing *s, uint64_t now_ns)
 	/* In steps, so that not every look is a change. Never quite all: who comes anew, or is
 	 * slower to ask, must find a gap. */
 	for (uint32_t i = 0; i < s->count; i++)
-		s->members[i].most =
-			(float)fmin(ceil(PART_STEPS * (1 - sum + sure(s, i, all, part, now_ns))) /
-					    PART_STEPS,
-				    PART_MOST);
+		s->members[i].most = (float)fmin(
+			ceil(PART_STEPS * (1 - sum + sure(s, i, all, part, now_ns))) / PART_STEPS,
+			PART_MOST);
 }
 
 /* ---- in words -------------------------------------------------------------------------------- */

@@ -53,7 +53,9 @@ struct sharing {
 	uint64_t trouble_ns;	      /* the last refusal that counted, and whose */
 	uint32_t troubled;
 	uint32_t trier;
-	double rate;	     /* the trier's, a second */
+	double rate;	     /* the trier's in a trial, a second */
+	double all;	     /* what all had sent when it began */
+	double part;	     /* the trier's of what all may send, in a test */
 	uint64_t began_ns;   /* of the trial or the test */
 	uint64_t until_ns;   /* … and its end at the latest */
 	uint64_t again_ns;   /* no other before */

@@ -95,13 +95,12 @@ uint64_t engine_sharing_limits(const struct engine *e, uint32_t slot, uint64_t n
 		limits->per_connection = own.per_connection;
 		/* The pool's windows are the destination's. */
 		limits->hour_cap = limits->day_cap = 0;
-		if (s->state == SHARING_KNOWN && limits->phase != CONTROL_HELD &&
-		    limits->phase != CONTROL_PROBING)
+		if (limits->phase != CONTROL_HELD && limits->phase != CONTROL_PROBING)
 			part_limits(s, slot, limits);
 	} else if (trier) {
 		trier_limits(s, limits);
 	}
-	if (sharing_tries(s) && !trier)
+	if (!trier && (s->state == SHARING_TRIAL || (s->state == SHARING_TEST && s->part >= 1)))
 		wait_lower(limits, s->until_ns);
 	return next_ns;
 }
@@ -136,7 +135,7 @@ void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns
 		limits.connections = limits.per_connection = 0;
 		overtake(&limits);
 		next_ns = changes_ns < next_ns ? changes_ns : next_ns;
-		if (sharing_taken_all(s, now_ns) > IDLE_RATE &&
+		if (s->state == SHARING_KNOWN && sharing_taken_all(s, now_ns) > IDLE_RATE &&
 		    i->divided_ns + SHARING_DIVIDE_NS < next_ns)
 			next_ns = i->divided_ns + SHARING_DIVIDE_NS;
 		effective_merge(engine_configured(e, slot), &limits, NULL, 0, now_ns, &effective);
@@ -152,7 +151,8 @@ void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns
 
 static void publish_members(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
 {
-	if (now_ns >= x->divided_ns + SHARING_DIVIDE_NS || now_ns < x->divided_ns) {
+	if (x->sharing.state == SHARING_KNOWN &&
+	    (now_ns >= x->divided_ns + SHARING_DIVIDE_NS || now_ns < x->divided_ns)) {
 		sharing_divide(&x->sharing, now_ns);
 		x->divided_ns = now_ns;
 	}
