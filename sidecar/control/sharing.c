@@ -28,7 +28,7 @@
 #define TEST_REFUSED   3
 #define TEST_BLOCKED   6 /* … in a row: that is a block */
 #define TEST_SHARE     0.3 /* of what the trier sent since the first: a limit of its own refuses more */
-#define TEST_LONGEST   180.0
+#define TEST_LONGEST   240.0
 #define TEST_GROWN     1.3   /* a rate so many times as high has not been tested */
 #define TEST_SOON      30.0  /* seconds */
 #define UNPROVEN       900.0 /* seconds for which it is believed without a test that says so */
@@ -246,7 +246,10 @@ static bool test_begin(struct sharing *s, uint64_t now_ns)
 		return false;
 	}
 	s->trier = best;
-	s->part = fmin(1, fmax(TEST_PART / s->count, TEST_PART_OWN * most / all));
+	/* At low rates more, or the test would take too long. */
+	s->part = fmax(TEST_PART / s->count, TEST_PART_OWN * most / all);
+	s->part = fmax(s->part, 1.5 * TEST_MESSAGES / (TEST_LONGEST * control_rate(&s->control)));
+	s->part = fmin(s->part, 1);
 	for (uint32_t i = 0; i < s->count; i++)
 		s->members[i].most = (float)(i == best ? s->part : (1 - s->part) / (s->count - 1));
 	state_begin(s, SHARING_TEST, now_ns);

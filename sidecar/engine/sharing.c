@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/engine/sharing.h"
 
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,7 +201,8 @@ int engine_describe(const struct engine *e, uint32_t slot, uint64_t now_ns, char
 
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
-/* Each has its own again: an equal part of what all had. */
+/* Each has its own again: what a test has shown, an equal part of what all had; what was believed
+ * for want of another, and never shown, half way to what its own controller thought. */
 static void part(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
 {
 	struct sharing *s = &x->sharing;
@@ -210,11 +211,15 @@ static void part(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct engine_life *life = engine_live(e, s->members[i].slot, now_ns);
 		struct control_bounds bounds;
+		double own;
 
+		if (life == NULL)
+			continue;
+		own = control_rate(&life->control);
 		effective_bounds(engine_configured(e, s->members[i].slot), e->wall_offset_ns,
 				 &bounds);
-		if (life && sharing_measured(s))
-			control_adopt(&life->control, &bounds, each, now_ns);
+		control_adopt(&life->control, &bounds,
+			      sharing_measured(s) || own < each ? each : sqrt(own * each), now_ns);
 	}
 }
 
@@ -238,10 +243,6 @@ static void turned(struct engine *e, struct engine_sharing *x, enum sharing_stat
 		   *pool = x->key.pool ? x->key.pool->name : "";
 	bool was = before == SHARING_KNOWN || before == SHARING_TEST;
 
-	if (getenv("DBG"))
-		fprintf(stderr, "%.1f %d->%d trier %u passed %u refused %u est %.1f\n",
-			(double)now_ns / 1e9, before, s->state, s->members[s->trier].slot,
-			s->passed, s->refused, 60 * control_estimate(&s->control));
 	engine_destination(e, (uint32_t)x->key.destination, name, sizeof(name));
 	if (sharing_known(s) && !was)
 		log_notice("shared-limit",
