@@ -83,9 +83,8 @@ static double pass_ns(const struct classifier *classifier, struct classify_scrat
 
 	for (unsigned pass = 0; pass < passes; pass++)
 		for (size_t i = 0; i < sample_count; i++)
-			classify(classifier, scratch, samples[i].destination, samples[i].line.code,
-				 samples[i].line.enhanced, samples[i].line.text,
-				 samples[i].line.len, &found);
+			classify(classifier, scratch, samples[i].destination, &samples[i].line,
+				 &found);
 	return (double)(cpu_ns() - start) / ((double)passes * (double)sample_count);
 }
 

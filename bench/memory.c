@@ -86,8 +86,9 @@ static void record_take(void *arg, const struct layout_record *record, uint32_t 
 
 static void drain(struct bench *b)
 {
-	while (ring_reader_drain(b->segment, b->tg->process->index, 4096, engine_now(b),
-				 record_take, b, &b->drained) > 0)
+	const struct ring_reader_sink sink = {record_take, b, &b->drained};
+
+	while (ring_reader_drain(b->segment, b->tg->process->index, 4096, engine_now(b), &sink) > 0)
 		;
 }
 

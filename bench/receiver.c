@@ -219,7 +219,7 @@ static void destination_print(FILE *out, const struct destination *destination, 
 	fprintf(out, "{\"destination\": \"%s\", \"sources\": [", destination->name);
 	for (struct throttle_entry *e = throttle_next(table, NULL); e;
 	     e = throttle_next(table, e)) {
-		throttle_counts(e, now_ns, &counts);
+		throttle_counts(table, e, now_ns, &counts);
 		counts_add(&here, &counts);
 		fprintf(out, "%s{\"source\": \"", comma);
 		address_print(out, throttle_address(e));

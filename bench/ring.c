@@ -184,14 +184,14 @@ static uint64_t consumer_run(struct bench_fixture *fixture, struct ring_shared *
 {
 	struct ring_reader_totals totals = {0};
 	struct taken taken = {0};
+	const struct ring_reader_sink sink = {on_record, &taken, &totals};
 	bool last = false;
 
 	while (taken.replies < events) {
 		uint64_t before = taken.records, now = now_monotonic();
 
 		for (uint32_t i = 0; i < fixture->segment->header.sizes.workers; i++)
-			while (ring_reader_drain(fixture->segment, i, 1024, now, on_record, &taken,
-						 &totals) == 1024)
+			while (ring_reader_drain(fixture->segment, i, 1024, now, &sink) == 1024)
 				;
 		if (taken.records == before && last)
 			break;

@@ -69,8 +69,9 @@ static size_t life_make(uint8_t bytes[SAVED_LIFE_BYTES], int64_t wall_offset_ns)
 		struct control_observation seen = {.class = i % 10 ? REPLY_DELIVERED : REPLY_RATE,
 						   .stage = TG_STAGE_MESSAGE,
 						   .admitted_ns = now_ns};
+		struct control_change change;
 
-		control_observe(&life.control, &bounds, &seen, now_ns);
+		control_observe(&life.control, &bounds, &seen, now_ns, &change);
 		now_ns += SECOND_NS;
 	}
 	return saved_life_write(&life, wall_offset_ns, bytes);

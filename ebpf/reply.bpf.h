@@ -13,11 +13,16 @@
 #define IPV6_HEAD   40
 #define REPLY_SPACE 8 /* a code may be looked for at the last byte */
 
+struct reply_scratch {
+	__u32 found;				      /* where a reply begins in the text */
+	__u8 line[1 + GATE_REPLY_TEXT + REPLY_SPACE]; /* a newline, and the text */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u8[GATE_REPLY_TEXT + REPLY_SPACE]);
+	__type(value, struct reply_scratch);
 } scratch SEC(".maps");
 
 struct reply_segment {
@@ -58,21 +63,39 @@ static __always_inline int is_digit(__u8 byte)
 	return byte >= '0' && byte <= '9';
 }
 
-/* Where the first reply 4xx or 5xx begins; `length` if there is none. */
-static __always_inline __u32 reply_find(const __u8 *text, __u32 length)
+/* The same length, which is 1 to GATE_REPLY_TEXT, in a form from which Linux 6.1 sees that it is. */
+static __always_inline __u32 length_seen(__u32 length)
 {
-	int start = 1;
+	length = (length - 1) & (GATE_REPLY_TEXT - 1);
+	AS_IT_STANDS(length);
+	return length + 1;
+}
 
+/* Sets where the first reply 4xx or 5xx begins; to `length`, which is at least 1, if there is none.
+ *
+ * The loop is closed by a jump: Linux 6.1 refuses one that is closed by falling through to its head, which is what
+ * compilers make of `for`. What was found goes through memory, so that the verifier forgets in which round it was; it
+ * would follow each to the program's end. */
+static __always_inline void reply_find(struct reply_scratch *text, __u32 length)
+{
+	const __u8 *at;
+	__u32 i = 0;
+
+	text->found = length;
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < GATE_REPLY_TEXT; i++) {
-		if (i >= length)
+	do {
+		AS_IT_STANDS(i);
+		if (i >= GATE_REPLY_TEXT)
 			break;
-		if (start && (text[i] == '4' || text[i] == '5') && is_digit(text[i + 1]) &&
-		    is_digit(text[i + 2]))
-			return i;
-		start = text[i] == '\n';
-	}
-	return length;
+		at = text->line + i;
+		AS_IT_STANDS(at);
+		if (at[0] == '\n' && (at[1] == '4' || at[1] == '5') && is_digit(at[2]) &&
+		    is_digit(at[3])) {
+			text->found = i;
+			break;
+		}
+		i++;
+	} while (i < length);
 }
 
 static __always_inline void reply_tell(struct __sk_buff *skb, const struct gate_socket *socket,
@@ -95,9 +118,7 @@ static __always_inline void reply_tell(struct __sk_buff *skb, const struct gate_
 	__builtin_memcpy(reply->event.remote, socket->remote, sizeof reply->event.remote);
 	reply->length = length;
 	reply->reserved = 0;
-	AS_IT_STANDS(length);
-	if (length < 1 || length > GATE_REPLY_TEXT ||
-	    bpf_skb_load_bytes(skb, at, reply->text, length)) {
+	if (bpf_skb_load_bytes(skb, at, reply->text, length_seen(length))) {
 		bpf_ringbuf_discard(reply, 0);
 		return;
 	}
@@ -108,7 +129,7 @@ static __always_inline void reply_look(struct __sk_buff *skb, struct gate_socket
 {
 	struct reply_segment segment;
 	__u32 zero = 0, length, at;
-	__u8 *text = bpf_map_lookup_elem(&scratch, &zero);
+	struct reply_scratch *text = bpf_map_lookup_elem(&scratch, &zero);
 	int greeting = socket->heard == 0;
 
 	if (!text || !segment_read(skb, &segment))
@@ -119,15 +140,16 @@ static __always_inline void reply_look(struct __sk_buff *skb, struct gate_socket
 	socket->heard_to = segment.seq;
 	socket->heard++;
 	length = segment.length;
-	AS_IT_STANDS(length);
 	if (length > GATE_REPLY_TEXT)
 		length = GATE_REPLY_TEXT;
-	if (length < 1 || bpf_skb_load_bytes(skb, segment.at, text, length))
+	text->line[0] = '\n';
+	if (bpf_skb_load_bytes(skb, segment.at, text->line + 1, length_seen(length)))
 		return;
 	/* Within TLS nothing begins with a reply's code. */
-	if (text[0] < '2' || text[0] > '5')
+	if (text->line[1] < '2' || text->line[1] > '5')
 		return;
-	at = reply_find(text, length);
+	reply_find(text, length);
+	at = *(volatile __u32 *)&text->found;
 	if (at >= length)
 		return;
 	if (socket->refused >= GATE_REPLIES_MAX) {

@@ -132,7 +132,7 @@ static void views_set(struct tg *tg)
 		.limits = (void *)(limits + o->limits),
 		.more = (void *)(limits + o->limits_more),
 		.defaults = (void *)(limits + o->defaults),
-		.calendars = (void *)(limits + o->calendars),
+		.calendar = (void *)(limits + o->calendar),
 		.counters = (void *)(counters + o->counters),
 		.counters_more = (void *)(counters + o->counters_more),
 		.slots = tg->header.sizes.slots,

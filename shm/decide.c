@@ -335,7 +335,7 @@ static void check_rate(struct decision *d, const struct limit_scope *scope)
 static uint32_t period_at(const struct decision *d, uint64_t flags, enum charge_kind kind,
 			  uint64_t now_ns)
 {
-	const struct layout_calendar *calendar = window_calendar(d->view->calendars, flags);
+	const struct layout_calendar *calendar = d->view->calendar;
 
 	return kind == CHARGE_HOUR ? window_hour(calendar, flags, now_ns)
 				   : window_day(calendar, flags, now_ns);
@@ -345,7 +345,7 @@ static uint32_t period_at(const struct decision *d, uint64_t flags, enum charge_
 static void check_window(struct decision *d, const struct limit_scope *scope, uint64_t flags,
 			 enum charge_kind kind)
 {
-	const struct layout_calendar *calendar = window_calendar(d->view->calendars, flags);
+	const struct layout_calendar *calendar = d->view->calendar;
 	bool hour = kind == CHARGE_HOUR;
 	struct charge charge = {
 		.word = hour ? &scope->counters->hour : &scope->counters->day,
@@ -622,7 +622,7 @@ struct tg_verdict decide_ask(const struct view *view, const struct tg_flow *flow
 static void check_same_window(struct decision *d, const struct limit_scope *scope, uint64_t flags,
 			      uint64_t slot_ns)
 {
-	const struct layout_calendar *calendar = window_calendar(d->view->calendars, flags);
+	const struct layout_calendar *calendar = d->view->calendar;
 
 	if (flags & LAYOUT_HOUR) {
 		uint64_t end =

@@ -267,7 +267,7 @@ static inline enum fast_outcome fast_windows_admit(const struct view *view,
 {
 	const struct layout_limits *limits = &view->limits[flow->slot];
 	struct layout_counters *counters = &view->counters[flow->slot];
-	const struct layout_calendar *calendar = window_calendar(view->calendars, flags);
+	const struct layout_calendar *calendar = view->calendar;
 	uint64_t hour = fast_load(&counters->hour);
 	uint64_t day = fast_load(&counters->day);
 	uint32_t day_cap = atomic_load_explicit(&limits->day_cap[traffic], memory_order_relaxed);

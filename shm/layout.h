@@ -35,7 +35,7 @@
 #include "shm/tollgate.h"
 
 #define LAYOUT_MAGIC	  UINT64_C(0x657461676c6c6f74) /* "tollgate", little-endian */
-#define LAYOUT_VERSION	  3
+#define LAYOUT_VERSION	  4
 #define LAYOUT_BYTE_ORDER UINT32_C(0x01020304)
 #define LAYOUT_LINE	  64
 #define LAYOUT_PAGE	  4096
@@ -111,10 +111,9 @@ struct layout_live {
 	uint32_t pad1[15];
 };
 
-#define LAYOUT_DAYS	 64
-#define LAYOUT_CALENDARS 8
+#define LAYOUT_DAYS 64
 
-/* Where hours and days begin, in one time zone. Hours and days have numbers that count up since
+/* Where hours and days begin, in the configured time zone. Hours and days have numbers that count up since
  * 1970 in local time; see shm/window.h for the arithmetic, and for what holds when the sidecar is
  * long gone. */
 struct layout_calendar {
@@ -138,7 +137,6 @@ enum layout_flag {
 #define LAYOUT_FLAG_BITS	UINT64_C(0xffff)
 #define LAYOUT_HOUR_PHASE_SHIFT 16 /* 16 bits, seconds */
 #define LAYOUT_DAY_PHASE_SHIFT	32 /* 16 bits, minutes */
-#define LAYOUT_CALENDAR_SHIFT	48 /* 8 bits */
 
 /* What a decision reads: one line. */
 struct layout_limits {
@@ -146,7 +144,7 @@ struct layout_limits {
 	_Atomic uint64_t hold_until_ns;	       /* nothing goes before; 0: no hold */
 	_Atomic uint32_t hour_cap[TG_CLASSES]; /* what this class may bring the hour's count to */
 	_Atomic uint32_t day_cap[TG_CLASSES];
-	_Atomic uint64_t flags; /* enum layout_flag, phases, calendar */
+	_Atomic uint64_t flags; /* enum layout_flag, phases */
 };
 
 /* What connections and the slow paths read. */
@@ -302,7 +300,7 @@ static inline uint32_t layout_slots(uint32_t flows)
 }
 
 struct layout_offsets {
-	uint64_t live, calendars, defaults, names[2], limits, limits_more, limits_bytes;
+	uint64_t live, calendar, defaults, names[2], limits, limits_more, limits_bytes;
 	uint64_t counters, counters_more, counters_bytes;
 	uint64_t workers, leases, records, rings_bytes;
 };
@@ -322,7 +320,7 @@ static inline struct layout_offsets layout_offsets(const struct layout_sizes *s)
 	uint64_t at = LAYOUT_PAGE;
 
 	o.live = layout_take(&at, sizeof(struct layout_live));
-	o.calendars = layout_take(&at, LAYOUT_CALENDARS * sizeof(struct layout_calendar));
+	o.calendar = layout_take(&at, sizeof(struct layout_calendar));
 	o.defaults = layout_take(&at, LAYOUT_DEFAULTS * sizeof(struct layout_default_limits));
 	o.names[0] = layout_take(&at, s->names_bytes);
 	o.names[1] = layout_take(&at, s->names_bytes);

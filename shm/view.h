@@ -14,7 +14,7 @@ struct view {
 	const struct layout_limits *limits;
 	const struct layout_limits_more *more;
 	const struct layout_default_limits *defaults;
-	const struct layout_calendar *calendars;
+	const struct layout_calendar *calendar;
 	struct layout_counters *counters;
 	struct layout_counters_more *counters_more;
 	uint32_t slots;

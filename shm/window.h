@@ -30,13 +30,6 @@ static inline uint64_t window_load(const _Atomic uint64_t *word)
 	return atomic_load_explicit(word, memory_order_relaxed);
 }
 
-/* The calendar that a slot's flags name. */
-static inline const struct layout_calendar *window_calendar(const struct layout_calendar *calendars,
-							    uint64_t flags)
-{
-	return &calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
-}
-
 /* A count's word is the number of its period, then the count. Do n more stay within the cap? Here
  * the hour cap and the day cap are enforced. */
 static inline uint32_t window_period(uint64_t word)

@@ -49,9 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if ((line.code != 0 && (line.code < 200 || line.code > 599)) || line.text < copy ||
 	    line.text + line.len > copy + size)
 		abort();
-	classify(classifier, scratch, NULL, line.code, line.enhanced, line.text, line.len, &found);
-	classify(classifier, scratch, "example", data[0] * 4u, (unsigned)data[1] << 16 | data[0],
-		 copy, size, &found);
+	classify(classifier, scratch, NULL, &line, &found);
+	line = (struct reply_line){data[0] * 4u, (unsigned)data[1] << 16 | data[0], copy, size};
+	classify(classifier, scratch, "example", &line, &found);
 	if ((unsigned)found.class >= REPLY_CLASSES || (unsigned)found.limit >= REPLY_LIMITS)
 		abort();
 	free(copy);

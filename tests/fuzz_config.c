@@ -47,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int rc;
 
 	memcpy(text, data, size);
-	rc = config_load(text, size, "fuzz", NULL, "/nonexistent", &config, &report);
+	rc = config_load(&(struct config_text){text, size, "fuzz", "/nonexistent"}, NULL, &config,
+			 &report);
 	free(text);
 	if ((rc < 0) != (report.errors > 0))
 		abort();

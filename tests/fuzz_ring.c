@@ -84,7 +84,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 				segment->tails[0] + i;
 	}
 	atomic_store(&worker->head, head);
-	ring_reader_drain(segment, 0, 64, UINT64_C(1) << 40, take, NULL, &totals);
+	ring_reader_drain(segment, 0, 64, UINT64_C(1) << 40,
+			  &(struct ring_reader_sink){take, NULL, &totals});
 	if (segment->tails[0] != head)
 		abort();
 	return 0;

@@ -4,9 +4,11 @@
 
 A program's exit status says how it went: 0 passed, 77 skipped, all else failed. A Criterion program
 counts each of its tests. A line that starts with "SKIP:" is a part that could not run here, with its
-reason; it is counted and printed. Two programs run at once; a program whose name holds "alone", or
-that says TEST-ALONE at its top, runs by itself, because it measures time; one that says TEST-LONG is
-begun first, so that none is left over at the end beside an idle processor.
+reason; it is counted and printed. As many programs run at once as there are processors and one, since
+many wait for most of their time. One that says TEST-LONG at its top is begun first, so that none is left
+over at the end beside an idle processor. One that says TEST-CALM measures seconds and computes little:
+it runs beside one other of its kind when those are done. One that says TEST-ALONE, or whose name holds
+"alone", runs by itself.
 """
 import argparse
 import concurrent.futures
@@ -136,7 +138,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build")
     parser.add_argument("--soak", action="store_true")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--fuzz", nargs="*")
     parser.add_argument("patterns", nargs="*")
     args = parser.parse_args()
@@ -148,18 +150,17 @@ def main():
     if not todo:
         print("no test matches")
         return 1
-    together = sorted((p for p in todo if not alone(p)), key=lambda p: not says(p, b"TEST-LONG"))
     apart = [p for p in todo if alone(p)]
+    calm = [p for p in todo if says(p, b"TEST-CALM") and p not in apart]
+    together = sorted((p for p in todo if p not in apart + calm), key=lambda p: not says(p, b"TEST-LONG"))
     results = []
-    pool = concurrent.futures.ThreadPoolExecutor(args.jobs)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for done in concurrent.futures.as_completed([pool.submit(run, p, build, args.soak, timeout) for p in together]):
-            results.append(done.result())
-            report(results[-1])
-        for path in apart:
-            results.append(run(path, build, args.soak, timeout))
-            report(results[-1])
+        for paths, jobs in (together, args.jobs), (calm, min(args.jobs, 2)), (apart, 1):
+            pool = concurrent.futures.ThreadPoolExecutor(jobs)
+            for done in concurrent.futures.as_completed([pool.submit(run, p, build, args.soak, timeout) for p in paths]):
+                results.append(done.result())
+                report(results[-1])
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in list(running):

@@ -25,6 +25,7 @@
 #include "shm/destination.h"
 #include "shm/handle.h"
 #include "shm/window.h"
+#include "sidecar/base/random.h"
 #include "sidecar/config/destination_table.h"
 #include "sidecar/segment/publish.h"
 #include "sidecar/segment/segment.h"
@@ -230,7 +231,7 @@ static inline void *fixture_shared(size_t bytes)
 	return base;
 }
 
-/* A segment without files. Slots are used by number; calendar 0 has its hours and days begin at
+/* A segment without files. Slots are used by number; the calendar has its hours and days begin at
  * multiples of 3,600 and 86,400 s of the clock. */
 static inline struct segment *fixture_memory(uint32_t slots)
 {
@@ -239,7 +240,7 @@ static inline struct segment *fixture_memory(uint32_t slots)
 	s->limits = fixture_shared(slots * sizeof(*s->limits));
 	s->more = fixture_shared(slots * sizeof(*s->more));
 	s->defaults = fixture_shared(LAYOUT_DEFAULTS * sizeof(*s->defaults));
-	s->calendars = fixture_shared(LAYOUT_CALENDARS * sizeof(*s->calendars));
+	s->calendar = fixture_shared(sizeof(*s->calendar));
 	/* All slots are known, as something or other. */
 	s->index = fixture_shared(slots * sizeof(*s->index));
 	s->known = fixture_shared((slots + 1) * sizeof(*s->known));
@@ -263,7 +264,7 @@ static inline struct segment *fixture_memory(uint32_t slots)
 		.limits = s->limits,
 		.more = s->more,
 		.defaults = s->defaults,
-		.calendars = s->calendars,
+		.calendar = s->calendar,
 		.counters = fixture_shared(slots * sizeof(*s->view.counters)),
 		.counters_more = fixture_shared(slots * sizeof(*s->view.counters_more)),
 		.slots = slots,
@@ -276,15 +277,6 @@ static inline struct segment *fixture_memory(uint32_t slots)
 static inline struct tg_flow fixture_plain(bool stream)
 {
 	return (struct tg_flow){0, 1, 2, stream ? 3 : LAYOUT_NONE};
-}
-
-/* xorshift64*: the same numbers everywhere. */
-static inline uint64_t fixture_draw(uint64_t *state)
-{
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
 #endif

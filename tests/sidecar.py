@@ -59,9 +59,16 @@ class Worker:
         self.child.wait()
 
 
+def tollgated(config, log, *options, prefix=(), state="/nonexistent", **more):
+    """A tollgated that has yet to be ready; log is a file that is open, or a descriptor."""
+    return subprocess.Popen([*prefix, BUILD / "tollgated", "-c", config, *options], stderr=log, stdin=subprocess.DEVNULL,
+                            # The machine's own store is not for tests.
+                            env=dict(os.environ, STATE_DIRECTORY=str(state)), **more)
+
+
 class Sidecar:
-    def __init__(self, config="", segment="flows: 1000, workers: 16", group=None, state=False):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tollgate-test-", dir="/dev/shm"))
+    def __init__(self, config="", segment="flows: 1000, workers: 16", group=None, state=False, place="/dev/shm"):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tollgate-test-", dir=place))
         os.chmod(self.folder, 0o755)
         self.segment = self.folder / "segment"
         self.file = self.folder / "tollgate.yaml"
@@ -78,12 +85,13 @@ class Sidecar:
     def write(self, config):
         self.file.write_text(self.head + config)
 
-    def start(self, *options):
+    def begin_with_log(self, log, *options, **more):
+        self.child = tollgated(self.file, log, *options, state=self.folder / "none", **more)
+
+    def start(self, *options, **more):
         before = self.text().count(" ready: ")
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen([BUILD / "tollgated", "-c", self.file, *options], stderr=log, stdin=subprocess.DEVNULL,
-                                          # The machine's own store is not for tests.
-                                          env=dict(os.environ, STATE_DIRECTORY=str(self.folder / "none")))
+            self.begin_with_log(log, *options, **more)
         waiting.started(self.child, lambda: self.text().count(" ready: ") > before, "tollgated", self.text)
         return self
 

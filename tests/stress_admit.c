@@ -29,7 +29,7 @@ static void ask(uint32_t index, void *arg)
 	uint64_t seed = index + 1, admitted = 0, estimates = 0;
 
 	for (uint32_t i = 0; i < 10 * N / WORKERS; i++) {
-		uint32_t n = race->max > 1 ? (uint32_t)(fixture_draw(&seed) % race->max) + 1 : 1;
+		uint32_t n = race->max > 1 ? (uint32_t)(random_next(&seed) % race->max) + 1 : 1;
 		struct tg_verdict verdict =
 			decide_admit(&race->segment->view, &race->flow[index], traffic, n, NOW);
 

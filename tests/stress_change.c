@@ -54,7 +54,7 @@ static void work(uint32_t index, void *arg)
 				sched_yield();
 			if (!run->frozen)
 				atomic_fetch_add(&run->clock,
-						 fixture_draw(&seed) % (run->interval[1] / 2));
+						 random_next(&seed) % (run->interval[1] / 2));
 		}
 		atomic_store(&run->stop, 1);
 		return;
@@ -70,7 +70,7 @@ static void work(uint32_t index, void *arg)
 			atomic_store(&run->at[noted], now);
 		}
 		atomic_fetch_add(&run->attempts, 1);
-		if (fixture_draw(&seed) % 8 == 0)
+		if (random_next(&seed) % 8 == 0)
 			sched_yield();
 	}
 }

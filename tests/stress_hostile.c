@@ -24,7 +24,7 @@ static void hostile(struct hostile_shared *shared, struct tg_flow spared, uint32
 	while (clock_vdso() < end) {
 		scribble(tg, spared.slot, spared_worker, &seed, 20000);
 		/* Of the worker that is spared only whose it is. */
-		atomic_store(&tg->workers[spared_worker].owner, fixture_draw(&seed));
+		atomic_store(&tg->workers[spared_worker].owner, random_next(&seed));
 		doorbell_ring(tg);
 		stress_nap(SECOND / 1000);
 	}
@@ -134,8 +134,8 @@ static void cut(struct hostile_shared *shared)
 
 	for (uint32_t i = 0; i < stress_times(15, 200); i++) {
 		file_cut(shared, i % 2 ? "counters" : "rings",
-			 (off_t)(fixture_draw(&seed) % 3 ? fixture_draw(&seed) % 100000 : 0));
-		stress_nap(fixture_draw(&seed) % (SECOND / 5));
+			 (off_t)(random_next(&seed) % 3 ? random_next(&seed) % 100000 : 0));
+		stress_nap(random_next(&seed) % (SECOND / 5));
 		stress_expect(sidecar_lives(&shared->sidecar), "the sidecar died, round %u", i);
 	}
 	struct tg *tg = sidecar_attach(&shared->sidecar);

@@ -32,7 +32,7 @@ static void work(struct kill_sidecar_shared *shared, uint64_t seed)
 		must(sidecar_flow(tg, address, &flows[i]));
 	}
 	while (!atomic_load(&shared->stop)) {
-		uint32_t which = (uint32_t)(fixture_draw(&seed) % FLOWS);
+		uint32_t which = (uint32_t)(random_next(&seed) % FLOWS);
 		struct tg_verdict verdict = tg_admit(tg, &flows[which], TG_BULK, 1);
 
 		stress_expect(verdict.reason != TG_RETIRED,
@@ -42,10 +42,10 @@ static void work(struct kill_sidecar_shared *shared, uint64_t seed)
 			atomic_fetch_add(&shared->reported[which], 1);
 			tg_report(tg, &flows[which], &reply);
 		}
-		if (fixture_draw(&seed) % 64 == 0 &&
+		if (random_next(&seed) % 64 == 0 &&
 		    tg_connect(tg, &flows[which], TG_BULK, &lease).reason == TG_ADMITTED)
 			must(tg_disconnect(tg, &lease) == 0);
-		if (fixture_draw(&seed) % 8 == 0)
+		if (random_next(&seed) % 8 == 0)
 			stress_nap(SECOND / 10000);
 	}
 	tg_detach(tg);
@@ -77,7 +77,7 @@ int main(void)
 		}
 	}
 	for (uint32_t round = 0; round < rounds; round++) {
-		stress_nap(fixture_draw(&seed) % (SECOND / 5));
+		stress_nap(random_next(&seed) % (SECOND / 5));
 		sidecar_end(&shared->sidecar, SIGKILL);
 		sidecar_start(&shared->sidecar);
 	}

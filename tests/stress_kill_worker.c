@@ -34,7 +34,7 @@ static void live(struct kill_worker_shared *shared, uint64_t seed)
 		char address[32];
 
 		snprintf(address, sizeof(address), "192.0.2.%u",
-			 (unsigned)(fixture_draw(&seed) % FLOWS) + 1);
+			 (unsigned)(random_next(&seed) % FLOWS) + 1);
 		must(tg_source(tg, address, &source) == 0);
 		must(tg_destination(tg, "mx.provider.test", &destination) == 0);
 		must(tg_flow(tg, &source, &destination, &flow) == 0);
@@ -43,7 +43,7 @@ static void live(struct kill_worker_shared *shared, uint64_t seed)
 		if (tg_admit(tg, &flow, TG_BULK, 1).reason == TG_ADMITTED)
 			atomic_fetch_add(&shared->admitted, 1);
 		tg_report(tg, &flow, &reply);
-		if (held && fixture_draw(&seed) % 2)
+		if (held && random_next(&seed) % 2)
 			must(tg_disconnect(tg, &lease[--held]) == 0);
 		atomic_fetch_add(&shared->calls, 1);
 	}
@@ -142,10 +142,10 @@ int main(void)
 			fixture_flow(shared->f.segment, address, "provider", &limits, clock_vdso());
 	}
 	for (int i = 0; i < WORKERS; i++)
-		pids[i] = start(shared, fixture_draw(&seed));
+		pids[i] = start(shared, random_next(&seed));
 	for (uint32_t round = 0; round < rounds; round++) {
-		uint32_t which = (uint32_t)(fixture_draw(&seed) % WORKERS);
-		uint64_t until = atomic_load(&shared->calls) + fixture_draw(&seed) % 200;
+		uint32_t which = (uint32_t)(random_next(&seed) % WORKERS);
+		uint64_t until = atomic_load(&shared->calls) + random_next(&seed) % 200;
 
 		while (atomic_load(&shared->calls) < until)
 			sched_yield();
@@ -160,9 +160,9 @@ int main(void)
 			check(shared, flows, kills);
 			for (uint32_t i = 0; i < WORKERS; i++)
 				if (i != which)
-					pids[i] = start(shared, fixture_draw(&seed));
+					pids[i] = start(shared, random_next(&seed));
 		}
-		pids[which] = start(shared, fixture_draw(&seed));
+		pids[which] = start(shared, random_next(&seed));
 	}
 	for (int i = 0; i < WORKERS; i++)
 		gone(shared, pids[i]);

@@ -88,7 +88,7 @@ static void work(uint32_t index, void *arg)
 	stress_expect(error == 0, "tg_attach: %d", error);
 	resolve(tg, flows);
 	while (!atomic_load(&shared->stop)) {
-		uint32_t which = (uint32_t)(fixture_draw(&seed) % FLOWS);
+		uint32_t which = (uint32_t)(random_next(&seed) % FLOWS);
 		struct tg_verdict verdict = tg_admit(tg, &flows[which], TG_BULK, 1);
 
 		if (verdict.reason == TG_ADMITTED)
@@ -100,13 +100,13 @@ static void work(uint32_t index, void *arg)
 		if (!held) {
 			since = atomic_load(&shared->round);
 			held = tg_connect(tg, &flows[0], TG_BULK, &lease).reason == TG_ADMITTED;
-		} else if (fixture_draw(&seed) % 64 == 0) {
+		} else if (random_next(&seed) % 64 == 0) {
 			held = give_back(shared, tg, &lease, since) == -ESTALE;
 			if (held)
 				renew(shared, tg, flows);
 		}
 		/* So that the burst lasts for the run. */
-		if (fixture_draw(&seed) % 4 == 0)
+		if (random_next(&seed) % 4 == 0)
 			stress_nap(SECOND / 20000);
 	}
 	while (held && give_back(shared, tg, &lease, since) == -ESTALE)

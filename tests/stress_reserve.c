@@ -93,26 +93,26 @@ static void mix(uint32_t index, void *arg)
 	for (uint32_t i = 0; i < 12000; i++) {
 		uint64_t now = atomic_load(&run->clock);
 		struct decide_taken left = {0};
-		enum tg_class traffic = (enum tg_class)(fixture_draw(&seed) % TG_CLASSES);
-		bool ask = fixture_draw(&seed) % 2;
+		enum tg_class traffic = (enum tg_class)(random_next(&seed) % TG_CLASSES);
+		bool ask = random_next(&seed) % 2;
 		struct tg_verdict verdict =
 			ask ? decide_admit(&run->segment->view, &flow, traffic, 1, now)
 			    : decide_reserve(&run->segment->view, &flow, traffic, 1, now,
-					     now + fixture_draw(&seed) % MINUTE, &left);
+					     now + random_next(&seed) % MINUTE, &left);
 
 		if (verdict.reason == TG_ADMITTED) {
 			uint32_t noted = note(run, verdict.at_ns);
 
-			if (!ask && verdict.at_ns > now && fixture_draw(&seed) % 8 == 0) {
+			if (!ask && verdict.at_ns > now && random_next(&seed) % 8 == 0) {
 				atomic_store(&run->list[noted].cancelled, 1);
 				decide_cancel(&run->segment->view, &flow, traffic, 1, verdict.at_ns,
 					      &left);
 			}
 		} else
 			atomic_fetch_add(&run->refused, 1);
-		if (fixture_draw(&seed) % 4 == 0)
-			atomic_fetch_add(&run->clock, fixture_draw(&seed) % T);
-		if (fixture_draw(&seed) % 4000 == 0)
+		if (random_next(&seed) % 4 == 0)
+			atomic_fetch_add(&run->clock, random_next(&seed) % T);
+		if (random_next(&seed) % 4000 == 0)
 			atomic_fetch_add(&run->clock, 2 * MINUTE);
 	}
 }

@@ -28,12 +28,12 @@ static inline void scribble(struct tg *tg, uint32_t spared_slot, uint32_t spared
 	const char *leases = (char *)&tg->leases[(uint64_t)spared_worker * tg->header.sizes.leases];
 
 	for (int i = 0; i < words; i++) {
-		bool ring = fixture_draw(seed) % 2;
+		bool ring = random_next(seed) % 2;
 		uint64_t bytes = tg->files[ring ? LAYOUT_RINGS : LAYOUT_COUNTERS].bytes;
-		char *at = (ring ? rings : counters) + fixture_draw(seed) % (bytes / 8) * 8;
+		char *at = (ring ? rings : counters) + random_next(seed) % (bytes / 8) * 8;
 
 		/* Half of them where something is, so that damage is not lost in empty pages. */
-		if (fixture_draw(seed) % 2 && scribble_zero(at, 8))
+		if (random_next(seed) % 2 && scribble_zero(at, 8))
 			continue;
 		if ((at >= slot && at < slot + sizeof(struct layout_counters)) ||
 		    (at >= more && at < more + sizeof(struct layout_counters_more)) ||
@@ -41,7 +41,7 @@ static inline void scribble(struct tg *tg, uint32_t spared_slot, uint32_t spared
 		    (at >= leases && at < leases + tg->header.sizes.leases * 8))
 			continue;
 		atomic_store((_Atomic uint64_t *)(void *)at,
-			     fixture_draw(seed) % 4 ? fixture_draw(seed) : UINT64_MAX);
+			     random_next(seed) % 4 ? random_next(seed) : UINT64_MAX);
 	}
 }
 

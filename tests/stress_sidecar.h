@@ -15,16 +15,15 @@ struct stress_sidecar {
 	pid_t pid;
 };
 
-/* limits, and further keys on lines after it. */
-static inline void sidecar_configure_flows(struct stress_sidecar *s, uint32_t flows,
+/* sizes: keys of the segment's section; limits, and further keys on lines after it. */
+static inline void sidecar_configure_sizes(struct stress_sidecar *s, const char *sizes,
 					   const char *limits)
 {
 	FILE *file = fopen(s->config, "w");
 
 	must(file != NULL);
-	fprintf(file,
-		"segment: {path: %s, flows: %u, workers: 16, ring: 256}\nlog: {level: info}\nlimits: %s\n",
-		s->segment, flows, limits);
+	fprintf(file, "segment: {path: %s, workers: 16, %s}\nlog: {level: info}\nlimits: %s\n",
+		s->segment, sizes, limits);
 	fclose(file);
 }
 
@@ -34,7 +33,7 @@ static inline void sidecar_configure(struct stress_sidecar *s, const char *limit
 	snprintf(s->segment, sizeof(s->segment), "%s/segment", s->f.path);
 	snprintf(s->config, sizeof(s->config), "%s/tollgate.yaml", s->f.path);
 	snprintf(s->log, sizeof(s->log), "%s/log", s->f.path);
-	sidecar_configure_flows(s, 500, limits);
+	sidecar_configure_sizes(s, "flows: 500, ring: 256", limits);
 }
 
 static inline void sidecar_start(struct stress_sidecar *s)

@@ -163,14 +163,14 @@ static uint64_t kill_once(unsigned after_us, uint64_t written)
 
 int main(void)
 {
-	unsigned kills = getenv("TG_SOAK") ? 200 : 20, seed = 1;
-	uint64_t last = 0;
+	unsigned kills = getenv("TG_SOAK") ? 200 : 20;
+	uint64_t seed = 1, last = 0;
 
 	strcpy(folder, "/tmp/tg-store-XXXXXX");
 	must(mkdtemp(folder) != NULL);
 	fixture_guard(folder);
 	for (unsigned i = 0; i < kills; i++) {
-		uint64_t handed = kill_once((unsigned)rand_r(&seed) % 60000, last);
+		uint64_t handed = kill_once((unsigned)random_below(&seed, 60000), last);
 
 		must(handed > 0);
 		last = handed > 2 ? handed - 2 : 0;

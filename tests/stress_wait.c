@@ -256,12 +256,12 @@ static void limits_of_any_content_are_bounded(void)
 		struct tg_verdict verdict;
 
 		for (size_t i = 0; i < sizeof(struct layout_limits) / 8; i++)
-			atomic_store(&words[i], fixture_draw(&seed) >> (fixture_draw(&seed) % 64));
-		atomic_store(&f.segment->more[flow.slot].before, (uint32_t)fixture_draw(&seed));
+			atomic_store(&words[i], random_next(&seed) >> (random_next(&seed) % 64));
+		atomic_store(&f.segment->more[flow.slot].before, (uint32_t)random_next(&seed));
 		atomic_store(&f.segment->view.counters[flow.slot].tat,
-			     fixture_draw(&seed) >> (fixture_draw(&seed) % 64));
+			     random_next(&seed) >> (random_next(&seed) % 64));
 		atomic_store(&f.segment->view.counters[flow.slot].reserved_until,
-			     fixture_draw(&seed) >> (fixture_draw(&seed) % 64));
+			     random_next(&seed) >> (random_next(&seed) % 64));
 		verdict = tg_wait(tg, &flow, (enum tg_class)(round % TG_CLASSES), 1, deadline_ns);
 		must(verdict.reason < TG_REASONS);
 		must(verdict.reason == TG_ADMITTED || verdict.reason == TG_REFUSED_NEVER ||

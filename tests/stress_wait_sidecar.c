@@ -194,7 +194,8 @@ static void replaced(struct wait_shared *shared)
 	tollgate(shared, "hold 192.0.2.1 example.org --for 1h");
 	waiters_start(shared, 600 * SECOND);
 	must(sidecar_end(&shared->sidecar, SIGTERM) == 0);
-	sidecar_configure_flows(&shared->sidecar, 700, "{rate: 1000/s, adapt: false}\n");
+	sidecar_configure_sizes(&shared->sidecar, "flows: 700, ring: 256",
+				"{rate: 1000/s, adapt: false}\n");
 	sidecar_start(&shared->sidecar);
 	sidecar_ready(shared);
 	for (uint32_t i = 0; i < WAITERS; i++)
@@ -211,8 +212,8 @@ static void replaced(struct wait_shared *shared)
 static void failed_open(struct wait_shared *shared)
 {
 	must(sidecar_end(&shared->sidecar, SIGTERM) == 0);
-	sidecar_configure_flows(
-		&shared->sidecar, 700,
+	sidecar_configure_sizes(
+		&shared->sidecar, "flows: 700, ring: 256",
 		"{rate: 1000/s, adapt: false}\non_sidecar_down: fail-open\nsidecar_timeout: 2s\n");
 	sidecar_start(&shared->sidecar);
 	sidecar_ready(shared);

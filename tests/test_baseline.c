@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/engine/baseline.h"
 
 #define DAY_MINUTES 1440
@@ -264,7 +265,8 @@ Test(baseline, that_says_no_more_than_the_floor_need_not_be_kept)
 
 Test(baseline, of_any_bytes_is_one)
 {
-	uint32_t seed = 1, caps[BASELINE_SPANS];
+	uint32_t caps[BASELINE_SPANS];
+	uint64_t seed = 1;
 	struct baseline b;
 
 	for (int round = 0; round < 2000; round++) {
@@ -272,7 +274,7 @@ Test(baseline, of_any_bytes_is_one)
 		uint32_t words[8];
 
 		for (int i = 0; i < 8; i++)
-			words[i] = seed = seed * 1664525 + 1013904223;
+			words[i] = (uint32_t)random_next(&seed);
 		memcpy(&b, words, sizeof(b));
 		when = (struct baseline_when){words[1] >> 3, words[2] >> 3, words[3] >> 3};
 		cr_assert(baseline_caps(&b, &twice, &when, caps));

@@ -11,16 +11,16 @@
 
 #define HOUR_NS ((int64_t)WINDOW_HOUR_NS)
 
-static struct layout_calendar calendars[LAYOUT_CALENDARS];
+static struct layout_calendar calendar;
 
 /* How far the day's beginning lies east of UTC, in hours. */
 static int64_t published(const char *zone)
 {
-	struct segment segment = {.calendars = calendars};
+	struct segment segment = {.calendar = &calendar};
 	int64_t offset;
 
 	calendar_publish(&segment, zone);
-	offset = (int64_t)calendars[0].day_offset_ns - calendar_wall_offset();
+	offset = (int64_t)calendar.day_offset_ns - calendar_wall_offset();
 	return (offset + (offset < 0 ? -HOUR_NS : HOUR_NS) / 2) / HOUR_NS;
 }
 
@@ -48,11 +48,11 @@ Test(calendar, days_follow_each_other_and_today_is_among_them)
 	uint32_t today;
 
 	published("YYY-7");
-	today = window_day(&calendars[0], 0, now_ns);
+	today = window_day(&calendar, 0, now_ns);
 	for (uint32_t day = today; day < today + LAYOUT_DAYS - 3; day++)
-		cr_expect_eq(window_day_end(&calendars[0], 0, day + 1) -
-				     window_day_end(&calendars[0], 0, day),
+		cr_expect_eq(window_day_end(&calendar, 0, day + 1) -
+				     window_day_end(&calendar, 0, day),
 			     WINDOW_DAY_NS, "day %u", day);
-	cr_expect_gt(window_day_end(&calendars[0], 0, today), now_ns);
-	cr_expect_leq(window_day_end(&calendars[0], 0, today), now_ns + WINDOW_DAY_NS);
+	cr_expect_gt(window_day_end(&calendar, 0, today), now_ns);
+	cr_expect_leq(window_day_end(&calendar, 0, today), now_ns + WINDOW_DAY_NS);
 }

@@ -143,8 +143,7 @@ static struct classification of(const char *destination, const char *reply)
 	char *copy = guard_copy(reply, len);
 
 	reply_line_parse(copy, len, &line);
-	classify(classifier, scratch, destination, line.code, line.enhanced, line.text, line.len,
-		 &found);
+	classify(classifier, scratch, destination, &line, &found);
 	guard_free(copy, len);
 	return found;
 }
@@ -276,13 +275,14 @@ Test(classify, reads_any_text_of_any_length, .init = prepare, .fini = release)
 			text[k] = (char)(k * 31 % 256);
 		memcpy(text + lengths[i], tail, sizeof(tail));
 		copy = guard_copy(text, len);
-		classify(classifier, scratch, NULL, 421, 0, copy, len, &found);
+		classify(classifier, scratch, NULL, &(struct reply_line){421, 0, copy, len},
+			 &found);
 		cr_expect_eq(found.class == REPLY_RATE, len <= REPLY_TEXT_MAX, "%zu: %s", len,
 			     found.rule);
 		guard_free(copy, len);
 		free(text);
 	}
-	classify(classifier, scratch, NULL, 0, 0, "", 0, &found);
+	classify(classifier, scratch, NULL, &(struct reply_line){0, 0, "", 0}, &found);
 	cr_expect_eq(found.class, REPLY_OTHER);
 	cr_expect_str_eq(found.rule, "-");
 }

@@ -20,7 +20,7 @@ static uint64_t test_clock(void)
 /* What a calendar in UTC says when the wall clock is that far from the monotonic one. */
 static void wall_set(struct segment *s, int64_t offset_ns)
 {
-	struct layout_calendar *calendar = &s->calendars[0];
+	struct layout_calendar *calendar = s->calendar;
 	uint64_t today = (uint64_t)((int64_t)now_ns + offset_ns) / DAY;
 
 	atomic_store(&calendar->hour_offset_ns, (uint64_t)offset_ns);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shm/destination.h"
+#include "sidecar/base/random.h"
 #include "sidecar/config/config.h"
 #include "sidecar/config/schema.h"
 #include "tests/guard.h"
@@ -25,7 +26,7 @@ static struct config *load(const char *text)
 	struct config *config = NULL;
 
 	diagnostics_free(&report);
-	config_load(copy, len, "t.yaml", NULL, NULL, &config, &report);
+	config_load(&(struct config_text){copy, len, "t.yaml", NULL}, NULL, &config, &report);
 	guard_free(copy, len);
 	diagnostics_sort(&report);
 	return config;
@@ -550,7 +551,9 @@ Test(list, that_is_missing_is_one_warning)
 {
 	struct config *config = NULL;
 
-	cr_assert_eq(config_load("", 0, "t.yaml", NULL, "/nonexistent/list", &config, &report), 0);
+	cr_assert_eq(config_load(&(struct config_text){"", 0, "t.yaml", "/nonexistent/list"}, NULL,
+				 &config, &report),
+		     0);
 	cr_expect_eq(report.count, 1);
 	cr_expect(strstr(problem(0), "Public Suffix List cannot be read"), "%s", problem(0));
 	config_free(config);
@@ -581,7 +584,9 @@ Test(memory, comes_from_the_hook_and_all_goes_back)
 	struct config *config = NULL;
 
 	fuse = -1;
-	cr_assert_eq(config_load(whole, strlen(whole), "t", &memory, NULL, &config, &report), 0);
+	cr_assert_eq(config_load(&(struct config_text){whole, strlen(whole), "t", NULL}, &memory,
+				 &config, &report),
+		     0);
 	cr_expect_gt(live, 100);
 	config_free(config);
 	cr_expect_eq(live, 0, "%zu pieces left", live);
@@ -598,7 +603,8 @@ Test(memory, that_runs_out_is_an_error_and_all_goes_back)
 
 		fuse = at;
 		diagnostics_free(&report);
-		rc = config_load(whole, strlen(whole), "t", &memory, NULL, &config, &report);
+		rc = config_load(&(struct config_text){whole, strlen(whole), "t", NULL}, &memory,
+				 &config, &report);
 		if (rc == 0) {
 			config_free(config);
 			break;
@@ -623,13 +629,13 @@ Test(bytes, at_random_do_no_harm)
 
 		memcpy(text, whole, sizeof(whole));
 		for (int i = 0; i < 4; i++) {
-			seed = seed * 6364136223846793005u + 1442695040888963407u;
-			text[(seed >> 33) % (sizeof(whole) - 1)] =
-				"0123456789abcz%/.,:-[]{}* \n"[(seed >> 20) % 27];
+			size_t at = random_below(&seed, sizeof(whole) - 1);
+
+			text[at] = "0123456789abcz%/.,:-[]{}* \n"[random_below(&seed, 27)];
 		}
 		diagnostics_free(&report);
-		if (config_load(text, sizeof(whole) - 1, "t", NULL, "/nonexistent", &config,
-				&report) < 0) {
+		if (config_load(&(struct config_text){text, sizeof(whole) - 1, "t", "/nonexistent"},
+				NULL, &config, &report) < 0) {
 			refused++;
 			cr_assert_gt(report.errors, 0);
 		}

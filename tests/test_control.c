@@ -41,10 +41,11 @@ static void flow_reply(struct control_flow *flow, enum reply_class class, enum r
 		.stage = TG_STAGE_MESSAGE,
 		.admitted_ns = flow->now_ns,
 	};
+	struct control_change change;
 
 	flow->now_ns += SECOND / 2;
-	control_observe(&flow->state, &flow->bounds, &seen, flow->now_ns);
-	control_limits(&flow->state, &flow->bounds, flow->now_ns, &flow->limits);
+	control_observe(&flow->state, &flow->bounds, &seen, flow->now_ns, &change);
+	flow->limits = change.after;
 }
 
 /* As many messages as are given, each when it may go, all delivered. */

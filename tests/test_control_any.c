@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/control/control.h"
 
 #define SECOND	 UINT64_C(1000000000)
@@ -19,8 +20,7 @@ static uint64_t seed;
 
 static uint32_t any(uint32_t below)
 {
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t)((seed >> 33) % below);
+	return (uint32_t)random_below(&seed, below);
 }
 
 static struct control_bounds bounds_any(void)
@@ -113,16 +113,17 @@ static bool ends_when_taken(struct control_state *state, const struct control_bo
 						    .traffic = TG_TRANSACTIONAL,
 						    .stage = TG_STAGE_MESSAGE,
 						    .place = 1};
+		struct control_change change;
 
 		control_limits(state, b, now_ns, &l);
 		if (l.phase != CONTROL_HELD && l.phase != CONTROL_PROBING)
 			return true;
 		if (l.hold_until_ns[TG_TRANSACTIONAL] > now_ns)
 			now_ns = l.hold_until_ns[TG_TRANSACTIONAL];
-		control_tick(state, b, 0, 0, now_ns);
+		control_tick(state, b, 0, now_ns, &change);
 		taken.admitted_ns = now_ns;
 		now_ns += SECOND;
-		control_observe(state, b, &taken, now_ns);
+		control_observe(state, b, &taken, now_ns, &change);
 	}
 	return false;
 }
@@ -143,15 +144,18 @@ Test(control, no_sequence_of_replies_leaves_the_bounds_climbs_in_leaps_or_ends_h
 		control_init(&state, &b, now_ns);
 		for (int i = 0; i < REPLIES; i++) {
 			struct control_observation seen;
+			struct control_change change;
 
 			control_limits(&state, &b, now_ns, &before);
 			now_ns += (uint64_t)any(pace) * (SECOND / 1000);
 			seen = reply_any(now_ns, limit_estimate);
-			control_observe(&state, &b, &seen, now_ns);
+			control_observe(&state, &b, &seen, now_ns, &change);
 			if (any(4) == 0)
-				control_tick(&state, &b, any(50), any(5), now_ns);
+				control_tick(&state, &b, any(50), now_ns, &change);
 			cr_assert(control_valid(&state), "run %d, reply %d", run, i);
-			control_limits(&state, &b, now_ns, &l);
+			cr_assert_eq(control_limits(&state, &b, now_ns, &l), change.next_ns);
+			cr_assert_eq(l.interval_ns, change.after.interval_ns);
+			cr_assert_eq(l.phase, change.after.phase);
 			within_bounds(&l, &b, now_ns, run);
 			if (raised(&before, &l)) {
 				cr_assert(now_ns - raised_ns >= SECOND - STAMP,

@@ -40,11 +40,12 @@ Test(control_bounds, do_not_lift_what_trouble_has_slowed)
 	struct control_bounds bounds = {.rate_max = 2, .rate_min = 0.001, .burst = {20, 16, 14}};
 	struct control_observation seen = {
 		.class = REPLY_RATE, .limit = REPLY_LIMIT_MESSAGES, .admitted_ns = 2 * MINUTE};
+	struct control_change change;
 	struct control_state state;
 	uint64_t slowed;
 
 	control_init(&state, &bounds, MINUTE);
-	cr_assert(control_observe(&state, &bounds, &seen, 2 * MINUTE));
+	cr_assert(control_observe(&state, &bounds, &seen, 2 * MINUTE, &change));
 	/* The hold ends by hand, at the rate that is remembered. */
 	control_release(&state, &bounds, 3 * MINUTE);
 	slowed = interval(&state, &bounds, 3 * MINUTE);

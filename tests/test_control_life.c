@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/control/control.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -87,8 +88,11 @@ static bool receiver_takes(struct simulated_receiver *r, uint64_t now_ns)
 
 static void flow_see(struct simulated_flow *flow, const struct control_observation *seen)
 {
-	control_observe(&flow->state, &flow->bounds, seen, flow->now_ns);
-	flow->change_ns = control_limits(&flow->state, &flow->bounds, flow->now_ns, &flow->limits);
+	struct control_change change;
+
+	control_observe(&flow->state, &flow->bounds, seen, flow->now_ns, &change);
+	flow->limits = change.after;
+	flow->change_ns = change.next_ns;
 }
 
 /* The hour's cap, as the segment's counters keep it. */
@@ -408,6 +412,7 @@ Test(control_life, doubles_the_wait_with_each_probe_that_fails_and_ends_by_one_t
 {
 	struct simulated_receiver none = {.rate = 1, .burst = 1};
 	struct simulated_flow flow = flow_new(&none);
+	struct control_change change;
 	uint64_t began, wait, last;
 
 	flow_reply(&flow, REPLY_REPUTATION, REPLY_LIMIT_NONE, 0, 0);
@@ -426,9 +431,8 @@ Test(control_life, doubles_the_wait_with_each_probe_that_fails_and_ends_by_one_t
 	cr_expect_lt(flow.now_ns - began, HOUR);
 	cr_expect_leq(flow.limits.hold_until_ns[TG_TRANSACTIONAL],
 		      flow.limits.hold_until_ns[TG_BULK], "transactional mail probes first");
-	control_tick(&flow.state, &flow.bounds, 0, 0, flow.limits.hold_until_ns[TG_BULK]);
-	control_limits(&flow.state, &flow.bounds, flow.limits.hold_until_ns[TG_BULK], &flow.limits);
-	cr_expect_eq(flow.limits.phase, CONTROL_PROBING, "time alone does not end it");
+	control_tick(&flow.state, &flow.bounds, 0, flow.limits.hold_until_ns[TG_BULK], &change);
+	cr_expect_eq(change.after.phase, CONTROL_PROBING, "time alone does not end it");
 	flow_reply(&flow, REPLY_DELIVERED, REPLY_LIMIT_NONE, 0, 0);
 	cr_expect_eq(flow.limits.phase, CONTROL_RECOVERING);
 }
@@ -615,8 +619,9 @@ Test(control_life, lives_with_any_bytes_that_can_be_a_state)
 		uint8_t *bytes = (uint8_t *)&flow.state;
 
 		for (int i = 0; i < 1 + run % 12; i++) {
-			seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-			bytes[(seed >> 40) % sizeof flow.state] = (uint8_t)(seed >> 33);
+			size_t at = random_below(&seed, sizeof flow.state);
+
+			bytes[at] = (uint8_t)random_next(&seed);
 		}
 		if (!control_valid(&flow.state))
 			continue;

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/control/control.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -49,16 +50,18 @@ static struct mail mail_new(struct refuser *receiver)
 
 static bool takes(struct refuser *r, uint64_t now_ns)
 {
+	uint64_t draw;
+
 	r->tokens += r->rate * (double)(now_ns - r->at_ns) / 1e9;
 	r->tokens = r->tokens < r->burst ? r->tokens : r->burst;
 	r->at_ns = now_ns;
-	r->seed = r->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	draw = random_next(&r->seed);
 	if (now_ns >= r->shut_ns && now_ns < r->open_ns)
 		return false;
 	if (r->tokens < 1)
 		return false;
 	r->tokens -= 1;
-	return (double)(r->seed >> 11) * 0x1p-53 >= r->share;
+	return random_share(draw) >= r->share;
 }
 
 /* Bulk mail without end, until a time. */
@@ -69,6 +72,7 @@ static void mail_run(struct mail *mail, uint64_t until_ns)
 		uint64_t hold_ns = mail->limits.hold_until_ns[TG_BULK];
 		uint64_t at = hold_ns > mail->next_ns ? hold_ns : mail->next_ns;
 		struct control_observation seen = {.traffic = TG_BULK, .stage = TG_STAGE_MESSAGE};
+		struct control_change change;
 
 		at = at > mail->now_ns ? at : mail->now_ns;
 		seen.class = takes(mail->receiver, at) ? REPLY_DELIVERED : mail->receiver->class;
@@ -76,8 +80,8 @@ static void mail_run(struct mail *mail, uint64_t until_ns)
 		mail->taken += seen.class == REPLY_DELIVERED;
 		mail->refused += seen.class != REPLY_DELIVERED;
 		mail->now_ns = at + DELAY;
-		control_observe(&mail->state, &mail->bounds, &seen, mail->now_ns);
-		control_limits(&mail->state, &mail->bounds, mail->now_ns, &mail->limits);
+		control_observe(&mail->state, &mail->bounds, &seen, mail->now_ns, &change);
+		mail->limits = change.after;
 		mail->next_ns = at + mail->limits.interval_ns;
 		if (hold_ns)
 			mail->next_ns = mail->now_ns + mail->limits.interval_ns;

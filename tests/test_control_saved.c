@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/control/saved.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -15,8 +16,7 @@ static uint64_t seed = 5;
 
 static uint32_t any(uint32_t below)
 {
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (uint32_t)((seed >> 33) % below);
+	return (uint32_t)random_below(&seed, below);
 }
 
 /* A state that some replies have led to. */
@@ -41,10 +41,11 @@ static struct control_state state_any(void)
 			.open_connections = any(20),
 			.admitted_ns = now_ns,
 		};
+		struct control_change change;
 
 		now_ns += any(90) * SECOND;
-		control_observe(&state, &bounds, &seen, now_ns);
-		control_tick(&state, &bounds, 1, 0, now_ns);
+		control_observe(&state, &bounds, &seen, now_ns, &change);
+		control_tick(&state, &bounds, 1, now_ns, &change);
 	}
 	return state;
 }

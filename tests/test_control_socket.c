@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/cli/client.h"
 #include "sidecar/serve/control_socket.h"
 
@@ -314,7 +315,7 @@ Test(server, takes_a_request_of_64_KiB_and_refuses_a_longer_one)
 
 Test(server, survives_any_bytes_and_clients_that_leave)
 {
-	uint64_t random = 7;
+	uint64_t seed = 7;
 
 	for (int round = 0; round < 300; round++) {
 		char bytes[512];
@@ -322,8 +323,9 @@ Test(server, survives_any_bytes_and_clients_that_leave)
 
 		cr_assert_geq(fd, 0);
 		for (size_t i = 0; i < sizeof(bytes); i++) {
-			random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-			bytes[i] = random >> 60 == 0 ? '\n' : (char)(random >> 56);
+			uint64_t draw = random_next(&seed);
+
+			bytes[i] = draw >> 60 == 0 ? '\n' : (char)(draw >> 56);
 		}
 		if (round % 3 == 0)
 			snprintf(bytes, sizeof(bytes), "{\"command\": \"many\"}\n");

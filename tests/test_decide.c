@@ -238,7 +238,7 @@ Test(decide, period_numbers_may_wrap)
 	limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
 	publish_slot(s, 0, &limits, NOW);
 	for (uint64_t offset = UINT32_MAX - 2; offset < (UINT64_C(1) << 32) - 1; offset++) {
-		atomic_store(&s->calendars[0].hour_offset_ns, offset * HOUR - NOW / HOUR * HOUR);
+		atomic_store(&s->calendar->hour_offset_ns, offset * HOUR - NOW / HOUR * HOUR);
 		if (offset * (unsigned __int128)HOUR > UINT64_MAX)
 			break; /* 2^32 hours do not fit into 64 bits of nanoseconds: no number can
 				  wrap */
@@ -425,24 +425,24 @@ Test(decide, the_short_way_decides_as_the_long_one)
 	uint64_t seed = 11, now = NOW;
 
 	for (int run = 0; run < 200; run++) {
-		uint32_t bulk = (uint32_t)(fixture_draw(&seed) % 5 + 1),
-			 engaged = bulk + (uint32_t)(fixture_draw(&seed) % 3);
+		uint32_t bulk = (uint32_t)(random_next(&seed) % 5 + 1),
+			 engaged = bulk + (uint32_t)(random_next(&seed) % 3);
 		struct publish_limits limits =
-			fixture_rate(fixture_draw(&seed) % MINUTE + 1,
-				     engaged + (uint32_t)(fixture_draw(&seed) % 3), engaged, bulk);
+			fixture_rate(random_next(&seed) % MINUTE + 1,
+				     engaged + (uint32_t)(random_next(&seed) % 3), engaged, bulk);
 
 		publish_slot(a, 0, &limits, now);
 		publish_slot(b, 0, &limits, now);
 		for (int i = 0; i < 300; i++) {
-			enum tg_class traffic = (enum tg_class)(fixture_draw(&seed) % TG_CLASSES);
-			uint32_t n = (uint32_t)(fixture_draw(&seed) % 3 + 1);
+			enum tg_class traffic = (enum tg_class)(random_next(&seed) % TG_CLASSES);
+			uint32_t n = (uint32_t)(random_next(&seed) % 3 + 1);
 			struct tg_verdict x = decide_admit(&a->view, &plain, traffic, n, now);
 			struct tg_verdict y = decide_all(&b->view, &plain, traffic, n, now);
 
 			cr_assert(x.reason == y.reason && x.at_ns == y.at_ns && x.flags == y.flags);
 			cr_assert_eq(atomic_load(&a->view.counters[0].tat),
 				     atomic_load(&b->view.counters[0].tat));
-			now += fixture_draw(&seed) % (limits.interval_ns + 1);
+			now += random_next(&seed) % (limits.interval_ns + 1);
 		}
 	}
 }

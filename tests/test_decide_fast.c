@@ -8,6 +8,7 @@
 
 #include "shm/decide.h"
 #include "shm/window.h"
+#include "sidecar/base/random.h"
 
 #define SLOTS 4 /* flow, source, destination, and one that is not used */
 #define NOW   (100 * WINDOW_DAY_NS + 7 * WINDOW_HOUR_NS)
@@ -15,7 +16,7 @@
 struct decide_fixture {
 	struct layout_limits limits[SLOTS];
 	struct layout_limits_more more[SLOTS];
-	struct layout_calendar calendars[LAYOUT_CALENDARS];
+	struct layout_calendar calendar;
 	struct layout_counters counters[SLOTS];
 	struct layout_counters_more counters_more[SLOTS];
 };
@@ -25,10 +26,7 @@ static uint64_t state = 42;
 
 static uint64_t draw(uint64_t below)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (state >> 11) % below;
+	return random_below(&state, below);
 }
 
 static struct view view_of(struct decide_fixture *world)
@@ -36,7 +34,7 @@ static struct view view_of(struct decide_fixture *world)
 	return (struct view){.limits = world->limits,
 			     .more = world->more,
 			     .defaults = defaults,
-			     .calendars = world->calendars,
+			     .calendar = &world->calendar,
 			     .counters = world->counters,
 			     .counters_more = world->counters_more,
 			     .slots = SLOTS,
@@ -64,8 +62,7 @@ static void draw_slot(struct decide_fixture *world, uint32_t slot, uint64_t flag
 {
 	struct layout_limits *limits = &world->limits[slot];
 	struct layout_counters *counters = &world->counters[slot];
-	const struct layout_calendar *calendar =
-		&world->calendars[flags >> LAYOUT_CALENDAR_SHIFT & 7];
+	const struct layout_calendar *calendar = &world->calendar;
 
 	bool filled = draw(8) != 0;
 
@@ -86,7 +83,6 @@ static uint64_t draw_flags(uint64_t mask)
 {
 	uint64_t flags = draw(64) & mask;
 
-	flags |= draw(8) << LAYOUT_CALENDAR_SHIFT;
 	if (draw(2))
 		flags |= draw(3600) << LAYOUT_HOUR_PHASE_SHIFT | draw(1440)
 									 << LAYOUT_DAY_PHASE_SHIFT;
@@ -94,30 +90,28 @@ static uint64_t draw_flags(uint64_t mask)
 }
 
 /* Days that begin in time zones and summer times; entries that are missing or of another year. */
-static void draw_calendars(struct decide_fixture *world)
+static void draw_calendar(struct layout_calendar *calendar)
 {
-	for (int i = 0; i < LAYOUT_CALENDARS; i++) {
-		uint64_t offset = draw(48) * WINDOW_HOUR_NS / 2;
-		uint64_t first = (NOW + offset) / WINDOW_DAY_NS - 3;
+	uint64_t offset = draw(48) * WINDOW_HOUR_NS / 2;
+	uint64_t first = (NOW + offset) / WINDOW_DAY_NS - 3;
 
-		world->calendars[i].hour_offset_ns = 50 * WINDOW_DAY_NS + draw(WINDOW_HOUR_NS);
-		world->calendars[i].day_offset_ns = offset;
-		for (uint64_t day = first; day < first + 7; day++) {
-			uint64_t start = day * WINDOW_DAY_NS - offset;
+	calendar->hour_offset_ns = 50 * WINDOW_DAY_NS + draw(WINDOW_HOUR_NS);
+	calendar->day_offset_ns = offset;
+	for (uint64_t day = first; day < first + 7; day++) {
+		uint64_t start = day * WINDOW_DAY_NS - offset;
 
-			if (day >= first + 3 + draw(2))
-				start += draw(3) * WINDOW_HOUR_NS - WINDOW_HOUR_NS;
-			if (draw(10) == 0)
-				start = draw(2) ? 0 : start - 64 * WINDOW_DAY_NS;
-			world->calendars[i].day_start_ns[day % LAYOUT_DAYS] = start;
-		}
+		if (day >= first + 3 + draw(2))
+			start += draw(3) * WINDOW_HOUR_NS - WINDOW_HOUR_NS;
+		if (draw(10) == 0)
+			start = draw(2) ? 0 : start - 64 * WINDOW_DAY_NS;
+		calendar->day_start_ns[day % LAYOUT_DAYS] = start;
 	}
 }
 
 static void draw_world(struct decide_fixture *world)
 {
 	memset(world, 0, sizeof(*world));
-	draw_calendars(world);
+	draw_calendar(&world->calendar);
 	draw_slot(world, 0,
 		  draw_flags(draw(2)   ? LAYOUT_HOUR | LAYOUT_DAY
 			     : draw(4) ? LAYOUT_SOURCE | LAYOUT_DESTINATION

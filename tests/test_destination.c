@@ -14,6 +14,7 @@
 #include "shm/address.h"
 #include "shm/destination.h"
 #include "shm/punycode.h"
+#include "sidecar/base/random.h"
 #include "sidecar/config/destination_table.h"
 #include "sidecar/config/public_suffix.h"
 #include "tests/guard.h"
@@ -338,8 +339,7 @@ static uint64_t seed = 1;
 
 static unsigned dice(unsigned sides)
 {
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(seed >> 33) % sides;
+	return (unsigned)random_below(&seed, sides);
 }
 
 Test(suffixes, are_libpsls_for_made_names)

@@ -12,7 +12,7 @@ static const uint64_t seed_words[4] = {0x0123456789abcdef, 0xfedcba9876543210, 0
 
 static struct hash_key key_draw(uint64_t *seed)
 {
-	return (struct hash_key){{fixture_draw(seed), fixture_draw(seed)}};
+	return (struct hash_key){{random_next(seed), random_next(seed)}};
 }
 
 Test(hash, no_half_of_a_key_is_zero_and_keys_differ)

@@ -415,20 +415,19 @@ static void world_set(void)
 
 	memset((void *)&world, 0, sizeof(world));
 	atomic_store(&world.clock, NOW);
-	segment = (struct segment){
-		.limits = world.limits,
-		.more = world.more,
-		.index = world.index,
-		.known = world.known,
-		.known_room = SLOTS + 1,
-		.defaults = world.defaults,
-		.calendars = fixture_shared(LAYOUT_CALENDARS * sizeof(struct layout_calendar)),
-		.clock = clock_read};
+	segment = (struct segment){.limits = world.limits,
+				   .more = world.more,
+				   .index = world.index,
+				   .known = world.known,
+				   .known_room = SLOTS + 1,
+				   .defaults = world.defaults,
+				   .calendar = fixture_shared(sizeof(struct layout_calendar)),
+				   .clock = clock_read};
 	segment.header.reserve_max_ns = MINUTE;
 	segment.view = (struct view){.limits = world.limits,
 				     .more = world.more,
 				     .defaults = world.defaults,
-				     .calendars = segment.calendars,
+				     .calendar = segment.calendar,
 				     .counters = world.counters,
 				     .slots = SLOTS,
 				     .reserve_max_ns = MINUTE};

@@ -53,8 +53,8 @@ Test(gcra, packs_an_interval_rounded_up_and_never_by_much)
 
 	for (int i = 0; i < 200000; i++) {
 		uint64_t wanted =
-			(fixture_draw(&seed) >> (fixture_draw(&seed) % 60)) % GCRA_SPAN_MAX + 1;
-		uint32_t burst = (uint32_t)(fixture_draw(&seed) >> (32 + fixture_draw(&seed) % 32));
+			(random_next(&seed) >> (random_next(&seed) % 60)) % GCRA_SPAN_MAX + 1;
+		uint32_t burst = (uint32_t)(random_next(&seed) >> (32 + random_next(&seed) % 32));
 		uint64_t rate = gcra_rate(wanted, burst);
 		uint64_t got = gcra_interval(rate);
 
@@ -107,22 +107,22 @@ Test(gcra, never_holds_more_than_the_bound_in_any_window)
 
 	for (int run = 0; run < 300; run++) {
 		static uint64_t times[20000];
-		uint64_t interval = fixture_draw(&seed) % (10 * SECOND) + 1;
-		uint32_t burst = (uint32_t)(fixture_draw(&seed) % 40 + 1), count = 0;
+		uint64_t interval = random_next(&seed) % (10 * SECOND) + 1;
+		uint32_t burst = (uint32_t)(random_next(&seed) % 40 + 1), count = 0;
 		uint64_t rate = gcra_rate(interval, burst), now = FIXTURE_NOW, tat = 0;
 
 		interval = gcra_interval(rate);
 		for (int i = 0; i < 2000; i++) {
-			uint32_t n = (uint32_t)(fixture_draw(&seed) % 3 + 1);
+			uint32_t n = (uint32_t)(random_next(&seed) % 3 + 1);
 
 			/* Mostly in a hurry, now and then a pause that lets the bucket fill. */
-			now += fixture_draw(&seed) % (i % 50 ? interval : interval * burst * 2);
+			now += random_next(&seed) % (i % 50 ? interval : interval * burst * 2);
 			for (uint32_t k = 0; gcra_try(&tat, rate, n, now) && k < 1; k++)
 				for (uint32_t m = 0; m < n && count < 20000; m++)
 					times[count++] = now;
 		}
 		for (int i = 0; i < 20; i++) {
-			uint64_t window = fixture_draw(&seed) % (interval * 100) + 1;
+			uint64_t window = random_next(&seed) % (interval * 100) + 1;
 			uint64_t bound = burst + (window + interval - 1) / interval - 1;
 
 			cr_assert(fullest(times, count, window) <= bound);
@@ -136,13 +136,13 @@ Test(gcra, strict_never_holds_more_than_n_in_any_period)
 
 	for (int run = 0; run < 300; run++) {
 		static uint64_t times[20000];
-		uint32_t max = (uint32_t)(fixture_draw(&seed) % 50 + 1), count = 0;
-		uint32_t burst = (uint32_t)(fixture_draw(&seed) % max + 1);
+		uint32_t max = (uint32_t)(random_next(&seed) % 50 + 1), count = 0;
+		uint32_t burst = (uint32_t)(random_next(&seed) % max + 1);
 		uint64_t period = MINUTE, now = FIXTURE_NOW, tat = 0;
 		uint64_t rate = gcra_rate((period + max - burst) / (max - burst + 1), burst);
 
 		for (int i = 0; i < 5000; i++) {
-			now += fixture_draw(&seed) % (i % 20 ? SECOND / 2 : 2 * period);
+			now += random_next(&seed) % (i % 20 ? SECOND / 2 : 2 * period);
 			while (gcra_try(&tat, rate, 1, now) && count < 20000)
 				times[count++] = now;
 		}
@@ -184,13 +184,13 @@ Test(gcra, rescaling_keeps_the_debt_in_messages_and_rounds_up)
 	uint64_t seed = 5;
 
 	for (int i = 0; i < 100000; i++) {
-		uint64_t from = fixture_draw(&seed) % HOUR + 1, to = fixture_draw(&seed) % HOUR + 1;
-		uint64_t messages = fixture_draw(&seed) % 1000;
+		uint64_t from = random_next(&seed) % HOUR + 1, to = random_next(&seed) % HOUR + 1;
+		uint64_t messages = random_next(&seed) % 1000;
 		uint64_t tat = FIXTURE_NOW + messages * from;
 		uint64_t next = gcra_rescale(tat, FIXTURE_NOW, from, to);
 
 		cr_assert_eq(next, FIXTURE_NOW + messages * to);
-		tat += fixture_draw(&seed) % from;
+		tat += random_next(&seed) % from;
 		next = gcra_rescale(tat, FIXTURE_NOW, from, to);
 		cr_assert((unsigned __int128)(next - FIXTURE_NOW) * from >=
 			  (unsigned __int128)(tat - FIXTURE_NOW) * to);

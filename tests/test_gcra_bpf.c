@@ -21,6 +21,7 @@
 
 #include "ebpf/gate_test.h"
 #include "ebpf/gate_test.skel.h"
+#include "sidecar/base/random.h"
 
 #define S UINT64_C(1000000000)
 
@@ -93,14 +94,6 @@ Test(gcra_bpf, computes_chosen_vectors_alike)
 						     gcra_rate(intervals[i], bursts[b]), 1,
 						     times[(t + u) % 7]);
 	gate_test_bpf__destroy(skel);
-}
-
-static uint64_t random_next(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
 }
 
 Test(gcra_bpf, computes_random_vectors_alike)

@@ -10,6 +10,7 @@
 #include "shm/address.h"
 #include "shm/destination.h"
 #include "shm/gcra.h"
+#include "sidecar/base/random.h"
 #include "sidecar/config/limits.h"
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
@@ -24,7 +25,8 @@ static void load(const char *text)
 
 	config_free(config);
 	config = NULL;
-	if (config_load(text, strlen(text), "t.yaml", NULL, NULL, &config, &report) < 0)
+	if (config_load(&(struct config_text){text, strlen(text), "t.yaml", NULL}, NULL, &config,
+			&report) < 0)
 		cr_assert_fail("%s: %s", text, report.count ? report.problems[0].text : "?");
 	diagnostics_free(&report);
 }
@@ -261,8 +263,7 @@ static uint64_t seed = 5;
 
 static uint64_t dice(uint64_t sides)
 {
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (seed >> 20) % sides;
+	return random_below(&seed, sides);
 }
 
 #define SENT 3000

@@ -42,9 +42,9 @@ static void crowd_begin(struct crowd *crowd, bool counter)
 	for (int i = 0; i < FLOWS; i++) {
 		struct publish_limits limits;
 
-		crowd->burst[i] = fixture_draw(&state) % 4;
+		crowd->burst[i] = random_next(&state) % 4;
 		limits = fixture_rate(HOUR, crowd->burst[i], crowd->burst[i], crowd->burst[i]);
-		if (fixture_draw(&state) % 3 == 0)
+		if (random_next(&state) % 3 == 0)
 			limits.day_cap[TG_TRANSACTIONAL] = limits.day_cap[TG_ENGAGED] =
 				limits.day_cap[TG_BULK] = 1000000;
 		snprintf(address, sizeof(address), "198.51.100.%d", i % SIDE);

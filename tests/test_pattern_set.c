@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/rules/pattern_pcre.h"
 #include "sidecar/rules/pattern_set.h"
 #include "sidecar/rules/reply_parse.h"
@@ -123,8 +124,7 @@ Test(pattern_set, finds_in_replies_what_pcre_finds, .init = prepare, .fini = rel
  */
 static unsigned chance(unsigned n)
 {
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(seed >> 33) % n;
+	return (unsigned)random_below(&seed, n);
 }
 
 /* The end of a group or class that begins at `at`. */

@@ -117,31 +117,6 @@ Test(publish, a_phase_that_moves_grants_no_window_anew)
 		}
 }
 
-Test(publish, a_zone_that_changes_grants_no_window_anew)
-{
-	for (uint64_t hours = 0; hours < 40; hours++) {
-		struct segment *s = fixture_memory(4);
-		struct publish_limits limits;
-		uint32_t sum = 0;
-
-		segment_slot(s, 0)->kind = SEGMENT_FLOW;
-		atomic_store(&s->calendars[0].hour_offset_ns, 400000 * HOUR);
-		atomic_store(&s->calendars[1].hour_offset_ns, (399980 + hours) * HOUR);
-		publish_unlimited(&limits);
-		limits.hour_cap[0] = limits.hour_cap[1] = limits.hour_cap[2] = 10;
-		publish_slot(s, 0, &limits, NOW);
-		sum += admitted(s, TG_BULK, NOW, 5);
-		limits.calendar = 1;
-		publish_slot(s, 0, &limits, NOW);
-		sum += admitted(s, TG_BULK, NOW, 100);
-		segment_repair(s, 0, 4, NOW);
-		sum += admitted(s, TG_BULK, NOW, 100);
-		cr_expect_eq(sum, 10, "%lu: %u", hours, sum);
-		cr_expect_eq(segment_repair(s, 0, 4, NOW), 0, "nothing is damaged any more");
-		cr_expect_eq(admitted(s, TG_BULK, NOW + 2 * HOUR, 100), 10);
-	}
-}
-
 Test(publish, what_defaults_allowed_counts_when_the_flow_gets_its_own)
 {
 	struct segment *s = fixture_memory(4);
@@ -200,12 +175,12 @@ Test(publish, no_window_holds_more_than_the_rates_in_force_allow)
 
 	for (int run = 0; run < 60; run++) {
 		struct segment *s = fixture_memory(4);
-		uint32_t burst = (uint32_t)(fixture_draw(&seed) % 20 + 1), count = 0;
+		uint32_t burst = (uint32_t)(random_next(&seed) % 20 + 1), count = 0;
 		uint64_t now = NOW, fastest = UINT64_MAX;
 
 		for (int change = 0; change < 60; change++) {
-			uint64_t interval = gcra_interval(
-				gcra_rate((fixture_draw(&seed) % 30 + 1) * SECOND, 1));
+			uint64_t interval =
+				gcra_interval(gcra_rate((random_next(&seed) % 30 + 1) * SECOND, 1));
 			struct publish_limits limits = fixture_rate(interval, burst, burst, burst);
 
 			fastest = interval < fastest ? interval : fastest;
@@ -215,7 +190,7 @@ Test(publish, no_window_holds_more_than_the_rates_in_force_allow)
 				       decide_admit(&s->view, &plain, TG_BULK, 1, now).reason ==
 					       TG_ADMITTED)
 					times[count++] = now;
-				now += fixture_draw(&seed) % (3 * interval);
+				now += random_next(&seed) % (3 * interval);
 			}
 		}
 		for (uint32_t from = 0; from < count; from++)
@@ -236,15 +211,15 @@ Test(publish, the_whole_run_holds_no_more_than_one_burst_and_each_stretch_s_rate
 
 	for (int run = 0; run < 200; run++) {
 		struct segment *s = fixture_memory(4);
-		uint32_t burst = (uint32_t)(fixture_draw(&seed) % 20 + 1), count = 0, changes = 40;
+		uint32_t burst = (uint32_t)(random_next(&seed) % 20 + 1), count = 0, changes = 40;
 		uint64_t now = NOW;
 		long double allowed = burst;
 
 		for (uint32_t change = 0; change < changes; change++) {
-			uint64_t interval = gcra_interval(
-				gcra_rate((fixture_draw(&seed) % 30 + 1) * SECOND, 1));
+			uint64_t interval =
+				gcra_interval(gcra_rate((random_next(&seed) % 30 + 1) * SECOND, 1));
 			struct publish_limits limits = fixture_rate(interval, burst, burst, burst);
-			uint64_t end = now + fixture_draw(&seed) % (20 * interval);
+			uint64_t end = now + random_next(&seed) % (20 * interval);
 
 			publish_slot(s, 0, &limits, now);
 			allowed += (long double)(end - now) / (long double)interval;
@@ -362,7 +337,7 @@ Test(sweep, leaves_what_is_sound_alone)
 
 	for (int run = 0; run < 200; run++) {
 		struct segment *s = fixture_memory(4);
-		struct publish_limits limits = fixture_rate(fixture_draw(&seed) % HOUR, 30, 20, 10);
+		struct publish_limits limits = fixture_rate(random_next(&seed) % HOUR, 30, 20, 10);
 		uint64_t now = NOW;
 		struct decide_taken left;
 
@@ -379,13 +354,13 @@ Test(sweep, leaves_what_is_sound_alone)
 		else
 			publish_default(s, LAYOUT_DEFAULT_FLOW, &limits);
 		for (int i = 0; i < 50; i++) {
-			enum tg_class traffic = (enum tg_class)(fixture_draw(&seed) % 3);
+			enum tg_class traffic = (enum tg_class)(random_next(&seed) % 3);
 
 			decide_admit(&s->view, &plain, traffic, 1, now);
 			decide_reserve(&s->view, &plain, traffic, 1, now, now + MINUTE, &left);
 			decide_connect(&s->view, &plain, traffic, false, now);
 			cr_assert_eq(segment_repair(s, 0, 4, now), 0, "run %d", run);
-			now += fixture_draw(&seed) % MINUTE;
+			now += random_next(&seed) % MINUTE;
 		}
 	}
 }
@@ -405,8 +380,8 @@ Test(sweep, repairs_whatever_is_scribbled_on_a_known_slot)
 		limits.day_cap[0] = limits.day_cap[1] = limits.day_cap[2] = 1000;
 		publish_slot(s, 0, &limits, NOW);
 		for (int i = 0; i < 8; i++)
-			words[i] = fixture_draw(&seed) % 8
-					   ? fixture_draw(&seed) >> (fixture_draw(&seed) % 64)
+			words[i] = random_next(&seed) % 8
+					   ? random_next(&seed) >> (random_next(&seed) % 64)
 					   : UINT64_MAX;
 		memcpy((void *)&s->view.counters[0], words, sizeof(words));
 		segment_repair(s, 0, 4, NOW);

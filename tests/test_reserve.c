@@ -257,13 +257,12 @@ Test(headroom, no_window_holds_more_than_the_reserve)
 
 	for (int run = 0; run < 200; run++) {
 		static uint64_t times[4000];
-		uint64_t period = fixture_draw(&seed) % HOUR + SECOND, now = NOW, word = 0, next,
-			 at;
-		uint32_t reserve_messages = (uint32_t)(fixture_draw(&seed) % 30 + 1), count = 0,
+		uint64_t period = random_next(&seed) % HOUR + SECOND, now = NOW, word = 0, next, at;
+		uint32_t reserve_messages = (uint32_t)(random_next(&seed) % 30 + 1), count = 0,
 			 from = 0;
 
 		for (int i = 0; i < 2000; i++) {
-			now += fixture_draw(&seed) %
+			now += random_next(&seed) %
 			       (i % 40 ? period / reserve_messages + 1 : 3 * period);
 			if (!headroom_charge(word, now, period, reserve_messages, 1, &next, &at))
 				continue;
@@ -388,22 +387,22 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 		      struct test_departure *list)
 {
 	uint64_t now = NOW, interval = gcra_interval(gcra_rate(limits->interval_ns, 1));
-	uint64_t bias = fixture_draw(seed) % 4;
+	uint64_t bias = random_next(seed) % 4;
 	uint32_t count = 0;
 
 	for (int i = 0; i < EVENTS && count < EVENTS; i++) {
-		enum tg_class traffic = (enum tg_class)(fixture_draw(seed) % TG_CLASSES);
-		uint32_t n = fixture_draw(seed) % 4 ? 1 : (uint32_t)(fixture_draw(seed) % 3 + 1);
+		enum tg_class traffic = (enum tg_class)(random_next(seed) % TG_CLASSES);
+		uint32_t n = random_next(seed) % 4 ? 1 : (uint32_t)(random_next(seed) % 3 + 1);
 		struct test_departure made = {.n = n, .traffic = traffic, .taken = now};
 		struct tg_verdict verdict;
 
-		if (traffic == TG_TRANSACTIONAL && fixture_draw(seed) % 4 < bias)
+		if (traffic == TG_TRANSACTIONAL && random_next(seed) % 4 < bias)
 			traffic = made.traffic = TG_BULK;
-		if (fixture_draw(seed) % 3 == 0)
+		if (random_next(seed) % 3 == 0)
 			verdict = decide_admit(&s->view, &plain, traffic, n, now);
 		else
 			verdict = reserve(s, traffic, n, now,
-					  fixture_draw(seed) % (s->header.reserve_max_ns + 1),
+					  random_next(seed) % (s->header.reserve_max_ns + 1),
 					  &made.left);
 		made.at = verdict.at_ns;
 		if (verdict.reason == TG_ADMITTED) {
@@ -412,9 +411,9 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 			list[count++] = made;
 		} else
 			cr_assert(verdict.at_ns > now);
-		if (count > 0 && fixture_draw(seed) % 16 == 0) {
+		if (count > 0 && random_next(seed) % 16 == 0) {
 			struct test_departure *last =
-				&list[count - 1 - fixture_draw(seed) % (count < 4 ? count : 4)];
+				&list[count - 1 - random_next(seed) % (count < 4 ? count : 4)];
 
 			if (last->left.left && last->at > now && !last->cancelled) {
 				decide_cancel(&s->view, &plain, last->traffic, last->n, last->at,
@@ -422,10 +421,10 @@ static uint32_t drive(const struct segment *s, const struct publish_limits *limi
 				last->cancelled = true;
 			}
 		}
-		if (fixture_draw(seed) % 3 == 0)
-			now += fixture_draw(seed) % (fixture_draw(seed) % 40
-							     ? interval * 2
-							     : s->header.reserve_max_ns * 2);
+		if (random_next(seed) % 3 == 0)
+			now += random_next(seed) % (random_next(seed) % 40
+							    ? interval * 2
+							    : s->header.reserve_max_ns * 2);
 	}
 	return count;
 }
@@ -437,11 +436,11 @@ Test(reserve, no_window_ever_holds_more_than_the_rate_allows)
 
 	for (int run = 0; run < 150; run++) {
 		struct segment *s = fixture_memory(4);
-		uint32_t bulk = (uint32_t)(fixture_draw(&seed) % 6 + 1);
-		uint32_t engaged = bulk + (uint32_t)(fixture_draw(&seed) % 4);
-		uint32_t transactional = engaged + (uint32_t)(fixture_draw(&seed) % 8);
+		uint32_t bulk = (uint32_t)(random_next(&seed) % 6 + 1);
+		uint32_t engaged = bulk + (uint32_t)(random_next(&seed) % 4);
+		uint32_t transactional = engaged + (uint32_t)(random_next(&seed) % 8);
 		struct publish_limits limits = fixture_rate(
-			fixture_draw(&seed) % (20 * SECOND) + SECOND, transactional, engaged, bulk);
+			random_next(&seed) % (20 * SECOND) + SECOND, transactional, engaged, bulk);
 		uint32_t count;
 
 		publish_slot(s, 0, &limits, NOW);

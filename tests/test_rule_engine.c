@@ -253,8 +253,7 @@ static struct rule_verdict answer(const char *destination, const char *text, uin
 	struct reply_line line;
 
 	reply_line_parse(text, strlen(text), &line);
-	classify(classifier, scratch, destination, line.code, line.enhanced, line.text, line.len,
-		 &found);
+	classify(classifier, scratch, destination, &line, &found);
 	cr_assert_eq(rule_engine_evaluate(engine, set, &flow,
 					  &(struct rule_reply){&found, line.code, line.enhanced,
 							       classifier, scratch},

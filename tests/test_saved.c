@@ -37,8 +37,9 @@ static struct engine_life life_of(uint64_t now_ns)
 			.limit = i % 4 ? REPLY_LIMIT_NONE : REPLY_LIMIT_HOUR,
 			.stage = TG_STAGE_MESSAGE,
 			.admitted_ns = now_ns - (uint64_t)(620 - i) * SECOND};
+		struct control_change change;
 
-		control_observe(&life.control, &bounds, &seen, seen.admitted_ns + SECOND);
+		control_observe(&life.control, &bounds, &seen, seen.admitted_ns + SECOND, &change);
 	}
 	return life;
 }

@@ -16,7 +16,8 @@ static struct config *load(const char *text)
 	struct config *config = NULL;
 	char problem[512] = "";
 
-	config_load(text, strlen(text), "t.yaml", NULL, NULL, &config, &report);
+	config_load(&(struct config_text){text, strlen(text), "t.yaml", NULL}, NULL, &config,
+		    &report);
 	if (report.count)
 		diagnostic_text(&report.problems[0], problem, sizeof(problem));
 	cr_assert(config && report.count == 0, "%s", problem);

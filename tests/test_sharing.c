@@ -165,12 +165,13 @@ Test(sharing, trial_ends_where_the_trier_has_no_mail)
 	cr_expect_eq(pool.sharing.state, SHARING_NONE);
 }
 
-/* Two of four meet their first trouble in the same seconds. */
+/* Three of four meet their first trouble in the same seconds. */
 static void pool_wave(struct pool *pool)
 {
 	pool_begin(pool);
 	pool_refuse(pool, 0, &at_first);
 	pool_refuse(pool, 1, &at_first);
+	pool_refuse(pool, 2, &at_first);
 }
 
 /* … and what all have was found, and is held for long enough to be tested. */
@@ -184,9 +185,11 @@ static void pool_test(struct pool *pool)
 						   .stage = TG_STAGE_MESSAGE,
 						   .admitted_ns = pool->now_ns};
 
+		struct control_change change;
+
 		pool_send(pool, 1);
 		seen.admitted_ns = pool->now_ns;
-		control_observe(&pool->sharing.control, &bounds, &seen, pool->now_ns);
+		control_observe(&pool->sharing.control, &bounds, &seen, pool->now_ns, &change);
 		sharing_tick(&pool->sharing, pool->now_ns);
 	}
 	cr_assert_eq(pool->sharing.state, SHARING_TEST);
@@ -199,6 +202,17 @@ Test(sharing, is_believed_at_once_where_several_meet_their_first_trouble_togethe
 	pool_wave(&pool);
 	cr_expect_eq(pool.sharing.state, SHARING_KNOWN);
 	cr_expect_eq(pool.sharing.confirmed, 0);
+}
+
+Test(sharing, same_message_of_their_connections_is_no_limit_that_they_share)
+{
+	struct sharing_trouble sixth = at_first;
+	struct pool pool;
+
+	sixth.place = 6;
+	pool_begin(&pool);
+	for (uint32_t i = 0; i < MANY; i++)
+		cr_expect_not(pool_refuse(&pool, i, &sixth), "flow %u", i);
 }
 
 Test(sharing, what_is_believed_is_given_up_where_no_test_shows_it)

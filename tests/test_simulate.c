@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/base/units.h"
 #include "sidecar/simulate/event_queue.h"
 #include "sidecar/simulate/random.h"
@@ -677,15 +678,15 @@ Test(simulate_event, takes_events_in_the_order_of_time_and_then_of_adding)
 {
 	struct simulate_events events = {0};
 	struct simulate_event event, last = {0};
-	uint64_t random = 1;
+	uint64_t seed = 1;
 
 	cr_expect_eq(simulate_events_next(&events), UINT64_MAX);
 	cr_expect_not(simulate_events_take(&events, &event));
 	for (uint32_t i = 0; i < 5000; i++) {
-		random = simulate_luck(1, i, 0);
 		cr_assert_eq(
 			simulate_events_add(
-				&events, (struct simulate_event){.at_ns = random % 100, .id = i}),
+				&events, (struct simulate_event){.at_ns = random_below(&seed, 100),
+								 .id = i}),
 			0);
 	}
 	cr_expect_eq(simulate_events_next(&events), 0);

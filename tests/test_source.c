@@ -68,7 +68,7 @@ Test(source, bytes_that_are_no_name_are_shown_as_an_address)
 	uint64_t seed = 3;
 
 	for (int i = 0; i < 10000; i++) {
-		uint64_t bytes[2] = {fixture_draw(&seed), fixture_draw(&seed)};
+		uint64_t bytes[2] = {random_next(&seed), random_next(&seed)};
 		uint8_t again[16];
 		char text[64], name[SOURCE_NAME_MAX + 1];
 

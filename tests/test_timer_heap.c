@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "sidecar/base/alloc.h"
+#include "sidecar/base/random.h"
 #include "sidecar/base/timer_heap.h"
 
 #define SLOTS 61
@@ -27,19 +28,18 @@ Test(timers, agrees_with_a_model_whatever_is_set_and_taken)
 	for (int i = 0; i < SLOTS; i++)
 		at[i] = UINT64_MAX;
 	for (int step = 0; step < 200000; step++) {
-		uint32_t slot, what;
+		uint64_t now_ns = random_below(&seed, 1000);
+		uint32_t slot = (uint32_t)random_below(&seed, SLOTS);
+		uint32_t what = (uint32_t)random_below(&seed, 16);
 
-		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
-		slot = (uint32_t)(seed >> 33) % SLOTS;
-		what = (uint32_t)(seed >> 60);
 		if (what < 12) {
-			at[slot] = what == 0 ? UINT64_MAX : (seed >> 20) % 1000;
+			at[slot] = what == 0 ? UINT64_MAX : now_ns;
 			cr_assert_eq(timer_heap_set(timers, slot, at[slot]), 0);
-		} else if ((slot = timer_heap_take(timers, (seed >> 20) % 1000)) != UINT32_MAX) {
+		} else if ((slot = timer_heap_take(timers, now_ns)) != UINT32_MAX) {
 			cr_assert_eq(at[slot], model_next(at));
 			at[slot] = UINT64_MAX;
 		} else {
-			cr_assert(model_next(at) > (seed >> 20) % 1000);
+			cr_assert(model_next(at) > now_ns);
 		}
 		cr_assert_eq(timer_heap_next(timers), model_next(at), "step %d", step);
 	}

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/base/units.h"
 #include "tests/guard.h"
 
@@ -207,8 +208,7 @@ Test(text, is_read_back_as_it_was)
 		uint64_t ns;
 		uint64_t again;
 
-		seed = seed * 6364136223846793005u + 1442695040888963407u;
-		ns = seed >> (seed & 63);
+		ns = random_next(&seed) >> random_below(&seed, 64);
 		cr_assert_eq(
 			units_duration(units_duration_text(ns, text, sizeof(text)), &again, NULL),
 			0, "%s", text);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/base/yaml.h"
 #include "tests/guard.h"
 
@@ -254,10 +255,11 @@ Test(bytes, at_random_do_no_harm)
 
 		memcpy(text, good, sizeof(good));
 		for (int i = 0; i < 3; i++) {
-			seed = seed * 6364136223846793005u + 1442695040888963407u;
-			text[(seed >> 33) % (sizeof(good) - 1)] = (char)(seed >> 56);
+			size_t at = random_below(&seed, sizeof(good) - 1);
+
+			text[at] = (char)random_next(&seed);
 		}
-		if (load(text, sizeof(good) - 1 - (seed >> 20) % 9, &file, &error) == 0) {
+		if (load(text, sizeof(good) - 1 - random_below(&seed, 9), &file, &error) == 0) {
 			yaml_unload(NULL, file);
 			continue;
 		}

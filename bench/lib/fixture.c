@@ -33,10 +33,8 @@ static void bench_clock(struct bench_fixture *fixture)
 	atomic_store(&live->scale_index, 0);
 	atomic_store(&live->heartbeat_ns, now_monotonic());
 	atomic_store(&live->down_after_ns, HOUR_NS);
-	for (unsigned i = 0; i < LAYOUT_CALENDARS; i++)
-		for (uint64_t day = 0; day < LAYOUT_DAYS; day++)
-			atomic_store(&fixture->segment->calendars[i].day_start_ns[day],
-				     day * 24 * HOUR_NS);
+	for (uint64_t day = 0; day < LAYOUT_DAYS; day++)
+		atomic_store(&fixture->segment->calendar->day_start_ns[day], day * 24 * HOUR_NS);
 }
 
 static int bench_names(struct bench_fixture *fixture)

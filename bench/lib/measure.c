@@ -17,6 +17,7 @@
 
 #include "bench/lib/now.h"
 #include "shm/clock.h"
+#include "sidecar/base/random.h"
 
 #define SAMPLES_TOGETHER 20000
 
@@ -168,25 +169,35 @@ struct together {
 	} worker[TOGETHER_MAX];
 };
 
-static void together_worker(struct together *shared, unsigned i, measure_fn *run, void *context,
-			    uint64_t count, unsigned workers, bool sample)
+struct together_work {
+	measure_fn *run;
+	void *const *contexts; /* one a worker */
+	uint64_t count;
+	unsigned workers;
+	bool sample;
+};
+
+static void together_worker(struct together *shared, unsigned i, const struct together_work *work)
 {
+	measure_fn *run = work->run;
+	void *context = work->contexts[i];
+
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	measure_pin(i);
 	measure_ticks_per_ns();
-	run(context, count / 8 + 1);
+	run(context, work->count / 8 + 1);
 	atomic_fetch_add(&shared->ready, 1);
 	while (!atomic_load(&shared->go))
-		if (workers > measure_cpus())
+		if (work->workers > measure_cpus())
 			sched_yield();
 	shared->worker[i].begin_ns = now_monotonic();
-	run(context, count);
+	run(context, work->count);
 	shared->worker[i].end_ns = now_monotonic();
-	if (sample) {
+	if (work->sample) {
 		/* All go on until the last has its samples, or the rest would be measured alone. */
 		shared->worker[i].p999 = measure_p999(run, context, SAMPLES_TOGETHER);
 		atomic_fetch_add(&shared->done, 1);
-		while (atomic_load(&shared->done) < workers)
+		while (atomic_load(&shared->done) < work->workers)
 			run(context, 64);
 	}
 	_exit(0);
@@ -215,6 +226,7 @@ double measure_together(measure_fn *run, void *const *contexts, unsigned workers
 {
 	struct together *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	const struct together_work work = {run, contexts, count, workers, ret_p999 != NULL};
 	unsigned started = 0;
 	double result;
 	pid_t pids[TOGETHER_MAX];
@@ -228,8 +240,7 @@ double measure_together(measure_fn *run, void *const *contexts, unsigned workers
 		if (pids[started] < 0)
 			break;
 		if (pids[started] == 0)
-			together_worker(shared, started, run, contexts[started], count, workers,
-					ret_p999 != NULL);
+			together_worker(shared, started, &work);
 	}
 	while (started == workers && atomic_load(&shared->ready) < workers)
 		usleep(200);
@@ -312,15 +323,6 @@ void *measure_lines(size_t count)
 	return base;
 }
 
-static uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
 /* The rank by Zipf's law, drawn by rejection (W. Hörmann and G. Derflinger, "Rejection-inversion to
  * generate variates from monotone discrete distributions", 1996). */
 static uint32_t zipf_draw(uint64_t *state, uint32_t count, double exponent)
@@ -329,7 +331,7 @@ static uint32_t zipf_draw(uint64_t *state, uint32_t count, double exponent)
 	double low = (pow(1.5, e) - 1) / e - 1, high = (pow(count + 0.5, e) - 1) / e;
 
 	for (;;) {
-		double u = high + (double)(random_next(state) >> 11) * 0x1p-53 * (low - high);
+		double u = high + random_share(random_next(state)) * (low - high);
 		double x = pow(1 + e * u, 1 / e);
 		double k = floor(x + 0.5);
 

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "sidecar/base/heap.h"
+
 struct outbox_message {
 	uint64_t arrival_ns, due_ns;
 	uint32_t number;
@@ -16,8 +18,7 @@ struct outbox_message {
 };
 
 struct outbox {
-	struct outbox_message *heap;
-	uint32_t count, room;
+	struct heap heap;
 };
 
 /* Room for that many messages. 0 or -ENOMEM. */

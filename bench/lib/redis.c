@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bench/lib/now.h"
+#include "sidecar/base/random.h"
 
 #define WINDOW_MS 60000
 #define LIMIT	  10
@@ -155,7 +156,7 @@ int redis_connect(const struct redis_server *server, enum redis_limiter limiter,
 	if (!client)
 		return -ENOMEM;
 	client->limiter = limiter;
-	client->random = (uint64_t)getpid() * 2 + 1;
+	client->random = (uint64_t)getpid();
 	client->context = redisConnectUnix(server->socket);
 	if (!client->context || client->context->err)
 		error = -ECONNREFUSED;
@@ -186,10 +187,7 @@ const char *redis_version(struct redis_client *client)
 
 static uint32_t flow_draw(struct redis_client *client, uint32_t flows)
 {
-	client->random ^= client->random << 13;
-	client->random ^= client->random >> 7;
-	client->random ^= client->random << 17;
-	return (uint32_t)(client->random >> 20) % flows;
+	return (uint32_t)random_below(&client->random, flows);
 }
 
 static void sorted_set_ask(struct redis_client *client, uint32_t flow)

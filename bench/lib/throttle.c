@@ -1,36 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * The limits of a modelled receiver: see throttle.h.
+ * The simulator's receiver behind real connections: see throttle.h.
  *
- * The hits that lead to a penalty are a ring of their last penalty_hits times: the block begins when
- * the oldest of a full ring lies within the window.
+ * Each source has a receiver of its own that knows this source alone, since nobody says beforehand
+ * which will come. Their time begins with the table.
  */
 #include "bench/lib/throttle.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sidecar/base/hash_table.h"
+#include "sidecar/base/random.h"
+#include "sidecar/simulate/receiver.h"
 
 #define HITS_MAX   4096
-#define HOUR_NS	   UINT64_C(3600000000000)
-#define DAY_NS	   (24 * HOUR_NS)
 #define GREYLISTED 65536 /* envelopes remembered; a newer one takes the place of an older */
-
-struct window {
-	uint64_t number;
-	uint32_t used;
-};
 
 struct throttle_entry {
 	UT_hash_handle hh; /* in the order in which they came */
 	uint8_t address[16];
-	double tokens;
-	uint64_t tokens_ns; /* when tokens was true */
-	struct window hour, day;
-	uint64_t *hits; /* HITS_MAX times, made at the first hit */
-	uint32_t hit_next, hit_count;
-	uint64_t blocked_until_ns, blocked_since_ns;
+	struct sim_receiver receiver;
 	struct throttle_counts counts;
 };
 
@@ -40,6 +31,8 @@ struct greylisted {
 
 struct throttle {
 	struct throttle_limits limits;
+	struct scenario_noise noise;
+	struct scenario_receiver truth; /* the limits as the model has them */
 	struct throttle_entry *entries;
 	struct greylisted *greylisted;
 	uint64_t begin_ns;
@@ -63,6 +56,18 @@ const char *throttle_answer_name(enum throttle_answer answer)
 	return (unsigned)answer < THROTTLE_ANSWERS ? answer_names[answer] : "?";
 }
 
+/* What the model answers here. */
+static const enum throttle_answer answers[RECEIVER_CAUSES] = {
+	[RECEIVER_ACCEPTED] = THROTTLE_OK,
+	[RECEIVER_NOISE] = THROTTLE_NOISE,
+	[RECEIVER_RATE] = THROTTLE_RATE,
+	[RECEIVER_CONNECTIONS] = THROTTLE_CONNECTIONS,
+	[RECEIVER_PER_CONNECTION] = THROTTLE_PER_CONNECTION,
+	[RECEIVER_HOUR] = THROTTLE_HOUR,
+	[RECEIVER_DAY] = THROTTLE_DAY,
+	[RECEIVER_BLOCKED] = THROTTLE_PENALTY,
+};
+
 struct throttle *throttle_new(const struct throttle_limits *limits, uint64_t seed, uint64_t now_ns)
 {
 	struct throttle *table = calloc(1, sizeof(*table));
@@ -75,7 +80,7 @@ struct throttle *throttle_new(const struct throttle_limits *limits, uint64_t see
 		return NULL;
 	}
 	table->begin_ns = now_ns;
-	table->random = seed * 2 + 1;
+	table->random = seed;
 	throttle_change(table, limits);
 	return table;
 }
@@ -89,27 +94,84 @@ void throttle_free(struct throttle *table)
 	HASH_ITER(hh, table->entries, entry, next)
 	{
 		HASH_DEL(table->entries, entry);
-		free(entry->hits);
+		receiver_free(&entry->receiver);
 		free(entry);
 	}
 	free(table->greylisted);
 	free(table);
 }
 
+static struct scenario_accept accept_of(const struct throttle_limits *limits)
+{
+	bool paced = limits->rate > 0;
+
+	return (struct scenario_accept){
+		.rate = paced ? limits->rate : INFINITY,
+		.burst = paced ? limits->burst : INFINITY,
+		.connections = limits->connections,
+		.per_connection = limits->per_connection,
+		.hour = limits->hour,
+		.day = limits->day,
+	};
+}
+
+/* Hits that were counted for another penalty say nothing of this one. */
+static void hits_forget(struct throttle *table)
+{
+	for (struct throttle_entry *entry = table->entries; entry; entry = entry->hh.next) {
+		struct receiver_account *account = entry->receiver.sources[0].account;
+
+		memset(account->violations, 0xff, HITS_MAX * sizeof(*account->violations));
+		account->strike_at = 0;
+	}
+}
+
 void throttle_change(struct throttle *table, const struct throttle_limits *limits)
 {
-	table->limits = *limits;
-	if (table->limits.rate > 0 && table->limits.burst == 0)
-		table->limits.burst = 1;
-	if (table->limits.penalty_hits > HITS_MAX)
-		table->limits.penalty_hits = HITS_MAX;
-	if (table->limits.penalty_repeat < 1)
-		table->limits.penalty_repeat = 1;
+	struct throttle_limits *l = &table->limits;
+	uint32_t hits = l->penalty_hits;
+
+	*l = *limits;
+	if (l->rate > 0 && l->burst == 0)
+		l->burst = 1;
+	if (l->penalty_hits > HITS_MAX)
+		l->penalty_hits = HITS_MAX;
+	if (l->penalty_repeat < 1)
+		l->penalty_repeat = 1;
+	table->noise = (struct scenario_noise){.share = l->noise, .customer = SCENARIO_NOBODY};
+	table->truth = (struct scenario_receiver){
+		.accept = accept_of(l),
+		.penalty = {.count = l->penalty_hits,
+			    .window_ns = l->penalty_window_ns,
+			    .hold_ns = l->penalty_hold_ns,
+			    .repeat = l->penalty_repeat},
+		.noises = &table->noise,
+		.noise_count = l->noise > 0,
+	};
+	for (struct throttle_entry *entry = table->entries; entry; entry = entry->hh.next)
+		entry->receiver.accept = table->truth.accept;
+	if (hits != l->penalty_hits)
+		hits_forget(table);
 }
 
 const struct throttle_limits *throttle_limits(const struct throttle *table)
 {
 	return &table->limits;
+}
+
+/* With memory for as many hits as another penalty may come to ask for. */
+static int entry_init(struct throttle *table, struct throttle_entry *entry)
+{
+	const struct scenario one = {.duration_ns = UINT64_MAX,
+				     .source_count = 1,
+				     .receivers = &table->truth,
+				     .receiver_count = 1};
+	int error;
+
+	table->truth.penalty.count = HITS_MAX;
+	error = receiver_init(&entry->receiver, &one, 0);
+	table->truth.penalty.count = table->limits.penalty_hits;
+	return error;
 }
 
 struct throttle_entry *throttle_entry(struct throttle *table, const uint8_t address[16])
@@ -120,67 +182,35 @@ struct throttle_entry *throttle_entry(struct throttle *table, const uint8_t addr
 	if (entry)
 		return entry;
 	entry = calloc(1, sizeof(*entry));
-	if (!entry)
+	if (!entry || entry_init(table, entry) != 0) {
+		free(entry);
 		return NULL;
+	}
 	memcpy(entry->address, address, sizeof(entry->address));
-	entry->tokens = table->limits.burst;
 	HASH_ADD(hh, table->entries, address, sizeof(entry->address), entry);
 	if (!hash_table_lacks(entry))
 		return entry;
+	receiver_free(&entry->receiver);
 	free(entry);
 	return NULL;
 }
 
-/* Counts a refusal by a limit; enough of them within the window begin a block. */
-static void entry_hit(struct throttle *table, struct throttle_entry *entry, uint64_t now_ns)
+/* Until when the source is blocked by what it did. */
+static uint64_t blocked_until(const struct throttle_entry *entry)
 {
-	const struct throttle_limits *limits = &table->limits;
-	uint32_t oldest;
-	double hold;
-
-	if (limits->penalty_hits == 0 || now_ns < entry->blocked_until_ns)
-		return;
-	if (!entry->hits)
-		entry->hits = calloc(HITS_MAX, sizeof(*entry->hits));
-	if (!entry->hits)
-		return;
-	entry->hits[entry->hit_next] = now_ns;
-	entry->hit_next = (entry->hit_next + 1) % HITS_MAX;
-	if (entry->hit_count < HITS_MAX)
-		entry->hit_count++;
-	if (entry->hit_count < limits->penalty_hits)
-		return;
-	oldest = (entry->hit_next + HITS_MAX - limits->penalty_hits) % HITS_MAX;
-	if (now_ns - entry->hits[oldest] > limits->penalty_window_ns)
-		return;
-	hold = (double)limits->penalty_hold_ns;
-	for (uint64_t i = 0; i < entry->counts.penalties && hold < 1e17; i++)
-		hold *= limits->penalty_repeat;
-	entry->blocked_since_ns = now_ns;
-	entry->blocked_until_ns = now_ns + (uint64_t)hold;
-	entry->counts.penalties++;
-	entry->hit_count = 0;
-}
-
-/* A block that has ended goes into the sum. */
-static void entry_settle(struct throttle_entry *entry, uint64_t now_ns)
-{
-	if (entry->blocked_until_ns == 0 || now_ns < entry->blocked_until_ns)
-		return;
-	entry->counts.blocked_ns += entry->blocked_until_ns - entry->blocked_since_ns;
-	entry->blocked_until_ns = 0;
+	return entry->receiver.sources[0].account->blocked_until_ns;
 }
 
 enum throttle_answer throttle_open(struct throttle *table, struct throttle_entry *entry,
 				   uint64_t now_ns)
 {
-	const struct throttle_limits *limits = &table->limits;
+	uint64_t blocked = blocked_until(entry);
+	const char *text;
 
-	entry_settle(entry, now_ns);
 	entry->counts.connections++;
-	if (limits->connections && entry->counts.open >= limits->connections) {
+	if (receiver_connect(&entry->receiver, 0, now_ns - table->begin_ns, &text)) {
 		entry->counts.answers[THROTTLE_CONNECTIONS]++;
-		entry_hit(table, entry, now_ns);
+		entry->counts.penalties += blocked_until(entry) != blocked;
 		return THROTTLE_CONNECTIONS;
 	}
 	if (++entry->counts.open > entry->counts.peak_open)
@@ -190,76 +220,24 @@ enum throttle_answer throttle_open(struct throttle *table, struct throttle_entry
 
 void throttle_close(struct throttle_entry *entry)
 {
+	receiver_close(&entry->receiver, 0);
 	entry->counts.open--;
-}
-
-static int bucket_take(const struct throttle_limits *limits, struct throttle_entry *entry,
-		       uint64_t now_ns)
-{
-	if (limits->rate <= 0)
-		return 1;
-	if (entry->tokens_ns)
-		entry->tokens += limits->rate * (double)(now_ns - entry->tokens_ns) / 1e9;
-	entry->tokens_ns = now_ns;
-	if (entry->tokens > limits->burst)
-		entry->tokens = limits->burst;
-	if (entry->tokens < 1)
-		return 0;
-	entry->tokens -= 1;
-	return 1;
-}
-
-static int window_room(struct window *window, uint32_t cap, uint64_t number)
-{
-	if (window->number != number) {
-		window->number = number;
-		window->used = 0;
-	}
-	return cap == 0 || window->used < cap;
-}
-
-static uint64_t throttle_random(struct throttle *table)
-{
-	table->random ^= table->random << 13;
-	table->random ^= table->random >> 7;
-	table->random ^= table->random << 17;
-	return table->random;
-}
-
-static enum throttle_answer message_judge(struct throttle *table, struct throttle_entry *entry,
-					  uint32_t place, uint64_t now_ns)
-{
-	const struct throttle_limits *limits = &table->limits;
-
-	if (now_ns < entry->blocked_until_ns)
-		return THROTTLE_PENALTY;
-	if (limits->per_connection && place > limits->per_connection)
-		return THROTTLE_PER_CONNECTION;
-	if (!window_room(&entry->hour, limits->hour, (now_ns - table->begin_ns) / HOUR_NS))
-		return THROTTLE_HOUR;
-	if (!window_room(&entry->day, limits->day, (now_ns - table->begin_ns) / DAY_NS))
-		return THROTTLE_DAY;
-	if (!bucket_take(limits, entry, now_ns))
-		return THROTTLE_RATE;
-	entry->hour.used++;
-	entry->day.used++;
-	if (limits->noise > 0 &&
-	    (double)(throttle_random(table) >> 11) < limits->noise * (double)(1ull << 53))
-		return THROTTLE_NOISE;
-	return THROTTLE_OK;
 }
 
 enum throttle_answer throttle_message(struct throttle *table, struct throttle_entry *entry,
 				      uint32_t place, uint64_t now_ns)
 {
+	const struct receiver_message message = {
+		.place = place, .draw = random_next(&table->random), .customer = SCENARIO_NOBODY};
+	uint64_t blocked = blocked_until(entry);
 	enum throttle_answer answer;
+	const char *text;
 
-	entry_settle(entry, now_ns);
-	answer = message_judge(table, entry, place, now_ns);
+	answer = answers[receiver_take(&entry->receiver, 0, &message, now_ns - table->begin_ns,
+				       &text)];
 	entry->counts.messages++;
 	entry->counts.answers[answer]++;
-	if (answer >= THROTTLE_RATE && answer <= THROTTLE_PER_CONNECTION)
-		entry_hit(table, entry, now_ns);
+	entry->counts.penalties += blocked_until(entry) != blocked;
 	return answer;
 }
 
@@ -281,14 +259,15 @@ enum throttle_answer throttle_recipient(struct throttle *table, struct throttle_
 	return THROTTLE_GREYLIST;
 }
 
-void throttle_counts(const struct throttle_entry *entry, uint64_t now_ns,
-		     struct throttle_counts *ret)
+void throttle_counts(const struct throttle *table, const struct throttle_entry *entry,
+		     uint64_t now_ns, struct throttle_counts *ret)
 {
-	uint64_t until = entry->blocked_until_ns < now_ns ? entry->blocked_until_ns : now_ns;
+	uint64_t until_ns = table->begin_ns + blocked_until(entry);
 
+	/* The model counts a block as a whole when it begins. */
 	*ret = entry->counts;
-	if (entry->blocked_until_ns)
-		ret->blocked_ns += until - entry->blocked_since_ns;
+	ret->blocked_ns = entry->receiver.sources[0].account->blocked_ns -
+			  (until_ns > now_ns ? until_ns - now_ns : 0);
 }
 
 struct throttle_entry *throttle_next(const struct throttle *table,

@@ -3,10 +3,12 @@
  * What a large receiver does to a sending IP: limits that it does not tell, and a memory.
  *
  * One table a destination, one entry in it a source address. Each attempt is judged when it
- * arrives: a message by a token bucket and by hour and day windows, a connection by how many are
- * open, a place by how many messages its connection has carried. Who hammers while over a limit is
- * blocked for a time, longer each time. The arithmetic is on purpose another one than the gate's
- * (doubles and tokens, not GCRA): the judge must not share the faults of the judged.
+ * arrives, by the simulator's model (sidecar/simulate/receiver.h): a message by a token bucket and
+ * by hour and day windows, a connection by how many are open, a place by how many messages its
+ * connection has carried. Who hammers while over a limit is blocked for a time, longer each time
+ * until a day has passed in peace. The arithmetic is on purpose another one than the gate's (doubles
+ * and tokens, not GCRA): the judge must not share the faults of the judged. Here are the sources as
+ * they come, greylisting by envelope, and counts.
  *
  * Single-threaded. Time is an argument, nanoseconds of one monotonic clock, never decreasing.
  */
@@ -83,8 +85,8 @@ enum throttle_answer throttle_message(struct throttle *table, struct throttle_en
 enum throttle_answer throttle_recipient(struct throttle *table, struct throttle_entry *entry,
 					uint64_t envelope, uint64_t now_ns);
 
-void throttle_counts(const struct throttle_entry *entry, uint64_t now_ns,
-		     struct throttle_counts *ret);
+void throttle_counts(const struct throttle *table, const struct throttle_entry *entry,
+		     uint64_t now_ns, struct throttle_counts *ret);
 
 /* Walks over all entries, in the order in which they came; NULL at the end. Start with NULL. */
 struct throttle_entry *throttle_next(const struct throttle *table,

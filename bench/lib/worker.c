@@ -18,6 +18,7 @@
 #include "bench/lib/now.h"
 #include "bench/lib/outbox.h"
 #include "bench/lib/smtpc.h"
+#include "sidecar/base/random.h"
 
 #define TIMEOUT_MS   10000
 #define IDLE_NS	     (5 * SECOND_NS) /* a connection without work is closed after this */
@@ -55,14 +56,6 @@ struct worker {
 	char body[BODY_BYTES + 128];
 	size_t body_length;
 };
-
-static uint64_t random_next(struct worker *w)
-{
-	w->random ^= w->random << 13;
-	w->random ^= w->random >> 7;
-	w->random ^= w->random << 17;
-	return w->random;
-}
 
 /* ---- the gate -----------------------------------------------------------------------------------
  */
@@ -256,7 +249,7 @@ static void message_settle(struct worker *w, struct queue *queue, struct outbox_
 		wait = plan->retry_max_ns;
 	message->attempts++;
 	/* A little early or late, or all that was deferred together comes back together. */
-	message->due_ns = now_ns + wait * 7 / 8 + random_next(w) % (wait / 4 + 1);
+	message->due_ns = now_ns + wait * 7 / 8 + random_below(&w->random, wait / 4 + 1);
 	outbox_push(&queue->box, message);
 }
 
@@ -382,7 +375,7 @@ static uint64_t worker_waiting(const struct worker *w)
 	uint64_t waiting = 0;
 
 	for (uint32_t i = 0; i < w->plan->route_count * TG_CLASSES; i++)
-		waiting += w->queues[i].box.count;
+		waiting += w->queues[i].box.heap.count;
 	return waiting;
 }
 
@@ -417,7 +410,7 @@ static void worker_loop(struct worker *w)
 static void traffic_fill(struct worker *w)
 {
 	const struct worker_plan *plan = w->plan;
-	uint32_t first = (uint32_t)(random_next(w) % plan->route_count);
+	uint32_t first = (uint32_t)random_below(&w->random, plan->route_count);
 	struct outbox_message message = {0};
 
 	for (uint32_t i = 0; i < plan->bulk; i++) {
@@ -427,7 +420,7 @@ static void traffic_fill(struct worker *w)
 	}
 	for (uint32_t i = 0; i < plan->transactional; i++) {
 		uint64_t step = plan->arrive_ns / plan->transactional;
-		uint64_t at = plan->begin_ns + i * step + random_next(w) % (step + 1);
+		uint64_t at = plan->begin_ns + i * step + random_below(&w->random, step + 1);
 
 		message = (struct outbox_message){at, at, plan->bulk + i, 0};
 		outbox_push(&w->queues[(first + i) % plan->route_count * TG_CLASSES].box, &message);
@@ -441,11 +434,11 @@ static void body_fill(struct worker *w)
 	while (w->body_length < BODY_BYTES) {
 		size_t column = 0;
 
-		if (random_next(w) % 16 == 0)
+		if (random_below(&w->random, 16) == 0)
 			w->body_length += (size_t)sprintf(w->body + w->body_length, "..");
 		while (column++ < 12)
 			w->body_length += (size_t)sprintf(w->body + w->body_length, "%s",
-							  words[random_next(w) % 5]);
+							  words[random_below(&w->random, 5)]);
 		w->body_length += (size_t)sprintf(w->body + w->body_length, "\r\n");
 	}
 }
@@ -500,7 +493,7 @@ int worker_run(const struct worker_plan *plan, struct worker_tally *tally)
 		return -ENOMEM;
 	w->plan = plan;
 	w->tally = tally;
-	w->random = plan->seed * 2 + 1;
+	w->random = plan->seed;
 	error = worker_prepare(w);
 	if (error == 0)
 		worker_loop(w);

@@ -41,8 +41,10 @@ void api_end(struct api_context *context)
 	context->watch = NULL;
 }
 
-int api_next_flow(const struct api_context *s, struct control_call *call,
-		  const struct flow_json_filter *filter, uint32_t *ret_slot)
+/* The next known flow from call->cursor on that the filter lets through; moves the cursor behind
+ * it. 0; -ENOENT: none left; -EAGAIN: none in this piece. */
+static int flow_next(const struct api_context *s, struct control_call *call,
+		     const struct flow_json_filter *filter, uint32_t *ret_slot)
 {
 	for (int looked = 0; looked < API_PIECE; looked++) {
 		if (call->cursor >= segment_count(s->segment))
@@ -52,6 +54,24 @@ int api_next_flow(const struct api_context *s, struct control_call *call,
 			return 0;
 	}
 	return -EAGAIN;
+}
+
+int api_each_flow(struct api_context *s, struct control_call *call, api_visit *visit, void *arg)
+{
+	char name[DESTINATION_NAME_MAX + 1];
+	struct flow_json_filter filter;
+	uint32_t slot;
+	int status = flow_json_filter_read(s->segment, call->request, name, &filter, call->reason,
+					   sizeof(call->reason));
+
+	for (int i = 0; i < API_FLOWS && status == 0; i++) {
+		status = flow_next(s, call, &filter, &slot);
+		if (status == 0)
+			visit(s, call, slot, arg);
+	}
+	return status == 0 || status == -EAGAIN ? SERVER_MORE
+	       : status == -ENOENT		? SERVER_DONE
+						: status;
 }
 
 uint32_t api_flow_find(struct segment *segment, const struct flow_json_filter *filter)

@@ -27,10 +27,14 @@ void warmup_json_put(struct json_writer *out, const struct engine_warmup *warmup
 
 #define API_PIECE 1024 /* slots looked at in one call */
 
-/* The next known flow from call->cursor on that the filter lets through; moves the cursor behind
- * it. 0; -ENOENT: none left; -EAGAIN: none in this piece, call again. */
-int api_next_flow(const struct api_context *context, struct control_call *call,
-		  const struct flow_json_filter *filter, uint32_t *ret_slot);
+#define API_FLOWS 16 /* … and flows visited: each may have an hour of minutes or 42 days */
+
+/* Visits the known flows that the request's "source" and "destination" let through, a piece a call.
+ * SERVER_MORE, SERVER_DONE, or -EINVAL with the reason in call. */
+typedef void api_visit(struct api_context *context, struct control_call *call, uint32_t slot,
+		       void *arg);
+int api_each_flow(struct api_context *context, struct control_call *call, api_visit *visit,
+		  void *arg);
 
 /* Members "source" and "destination" of a request, both there: which flow. claim: it need not be
  * known yet, if both names are, or the request has "new": true. LAYOUT_NONE, with the reason in

@@ -140,19 +140,29 @@ bool flow_json_wanted(const struct segment *s, uint32_t slot, const struct flow_
 
 /* ---- a flow ---------------------------------------------------------------------------------- */
 
-static void put_window(struct json_writer *out, const char *key, uint64_t word, uint32_t now,
-		       uint32_t cap, bool capped, uint64_t end_ns, uint64_t now_ns)
+struct window_use {
+	uint64_t word; /* the count */
+	uint32_t period, cap;
+	bool capped;
+	uint64_t end_ns;
+};
+
+static void put_window(struct json_writer *out, const char *key, const struct window_use *window,
+		       uint64_t now_ns)
 {
+	uint64_t word = window->word;
+
 	json_put_object(out, key);
 	/* Without a cap nobody counts. */
-	if (capped) {
-		json_put_u64(out, "used", (uint32_t)(word >> 32) >= now ? (uint32_t)word : 0);
-		json_put_u64(out, "cap", cap);
+	if (window->capped) {
+		json_put_u64(out, "used",
+			     window_period(word) >= window->period ? (uint32_t)word : 0);
+		json_put_u64(out, "cap", window->cap);
 	} else {
 		json_put_null(out, "used");
 		json_put_null(out, "cap");
 	}
-	flow_json_in(out, "ends_s", end_ns, now_ns);
+	flow_json_in(out, "ends_s", window->end_ns, now_ns);
 	json_put_end(out);
 }
 
@@ -162,15 +172,26 @@ static void put_windows(const struct segment *s, uint32_t slot, uint64_t now_ns,
 	const struct layout_limits *limits = &s->view.limits[slot];
 	const struct layout_counters *counters = &s->view.counters[slot];
 	uint64_t flags = load(&limits->flags);
-	const struct layout_calendar *calendar = window_calendar(s->calendars, flags);
+	const struct layout_calendar *calendar = s->calendar;
 	uint32_t hour = window_hour(calendar, flags, now_ns),
 		 day = window_day(calendar, flags, now_ns);
+	const struct window_use hours = {
+		.word = load(&counters->hour),
+		.period = hour,
+		.cap = load(&limits->hour_cap[TG_TRANSACTIONAL]),
+		.capped = flags & LAYOUT_HOUR,
+		.end_ns = window_hour_end(calendar, flags, hour),
+	};
+	const struct window_use days = {
+		.word = load(&counters->day),
+		.period = day,
+		.cap = load(&limits->day_cap[TG_TRANSACTIONAL]),
+		.capped = flags & LAYOUT_DAY,
+		.end_ns = window_day_end(calendar, flags, day),
+	};
 
-	put_window(out, "hour", load(&counters->hour), hour,
-		   load(&limits->hour_cap[TG_TRANSACTIONAL]), flags & LAYOUT_HOUR,
-		   window_hour_end(calendar, flags, hour), now_ns);
-	put_window(out, "day", load(&counters->day), day, load(&limits->day_cap[TG_TRANSACTIONAL]),
-		   flags & LAYOUT_DAY, window_day_end(calendar, flags, day), now_ns);
+	put_window(out, "hour", &hours, now_ns);
+	put_window(out, "day", &days, now_ns);
 }
 
 static void put_connections(const struct segment *s, uint32_t slot, struct json_writer *out)
@@ -248,7 +269,7 @@ static void put_all_outcomes(const struct segment *s, uint32_t slot, uint64_t no
 	put_outcomes(out, "last_hour", &hour);
 }
 
-static void put_names(const struct segment *s, uint32_t slot, struct json_writer *out)
+void flow_json_put_names(const struct segment *s, uint32_t slot, struct json_writer *out)
 {
 	char text[DESTINATION_NAME_MAX + 1];
 
@@ -269,7 +290,7 @@ void flow_json_put(const struct segment *s, uint32_t slot, uint64_t now_ns, stru
 	uint64_t rate = load(&limits->rate[TG_TRANSACTIONAL]);
 	uint64_t hold = load(&limits->hold_until_ns), lower = load(&s->more[slot].hold_lower_ns);
 
-	put_names(s, slot, out);
+	flow_json_put_names(s, slot, out);
 	json_put_u64(out, "slot", slot);
 	json_put_bool(out, "filled", rate != 0);
 	flow_json_rate(out, "rate", gcra_interval(rate));

@@ -30,6 +30,9 @@ int flow_json_filter_read(const struct segment *segment, const struct json *requ
 bool flow_json_wanted(const struct segment *segment, uint32_t slot,
 		      const struct flow_json_filter *filter);
 
+/* Adds "source" and "destination" of a flow; null where names are not readable. */
+void flow_json_put_names(const struct segment *segment, uint32_t slot, struct json_writer *out);
+
 /* Adds members to an object that is open: of a flow ("source", "destination", limits in force, what
  * is used of them, totals), and of the segment as a whole. */
 void flow_json_put(const struct segment *segment, uint32_t slot, uint64_t now_ns,

@@ -17,8 +17,7 @@
 #include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
 
-#define FLOWS_A_CALL 64
-#define KINDS_MAX    8
+#define KINDS_MAX 8
 /* 400 days: longer is "until it is taken away". */
 #define FOR_MAX_NS (400 * UNITS_DAY_NS)
 
@@ -178,15 +177,8 @@ static int change_read(struct control_call *call, struct change *ret, uint64_t n
 
 static void put_flow(struct api_context *s, uint32_t slot, struct json_writer *out)
 {
-	char text[DESTINATION_NAME_MAX + 1];
-	const struct segment_slot *known = segment_slot(s->segment, slot);
-
 	json_put_object(out, NULL);
-	json_put_text(
-		out, "source",
-		destination_address_text(segment_address(s->segment, slot), text, sizeof(text)));
-	json_put_text(out, "destination",
-		      segment_name(s->segment, known->destination, text, sizeof(text)));
+	flow_json_put_names(s->segment, slot, out);
 	json_put_end(out);
 	json_put_newline(out);
 }
@@ -203,27 +195,31 @@ static int one_run(struct api_context *s, struct control_call *call, const struc
 	return error;
 }
 
+struct override_visit {
+	const struct change *change;
+	change_flow *run;
+};
+
+static void visit(struct api_context *s, struct control_call *call, uint32_t slot, void *arg)
+{
+	const struct override_visit *what = arg;
+
+	what->run(s, slot, what->change, loop_now());
+	put_flow(s, slot, call->answer);
+}
+
 static int flows_run(struct api_context *s, struct control_call *call, const struct change *change,
 		     change_flow *run)
 {
+	struct override_visit what = {change, run};
 	char name[DESTINATION_NAME_MAX + 1];
 	struct flow_json_filter filter;
-	uint32_t slot;
-	int status = flow_json_filter_read(s->segment, call->request, name, &filter, call->reason,
-					   sizeof(call->reason));
 
-	if (status == 0 && filter.by_source && filter.destination)
+	if (flow_json_filter_read(s->segment, call->request, name, &filter, call->reason,
+				  sizeof(call->reason)) == 0 &&
+	    filter.by_source && filter.destination)
 		return one_run(s, call, change, run);
-	for (int i = 0; i < FLOWS_A_CALL && status == 0; i++) {
-		status = api_next_flow(s, call, &filter, &slot);
-		if (status == 0) {
-			run(s, slot, change, loop_now());
-			put_flow(s, slot, call->answer);
-		}
-	}
-	return status == 0 || status == -EAGAIN ? SERVER_MORE
-	       : status == -ENOENT		? SERVER_DONE
-						: status;
+	return api_each_flow(s, call, visit, &what);
 }
 
 /* ---- what is done ---------------------------------------------------------------------------- */

@@ -11,8 +11,7 @@
 #include "sidecar/api/api.h"
 #include "sidecar/base/log.h"
 
-#define FLOWS_A_CALL 16 /* each has up to 42 days */
-#define DAY_S	     86400
+#define DAY_S 86400
 
 static const char *const orders[WARMUP_ORDERS] = {[WARMUP_START] = "start",
 						  [WARMUP_PAUSE] = "pause",
@@ -108,18 +107,11 @@ void warmup_json_put(struct json_writer *out, const struct engine_warmup *warmup
 	json_put_u64(out, "steps_back_for", w->back);
 }
 
-static void put_flow(struct api_context *s, uint32_t slot, const struct engine_warmup *warmup,
-		     struct json_writer *out)
+static void put_flow(const struct segment *segment, uint32_t slot,
+		     const struct engine_warmup *warmup, struct json_writer *out)
 {
-	const struct segment_slot *known = segment_slot(s->segment, slot);
-	char text[DESTINATION_NAME_MAX + 1];
-
 	json_put_object(out, NULL);
-	json_put_text(
-		out, "source",
-		destination_address_text(segment_address(s->segment, slot), text, sizeof(text)));
-	json_put_text(out, "destination",
-		      segment_name(s->segment, known->destination, text, sizeof(text)));
+	flow_json_put_names(segment, slot, out);
 	warmup_json_put(out, warmup);
 	put_days(out, warmup->state);
 	json_put_end(out);
@@ -134,36 +126,25 @@ static int refuse(struct control_call *call, const char *what, const char *why)
 	return -EINVAL;
 }
 
-/* Those that the filter lets through and that warm up, a piece at a time; with an order that is one
- * of enum warmup_order, after it. */
-static int flows_run(struct api_context *s, struct control_call *call, int order)
+/* A flow that warms up is told; with an order that is one of enum warmup_order, after it. */
+static void visit(struct api_context *s, struct control_call *call, uint32_t slot, void *arg)
 {
-	char name[DESTINATION_NAME_MAX + 1];
-	struct flow_json_filter filter;
+	const int *order = arg;
 	struct engine_warmup warmup;
-	uint32_t slot;
-	int status = flow_json_filter_read(s->segment, call->request, name, &filter, call->reason,
-					   sizeof(call->reason));
+	uint64_t now_ns = loop_now();
 
-	for (int i = 0; i < FLOWS_A_CALL && status == 0; i++) {
-		uint64_t now_ns = loop_now();
-
-		status = api_next_flow(s, call, &filter, &slot);
-		if (status ||
-		    (order < WARMUP_ORDERS &&
-		     engine_warmup_order(s->engine, slot, (enum warmup_order)order, now_ns) != 0) ||
-		    engine_warmup(s->engine, slot, now_ns, &warmup) != 0)
-			continue;
-		put_flow(s, slot, &warmup, call->answer);
-	}
-	return status == 0 || status == -EAGAIN ? SERVER_MORE
-	       : status == -ENOENT		? SERVER_DONE
-						: status;
+	if (*order < WARMUP_ORDERS &&
+	    engine_warmup_order(s->engine, slot, (enum warmup_order) * order, now_ns) != 0)
+		return;
+	if (engine_warmup(s->engine, slot, now_ns, &warmup) == 0)
+		put_flow(s->segment, slot, &warmup, call->answer);
 }
 
 int api_warmup(void *arg, struct control_call *call)
 {
-	return flows_run(arg, call, WARMUP_ORDERS);
+	int none = WARMUP_ORDERS;
+
+	return api_each_flow(arg, call, visit, &none);
 }
 
 static int member_check(void *arg, const char *key, const struct json *value)
@@ -197,7 +178,7 @@ int api_warmup_order(void *arg, struct control_call *call)
 	    json_get(call->request, "destination") == NULL)
 		return refuse(call, text,
 			      "name a source and a destination, or \"*\" for all that are known");
-	status = flows_run(arg, call, order);
+	status = api_each_flow(arg, call, visit, &order);
 	if (first && status >= 0)
 		log_notice("operator", "uid %u: warmup %s %.64s at %.255s", (unsigned)call->uid,
 			   text, json_get_text(call->request, "source", "*"),

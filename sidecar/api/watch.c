@@ -69,17 +69,10 @@ static double wall_s(void)
 static void event_begin(const struct event_feed *watch, uint32_t slot, const char *kind,
 			struct json_writer *line)
 {
-	struct segment *segment = watch->context->segment;
-	char text[DESTINATION_NAME_MAX + 1];
-
 	json_put_object(line, NULL);
 	json_put_number(line, "at", wall_s(), 3);
 	json_put_text(line, "event", kind);
-	json_put_text(line, "source",
-		      destination_address_text(segment_address(segment, slot), text, sizeof(text)));
-	json_put_text(line, "destination",
-		      segment_name(segment, segment_slot(segment, slot)->destination, text,
-				   sizeof(text)));
+	flow_json_put_names(watch->context->segment, slot, line);
 }
 
 /* Ends the line and keeps it, in the place of the oldest. */

@@ -44,8 +44,7 @@ static void classify_print(const struct loaded_rules *rules, const char *destina
 	struct reply_line line;
 
 	reply_line_parse(reply, len, &line);
-	classify(rules->classifier, rules->scratch, destination, line.code, line.enhanced,
-		 line.text, line.len, &found);
+	classify(rules->classifier, rules->scratch, destination, &line, &found);
 	printf("{\"class\": \"%s\", \"limit\": \"%s\", \"lowers_cap\": %s, \"rule\": \"%s\"}\n",
 	       reply_class_name(found.class), reply_limit_name(found.limit),
 	       found.lowers_cap ? "true" : "false", found.rule);

@@ -184,24 +184,32 @@ static int told(const struct json *json, char *reason)
 	return number > 0 && number < 4096 ? -(int)number : -EIO;
 }
 
-/* Takes one line of the answer. 1: the last one was it; 2 + x: the caller said x. */
-static int line_take(bool first, const struct json *json, const char *text, size_t length,
-		     client_line *line, void *arg, int *ret_said, char *reason)
+struct client_answer {
+	client_line *line;
+	void *arg; /* of it */
+	uint64_t lines;
+	int said; /* by it */
+	char *reason;
+};
+
+/* Takes one line of the answer. 1: no more are wanted. */
+static int line_take(struct client_answer *answer, const struct json *json, const char *text,
+		     size_t length)
 {
-	if (first)
-		return json_get_bool(json, "ok", false) ? 0 : told(json, reason);
+	if (answer->lines++ == 0)
+		return json_get_bool(json, "ok", false) ? 0 : told(json, answer->reason);
 	if (json_get(json, "end"))
-		return json_get_bool(json, "end", false) ? 1 : told(json, reason);
-	*ret_said = line ? line(arg, json, text, length) : 0;
-	return *ret_said != 0;
+		return json_get_bool(json, "end", false) ? 1 : told(json, answer->reason);
+	answer->said = answer->line ? answer->line(answer->arg, json, text, length) : 0;
+	return answer->said != 0;
 }
 
 int client_ask(struct client *client, const struct json_writer *request, client_line *line,
 	       void *arg, char *reason)
 {
-	int said = 0, status = json_failed(request)
-				       ? -ENOMEM
-				       : send_all(client->fd, request->text, request->length);
+	struct client_answer answer = {.line = line, .arg = arg, .reason = reason};
+	int status = json_failed(request) ? -ENOMEM
+					  : send_all(client->fd, request->text, request->length);
 
 	*reason = '\0';
 	if (status == 0)
@@ -209,7 +217,7 @@ int client_ask(struct client *client, const struct json_writer *request, client_
 	/* Who refuses a client says so before it has asked. */
 	if (status == -EPIPE || status == -ECONNRESET)
 		status = 0;
-	for (bool first = true; status == 0; first = false) {
+	while (status == 0) {
 		char *text, why[JSON_REASON];
 		struct json *json;
 		size_t length;
@@ -225,10 +233,10 @@ int client_ask(struct client *client, const struct json_writer *request, client_
 				 why);
 			return -EPROTO;
 		}
-		status = line_take(first, json, text, length, line, arg, &said, reason);
+		status = line_take(&answer, json, text, length);
 		json_release(json);
 	}
 	if (status < 0 && *reason == '\0')
 		snprintf(reason, CLIENT_REASON, "%s", strerror(-status));
-	return status > 0 ? said : status;
+	return status > 0 ? answer.said : status;
 }

@@ -188,7 +188,8 @@ static struct config *config_open(const char *path)
 	if (path)
 		config_read(path, NULL, &config, &report);
 	else
-		config_load("", 0, "(no file)", NULL, NULL, &config, &report);
+		config_load(&(struct config_text){"", 0, "(no file)", NULL}, NULL, &config,
+			    &report);
 	diagnostics_sort(&report);
 	for (uint32_t i = 0; i < report.count; i++)
 		if (report.problems[i].error || !config || report.problems[i].mark.line == 0)

@@ -40,19 +40,9 @@ static int all_read(struct feed_file *file, int fd, struct lines *lines)
 	int error = 0;
 
 	while (!end && error == 0) {
-		size_t room;
-		char *into = lines_room(lines, &room);
-		ssize_t n = into ? read(fd, into, room) : -1;
-
-		if (into == NULL)
-			return -ENOMEM;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		end = n == 0;
-		lines_filled(lines, (size_t)n);
-		error = lines_take(file, lines, end);
+		error = lines_read(lines, fd, &end);
+		if (error == 0)
+			error = lines_take(file, lines, end);
 	}
 	return error;
 }

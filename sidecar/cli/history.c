@@ -4,38 +4,27 @@
  * `tollgate seed` reads it, from a log of an MTA.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "shm/source.h"
-#include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
 #include "sidecar/cli/command.h"
-#include "sidecar/cli/log_source.h"
-#include "sidecar/cli/options.h"
-#include "sidecar/cli/rules_source.h"
+#include "sidecar/cli/log_input.h"
 #include "sidecar/engine/scratch.h"
 #include "sidecar/feeds/history.h"
 #include "sidecar/ingest/intake.h"
 
-#define DAY_S	       86400
-#define COMPLAINTS_MAX 10
+#define DAY_S 86400
 
-struct history_options {
-	const char *format, *source, *config, *segment, *path;
-};
-
-static struct cli_option option_rows[] = {
-	{"format", 'f', "F", NULL, CLI_TEXT, offsetof(struct history_options, format), 0, NULL},
-	{"source", 0, "SOURCE", "our address, or a source's name, where a line does not say",
-	 CLI_TEXT, offsetof(struct history_options, source), 0, NULL},
-	{"config", 'c', "FILE", "this configuration, not the one in force", CLI_TEXT,
-	 offsetof(struct history_options, config), 0, NULL},
-	CLI_SEGMENT(struct history_options),
-	{0}};
+static struct cli_option option_rows[] = {LOG_INPUT_FORMAT,
+					  LOG_INPUT_SOURCE,
+					  {"config", 'c', "FILE",
+					   "this configuration, not the one in force", CLI_TEXT,
+					   offsetof(struct log_options, config), 0, NULL},
+					  CLI_SEGMENT(struct log_options),
+					  {0}};
 
 static const struct cli_syntax syntax = {
 	.command = "history",
@@ -58,14 +47,12 @@ struct history_day {
 };
 
 struct history_reading {
-	const struct history_options *options;
-	struct log_source source;
+	struct log_input *input;
 	struct scratch scratch;
 	struct intake intake;
 	struct intake_memory *memory;
 	struct history_day *flows; /* by slot */
 	struct history_rows rows;
-	uint64_t complaints, timeless;
 };
 
 /* ---- counting -------------------------------------------------------------------------------- */
@@ -125,21 +112,13 @@ static int event_take(void *arg, const struct ingest_event *event)
 	struct intake_place place;
 
 	if (event->time_ns == 0) {
-		run->timeless++;
+		run->input->source.timeless++;
 		return 0;
 	}
 	if (!intake_find(&run->intake, event, event->time_ns, SCRATCH_EPOCH_NS, &place) ||
 	    event->outcome != INGEST_DELIVERED)
 		return 0;
 	return delivered(run, &place, event->time_ns);
-}
-
-static void complain(void *arg, uint64_t line)
-{
-	struct history_reading *run = arg;
-
-	if (run->complaints++ < COMPLAINTS_MAX)
-		fprintf(stderr, "%s:%" PRIu64 ": not understood\n", run->options->path, line);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -158,36 +137,14 @@ static int rows_print(struct history_reading *run)
 	return error ? error : fflush(stdout) == 0 ? 0 : -errno;
 }
 
-static void counts_print(const struct history_reading *run)
+static int log_count(struct history_reading *run)
 {
-	const struct intake_totals *totals = &run->intake.totals;
-	const struct {
-		uint64_t count;
-		const char *what;
-	} rows[] = {
-		{run->timeless, "have no time"},
-		{totals->no_attempt, "were no attempt to deliver"},
-		{totals->repeated, "repeat what was said already"},
-		{totals->no_source, "do not say which address of ours it was: see --source"},
-		{totals->no_destination, "do not say what receiver it was"},
-		{totals->no_room, "are of more flows than there is room for: raise segment.flows"},
-	};
-
-	log_source_counts(&run->source);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].count)
-			fprintf(stderr, "%" PRIu64 " of them %s\n", rows[i].count, rows[i].what);
-}
-
-static int log_count(struct history_reading *run, const struct config *config,
-		     const struct classifier *classifier, const struct rule_set *rules,
-		     const struct config_mta_log *log)
-{
+	struct log_input *input = run->input;
 	const struct scratch_setup setup = {
-		.config = config,
-		.classifier = classifier,
-		.rules = rules,
-		.flows = (uint32_t)config->segment.flows.value,
+		.config = input->config,
+		.classifier = input->classifier,
+		.rules = input->rules,
+		.flows = (uint32_t)input->config->segment.flows.value,
 	};
 	int error = scratch_open(&setup, &run->scratch);
 
@@ -197,72 +154,42 @@ static int log_count(struct history_reading *run, const struct config *config,
 	run->memory = calloc(1, sizeof(*run->memory));
 	if (run->flows == NULL || run->memory == NULL)
 		return -ENOMEM;
-	run->intake = (struct intake){
-		.engine = run->scratch.engine, .config = config, .log = log, .memory = run->memory};
-	error = log_source_read(&run->source, run->options->path, event_take);
+	run->intake = (struct intake){.engine = run->scratch.engine,
+				      .config = input->config,
+				      .log = &input->log,
+				      .memory = run->memory};
+	error = log_source_read(&input->source, input->options->path, event_take);
 	return error ? error : rows_print(run);
 }
 
-static int history_run(const struct history_options *options, const struct config *config,
-		       const struct classifier *classifier, const struct rule_set *rules)
+static int history_run(struct log_input *input, void *arg)
 {
-	struct history_reading run = {.options = options};
-	struct config_mta_log log;
-	int error = log_source_configured(config, options->path, options->format, options->source,
-					  &log);
+	struct history_reading run = {.input = input};
+	int error;
 
-	if (error == 0)
-		error = log_source_begin(options->format, &run.source);
-	if (error)
-		return 2;
-	run.source.complain = complain;
-	run.source.arg = &run;
-	error = log_count(&run, config, classifier, rules, &log);
-	if (error == 0)
-		counts_print(&run);
+	(void)arg;
+	if (input->config->time_zone) {
+		setenv("TZ", input->config->time_zone, 1);
+		tzset();
+	}
+	input->source.arg = &run;
+	error = log_count(&run);
+	if (error == 0) {
+		log_source_counts(&input->source);
+		log_source_left_out(&input->source, &run.intake.totals);
+	}
 	free(run.flows);
 	free(run.memory);
 	history_free(&run.rows);
 	scratch_close(&run.scratch);
-	log_source_free(&run.source);
 	/* A log of which nothing could be read is the wrong file. */
-	return error == 0 && run.rows.count + run.source.events > 0 ? 0 : 1;
-}
-
-static int configured_run(const struct history_options *options, const struct config *config)
-{
-	struct loaded_rules rules;
-	struct rule_set *set = NULL;
-	int status = 1;
-
-	if (config->time_zone) {
-		setenv("TZ", config->time_zone, 1);
-		tzset();
-	}
-	if (rules_source_load_with(NULL, &config->rules, &rules) == 0 &&
-	    rule_set_create(rules.classifier, &set) == 0)
-		status = history_run(options, config, rules.classifier, set);
-	rule_set_free(set);
-	rules_source_free(&rules);
-	return status;
+	return error == 0 && run.rows.count + input->source.events > 0 ? 0 : 1;
 }
 
 int cli_history(int argc, char **argv)
 {
-	struct history_options options = {.format = "auto"};
-	struct config *config;
-	char **logs;
-	int status;
+	struct log_options options;
 
-	option_rows[0].help = log_source_formats();
-	options_read(&syntax, argc, argv, &options, &logs);
-	options.path = logs[0];
-	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
-	config = options.config != NULL ? rules_source_config(options.config)
-					: rules_source_config_in_force(options.segment);
-	if (config == NULL)
-		return 1;
-	status = configured_run(&options, config);
-	config_free(config);
-	return status;
+	log_input_options(&syntax, &option_rows[0], argc, argv, &options);
+	return log_input_run(&options, history_run, NULL);
 }

@@ -71,11 +71,9 @@ static int line_take(struct log_source *source, struct ingest_line *line, log_so
 
 	do {
 		result = source->format->parse(&source->stream, line, &event);
-		if (result == INGEST_BAD) {
-			source->bad++;
-			if (source->complain)
-				source->complain(source->arg, source->lines.number);
-		}
+		if (result == INGEST_BAD && source->bad++ < source->shown)
+			fprintf(stderr, "%s:%" PRIu64 ": not understood\n", source->path,
+				source->lines.number);
 		if (result == INGEST_EVENT) {
 			source->events++;
 			stop = take(source->arg, &event);
@@ -91,22 +89,11 @@ static int all_read(struct log_source *source, int fd, log_source_event *take)
 	int stop = 0;
 
 	while (!end && stop == 0) {
-		size_t room;
-		char *into = lines_room(&source->lines, &room);
-		ssize_t n = into != NULL ? read(fd, into, room) : -1;
-
-		if (into == NULL)
-			return -ENOMEM;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		end = n == 0;
-		lines_filled(&source->lines, (size_t)n);
-		if (source->format == NULL && !end &&
+		stop = lines_read(&source->lines, fd, &end);
+		if (stop == 0 && source->format == NULL && !end &&
 		    source->lines.end - source->lines.start < GUESS_BYTES)
 			continue;
-		if (source->format == NULL)
+		if (stop == 0 && source->format == NULL)
 			stop = format_guess(source);
 		while (stop == 0 && source->format != NULL &&
 		       lines_next(&source->lines, end, &line))
@@ -118,8 +105,10 @@ static int all_read(struct log_source *source, int fd, log_source_event *take)
 int log_source_read(struct log_source *source, const char *path, log_source_event *take)
 {
 	int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	int error = fd < 0 ? -errno : all_read(source, fd, take);
+	int error;
 
+	source->path = path;
+	error = fd < 0 ? -errno : all_read(source, fd, take);
 	if (fd > STDIN_FILENO)
 		close(fd);
 	if (error == -EINVAL && source->format == NULL)
@@ -135,6 +124,25 @@ void log_source_counts(const struct log_source *source)
 {
 	fprintf(stderr, "%" PRIu64 " lines read, %" PRIu64 " events, %" PRIu64 " not understood\n",
 		source->lines.next, source->events, source->bad + source->lines.too_long);
+}
+
+void log_source_left_out(const struct log_source *source, const struct intake_totals *totals)
+{
+	const struct {
+		uint64_t count;
+		const char *what;
+	} rows[] = {
+		{source->timeless, "have no time"},
+		{totals->no_attempt, "were no attempt to deliver"},
+		{totals->repeated, "repeat what was said already"},
+		{totals->no_source, "do not say which address of ours it was: see --source"},
+		{totals->no_destination, "do not say what receiver it was"},
+		{totals->no_room, "are of more flows than there is room for: raise segment.flows"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].count)
+			fprintf(stderr, "%" PRIu64 " of them %s\n", rows[i].count, rows[i].what);
 }
 
 static const struct config_mta_log *log_of(const struct config *config, const char *path,

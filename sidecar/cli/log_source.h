@@ -9,6 +9,7 @@
 
 #include "sidecar/config/config.h"
 #include "sidecar/ingest/format.h"
+#include "sidecar/ingest/intake.h"
 #include "sidecar/ingest/lines.h"
 
 struct log_source {
@@ -16,10 +17,11 @@ struct log_source {
 	struct ingest_stream stream;
 	struct lines lines; /* .number: of the line that an event stands in */
 	uint64_t events;
-	uint64_t bad; /* lines that were not understood */
-	/* Called for each line that is not understood; NULL: they are counted. */
-	void (*complain)(void *arg, uint64_t line);
-	void *arg; /* of both functions */
+	uint64_t bad;	   /* lines that were not understood */
+	uint64_t timeless; /* events without a time, counted by who takes them */
+	uint32_t shown;	   /* so many of the lines that were not understood are shown */
+	const char *path;  /* as it is being read */
+	void *arg;	   /* of log_source_event */
 };
 
 /* The format of that name, "auto" for a guess. -EINVAL: there is none, and that was printed. */
@@ -41,5 +43,8 @@ int log_source_configured(const struct config *config, const char *path, const c
 
 /* "12 lines read, 10 events, 1 not understood", to standard error. */
 void log_source_counts(const struct log_source *source);
+
+/* Which of the events were of no use, and why; the same. */
+void log_source_left_out(const struct log_source *source, const struct intake_totals *totals);
 
 #endif

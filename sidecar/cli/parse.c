@@ -77,8 +77,7 @@ static const char *class_of(const struct parser *parser, const struct ingest_eve
 				      &match) == 0)
 			destination = match.name;
 	}
-	classify(parser->rules->classifier, parser->rules->scratch, destination, reply.code,
-		 reply.enhanced, reply.text, reply.len, &found);
+	classify(parser->rules->classifier, parser->rules->scratch, destination, &reply, &found);
 	return reply_class_name(found.class);
 }
 

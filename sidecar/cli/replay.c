@@ -13,34 +13,23 @@
 
 #include "sidecar/api/flow_json.h"
 #include "sidecar/base/json.h"
-#include "sidecar/base/log.h"
 #include "sidecar/base/units.h"
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/flows_table.h"
-#include "sidecar/cli/log_source.h"
-#include "sidecar/cli/options.h"
-#include "sidecar/cli/rules_source.h"
+#include "sidecar/cli/log_input.h"
 #include "sidecar/ingest/replay.h"
 
-#define COMPLAINTS_MAX 10 /* lines that are none are counted; the first are shown */
-
-struct replay_options {
-	const char *format, *source, *config, *rules, *segment, *path;
-	bool json;
-};
-
 static struct cli_option option_rows[] = {
-	{"format", 'f', "F", NULL, CLI_TEXT, offsetof(struct replay_options, format), 0, NULL},
-	{"source", 0, "SOURCE", "our address, or a source's name, where a line does not say",
-	 CLI_TEXT, offsetof(struct replay_options, source), 0, NULL},
+	LOG_INPUT_FORMAT,
+	LOG_INPUT_SOURCE,
 	{"config", 'c', "FILE",
 	 "this configuration, not the one in force; what it says under logs of a log with LOG's path, or "
 	 "else of the only one of its format, holds for LOG",
-	 CLI_TEXT, offsetof(struct replay_options, config), 0, NULL},
+	 CLI_TEXT, offsetof(struct log_options, config), 0, NULL},
 	{"rules", 'r', "FILE", "these rules in front of ours, instead of the configuration's",
-	 CLI_TEXT, offsetof(struct replay_options, rules), 0, NULL},
-	CLI_JSON(struct replay_options),
-	CLI_SEGMENT(struct replay_options),
+	 CLI_TEXT, offsetof(struct log_options, rules), 0, NULL},
+	CLI_JSON(struct log_options),
+	CLI_SEGMENT(struct log_options),
 	{0}};
 
 static const struct cli_syntax syntax = {
@@ -56,11 +45,9 @@ static const struct cli_syntax syntax = {
 };
 
 struct run {
-	const struct replay_options *options;
+	struct log_input *input;
 	struct replay *replay;
-	struct log_source source;
 	struct json_writer writer;
-	uint64_t complaints, timeless;
 	uint64_t now_ns; /* of the scratch segment, at the end */
 };
 
@@ -199,7 +186,7 @@ static int flow_print(struct run *run, const struct config *config, const struct
 static int flows_print(struct run *run, const struct config *config)
 {
 	const struct scratch *scratch = replay_scratch(run->replay, &run->now_ns);
-	struct flows_table table = {.json = run->options->json};
+	struct flows_table table = {.json = run->input->options->json};
 	int error = 0;
 
 	if (scratch && !table.json)
@@ -213,119 +200,59 @@ static int flows_print(struct run *run, const struct config *config)
 	return error;
 }
 
-static void counts_print(const struct run *run)
-{
-	const struct intake_totals *totals = replay_intake(run->replay);
-	const struct {
-		uint64_t count;
-		const char *what;
-	} rows[] = {
-		{run->timeless, "have no time"},
-		{totals->no_attempt, "were no attempt to deliver"},
-		{totals->repeated, "repeat what was said already"},
-		{totals->no_source, "do not say which address of ours it was: see --source"},
-		{totals->no_destination, "do not say what receiver it was"},
-		{totals->no_room, "are of more flows than there is room for: raise segment.flows"},
-	};
-
-	log_source_counts(&run->source);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].count)
-			fprintf(stderr, "%" PRIu64 " of them %s\n", rows[i].count, rows[i].what);
-}
-
 /* ---- the log --------------------------------------------------------------------------------- */
-
-static void complain(void *arg, uint64_t line)
-{
-	struct run *run = arg;
-
-	if (run->complaints++ < COMPLAINTS_MAX)
-		fprintf(stderr, "%s:%" PRIu64 ": not understood\n", run->options->path, line);
-}
 
 static int event_take(void *arg, const struct ingest_event *event)
 {
 	struct run *run = arg;
-	int error = replay_event(run->replay, event, run->source.lines.number);
+	int error = replay_event(run->replay, event, run->input->source.lines.number);
 
 	if (error != -EINVAL)
 		return error;
-	run->timeless++;
+	run->input->source.timeless++;
 	return 0;
 }
 
-static int log_replay(struct run *run, const struct config *config)
+static int log_replay(struct run *run)
 {
-	int error = log_source_read(&run->source, run->options->path, event_take);
+	struct log_source *source = &run->input->source;
+	int error = log_source_read(source, run->input->options->path, event_take);
 
-	if (error == 0 && !run->options->json)
+	if (error == 0 && !run->input->options->json)
 		totals_print(run->replay);
 	if (error == 0)
-		error = flows_print(run, config);
-	counts_print(run);
+		error = flows_print(run, run->input->config);
+	log_source_counts(source);
+	log_source_left_out(source, replay_intake(run->replay));
 	/* A log of which nothing could be read is the wrong file. */
 	return error == 0 && fflush(stdout) == 0 && !json_failed(&run->writer) &&
-			       (run->source.events > run->timeless ||
-				run->source.bad + run->timeless == 0)
+			       (source->events > source->timeless ||
+				source->bad + source->timeless == 0)
 		       ? 0
 		       : 1;
 }
 
-static int replay_run(const struct replay_options *options, const struct config *config,
-		      const struct classifier *classifier, const struct rule_set *rules)
+static int replay_run(struct log_input *input, void *arg)
 {
-	struct config_mta_log log;
-	struct run run = {.options = options};
-	const struct replay_setup setup = {config, classifier, rules, &log};
-	int status = 2;
+	struct run run = {.input = input};
+	const struct replay_setup setup = {input->config, input->classifier, input->rules,
+					   &input->log};
+	int status;
 
-	if (log_source_configured(config, options->path, options->format, options->source, &log) !=
-		    0 ||
-	    log_source_begin(options->format, &run.source) != 0)
-		return status;
-	run.source.arg = &run;
-	run.source.complain = complain;
-	status = replay_create(&setup, options->json ? act_json : act_text, &run, &run.replay);
-	status = status == 0 ? log_replay(&run, config) : 1;
+	(void)arg;
+	input->source.arg = &run;
+	status = replay_create(&setup, input->options->json ? act_json : act_text, &run,
+			       &run.replay);
+	status = status == 0 ? log_replay(&run) : 1;
 	replay_free(run.replay);
-	log_source_free(&run.source);
 	json_writer_free(&run.writer);
-	return status;
-}
-
-static int configured_run(const struct replay_options *options, const struct config *config)
-{
-	struct loaded_rules rules;
-	struct rule_set *set = NULL;
-	int status = 1;
-
-	if (rules_source_load_with(options->rules, options->rules == NULL ? &config->rules : NULL,
-				   &rules) == 0 &&
-	    rule_set_create(rules.classifier, &set) == 0)
-		status = replay_run(options, config, rules.classifier, set);
-	rule_set_free(set);
-	rules_source_free(&rules);
 	return status;
 }
 
 int cli_replay(int argc, char **argv)
 {
-	struct replay_options options = {.format = "auto"};
-	struct config *config;
-	char **logs;
-	int status;
+	struct log_options options;
 
-	option_rows[0].help = log_source_formats();
-	options_read(&syntax, argc, argv, &options, &logs);
-	options.path = logs[0];
-	/* What the engine says is printed from what it does. */
-	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
-	config = options.config != NULL ? rules_source_config(options.config)
-					: rules_source_config_in_force(options.segment);
-	if (config == NULL)
-		return 1;
-	status = configured_run(&options, config);
-	config_free(config);
-	return status;
+	log_input_options(&syntax, &option_rows[0], argc, argv, &options);
+	return log_input_run(&options, replay_run, NULL);
 }

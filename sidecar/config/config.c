@@ -129,17 +129,23 @@ static void check_system(const struct config_loader *loader)
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-static int load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
-		const char *list, bool is_builtin, struct config **ret, struct diagnostics *report);
+static int load(const struct config_text *text, const struct yaml_memory *memory, bool is_builtin,
+		struct config **ret, struct diagnostics *report);
+
+static struct config_text builtin_text(const char *suffixes)
+{
+	return (struct config_text){builtin_config, builtin_config_size(), "builtin.yaml",
+				    suffixes};
+}
 
 static int load_base(const struct config_loader *loader)
 {
 	struct config *config = loader->config;
+	const struct config_text text = builtin_text(loader->list);
 
 	if (config->is_builtin || !config->builtin.value)
 		return 0;
-	return load(builtin_config, builtin_config_size(), "builtin.yaml", &config->memory,
-		    loader->list, true, &config->base, loader->report);
+	return load(&text, &config->memory, true, &config->base, loader->report);
 }
 
 static char *copy_text(struct config *config, const char *text)
@@ -188,12 +194,13 @@ static void add_problem(void *context, struct yaml_mark mark, const char *reason
 	config_error(context, mark, "%s", reason);
 }
 
-static int load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
-		const char *list, bool is_builtin, struct config **ret, struct diagnostics *report)
+static int load(const struct config_text *text, const struct yaml_memory *memory, bool is_builtin,
+		struct config **ret, struct diagnostics *report)
 {
-	struct config_loader loader = {.file = name, .report = report, .list = list};
+	const char *name = text->name;
+	struct config_loader loader = {.file = name, .report = report, .list = text->suffixes};
 	const struct yaml_problems problems = {add_problem, &loader};
-	const struct yaml_source source = {text, len, name, memory, &problems};
+	const struct yaml_source source = {text->text, text->length, name, memory, &problems};
 	uint32_t errors = report->errors;
 	struct yaml_error error = {0};
 	void *loaded;
@@ -221,17 +228,18 @@ static int load(const char *text, size_t len, const char *name, const struct yam
 	return rc;
 }
 
-int config_load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
-		const char *list, struct config **ret, struct diagnostics *report)
+int config_load(const struct config_text *text, const struct yaml_memory *memory,
+		struct config **ret, struct diagnostics *report)
 {
-	return load(text, len, name, memory, list, false, ret, report);
+	return load(text, memory, false, ret, report);
 }
 
 int config_builtin(const struct yaml_memory *memory, struct config **ret,
 		   struct diagnostics *report)
 {
-	return load(builtin_config, builtin_config_size(), "builtin.yaml", memory, NULL, true, ret,
-		    report);
+	const struct config_text text = builtin_text(NULL);
+
+	return load(&text, memory, true, ret, report);
 }
 
 int config_read(const char *path, const struct yaml_memory *memory, struct config **ret,
@@ -245,7 +253,7 @@ int config_read(const char *path, const struct yaml_memory *memory, struct confi
 		diagnostics_add(report, true, path, (struct yaml_mark){0, 0}, "%s", strerror(-rc));
 		return rc;
 	}
-	rc = config_load(text, len, path, memory, NULL, ret, report);
+	rc = config_load(&(struct config_text){text, len, path, NULL}, memory, ret, report);
 	free(text);
 	return rc;
 }

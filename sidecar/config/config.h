@@ -35,12 +35,18 @@ const char *diagnostic_text(const struct diagnostic *problem, char *text, size_t
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
-/* Loads and checks a text. memory NULL: malloc. list: path of the Public Suffix List; NULL: the
- * system's. 0; -EINVAL: the report says why (at least one error); -ENOMEM likewise. Warnings may
+struct config_text {
+	const char *text;
+	size_t length;
+	const char *name;     /* in messages */
+	const char *suffixes; /* path of the Public Suffix List; NULL: the system's */
+};
+
+/* Loads and checks a text. memory NULL: malloc. 0; -EINVAL: the report says why (at least one error); -ENOMEM likewise. Warnings may
  * stand in the report in either case. Allocates, reads the list from disk, looks up users; not for
  * a hot path. */
-int config_load(const char *text, size_t len, const char *name, const struct yaml_memory *memory,
-		const char *list, struct config **ret, struct diagnostics *report);
+int config_load(const struct config_text *text, const struct yaml_memory *memory,
+		struct config **ret, struct diagnostics *report);
 
 /* The same of a file. Also -errno of opening and reading, with an error in the report. */
 int config_read(const char *path, const struct yaml_memory *memory, struct config **ret,

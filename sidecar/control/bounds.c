@@ -2,6 +2,7 @@
  *
  * What a new configuration means for a flow's life.
  */
+#include "sidecar/control/control.h"
 #include "sidecar/control/state.h"
 
 bool control_rebound(struct control_state *state, const struct control_bounds *bounds)

@@ -55,6 +55,7 @@
  * hundred a minute and round trips of seconds one flight is refused whole, and two of them may be
  * what a strict receiver punishes.
  */
+#include "sidecar/control/control.h"
 #include "sidecar/control/state.h"
 
 #define PROBE_ALONE	  60 /* seconds for which nothing follows a probe whose reply is not known */
@@ -371,55 +372,53 @@ uint64_t control_limits(const struct control_state *state, const struct control_
 }
 
 /* Whether what the flow may do is another than before. */
-static bool changed(const struct control_step *step, const struct control_limits *before)
+static bool limits_differ(const struct control_limits *a, const struct control_limits *b)
 {
-	struct control_limits after;
+	return a->interval_ns != b->interval_ns ||
+	       memcmp(a->burst, b->burst, sizeof a->burst) != 0 ||
+	       memcmp(a->hold_until_ns, b->hold_until_ns, sizeof a->hold_until_ns) != 0 ||
+	       a->hour_cap != b->hour_cap || a->day_cap != b->day_cap ||
+	       a->hour_reserve != b->hour_reserve || a->day_reserve != b->day_reserve ||
+	       a->hour_phase_s != b->hour_phase_s || a->day_phase_min != b->day_phase_min ||
+	       a->connections != b->connections || a->per_connection != b->per_connection ||
+	       a->report_delivered != b->report_delivered || a->phase != b->phase;
+}
 
-	limits_of(step->fc, step->bounds, step->now_ns, &after);
-	return before->interval_ns != after.interval_ns ||
-	       memcmp(before->burst, after.burst, sizeof after.burst) != 0 ||
-	       memcmp(before->hold_until_ns, after.hold_until_ns, sizeof after.hold_until_ns) !=
-		       0 ||
-	       before->hour_cap != after.hour_cap || before->day_cap != after.day_cap ||
-	       before->hour_reserve != after.hour_reserve ||
-	       before->day_reserve != after.day_reserve ||
-	       before->hour_phase_s != after.hour_phase_s ||
-	       before->day_phase_min != after.day_phase_min ||
-	       before->connections != after.connections ||
-	       before->per_connection != after.per_connection ||
-	       before->report_delivered != after.report_delivered || before->phase != after.phase;
+static bool changed(const struct control_step *step, struct control_change *change)
+{
+	change->next_ns = limits_of(step->fc, step->bounds, step->now_ns, &change->after);
+	return limits_differ(&change->before, &change->after);
 }
 
 bool control_observe(struct control_state *state, const struct control_bounds *bounds,
-		     const struct control_observation *seen, uint64_t now_ns)
+		     const struct control_observation *seen, uint64_t now_ns,
+		     struct control_change *ret_change)
 {
 	struct control_step step = step_of(state, bounds, seen->admitted_ns, now_ns);
-	struct control_limits before;
 
 	step.lost = seen->permanent;
-	control_limits(state, bounds, now_ns, &before);
+	control_limits(state, bounds, now_ns, &ret_change->before);
 	window_roll(&step);
 	utilization_update(&step);
 	observe(&step, seen);
 	rate_remember(&step);
-	return changed(&step, &before);
+	return changed(&step, ret_change);
 }
 
 bool control_tick(struct control_state *state, const struct control_bounds *bounds,
-		  uint32_t delivered, uint32_t deferred, uint64_t now_ns)
+		  uint32_t delivered, uint64_t now_ns, struct control_change *ret_change)
 {
 	struct control_step step = step_of(state, bounds, 0, now_ns);
-	struct control_limits before;
 
-	control_limits(state, bounds, now_ns, &before);
+	control_limits(state, bounds, now_ns, &ret_change->before);
 	window_roll(&step);
 	/* Deliveries that are not reported one by one are counted here alone. */
-	if (!before.report_delivered) {
+	if (!ret_change->before.report_delivered) {
 		window_count(&step, delivered);
 		rate_used(&step, delivered);
 		refusals_delivered(&step, delivered);
 	}
-	return changed(&step, &before);
+	return changed(&step, ret_change);
 }
 
 void control_release(struct control_state *state, const struct control_bounds *bounds,

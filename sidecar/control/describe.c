@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "sidecar/control/control.h"
 #include "sidecar/control/state.h"
 
 const char *control_phase_name(enum control_phase phase)

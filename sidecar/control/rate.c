@@ -363,9 +363,11 @@ void rate_scale_after_flight(struct control_step *step)
 void rate_backoff(struct control_step *step, double held_seconds)
 {
 	struct flow_control *fc = step->fc;
+	float before = fc->rate;
 
 	rate_set(step, between(1.5 / fc->hold_seconds, 0.1 * fc->rate, 0.75 * fc->rate));
-	fc->limit_estimate = fc->limit_estimate_prev;
+	/* A hold that no rate brought about may have begun before there was an estimate. */
+	fc->limit_estimate = fc->limit_estimate_prev > 0 ? fc->limit_estimate_prev : before;
 	fc->mode = MODE_RECOVER;
 	flag_set(fc, FLAG_RISE_SUSPECTED, false);
 	flag_set(fc, FLAG_LOW_CONFIDENCE, true);

@@ -114,26 +114,9 @@ enum control_value_kind control_value(unsigned i, char text[CONTROL_VALUE_NAME])
 	return CONTROL_PLAIN;
 }
 
-static uint64_t bits_of_float(float value)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	return bits;
-}
-
 static uint64_t bits_of_integer(uint64_t value)
 {
 	return value;
-}
-
-static float float_of_bits(uint64_t value)
-{
-	uint32_t bits = (uint32_t)value;
-	float result;
-
-	memcpy(&result, &bits, sizeof(result));
-	return result;
 }
 
 void control_save(const struct control_state *state, uint64_t values[CONTROL_VALUES])
@@ -142,9 +125,9 @@ void control_save(const struct control_state *state, uint64_t values[CONTROL_VAL
 	unsigned i = 0;
 
 /* The sum makes an int of a bit-field, which has no type to choose by. */
-#define SAVE(field)                                     \
-	values[i++] = _Generic(fc->field + 0, float     \
-			       : bits_of_float, default \
+#define SAVE(field)                                       \
+	values[i++] = _Generic(fc->field + 0, float       \
+			       : control_bits_of, default \
 			       : bits_of_integer)(fc->field);
 	FIELDS(SAVE, SAVE, SAVE)
 #undef SAVE
@@ -164,10 +147,10 @@ bool control_load(struct control_state *state, const uint64_t values[CONTROL_VAL
 /* What does not fit its field is another's. */
 #define LOAD(field)                                                  \
 	fc->field = _Generic(fc->field + 0, float                    \
-			     : float_of_bits, default                \
+			     : control_float_of, default             \
 			     : bits_of_integer)(values[i]);          \
 	fits &= _Generic(fc->field + 0, float                        \
-			 : bits_of_float, default                    \
+			 : control_bits_of, default                  \
 			 : bits_of_integer)(fc->field) == values[i]; \
 	i++;
 	FIELDS(LOAD, LOAD, LOAD)

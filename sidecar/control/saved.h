@@ -6,10 +6,30 @@
 #ifndef SIDECAR_CONTROL_SAVED_H
 #define SIDECAR_CONTROL_SAVED_H
 
+#include <string.h>
+
 #include "sidecar/control/control.h"
 
 #define CONTROL_VALUES	   (75 + 2 * REFUSED_CLASSES)
 #define CONTROL_VALUE_NAME 48
+
+/* As a float is kept: its bits. */
+static inline uint64_t control_bits_of(float number)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &number, sizeof(bits));
+	return bits;
+}
+
+static inline float control_float_of(uint64_t bits)
+{
+	uint32_t half = (uint32_t)bits;
+	float number;
+
+	memcpy(&number, &half, sizeof(number));
+	return number;
+}
 
 /* What the clock is to a value: a state is moved from one boot of the machine to the next. */
 enum control_value_kind {

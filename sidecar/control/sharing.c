@@ -22,7 +22,8 @@
 #define TRIAL_FRESH_S  20.0 /* the trier's bucket was empty so short a time ago */
 #define TRIAL_LONGEST  90.0 /* seconds */
 #define WAVE_S	       5.0  /* seconds in which that many met their first trouble */
-#define WAVE_MEMBERS   2
+#define WAVE_MEMBERS   3
+#define WAVE_MANY      5
 #define TEST_MESSAGES  24
 #define TEST_SECONDS   90.0 /* … and so long at the least: a bucket of its own would be empty */
 #define TEST_REFUSED   3
@@ -168,21 +169,29 @@ static bool wave_begin(struct sharing *s, const struct control_bounds *bounds, u
 					    .stage = TG_STAGE_MESSAGE,
 					    .admitted_ns = now_ns};
 	struct control_bounds all = *bounds;
-	uint32_t hit = 0;
+	struct control_change change;
+	uint32_t hit = 0, alike = 0;
 	double rate = 0;
 
 	for (uint32_t i = 0; i < s->count; i++) {
 		const struct sharing_member *m = &s->members[i];
 
 		rate += m->rate;
-		hit += m->searching && seconds_since(now_ns, m->empty_ns) < WAVE_S && m->empty_ns;
+		if (!m->searching || m->empty_ns == 0 ||
+		    seconds_since(now_ns, m->empty_ns) >= WAVE_S)
+			continue;
+		hit++;
+		alike += m->place > 1 && m->place == s->members[s->troubled].place;
 	}
-	if (hit < WAVE_MEMBERS || 2 * hit < s->count || now_ns < s->again_ns)
+	/* The same message of a connection for all: what is limited may be the connection. Of many
+	 * it costs too much to find out. */
+	if (hit < WAVE_MEMBERS || (alike == hit && hit < WAVE_MANY) || 2 * hit < s->count ||
+	    now_ns < s->again_ns)
 		return false;
 	known_begin(s, TEST_SOON, now_ns);
 	all.rate_start = rate;
 	control_init(&s->control, &all, now_ns);
-	control_observe(&s->control, bounds, &first, now_ns);
+	control_observe(&s->control, bounds, &first, now_ns, &change);
 	return true;
 }
 
@@ -210,6 +219,7 @@ static bool parted(struct sharing *s, uint64_t now_ns)
 {
 	uint32_t refused = s->refused;
 
+	s->proven = s->confirmed > 0;
 	s->again_ns = now_ns + seconds_ns(wait_of(REFUTED_WAIT, 4, s->refuted, REFUTED_LAST));
 	s->refuted += s->refuted < UINT8_MAX;
 	s->unclear = 0;
@@ -329,6 +339,7 @@ bool sharing_refused(struct sharing *s, uint32_t member, const struct sharing_tr
 	m->estimate = (float)trouble->estimate;
 	m->rate = (float)trouble->rate;
 	m->searching = trouble->searching;
+	m->place = trouble->place;
 	s->trouble_ns = now_ns;
 	s->troubled = member;
 	if (s->state != SHARING_NONE || !together)

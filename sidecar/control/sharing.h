@@ -35,6 +35,7 @@ enum sharing_state {
 struct sharing_member {
 	uint32_t slot;	   /* the owner's */
 	bool searching;	   /* nothing was known of it when it was last refused */
+	uint32_t place;	   /* in its connection, of what was last refused then */
 	float taken;	   /* accepted of late, fading */
 	float rate;	   /* allowed when it was last refused */
 	float estimate;	   /* of its own limit by its own controller; 0: none */
@@ -66,6 +67,7 @@ struct sharing {
 	uint8_t refuted;	 /* trials that found limits of their own */
 	uint8_t unclear;	 /* trials that found nothing, since the last that did */
 	uint8_t confirmed;	 /* tests that found it shared; 0: a suspicion so far */
+	bool proven;		 /* it was, until they were parted */
 	double tested;		 /* a second: the rate at which the last of them did */
 };
 
@@ -86,6 +88,7 @@ struct sharing_trouble {
 	bool searching;	 /* nothing was known */
 	double estimate; /* of its limit, a second; 0: none */
 	double rate;	 /* a second */
+	uint32_t place;	 /* in its connection; 0: not known */
 };
 
 /* A message of a member was accepted; one was refused by what may be a limit. Each returns whether the state is another: then all flows' limits are. bounds: the members' together. */
@@ -98,7 +101,8 @@ bool sharing_refused(struct sharing *sharing, uint32_t member,
 /* Time passes: ends what takes too long, begins what is due. Likewise. */
 bool sharing_tick(struct sharing *sharing, uint64_t now_ns);
 
-/* Whether the flows' own controllers know less than the verdict that has just parted them. */
+/* Of the verdict that has just parted them: whether a test has shown it, and not the want of one; and
+ * whether they were together for long, so that what their own controllers know is old. */
 static inline bool sharing_measured(const struct sharing *sharing)
 {
 	return sharing->refused >= 1;

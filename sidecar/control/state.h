@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "sidecar/control/control.h"
+#include "sidecar/control/types.h"
 
 #define GAP_MAX		     7200 /* seconds between two probes */
 #define OUTAGE_REPLIES	     5	  /* in a row */

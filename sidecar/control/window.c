@@ -409,21 +409,21 @@ void window_seen(struct flow_control *fc, enum tg_class traffic)
 
 /* A cap that has just grown is likely to have grown on: then all of the window tests it, else its
  * end. */
-static double cap_factor(unsigned test, unsigned every, unsigned left, unsigned steps)
+static double cap_factor(unsigned test, unsigned every, unsigned left)
 {
 	if (test == every)
 		return 2;
-	return test == every - 1 && left < steps ? 1.25 : 1;
+	return test == every - 1 && left < TEST_STEPS ? 1.25 : 1;
 }
 
 /* Of a window of so many seconds, passed of which have gone by. */
 static struct window_cap cap_of(const struct flow_control *fc, double cap, double seconds,
-				double passed, unsigned test, unsigned every, unsigned steps)
+				double passed, unsigned test, unsigned every)
 {
 	double part = fmin(floor(passed / seconds * STEPS), STEPS - 1);
 	double share = between(fc->transactional / SEEN_UNIT, RESERVE_LEAST, RESERVE_MOST);
 	unsigned left = STEPS - 1 - (unsigned)part;
-	double factor = cap_factor(test, every, left, steps);
+	double factor = cap_factor(test, every, left);
 
 	return (struct window_cap){
 		.cap = (uint32_t)fmin(cap * factor, UINT32_MAX - 1.0),
@@ -441,7 +441,7 @@ struct window_cap window_hour(const struct flow_control *fc, const struct contro
 	if (fc->hour_seen < HOUR_SURE || fc->flags & FLAG_FRESH || !phase_error_tolerable(fc))
 		return (struct window_cap){0};
 	return cap_of(fc, fc->hour_cap, HOUR, passed < 0 ? passed + HOUR : passed, fc->hour_test,
-		      HOUR_TEST_EVERY, TEST_STEPS);
+		      HOUR_TEST_EVERY);
 }
 
 struct window_cap window_day(const struct flow_control *fc, uint64_t now_ns)
@@ -449,7 +449,7 @@ struct window_cap window_day(const struct flow_control *fc, uint64_t now_ns)
 	if (!fc->day_seen)
 		return (struct window_cap){0};
 	return cap_of(fc, fc->day_cap, DAY, fmod(since(stamp_of(now_ns), fc->day_start), DAY),
-		      fc->day_test, DAY_TEST_EVERY, TEST_STEPS);
+		      fc->day_test, DAY_TEST_EVERY);
 }
 
 /* Minutes after the clock's midnight at which the receiver's day begins. */

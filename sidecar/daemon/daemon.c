@@ -28,6 +28,9 @@
 #include "sidecar/base/log_queue.h"
 #include "sidecar/config/state_folder.h"
 #include "sidecar/daemon/attribution.h"
+#include "sidecar/daemon/reload.h"
+#include "sidecar/daemon/settings.h"
+#include "sidecar/daemon/types.h"
 #include "sidecar/segment/calendar.h"
 #include "sidecar/store/store.h"
 
@@ -40,32 +43,6 @@
 #define NAMES_MIN (UINT32_C(1) << 20)
 
 _Static_assert(HEARTBEAT_INTERVAL_NS >= RECENT_NOTE_NS, "a note each beat");
-
-static void log_settings(const struct config *config)
-{
-	static const enum log_level levels[] = {[CONFIG_LOG_ERROR] = LOG_LEVEL_ERROR,
-						[CONFIG_LOG_WARNING] = LOG_LEVEL_WARNING,
-						[CONFIG_LOG_NOTICE] = LOG_LEVEL_NOTICE,
-						[CONFIG_LOG_INFO] = LOG_LEVEL_INFO,
-						[CONFIG_LOG_DEBUG] = LOG_LEVEL_DEBUG};
-
-	log_configure(config->log.format.text == NULL		    ? LOG_FORMAT_GIVEN
-		      : config->log.format.value == CONFIG_LOG_JSON ? LOG_FORMAT_JSON
-								    : LOG_FORMAT_TEXT,
-		      levels[config->log.level.value]);
-}
-
-static void down_publish(struct sidecar *s)
-{
-	static const enum layout_down actions[] = {[CONFIG_DOWN_KEEP] = LAYOUT_DOWN_KEEP,
-						   [CONFIG_DOWN_FAIL_OPEN] = LAYOUT_DOWN_FAIL_OPEN,
-						   [CONFIG_DOWN_FAIL_CLOSED] =
-							   LAYOUT_DOWN_FAIL_CLOSED};
-	const struct config *config = s->generation.config;
-
-	heartbeat_on_down(s->segment, actions[config->on_sidecar_down.value],
-			  config->sidecar_timeout.value);
-}
 
 /* ---- the segment ----------------------------------------------------------------------------- */
 
@@ -182,6 +159,13 @@ static void record_take(void *arg, const struct layout_record *record, uint32_t 
 	engine_record(s->engine, record, loop_now());
 }
 
+static uint32_t worker_drain(struct sidecar *s, uint32_t worker, uint32_t max)
+{
+	const struct ring_reader_sink sink = {record_take, s, &s->drained};
+
+	return ring_reader_drain(s->segment, worker, max, loop_now(), &sink);
+}
+
 static uint32_t rings_drain(struct sidecar *s)
 {
 	uint32_t count, taken = 0;
@@ -189,8 +173,7 @@ static uint32_t rings_drain(struct sidecar *s)
 
 	for (uint32_t i = 0; i < count; i++)
 		if (ring_reader_waiting(s->segment, workers[i]))
-			taken += ring_reader_drain(s->segment, workers[i], DRAIN_MAX, loop_now(),
-						   record_take, s, &s->drained);
+			taken += worker_drain(s, workers[i], DRAIN_MAX);
 	return taken;
 }
 
@@ -227,9 +210,8 @@ static void worker_gone(void *arg, uint32_t worker)
 
 	do {
 		before = taken;
-		taken += ring_reader_drain(s->segment, worker,
-					   left - taken < DRAIN_MAX ? left - taken : DRAIN_MAX,
-					   loop_now(), record_take, s, &s->drained);
+		taken += worker_drain(s, worker,
+				      left - taken < DRAIN_MAX ? left - taken : DRAIN_MAX);
 	} while (taken != before && taken < left);
 	if (taken)
 		work(s);
@@ -304,7 +286,8 @@ static uint64_t decisions_count(const struct sidecar *s)
 	return sum;
 }
 
-uint64_t sidecar_repaired(const struct sidecar *s)
+/* Corrupt words that were repaired since it began. */
+static uint64_t repaired_count(const struct sidecar *s)
 {
 	return engine_totals(s->engine)->repaired + workers_repaired(s->workers);
 }
@@ -397,7 +380,7 @@ static void keeper_due(void *arg, uint64_t now_ns)
 
 static void damage_tell(struct sidecar *s)
 {
-	uint64_t repaired = sidecar_repaired(s);
+	uint64_t repaired = repaired_count(s);
 
 	if (repaired != s->repaired)
 		log_warning("damage", "repaired %llu corrupted words that workers may write",
@@ -454,55 +437,6 @@ static void nap_over(void *arg, uint64_t now_ns)
 }
 
 /* ---- signals --------------------------------------------------------------------------------- */
-
-static bool text_differs(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) != 0 : a != b;
-}
-
-bool sidecar_needs_restart(const struct sidecar *s, const struct config *config)
-{
-	const struct config_segment *a = &s->started, *b = &config->segment;
-
-	return a->flows.value != b->flows.value || a->workers.value != b->workers.value ||
-	       a->ring.value != b->ring.value || a->minutes.value != b->minutes.value ||
-	       a->leases.value != b->leases.value ||
-	       a->max_reservation.value != b->max_reservation.value ||
-	       text_differs(a->path, b->path) || text_differs(a->owner, b->owner) ||
-	       text_differs(a->group, b->group);
-}
-
-/* Its texts outlive the generation that it comes from. */
-static int started_keep(struct sidecar *s)
-{
-	const struct config_segment *from = &s->generation.config->segment;
-
-	s->started = *from;
-	s->started.path = strdup(from->path);
-	s->started.owner = from->owner ? strdup(from->owner) : NULL;
-	s->started.group = from->group ? strdup(from->group) : NULL;
-	return s->started.path && !s->started.owner == !from->owner &&
-			       !s->started.group == !from->group
-		       ? 0
-		       : -ENOMEM;
-}
-
-static void started_free(struct sidecar *s)
-{
-	free(s->started.path);
-	free(s->started.owner);
-	free(s->started.group);
-}
-
-void sidecar_settings(struct sidecar *s)
-{
-	const struct config *config = s->generation.config;
-
-	log_settings(config);
-	down_publish(s);
-	calendar_publish(s->segment, config->time_zone);
-	work(s);
-}
 
 static void signalled(void *arg, int revents)
 {
@@ -610,7 +544,7 @@ static uint64_t context_reload(void *daemon)
 
 static uint64_t context_mended(const void *daemon)
 {
-	return sidecar_repaired(daemon);
+	return repaired_count(daemon);
 }
 
 static void context_store(const void *daemon, struct json_writer *out)
@@ -730,10 +664,9 @@ static int parts_make(struct sidecar *s, char *reason)
 		log_warning("damage", "a worker had cut a file of the segment short or written "
 				      "over its header: made whole, what it counted is lost");
 	heartbeat_begin(&s->heartbeat, s->segment);
-	calendar_publish(s->segment, s->generation.config->time_zone);
+	settings_publish(s);
 	s->calendar_ns = loop_now();
 	s->wall_offset_ns = calendar_wall_offset();
-	down_publish(s);
 	engine_wall_offset(s->engine, s->wall_offset_ns);
 	error = keeper_begin(s);
 	if (!error)
@@ -747,11 +680,7 @@ static int parts_make(struct sidecar *s, char *reason)
 	error = keeper_run(s->keeper, s->wall_offset_ns, loop_now());
 	if (error)
 		return error;
-	gate_bridge_configure(s->gate, s->generation.config);
-	logs_configure(s->logs, s->generation.config);
-	door_configure(s->door, s->generation.config);
-	doors_configure(s->doors, s->generation.config);
-	hooks_configure(s->hooks, s->generation.config);
+	settings_parts(s, s->generation.config);
 	return 0;
 }
 
@@ -778,12 +707,12 @@ static int begin(struct sidecar *s, char *reason)
 	diagnostics_free(&report);
 	if (error)
 		return error;
-	log_settings(s->generation.config);
-	error = started_keep(s);
+	settings_log(s->generation.config);
+	error = settings_keep(s);
 	return error ? error : parts_make(s, reason);
 }
 
-int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
+int sidecar_create(const char *config_path, bool remove, struct sidecar **ret, char *reason)
 {
 	struct sidecar *s = calloc(1, sizeof(*s));
 	int error;
@@ -793,6 +722,7 @@ int sidecar_create(const char *config_path, struct sidecar **ret, char *reason)
 	*reason = '\0';
 	descriptors_raise();
 	s->config_path = config_path;
+	s->remove = remove;
 	s->started_ns = loop_now();
 	s->wake = -1;
 	/* First of all: a signal that comes while we start waits until we are ready. */
@@ -876,6 +806,6 @@ void sidecar_free(struct sidecar *s)
 		close(s->signals);
 	loop_free(s->loop);
 	generation_free(&s->generation);
-	started_free(s);
+	settings_forget(s);
 	free(s);
 }

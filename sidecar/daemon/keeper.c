@@ -217,7 +217,7 @@ static bool slot_put(struct keeper *k, uint32_t slot, uint64_t now_ns)
 
 static int64_t day_now(const struct keeper *k, uint64_t now_ns)
 {
-	return window_day(&k->segment->calendars[0], 0, now_ns);
+	return window_day(k->segment->calendar, 0, now_ns);
 }
 
 static void batch_put(struct keeper *k, uint64_t now_ns)

@@ -285,7 +285,7 @@ static void usage_set(struct restore *r, const struct pending *p)
 	struct segment_slot *known = segment_slot(s, p->slot);
 	uint64_t flags = atomic_load_explicit(&publish_in_force(s, p->slot).limits->flags,
 					      memory_order_relaxed);
-	const struct layout_calendar *calendar = &s->calendars[0];
+	const struct layout_calendar *calendar = s->calendar;
 	uint32_t hour = window_hour(calendar, flags, r->now_ns);
 	uint32_t day = window_day(calendar, flags, r->now_ns);
 	int64_t hour_begun =
@@ -316,7 +316,7 @@ static void word_raise(_Atomic uint64_t *word, uint64_t *remembered, uint64_t ke
 
 void keeper_clock_set(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
 {
-	const struct layout_calendar *calendar = &k->segment->calendars[0];
+	const struct layout_calendar *calendar = k->segment->calendar;
 
 	k->wall_offset_ns = wall_offset_ns;
 	for (uint32_t i = 0; i < k->ahead_count; i++) {
@@ -414,7 +414,7 @@ void keeper_restore(struct keeper *k, int64_t wall_offset_ns, uint64_t now_ns)
 {
 	struct restore r = {.keeper = k,
 			    .now_ns = now_ns,
-			    .today = window_day(&k->segment->calendars[0], 0, now_ns)};
+			    .today = window_day(k->segment->calendar, 0, now_ns)};
 	struct db_alive alive;
 	int error;
 

@@ -11,6 +11,7 @@
 #include "sidecar/base/log_queue.h"
 #include "sidecar/cli/command.h"
 #include "sidecar/cli/options.h"
+#include "sidecar/config/types.h"
 #include "sidecar/daemon/daemon.h"
 
 struct tollgated_options {
@@ -49,13 +50,12 @@ static int sidecar_live(const char *config, bool remove)
 {
 	char reason[SIDECAR_REASON];
 	struct sidecar *sidecar;
-	int error = sidecar_create(config, &sidecar, reason);
+	int error = sidecar_create(config, remove, &sidecar, reason);
 
 	if (error) {
 		log_error("start", "%s", reason);
 		return 1;
 	}
-	sidecar->remove = remove;
 	error = sidecar_run(sidecar);
 	if (error)
 		log_error("loop", "%s", strerror(-error));

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "sidecar/base/log.h"
-#include "sidecar/daemon/daemon.h"
-#include "sidecar/segment/calendar.h"
+#include "sidecar/daemon/settings.h"
+#include "sidecar/daemon/types.h"
 
 static int put_in_force(struct sidecar *s, struct generation *next, char *reason)
 {
@@ -25,18 +25,16 @@ static int put_in_force(struct sidecar *s, struct generation *next, char *reason
 		generation_free(next);
 		return error;
 	}
-	if (sidecar_needs_restart(s, next->config))
+	if (settings_need_restart(s, next->config))
 		log_warning(
 			"reload",
 			"a changed path, owner or size of the segment is taken up at the next start");
-	gate_bridge_configure(s->gate, next->config);
-	logs_configure(s->logs, next->config);
-	door_configure(s->door, next->config);
-	doors_configure(s->doors, next->config);
-	hooks_configure(s->hooks, next->config);
+	settings_parts(s, next->config);
 	generation_free(&s->generation);
 	s->generation = *next;
-	sidecar_settings(s);
+	settings_log(s->generation.config);
+	settings_publish(s);
+	loop_timer_set(s->loop, s->work_timer, engine_work(s->engine, loop_now()));
 	log_notice("reload", "configuration in force, generation %llu",
 		   (unsigned long long)atomic_load(&s->segment->live->generation));
 	return 0;

@@ -11,18 +11,7 @@
 
 #include <stdint.h>
 
-#include "sidecar/api/context.h"
-
 struct sidecar;
-struct generation_job;
-
-struct reload {
-	struct generation_job *job; /* NULL: none is under way */
-	int watch;
-	uint64_t asked; /* the last ticket */
-	uint64_t loads; /* the last ticket that the job under way counts for */
-	struct api_reload_result result;
-};
 
 /* Asks for it. Returns the ticket; the answer may be there at once, where no thread can be begun.
  */

@@ -162,8 +162,7 @@ bool gatekeeper_counts_recipients(struct gatekeeper *gate, const struct tg_flow 
 }
 
 int gatekeeper_pick(struct gatekeeper *gate, const char *pool, const char *destination,
-		    size_t destination_length, enum tg_class traffic, char ret[GATEKEEPER_NAME],
-		    uint64_t *ret_wait_ns)
+		    size_t destination_length, enum tg_class traffic, char ret[GATEKEEPER_NAME])
 {
 	char to[DESTINATION_NAME_MAX + 1];
 	struct tg_destination receiver;
@@ -181,7 +180,6 @@ int gatekeeper_pick(struct gatekeeper *gate, const char *pool, const char *desti
 	if (error)
 		return error;
 	tg_source_text(&chosen, ret, GATEKEEPER_NAME);
-	*ret_wait_ns = tg_until(gate->tg, at_ns);
 	return 0;
 }
 

@@ -36,11 +36,9 @@ enum tg_reason gatekeeper_admit(struct gatekeeper *gate, const struct tg_flow *f
 /* Whether the flow counts recipients. */
 bool gatekeeper_counts_recipients(struct gatekeeper *gate, const struct tg_flow *flow);
 
-/* The source of a pool that can send to the destination soonest, as text, and from now when. Takes
- * nothing. -ENOENT: no such pool; -EINVAL: no such destination; as gatekeeper_flow. */
+/* The source of a pool that can send to the destination soonest, as text. Takes nothing. -ENOENT: no such pool; -EINVAL: no such destination; as gatekeeper_flow. */
 int gatekeeper_pick(struct gatekeeper *gate, const char *pool, const char *destination,
-		    size_t destination_length, enum tg_class traffic, char ret[GATEKEEPER_NAME],
-		    uint64_t *ret_wait_ns);
+		    size_t destination_length, enum tg_class traffic, char ret[GATEKEEPER_NAME]);
 
 /* "transactional", "engaged", "bulk". False: no such class. */
 bool gatekeeper_class(const char *text, size_t length, enum tg_class *ret);

@@ -99,11 +99,10 @@ static const char *transport_choose(struct maps_door *door, const char *key, siz
 	const struct config_maps *maps = &door->config->maps;
 	const char *sign = memrchr(key, '@', length), *domain = sign ? sign + 1 : NULL;
 	char source[GATEKEEPER_NAME];
-	uint64_t wait_ns;
 
 	if (maps->pool == NULL || domain == NULL || domain == key + length ||
 	    gatekeeper_pick(door->gate, maps->pool, domain, (size_t)(key + length - domain),
-			    (enum tg_class)maps->class.value, source, &wait_ns) != 0)
+			    (enum tg_class)maps->class.value, source) != 0)
 		return NULL;
 	return transport_of(&maps->names, source);
 }

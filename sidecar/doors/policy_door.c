@@ -127,12 +127,11 @@ static int flow_of(struct policy_door *door, struct text domain, struct tg_flow 
 	const struct config_policy *config = door->config;
 	char chosen[GATEKEEPER_NAME];
 	const char *source = config->source;
-	uint64_t wait_ns;
 	int error = 0;
 
 	if (config->pool) {
 		error = gatekeeper_pick(door->gate, config->pool, domain.at, domain.length,
-					(enum tg_class)config->class.value, chosen, &wait_ns);
+					(enum tg_class)config->class.value, chosen);
 		source = chosen;
 	}
 	return error ? error

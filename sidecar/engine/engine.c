@@ -137,26 +137,24 @@ static uint64_t control_ask(struct engine *e, uint32_t slot, uint64_t now_ns,
 	return shared_ns < next_ns ? shared_ns : next_ns;
 }
 
-int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct effective *ret,
-		     struct control_limits *ret_control, struct control_bounds *ret_bounds)
+static bool is_settled_flow(struct engine *e, uint32_t slot)
 {
-	struct warmup_caps caps;
-	const struct sharing *sharing;
-	bool adapts;
-	uint32_t parents;
-	uint64_t next_ns;
+	return slot < e->segment->view.slots && is_flow(e, slot) && slot_configure(e, slot) == 0;
+}
 
-	if (slot >= e->segment->view.slots || !is_flow(e, slot) || slot_configure(e, slot) != 0)
-		return -ENOENT;
-	adapts = engine_configured(e, slot)->flags & FLOW_ADAPT;
-	next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
+/* The controller's limits, which change by themselves at next_ns, with what else holds. */
+static void effective_of(struct engine *e, uint32_t slot, const struct control_limits *control,
+			 uint64_t next_ns, uint64_t now_ns, struct effective *ret)
+{
+	bool adapts = engine_configured(e, slot)->flags & FLOW_ADAPT;
+	uint32_t parents = limits_set_get(e->limits, *engine_configured_at(e, slot))->parents;
+	struct warmup_caps caps;
+
 	if (!adapts)
 		next_ns = UINT64_MAX;
-	parents = limits_set_get(e->limits, *engine_configured_at(e, slot))->parents;
-	sharing = engine_sharing_of(e, slot);
-	if (adapts && sharing && sharing_known(sharing))
+	if (adapts && engine_sharing_known(e, slot))
 		parents |= LAYOUT_DESTINATION;
-	effective_merge(engine_configured(e, slot), adapts ? ret_control : NULL,
+	effective_merge(engine_configured(e, slot), adapts ? control : NULL,
 			engine_effects(e, slot), parents, now_ns, ret);
 	engine_history_apply(e, slot, engine_configured(e, slot),
 			     segment_block(e->segment, slot, ENGINE_LIFE), now_ns, ret);
@@ -165,20 +163,29 @@ int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct ef
 		effective_warmup(ret, engine_configured(e, slot), &caps);
 	effective_share(ret, engine_effects(e, slot), now_ns);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
+}
+
+int engine_effective(struct engine *e, uint32_t slot, uint64_t now_ns, struct effective *ret,
+		     struct control_limits *ret_control, struct control_bounds *ret_bounds)
+{
+	uint64_t next_ns;
+
+	if (!is_settled_flow(e, slot))
+		return -ENOENT;
+	next_ns = control_ask(e, slot, now_ns, ret_control, ret_bounds);
+	effective_of(e, slot, ret_control, next_ns, now_ns, ret);
 	return 0;
 }
 
-void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
+/* By the limits that the controller has just returned. */
+static void publish_control(struct engine *e, uint32_t slot, const struct control_limits *control,
+			    uint64_t next_ns, uint64_t now_ns)
 {
-	struct control_limits control;
-	struct control_bounds bounds;
 	struct effective effective;
 	struct publish_limits before;
 
-	if (is_flow(e, slot) && slot_configure(e, slot) == 0)
-		engine_warmup_look(e, slot, now_ns);
-	if (engine_effective(e, slot, now_ns, &effective, &control, &bounds) != 0)
-		return;
+	engine_warmup_look(e, slot, now_ns);
+	effective_of(e, slot, control, next_ns, now_ns, &effective);
 	publish_read(e->segment, slot, &before);
 	timer_heap_set(e->timers, segment_record(e->segment, slot), effective.next_ns);
 	if (!publish_slot(e->segment, slot, &effective.limits, now_ns))
@@ -186,6 +193,28 @@ void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	e->totals.changes++;
 	engine_mark(e, slot);
 	engine_watch_change(e, slot, &before, &effective, now_ns);
+}
+
+void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct control_limits control;
+	struct control_bounds bounds;
+	uint64_t next_ns;
+
+	if (!is_settled_flow(e, slot))
+		return;
+	next_ns = control_ask(e, slot, now_ns, &control, &bounds);
+	publish_control(e, slot, &control, next_ns, now_ns);
+}
+
+static void publish_change(struct engine *e, uint32_t slot, const struct control_change *change,
+			   uint64_t now_ns)
+{
+	/* Its pool may have more to say. */
+	if (e->sharings)
+		engine_publish(e, slot, now_ns);
+	else
+		publish_control(e, slot, &change->after, change->next_ns, now_ns);
 }
 
 static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
@@ -298,15 +327,7 @@ void engine_settle(struct engine *e, uint32_t slot, uint64_t now_ns)
 static void slot_add(struct engine *e, uint32_t slot)
 {
 	uint32_t flows = e->segment->header.sizes.flows;
-	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
-	struct engine_flow *flow = engine_flow_of(e, slot);
 
-	/* What came before is not news of the next tick. */
-	if (flow->seen_s == 0) {
-		flow->delivered = count_low(&totals->delivered);
-		flow->deferred = count_low(&totals->deferred);
-		flow->bounced = count_low(&totals->bounced);
-	}
 	e->totals.learned++;
 	engine_mark(e, slot);
 	if (e->count == flows - flows / 10)
@@ -419,18 +440,18 @@ static void reply_remember(struct engine *e, const struct layout_record *r,
 	replies->next = (replies->next + 1) % REPLY_HISTORY;
 }
 
-static void change_log(struct engine *e, uint32_t slot, enum control_phase before,
-		       const struct control_limits *now, const struct classification *why)
+static void change_log(struct engine *e, uint32_t slot, const struct control_change *change,
+		       const struct classification *why)
 {
 	char source[64], destination[DESTINATION_NAME_MAX + 1];
 
-	if (before == now->phase)
+	if (change->before.phase == change->after.phase)
 		return;
 	log_info(
 		"flow", "%s to %s: %s, was %s (%s, rule %s)",
 		destination_address_text(segment_address(e->segment, slot), source, sizeof(source)),
 		engine_destination(e, slot, destination, sizeof(destination)),
-		control_phase_name(now->phase), control_phase_name(before),
+		control_phase_name(change->after.phase), control_phase_name(change->before.phase),
 		reply_class_name(why->class), why->rule);
 }
 
@@ -438,9 +459,8 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 			  const struct classification *c, uint64_t now_ns)
 {
 	struct engine_life *life = engine_live(e, slot, now_ns);
-	struct control_limits before, after;
+	struct control_change change;
 	struct control_bounds bounds;
-	uint64_t next_ns;
 	struct control_observation seen = {
 		.class = classification_control(c),
 		.limit = c->limit,
@@ -458,17 +478,16 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 
 	if (life == NULL || engine_sharing_observe(e, slot, &seen, now_ns))
 		return;
-	control_ask(e, slot, now_ns, &before, &bounds);
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
 	own = life->control;
-	changed = control_observe(&life->control, &bounds, &seen, now_ns);
+	changed = control_observe(&life->control, &bounds, &seen, now_ns, &change);
 	engine_sharing_heard(e, slot, &seen, &own, now_ns);
 	if (!changed)
 		return;
-	next_ns = control_ask(e, slot, now_ns, &after, &bounds);
-	engine_publish(e, slot, now_ns);
-	engine_watch_control(e, r, c, &before, &after, next_ns, now_ns);
-	engine_pool_phase(e, slot, after.phase, now_ns);
-	change_log(e, slot, before.phase, &after, c);
+	publish_change(e, slot, &change, now_ns);
+	engine_watch_control(e, r, c, &change, now_ns);
+	engine_pool_phase(e, slot, change.after.phase, now_ns);
+	change_log(e, slot, &change, c);
 }
 
 /* Said once: workers announce a name until it is known, so with each decision. */
@@ -507,8 +526,8 @@ static void reply_take(struct engine *e, const struct layout_record *r, uint64_t
 	e->classification = &c;
 	if (r->code == 0 || r->code >= 300) {
 		engine_destination(e, r->slot, destination, sizeof(destination));
-		classify(e->classifier, e->scratch, destination, r->code, enhanced, r->text,
-			 r->length, &c);
+		classify(e->classifier, e->scratch, destination,
+			 &(struct reply_line){r->code, enhanced, r->text, r->length}, &c);
 		/* No reply at all is the network's or the receiver's trouble, whatever the text is.
 		 */
 		if (r->code == 0 && c.class == REPLY_OTHER)
@@ -552,6 +571,7 @@ static void life_tick(struct engine *e, uint32_t slot, uint32_t delivered, uint3
 	struct engine_life *life = delivered || deferred
 					   ? engine_live(e, slot, now_ns)
 					   : segment_block(e->segment, slot, ENGINE_LIFE);
+	struct control_change change;
 	struct control_bounds bounds;
 
 	if (life == NULL)
@@ -562,16 +582,12 @@ static void life_tick(struct engine *e, uint32_t slot, uint32_t delivered, uint3
 	if (!(engine_configured(e, slot)->flags & FLOW_ADAPT))
 		return;
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
-	if (engine_sharing_of(e, slot) && sharing_known(engine_sharing_of(e, slot)))
+	if (engine_sharing_known(e, slot))
 		return;
-	if (control_tick(&life->control, &bounds, delivered, deferred, now_ns))
-		engine_publish(e, slot, now_ns);
-	if (life->trouble_ns) {
-		struct control_limits control;
-
-		control_ask(e, slot, now_ns, &control, &bounds);
-		engine_pool_phase(e, slot, control.phase, now_ns);
-	}
+	if (control_tick(&life->control, &bounds, delivered, now_ns, &change))
+		publish_change(e, slot, &change, now_ns);
+	if (life->trouble_ns)
+		engine_pool_phase(e, slot, change.after.phase, now_ns);
 }
 
 /* Totals are workers' to write: a difference that is none counts as nothing. */
@@ -787,6 +803,24 @@ int engine_reset(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
+/* What an earlier sidecar knew of a slot. Where it is lost, what was counted is not news of the next tick: what a
+ * flow delivered in months would be taken for one second's mail. */
+static void earlier_check(struct engine *e, uint32_t slot)
+{
+	struct constraint *constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
+	const struct layout_counters_more *totals = &e->segment->view.counters_more[slot];
+	struct engine_flow *flow = engine_flow_of(e, slot);
+
+	if (constraints)
+		constraints_check(constraints);
+	engine_warmup_check(e, slot);
+	if (flow->seen_s)
+		return;
+	flow->delivered = count_low(&totals->delivered);
+	flow->deferred = count_low(&totals->deferred);
+	flow->bounced = count_low(&totals->bounced);
+}
+
 int engine_create(struct segment *segment, struct engine **ret)
 {
 	uint32_t records = segment->known_room;
@@ -803,15 +837,8 @@ int engine_create(struct segment *segment, struct engine **ret)
 		engine_free(e);
 		return -ENOMEM;
 	}
-	/* What an earlier sidecar knew. */
-	for (uint32_t i = 0; i < segment_count(segment); i++) {
-		struct constraint *constraints =
-			segment_block(segment, segment_nth(segment, i), ENGINE_EFFECTS);
-
-		if (constraints)
-			constraints_check(constraints);
-		engine_warmup_check(e, segment_nth(segment, i));
-	}
+	for (uint32_t i = 0; i < segment_count(segment); i++)
+		earlier_check(e, segment_nth(segment, i));
 	known_take(e, 0);
 	*ret = e;
 	return 0;

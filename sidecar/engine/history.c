@@ -19,7 +19,7 @@ static uint64_t flags_of(const struct engine *e, uint32_t slot)
 static struct baseline_when when_of(const struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	uint64_t flags = flags_of(e, slot);
-	const struct layout_calendar *calendar = window_calendar(e->segment->calendars, flags);
+	const struct layout_calendar *calendar = e->segment->calendar;
 
 	return (struct baseline_when){
 		.minute = (uint32_t)((now_ns + (uint64_t)e->wall_offset_ns) / WINDOW_MINUTE_NS),
@@ -104,7 +104,7 @@ void engine_history_apply(const struct engine *e, uint32_t slot,
 		return;
 	/* A new day has other caps. */
 	flags = flags_of(e, slot);
-	day_end_ns = window_day_end(window_calendar(e->segment->calendars, flags), flags, when.day);
+	day_end_ns = window_day_end(e->segment->calendar, flags, when.day);
 	if (day_end_ns > now_ns && day_end_ns < effective->next_ns)
 		effective->next_ns = day_end_ns;
 }

@@ -357,23 +357,6 @@ bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t offset,
 
 /* ---- warm-up --------------------------------------------------------------------------------- */
 
-static uint64_t bits_of(float number)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &number, sizeof(bits));
-	return bits;
-}
-
-static float float_of(uint64_t bits)
-{
-	uint32_t half = (uint32_t)bits;
-	float number;
-
-	memcpy(&number, &half, sizeof(number));
-	return number;
-}
-
 static void day_put(struct saved_writer *w, const struct warmup_day *day)
 {
 	const uint64_t numbers[] = {day->day,	    day->cap,	   day->sent,
@@ -388,9 +371,16 @@ static void day_put(struct saved_writer *w, const struct warmup_day *day)
 size_t saved_warmup_write(const struct warmup *from, uint8_t bytes[SAVED_WARMUP_BYTES])
 {
 	const uint64_t numbers[SAVED_WARMUP_NUMBERS] = {
-		from->phase,	      from->step,      from->began, bits_of(from->growth),
-		bits_of(from->worst), from->good,      from->back,  from->low_days,
-		from->hour,	      from->hour_sent,
+		from->phase,
+		from->step,
+		from->began,
+		control_bits_of(from->growth),
+		control_bits_of(from->worst),
+		from->good,
+		from->back,
+		from->low_days,
+		from->hour,
+		from->hour_sent,
 	};
 	uint32_t days = from->records < WARMUP_DAYS - 1 ? from->records : WARMUP_DAYS - 1;
 	struct saved_writer w = {bytes};
@@ -433,8 +423,8 @@ static void numbers_into(const uint64_t n[SAVED_WARMUP_NUMBERS], struct warmup *
 		.phase = (uint32_t)n[0],
 		.step = (uint32_t)n[1],
 		.began = (uint32_t)n[2],
-		.growth = float_of(n[3]),
-		.worst = float_of(n[4]),
+		.growth = control_float_of(n[3]),
+		.worst = control_float_of(n[4]),
 		.good = (uint32_t)n[5],
 		.back = (uint32_t)n[6],
 		.low_days = (uint32_t)n[7],

@@ -11,6 +11,7 @@
 
 /* Of an equal part, when each has its own again: enough to meet its limit, and measure it. */
 #define PART_SHARE 1.25
+#define MANY	   5
 #define IDLE_RATE  1e-3 /* messages a second, below which there is nothing to divide */
 #define FORGET_NS  UINT64_C(3600000000000)
 
@@ -40,11 +41,11 @@ static struct engine_sharing *find(const struct engine *e, uint32_t slot)
 	return found;
 }
 
-const struct sharing *engine_sharing_of(const struct engine *e, uint32_t slot)
+bool engine_sharing_known(const struct engine *e, uint32_t slot)
 {
 	const struct engine_sharing *found = find(e, slot);
 
-	return found ? &found->sharing : NULL;
+	return found && sharing_known(&found->sharing);
 }
 
 /* ---- what is in force ------------------------------------------------------------------------ */
@@ -201,13 +202,16 @@ int engine_describe(const struct engine *e, uint32_t slot, uint64_t now_ns, char
 
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
-/* Each has its own again: what a test has shown, an equal part of what all had; what was believed
- * for want of another, and never shown, half way to what its own controller thought. */
+/* Each has its own again. Where the first test has parted a few, its own controller goes on where it
+ * was minutes ago; many of them would make a flood. where a later one has, at an equal part of what all had; where nothing was ever
+ * shown, half way between both, for they may share a limit all the same. */
 static void part(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
 {
 	struct sharing *s = &x->sharing;
 	double each = PART_SHARE * control_estimate(&s->control) / s->count;
 
+	if (sharing_measured(s) && !s->proven && s->count < MANY)
+		return;
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct engine_life *life = engine_live(e, s->members[i].slot, now_ns);
 		struct control_bounds bounds;
@@ -352,6 +356,7 @@ static bool observe_all(struct engine *e, struct engine_sharing *x, uint32_t slo
 	struct engine_life *life = engine_live(e, slot, now_ns);
 	struct control_observation all = *seen;
 	struct control_bounds bounds;
+	struct control_change change;
 
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
 	if (life &&
@@ -361,7 +366,7 @@ static bool observe_all(struct engine *e, struct engine_sharing *x, uint32_t slo
 	}
 	all.place = all.open_connections = 0;
 	all.stage = TG_STAGE_MESSAGE;
-	return control_observe(&x->sharing.control, &x->bounds, &all, now_ns);
+	return control_observe(&x->sharing.control, &x->bounds, &all, now_ns, &change);
 }
 
 bool engine_sharing_observe(struct engine *e, uint32_t slot, const struct control_observation *seen,
@@ -409,6 +414,7 @@ void engine_sharing_heard(struct engine *e, uint32_t slot, const struct control_
 		.searching = control_estimate(before) <= 0,
 		.estimate = control_estimate(own),
 		.rate = control_rate(before),
+		.place = seen->place,
 	};
 	enum sharing_state state;
 	uint32_t member;

@@ -17,9 +17,8 @@
 #include "sidecar/control/sharing.h"
 #include "sidecar/engine/state.h"
 
-/* Of a flow, where its pool and destination are looked at; NULL: they are not. */
-struct engine_sharing;
-const struct sharing *engine_sharing_of(const struct engine *engine, uint32_t slot);
+/* Whether one controller has all flows of this one's pool there. */
+bool engine_sharing_known(const struct engine *engine, uint32_t slot);
 
 /* What the flow may do by its pool's part: changes what its own controller says. Returns when that
  * changes by itself. */

@@ -164,16 +164,16 @@ void engine_rules_reply(struct engine *engine, const struct layout_record *recor
 void engine_rules_attempts(struct engine *engine, uint32_t slot, uint32_t attempts,
 			   uint64_t now_ns);
 
-/* To the watcher: a reply; what rules ask for because of it; what became of the controller's limits,
- * which change by themselves at next_ns. */
+/* To the watcher: a reply; what rules ask for because of it; what became of the controller's limits.
+ */
 void engine_watch_reply(struct engine *engine, const struct layout_record *record,
 			const struct classification *class, uint64_t now_ns);
 void engine_watch_rules(struct engine *engine, const struct layout_record *record,
 			const struct classification *class, const struct rule_verdict *verdict,
 			uint64_t now_ns);
 void engine_watch_control(struct engine *engine, const struct layout_record *record,
-			  const struct classification *class, const struct control_limits *before,
-			  const struct control_limits *after, uint64_t next_ns, uint64_t now_ns);
+			  const struct classification *class, const struct control_change *change,
+			  uint64_t now_ns);
 
 /* A flow's phase, whenever it may have changed; and what is to be done about pools, now and then.
  */

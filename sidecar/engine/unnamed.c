@@ -130,13 +130,13 @@ static void slot_see(const struct engine *e, struct engine_unnamed *u, uint32_t 
 
 static void scan(const struct engine *e, struct engine_unnamed *u, uint64_t now_ns)
 {
-	const struct layout_counters *counters = e->segment->view.counters;
+	const struct segment_array counters = {LAYOUT_COUNTERS, e->segment->view.counters,
+					       sizeof(*e->segment->view.counters)};
 	uint32_t first, end, max = u->slot + SLOTS;
 
 	while (u->slot < max) {
 		/* What nobody has touched must not be. */
-		if (!segment_resident_slots(e->segment, LAYOUT_COUNTERS, counters,
-					    sizeof(*counters), u->slot, &first, &end)) {
+		if (!segment_resident_slots(e->segment, &counters, u->slot, &first, &end)) {
 			if (u->found == 0 || !pairs_begin(e, u))
 				rest(u, now_ns);
 			return;

@@ -50,7 +50,7 @@ static uint64_t clock_of(const struct engine *e, uint32_t slot, uint64_t now_ns,
 			 struct warmup_clock *ret)
 {
 	const struct flow_limits *configured = engine_configured(e, slot);
-	const struct layout_calendar *calendar = &e->segment->calendars[0];
+	const struct layout_calendar *calendar = e->segment->calendar;
 	uint64_t flags = (uint64_t)configured->hour_phase_s << LAYOUT_HOUR_PHASE_SHIFT |
 			 (uint64_t)configured->day_phase_min << LAYOUT_DAY_PHASE_SHIFT;
 	uint32_t day = window_day(calendar, flags, now_ns);

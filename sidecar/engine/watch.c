@@ -114,12 +114,13 @@ static bool suspended(const struct control_limits *limits)
 }
 
 void engine_watch_control(struct engine *e, const struct layout_record *r,
-			  const struct classification *c, const struct control_limits *before,
-			  const struct control_limits *after, uint64_t next_ns, uint64_t now_ns)
+			  const struct classification *c, const struct control_change *change,
+			  uint64_t now_ns)
 {
+	const struct control_limits *before = &change->before, *after = &change->after;
 	uint64_t until_ns = held_until(after);
 	struct rule_effect hold = {&controller, (double)(until_ns - now_ns), until_ns};
-	struct rule_effect rate = {&controller, 1e9 / (double)after->interval_ns, next_ns};
+	struct rule_effect rate = {&controller, 1e9 / (double)after->interval_ns, change->next_ns};
 
 	if (e->watcher_count == 0)
 		return;

@@ -145,10 +145,10 @@ static uint32_t flow_share(const struct gate_bridge *b, struct bridge_flow *flow
 	return gate_limits_share(flow->kernel / EBPF_MILLI, flow->worker / EBPF_MILLI);
 }
 
-/* What is in force for the flow, but for what the split itself has set. */
+/* What is in force for the flow, but for what the split itself has set. -ENOENT: nothing; 1: a probe
+ * decides. */
 static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint8_t source[16],
-			  const char *name, uint64_t now_ns, struct effective *ret,
-			  bool *ret_probing)
+			  const char *name, uint64_t now_ns, struct effective *ret)
 {
 	struct control_limits control;
 	struct control_bounds bounds;
@@ -156,13 +156,13 @@ static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint
 	struct resolved_limits resolved;
 	double peaks[BASELINE_SPANS];
 	uint32_t caps[BASELINE_SPANS];
-	bool split = false;
+	bool split = false, probing;
 	int error = engine_effective(b->engine, slot, now_ns, ret, &control, &bounds);
 
 	if (error)
 		return error;
-	*ret_probing = ret->rate_by == BY_CONTROL &&
-		       (control.phase == CONTROL_HELD || control.phase == CONTROL_PROBING);
+	probing = ret->rate_by == BY_CONTROL &&
+		  (control.phase == CONTROL_HELD || control.phase == CONTROL_PROBING);
 	memcpy(constraints, engine_effects(b->engine, slot), sizeof(constraints));
 	for (int i = 0; i < CONSTRAINTS; i++) {
 		if (constraints[i].kind == CONSTRAINT_NONE ||
@@ -172,14 +172,14 @@ static int flow_effective(const struct gate_bridge *b, uint32_t slot, const uint
 		split = true;
 	}
 	if (!split)
-		return 0;
+		return probing;
 	limits_resolve_flow(b->config, source, name, &resolved);
 	effective_merge(&resolved.limits, resolved.limits.flags & FLOW_ADAPT ? &control : NULL,
 			constraints, 0, now_ns, ret);
 	if (engine_history(b->engine, slot, now_ns, peaks, caps))
 		effective_baseline(ret, caps);
 	effective_share(ret, constraints, now_ns);
-	return 0;
+	return probing;
 }
 
 static void split_apply(const struct gate_bridge *b, uint32_t slot, enum constraint_kind kind,
@@ -230,10 +230,13 @@ static void flow_limit(struct gate_bridge *b, struct bridge_flow *flow,
 	struct effective effective;
 	struct ebpf_rule rule;
 	uint8_t source[16];
+	int probing;
 
 	memcpy(source, count->key.source, sizeof(source));
-	if (flow_effective(b, flow->slot, source, name, now_ns, &effective, &use.probing) != 0)
+	probing = flow_effective(b, flow->slot, source, name, now_ns, &effective);
+	if (probing < 0)
 		return;
+	use.probing = probing;
 	use.worker_open = worker_open(b, flow->slot);
 	use.messages_milli = messages_milli(b, flow, count);
 	use.share_milli = flow_share(b, flow, count, use.messages_milli);

@@ -338,6 +338,11 @@ static void gone(void *arg, struct websocket *websocket)
 static void listener_begin(struct kumomta *kumomta, enum form form, int fd, void (*close)(void *),
 			   void *handle)
 {
+	struct websocket_options options = {.loop = kumomta->loop,
+					    .fd = fd,
+					    .close_fd = close,
+					    .close_arg = handle,
+					    .gone = gone};
 	struct kumomta_listener *listener = kumomta->listeners;
 	uint64_t now_ns = loop_now();
 
@@ -350,8 +355,8 @@ static void listener_begin(struct kumomta *kumomta, enum form form, int fd, void
 		return;
 	}
 	*listener = (struct kumomta_listener){.kumomta = kumomta, .form = form};
-	if (websocket_create(kumomta->loop, fd, close, handle, gone, listener,
-			     &listener->websocket) != 0) {
+	options.arg = listener;
+	if (websocket_create(&options, &listener->websocket) != 0) {
 		listener->websocket = NULL;
 		return;
 	}

@@ -500,21 +500,20 @@ static int file_follow(struct follow *f, int folder)
 	return 0;
 }
 
-int follow_create(struct loop *loop, int timer, int folder, const char *path,
-		  const struct ingest_format *format, follow_event *event, void *arg,
-		  struct follow **ret)
+int follow_create(const struct follow_options *options, struct follow **ret)
 {
+	const char *path = options->path;
 	struct follow *f = calloc(1, sizeof(*f));
 	int error;
 
 	if (f == NULL)
 		return -ENOMEM;
-	*f = (struct follow){.loop = loop,
+	*f = (struct follow){.loop = options->loop,
 			     .path = strdup(path),
-			     .format = format,
-			     .event = event,
-			     .arg = arg,
-			     .lines.csv = format->csv,
+			     .format = options->format,
+			     .event = options->event,
+			     .arg = options->arg,
+			     .lines.csv = options->format->csv,
 			     .fd = -1,
 			     .folder = -1,
 			     .inotify = -1,
@@ -522,16 +521,16 @@ int follow_create(struct loop *loop, int timer, int folder, const char *path,
 			     .folder_watch = -1,
 			     .fd_id = -1,
 			     .inotify_id = -1,
-			     .timer = timer};
+			     .timer = options->timer};
 	error = f->path == NULL			 ? -ENOMEM
 		: strcmp(path, "-") == 0	 ? stdin_begin(f)
 		: strncmp(path, "unix:", 5) == 0 ? socket_begin(f)
-						 : file_follow(f, folder);
+						 : file_follow(f, options->folder);
 	if (error) {
 		follow_free(f);
 		return error;
 	}
-	loop_timer_set(loop, timer, loop_now());
+	loop_timer_set(f->loop, f->timer, loop_now());
 	*ret = f;
 	return 0;
 }

@@ -35,12 +35,19 @@ struct follow_totals {
 /* An outcome; good during the call. */
 typedef void follow_event(void *arg, const struct ingest_event *event);
 
-/* timer: of the loop; its owner has every log looked at when it is due, and sets it to at most
- * FOLLOW_LOOK_NS later. folder: the segment's, for the place in the log (it is named by a hash of
- * the path). A path that cannot be opened is tried again. -ENOMEM, or what the loop says. */
-int follow_create(struct loop *loop, int timer, int folder, const char *path,
-		  const struct ingest_format *format, follow_event *event, void *arg,
-		  struct follow **ret);
+struct follow_options {
+	struct loop *loop;
+	int timer; /* of the loop; its owner has every log looked at when it is due, and sets it to at
+		       most FOLLOW_LOOK_NS later */
+	int folder; /* the segment's, for the place in the log (it is named by a hash of the path) */
+	const char *path;
+	const struct ingest_format *format;
+	follow_event *event;
+	void *arg; /* of it */
+};
+
+/* A path that cannot be opened is tried again. -ENOMEM, or what the loop says. */
+int follow_create(const struct follow_options *options, struct follow **ret);
 void follow_free(struct follow *follow); /* NULL is fine */
 
 /* How often a log is looked at whatever the kernel tells: not every file system tells. */

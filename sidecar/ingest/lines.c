@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "sidecar/ingest/lines.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sidecar/ingest/csv.h"
 
@@ -47,6 +49,24 @@ char *lines_room(struct lines *lines, size_t *ret_room)
 void lines_filled(struct lines *lines, size_t length)
 {
 	lines->end += length;
+}
+
+int lines_read(struct lines *lines, int fd, bool *ret_end)
+{
+	size_t room;
+	char *into = lines_room(lines, &room);
+	ssize_t n;
+
+	if (into == NULL)
+		return -ENOMEM;
+	do
+		n = read(fd, into, room);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	lines_filled(lines, (size_t)n);
+	*ret_end = n == 0;
+	return 0;
 }
 
 static size_t line_length(const char *bytes, size_t length)

@@ -34,6 +34,9 @@ void lines_restart(struct lines *lines, uint64_t position);
 char *lines_room(struct lines *lines, size_t *ret_room);
 void lines_filled(struct lines *lines, size_t length);
 
+/* Both, by one read of a descriptor that may block. 0 or -errno; *ret_end: it is at its end. */
+int lines_read(struct lines *lines, int fd, bool *ret_end);
+
 /* The next line. `last`: nothing follows, so what is there is a line without its line feed as well.
  */
 bool lines_next(struct lines *lines, bool last, struct ingest_line *ret);

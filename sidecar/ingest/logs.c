@@ -112,8 +112,15 @@ static struct one_log *one_create(struct logs *logs, const struct config_mta_log
 					      .log = config,
 					      .gate = logs->gate,
 					      .memory = &log->memory};
-		error = follow_create(logs->loop, logs->timer, logs->folder, config->path, format,
-				      event_take, log, &log->follow);
+		const struct follow_options options = {.loop = logs->loop,
+						       .timer = logs->timer,
+						       .folder = logs->folder,
+						       .path = config->path,
+						       .format = format,
+						       .event = event_take,
+						       .arg = log};
+
+		error = follow_create(&options, &log->follow);
 	}
 	if (error == 0)
 		return log;

@@ -461,20 +461,27 @@ static bool span_found(const uint64_t *found, struct span span)
 	return false;
 }
 
-static bool entry_matches(const struct class_entry *entry, const uint64_t *found, int destination,
-			  unsigned slot, unsigned enhanced)
+/* Of a reply, what entries ask for besides its text. */
+struct codes {
+	int destination; /* its number; -1: none that an entry names */
+	unsigned slot;	 /* of the code */
+	unsigned enhanced;
+};
+
+static bool entry_matches(const struct class_entry *entry, const uint64_t *found,
+			  const struct codes *reply)
 {
 	bool any = entry->enhanced_count == 0;
 
-	if (!code_has(entry, slot))
+	if (!code_has(entry, reply->slot))
 		return false;
-	for (unsigned i = 0; !any && enhanced != 0 && i < entry->enhanced_count; i++)
-		any = rule_range_has(&entry->enhanced[i], enhanced);
+	for (unsigned i = 0; !any && reply->enhanced != 0 && i < entry->enhanced_count; i++)
+		any = rule_range_has(&entry->enhanced[i], reply->enhanced);
 	if (!any)
 		return false;
 	any = entry->destination_count == 0;
 	for (unsigned i = 0; !any && i < entry->destination_count; i++)
-		any = (int)entry->destination[i] == destination;
+		any = (int)entry->destination[i] == reply->destination;
 	return any && !span_found(found, entry->not_text);
 }
 
@@ -499,8 +506,7 @@ static void candidates_find(const struct classifier *classifier, struct classify
 /* The first of the candidates that matches, of the entries first to end. */
 static const struct class_entry *entry_first(const struct classifier *classifier,
 					     const uint64_t *candidates, const uint64_t *found,
-					     struct span span, int destination, unsigned slot,
-					     unsigned enhanced)
+					     struct span span, const struct codes *reply)
 {
 	uint64_t mask = UINT64_MAX << span.first % 64;
 
@@ -508,8 +514,7 @@ static const struct class_entry *entry_first(const struct classifier *classifier
 		for (uint64_t left = candidates[word] & mask; left != 0; left &= left - 1) {
 			unsigned i = word * 64 + (unsigned)__builtin_ctzll(left);
 
-			if (i < span.end && entry_matches(&classifier->entries[i], found,
-							  destination, slot, enhanced))
+			if (i < span.end && entry_matches(&classifier->entries[i], found, reply))
 				return &classifier->entries[i];
 		}
 	}
@@ -518,12 +523,12 @@ static const struct class_entry *entry_first(const struct classifier *classifier
 
 /* The entries below `asked` are known not to match. */
 static const struct class_entry *entry_by_text(const struct classifier *classifier,
-					       struct classify_scratch *scratch, int destination,
-					       unsigned slot, unsigned enhanced, unsigned asked,
+					       struct classify_scratch *scratch,
+					       const struct codes *reply, unsigned asked,
 					       size_t folded)
 {
 	const struct class_entry *entry = NULL;
-	bool permanent = slot >= 300 && slot < CODES;
+	bool permanent = reply->slot >= 300 && reply->slot < CODES;
 	struct span span = {asked, 0};
 
 	memset(scratch->found, 0, pattern_set_words(classifier->patterns[0]) * sizeof(uint64_t));
@@ -532,31 +537,36 @@ static const struct class_entry *entry_by_text(const struct classifier *classifi
 				     scratch->scratch, scratch->folded, folded,
 				     scratch->found) != 0)
 			return NULL;
-		candidates_find(classifier, scratch, slot);
+		candidates_find(classifier, scratch, reply->slot);
 		span.end = classifier->half_end[half];
-		entry = entry_first(classifier, scratch->candidates, scratch->found, span,
-				    destination, slot, enhanced);
+		entry = entry_first(classifier, scratch->candidates, scratch->found, span, reply);
 		span.first = span.end;
 	}
 	return entry;
 }
 
 void classify(const struct classifier *classifier, struct classify_scratch *scratch,
-	      const char *destination, unsigned code, unsigned enhanced, const char *text,
-	      size_t len, struct classification *ret_classification)
+	      const char *destination, const struct reply_line *reply,
+	      struct classification *ret_classification)
 {
-	unsigned slot = code >= 200 && code < 200 + CODES ? code - 200 : CODES;
-	int id = destination != NULL ? intern_find(classifier->destinations, destination) : -1;
-	struct span codes = {0, classifier->rules_ask_text ? 0 : classifier->first_text};
+	const struct codes codes = {
+		.destination = destination != NULL
+				       ? intern_find(classifier->destinations, destination)
+				       : -1,
+		.slot = reply->code >= 200 && reply->code < 200 + CODES ? reply->code - 200 : CODES,
+		.enhanced = reply->enhanced,
+	};
+	struct span by_code = {0, classifier->rules_ask_text ? 0 : classifier->first_text};
 	const struct class_entry *entry;
 
 	*ret_classification = (struct classification){REPLY_OTHER, REPLY_LIMIT_NONE, false, "-"};
 	/* What codes in front of every text decide needs no look at the text. */
-	entry = entry_first(classifier, &classifier->by_code[slot * classifier->entry_words],
-			    scratch->found, codes, id, slot, enhanced);
+	entry = entry_first(classifier, &classifier->by_code[codes.slot * classifier->entry_words],
+			    scratch->found, by_code, &codes);
 	if (entry == NULL)
-		entry = entry_by_text(classifier, scratch, id, slot, enhanced, codes.end,
-				      reply_line_fold(code, enhanced, text, len, scratch->folded));
+		entry = entry_by_text(classifier, scratch, &codes, by_code.end,
+				      reply_line_fold(reply->code, reply->enhanced, reply->text,
+						      reply->len, scratch->folded));
 	if (entry != NULL)
 		*ret_classification =
 			(struct classification){entry->rule->class, entry->rule->limit,

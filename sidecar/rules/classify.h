@@ -49,11 +49,11 @@ int classify_scratch_create(const struct classifier *classifier,
 			    struct classify_scratch **ret_scratch);
 void classify_scratch_free(struct classify_scratch *scratch);
 
-/* `destination` is a name of the configuration, NULL if not known; code and enhanced 0 if missing.
- * The text may have any length and bytes; what is beyond REPLY_TEXT_MAX is not read. */
+/* `destination` is a name of the configuration, NULL if not known. The reply's text may have any
+ * length and bytes; what is beyond REPLY_TEXT_MAX is not read. */
 void classify(const struct classifier *classifier, struct classify_scratch *scratch,
-	      const char *destination, unsigned code, unsigned enhanced, const char *text,
-	      size_t len, struct classification *ret_classification);
+	      const char *destination, const struct reply_line *reply,
+	      struct classification *ret_classification);
 
 /* The rules of both files, in the order in which they are tried: the user's, then ours. */
 unsigned classifier_rules(const struct classifier *classifier);

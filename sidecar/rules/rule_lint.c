@@ -269,18 +269,23 @@ static bool codes_contradict(const struct rule_match *match)
 	return true;
 }
 
-static void lint_names(struct list *list, char *const *names, unsigned count,
-		       const char *const *known, unsigned known_count, const char *path,
-		       const char *what)
+/* The names that there are; NULL: nobody says. */
+struct known {
+	const char *const *names;
+	unsigned count;
+};
+
+static void lint_names(struct list *list, char *const *names, unsigned count, struct known known,
+		       const char *path, const char *what)
 {
 	char place[80];
 
-	for (unsigned i = 0; known != NULL && i < count; i++) {
+	for (unsigned i = 0; known.names != NULL && i < count; i++) {
 		unsigned k = 0;
 
-		while (k < known_count && strcasecmp(known[k], names[i]) != 0)
+		while (k < known.count && strcasecmp(known.names[k], names[i]) != 0)
 			k++;
-		if (k < known_count)
+		if (k < known.count)
 			continue;
 		snprintf(place, sizeof(place), "%s.%s[%u]", path, what, i);
 		warn(list, place, "there is no %s \"%.60s\"", what, names[i]);
@@ -294,12 +299,13 @@ static void lint_match(struct list *list, const struct rule_match *match,
 
 	lint_texts(list, match, path);
 	if (!lint->any_destination)
-		lint_names(list, match->destination, match->destination_count, lint->destinations,
-			   lint->destination_count, path, "destination");
-	lint_names(list, match->source, match->source_count, lint->sources, lint->source_count,
-		   path, "source");
-	lint_names(list, match->pool, match->pool_count, lint->pools, lint->pool_count, path,
-		   "pool");
+		lint_names(list, match->destination, match->destination_count,
+			   (struct known){lint->destinations, lint->destination_count}, path,
+			   "destination");
+	lint_names(list, match->source, match->source_count,
+		   (struct known){lint->sources, lint->source_count}, path, "source");
+	lint_names(list, match->pool, match->pool_count,
+		   (struct known){lint->pools, lint->pool_count}, path, "pool");
 	if (codes_contradict(match)) {
 		snprintf(place, sizeof(place), "%s.enhanced", path);
 		warn(list, place,

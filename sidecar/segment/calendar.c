@@ -63,7 +63,7 @@ static int64_t day_number(struct tm date)
 
 void calendar_publish(struct segment *s, const char *zone)
 {
-	struct layout_calendar *calendar = &s->calendars[0];
+	struct layout_calendar *calendar = s->calendar;
 	int64_t offset = calendar_wall_offset();
 	time_t wall = time(NULL);
 	struct tm local;

@@ -7,7 +7,7 @@
 
 #include "sidecar/segment/segment.h"
 
-/* Publishes calendar 0 for the coming days. zone NULL: the system's. Words that have not moved are
+/* Publishes the calendar for the coming days. zone NULL: the system's. Words that have not moved are
  * not touched; a step of the wall clock of less than 10 ms is no move. Sets TZ of this process. */
 void calendar_publish(struct segment *segment, const char *zone);
 

@@ -317,9 +317,10 @@ static void live_copy(const struct carry *c)
 /* What an earlier attempt counted. */
 static void gauges_clear(struct segment *new)
 {
-	for (uint32_t slot = 0, end = 0;
-	     segment_resident_slots(new, LAYOUT_COUNTERS, new->view.counters_more,
-				    sizeof(*new->view.counters_more), end, &slot, &end);)
+	const struct segment_array counters = {LAYOUT_COUNTERS, new->view.counters_more,
+					       sizeof(*new->view.counters_more)};
+
+	for (uint32_t slot = 0, end = 0; segment_resident_slots(new, &counters, end, &slot, &end);)
 		for (; slot < end; slot++)
 			if (atomic_load_explicit(&new->view.counters_more[slot].gauge,
 						 memory_order_relaxed))
@@ -343,8 +344,7 @@ static void copy(struct carry *c)
 	rings_make(c);
 	memcpy((void *)c->new->defaults, (const void *)c->old->defaults,
 	       LAYOUT_DEFAULTS * sizeof(*c->new->defaults));
-	memcpy((void *)c->new->calendars, (const void *)c->old->calendars,
-	       LAYOUT_CALENDARS * sizeof(*c->new->calendars));
+	memcpy((void *)c->new->calendar, (const void *)c->old->calendar, sizeof(*c->new->calendar));
 	names_copy(c);
 	live_copy(c);
 	/* In the order of slots: that of both directories, so that memory is gone through once. */
@@ -404,7 +404,7 @@ static bool slot_still(const struct carry *c, uint32_t from)
 static bool word_idle(const struct carry *c, uint32_t slot, int word, uint64_t seen)
 {
 	uint64_t flags = atomic_load_explicit(&c->old->limits[slot].flags, memory_order_relaxed);
-	const struct layout_calendar *calendar = window_calendar(c->old->calendars, flags);
+	const struct layout_calendar *calendar = c->old->calendar;
 	uint32_t period = (uint32_t)(seen >> 32);
 
 	if (seen == 0)

@@ -51,8 +51,7 @@ static uint64_t flags_word(const struct publish_limits *l, uint64_t now_ns)
 	flags |= capped(l->day_cap) ? LAYOUT_DAY : 0;
 	flags |= l->hold_lower_ns > now_ns ? LAYOUT_HOLD_LOWER : 0;
 	return flags | (uint64_t)(l->hour_phase_s % 3600) << LAYOUT_HOUR_PHASE_SHIFT |
-	       (uint64_t)(l->day_phase_min % 1440) << LAYOUT_DAY_PHASE_SHIFT |
-	       (uint64_t)(l->calendar % LAYOUT_CALENDARS) << LAYOUT_CALENDAR_SHIFT;
+	       (uint64_t)(l->day_phase_min % 1440) << LAYOUT_DAY_PHASE_SHIFT;
 }
 
 /* The rates of a slot, and the state that they share. */
@@ -112,14 +111,21 @@ static uint64_t debt_at(const struct rates *r, uint64_t tat, uint64_t old_ns, ui
 	return gcra_clamp(gcra_rescale(tat, from, old_ns, new_ns), now_ns, bound_ns);
 }
 
+/* Where a state is to go. */
+struct target {
+	uint64_t interval_ns, bound_ns;
+	uint64_t until_ns; /* what a held flow's state may be at most; 0: no hold */
+	uint64_t epoch;
+};
+
 /* Moves a state on by compare-and-swap. Of a held flow so much is forgiven that one message can go
- * when the hold ends, its probe, and no more: `until_ns` is what its state may then be at most (0:
- * no hold), unless what was reserved leaves after that. The state is in `epoch` after that, from
- * which moment on workers charge the price of that epoch. */
+ * when the hold ends, its probe, and no more, unless what was reserved leaves after that. The state
+ * is in the target's epoch after that, from which moment on workers charge the price of that epoch.
+ */
 static void state_move(const struct segment *s, const struct rates *r,
-		       const struct in_force_before *old, uint64_t new_ns, uint64_t bound_ns,
-		       uint64_t until_ns, uint64_t epoch, uint64_t now_ns)
+		       const struct in_force_before *old, const struct target *to, uint64_t now_ns)
 {
+	uint64_t until_ns = to->until_ns;
 	uint64_t seen = atomic_load_explicit(r->tat, memory_order_relaxed);
 	uint64_t next, old_ns;
 
@@ -129,13 +135,14 @@ static void state_move(const struct segment *s, const struct rates *r,
 		/* A debt is measured from a time that is no older than it. */
 		now_ns = segment_now_after_load(s, now_ns);
 		/* A state that was never charged may have been at the new price by now. */
-		old_ns = gcra_epoch(seen) == epoch ? new_ns : interval_of(old, gcra_epoch(seen));
+		old_ns = gcra_epoch(seen) == to->epoch ? to->interval_ns
+						       : interval_of(old, gcra_epoch(seen));
 		next = seen == 0 ? 0
-				 : debt_at(r, seen ^ gcra_epoch(seen), old_ns, new_ns, bound_ns,
-					   now_ns);
+				 : debt_at(r, seen ^ gcra_epoch(seen), old_ns, to->interval_ns,
+					   to->bound_ns, now_ns);
 		if (until_ns != 0 && next > until_ns && promised_until(r, now_ns) <= until_ns)
 			next = until_ns;
-		next |= epoch;
+		next |= to->epoch;
 		if (next == seen)
 			return;
 		segment_step();
@@ -168,8 +175,11 @@ static void rates_finish(const struct segment *s, const struct rates *r, uint64_
 
 	if (gcra_epoch(seen) == gcra_epoch(own.rate) || own.rate == 0)
 		return;
-	state_move(s, r, &own, interval, gcra_burst(own.rate) * interval + r->reserve_ns, 0,
-		   gcra_epoch(own.rate), now_ns);
+	state_move(s, r, &own,
+		   &(struct target){.interval_ns = interval,
+				    .bound_ns = gcra_burst(own.rate) * interval + r->reserve_ns,
+				    .epoch = gcra_epoch(own.rate)},
+		   now_ns);
 }
 
 /* A changed interval is an epoch of its own: first stands there what holds for the epoch before,
@@ -187,6 +197,7 @@ static bool rates_publish(const struct segment *s, const struct rates *r, const 
 	uint64_t new_ns = gcra_interval(rates[0]);
 	uint64_t bound = gcra_burst(rates[0]) * new_ns + r->reserve_ns;
 	uint64_t epoch, first[TG_CLASSES], last[TG_CLASSES];
+	struct target to;
 	bool changed, another;
 
 	if (own != 0) {
@@ -202,6 +213,7 @@ static bool rates_publish(const struct segment *s, const struct rates *r, const 
 	another = new_ns != old_ns && new_ns != 0 && old->rate != 0;
 	if (another)
 		epoch += GCRA_EPOCH_ONE;
+	to = (struct target){new_ns, bound, until_ns, epoch};
 	for (int i = 0; i < r->count; i++) {
 		uint64_t was = atomic_load_explicit(&r->words[i], memory_order_relaxed);
 		uint32_t burst = gcra_burst(was ? was : old->rate);
@@ -217,7 +229,7 @@ static bool rates_publish(const struct segment *s, const struct rates *r, const 
 		changed = rates_store(r->words, last, r->count);
 		if (until_ns != 0 || gcra_burst(rates[0]) < gcra_burst(old->rate))
 			state_move(s, r, &(struct in_force_before){rates[0] | epoch, old->before},
-				   new_ns, bound, until_ns, epoch, now_ns);
+				   &to, now_ns);
 		return changed;
 	}
 	/* Of no price that is known: nobody charges until the state is converted. */
@@ -226,7 +238,7 @@ static bool rates_publish(const struct segment *s, const struct rates *r, const 
 			   : epoch - GCRA_EPOCH_ONE == gcra_epoch(old->rate) ? (uint32_t)old->rate
 									     : old->before);
 	changed = rates_store(r->words, first, r->count);
-	state_move(s, r, old, new_ns, bound, until_ns, epoch, now_ns);
+	state_move(s, r, old, &to, now_ns);
 	changed |= rates_store(r->words, last, r->count);
 	return changed;
 }
@@ -282,24 +294,23 @@ void publish_read(const struct segment *s, uint32_t slot, struct publish_limits 
 static void phase_prepare(struct segment *s, uint32_t slot, uint64_t old_flags, uint64_t new_flags,
 			  uint64_t now_ns)
 {
-	const struct layout_calendar *from = window_calendar(s->calendars, old_flags),
-				     *to = window_calendar(s->calendars, new_flags);
+	const struct layout_calendar *calendar = s->calendar;
 	struct {
 		_Atomic uint64_t *word;
 		uint64_t *remembered;
 		uint32_t before, after;
 	} windows[] = {
 		{&s->view.counters[slot].hour, &segment_slot(s, slot)->hour,
-		 window_hour(from, old_flags, now_ns), window_hour(to, new_flags, now_ns)},
+		 window_hour(calendar, old_flags, now_ns),
+		 window_hour(calendar, new_flags, now_ns)},
 		{&s->view.counters[slot].day, &segment_slot(s, slot)->day,
-		 window_day(from, old_flags, now_ns), window_day(to, new_flags, now_ns)},
+		 window_day(calendar, old_flags, now_ns), window_day(calendar, new_flags, now_ns)},
 	};
 
 	for (int i = 0; i < 2; i++) {
 		uint64_t seen = atomic_load_explicit(windows[i].word, memory_order_relaxed);
 
-		/* A zone far to the west: the old number cannot be there, and is repaired to this.
-		 */
+		/* The old number lies ahead now, where none can be: it is repaired to this. */
 		if (windows[i].after < windows[i].before)
 			*windows[i].remembered = (uint64_t)windows[i].after << 32 | (uint32_t)seen;
 		while (windows[i].after > windows[i].before &&

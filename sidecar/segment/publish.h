@@ -25,7 +25,6 @@ struct publish_limits {
 	uint32_t day_cap[TG_CLASSES];
 	uint32_t hour_phase_s;	/* < 3600 */
 	uint32_t day_phase_min; /* < 1440 */
-	uint32_t calendar;	/* < LAYOUT_CALENDARS */
 	uint32_t flags; /* LAYOUT_SOURCE, _DESTINATION, _REPORT_DELIVERED, _COUNT_RECIPIENTS */
 	uint64_t connection_interval_ns; /* 0: unlimited */
 	uint32_t connection_burst;

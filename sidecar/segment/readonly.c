@@ -91,7 +91,7 @@ static void pointers_set(struct segment *s)
 
 	s->offsets = o;
 	s->live = (void *)(limits + o.live);
-	s->calendars = (void *)(limits + o.calendars);
+	s->calendar = (void *)(limits + o.calendar);
 	s->defaults = (void *)(limits + o.defaults);
 	s->names[0] = limits + o.names[0];
 	s->names[1] = limits + o.names[1];
@@ -103,7 +103,7 @@ static void pointers_set(struct segment *s)
 		.limits = s->limits,
 		.more = s->more,
 		.defaults = s->defaults,
-		.calendars = s->calendars,
+		.calendar = s->calendar,
 		.counters = (void *)(counters + o.counters),
 		.counters_more = (void *)(counters + o.counters_more),
 		.slots = s->header.sizes.slots,

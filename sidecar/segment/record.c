@@ -243,8 +243,9 @@ static bool record_sound(const struct segment *s, uint32_t record)
 /* What the index says of records that do not count. */
 static void index_clear(struct segment *s)
 {
-	for (uint32_t slot = 0, end = 0; segment_resident_slots(
-		     s, LAYOUT_CONTROL, s->index, sizeof(*s->index), end, &slot, &end);)
+	const struct segment_array index = {LAYOUT_CONTROL, s->index, sizeof(*s->index)};
+
+	for (uint32_t slot = 0, end = 0; segment_resident_slots(s, &index, end, &slot, &end);)
 		for (; slot < end; slot++)
 			if (s->index[slot] > s->strings->records)
 				s->index[slot] = 0;

@@ -111,7 +111,7 @@ static uint64_t window_instead(uint64_t seen, uint64_t remembered, bool remember
 static uint32_t window_repair(const struct segment *s, struct layout_counters *counters, bool hour,
 			      uint64_t flags, uint64_t *remembered, uint64_t now_ns)
 {
-	const struct layout_calendar *calendar = window_calendar(s->calendars, flags);
+	const struct layout_calendar *calendar = s->calendar;
 	_Atomic uint64_t *word = hour ? &counters->hour : &counters->day;
 	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed), end_ns;
 	uint32_t present;

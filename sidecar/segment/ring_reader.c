@@ -32,7 +32,7 @@ bool ring_reader_waiting(const struct segment *s, uint32_t worker)
 }
 
 uint32_t ring_reader_drain(struct segment *s, uint32_t worker, uint32_t max, uint64_t now_ns,
-			   ring_reader_record *take, void *arg, struct ring_reader_totals *totals)
+			   const struct ring_reader_sink *sink)
 {
 	struct layout_worker *ring = &s->workers[worker];
 	uint32_t records = s->header.sizes.ring_records;
@@ -45,21 +45,21 @@ uint32_t ring_reader_drain(struct segment *s, uint32_t worker, uint32_t max, uin
 	/* A head that is behind, or too far ahead: somebody wrote over it. Nothing there can be
 	 * trusted. */
 	if (head - tail > records) {
-		totals->damaged++;
+		sink->totals->damaged++;
 		tail = head;
 	}
 	for (; tail != head && taken < max; tail++, taken++) {
 		struct layout_record copy = first[tail & (records - 1)];
 
 		if (record_validate(&copy, s->view.slots, tail, now_ns))
-			take(arg, &copy, worker);
+			sink->take(sink->arg, &copy, worker);
 		else
-			totals->damaged++;
+			sink->totals->damaged++;
 		/* One by one: a sidecar that dies here leaves at most this record to be seen twice.
 		 */
 		s->tails[worker] = tail + 1;
 	}
-	totals->records += taken;
+	sink->totals->records += taken;
 	s->tails[worker] = tail;
 	/* R3 pairs with R2 in shm/ring.c. */
 	atomic_store_explicit(&ring->tail, tail, memory_order_release);

@@ -16,9 +16,15 @@ struct ring_reader_totals {
  * future. */
 typedef void ring_reader_record(void *arg, const struct layout_record *record, uint32_t worker);
 
-/* Takes up to `most` records of one worker. Returns how many it took. */
+struct ring_reader_sink {
+	ring_reader_record *take;
+	void *arg;
+	struct ring_reader_totals *totals;
+};
+
+/* Takes up to `max` records of one worker. Returns how many it took. */
 uint32_t ring_reader_drain(struct segment *segment, uint32_t worker, uint32_t max, uint64_t now_ns,
-			   ring_reader_record *take, void *arg, struct ring_reader_totals *totals);
+			   const struct ring_reader_sink *sink);
 
 /* Whether a worker's ring has something. */
 bool ring_reader_waiting(const struct segment *segment, uint32_t worker);

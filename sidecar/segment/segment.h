@@ -36,7 +36,7 @@ int segment_open(const struct segment_options *options, struct segment **ret, ch
 int segment_renew(struct segment *segment, const struct segment_options *options,
 		  segment_keep *keep, void *arg, uint64_t now_ns, char *reason);
 
-/* Opens a segment that was made anew for workers, once defaults, calendars and names are published.
+/* Opens a segment that was made anew for workers, once defaults, calendar and names are published.
  */
 void segment_live(struct segment *segment);
 

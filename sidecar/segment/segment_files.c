@@ -100,7 +100,7 @@ static void pointers_set(struct segment *s)
 	*o = layout_offsets(&s->header.sizes);
 	s->clock = clock_vdso;
 	s->live = (void *)(limits + o->live);
-	s->calendars = (void *)(limits + o->calendars);
+	s->calendar = (void *)(limits + o->calendar);
 	s->defaults = (void *)(limits + o->defaults);
 	s->names[0] = limits + o->names[0];
 	s->names[1] = limits + o->names[1];
@@ -114,7 +114,7 @@ static void pointers_set(struct segment *s)
 		.limits = s->limits,
 		.more = s->more,
 		.defaults = s->defaults,
-		.calendars = s->calendars,
+		.calendar = s->calendar,
 		.counters = (void *)(counters + o->counters),
 		.counters_more = (void *)(counters + o->counters_more),
 		.slots = s->header.sizes.slots,
@@ -438,18 +438,20 @@ int segment_name_files(int folder)
 	return 0;
 }
 
-bool segment_resident_slots(const struct segment *s, enum layout_file file, const void *array,
-			    size_t size, uint32_t from, uint32_t *ret_first, uint32_t *ret_end)
+bool segment_resident_slots(const struct segment *s, const struct segment_array *array,
+			    uint32_t from, uint32_t *ret_first, uint32_t *ret_end)
 {
-	off_t base = (const char *)array - (const char *)s->maps[file];
+	int fd = s->fds[array->file];
+	size_t size = array->size;
+	off_t base = (const char *)array->first - (const char *)s->maps[array->file];
 	off_t at = base + (off_t)from * (off_t)size;
-	off_t data = lseek(s->fds[file], at, SEEK_DATA), hole;
+	off_t data = lseek(fd, at, SEEK_DATA), hole;
 	uint64_t first, end;
 
 	if (data < 0 && errno == ENXIO)
 		return false;
 	/* A file system that cannot tell: all of them. */
-	hole = data < 0 ? -1 : lseek(s->fds[file], data, SEEK_HOLE);
+	hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
 	first = data < 0 ? from : (uint64_t)(data - base) / size;
 	end = hole < 0 ? s->view.slots : ((uint64_t)(hole - base) + size - 1) / size;
 	*ret_first = (uint32_t)(first < s->view.slots ? first : s->view.slots);

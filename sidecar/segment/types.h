@@ -83,7 +83,7 @@ struct segment {
 	struct layout_header header;
 	struct layout_offsets offsets;
 	struct layout_live *live;
-	struct layout_calendar *calendars;
+	struct layout_calendar *calendar;
 	struct layout_default_limits *defaults;
 	struct layout_limits *limits;
 	struct layout_limits_more *more;
@@ -131,10 +131,16 @@ void segment_step(void);
 /* What each worker takes when it attaches: its leases and its ring. */
 uint64_t segment_worker_bytes(const struct layout_sizes *sizes);
 
-/* The next run of slots, at or after `from`, of whose records in an array of a file any memory was
- * ever touched: to look at those alone, since looking at the others would allocate theirs. False:
- * no more. */
-bool segment_resident_slots(const struct segment *segment, enum layout_file file, const void *array,
-			    size_t size, uint32_t from, uint32_t *ret_first, uint32_t *ret_end);
+/* An array of a file, with an element a slot. */
+struct segment_array {
+	enum layout_file file;
+	const void *first;
+	size_t size; /* of an element */
+};
+
+/* The next run of slots, at or after `from`, of whose elements any memory was ever touched: to look
+ * at those alone, since looking at the others would allocate theirs. False: no more. */
+bool segment_resident_slots(const struct segment *segment, const struct segment_array *array,
+			    uint32_t from, uint32_t *ret_first, uint32_t *ret_end);
 
 #endif

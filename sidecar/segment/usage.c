@@ -63,8 +63,7 @@ struct period {
 static struct period period_of(const struct segment *s, uint32_t slot, bool day, uint64_t now_ns)
 {
 	uint64_t flags = load(&s->limits[slot].flags);
-	const struct layout_calendar *calendar =
-		&s->calendars[(flags >> LAYOUT_CALENDAR_SHIFT & 0xff) % LAYOUT_CALENDARS];
+	const struct layout_calendar *calendar = s->calendar;
 	struct layout_counters *counters = &s->view.counters[slot];
 
 	return day ? (struct period){&counters->day, window_day(calendar, flags, now_ns)}

@@ -130,8 +130,7 @@ bool websocket_alive(struct websocket *websocket, uint64_t now_ns)
 	       loop_watch_events(websocket->loop, websocket->watch, POLLIN | POLLOUT) == 0;
 }
 
-int websocket_create(struct loop *loop, int fd, void (*close_fd)(void *), void *close_arg,
-		     websocket_gone *gone, void *arg, struct websocket **ret)
+int websocket_create(const struct websocket_options *options, struct websocket **ret)
 {
 	static const struct wslay_event_callbacks callbacks = {.recv_callback = bytes_read,
 							       .send_callback = bytes_write};
@@ -139,13 +138,13 @@ int websocket_create(struct loop *loop, int fd, void (*close_fd)(void *), void *
 	int error = websocket ? 0 : -ENOMEM;
 
 	if (!error) {
-		*websocket = (struct websocket){.loop = loop,
-						.fd = fd,
+		*websocket = (struct websocket){.loop = options->loop,
+						.fd = options->fd,
 						.watch = -1,
-						.close_fd = close_fd,
-						.close_arg = close_arg,
-						.gone = gone,
-						.arg = arg,
+						.close_fd = options->close_fd,
+						.close_arg = options->close_arg,
+						.gone = options->gone,
+						.arg = options->arg,
 						.heard_ns = loop_now()};
 		if (wslay_event_context_server_init(&websocket->context, &callbacks, websocket))
 			error = -ENOMEM;
@@ -154,14 +153,14 @@ int websocket_create(struct loop *loop, int fd, void (*close_fd)(void *), void *
 		/* Messages are bounded, and dropped at once: nobody asks for what they say. */
 		wslay_event_config_set_max_recv_msg_length(websocket->context,
 							   WEBSOCKET_MESSAGE_MAX);
-		websocket->watch = loop_watch(loop, fd, POLLIN, ready, websocket);
+		websocket->watch = loop_watch(options->loop, options->fd, POLLIN, ready, websocket);
 		error = websocket->watch < 0 ? websocket->watch : 0;
 	}
 	if (error) {
 		if (websocket)
 			websocket_free(websocket);
 		else
-			close_fd(close_arg);
+			options->close_fd(options->close_arg);
 		return error;
 	}
 	*ret = websocket;

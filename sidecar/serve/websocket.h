@@ -25,10 +25,17 @@ struct websocket;
 /* It is closing: nothing may be sent any more. Called from the loop, not from calls of these. */
 typedef void websocket_gone(void *arg, struct websocket *websocket);
 
-/* Takes fd over; close_fd is called with close_arg once, instead of close(2), here as well where
- * this fails. -ENOMEM. */
-int websocket_create(struct loop *loop, int fd, void (*close_fd)(void *), void *close_arg,
-		     websocket_gone *gone, void *arg, struct websocket **ret);
+struct websocket_options {
+	struct loop *loop;
+	int fd;
+	void (*close_fd)(void *); /* called with close_arg once, instead of close(2) */
+	void *close_arg;
+	websocket_gone *gone;
+	void *arg; /* of it */
+};
+
+/* Takes fd over; close_fd is called here as well where this fails. -ENOMEM. */
+int websocket_create(const struct websocket_options *options, struct websocket **ret);
 void websocket_free(struct websocket *websocket); /* NULL is fine */
 
 /* Queues a text. -ENOBUFS: too much waits, -EPIPE: it is closing; it is to be freed then. */

@@ -1,73 +1,42 @@
 /* SPDX-License-Identifier: MIT
  *
- * A binary heap by (time, order of adding).
+ * A heap by (time, order of adding).
  */
 #include "sidecar/simulate/event_queue.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-static bool earlier(const struct simulate_event *a, const struct simulate_event *b)
+static bool event_before(const void *first, const void *second)
 {
+	const struct simulate_event *a = first, *b = second;
+
 	return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
 }
 
+static const struct heap_kind kind = {sizeof(struct simulate_event), event_before, NULL};
+
 int simulate_events_add(struct simulate_events *events, struct simulate_event event)
 {
-	size_t at = events->count;
-
-	if (events->count == events->room) {
-		size_t room = events->room ? events->room * 2 : 1024;
-		void *heap = reallocarray(events->heap, room, sizeof *events->heap);
-
-		if (!heap)
-			return -ENOMEM;
-		events->heap = heap;
-		events->room = room;
-	}
 	event.order = events->added++;
-	while (at > 0 && earlier(&event, &events->heap[(at - 1) / 2])) {
-		events->heap[at] = events->heap[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	events->heap[at] = event;
-	events->count++;
-	return 0;
+	return heap_add(&events->heap, &kind, &event, NULL);
 }
 
 bool simulate_events_take(struct simulate_events *events, struct simulate_event *ret)
 {
-	struct simulate_event last;
-	size_t at = 0;
-
-	if (events->count == 0)
+	if (events->heap.count == 0)
 		return false;
-	*ret = events->heap[0];
-	last = events->heap[--events->count];
-	for (;;) {
-		size_t child = 2 * at + 1;
-
-		if (child >= events->count)
-			break;
-		if (child + 1 < events->count &&
-		    earlier(&events->heap[child + 1], &events->heap[child]))
-			child++;
-		if (!earlier(&events->heap[child], &last))
-			break;
-		events->heap[at] = events->heap[child];
-		at = child;
-	}
-	events->heap[at] = last;
+	*ret = *(const struct simulate_event *)events->heap.items;
+	heap_remove(&events->heap, &kind, 0, NULL);
 	return true;
 }
 
 uint64_t simulate_events_next(const struct simulate_events *events)
 {
-	return events->count ? events->heap[0].at_ns : UINT64_MAX;
+	const struct simulate_event *first = events->heap.items;
+
+	return events->heap.count ? first->at_ns : UINT64_MAX;
 }
 
 void simulate_events_free(struct simulate_events *events)
 {
-	free(events->heap);
-	*events = (struct simulate_events){0};
+	free(events->heap.items);
+	*events = (struct simulate_events){.added = 0};
 }

@@ -7,8 +7,9 @@
 #define SIDECAR_SIMULATE_EVENT_QUEUE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+#include "sidecar/base/heap.h"
 
 struct simulate_event {
 	uint64_t at_ns;
@@ -19,9 +20,7 @@ struct simulate_event {
 };
 
 struct simulate_events {
-	struct simulate_event *heap;
-	size_t count;
-	size_t room;
+	struct heap heap;
 	uint32_t added;
 };
 

@@ -159,6 +159,5 @@ void simulate_classify(struct simulate_config *self, const char *destination, co
 	struct reply_line line;
 
 	reply_line_parse(text, strlen(text), &line);
-	classify(self->generation.classifier, self->scratch, destination, line.code, line.enhanced,
-		 line.text, line.len, ret);
+	classify(self->generation.classifier, self->scratch, destination, &line, ret);
 }

@@ -8,27 +8,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sidecar/base/random.h"
 #include "sidecar/base/units.h"
 
 #define LUMP_NS (10 * UNITS_MINUTE_NS)
 
-/* splitmix64 (Steele, Lea, Flood 2014), its finisher applied to what names the draw. */
-static uint64_t mix(uint64_t x)
-{
-	x += UINT64_C(0x9e3779b97f4a7c15);
-	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-	return x ^ x >> 31;
-}
-
 uint64_t simulate_luck(uint64_t seed, uint64_t thing, uint64_t draw)
 {
-	return mix(mix(mix(seed) ^ thing) ^ draw);
+	return random_of(random_of(random_of(seed) ^ thing) ^ draw);
 }
 
 double simulate_draw(uint64_t draw)
 {
-	return (double)(draw >> 11) * 0x1p-53;
+	return random_share(draw);
 }
 
 static uint64_t arrival_ns(const struct scenario_traffic *traffic, uint32_t index, uint64_t draw)
