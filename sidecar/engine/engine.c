@@ -4,7 +4,6 @@
  * (a heap of times), and once a second while mail flows.
  */
 #include "sidecar/engine/engine.h"
-#include "sidecar/engine/sharing.h"
 #include "sidecar/engine/state.h"
 #include "sidecar/engine/twice.h"
 

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "sidecar/engine/engine.h"
-#include "sidecar/engine/sharing.h"
 #include "sidecar/engine/state.h"
 
 #define SECOND_NS    UINT64_C(1000000000)

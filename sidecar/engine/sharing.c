@@ -1,5 +1,17 @@
-/* SPDX-License-Identifier: MIT */
-#include "sidecar/engine/sharing.h"
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine's part of limits that the sources of a pool share (sidecar/control/sharing.h): whose
+ * replies go where, and what is in force meanwhile.
+ *
+ * While such a limit is known it is the destination's own limit in the segment, which each decision
+ * of the pool's flows charges together with the flow: so it is divided by demand, exactly, and no
+ * source has a part of it that it does not use. A pair of pool and destination is looked at once a
+ * flow of it got into trouble. Where the configuration limits the destination itself, or another
+ * pool has its shared limit there, there is no room for one.
+ *
+ * Kept in memory alone: a sidecar that starts finds it again, by the next refusals.
+ */
+#include "sidecar/control/sharing.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +20,7 @@
 #include "sidecar/base/hash_table.h"
 #include "sidecar/base/log.h"
 #include "sidecar/engine/engine.h"
+#include "sidecar/engine/state.h"
 
 /* Of an equal part, when each has its own again: enough to meet its limit, and measure it. */
 #define PART_SHARE 1.25
