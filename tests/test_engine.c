@@ -269,6 +269,22 @@ Test(engine, a_scaled_rate_and_a_cap_stand_for_their_time)
 	cr_expect_neq(inforce(one).limits.connections[TG_BULK], 1);
 }
 
+Test(engine, a_pool_whose_sources_are_refused_at_once_has_one_limit)
+{
+	uint32_t flows[4], destination;
+
+	for (unsigned i = 0; i < 4; i++)
+		flows[i] = flow(i + 1);
+	destination = segment_slot(world.segment, flows[0])->destination;
+	pass(2);
+	for (unsigned i = 0; i < 3; i++)
+		reply(flows[i], REFUSED);
+	for (unsigned i = 0; i < 4; i++)
+		cr_expect(inforce(flows[i]).limits.flags & LAYOUT_DESTINATION, "flow %u", i);
+	cr_expect_gt(atomic_load(&world.segment->view.limits[destination].hold_until_ns), world.now,
+		     "one probe for all");
+}
+
 Test(engine, most_of_a_pool_in_trouble_does_not_move_the_flood_to_the_last_healthy_one)
 {
 	uint32_t flows[4];
@@ -284,7 +300,9 @@ Test(engine, most_of_a_pool_in_trouble_does_not_move_the_flood_to_the_last_healt
 	cr_expect_neq(inforce(flows[3]).rate_by, BY_RULE);
 	for (unsigned second = 0; second < 60; second++) {
 		for (unsigned i = 0; i < 3; i++)
-			if (second == 0 || inforce(flows[i]).limits.hold_until_ns <= world.now)
+			if (second >= 6 * i &&
+			    (second == 6 * i ||
+			     inforce(flows[i]).limits.hold_until_ns <= world.now))
 				reply(flows[i], REFUSED);
 		pass(1);
 	}

@@ -267,7 +267,7 @@ static void put_replies(struct json_writer *out, const struct engine_replies *re
 /* ---- the answer ------------------------------------------------------------------------------ */
 
 static void put_flow(struct api_context *s, uint32_t slot, const struct effective *e,
-		     const struct control_bounds *bounds, uint64_t now_ns, struct json_writer *out)
+		     uint64_t now_ns, struct json_writer *out)
 {
 	const struct segment_slot *known = segment_slot(s->segment, slot);
 	const struct constraint *constraints = engine_effects(s->engine, slot);
@@ -277,7 +277,7 @@ static void put_flow(struct api_context *s, uint32_t slot, const struct effectiv
 
 	flow_json_put(s->segment, slot, now_ns, out);
 	flow_json_put_state(s->segment, s->engine, s->generation->config, slot, now_ns, out);
-	control_describe(&life.control, bounds, now_ns, words, sizeof(words));
+	engine_describe(s->engine, slot, now_ns, words, sizeof(words));
 	json_put_text(out, "summary", words);
 	if (engine_rules_describe(s->engine, slot, now_ns, words, sizeof(words)) > 0)
 		json_put_text(out, "rules", words);
@@ -314,7 +314,7 @@ int api_explain(void *arg, struct control_call *call)
 	if (engine_effective(s->engine, slot, now_ns, &effective, &control, &bounds) != 0)
 		return -ENOENT;
 	json_put_object(call->answer, NULL);
-	put_flow(s, slot, &effective, &bounds, now_ns, call->answer);
+	put_flow(s, slot, &effective, now_ns, call->answer);
 	json_put_end(call->answer);
 	json_put_newline(call->answer);
 	return SERVER_DONE;

@@ -61,6 +61,7 @@
 #define PROBE_ALONE	  60 /* seconds for which nothing follows a probe whose reply is not known */
 #define CONNECTIONS_START 4
 #define BUCKET_FILLED	  30 /* messages since the last trouble */
+#define STEADY		  20 /* messages since it, and until more is tried */
 
 static uint32_t min(uint32_t bound, uint32_t limit)
 {
@@ -90,6 +91,84 @@ void control_init(struct control_state *state, const struct control_bounds *boun
 	fc->pressure_at = fc->raised = fc->connections_at = step.now;
 	rate_init(fc, bounds);
 	window_roll(&step);
+}
+
+void control_join(struct control_state *state, const struct control_state *other)
+{
+	struct flow_control *fc = &state->flow;
+
+	if (fc->hour_index == other->flow.hour_index)
+		fc->hour_count += other->flow.hour_count;
+	fc->day_count += other->flow.day_count;
+}
+
+void control_adopt(struct control_state *state, const struct control_bounds *bounds, double limit,
+		   uint64_t now_ns)
+{
+	struct control_step step = step_of(state, bounds, 0, now_ns);
+	struct flow_control *fc = step.fc;
+
+	rate_init(fc, bounds);
+	rate_track_estimate(&step, limit);
+	fc->mode = MODE_RECOVER;
+	fc->flags &= (uint16_t) ~(FLAG_HELD | FLAG_OUTAGE | FLAG_WINDOW);
+	fc->flags |= FLAG_LOW_CONFIDENCE | FLAG_MEASURED;
+	fc->limit_estimate_prev = fc->limit_estimate;
+	fc->mark = fc->raised = step.now;
+	fc->due_ns = now_ns;
+	fc->count = fc->probe_from_count = 0;
+	fc->idle = fc->excess_known = 0;
+	fc->strikes = fc->probe_failures = 0;
+}
+
+double control_estimate(const struct control_state *state)
+{
+	return state->flow.mode == MODE_SEARCH ? 0 : (double)state->flow.limit_estimate;
+}
+
+double control_rate(const struct control_state *state)
+{
+	return state->flow.rate;
+}
+
+bool control_on_ground(const struct control_state *state)
+{
+	return rate_below_estimate(&state->flow) && !(state->flow.flags & FLAG_HELD);
+}
+
+bool control_steady(const struct control_state *state)
+{
+	const struct flow_control *fc = &state->flow;
+	double until_probe = rate_probe_after(fc) - fc->count;
+
+	if (fc->flags & (FLAG_HELD | FLAG_RISE_SUSPECTED) || rate_below(fc))
+		return false;
+	/* Climbed back, and nothing was refused since: it is the limit, or less. */
+	if (fc->mode == MODE_RECOVER)
+		return fc->count >= STEADY;
+	return rate_below_estimate(fc) && until_probe >= STEADY;
+}
+
+bool control_limited(const struct control_state *state)
+{
+	return (state->flow.flags & (FLAG_HELD | FLAG_OUTAGE | FLAG_WINDOW)) == FLAG_HELD;
+}
+
+bool control_connections(struct control_state *state, const struct control_state *rate_of,
+			 const struct control_bounds *bounds,
+			 const struct control_observation *seen, uint64_t now_ns)
+{
+	struct control_step step = step_of(state, bounds, seen->admitted_ns, now_ns);
+
+	state->flow.idle_share = rate_of->flow.idle_share;
+	window_roll(&step);
+	if (seen->class == REPLY_DELIVERED) {
+		window_seen(step.fc, seen->traffic);
+		window_count(&step, 1);
+		connections_accepted(&step, seen);
+		return false;
+	}
+	return connections_deferred(&step, seen);
 }
 
 /* Replays the schedule with what was admitted: how much of the allowance was not used? Replies come

@@ -21,6 +21,30 @@ const char *control_phase_name(enum control_phase phase);
 void control_init(struct control_state *state, const struct control_bounds *bounds,
 		  uint64_t now_ns);
 
+/* Counts to a new state what another has counted of the receiver's hour and day under way. */
+void control_join(struct control_state *state, const struct control_state *other);
+
+/* Sets a state to about a rate just after a refusal, with what it has counted: the next refusal measures. The receiver
+ * should take a little less than `limit`, messages a second, or nothing is measured for long. */
+void control_adopt(struct control_state *state, const struct control_bounds *bounds, double limit,
+		   uint64_t now_ns);
+
+/* The receiver's limit as it is estimated, messages a second; 0: not yet. Whether the flow is where
+ * nothing should be refused, and whether it is there and not about to try more. */
+double control_estimate(const struct control_state *state);
+double control_rate(const struct control_state *state); /* allowed now, a second */
+bool control_on_ground(const struct control_state *state);
+bool control_steady(const struct control_state *state);
+
+/* Whether it is held for a limit of the receiver's, and not for a window or trouble of its own. */
+bool control_limited(const struct control_state *state);
+
+/* The part of a reply that is about the flow's connections, where another state has its rate. True:
+ * it was about nothing else. */
+bool control_connections(struct control_state *state, const struct control_state *rate_of,
+			 const struct control_bounds *bounds,
+			 const struct control_observation *seen, uint64_t now_ns);
+
 /* Whether bytes found in a file can be a state: every field in its range. */
 bool control_valid(const struct control_state *state);
 

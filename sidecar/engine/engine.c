@@ -128,9 +128,12 @@ static uint64_t control_ask(struct engine *e, uint32_t slot, uint64_t now_ns,
 			    struct control_limits *ret, struct control_bounds *ret_bounds)
 {
 	struct engine_life life = engine_life(e, slot, now_ns);
+	uint64_t next_ns, shared_ns;
 
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, ret_bounds);
-	return control_limits(&life.control, ret_bounds, now_ns, ret);
+	next_ns = control_limits(&life.control, ret_bounds, now_ns, ret);
+	shared_ns = engine_sharing_limits(e, slot, now_ns, ret);
+	return shared_ns < next_ns ? shared_ns : next_ns;
 }
 
 static bool is_settled_flow(struct engine *e, uint32_t slot)
@@ -143,13 +146,15 @@ static void effective_of(struct engine *e, uint32_t slot, const struct control_l
 			 uint64_t next_ns, uint64_t now_ns, struct effective *ret)
 {
 	bool adapts = engine_configured(e, slot)->flags & FLOW_ADAPT;
+	uint32_t parents = limits_set_get(e->limits, *engine_configured_at(e, slot))->parents;
 	struct warmup_caps caps;
 
 	if (!adapts)
 		next_ns = UINT64_MAX;
-	effective_merge(
-		engine_configured(e, slot), adapts ? control : NULL, engine_effects(e, slot),
-		limits_set_get(e->limits, *engine_configured_at(e, slot))->parents, now_ns, ret);
+	if (adapts && engine_sharing_known(e, slot))
+		parents |= LAYOUT_DESTINATION;
+	effective_merge(engine_configured(e, slot), adapts ? control : NULL,
+			engine_effects(e, slot), parents, now_ns, ret);
 	engine_history_apply(e, slot, engine_configured(e, slot),
 			     segment_block(e->segment, slot, ENGINE_LIFE), now_ns, ret);
 	ret->next_ns = next_ns < ret->next_ns ? next_ns : ret->next_ns;
@@ -201,10 +206,24 @@ void engine_publish(struct engine *e, uint32_t slot, uint64_t now_ns)
 	publish_control(e, slot, &control, next_ns, now_ns);
 }
 
+static void publish_change(struct engine *e, uint32_t slot, const struct control_change *change,
+			   uint64_t now_ns)
+{
+	/* Its pool may have more to say. */
+	if (e->sharings)
+		engine_publish(e, slot, now_ns);
+	else
+		publish_control(e, slot, &change->after, change->next_ns, now_ns);
+}
+
 static void publish_nonflow(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct publish_limits limits;
 
+	if (e->sharings && segment_kind(e->segment, slot) == SEGMENT_DESTINATION) {
+		engine_sharing_destination(e, slot, now_ns);
+		return;
+	}
 	effective_plain(engine_configured(e, slot), &limits);
 	e->totals.changes += publish_slot(e->segment, slot, &limits, now_ns);
 }
@@ -387,6 +406,7 @@ int engine_configure(struct engine *e, const struct config *config,
 	e->config = config;
 	e->classifier = classifier;
 	e->rules = rules;
+	engine_sharing_free(e);
 	engine_take_in(e, now_ns);
 	engine_moves_apply(e, moves, now_ns);
 	publish_generation(e->segment);
@@ -452,12 +472,18 @@ static void reply_control(struct engine *e, uint32_t slot, const struct layout_r
 		.permanent = r->code >= 500,
 	};
 
-	if (life == NULL)
+	struct control_state own;
+	bool changed;
+
+	if (life == NULL || engine_sharing_observe(e, slot, &seen, now_ns))
 		return;
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
-	if (!control_observe(&life->control, &bounds, &seen, now_ns, &change))
+	own = life->control;
+	changed = control_observe(&life->control, &bounds, &seen, now_ns, &change);
+	engine_sharing_heard(e, slot, &seen, &own, now_ns);
+	if (!changed)
 		return;
-	publish_control(e, slot, &change.after, change.next_ns, now_ns);
+	publish_change(e, slot, &change, now_ns);
 	engine_watch_control(e, r, c, &change, now_ns);
 	engine_pool_phase(e, slot, change.after.phase, now_ns);
 	change_log(e, slot, &change, c);
@@ -555,8 +581,10 @@ static void life_tick(struct engine *e, uint32_t slot, uint32_t delivered, uint3
 	if (!(engine_configured(e, slot)->flags & FLOW_ADAPT))
 		return;
 	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	if (engine_sharing_known(e, slot))
+		return;
 	if (control_tick(&life->control, &bounds, delivered, now_ns, &change))
-		publish_control(e, slot, &change.after, change.next_ns, now_ns);
+		publish_change(e, slot, &change, now_ns);
 	if (life->trouble_ns)
 		engine_pool_phase(e, slot, change.after.phase, now_ns);
 }
@@ -597,8 +625,10 @@ static void flow_tick(struct engine *e, uint32_t slot, uint64_t now_ns)
 
 static void flow_due(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
-	if (!is_flow(e, slot))
+	if (!is_flow(e, slot)) {
+		engine_sharing_due(e, slot, now_ns);
 		return;
+	}
 	flow_tick(e, slot, now_ns);
 	effects_fold(e, slot, now_ns);
 	engine_publish(e, slot, now_ns);
@@ -825,6 +855,7 @@ void engine_free(struct engine *e)
 	limits_set_free(e->limits);
 	engine_unnamed_free(e->unnamed);
 	engine_moves_free(e->moves);
+	engine_sharing_free(e);
 	twice_free(e->twice);
 	free(e->changed);
 	free(e->pools);

@@ -112,6 +112,11 @@ bool engine_begins_by_default(const struct engine *engine, uint32_t slot);
 
 /* ---- for explain and the operator's commands ------------------------------------------------- */
 
+/* What the controller knows of a flow slot, in words, and whose limit that is. As control_describe.
+ */
+int engine_describe(const struct engine *engine, uint32_t slot, uint64_t now_ns, char *text,
+		    unsigned size);
+
 /* What is in force for a flow slot, and the controller's part in it (what the controller would say,
  * where the flow does not adapt). -ENOENT: no known flow. */
 int engine_effective(struct engine *engine, uint32_t slot, uint64_t now_ns, struct effective *ret,

@@ -107,6 +107,7 @@ int engine_renewed(struct engine *e, uint64_t now_ns)
 		return -ENOMEM;
 	engine_unnamed_restart(e->unnamed);
 	engine_pools_renewed(e);
+	engine_sharing_free(e);
 	engine_take_in(e, now_ns);
 	return 0;
 }

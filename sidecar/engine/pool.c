@@ -77,9 +77,8 @@ void engine_pool_phase(struct engine *e, uint32_t slot, enum control_phase phase
 		watch_add(e, pool->name, segment_slot(e->segment, slot)->destination, now_ns);
 }
 
-/* The flow of a source of the pool to the watched destination, or LAYOUT_NONE. */
-static uint32_t flow_at(const struct engine *e, const struct pool_watch *watch,
-			const struct destination_pool *pool, uint32_t i)
+uint32_t engine_pool_flow(const struct engine *e, uint32_t destination,
+			  const struct destination_pool *pool, uint32_t i)
 {
 	uint8_t address[16];
 	struct hash_key key;
@@ -88,7 +87,7 @@ static uint32_t flow_at(const struct engine *e, const struct pool_watch *watch,
 	if (destination_pool_source(e->config->table, e->config->table_length, pool, i, address) !=
 	    0)
 		return LAYOUT_NONE;
-	key = hash_flow(address, segment_slot(e->segment, watch->destination)->key,
+	key = hash_flow(address, segment_slot(e->segment, destination)->key,
 			e->segment->header.seed);
 	slot = segment_find(e->segment, &key, false);
 	return slot != LAYOUT_NONE && segment_kind(e->segment, slot) == SEGMENT_FLOW ? slot
@@ -140,7 +139,7 @@ static void pool_count(struct engine *e, const struct pool_watch *watch,
 {
 	*ret = (struct pool_counts){0, 0};
 	for (uint32_t i = 0; i < pool->count; i++) {
-		uint32_t slot = flow_at(e, watch, pool, i);
+		uint32_t slot = engine_pool_flow(e, watch->destination, pool, i);
 		const struct engine_life *life;
 		uint64_t seen_ns;
 
@@ -184,7 +183,7 @@ static void pool_housekeep(struct engine *e, struct pool_watch *watch, uint64_t 
 		watch->quiet_ns = now_ns;
 	for (uint32_t i = 0;
 	     i < pool.count && (judgement == POOL_BEGINS || judgement == POOL_STANDS); i++) {
-		uint32_t slot = flow_at(e, watch, &pool, i);
+		uint32_t slot = engine_pool_flow(e, watch->destination, &pool, i);
 
 		if (slot != LAYOUT_NONE && !in_trouble(phase_of(e, slot, now_ns)))
 			flow_freeze(e, slot, now_ns);

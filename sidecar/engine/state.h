@@ -34,11 +34,12 @@ struct engine {
 	uint64_t round_ns, looked_ns; /* when this round of looks began, and the last whole one */
 	const struct layout_record *reply;	     /* that is being taken; NULL: none */
 	const struct classification *classification; /* of it */
-	uint32_t looks;			/* how many of this second are still to be looked at */
-	struct engine_unnamed *unnamed; /* engine_unnamed.c's */
-	struct heard_twice *twice;	/* twice.c's */
-	struct pool_watch *pools;	/* pool.c's */
-	struct engine_moves *moves;	/* of the last engine_configure: moves.c's */
+	uint32_t looks;			 /* how many of this second are still to be looked at */
+	struct engine_unnamed *unnamed;	 /* engine_unnamed.c's */
+	struct heard_twice *twice;	 /* twice.c's */
+	struct pool_watch *pools;	 /* pool.c's */
+	struct engine_sharing *sharings; /* sharing.c's */
+	struct engine_moves *moves;	 /* of the last engine_configure: moves.c's */
 	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
 	bool names_full; /* and that has been said */
@@ -179,5 +180,33 @@ void engine_watch_control(struct engine *engine, const struct layout_record *rec
 void engine_pool_phase(struct engine *engine, uint32_t slot, enum control_phase phase,
 		       uint64_t now_ns);
 void engine_pools_housekeep(struct engine *engine, uint64_t now_ns);
+
+/* The flow of the i-th source of a pool to a destination's slot, or LAYOUT_NONE. */
+uint32_t engine_pool_flow(const struct engine *engine, uint32_t destination,
+			  const struct destination_pool *pool, uint32_t i);
+
+/* Limits that a pool's sources share (sharing.c): whether one controller has all flows of this one's pool there. */
+bool engine_sharing_known(const struct engine *engine, uint32_t slot);
+
+/* What the flow may do by its pool's part: changes what its own controller says. Returns when that
+ * changes by itself. */
+uint64_t engine_sharing_limits(const struct engine *engine, uint32_t slot, uint64_t now_ns,
+			       struct control_limits *limits);
+
+/* A reply of a flow, where one controller has all: taken, its own hears of connections alone. */
+bool engine_sharing_observe(struct engine *engine, uint32_t slot,
+			    const struct control_observation *seen, uint64_t now_ns);
+
+/* The same reply, once the flow's own controller has heard it; before: as it was. */
+void engine_sharing_heard(struct engine *engine, uint32_t slot,
+			  const struct control_observation *seen,
+			  const struct control_state *before, uint64_t now_ns);
+
+/* What a destination's slot has in force besides what is configured. */
+void engine_sharing_destination(struct engine *engine, uint32_t slot, uint64_t now_ns);
+void engine_sharing_due(struct engine *engine, uint32_t destination, uint64_t now_ns);
+
+/* A configuration is in force; slots have got other numbers; all ends. */
+void engine_sharing_free(struct engine *engine);
 
 #endif

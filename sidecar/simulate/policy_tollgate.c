@@ -341,18 +341,16 @@ static double gate_rate(void *self, uint32_t flow)
 static void gate_trace(struct tollgate_policy *gate, uint32_t index, const char *text,
 		       uint64_t at_ns)
 {
-	char state[256] = "";
+	char state[512] = "";
 	struct control_limits control;
 	struct control_bounds bounds;
 	struct effective effective;
-	struct engine_life life;
 	uint64_t now = at_ns + EPOCH, held;
 	uint32_t slot = gate->flows[index].slot;
 
 	if (engine_effective(gate->scratch.engine, slot, now, &effective, &control, &bounds) != 0)
 		return;
-	life = engine_life(gate->scratch.engine, slot, now);
-	control_describe(&life.control, &bounds, now, state, sizeof state);
+	engine_describe(gate->scratch.engine, slot, now, state, sizeof state);
 	held = effective.limits.hold_until_ns > now ? effective.limits.hold_until_ns - now : 0;
 	fprintf(gate->env->trace, "%.1f\t%u\t%.60s\t%.2f/min, burst %u %u %u\theld %.1fs\t%s\n",
 		(double)at_ns / UNITS_SECOND_NS, index, text ? text : "(no word)",

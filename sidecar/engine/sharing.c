@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine's part of limits that the sources of a pool share (sidecar/control/sharing.h): whose
+ * replies go where, and what is in force meanwhile.
+ *
+ * While such a limit is known it is the destination's own limit in the segment, which each decision
+ * of the pool's flows charges together with the flow: so it is divided by demand, exactly, and no
+ * source has a part of it that it does not use. A pair of pool and destination is looked at once a
+ * flow of it got into trouble. Where the configuration limits the destination itself, or another
+ * pool has its shared limit there, there is no room for one.
+ *
+ * Kept in memory alone: a sidecar that starts finds it again, by the next refusals.
+ */
+#include "sidecar/control/sharing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/base/hash_table.h"
+#include "sidecar/base/log.h"
+#include "sidecar/engine/engine.h"
+#include "sidecar/engine/state.h"
+
+/* Of an equal part, when each has its own again: enough to meet its limit, and measure it. */
+#define PART_SHARE 1.25
+#define MANY	   5
+#define IDLE_RATE  1e-3 /* messages a second, below which there is nothing to divide */
+#define FORGET_NS  UINT64_C(3600000000000)
+
+struct sharing_key {
+	const struct config_pool *pool; /* NULL: sources in none count as one */
+	uint64_t destination;		/* slot */
+};
+
+struct engine_sharing {
+	struct sharing_key key;
+	UT_hash_handle hh;
+	struct sharing sharing;
+	struct control_bounds bounds; /* of all together */
+	uint64_t divided_ns;	      /* when the parts were last made */
+	uint32_t room;		      /* members */
+};
+
+static struct engine_sharing *find(const struct engine *e, uint32_t slot)
+{
+	struct sharing_key key = {.destination = segment_slot(e->segment, slot)->destination};
+	struct engine_sharing *found;
+
+	if (e->sharings == NULL)
+		return NULL;
+	key.pool = config_pool_of(e->config, segment_address(e->segment, slot));
+	HASH_FIND(hh, e->sharings, &key, sizeof key, found);
+	return found;
+}
+
+bool engine_sharing_known(const struct engine *e, uint32_t slot)
+{
+	const struct engine_sharing *found = find(e, slot);
+
+	return found && sharing_known(&found->sharing);
+}
+
+/* ---- what is in force ------------------------------------------------------------------------ */
+
+static void wait_lower(struct control_limits *limits, uint64_t until_ns)
+{
+	for (int class = TG_TRANSACTIONAL + 1; class < TG_CLASSES; class ++)
+		if (limits->hold_until_ns[class] < until_ns)
+			limits->hold_until_ns[class] = until_ns;
+}
+
+/* Alone, at what all have sent. */
+static void trier_limits(const struct sharing *s, struct control_limits *limits)
+{
+	limits->interval_ns = (uint64_t)(1e9 / s->rate);
+	limits->report_delivered = true;
+	limits->phase = CONTROL_RECOVERING;
+	for (int class = 0; class < TG_CLASSES; class ++) {
+		limits->burst[class] = 1;
+		limits->hold_until_ns[class] = 0;
+	}
+}
+
+/* A flow's part of what all may send. */
+static void part_limits(const struct sharing *s, uint32_t slot, struct control_limits *limits)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->members[i].slot == slot && s->members[i].most > 0)
+			limits->interval_ns =
+				(uint64_t)((double)limits->interval_ns / s->members[i].most);
+}
+
+uint64_t engine_sharing_limits(const struct engine *e, uint32_t slot, uint64_t now_ns,
+			       struct control_limits *limits)
+{
+	const struct engine_sharing *found = find(e, slot);
+	const struct sharing *s = found ? &found->sharing : NULL;
+	struct control_limits own = *limits;
+	uint64_t next_ns = UINT64_MAX;
+	bool trier;
+
+	if (s == NULL || s->state == SHARING_NONE)
+		return UINT64_MAX;
+	trier = s->members[s->trier].slot == slot;
+	if (sharing_known(s)) {
+		next_ns = control_limits(&s->control, &found->bounds, now_ns, limits);
+		limits->connections = own.connections;
+		limits->per_connection = own.per_connection;
+		/* The pool's windows are the destination's. */
+		limits->hour_cap = limits->day_cap = 0;
+		if (limits->phase != CONTROL_HELD && limits->phase != CONTROL_PROBING)
+			part_limits(s, slot, limits);
+	} else if (trier) {
+		trier_limits(s, limits);
+	}
+	if (!trier && (s->state == SHARING_TRIAL || (s->state == SHARING_TEST && s->part >= 1)))
+		wait_lower(limits, s->until_ns);
+	return next_ns;
+}
+
+/* The queues of several sources compete here, and none of them knows of another's more urgent mail:
+ * without a message that is its alone, it could wait for ever. */
+static void overtake(struct control_limits *limits)
+{
+	bool open = limits->phase != CONTROL_HELD && limits->phase != CONTROL_PROBING;
+
+	if (open && limits->burst[TG_TRANSACTIONAL] <= limits->burst[TG_ENGAGED] &&
+	    limits->burst[TG_ENGAGED] < UINT32_MAX)
+		limits->burst[TG_TRANSACTIONAL] = limits->burst[TG_ENGAGED] + 1;
+}
+
+void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	struct control_limits limits;
+	struct effective effective;
+	uint64_t next_ns = UINT64_MAX;
+
+	for (struct engine_sharing *i = e->sharings; i; i = i->hh.next) {
+		struct sharing *s = &i->sharing;
+
+		if (i->key.destination != slot)
+			continue;
+		next_ns = sharing_next(s) < next_ns ? sharing_next(s) : next_ns;
+		if (!sharing_known(s))
+			continue;
+		uint64_t changes_ns = control_limits(&s->control, &i->bounds, now_ns, &limits);
+
+		limits.connections = limits.per_connection = 0;
+		overtake(&limits);
+		next_ns = changes_ns < next_ns ? changes_ns : next_ns;
+		if (s->state == SHARING_KNOWN && sharing_taken_all(s, now_ns) > IDLE_RATE &&
+		    i->divided_ns + SHARING_DIVIDE_NS < next_ns)
+			next_ns = i->divided_ns + SHARING_DIVIDE_NS;
+		effective_merge(engine_configured(e, slot), &limits, NULL, 0, now_ns, &effective);
+		effective.limits.flags &= ~(uint32_t)(LAYOUT_REPORT_DELIVERED | LAYOUT_PROBING);
+		e->totals.changes += publish_slot(e->segment, slot, &effective.limits, now_ns);
+		timer_heap_set(e->timers, segment_record(e->segment, slot), next_ns);
+		return;
+	}
+	effective_plain(engine_configured(e, slot), &effective.limits);
+	e->totals.changes += publish_slot(e->segment, slot, &effective.limits, now_ns);
+	timer_heap_set(e->timers, segment_record(e->segment, slot), next_ns);
+}
+
+static void publish_members(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
+{
+	if (x->sharing.state == SHARING_KNOWN &&
+	    (now_ns >= x->divided_ns + SHARING_DIVIDE_NS || now_ns < x->divided_ns)) {
+		sharing_divide(&x->sharing, now_ns);
+		x->divided_ns = now_ns;
+	}
+	engine_sharing_destination(e, (uint32_t)x->key.destination, now_ns);
+	for (uint32_t i = 0; i < x->sharing.count; i++)
+		engine_publish(e, x->sharing.members[i].slot, now_ns);
+}
+
+/* All flows of the pool there, those that have not sent of late too. */
+static void publish_pool(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
+{
+	struct destination_pool pool;
+
+	publish_members(e, x, now_ns);
+	if (x->key.pool == NULL || destination_pool(e->config->table, e->config->table_length,
+						    x->key.pool->name, &pool) != 0)
+		return;
+	for (uint32_t i = 0; i < pool.count; i++) {
+		uint32_t slot = engine_pool_flow(e, (uint32_t)x->key.destination, &pool, i);
+
+		if (slot != LAYOUT_NONE)
+			engine_publish(e, slot, now_ns);
+	}
+}
+
+int engine_describe(const struct engine *e, uint32_t slot, uint64_t now_ns, char *text,
+		    unsigned size)
+{
+	const struct engine_sharing *found = find(e, slot);
+	const struct sharing *s = found ? &found->sharing : NULL;
+	struct engine_life life = engine_life(e, slot, now_ns);
+	struct control_bounds bounds;
+	int length, more = 0;
+
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	if (s && sharing_known(s))
+		length = control_describe(&s->control, &found->bounds, now_ns, text, size);
+	else
+		length = control_describe(&life.control, &bounds, now_ns, text, size);
+	if (s && length >= 0)
+		more = (unsigned)length < size
+			       ? sharing_describe(s, now_ns, text + length, size - (unsigned)length)
+			       : sharing_describe(s, now_ns, NULL, 0);
+	return length + more;
+}
+
+/* ---- verdicts -------------------------------------------------------------------------------- */
+
+/* Each has its own again. Where the first test has parted a few, its own controller goes on where it
+ * was minutes ago; many of them would make a flood. where a later one has, at an equal part of what all had; where nothing was ever
+ * shown, half way between both, for they may share a limit all the same. */
+static void part(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
+{
+	struct sharing *s = &x->sharing;
+	double each = PART_SHARE * control_estimate(&s->control) / s->count;
+
+	if (sharing_measured(s) && !s->proven && s->count < MANY)
+		return;
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct engine_life *life = engine_live(e, s->members[i].slot, now_ns);
+		struct control_bounds bounds;
+		double own;
+
+		if (life == NULL)
+			continue;
+		own = control_rate(&life->control);
+		effective_bounds(engine_configured(e, s->members[i].slot), e->wall_offset_ns,
+				 &bounds);
+		control_adopt(&life->control, &bounds,
+			      sharing_measured(s) || own < each ? each : sqrt(own * each), now_ns);
+	}
+}
+
+/* What all have sent in the receiver's hour and day is what its flows have. */
+static void join(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < x->sharing.count; i++) {
+		const struct engine_life *life = engine_live(e, x->sharing.members[i].slot, now_ns);
+
+		if (life)
+			control_join(&x->sharing.control, &life->control);
+	}
+}
+
+static void turned(struct engine *e, struct engine_sharing *x, enum sharing_state before,
+		   uint64_t now_ns)
+{
+	char name[DESTINATION_NAME_MAX + 1];
+	const struct sharing *s = &x->sharing;
+	const char *of = x->key.pool ? "of pool " : "in no pool",
+		   *pool = x->key.pool ? x->key.pool->name : "";
+	bool was = before == SHARING_KNOWN || before == SHARING_TEST;
+
+	engine_destination(e, (uint32_t)x->key.destination, name, sizeof(name));
+	if (sharing_known(s) && !was)
+		log_notice("shared-limit",
+			   "the IPs %s%s share one limit at %s, about %.4g/min: one of them alone "
+			   "could send what all have sent",
+			   of, pool, name, 60 * control_estimate(&s->control));
+	if (!sharing_known(s) && was) {
+		log_notice("shared-limit",
+			   "the IPs %s%s have a limit each at %s: one alone is refused at what all "
+			   "send together",
+			   of, pool, name);
+		part(e, x, now_ns);
+	}
+	publish_pool(e, x, now_ns);
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+static bool member_add(struct engine_sharing *x, uint32_t slot)
+{
+	struct sharing *s = &x->sharing;
+
+	if (s->count == x->room) {
+		uint32_t room = x->room ? 2 * x->room : 4;
+		struct sharing_member *more = realloc(s->members, room * sizeof(*more));
+
+		if (more == NULL)
+			return false;
+		s->members = more;
+		x->room = room;
+	}
+	s->members[s->count++] = (struct sharing_member){.slot = slot};
+	return true;
+}
+
+/* The flow's place among the members; UINT32_MAX: no memory. */
+static uint32_t member_of(struct engine_sharing *x, uint32_t slot)
+{
+	struct sharing *s = &x->sharing;
+
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->members[i].slot == slot)
+			return i;
+	return member_add(x, slot) ? s->count - 1 : UINT32_MAX;
+}
+
+static void bounds_fill(struct engine *e, struct engine_sharing *x, uint32_t slot)
+{
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &x->bounds);
+	/* Each flow has its own ceiling. */
+	x->bounds.rate_max = 0;
+	x->bounds.hour_cap = x->bounds.day_cap = 0;
+}
+
+/* Begins to look, at a flow's trouble. NULL: there is no room for it. */
+static struct engine_sharing *look(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	const struct config_pool *pool =
+		config_pool_of(e->config, segment_address(e->segment, slot));
+	struct engine_sharing *x = find(e, slot);
+
+	if (x ||
+	    limits_set_get(e->limits, *engine_configured_at(e, slot))->parents & LAYOUT_DESTINATION)
+		return x;
+	x = calloc(1, sizeof(*x));
+	if (x == NULL)
+		return NULL;
+	x->key.pool = pool;
+	x->key.destination = segment_slot(e->segment, slot)->destination;
+	x->sharing.since_ns = now_ns;
+	bounds_fill(e, x, slot);
+	HASH_ADD(hh, e->sharings, key, sizeof x->key, x);
+	if (!hash_table_lacks(x))
+		return x;
+	free(x);
+	return NULL;
+}
+
+static void drop(struct engine *e, struct engine_sharing *x)
+{
+	HASH_DEL(e->sharings, x);
+	free(x->sharing.members);
+	free(x);
+}
+
+/* Another pool's is in force there. */
+static bool taken(const struct engine *e, const struct engine_sharing *x)
+{
+	for (const struct engine_sharing *i = e->sharings; i; i = i->hh.next)
+		if (i != x && i->key.destination == x->key.destination &&
+		    i->sharing.state != SHARING_NONE)
+			return true;
+	return false;
+}
+
+/* ---- replies --------------------------------------------------------------------------------- */
+
+static bool names_limit(enum reply_class class)
+{
+	return class == REPLY_RATE || class == REPLY_REPUTATION || class == REPLY_VOLUME_SPIKE;
+}
+
+/* What is about connections is the flow's own; the rest is of all. */
+static bool observe_all(struct engine *e, struct engine_sharing *x, uint32_t slot,
+			const struct control_observation *seen, uint64_t now_ns)
+{
+	struct engine_life *life = engine_live(e, slot, now_ns);
+	struct control_observation all = *seen;
+	struct control_bounds bounds;
+	struct control_change change;
+
+	effective_bounds(engine_configured(e, slot), e->wall_offset_ns, &bounds);
+	if (life &&
+	    control_connections(&life->control, &x->sharing.control, &bounds, seen, now_ns)) {
+		engine_publish(e, slot, now_ns);
+		return false;
+	}
+	all.place = all.open_connections = 0;
+	all.stage = TG_STAGE_MESSAGE;
+	return control_observe(&x->sharing.control, &x->bounds, &all, now_ns, &change);
+}
+
+bool engine_sharing_observe(struct engine *e, uint32_t slot, const struct control_observation *seen,
+			    uint64_t now_ns)
+{
+	static const struct sharing_trouble none;
+	struct engine_sharing *x = find(e, slot);
+	struct sharing *s = x ? &x->sharing : NULL;
+	enum sharing_state before;
+	bool delivered = seen->class == REPLY_DELIVERED, changed, trier;
+	uint32_t member, count;
+
+	if (s == NULL || !sharing_known(s))
+		return false;
+	before = s->state;
+	count = s->count;
+	member = member_of(x, slot);
+	trier = s->state == SHARING_TEST && member == s->trier && seen->admitted_ns >= s->began_ns;
+	/* What the trier meets alone says whether there is a limit of all. */
+	if (trier && names_limit(seen->class))
+		changed = false;
+	else
+		changed = observe_all(e, x, slot, seen, now_ns);
+	if (member != UINT32_MAX && delivered)
+		sharing_accepted(s, member, &x->bounds, now_ns);
+	else if (member != UINT32_MAX && names_limit(seen->class) &&
+		 (trier || s->state == SHARING_KNOWN))
+		sharing_refused(s, member, &none, &x->bounds, now_ns);
+	if (s->state != before)
+		turned(e, x, before, now_ns);
+	else if (changed || s->count != count)
+		publish_members(e, x, now_ns);
+	return true;
+}
+
+void engine_sharing_heard(struct engine *e, uint32_t slot, const struct control_observation *seen,
+			  const struct control_state *before, uint64_t now_ns)
+{
+	const struct control_state *own = &engine_live(e, slot, now_ns)->control;
+	bool newly = control_limited(own) && !control_limited(before);
+	struct engine_sharing *x = newly ? look(e, slot, now_ns) : find(e, slot);
+	struct sharing *s = x ? &x->sharing : NULL;
+	struct sharing_trouble trouble = {
+		.ground = control_on_ground(before),
+		.searching = control_estimate(before) <= 0,
+		.estimate = control_estimate(own),
+		.rate = control_rate(before),
+		.place = seen->place,
+	};
+	enum sharing_state state;
+	uint32_t member;
+	bool trier;
+
+	if (s == NULL || sharing_known(s) || (member = member_of(x, slot)) == UINT32_MAX)
+		return;
+	state = s->state;
+	trier = s->state == SHARING_TRIAL && member == s->trier;
+	/* A full hour or day comes to all that send alike. */
+	if (taken(e, x) || seen->limit == REPLY_LIMIT_HOUR || seen->limit == REPLY_LIMIT_DAY)
+		trouble.ground = trouble.searching = false;
+	if (seen->class == REPLY_DELIVERED)
+		sharing_accepted(s, member, &x->bounds, now_ns);
+	else if (trier ? seen->admitted_ns >= s->began_ns && names_limit(seen->class) : newly)
+		sharing_refused(s, member, &trouble, &x->bounds, now_ns);
+	if (s->state != state && sharing_known(s))
+		join(e, x, now_ns);
+	if (s->state != state)
+		turned(e, x, state, now_ns);
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+void engine_sharing_due(struct engine *e, uint32_t destination, uint64_t now_ns)
+{
+	struct engine_sharing *x, *next;
+
+	HASH_ITER(hh, e->sharings, x, next)
+	{
+		enum sharing_state before = x->sharing.state;
+
+		if (x->key.destination != destination)
+			continue;
+		if (sharing_tick(&x->sharing, now_ns))
+			turned(e, x, before, now_ns);
+		else if (sharing_known(&x->sharing))
+			publish_members(e, x, now_ns);
+		if (x->sharing.state == SHARING_NONE && now_ns > x->sharing.again_ns &&
+		    now_ns > x->sharing.trouble_ns + FORGET_NS)
+			drop(e, x);
+	}
+	engine_sharing_destination(e, destination, now_ns);
+}
+
+void engine_sharing_free(struct engine *e)
+{
+	struct engine_sharing *x, *next;
+
+	HASH_ITER(hh, e->sharings, x, next)
+	drop(e, x);
+}
