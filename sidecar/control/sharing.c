@@ -9,11 +9,13 @@
 
 #include "sidecar/control/state.h"
 
-#define TAKEN_SECONDS  60.0 /* for what "of late" is */
-#define TOGETHER_S     30.0 /* refusals so close together may have one cause */
-#define SLOW	       0.1  /* messages a second of all: below it a trial takes too long */
-#define TRIAL_SHARE    0.95 /* of what all have sent */
-#define FOUND_SHARE    1.1  /* of it: where the controller of all begins */
+#define TAKEN_SECONDS  60.0  /* for what "of late" is */
+#define TOGETHER_S     30.0  /* refusals so close together may have one cause */
+#define SLOW	       0.1   /* messages a second of all: below it a trial takes too long */
+#define TRIAL_HINTS    2     /* refusals that come together, … */
+#define HINTS_S	       900.0 /* … each so short after the one before */
+#define TRIAL_SHARE    0.95  /* of what all have sent */
+#define FOUND_SHARE    1.1   /* of it: where the controller of all begins */
 #define TRIAL_BETTER   1.35 /* what a limit of its own does not give: so many times that limit … */
 #define TRIAL_EXCESS   12.0 /* … and so many messages */
 #define TRIAL_OWN      1.2  /* what it gives: up to so many times, … */
@@ -79,6 +81,7 @@ static void state_begin(struct sharing *s, enum sharing_state state, uint64_t no
 	s->state = state;
 	s->began_ns = now_ns;
 	s->passed = s->refused = s->passed_between = 0;
+	s->hints = 0;
 }
 
 static double wait_of(double first, double growth, unsigned times, double last)
@@ -328,8 +331,8 @@ bool sharing_refused(struct sharing *s, uint32_t member, const struct sharing_tr
 {
 	struct sharing_member *m = &s->members[member];
 	uint32_t passed = m->passed;
-	bool together = s->trouble_ns && s->troubled != member &&
-			seconds_since(now_ns, s->trouble_ns) < TOGETHER_S;
+	double since = s->trouble_ns ? seconds_since(now_ns, s->trouble_ns) : INFINITY;
+	bool together = s->troubled != member && since < TOGETHER_S;
 
 	if (sharing_tries(s) && member == s->trier)
 		return s->state == SHARING_TRIAL ? trial_refused(s, passed, now_ns)
@@ -342,10 +345,14 @@ bool sharing_refused(struct sharing *s, uint32_t member, const struct sharing_tr
 	m->place = trouble->place;
 	s->trouble_ns = now_ns;
 	s->troubled = member;
+	if (since > HINTS_S)
+		s->hints = 0;
 	if (s->state != SHARING_NONE || !together)
 		return false;
-	return trouble->ground ? trial_begin(s, now_ns)
-			       : trouble->searching && wave_begin(s, bounds, now_ns);
+	if (!trouble->ground)
+		return trouble->searching && wave_begin(s, bounds, now_ns);
+	s->hints += s->hints < UINT8_MAX;
+	return s->hints >= TRIAL_HINTS && trial_begin(s, now_ns);
 }
 
 bool sharing_tick(struct sharing *s, uint64_t now_ns)

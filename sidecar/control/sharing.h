@@ -64,6 +64,7 @@ struct sharing {
 	uint32_t passed;     /* of the trier's, in it */
 	uint32_t refused;
 	uint32_t passed_between; /* since the first of them was refused */
+	uint8_t hints;		 /* refusals of different flows that came together, since a trial */
 	uint8_t refuted;	 /* trials that found limits of their own */
 	uint8_t unclear;	 /* trials that found nothing, since the last that did */
 	uint8_t confirmed;	 /* tests that found it shared; 0: a suspicion so far */

@@ -437,6 +437,8 @@ void engine_sharing_heard(struct engine *e, uint32_t slot, const struct control_
 		return;
 	state = s->state;
 	trier = s->state == SHARING_TRIAL && member == s->trier;
+	/* A reputation is an IP's own: that several are told of theirs at once needs proof. */
+	trouble.searching = trouble.searching && seen->class == REPLY_RATE;
 	/* A full hour or day comes to all that send alike. */
 	if (taken(e, x) || seen->limit == REPLY_LIMIT_HOUR || seen->limit == REPLY_LIMIT_DAY)
 		trouble.ground = trouble.searching = false;
