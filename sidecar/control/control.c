@@ -231,7 +231,7 @@ static void on_refused(struct control_step *step, const struct control_observati
 		if (step->admitted_ns >= fc->hold_until_ns && !(fc->flags & FLAG_HELD) &&
 		    refusals_limit_denied(step, seen->class))
 			return;
-		rate_deferred(step, REPLY_RATE, REPLY_LIMIT_NONE);
+		rate_deferred(step, seen->class, REPLY_LIMIT_NONE);
 		return;
 	}
 	window_count(step, 1);

@@ -210,11 +210,14 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 		hold_probe_failed(step);
 		return;
 	}
-	if (noise_on_trial(fc) && !step->lost && limit != REPLY_LIMIT_HOUR &&
-	    limit != REPLY_LIMIT_DAY && class != REPLY_VOLUME_SPIKE && class != REPLY_BLOCKLIST &&
-	    noise_trial_refused(step))
+	if (noise_on_trial(fc) && !step->lost && !refusals_are_limit(fc, class) &&
+	    limit != REPLY_LIMIT_HOUR && limit != REPLY_LIMIT_DAY && class != REPLY_VOLUME_SPIKE &&
+	    class != REPLY_BLOCKLIST && noise_trial_refused(step))
 		return;
-	flag_set(fc, FLAG_MAYBE_NOISE, noise_possible(step, &seen));
+	/* Of words that an experiment has shown to be a limit's one need not ask again. */
+	flag_set(fc, FLAG_MAYBE_NOISE,
+		 noise_possible(step, &seen) &&
+			 (noise_known(fc) || !refusals_are_limit(fc, class)));
 	if (fc->flags & FLAG_MAYBE_NOISE && noise_explains(fc)) {
 		if (noise_grew(fc) && rate_below_estimate(fc))
 			rate_track_estimate(step, ESTIMATE_SHARE * fc->limit_estimate);
