@@ -431,6 +431,7 @@ static void world_set(void)
 				     .counters = world.counters,
 				     .slots = SLOTS,
 				     .reserve_max_ns = MINUTE};
+	segment.live = &live;
 	atomic_store(&live.state, LAYOUT_LIVE);
 	atomic_store(&live.scale[0].ns_base, NOW);
 	atomic_store(&live.scale[0].span, UINT64_MAX);
