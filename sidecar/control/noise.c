@@ -5,8 +5,9 @@
  * A limit answers to the rate: once the flow has been cut below it, nothing is refused until the
  * next probe. Where some are refused all the same, far apart, a trial decides: the flow goes so
  * much slower that no limit which refused so few can be met, and what is refused there, as often as
- * before, is chance. Then so many deferrals as the share explains are passed over; more of them are
- * trouble as ever.
+ * before, is chance. A flow that has fallen far since the first of them goes on trial near where it
+ * was then: down here a trial would take hours, and up there a limit says so at once. Then so many
+ * deferrals as the share explains are passed over; more of them are trouble as ever.
  */
 #include "sidecar/control/state.h"
 
@@ -26,6 +27,7 @@
 #define TRIAL_CLOSE	  0.7  /* … and against it */
 #define TRIAL_CHANCE_AT	  3.5  /* … for the verdict that it is chance */
 #define TRIAL_LIMIT_AT	  -3.0 /* … that it is a limit */
+#define TRIAL_FALLEN	  4.0 /* times that the flow has fallen since: then the trial is back up there */
 #define TRIAL_SECONDS_MAX 6000 /* where it would take longer, it costs more than it may bring */
 #define NOISE_BACK	  4.0 /* times the estimate, at the most, back to where chance was met first */
 #define NOISE_MANY	  5 /* … deferrals that go on all the same */
@@ -93,10 +95,18 @@ static double share_seen(const struct flow_control *fc)
 	return between((fc->noise - 1) / fmax(fc->noise_of, 1), TRIAL_SHARE_MIN, NOISE_MAX);
 }
 
+/* Slower than now; or, where the flow has fallen far, slower than where it met the first of them. */
+static double trial_rate(const struct flow_control *fc)
+{
+	bool fallen = fc->noise_from > TRIAL_FALLEN * fc->limit_estimate;
+
+	return TRIAL_RATE * (fallen ? fmax(fc->noise_from, fc->rate) : fc->rate);
+}
+
 /* For how long a trial would last that finds a limit. */
 static double trial_seconds(const struct flow_control *fc)
 {
-	return -TRIAL_LIMIT_AT / (TRIAL_ROUGHLY * share_seen(fc)) / (TRIAL_RATE * fc->rate);
+	return -TRIAL_LIMIT_AT / (TRIAL_ROUGHLY * share_seen(fc)) / trial_rate(fc);
 }
 
 static void trial_begin(struct control_step *step)
@@ -108,7 +118,7 @@ static void trial_begin(struct control_step *step)
 	fc->trial_score = 0;
 	fc->trial_refused = 0;
 	fc->trial_share = share_of(share_seen(fc));
-	rate_set(step, TRIAL_RATE * fc->rate);
+	rate_set(step, trial_rate(fc));
 }
 
 static void trial_found_limit(struct flow_control *fc)
@@ -139,12 +149,18 @@ static void trial_add(struct flow_control *fc, double nats)
 		(int16_t)between(round(fc->trial_score + SCORE_UNIT * nats), INT16_MIN, INT16_MAX);
 }
 
-static void trial_accepted(struct flow_control *fc)
+static void trial_accepted(struct control_step *step)
 {
+	struct flow_control *fc = step->fc;
+
 	noise_count(fc, 1, 0);
 	trial_add(fc, log1p(-TRIAL_ROUGHLY * share(fc->trial_share)));
-	if (fc->trial_score < SCORE_UNIT * TRIAL_LIMIT_AT)
-		trial_found_limit(fc);
+	if (fc->trial_score >= SCORE_UNIT * TRIAL_LIMIT_AT)
+		return;
+	trial_found_limit(fc);
+	/* Whatever it was is no more. */
+	if (fc->rate > fc->limit_estimate)
+		rate_track_estimate(step, fc->rate);
 }
 
 /* Refused in the trial. Chance does so after any number of messages, a limit that has fallen to
@@ -232,7 +248,7 @@ void noise_accepted(struct control_step *step, bool ground)
 	struct flow_control *fc = step->fc;
 
 	if (noise_on_trial(fc)) {
-		trial_accepted(fc);
+		trial_accepted(step);
 		return;
 	}
 	if (!noise_known(fc)) {
