@@ -400,7 +400,8 @@ Test(control_life, tells_texts_by_chance_from_a_limit)
 		double rate;
 		uint32_t chance_every;
 		double share;
-	} rows[] = {{1, 101, 0.9}, {1, 51, 0.9}, {1, 21, 0.85}, {1 / 6.0, 51, 0.85}, {1.5, 51, 0.9}};
+	} rows[] = {
+		{1, 101, 0.9}, {1, 51, 0.9}, {1, 21, 0.85}, {1 / 6.0, 51, 0.85}, {1.5, 51, 0.9}};
 
 	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct simulated_receiver receiver = {

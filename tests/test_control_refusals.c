@@ -132,8 +132,9 @@ Test(control_refusals, obey_a_limit_whatever_its_words)
 		cr_expect_lt(mail.refused, 40, "%s at %g: %u refused in the first hour", class,
 			     receiver.rate, mail.refused);
 		mail_run(&mail, START + 3 * HOUR);
-		cr_expect_gt(mail.taken, 0.85 * taken_of_known(&receiver), "%s at %g: %u taken of %u",
-			     class, receiver.rate, mail.taken, taken_of_known(&receiver));
+		cr_expect_gt(mail.taken, 0.85 * taken_of_known(&receiver),
+			     "%s at %g: %u taken of %u", class, receiver.rate, mail.taken,
+			     taken_of_known(&receiver));
 		cr_expect_lt(mail.refused, 0.01 * mail.taken + 2, "%s at %g: %u refused", class,
 			     receiver.rate, mail.refused);
 		expect_words(&mail, "replies are a limit's here: they fell with the rate");

@@ -51,9 +51,9 @@
  * BUGS: flows to a receiver with room for one or two messages run at 0.80 to 0.95 of its limit: no
  * measurement is exact where the bucket overflows all the time. Texts by chance in 2 % of the
  * replies at 10/min and below cost up to a quarter, and 5 % there most of the mail, at 60/min a
- * seventh, at 600/min two thirds: the flow is driven down before there are enough replies to tell
- * them from a limit. At several hundred a minute and round trips of seconds one flight is refused
- * whole, and two of them may be what a strict receiver punishes.
+ * seventh to two fifths, at 600/min two thirds: the flow is driven down before there are enough
+ * replies to tell them from a limit. At several hundred a minute and round trips of seconds one
+ * flight is refused whole, and two of them may be what a strict receiver punishes.
  */
 #include "sidecar/control/control.h"
 #include "sidecar/control/state.h"

@@ -17,7 +17,7 @@
 #include "sidecar/ingest/intake.h"
 #include "sidecar/serve/http.h"
 
-#define KUMOMTA_HOLD_NS	  UINT64_C(60000000000)
+#define KUMOMTA_HOLD_NS UINT64_C(60000000000)
 
 struct kumomta;
 
