@@ -91,9 +91,10 @@ void throttle_free(struct throttle *table)
 
 	if (!table)
 		return;
-	HASH_ITER(hh, table->entries, entry, next)
-	{
-		HASH_DEL(table->entries, entry);
+	entry = table->entries;
+	HASH_CLEAR(hh, table->entries);
+	for (; entry; entry = next) {
+		next = entry->hh.next;
 		receiver_free(&entry->receiver);
 		free(entry);
 	}

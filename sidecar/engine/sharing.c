@@ -44,11 +44,13 @@ struct engine_sharing {
 
 static struct engine_sharing *find(const struct engine *e, uint32_t slot)
 {
-	struct sharing_key key = {.destination = segment_slot(e->segment, slot)->destination};
+	struct sharing_key key;
 	struct engine_sharing *found;
 
 	if (e->sharings == NULL)
 		return NULL;
+	memset(&key, 0, sizeof key);
+	key.destination = segment_slot(e->segment, slot)->destination;
 	key.pool = config_pool_of(e->config, segment_address(e->segment, slot));
 	HASH_FIND(hh, e->sharings, &key, sizeof key, found);
 	return found;
@@ -456,10 +458,9 @@ void engine_sharing_heard(struct engine *e, uint32_t slot, const struct control_
 
 void engine_sharing_due(struct engine *e, uint32_t destination, uint64_t now_ns)
 {
-	struct engine_sharing *x, *next;
+	struct engine_sharing *gone = NULL;
 
-	HASH_ITER(hh, e->sharings, x, next)
-	{
+	for (struct engine_sharing *x = e->sharings; x; x = x->hh.next) {
 		enum sharing_state before = x->sharing.state;
 
 		if (x->key.destination != destination)
@@ -470,15 +471,21 @@ void engine_sharing_due(struct engine *e, uint32_t destination, uint64_t now_ns)
 			publish_members(e, x, now_ns);
 		if (x->sharing.state == SHARING_NONE && now_ns > x->sharing.again_ns &&
 		    now_ns > x->sharing.trouble_ns + FORGET_NS)
-			drop(e, x);
+			gone = x;
 	}
 	engine_sharing_destination(e, destination, now_ns);
+	if (gone) /* one a look is enough */
+		drop(e, gone);
 }
 
 void engine_sharing_free(struct engine *e)
 {
-	struct engine_sharing *x, *next;
+	struct engine_sharing *x = e->sharings, *next;
 
-	HASH_ITER(hh, e->sharings, x, next)
-	drop(e, x);
+	HASH_CLEAR(hh, e->sharings);
+	for (; x; x = next) {
+		next = x->hh.next;
+		free(x->sharing.members);
+		free(x);
+	}
 }

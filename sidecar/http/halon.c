@@ -376,9 +376,10 @@ void halon_free(struct halon *halon)
 	subscribers_close(&halon->listeners);
 	if (halon->timer >= 0)
 		loop_timer_set(halon->loop, halon->timer, LOOP_NEVER);
-	HASH_ITER(hh, halon->flows, t, next)
-	{
-		HASH_DEL(halon->flows, t);
+	t = halon->flows;
+	HASH_CLEAR(hh, halon->flows);
+	for (; t; t = next) {
+		next = t->hh.next;
 		free(t);
 	}
 	free(halon);
