@@ -14,9 +14,20 @@
 #include "ebpf/gate.h"
 #include "ebpf/gate_probe.h"
 
+/* The verifier gives up with EAGAIN when a signal comes, and the end of an io_uring that this process
+ * has just closed counts as one. That says nothing about the kernel, so it is asked again. */
+enum { ATTEMPTS = 32 };
+
 static int bpf(int command, union bpf_attr *attr, size_t size)
 {
-	return (int)syscall(SYS_bpf, command, attr, size);
+	long fd;
+
+	for (int i = 0; i < ATTEMPTS; i++) {
+		fd = syscall(SYS_bpf, command, attr, size);
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
+	return (int)fd;
 }
 
 static int closed(int fd)

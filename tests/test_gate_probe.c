@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -72,6 +74,42 @@ Test(gate_probe, finds_what_is_there)
 		return;
 	cr_expect_eq(gate_probe_needs(there, 3, why, sizeof why), 0, "%s", why);
 	cr_expect_str_eq(why, "");
+}
+
+static volatile sig_atomic_t signals;
+
+static void signal_count(int number)
+{
+	(void)number;
+	signals = signals + 1;
+}
+
+static void signal_each_us(long us)
+{
+	struct itimerval timer = {{0, us}, {0, us}};
+
+	cr_assert_eq(setitimer(ITIMER_REAL, &timer, NULL), 0);
+}
+
+/* The verifier gives up when a signal is pending. */
+Test(gate_probe, asks_again_when_a_signal_came)
+{
+	static const struct gate_need there = {GATE_NEED_PROGRAM, BPF_PROG_TYPE_SOCK_OPS,
+					       BPF_CGROUP_SOCK_OPS, 0, "SOCK_OPS"};
+	int failed = 0;
+
+	if (!works())
+		return;
+	cr_assert_neq(signal(SIGALRM, signal_count), SIG_ERR);
+	signal_each_us(250);
+	for (int i = 0; i < 2000; i++) {
+		char why[256] = "";
+
+		failed += gate_probe_needs(&there, 1, why, sizeof why) != 0;
+	}
+	signal_each_us(0);
+	cr_expect_eq(failed, 0, "%d of 2,000 probes failed", failed);
+	cr_expect_gt(signals, 0);
 }
 
 static void capabilities_clear(void)
