@@ -285,6 +285,76 @@ Test(engine, a_pool_whose_sources_are_refused_at_once_has_one_limit)
 		     "one probe for all");
 }
 
+/* As a sidecar that starts finds the segment. */
+static void engine_again(void)
+{
+	engine_free(world.engine);
+	cr_assert_eq(engine_create(world.segment, &world.engine), 0);
+	engine_wall_offset(world.engine, 0);
+	cr_assert_eq(engine_configure(world.engine, world.generation.config,
+				      world.generation.classifier, world.generation.rules,
+				      world.now),
+		     0);
+	while (engine_work(world.engine, world.now) <= world.now)
+		;
+}
+
+/* The same flows in other slots, without those that nobody wants kept. */
+static void segment_again(void)
+{
+	char reason[SEGMENT_REASON];
+	struct segment_options options = {.path = world.path,
+					  .owner = -1,
+					  .group = -1,
+					  .reserve_max_ns = 60 * SECOND,
+					  .sizes = world.segment->header.sizes};
+
+	engine_shape(&options);
+	cr_assert_eq(segment_renew(world.segment, &options, NULL, NULL, world.now, reason), 0, "%s",
+		     reason);
+	cr_assert_eq(engine_renewed(world.engine, world.now), 0);
+	segment_live(world.segment);
+	while (engine_work(world.engine, world.now) <= world.now)
+		;
+}
+
+static void reload_again(void)
+{
+	reconfigure(configuration);
+}
+
+Test(engine, a_limit_that_sources_share_outlives_the_sidecar_a_reload_and_the_segment)
+{
+	void (*const again[])(void) = {engine_again, reload_again, segment_again, engine_again};
+	char before[512], after[512];
+
+	for (unsigned i = 0; i < 4; i++)
+		flow(i + 1);
+	pass(2);
+	for (unsigned i = 0; i < 3; i++)
+		reply(flow(i + 1),
+		      "450 4.7.1 Too much mail from your network, rate limit exceeded");
+	engine_describe(world.engine, flow(1), world.now, before, sizeof(before));
+	cr_assert_not_null(strstr(before, "sources of the pool share"), "%s", before);
+	for (unsigned i = 0; i < 4; i++) {
+		uint32_t destination;
+
+		again[i]();
+		destination = segment_slot(world.segment, flow(1))->destination;
+		engine_describe(world.engine, flow(1), world.now, after, sizeof(after));
+		cr_expect_not_null(strstr(after, "sources of the pool share"), "%u: %s", i, after);
+		for (unsigned last = 1; last <= 4; last++)
+			cr_expect(inforce(flow(last)).limits.flags & LAYOUT_DESTINATION,
+				  "%u: flow %u", i, last);
+		cr_expect_gt(atomic_load(&world.segment->view.limits[destination].hold_until_ns),
+			     world.now, "%u: one probe for all", i);
+	}
+	/* In another pool's name it says nothing. */
+	reconfigure("pools:\n  - {name: other, sources: [192.0.2.1-192.0.2.4]}\n");
+	engine_describe(world.engine, flow(1), world.now, after, sizeof(after));
+	cr_expect_null(strstr(after, "sources of the pool share"), "%s", after);
+}
+
 Test(engine, most_of_a_pool_in_trouble_does_not_move_the_flood_to_the_last_healthy_one)
 {
 	uint32_t flows[4];
@@ -326,15 +396,7 @@ Test(engine, what_was_learned_survives_the_engine)
 
 	reply(one, REFUSED);
 	until = inforce(one).limits.hold_until_ns;
-	engine_free(world.engine);
-	cr_assert_eq(engine_create(world.segment, &world.engine), 0);
-	engine_wall_offset(world.engine, 0);
-	cr_assert_eq(engine_configure(world.engine, world.generation.config,
-				      world.generation.classifier, world.generation.rules,
-				      world.now),
-		     0);
-	while (engine_work(world.engine, world.now) <= world.now)
-		;
+	engine_again();
 	cr_expect_eq(inforce(one).limits.hold_until_ns, until);
 	cr_expect_eq(engine_reset(world.engine, one, world.now), 0);
 	cr_expect_eq(inforce(one).limits.hold_until_ns, 0);

@@ -149,6 +149,69 @@ Test(saved, damaged_bytes_change_nothing)
 	}
 }
 
+static struct engine_shared shared_of(bool known)
+{
+	struct engine_shared shared = {.pool = 0xfedcba9876543210};
+
+	memset(&shared.kept, 0, sizeof(shared.kept));
+	shared.kept.refuted = 2;
+	shared.kept.changed_ns = NOW - 600 * SECOND;
+	shared.kept.again_ns = NOW + 60 * SECOND;
+	if (!known)
+		return shared;
+	shared.kept.known = 1;
+	shared.kept.confirmed = 3;
+	shared.kept.proven = 1;
+	shared.kept.tested = 1.5F;
+	shared.kept.control = life_of(NOW).control;
+	return shared;
+}
+
+Test(saved, a_shared_limit_is_the_same_by_the_same_clock_and_goes_on_by_another)
+{
+	char names[SAVED_NAMES_BYTES];
+	struct saved_map map = map_of(saved_names(names));
+
+	for (int known = 0; known < 2; known++) {
+		struct engine_shared shared = shared_of(known), again = {.pool = 0};
+		uint8_t bytes[SAVED_SHARED_BYTES];
+		size_t length = saved_shared_write(&shared, OFFSET, bytes);
+
+		cr_assert(saved_shared_read(bytes, length, &map, OFFSET, &again));
+		cr_expect_eq(memcmp(&shared, &again, sizeof(shared)), 0, "known %d", known);
+		cr_assert(saved_shared_read(bytes, length, &map, OFFSET + (int64_t)SECOND, &again));
+		cr_expect_eq(again.kept.again_ns, shared.kept.again_ns - SECOND);
+	}
+}
+
+Test(saved, damaged_bytes_are_no_shared_limit)
+{
+	char names[SAVED_NAMES_BYTES];
+	struct saved_map map = map_of(saved_names(names));
+	struct engine_shared shared = shared_of(true), again = {.pool = 0}, fresh = again;
+	uint8_t bytes[SAVED_SHARED_BYTES];
+	size_t length = saved_shared_write(&shared, OFFSET, bytes);
+
+	for (size_t cut = 0; cut < length; cut++) {
+		char *copy = guard_copy((const char *)bytes, cut);
+
+		cr_expect_not(saved_shared_read((const uint8_t *)copy, cut, &map, OFFSET, &again),
+			      "%zu", cut);
+		guard_free(copy, cut);
+	}
+	for (size_t i = 0; i < length; i++) {
+		uint8_t was = bytes[i];
+
+		for (int byte = 0; byte < 256; byte += 5) {
+			bytes[i] = (uint8_t)byte;
+			again = fresh;
+			if (saved_shared_read(bytes, length, &map, OFFSET, &again))
+				cr_expect(sharing_kept_valid(&again.kept));
+		}
+		bytes[i] = was;
+	}
+}
+
 Test(saved, effects_that_hold_are_kept_with_their_texts)
 {
 	struct constraint effects[CONSTRAINTS] = {

@@ -305,6 +305,62 @@ Test(sharing, is_divided_by_demand_and_nobody_is_crowded_out)
 		cr_expect_float_eq(pool.members[i].most, 0.625, 0.07);
 }
 
+Test(sharing, what_is_known_goes_on_by_what_was_kept)
+{
+	struct sharing_kept kept, second;
+	struct pool pool, again;
+
+	pool_begin(&pool);
+	cr_expect_not(sharing_keep(&pool.sharing, &kept), "nothing is known yet");
+	pool_test(&pool);
+	pool_alone(&pool, 0.6, 0, 200);
+	cr_assert_eq(pool.sharing.confirmed, 1);
+	cr_assert(sharing_keep(&pool.sharing, &kept));
+	cr_expect(sharing_kept_valid(&kept));
+	pool_begin(&again);
+	again.now_ns = pool.now_ns + 5 * SECOND;
+	sharing_resume(&again.sharing, &kept, again.now_ns);
+	cr_expect_eq(again.sharing.state, SHARING_KNOWN);
+	cr_expect_eq(again.sharing.confirmed, 1);
+	cr_expect_float_eq(control_rate(&again.sharing.control),
+			   control_rate(&pool.sharing.control), 1e-9);
+	cr_expect_eq(sharing_next(&again.sharing), sharing_next(&pool.sharing));
+	cr_assert(sharing_keep(&again.sharing, &second));
+	cr_expect_eq(memcmp(&kept, &second, sizeof kept), 0);
+}
+
+Test(sharing, test_under_way_is_begun_anew)
+{
+	struct sharing_kept kept;
+	struct pool pool, again;
+
+	pool_test(&pool);
+	cr_assert(sharing_keep(&pool.sharing, &kept));
+	pool_begin(&again);
+	sharing_resume(&again.sharing, &kept, pool.now_ns);
+	cr_expect_eq(again.sharing.state, SHARING_KNOWN);
+	cr_expect_geq(sharing_next(&again.sharing), pool.now_ns + 30 * SECOND);
+}
+
+Test(sharing, limits_of_their_own_are_not_tried_again_after_a_restart)
+{
+	struct sharing_kept kept;
+	struct pool pool, again;
+
+	pool_try(&pool);
+	pool_alone(&pool, pool.sharing.rate, 60, 60);
+	cr_assert_eq(pool.sharing.refuted, 1);
+	cr_assert(sharing_keep(&pool.sharing, &kept));
+	cr_expect(sharing_kept_valid(&kept));
+	pool_begin(&again);
+	again.now_ns = pool.now_ns;
+	sharing_resume(&again.sharing, &kept, again.now_ns);
+	pool_send(&again, 60);
+	pool_hint(&again);
+	pool_refuse(&again, 2, &as_expected);
+	cr_expect_not(pool_refuse(&again, 3, &on_ground));
+}
+
 Test(sharing, is_said_in_words)
 {
 	struct pool pool;

@@ -312,7 +312,7 @@ Test(simulate_workers, keep_what_a_source_may_send_in_all)
 			 "300/min}},\n  {destination: b, accept: {rate: 300/min}}]\n",
 			 cases[i].total);
 		scenario = scenario_of(text);
-		cr_assert_eq(simulate_config_totals(base, scenario, &config), 0);
+		cr_assert_eq(simulate_config_with(base, scenario, &config), 0);
 		oracle = run(scenario, &policy_oracle, base);
 		gate = run(scenario, &policy_tollgate, config);
 		cr_expect_float_eq((double)oracle.delivered, cases[i].delivered, 3,

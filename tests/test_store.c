@@ -180,6 +180,36 @@ Test(store, keeps_how_a_flow_warms_up_for_as_long_as_the_flow)
 	cr_expect_eq(taken.count, 0, "its flow was forgotten");
 }
 
+static int take_shared(void *arg, const struct db_flow *flow)
+{
+	struct taken *taken = arg;
+
+	taken->count += flow->shared != NULL;
+	snprintf(taken->what, sizeof(taken->what), "%.*s", (int)flow->shared_length,
+		 flow->shared ? (const char *)flow->shared : "");
+	return 0;
+}
+
+Test(store, keeps_a_shared_limit_beside_its_flow_until_there_is_none)
+{
+	struct db_flow flow = flow_of(1, 90);
+	struct taken taken = {0};
+
+	begin();
+	flow.shared = "one limit";
+	flow.shared_length = 9;
+	put(&flow, 1, 1);
+	cr_expect_eq(db_flows(db, take_shared, &taken), 0);
+	cr_expect_eq(taken.count, 1);
+	cr_expect_str_eq(taken.what, "one limit");
+	flow.shared = NULL;
+	flow.shared_length = 0;
+	put(&flow, 1, 1);
+	taken.count = 0;
+	cr_expect_eq(db_flows(db, take_shared, &taken), 0);
+	cr_expect_eq(taken.count, 0);
+}
+
 Test(store, sums_the_day_once_whatever_is_written_again)
 {
 	static const struct {
@@ -342,6 +372,11 @@ Test(store, brings_the_first_version_forward)
 	daily.count = 0;
 	cr_expect_eq(db_warmups(db, take_warmup, &daily), 0);
 	cr_expect_eq(daily.count, 1);
+	flow.shared = "one limit";
+	flow.shared_length = 9;
+	put(&flow, 1, 9);
+	cr_expect_eq(db_flows(db, take_shared, &taken), 0);
+	cr_expect_str_eq(taken.what, "one limit");
 }
 
 Test(store, leaves_a_newer_version_alone)

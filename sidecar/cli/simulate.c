@@ -170,7 +170,7 @@ static int run_scenario(const struct simulate_command *options, const struct sce
 	struct simulate_outcome *outcome = &runs->outcomes[runs->count++];
 	struct simulate_config *config;
 	const char *what = name;
-	int rc = simulate_config_totals(runs->config, scenario, &config);
+	int rc = simulate_config_with(runs->config, scenario, &config);
 
 	snprintf(outcome->name, sizeof outcome->name, "%s", name);
 	outcome->seed = seed;

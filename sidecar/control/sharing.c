@@ -374,6 +374,49 @@ uint64_t sharing_next(const struct sharing *s)
 					 : UINT64_MAX;
 }
 
+/* ---- over a restart -------------------------------------------------------------------------- */
+
+bool sharing_keep(const struct sharing *s, struct sharing_kept *ret)
+{
+	if (!sharing_known(s) && s->refuted == 0)
+		return false;
+	/* Zeros in what pads it, too. */
+	memset(ret, 0, sizeof *ret);
+	ret->changed_ns = s->changed_ns;
+	ret->again_ns = s->again_ns;
+	ret->refuted = s->refuted;
+	ret->proven = s->proven;
+	ret->known = sharing_known(s);
+	if (!ret->known)
+		return true;
+	ret->control = s->control;
+	ret->tested = (float)s->tested;
+	ret->confirmed = s->confirmed;
+	return true;
+}
+
+bool sharing_kept_valid(const struct sharing_kept *kept)
+{
+	return kept->known <= 1 && kept->proven <= 1 && kept->tested >= 0 && kept->tested <= 1e6f &&
+	       (!kept->known || control_valid(&kept->control));
+}
+
+void sharing_resume(struct sharing *s, const struct sharing_kept *kept, uint64_t now_ns)
+{
+	state_begin(s, kept->known ? SHARING_KNOWN : SHARING_NONE, now_ns);
+	s->control = kept->control;
+	s->changed_ns = kept->changed_ns;
+	s->again_ns = kept->again_ns;
+	s->tested = (double)kept->tested;
+	s->refuted = kept->refuted;
+	s->confirmed = kept->confirmed;
+	s->proven = kept->proven;
+	s->since_ns = now_ns;
+	/* Who takes how much has to be seen before. */
+	if (kept->known && s->again_ns < now_ns + seconds_ns(UNCLEAR_WAIT))
+		s->again_ns = now_ns + seconds_ns(UNCLEAR_WAIT);
+}
+
 /* ---- the parts ------------------------------------------------------------------------------- */
 
 /* What a flow is sure to have: a little more than it took, so that one that was crowded out gets

@@ -109,6 +109,28 @@ static inline bool sharing_measured(const struct sharing *sharing)
 	return sharing->refused >= 1;
 }
 
+/* What of it outlives the sidecar: fixed width, no pointers. Members and what they took are not kept:
+ * they show again within a minute. */
+struct sharing_kept {
+	struct control_state control; /* of all, where it is known */
+	uint64_t changed_ns;
+	uint64_t again_ns;
+	float tested;  /* a second */
+	uint8_t known; /* 1: one controller has them all */
+	uint8_t refuted;
+	uint8_t confirmed;
+	uint8_t proven;
+};
+
+/* False: nothing was learned that is worth keeping. */
+bool sharing_keep(const struct sharing *sharing, struct sharing_kept *ret);
+
+/* Whether bytes found in a file can be one. */
+bool sharing_kept_valid(const struct sharing_kept *kept);
+
+/* Goes on by what was kept. A test that was under way is begun anew. */
+void sharing_resume(struct sharing *sharing, const struct sharing_kept *kept, uint64_t now_ns);
+
 /* When sharing_tick has something to do; UINT64_MAX: not by time alone. */
 uint64_t sharing_next(const struct sharing *sharing);
 

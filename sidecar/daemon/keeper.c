@@ -133,7 +133,8 @@ void keeper_free(struct keeper *k)
 /* Bytes of a slot, while it is put in a batch. */
 struct slot_bytes {
 	char name[LAYOUT_TEXT + 1];
-	uint8_t life[SAVED_LIFE_BYTES], effects[SAVED_EFFECT_BYTES], warmup[SAVED_WARMUP_BYTES];
+	uint8_t life[SAVED_LIFE_BYTES], effects[SAVED_EFFECT_BYTES], shared[SAVED_SHARED_BYTES],
+		warmup[SAVED_WARMUP_BYTES];
 };
 
 static void slot_name(const struct keeper *k, uint32_t slot, struct slot_bytes *bytes)
@@ -155,6 +156,7 @@ static void flow_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *
 {
 	const struct engine_flow *flow = segment_engine(k->segment, slot);
 	const struct engine_life *life = segment_block(k->segment, slot, ENGINE_LIFE);
+	const struct engine_shared *shared = segment_block(k->segment, slot, ENGINE_SHARED);
 	const struct warmup *warmup = segment_block(k->segment, slot, ENGINE_WARMUP);
 
 	if (flow->seen_s)
@@ -166,6 +168,10 @@ static void flow_fill(const struct keeper *k, uint32_t slot, struct slot_bytes *
 	ret->effects_length = saved_effects_write(engine_effects(k->engine, slot),
 						  k->wall_offset_ns, now_ns, bytes->effects);
 	ret->effects = ret->effects_length ? bytes->effects : NULL;
+	if (shared) {
+		ret->shared = bytes->shared;
+		ret->shared_length = saved_shared_write(shared, k->wall_offset_ns, bytes->shared);
+	}
 	if (warmup) {
 		ret->warmup = bytes->warmup;
 		ret->warmup_length = saved_warmup_write(warmup, bytes->warmup);

@@ -114,11 +114,30 @@ static bool life_read(struct restore *r, uint32_t slot, const struct db_flow *ro
 	return false;
 }
 
+static bool shared_read(struct restore *r, uint32_t slot, const struct db_flow *row,
+			struct engine_shared *ret)
+{
+	struct keeper *k = r->keeper;
+	const struct saved_map *map = row->layout < LAYOUTS_MAX ? r->maps[row->layout] : NULL;
+
+	memset(ret, 0, sizeof(*ret));
+	/* What is missing is as a flow begins. */
+	if (map && !map->whole) {
+		engine_settle(k->engine, slot, r->now_ns);
+		ret->kept.control = engine_life(k->engine, slot, r->now_ns).control;
+	}
+	if (map && saved_shared_read(row->shared, row->shared_length, map, k->wall_offset_ns, ret))
+		return true;
+	r->unread++;
+	return false;
+}
+
 static void flow_restore(struct restore *r, uint32_t slot, const struct db_flow *row)
 {
 	struct keeper *k = r->keeper;
 	struct constraint effects[CONSTRAINTS];
 	struct engine_life life;
+	struct engine_shared shared;
 	struct engine_restored restored = {
 		.seen_ns = saved_time_from_wall((uint64_t)row->seen_s * WINDOW_SECOND_NS,
 						k->wall_offset_ns),
@@ -134,6 +153,8 @@ static void flow_restore(struct restore *r, uint32_t slot, const struct db_flow 
 		restored.effects = effects;
 	else if (row->effects)
 		r->unread++;
+	if (row->shared && shared_read(r, slot, row, &shared))
+		restored.shared = &shared;
 	/* A flow that was seen is one, however shortly before the boot. */
 	if (restored.seen_ns && restored.seen_ns < WINDOW_SECOND_NS)
 		restored.seen_ns = WINDOW_SECOND_NS;
@@ -181,7 +202,7 @@ static bool pending_add(struct restore *r, uint32_t slot, const struct db_flow *
 	}
 	r->pending[r->count++] = (struct pending){
 		.slot = slot,
-		.plain = row->life == NULL && row->effects == NULL,
+		.plain = row->life == NULL && row->effects == NULL && row->shared == NULL,
 		.hour = {row->hour, row->interval_ns, row->burst, row->hour_cap},
 		.day = {row->day, row->interval_ns, row->burst, row->day_cap},
 	};
@@ -192,8 +213,9 @@ static bool pending_add(struct restore *r, uint32_t slot, const struct db_flow *
  * whatever was used of it: workers may have gone on. */
 static bool must_hold(const struct restore *r, const struct db_flow *row)
 {
-	return row->life || row->effects || (uint32_t)(row->day >> 32) + 1 >= r->today ||
-	       row->hour_cap != PUBLISH_NO_CAP || row->day_cap != PUBLISH_NO_CAP;
+	return row->life || row->effects || row->shared ||
+	       (uint32_t)(row->day >> 32) + 1 >= r->today || row->hour_cap != PUBLISH_NO_CAP ||
+	       row->day_cap != PUBLISH_NO_CAP;
 }
 
 /* Many are coming: the memory of their records is asked for, a piece at a time and just ahead. */
@@ -266,12 +288,13 @@ static void ahead_add(struct restore *r, const struct db_flow *row, uint32_t sou
 	kept->row.name = NULL;
 	kept->row.life = ahead_copy(ahead, row->life, row->life_length);
 	kept->row.effects = ahead_copy(ahead, row->effects, row->effects_length);
+	kept->row.shared = ahead_copy(ahead, row->shared, row->shared_length);
 }
 
 static int flow_take(struct restore *r, const struct db_flow *row)
 {
 	struct rows_ahead *ahead = &r->ahead;
-	size_t bytes = row->life_length + row->effects_length;
+	size_t bytes = row->life_length + row->effects_length + row->shared_length;
 	uint32_t destination = name_claim(r, row, SEGMENT_DESTINATION);
 	uint32_t source = source_claim(r, row);
 	int error = 0;
@@ -501,6 +524,7 @@ static void in_force(struct restore *r)
 		usage_set(r, p);
 		engine_note(e, p->slot);
 	}
+	engine_sharing_resume(e, r->now_ns);
 }
 
 /* A database that cannot be read must not be written over. */

@@ -55,7 +55,8 @@ void engine_shape(struct segment_options *options)
 				[ENGINE_EFFECTS] = CONSTRAINTS * sizeof(struct constraint),
 				[ENGINE_REPLIES] = sizeof(struct engine_replies),
 				[ENGINE_MINUTES] = minutes_bytes(options->sizes.minutes),
-				[ENGINE_WARMUP] = sizeof(struct warmup)},
+				[ENGINE_WARMUP] = sizeof(struct warmup),
+				[ENGINE_SHARED] = sizeof(struct engine_shared)},
 	};
 }
 
@@ -409,6 +410,7 @@ int engine_configure(struct engine *e, const struct config *config,
 	engine_sharing_free(e);
 	engine_take_in(e, now_ns);
 	engine_moves_apply(e, moves, now_ns);
+	engine_sharing_resume(e, now_ns);
 	publish_generation(e->segment);
 	return 0;
 }

@@ -96,6 +96,7 @@ uint64_t engine_looked_ns(const struct engine *engine);
 struct engine_restored {
 	const struct engine_life *life;
 	const struct constraint *effects; /* CONSTRAINTS of them */
+	const struct engine_shared *shared;
 	uint64_t seen_ns;
 	uint64_t delivered, deferred, bounced;
 };
@@ -105,6 +106,10 @@ void engine_restore_warmup(struct engine *engine, uint32_t slot, const struct wa
 
 /* Puts a known slot's limits in force now, before engine_work reaches it. */
 void engine_settle(struct engine *engine, uint32_t slot, uint64_t now_ns);
+
+/* Limits that sources share, of which what was kept stands beside their flows: in force, once those
+ * are. */
+void engine_sharing_resume(struct engine *engine, uint64_t now_ns);
 
 /* Whether a flow of which nothing is known has that in force before it is settled, too: the defaults
  * of its destination, which no override and no warm-up changes. */

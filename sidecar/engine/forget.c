@@ -53,7 +53,9 @@ bool engine_keeps(const struct engine *e, uint32_t slot, uint64_t now_ns)
 	if (flow->blocks[ENGINE_MINUTES] || used_of_late(e, slot, now_ns) ||
 	    effects_hold(e, slot, now_ns))
 		return true;
-	if ((flow->blocks[ENGINE_LIFE] || flow->blocks[ENGINE_WARMUP]) && quiet_s < LEARNED_S)
+	if ((flow->blocks[ENGINE_LIFE] || flow->blocks[ENGINE_WARMUP] ||
+	     flow->blocks[ENGINE_SHARED]) &&
+	    quiet_s < LEARNED_S)
 		return true;
 	return flow->blocks[ENGINE_REPLIES] && quiet_s < REPLIES_S;
 }
@@ -109,5 +111,6 @@ int engine_renewed(struct engine *e, uint64_t now_ns)
 	engine_pools_renewed(e);
 	engine_sharing_free(e);
 	engine_take_in(e, now_ns);
+	engine_sharing_resume(e, now_ns);
 	return 0;
 }

@@ -223,6 +223,15 @@ static void shown_move(struct engine *e, uint32_t from, uint32_t to)
 		own->seen_s = engine_flow_of(e, from)->seen_s;
 }
 
+/* Of its pool there; where that knows of one already, it stays. */
+static void shared_move(struct engine *e, uint32_t from, uint32_t to)
+{
+	const struct engine_shared *theirs = segment_block(e->segment, from, ENGINE_SHARED);
+
+	if (theirs)
+		segment_block_fill(e->segment, to, ENGINE_SHARED, theirs);
+}
+
 static void flow_move(struct engine *e, struct engine_move *move, uint32_t from, uint64_t now_ns)
 {
 	uint32_t to = engine_claim(e, segment_address(e->segment, from), move->to, now_ns);
@@ -236,6 +245,7 @@ static void flow_move(struct engine *e, struct engine_move *move, uint32_t from,
 	effects_move(e, from, to, now_ns);
 	shown_move(e, from, to);
 	engine_warmup_move(e, from, to);
+	shared_move(e, from, to);
 	engine_slot_fill(e, to, now_ns);
 	usage_add(e->segment, from, to, now_ns);
 	move->flows++;

@@ -141,6 +141,19 @@ static uint64_t take(struct saved_reader *r)
 	return 0;
 }
 
+/* As many numbers as are known here, zeros for those that are missing. */
+static void numbers_take(struct saved_reader *r, uint64_t *numbers, uint64_t room)
+{
+	uint64_t count = take(r);
+
+	for (uint64_t i = 0; i < count && !r->damaged; i++) {
+		uint64_t number = take(r);
+
+		if (i < room)
+			numbers[i] = number;
+	}
+}
+
 static void put_text(struct saved_writer *w, const char *text)
 {
 	size_t length = strlen(text);
@@ -281,6 +294,66 @@ bool saved_life_read(const uint8_t *bytes, size_t length, const struct saved_map
 	return !r.damaged && r.at == r.end && life_of(values, life);
 }
 
+/* ---- a limit that sources share --------------------------------------------------------------- */
+
+size_t saved_shared_write(const struct engine_shared *shared, int64_t offset,
+			  uint8_t bytes[SAVED_SHARED_BYTES])
+{
+	const struct sharing_kept *kept = &shared->kept;
+	const uint64_t numbers[SAVED_SHARED_NUMBERS] = {
+		shared->pool,
+		kept->known,
+		saved_time_to_wall(kept->changed_ns, offset),
+		saved_time_to_wall(kept->again_ns, offset),
+		control_bits_of(kept->tested),
+		kept->refuted,
+		kept->confirmed,
+		kept->proven,
+	};
+	const struct engine_life life = {.control = kept->control};
+	struct saved_writer w = {bytes};
+
+	put(&w, SAVED_SHARED_NUMBERS);
+	for (int i = 0; i < SAVED_SHARED_NUMBERS; i++)
+		put(&w, numbers[i]);
+	if (kept->known)
+		w.at += saved_life_write(&life, offset, w.at);
+	return (size_t)(w.at - bytes);
+}
+
+static void shared_of(const uint64_t n[SAVED_SHARED_NUMBERS], int64_t offset,
+		      struct engine_shared *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->pool = n[0];
+	ret->kept.known = n[1] != 0;
+	ret->kept.changed_ns = saved_time_from_wall(n[2], offset);
+	ret->kept.again_ns = saved_time_from_wall(n[3], offset);
+	ret->kept.tested = control_float_of(n[4]);
+	ret->kept.refuted = (uint8_t)n[5];
+	ret->kept.confirmed = (uint8_t)n[6];
+	ret->kept.proven = n[7] != 0;
+}
+
+bool saved_shared_read(const uint8_t *bytes, size_t length, const struct saved_map *map,
+		       int64_t offset, struct engine_shared *ret)
+{
+	struct saved_reader r = {bytes, bytes + length, false};
+	struct engine_life life = {.control = ret->kept.control};
+	uint64_t n[SAVED_SHARED_NUMBERS] = {0};
+
+	numbers_take(&r, n, SAVED_SHARED_NUMBERS);
+	if (r.damaged || n[4] > UINT32_MAX || n[5] > UINT8_MAX || n[6] > UINT8_MAX)
+		return false;
+	if (n[1] ? !saved_life_read(r.at, (size_t)(r.end - r.at), map, offset, &life)
+		 : r.at != r.end)
+		return false;
+	shared_of(n, offset, ret);
+	if (n[1])
+		ret->kept.control = life.control;
+	return sharing_kept_valid(&ret->kept);
+}
+
 /* ---- effects --------------------------------------------------------------------------------- */
 
 static bool holds(const struct constraint *constraint, uint64_t now_ns)
@@ -393,19 +466,6 @@ size_t saved_warmup_write(const struct warmup *from, uint8_t bytes[SAVED_WARMUP_
 		day_put(&w, warmup_before(from, i));
 	day_put(&w, warmup_today(from));
 	return (size_t)(w.at - bytes);
-}
-
-/* As many numbers as are known here, zeros for those that are missing. */
-static void numbers_take(struct saved_reader *r, uint64_t *numbers, uint64_t room)
-{
-	uint64_t count = take(r);
-
-	for (uint64_t i = 0; i < count && !r->damaged; i++) {
-		uint64_t number = take(r);
-
-		if (i < room)
-			numbers[i] = number;
-	}
 }
 
 static void day_take(struct saved_reader *r, struct warmup_day *ret)

@@ -46,6 +46,16 @@ bool saved_life_read(const uint8_t *bytes, size_t length, const struct saved_map
 bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t wall_offset_ns,
 			struct constraint ret[CONSTRAINTS]);
 
+/* A limit that sources share: numbers with their count first, and where one controller has them all,
+ * a life of which that controller alone counts. */
+#define SAVED_SHARED_NUMBERS 8
+#define SAVED_SHARED_BYTES   ((SAVED_SHARED_NUMBERS + 1) * (size_t)SAVED_NUMBER + SAVED_LIFE_BYTES)
+size_t saved_shared_write(const struct engine_shared *shared, int64_t wall_offset_ns,
+			  uint8_t bytes[SAVED_SHARED_BYTES]);
+/* `ret` holds a controller as it begins. False: as saved_life_read. */
+bool saved_shared_read(const uint8_t *bytes, size_t length, const struct saved_map *map,
+		       int64_t wall_offset_ns, struct engine_shared *ret);
+
 /* How a flow warms up: numbers in a fixed order with their count first, then days with mail, each
  * the same way. Days are of the calendar, and need no clock; refusals under way are not kept. */
 #define SAVED_WARMUP_NUMBERS 10

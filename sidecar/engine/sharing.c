@@ -9,7 +9,8 @@
  * flow of it got into trouble. Where the configuration limits the destination itself, or another
  * pool has its shared limit there, there is no room for one.
  *
- * Kept in memory alone: a sidecar that starts finds it again, by the next refusals.
+ * What is learned is kept beside one of the flows (ENGINE_SHARED), where it outlives the sidecar and
+ * goes into the store: after each reply that may have changed it.
  */
 #include "sidecar/control/sharing.h"
 
@@ -27,6 +28,9 @@
 #define MANY	   5
 #define IDLE_RATE  1e-3 /* messages a second, below which there is nothing to divide */
 #define FORGET_NS  UINT64_C(3600000000000)
+#define SECOND_NS  UINT64_C(1000000000)
+#define ACTIVE_S   3600	 /* a flow that sent so short a time ago is one of those that share */
+#define IDLE_S	   86400 /* one that did not for so long is no place to keep it */
 
 struct sharing_key {
 	const struct config_pool *pool; /* NULL: sources in none count as one */
@@ -40,6 +44,7 @@ struct engine_sharing {
 	struct control_bounds bounds; /* of all together */
 	uint64_t divided_ns;	      /* when the parts were last made */
 	uint32_t room;		      /* members */
+	uint32_t keeper;	      /* the flow beside which it is kept; LAYOUT_NONE: none */
 };
 
 static struct engine_sharing *find(const struct engine *e, uint32_t slot)
@@ -331,6 +336,7 @@ static struct engine_sharing *look(struct engine *e, uint32_t slot, uint64_t now
 		return NULL;
 	x->key.pool = pool;
 	x->key.destination = segment_slot(e->segment, slot)->destination;
+	x->keeper = LAYOUT_NONE;
 	x->sharing.since_ns = now_ns;
 	bounds_fill(e, x, slot);
 	HASH_ADD(hh, e->sharings, key, sizeof x->key, x);
@@ -340,8 +346,51 @@ static struct engine_sharing *look(struct engine *e, uint32_t slot, uint64_t now
 	return NULL;
 }
 
+/* ---- over a restart -------------------------------------------------------------------------- */
+
+/* Of a pool's name, the same in each run. */
+static uint64_t pool_hash(const struct config_pool *pool)
+{
+	static const uint64_t seed[4] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb,
+					 0xd6e8feb86659fd93};
+
+	return pool ? hash_bytes(HASH_STREAM, pool->name, strlen(pool->name), seed).half[0] | 1 : 0;
+}
+
+static void unkeep(struct engine *e, struct engine_sharing *x)
+{
+	if (x->keeper == LAYOUT_NONE)
+		return;
+	segment_block_drop(e->segment, x->keeper, ENGINE_SHARED);
+	engine_mark(e, x->keeper);
+	x->keeper = LAYOUT_NONE;
+}
+
+/* Beside this flow, unless another has it that sent of late: who sends for the last time must not
+ * take it along when it is forgotten. */
+static void keep(struct engine *e, struct engine_sharing *x, uint32_t slot, uint64_t now_ns)
+{
+	struct engine_shared shared = {.pool = pool_hash(x->key.pool)};
+	struct engine_shared *kept;
+
+	if (!sharing_keep(&x->sharing, &shared.kept)) {
+		unkeep(e, x);
+		return;
+	}
+	if (x->keeper != LAYOUT_NONE && x->keeper != slot &&
+	    engine_flow_of(e, x->keeper)->seen_s + IDLE_S < now_ns / SECOND_NS)
+		unkeep(e, x);
+	if (x->keeper == LAYOUT_NONE)
+		x->keeper = slot;
+	kept = segment_block_fill(e->segment, x->keeper, ENGINE_SHARED, &shared);
+	if (kept)
+		*kept = shared;
+	engine_mark(e, x->keeper);
+}
+
 static void drop(struct engine *e, struct engine_sharing *x)
 {
+	unkeep(e, x);
 	HASH_DEL(e->sharings, x);
 	free(x->sharing.members);
 	free(x);
@@ -414,6 +463,7 @@ bool engine_sharing_observe(struct engine *e, uint32_t slot, const struct contro
 		turned(e, x, before, now_ns);
 	else if (changed || s->count != count)
 		publish_members(e, x, now_ns);
+	keep(e, x, slot, now_ns);
 	return true;
 }
 
@@ -452,6 +502,7 @@ void engine_sharing_heard(struct engine *e, uint32_t slot, const struct control_
 		join(e, x, now_ns);
 	if (s->state != state)
 		turned(e, x, state, now_ns);
+	keep(e, x, slot, now_ns);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -465,9 +516,11 @@ void engine_sharing_due(struct engine *e, uint32_t destination, uint64_t now_ns)
 
 		if (x->key.destination != destination)
 			continue;
-		if (sharing_tick(&x->sharing, now_ns))
+		if (sharing_tick(&x->sharing, now_ns)) {
 			turned(e, x, before, now_ns);
-		else if (sharing_known(&x->sharing))
+			if (x->keeper != LAYOUT_NONE)
+				keep(e, x, x->keeper, now_ns);
+		} else if (sharing_known(&x->sharing))
 			publish_members(e, x, now_ns);
 		if (x->sharing.state == SHARING_NONE && now_ns > x->sharing.again_ns &&
 		    now_ns > x->sharing.trouble_ns + FORGET_NS)
@@ -476,6 +529,72 @@ void engine_sharing_due(struct engine *e, uint32_t destination, uint64_t now_ns)
 	engine_sharing_destination(e, destination, now_ns);
 	if (gone) /* one a look is enough */
 		drop(e, gone);
+}
+
+/* ---- what was found -------------------------------------------------------------------------- */
+
+/* Those of the pool that send there. Where sources are in none, each joins with its next reply. */
+static void members_find(struct engine *e, struct engine_sharing *x, uint64_t now_ns)
+{
+	struct destination_pool pool;
+
+	if (x->key.pool == NULL || destination_pool(e->config->table, e->config->table_length,
+						    x->key.pool->name, &pool) != 0)
+		return;
+	for (uint32_t i = 0; i < pool.count; i++) {
+		uint32_t slot = engine_pool_flow(e, (uint32_t)x->key.destination, &pool, i);
+
+		if (slot != LAYOUT_NONE &&
+		    engine_flow_of(e, slot)->seen_s + ACTIVE_S >= now_ns / SECOND_NS)
+			member_of(x, slot);
+	}
+}
+
+/* NULL: it is of another configuration, another has its place, or it is damaged. */
+static struct engine_sharing *resume(struct engine *e, uint32_t slot, uint64_t now_ns)
+{
+	const struct engine_shared *shared = segment_block(e->segment, slot, ENGINE_SHARED);
+	struct engine_sharing *x;
+
+	if (!sharing_kept_valid(&shared->kept) || engine_settled(e, slot) != 0 || find(e, slot) ||
+	    shared->pool != pool_hash(config_pool_of(e->config, segment_address(e->segment, slot))))
+		return NULL;
+	x = look(e, slot, now_ns);
+	if (x == NULL)
+		return NULL;
+	sharing_resume(&x->sharing, &shared->kept, now_ns);
+	if (member_of(x, slot) == UINT32_MAX || (sharing_known(&x->sharing) && taken(e, x))) {
+		drop(e, x);
+		return NULL;
+	}
+	if (sharing_known(&x->sharing))
+		control_rebound(&x->sharing.control, &x->bounds);
+	x->keeper = slot;
+	return x;
+}
+
+void engine_sharing_resume(struct engine *e, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < segment_count(e->segment); i++) {
+		uint32_t slot = segment_nth(e->segment, i);
+		struct engine_sharing *x;
+
+		if (segment_kind(e->segment, slot) != SEGMENT_FLOW ||
+		    !engine_flow_of(e, slot)->blocks[ENGINE_SHARED])
+			continue;
+		x = find(e, slot);
+		if (x && x->keeper == slot)
+			continue;
+		x = resume(e, slot, now_ns);
+		if (x == NULL) {
+			segment_block_drop(e->segment, slot, ENGINE_SHARED);
+			engine_mark(e, slot);
+			continue;
+		}
+		members_find(e, x, now_ns);
+		if (sharing_known(&x->sharing))
+			publish_pool(e, x, now_ns);
+	}
 }
 
 void engine_sharing_free(struct engine *e)

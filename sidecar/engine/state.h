@@ -206,7 +206,8 @@ void engine_sharing_heard(struct engine *engine, uint32_t slot,
 void engine_sharing_destination(struct engine *engine, uint32_t slot, uint64_t now_ns);
 void engine_sharing_due(struct engine *engine, uint32_t destination, uint64_t now_ns);
 
-/* A configuration is in force; slots have got other numbers; all ends. */
+/* A configuration is in force; slots have got other numbers; all ends. What is kept of them stays
+ * (engine_sharing_resume). */
 void engine_sharing_free(struct engine *engine);
 
 #endif

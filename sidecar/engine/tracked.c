@@ -90,9 +90,12 @@ int engine_restore(struct engine *e, uint32_t slot, const struct engine_restored
 	/* Again, where a sidecar died in the middle of this. */
 	segment_block_drop(e->segment, slot, ENGINE_LIFE);
 	segment_block_drop(e->segment, slot, ENGINE_EFFECTS);
+	segment_block_drop(e->segment, slot, ENGINE_SHARED);
 	if (from->life)
 		segment_block_fill(e->segment, slot, ENGINE_LIFE, from->life);
 	if (from->effects)
 		segment_block_fill(e->segment, slot, ENGINE_EFFECTS, from->effects);
+	if (from->shared)
+		segment_block_fill(e->segment, slot, ENGINE_SHARED, from->shared);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "shm/destination.h"
 #include "sidecar/alert/command.h"
 #include "sidecar/config/config.h"
+#include "sidecar/control/sharing.h"
 #include "sidecar/engine/baseline.h"
 #include "sidecar/engine/effective.h"
 #include "sidecar/engine/pool_health.h"
@@ -36,7 +37,14 @@ struct reply_history {
 };
 
 /* Blocks that a flow has once there is something to keep. */
-enum engine_pool { ENGINE_LIFE, ENGINE_EFFECTS, ENGINE_REPLIES, ENGINE_MINUTES, ENGINE_WARMUP };
+enum engine_pool {
+	ENGINE_LIFE,
+	ENGINE_EFFECTS,
+	ENGINE_REPLIES,
+	ENGINE_MINUTES,
+	ENGINE_WARMUP,
+	ENGINE_SHARED,
+};
 
 /* What is kept of every slot in `control`, and of some in blocks: fixed width, no pointers, checked
  * when adopted. A sidecar of another version finds it by its size alone: a new field goes to the
@@ -54,6 +62,12 @@ struct engine_life {
 	struct pool_rate pace;
 	uint64_t warmup_step_back_ns; /* when a rule last asked warm-up to step back; 0: never */
 	struct baseline baseline;
+};
+
+/* What was learned of a limit that the sources of a pool share there, kept beside one of its flows. */
+struct engine_shared {
+	struct sharing_kept kept;
+	uint64_t pool; /* of its name, a hash; 0: in none */
 };
 
 struct engine_replies {

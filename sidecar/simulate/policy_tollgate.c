@@ -441,6 +441,8 @@ static int gate_reboot(struct tollgate_policy *gate, uint64_t now_ns)
 		reboot_usage(before.segment, flows[i].source, &gate->scratch, to->source);
 		reboot_usage(before.segment, flows[i].destination, &gate->scratch, to->destination);
 	}
+	if (!error)
+		engine_sharing_resume(gate->scratch.engine, now_ns);
 	/* Those that did not fit stay where they were: the sidecar stays away. */
 	if (error && flows) {
 		scratch_close(&gate->scratch);

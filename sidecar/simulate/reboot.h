@@ -8,8 +8,8 @@
 
 #include "sidecar/engine/scratch.h"
 
-/* Of a flow: what was learned, set, counted and used, and how it warms up; in force after this.
- * 0 or -EBADMSG: its bytes cannot be read, which is our fault. */
+/* Of a flow: what was learned, set, counted and used, and how it warms up; in force after this, but
+ * for a limit that sources share (engine_sharing_resume, once all flows are there). 0 or -EBADMSG: its bytes cannot be read, which is our fault. */
 int reboot_flow(const struct segment *before, uint32_t from, struct scratch *after, uint32_t to,
 		int64_t wall_offset_ns, uint64_t now_ns);
 

@@ -81,9 +81,50 @@ static bool any_total(const struct scenario *scenario)
 	return false;
 }
 
-/* The configuration's text and the totals behind it. */
-static int put_all(FILE *out, const char *path, const struct scenario *scenario)
+/* In double quotes, whatever it holds. */
+static void put_quoted(FILE *out, const char *text)
 {
+	fputc('"', out);
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ')
+			fprintf(out, "\\x%02x", (unsigned char)*text);
+		else
+			fprintf(out, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+	}
+	fputc('"', out);
+}
+
+static void put_pool(FILE *out, const struct scenario *scenario, uint32_t first)
+{
+	const struct scenario_source *sources = scenario->sources;
+
+	fputs("  - {name: ", out);
+	put_quoted(out, sources[first].pool_name);
+	for (uint32_t i = first; i < scenario->source_count; i++)
+		if (sources[i].pool == sources[first].pool)
+			fprintf(out, "%s\"%s\"", i == first ? ", sources: [" : ", ",
+				sources[i].address);
+	fputs("]}\n", out);
+}
+
+/* What the engine knows of pools matters to several sources alone. */
+static bool any_pool(const struct simulate_config *config, const struct scenario *scenario)
+{
+	return scenario->source_count > 1 && config->generation.config->pools_count == 0;
+}
+
+static void put_pools(FILE *out, const struct scenario *scenario)
+{
+	fputs("\npools:\n", out);
+	for (uint32_t i = 0; i < scenario->source_count; i++)
+		if (scenario->sources[i].pool_first == i)
+			put_pool(out, scenario, i);
+}
+
+/* The configuration's text and behind it what the scenario says. */
+static int put_all(FILE *out, const struct simulate_config *config, const struct scenario *scenario)
+{
+	const char *path = config->path;
 	char *text = NULL;
 	size_t length = 0;
 	int rc = path ? yaml_read(path, &text, &length) : 0;
@@ -93,22 +134,25 @@ static int put_all(FILE *out, const char *path, const struct scenario *scenario)
 	if (text)
 		fwrite(text, 1, length, out);
 	free(text);
-	fputs("\nsources:\n", out);
+	if (any_pool(config, scenario))
+		put_pools(out, scenario);
+	if (any_total(scenario))
+		fputs("\nsources:\n", out);
 	for (uint32_t i = 0; i < scenario->source_count; i++)
 		if (scenario_totalled(&scenario->sources[i]))
 			put_total(out, &scenario->sources[i]);
 	return fflush(out) == 0 && !ferror(out) ? 0 : -EIO;
 }
 
-int simulate_config_totals(const struct simulate_config *config, const struct scenario *scenario,
-			   struct simulate_config **ret)
+int simulate_config_with(const struct simulate_config *config, const struct scenario *scenario,
+			 struct simulate_config **ret)
 {
 	char path[64];
 	FILE *out;
 	int rc, fd;
 
 	*ret = NULL;
-	if (!any_total(scenario))
+	if (!any_total(scenario) && !any_pool(config, scenario))
 		return 0;
 	/* A file for the loader, which nobody else sees. */
 	fd = memfd_create("tollgate.yaml", MFD_CLOEXEC);
@@ -119,7 +163,7 @@ int simulate_config_totals(const struct simulate_config *config, const struct sc
 			close(fd);
 		return rc;
 	}
-	rc = put_all(out, config->path, scenario);
+	rc = put_all(out, config, scenario);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	if (!rc)
 		rc = simulate_config_load(path, ret);

@@ -16,11 +16,11 @@ struct simulate_config;
 
 /* path NULL: what is built in. 0 or -errno; problems of the file have been logged. */
 int simulate_config_load(const char *path, struct simulate_config **ret);
-/* The same with what the scenario says of its sources' totals, for the gate to know it as well;
- * *ret is NULL where it says nothing. 0 or -errno, the reasons being logged; the caller frees it.
- */
-int simulate_config_totals(const struct simulate_config *config, const struct scenario *scenario,
-			   struct simulate_config **ret);
+/* The same with what the scenario says of its sources' totals, for the gate to know it as well, and
+ * of their pools where the configuration lists none; *ret is NULL where it says nothing. 0 or -errno,
+ * the reasons being logged; the caller frees it. */
+int simulate_config_with(const struct simulate_config *config, const struct scenario *scenario,
+			 struct simulate_config **ret);
 
 void simulate_config_free(struct simulate_config *config);
 

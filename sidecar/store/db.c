@@ -41,8 +41,8 @@ static const char *const statement_texts[STATEMENTS] = {
 		"SELECT delivered, deferred, bounced FROM flow WHERE kind = ? AND source = ? AND name = ?",
 	[FLOW_PUT] =
 		"INSERT OR REPLACE INTO flow (kind, source, name, seen, delivered, deferred, bounced, hour, "
-		"day, interval, burst, hour_cap, day_cap, layout, life, effects) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"day, interval, burst, hour_cap, day_cap, layout, life, effects, shared) "
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[DAILY_PUT] =
 		"INSERT INTO daily (day, source, name, delivered, deferred, bounced) VALUES (?, ?, ?, ?, ?, "
 		"?) ON CONFLICT DO UPDATE SET delivered = delivered + excluded.delivered, deferred = "
@@ -78,6 +78,8 @@ static const char *const steps[] = {
 	/* 3 */
 	"CREATE TABLE warmup (source BLOB NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL,"
 	" PRIMARY KEY (source, name)) WITHOUT ROWID;",
+	/* 4: a limit that sources share, beside one of its flows */
+	"ALTER TABLE flow ADD COLUMN shared BLOB;",
 };
 #define VERSION ((int)(sizeof(steps) / sizeof(steps[0])))
 
@@ -371,6 +373,7 @@ int db_put_flow(struct db *db, const struct db_flow *flow, uint32_t layout, int6
 		sqlite3_bind_int64(s, 4 + i, (int64_t)numbers[i]);
 	bind_bytes(s, 15, flow->life, flow->life_length);
 	bind_bytes(s, 16, flow->effects, flow->effects_length);
+	bind_bytes(s, 17, flow->shared, flow->shared_length);
 	return run(db, FLOW_PUT);
 }
 
@@ -528,6 +531,8 @@ static int flow_row(void *arg, sqlite3_stmt *s)
 		.life_length = (size_t)sqlite3_column_bytes(s, 14),
 		.effects = sqlite3_column_blob(s, 15),
 		.effects_length = (size_t)sqlite3_column_bytes(s, 15),
+		.shared = sqlite3_column_blob(s, 16),
+		.shared_length = (size_t)sqlite3_column_bytes(s, 16),
 	};
 
 	/* Not what we wrote: passed over. */
@@ -543,7 +548,7 @@ int db_flows(struct db *db, db_take_flow *take, void *arg)
 	int code = sqlite3_prepare_v2(
 		db->sqlite,
 		"SELECT kind, source, name, seen, delivered, deferred, bounced, hour, day, "
-		"interval, burst, hour_cap, day_cap, layout, life, effects FROM flow",
+		"interval, burst, hour_cap, day_cap, layout, life, effects, shared FROM flow",
 		-1, &s, NULL);
 
 	return code == SQLITE_OK ? each(db, s, flow_row, &taker) : result(db, code);

@@ -33,11 +33,11 @@ struct db_flow {
 	int64_t seen_s; /* when outcomes last came; 0: never */
 	uint64_t delivered, deferred, bounced;
 	uint64_t hour, day;
-	uint64_t interval_ns;		   /* a message; 0: unlimited */
-	uint32_t burst, hour_cap, day_cap; /* caps: UINT32_MAX: none */
-	uint32_t layout;		   /* of life; set by db_flows alone */
-	const void *life, *effects;	   /* NULL: none */
-	size_t life_length, effects_length;
+	uint64_t interval_ns;		     /* a message; 0: unlimited */
+	uint32_t burst, hour_cap, day_cap;   /* caps: UINT32_MAX: none */
+	uint32_t layout;		     /* of life and shared; set by db_flows alone */
+	const void *life, *effects, *shared; /* NULL: none */
+	size_t life_length, effects_length, shared_length;
 	const void *warmup; /* NULL: nothing new; read by db_warmups alone */
 	size_t warmup_length;
 };

@@ -120,8 +120,9 @@ static size_t text_size(const char *text)
 
 bool store_batch_flow(struct store_batch *batch, const struct db_flow *flow)
 {
-	struct entry *entry = entry_add(batch, flow->name_length + flow->life_length +
-						       flow->effects_length + flow->warmup_length);
+	struct entry *entry =
+		entry_add(batch, flow->name_length + flow->life_length + flow->effects_length +
+					 flow->shared_length + flow->warmup_length);
 	char *at;
 
 	if (entry == NULL)
@@ -132,6 +133,7 @@ bool store_batch_flow(struct store_batch *batch, const struct db_flow *flow)
 	entry->flow.name = keep(&at, flow->name, flow->name_length);
 	entry->flow.life = keep(&at, flow->life, flow->life_length);
 	entry->flow.effects = keep(&at, flow->effects, flow->effects_length);
+	entry->flow.shared = keep(&at, flow->shared, flow->shared_length);
 	entry->flow.warmup = keep(&at, flow->warmup, flow->warmup_length);
 	batch->flows++;
 	return true;
