@@ -285,6 +285,24 @@ Test(engine, a_pool_whose_sources_are_refused_at_once_has_one_limit)
 		     "one probe for all");
 }
 
+Test(engine, a_limit_that_hundreds_of_sources_share_is_in_force_for_each)
+{
+	uint32_t flows[250];
+
+	for (unsigned i = 0; i < 250; i++)
+		flows[i] = flow(i + 5); /* in no pool */
+	pass(2);
+	for (unsigned i = 0; i < 250; i++)
+		reply(flows[i], "450 4.7.1 Too much mail from your network, rate limit exceeded");
+	for (unsigned i = 0; i < 250; i++) {
+		char text[512];
+
+		cr_expect(inforce(flows[i]).limits.flags & LAYOUT_DESTINATION, "flow %u", i);
+		engine_describe(world.engine, flows[i], world.now, text, sizeof(text));
+		cr_expect_not_null(strstr(text, "sources of the pool share"), "%s", text);
+	}
+}
+
 /* As a sidecar that starts finds the segment. */
 static void engine_again(void)
 {

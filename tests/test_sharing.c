@@ -361,6 +361,25 @@ Test(sharing, limits_of_their_own_are_not_tried_again_after_a_restart)
 	cr_expect_not(pool_refuse(&again, 3, &on_ground));
 }
 
+Test(sharing, silent_members_are_forgotten_but_for_the_last_in_trouble_and_the_trier)
+{
+	struct pool pool;
+	struct sharing *s = &pool.sharing;
+
+	pool_begin(&pool);
+	pool_refuse(&pool, 3, &as_expected);
+	s->trier = 1;
+	sharing_forget(s, pool.now_ns + SHARING_FORGET_NS - MANY * SECOND);
+	cr_expect_eq(s->count, MANY, "none is silent for so long");
+	pool.now_ns += SHARING_FORGET_NS;
+	sharing_forget(s, pool.now_ns);
+	cr_assert_eq(s->count, 2);
+	cr_expect_eq(s->members[s->troubled].slot, 3);
+	cr_expect_eq(s->members[s->trier].slot, 1);
+	sharing_accepted(s, s->trier, &bounds, pool.now_ns);
+	cr_expect_gt(sharing_taken(s, s->trier, pool.now_ns), 0);
+}
+
 Test(sharing, is_said_in_words)
 {
 	struct pool pool;

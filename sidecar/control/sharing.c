@@ -367,6 +367,23 @@ bool sharing_tick(struct sharing *s, uint64_t now_ns)
 	}
 }
 
+void sharing_forget(struct sharing *s, uint64_t now_ns)
+{
+	for (uint32_t i = s->count; i-- > 0;) {
+		const struct sharing_member *m = &s->members[i];
+		uint64_t last_ns = m->taken_ns > m->empty_ns ? m->taken_ns : m->empty_ns;
+
+		if (last_ns + SHARING_FORGET_NS > now_ns || i == s->troubled || i == s->trier)
+			continue;
+		s->count--;
+		if (s->troubled == s->count)
+			s->troubled = i;
+		if (s->trier == s->count)
+			s->trier = i;
+		s->members[i] = s->members[s->count];
+	}
+}
+
 uint64_t sharing_next(const struct sharing *s)
 {
 	return s->state == SHARING_KNOWN ? s->again_ns

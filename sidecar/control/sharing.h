@@ -131,6 +131,10 @@ bool sharing_kept_valid(const struct sharing_kept *kept);
 /* Goes on by what was kept. A test that was under way is begun anew. */
 void sharing_resume(struct sharing *sharing, const struct sharing_kept *kept, uint64_t now_ns);
 
+/* Drops members that neither sent nor were refused for so long; others get other numbers. */
+#define SHARING_FORGET_NS UINT64_C(3600000000000)
+void sharing_forget(struct sharing *sharing, uint64_t now_ns);
+
 /* When sharing_tick has something to do; UINT64_MAX: not by time alone. */
 uint64_t sharing_next(const struct sharing *sharing);
 

@@ -24,41 +24,127 @@
 #include "sidecar/engine/state.h"
 
 /* Of an equal part, when each has its own again: enough to meet its limit, and measure it. */
-#define PART_SHARE 1.25
-#define MANY	   5
-#define IDLE_RATE  1e-3 /* messages a second, below which there is nothing to divide */
-#define FORGET_NS  UINT64_C(3600000000000)
-#define SECOND_NS  UINT64_C(1000000000)
-#define ACTIVE_S   3600	 /* a flow that sent so short a time ago is one of those that share */
-#define IDLE_S	   86400 /* one that did not for so long is no place to keep it */
+#define PART_SHARE	  1.25
+#define MANY		  5
+#define IDLE_RATE	  1e-3 /* messages a second, below which there is nothing to divide */
+#define FORGET_NS	  SHARING_FORGET_NS
+#define FORGET_REFUTED_NS (24 * FORGET_NS) /* where a trial has found limits of their own */
+#define SECOND_NS	  UINT64_C(1000000000)
+#define ACTIVE_S	  3600 /* a flow that sent so short a time ago is one of those that share */
+#define IDLE_S		  86400 /* one that did not for so long is no place to keep it */
 
-struct sharing_key {
-	const struct config_pool *pool; /* NULL: sources in none count as one */
-	uint64_t destination;		/* slot */
-};
-
+/* A pool's limit at a destination. */
 struct engine_sharing {
-	struct sharing_key key;
-	UT_hash_handle hh;
+	const struct config_pool *pool; /* NULL: sources in none count as one */
+	uint32_t destination;		/* slot */
+	uint32_t keeper;		/* the flow beside which it is kept; LAYOUT_NONE: none */
+	struct engine_sharing *next;	/* of the destination */
 	struct sharing sharing;
 	struct control_bounds bounds; /* of all together */
 	uint64_t divided_ns;	      /* when the parts were last made */
-	uint32_t room;		      /* members */
-	uint32_t keeper;	      /* the flow beside which it is kept; LAYOUT_NONE: none */
+	uint32_t room;		      /* members: a power of two, or 0 */
+	uint32_t *places;	      /* 2 * room: of each member, by its slot; LAYOUT_NONE: free */
 };
+
+/* What is looked at at a destination. */
+struct engine_sharings {
+	uint32_t destination; /* slot */
+	UT_hash_handle hh;
+	struct engine_sharing *first;
+};
+
+static struct engine_sharings *at_destination(const struct engine *e, uint32_t destination)
+{
+	struct engine_sharings *found = NULL;
+
+	if (e->sharings)
+		HASH_FIND(hh, e->sharings, &destination, sizeof(destination), found);
+	return found;
+}
+
+static struct engine_sharing *first_at(const struct engine *e, uint32_t destination)
+{
+	const struct engine_sharings *found = at_destination(e, destination);
+
+	return found ? found->first : NULL;
+}
 
 static struct engine_sharing *find(const struct engine *e, uint32_t slot)
 {
-	struct sharing_key key;
-	struct engine_sharing *found;
+	struct engine_sharing *x = first_at(e, segment_slot(e->segment, slot)->destination);
+	const struct config_pool *pool;
 
-	if (e->sharings == NULL)
+	if (x == NULL)
 		return NULL;
-	memset(&key, 0, sizeof key);
-	key.destination = segment_slot(e->segment, slot)->destination;
-	key.pool = config_pool_of(e->config, segment_address(e->segment, slot));
-	HASH_FIND(hh, e->sharings, &key, sizeof key, found);
-	return found;
+	pool = config_pool_of(e->config, segment_address(e->segment, slot));
+	while (x && x->pool != pool)
+		x = x->next;
+	return x;
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+/* Where the slot stands among the places, or would. There is room. */
+static uint32_t *place_of(const struct engine_sharing *x, uint32_t slot)
+{
+	uint32_t mask = 2 * x->room - 1;
+	uint32_t at = slot * UINT32_C(2654435769) & mask;
+
+	while (x->places[at] != LAYOUT_NONE && x->sharing.members[x->places[at]].slot != slot)
+		at = (at + 1) & mask;
+	return &x->places[at];
+}
+
+static void places_fill(struct engine_sharing *x)
+{
+	memset(x->places, 0xff, 2 * x->room * sizeof(*x->places));
+	for (uint32_t i = 0; i < x->sharing.count; i++)
+		*place_of(x, x->sharing.members[i].slot) = i;
+}
+
+/* Those that have long been silent make room before more is taken. */
+static bool members_grow(struct engine_sharing *x, uint64_t now_ns)
+{
+	uint32_t room = x->room ? 2 * x->room : 4, *places;
+	struct sharing_member *members;
+
+	sharing_forget(&x->sharing, now_ns);
+	if (x->sharing.count < x->room / 2) {
+		places_fill(x);
+		return true;
+	}
+	members = realloc(x->sharing.members, room * sizeof(*members));
+	if (members)
+		x->sharing.members = members;
+	places = members ? realloc(x->places, 2 * room * sizeof(*places)) : NULL;
+	if (places) {
+		x->places = places;
+		x->room = room;
+	}
+	if (x->room)
+		places_fill(x);
+	return places != NULL;
+}
+
+/* The flow's place among the members, LAYOUT_NONE: it is none. */
+static uint32_t member_find(const struct engine_sharing *x, uint32_t slot)
+{
+	return x->room ? *place_of(x, slot) : LAYOUT_NONE;
+}
+
+/* … which it becomes. LAYOUT_NONE: no memory. */
+static uint32_t member_of(struct engine_sharing *x, uint32_t slot, uint64_t now_ns)
+{
+	struct sharing *s = &x->sharing;
+	uint32_t found = member_find(x, slot);
+
+	if (found != LAYOUT_NONE)
+		return found;
+	if (s->count == x->room && !members_grow(x, now_ns))
+		return LAYOUT_NONE;
+	s->members[s->count] = (struct sharing_member){.slot = slot};
+	*place_of(x, slot) = s->count;
+	return s->count++;
 }
 
 bool engine_sharing_known(const struct engine *e, uint32_t slot)
@@ -90,12 +176,14 @@ static void trier_limits(const struct sharing *s, struct control_limits *limits)
 }
 
 /* A flow's part of what all may send. */
-static void part_limits(const struct sharing *s, uint32_t slot, struct control_limits *limits)
+static void part_limits(const struct engine_sharing *x, uint32_t slot,
+			struct control_limits *limits)
 {
-	for (uint32_t i = 0; i < s->count; i++)
-		if (s->members[i].slot == slot && s->members[i].most > 0)
-			limits->interval_ns =
-				(uint64_t)((double)limits->interval_ns / s->members[i].most);
+	uint32_t member = member_find(x, slot);
+	float most = member == LAYOUT_NONE ? 0 : x->sharing.members[member].most;
+
+	if (most > 0)
+		limits->interval_ns = (uint64_t)((double)limits->interval_ns / most);
 }
 
 uint64_t engine_sharing_limits(const struct engine *e, uint32_t slot, uint64_t now_ns,
@@ -117,7 +205,7 @@ uint64_t engine_sharing_limits(const struct engine *e, uint32_t slot, uint64_t n
 		/* The pool's windows are the destination's. */
 		limits->hour_cap = limits->day_cap = 0;
 		if (limits->phase != CONTROL_HELD && limits->phase != CONTROL_PROBING)
-			part_limits(s, slot, limits);
+			part_limits(found, slot, limits);
 	} else if (trier) {
 		trier_limits(s, limits);
 	}
@@ -137,18 +225,33 @@ static void overtake(struct control_limits *limits)
 		limits->burst[TG_TRANSACTIONAL] = limits->burst[TG_ENGAGED] + 1;
 }
 
+/* When it says nothing any more; UINT64_MAX: not by time alone. */
+static uint64_t forgotten_ns(const struct engine_sharing *x)
+{
+	const struct sharing *s = &x->sharing;
+	uint64_t last_ns = s->trouble_ns > s->since_ns ? s->trouble_ns : s->since_ns;
+
+	if (s->state != SHARING_NONE)
+		return UINT64_MAX;
+	last_ns += s->refuted ? FORGET_REFUTED_NS : FORGET_NS;
+	return last_ns > s->again_ns ? last_ns : s->again_ns;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
 	struct control_limits limits;
 	struct effective effective;
 	uint64_t next_ns = UINT64_MAX;
 
-	for (struct engine_sharing *i = e->sharings; i; i = i->hh.next) {
+	for (struct engine_sharing *i = first_at(e, slot); i; i = i->next) {
 		struct sharing *s = &i->sharing;
 
-		if (i->key.destination != slot)
-			continue;
-		next_ns = sharing_next(s) < next_ns ? sharing_next(s) : next_ns;
+		next_ns = earlier(next_ns, earlier(sharing_next(s), forgotten_ns(i)));
 		if (!sharing_known(s))
 			continue;
 		uint64_t changes_ns = control_limits(&s->control, &i->bounds, now_ns, &limits);
@@ -177,7 +280,7 @@ static void publish_members(struct engine *e, struct engine_sharing *x, uint64_t
 		sharing_divide(&x->sharing, now_ns);
 		x->divided_ns = now_ns;
 	}
-	engine_sharing_destination(e, (uint32_t)x->key.destination, now_ns);
+	engine_sharing_destination(e, x->destination, now_ns);
 	for (uint32_t i = 0; i < x->sharing.count; i++)
 		engine_publish(e, x->sharing.members[i].slot, now_ns);
 }
@@ -188,11 +291,11 @@ static void publish_pool(struct engine *e, struct engine_sharing *x, uint64_t no
 	struct destination_pool pool;
 
 	publish_members(e, x, now_ns);
-	if (x->key.pool == NULL || destination_pool(e->config->table, e->config->table_length,
-						    x->key.pool->name, &pool) != 0)
+	if (x->pool == NULL ||
+	    destination_pool(e->config->table, e->config->table_length, x->pool->name, &pool) != 0)
 		return;
 	for (uint32_t i = 0; i < pool.count; i++) {
-		uint32_t slot = engine_pool_flow(e, (uint32_t)x->key.destination, &pool, i);
+		uint32_t slot = engine_pool_flow(e, x->destination, &pool, i);
 
 		if (slot != LAYOUT_NONE)
 			engine_publish(e, slot, now_ns);
@@ -263,11 +366,10 @@ static void turned(struct engine *e, struct engine_sharing *x, enum sharing_stat
 {
 	char name[DESTINATION_NAME_MAX + 1];
 	const struct sharing *s = &x->sharing;
-	const char *of = x->key.pool ? "of pool " : "in no pool",
-		   *pool = x->key.pool ? x->key.pool->name : "";
+	const char *of = x->pool ? "of pool " : "in no pool", *pool = x->pool ? x->pool->name : "";
 	bool was = before == SHARING_KNOWN || before == SHARING_TEST;
 
-	engine_destination(e, (uint32_t)x->key.destination, name, sizeof(name));
+	engine_destination(e, x->destination, name, sizeof(name));
 	if (sharing_known(s) && !was)
 		log_notice("shared-limit",
 			   "the IPs %s%s share one limit at %s, about %.4g/min: one of them alone "
@@ -283,35 +385,7 @@ static void turned(struct engine *e, struct engine_sharing *x, enum sharing_stat
 	publish_pool(e, x, now_ns);
 }
 
-/* ---- members --------------------------------------------------------------------------------- */
-
-static bool member_add(struct engine_sharing *x, uint32_t slot)
-{
-	struct sharing *s = &x->sharing;
-
-	if (s->count == x->room) {
-		uint32_t room = x->room ? 2 * x->room : 4;
-		struct sharing_member *more = realloc(s->members, room * sizeof(*more));
-
-		if (more == NULL)
-			return false;
-		s->members = more;
-		x->room = room;
-	}
-	s->members[s->count++] = (struct sharing_member){.slot = slot};
-	return true;
-}
-
-/* The flow's place among the members; UINT32_MAX: no memory. */
-static uint32_t member_of(struct engine_sharing *x, uint32_t slot)
-{
-	struct sharing *s = &x->sharing;
-
-	for (uint32_t i = 0; i < s->count; i++)
-		if (s->members[i].slot == slot)
-			return i;
-	return member_add(x, slot) ? s->count - 1 : UINT32_MAX;
-}
+/* ---- beginning and ending to look ------------------------------------------------------------ */
 
 static void bounds_fill(struct engine *e, struct engine_sharing *x, uint32_t slot)
 {
@@ -321,11 +395,51 @@ static void bounds_fill(struct engine *e, struct engine_sharing *x, uint32_t slo
 	x->bounds.hour_cap = x->bounds.day_cap = 0;
 }
 
+/* Adds it to its destination's. False: no memory. */
+static bool list(struct engine *e, struct engine_sharing *x)
+{
+	struct engine_sharings *all = at_destination(e, x->destination);
+
+	if (all == NULL) {
+		all = calloc(1, sizeof(*all));
+		if (all == NULL)
+			return false;
+		all->destination = x->destination;
+		HASH_ADD(hh, e->sharings, destination, sizeof(all->destination), all);
+		if (hash_table_lacks(all)) {
+			free(all);
+			return false;
+		}
+	}
+	x->next = all->first;
+	all->first = x;
+	return true;
+}
+
+static void unlist(struct engine *e, const struct engine_sharing *x)
+{
+	struct engine_sharings *all = at_destination(e, x->destination);
+	struct engine_sharing **at = &all->first;
+
+	while (*at != x)
+		at = &(*at)->next;
+	*at = x->next;
+	if (all->first)
+		return;
+	HASH_DEL(e->sharings, all);
+	free(all);
+}
+
+static void sharing_free(struct engine_sharing *x)
+{
+	free(x->sharing.members);
+	free(x->places);
+	free(x);
+}
+
 /* Begins to look, at a flow's trouble. NULL: there is no room for it. */
 static struct engine_sharing *look(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
-	const struct config_pool *pool =
-		config_pool_of(e->config, segment_address(e->segment, slot));
 	struct engine_sharing *x = find(e, slot);
 
 	if (x ||
@@ -334,16 +448,18 @@ static struct engine_sharing *look(struct engine *e, uint32_t slot, uint64_t now
 	x = calloc(1, sizeof(*x));
 	if (x == NULL)
 		return NULL;
-	x->key.pool = pool;
-	x->key.destination = segment_slot(e->segment, slot)->destination;
+	x->pool = config_pool_of(e->config, segment_address(e->segment, slot));
+	x->destination = (uint32_t)segment_slot(e->segment, slot)->destination;
 	x->keeper = LAYOUT_NONE;
 	x->sharing.since_ns = now_ns;
 	bounds_fill(e, x, slot);
-	HASH_ADD(hh, e->sharings, key, sizeof x->key, x);
-	if (!hash_table_lacks(x))
-		return x;
-	free(x);
-	return NULL;
+	if (!list(e, x)) {
+		free(x);
+		return NULL;
+	}
+	/* It is forgotten by time. */
+	engine_sharing_destination(e, x->destination, now_ns);
+	return x;
 }
 
 /* ---- over a restart -------------------------------------------------------------------------- */
@@ -370,7 +486,7 @@ static void unkeep(struct engine *e, struct engine_sharing *x)
  * take it along when it is forgotten. */
 static void keep(struct engine *e, struct engine_sharing *x, uint32_t slot, uint64_t now_ns)
 {
-	struct engine_shared shared = {.pool = pool_hash(x->key.pool)};
+	struct engine_shared shared = {.pool = pool_hash(x->pool)};
 	struct engine_shared *kept;
 
 	if (!sharing_keep(&x->sharing, &shared.kept)) {
@@ -391,17 +507,15 @@ static void keep(struct engine *e, struct engine_sharing *x, uint32_t slot, uint
 static void drop(struct engine *e, struct engine_sharing *x)
 {
 	unkeep(e, x);
-	HASH_DEL(e->sharings, x);
-	free(x->sharing.members);
-	free(x);
+	unlist(e, x);
+	sharing_free(x);
 }
 
 /* Another pool's is in force there. */
 static bool taken(const struct engine *e, const struct engine_sharing *x)
 {
-	for (const struct engine_sharing *i = e->sharings; i; i = i->hh.next)
-		if (i != x && i->key.destination == x->key.destination &&
-		    i->sharing.state != SHARING_NONE)
+	for (const struct engine_sharing *i = first_at(e, x->destination); i; i = i->next)
+		if (i != x && i->sharing.state != SHARING_NONE)
 			return true;
 	return false;
 }
@@ -441,27 +555,28 @@ bool engine_sharing_observe(struct engine *e, uint32_t slot, const struct contro
 	struct sharing *s = x ? &x->sharing : NULL;
 	enum sharing_state before;
 	bool delivered = seen->class == REPLY_DELIVERED, changed, trier;
-	uint32_t member, count;
+	bool joins;
+	uint32_t member;
 
 	if (s == NULL || !sharing_known(s))
 		return false;
 	before = s->state;
-	count = s->count;
-	member = member_of(x, slot);
+	joins = member_find(x, slot) == LAYOUT_NONE;
+	member = member_of(x, slot, now_ns);
 	trier = s->state == SHARING_TEST && member == s->trier && seen->admitted_ns >= s->began_ns;
 	/* What the trier meets alone says whether there is a limit of all. */
 	if (trier && names_limit(seen->class))
 		changed = false;
 	else
 		changed = observe_all(e, x, slot, seen, now_ns);
-	if (member != UINT32_MAX && delivered)
+	if (member != LAYOUT_NONE && delivered)
 		sharing_accepted(s, member, &x->bounds, now_ns);
-	else if (member != UINT32_MAX && names_limit(seen->class) &&
+	else if (member != LAYOUT_NONE && names_limit(seen->class) &&
 		 (trier || s->state == SHARING_KNOWN))
 		sharing_refused(s, member, &none, &x->bounds, now_ns);
 	if (s->state != before)
 		turned(e, x, before, now_ns);
-	else if (changed || s->count != count)
+	else if (changed || joins)
 		publish_members(e, x, now_ns);
 	keep(e, x, slot, now_ns);
 	return true;
@@ -485,7 +600,7 @@ void engine_sharing_heard(struct engine *e, uint32_t slot, const struct control_
 	uint32_t member;
 	bool trier;
 
-	if (s == NULL || sharing_known(s) || (member = member_of(x, slot)) == UINT32_MAX)
+	if (s == NULL || sharing_known(s) || (member = member_of(x, slot, now_ns)) == LAYOUT_NONE)
 		return;
 	state = s->state;
 	trier = s->state == SHARING_TRIAL && member == s->trier;
@@ -511,19 +626,16 @@ void engine_sharing_due(struct engine *e, uint32_t destination, uint64_t now_ns)
 {
 	struct engine_sharing *gone = NULL;
 
-	for (struct engine_sharing *x = e->sharings; x; x = x->hh.next) {
+	for (struct engine_sharing *x = first_at(e, destination); x; x = x->next) {
 		enum sharing_state before = x->sharing.state;
 
-		if (x->key.destination != destination)
-			continue;
 		if (sharing_tick(&x->sharing, now_ns)) {
 			turned(e, x, before, now_ns);
 			if (x->keeper != LAYOUT_NONE)
 				keep(e, x, x->keeper, now_ns);
 		} else if (sharing_known(&x->sharing))
 			publish_members(e, x, now_ns);
-		if (x->sharing.state == SHARING_NONE && now_ns > x->sharing.again_ns &&
-		    now_ns > x->sharing.trouble_ns + FORGET_NS)
+		if (now_ns >= forgotten_ns(x))
 			gone = x;
 	}
 	engine_sharing_destination(e, destination, now_ns);
@@ -538,15 +650,15 @@ static void members_find(struct engine *e, struct engine_sharing *x, uint64_t no
 {
 	struct destination_pool pool;
 
-	if (x->key.pool == NULL || destination_pool(e->config->table, e->config->table_length,
-						    x->key.pool->name, &pool) != 0)
+	if (x->pool == NULL ||
+	    destination_pool(e->config->table, e->config->table_length, x->pool->name, &pool) != 0)
 		return;
 	for (uint32_t i = 0; i < pool.count; i++) {
-		uint32_t slot = engine_pool_flow(e, (uint32_t)x->key.destination, &pool, i);
+		uint32_t slot = engine_pool_flow(e, x->destination, &pool, i);
 
 		if (slot != LAYOUT_NONE &&
 		    engine_flow_of(e, slot)->seen_s + ACTIVE_S >= now_ns / SECOND_NS)
-			member_of(x, slot);
+			member_of(x, slot, now_ns);
 	}
 }
 
@@ -563,7 +675,8 @@ static struct engine_sharing *resume(struct engine *e, uint32_t slot, uint64_t n
 	if (x == NULL)
 		return NULL;
 	sharing_resume(&x->sharing, &shared->kept, now_ns);
-	if (member_of(x, slot) == UINT32_MAX || (sharing_known(&x->sharing) && taken(e, x))) {
+	if (member_of(x, slot, now_ns) == LAYOUT_NONE ||
+	    (sharing_known(&x->sharing) && taken(e, x))) {
 		drop(e, x);
 		return NULL;
 	}
@@ -599,12 +712,17 @@ void engine_sharing_resume(struct engine *e, uint64_t now_ns)
 
 void engine_sharing_free(struct engine *e)
 {
-	struct engine_sharing *x = e->sharings, *next;
+	struct engine_sharings *all = e->sharings, *others;
 
 	HASH_CLEAR(hh, e->sharings);
-	for (; x; x = next) {
-		next = x->hh.next;
-		free(x->sharing.members);
-		free(x);
+	for (; all; all = others) {
+		struct engine_sharing *x = all->first, *next;
+
+		others = all->hh.next;
+		for (; x; x = next) {
+			next = x->next;
+			sharing_free(x);
+		}
+		free(all);
 	}
 }

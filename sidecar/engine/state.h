@@ -34,12 +34,12 @@ struct engine {
 	uint64_t round_ns, looked_ns; /* when this round of looks began, and the last whole one */
 	const struct layout_record *reply;	     /* that is being taken; NULL: none */
 	const struct classification *classification; /* of it */
-	uint32_t looks;			 /* how many of this second are still to be looked at */
-	struct engine_unnamed *unnamed;	 /* engine_unnamed.c's */
-	struct heard_twice *twice;	 /* twice.c's */
-	struct pool_watch *pools;	 /* pool.c's */
-	struct engine_sharing *sharings; /* sharing.c's */
-	struct engine_moves *moves;	 /* of the last engine_configure: moves.c's */
+	uint32_t looks;			  /* how many of this second are still to be looked at */
+	struct engine_unnamed *unnamed;	  /* engine_unnamed.c's */
+	struct heard_twice *twice;	  /* twice.c's */
+	struct pool_watch *pools;	  /* pool.c's */
+	struct engine_sharings *sharings; /* sharing.c's */
+	struct engine_moves *moves;	  /* of the last engine_configure: moves.c's */
 	uint32_t pool_count, pool_room;
 	int64_t wall_offset_ns;
 	bool names_full; /* and that has been said */
