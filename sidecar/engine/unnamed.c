@@ -5,9 +5,8 @@
  * A key says nothing of what it was made from, but it is made from those of a source and a
  * destination that are known. So the directory is gone through for slots of which nothing is known,
  * and then the pairs of known sources and destinations for one that fits: a piece at a time, a
- * million pairs a second, ten seconds' rest between two rounds. (A worker
- * keeps the names of the others until it could say them, see shm/unsaid.h; and a flow tells of its
- * source.)
+ * million pairs a second, ten seconds' rest between two rounds. (A worker keeps the names of the
+ * others until it could say them, see shm/unsaid.h; and a flow tells of its source.)
  */
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +82,9 @@ static uint32_t *place_of(struct engine_unnamed *u, const struct engine *e, uint
 
 static void round_begin(struct engine_unnamed *u)
 {
-	memset(u->table, 0, sizeof(u->table));
+	/* Half a megabyte, and there is seldom anything in it. */
+	if (u->found)
+		memset(u->table, 0, sizeof(u->table));
 	u->slot = u->found = 0;
 	u->part = SCANNING;
 }
