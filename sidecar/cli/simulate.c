@@ -112,7 +112,7 @@ static const struct cli_syntax syntax = {
 	.arguments = "SCENARIO...\n--random N [--seed S]",
 	.max = -1,
 	.about =
-		"Runs scenarios, and prints how each policy fared: a line a policy. tollgate-simulate(5) "
+		"Runs scenarios, and prints a line with the results of each policy. tollgate-simulate(5) "
 		"describes scenarios and what is printed.",
 	.options = option_rows,
 };
