@@ -52,8 +52,9 @@
  * measurement is exact where the bucket overflows all the time. Spurious rate-limit replies, if
  * they are 2 % of the replies, cost up to a quarter of the mail at 10/min and below; if they are
  * 5 %, most of it there, a seventh to two fifths at 60/min, and two thirds at 600/min: the flow is
- * driven down before there are enough replies to tell them from a limit. At several hundred a minute and round trips of seconds one
- * flight is refused whole, and two of them may be what a strict receiver punishes.
+ * driven down before there are enough replies to tell them from a limit. At several hundred a
+ * minute and round trips of seconds one flight is refused whole, and two of them may be what a
+ * strict receiver punishes.
  */
 #include "sidecar/control/control.h"
 #include "sidecar/control/state.h"
