@@ -272,8 +272,8 @@ static void on_event(struct smtpd_host *host, const struct smtpd *session,
 		(double)now_ns / 1e9, event->what, host->name, session->address,
 		throttle_answer_name(event->answer), event->place);
 	if (strcmp(event->what, "delivered") == 0)
-		fprintf(out, ", \"bytes\": %llu, \"crc32\": %u", (unsigned long long)event->bytes,
-			event->crc);
+		fprintf(out, ", \"bytes\": %llu, \"crc32\": %u, \"to\": \"%s\"",
+			(unsigned long long)event->bytes, event->crc, session->to);
 	fprintf(out, "}\n");
 }
 

@@ -19,6 +19,8 @@ TARGETS = {
     "three_levels": ("ratio", 1.6), "hot_vdso": ("ratio", 1.15), "keyed_uniform_1m": ("ratio", 13),
     "keyed_zipf_1m": ("ratio", 9), "batch16_uniform_1m": ("ratio", 4), "batch16_zipf_1m": ("ratio", 3),
     "two_distinct": ("ratio", -1.9), "two_same": ("ratio", -0.6), "one_producer": ("ns", 40),
+    "postfix": ("per_second", -1_000_000),
+    **{name: ("per_second", -500_000) for name in ("exim", "powermta", "kumomta", "haraka", "sendgrid", "json")},
     "react": ("p50_us", 100), "memory": ("bytes_per_flow", 384), "flow_1m": ("bytes_per_flow", 640),
 }
 MEANING = {
@@ -34,6 +36,9 @@ MEANING = {
     "redis_sorted_set_1": "Redis, a sorted set, one at a time", "redis_sorted_set_50": "…, 50 deep",
     "redis_gcra_1": "Redis, GCRA in Lua, one at a time", "redis_gcra_50": "…, 50 deep",
     "door_1": "CL.THROTTLE at tollgated's door, one at a time", "door_50": "…, 50 deep",
+    "postfix": "a line of Postfix's log, read and taken apart", "exim": "of Exim's", "powermta": "of PowerMTA's accounting",
+    "kumomta": "of KumoMTA's", "haraka": "of Haraka's", "sendgrid": "an event of SendGrid's",
+    "json": "a line of our own JSON", "jansson": "a line of KumoMTA's, by jansson alone",
     "mutex": "a bucket under a shared mutex",
     "python_module": "the Python module", "python_redis_sorted_set": "Redis, a sorted set: count, then add",
     "python_redis_multi": "Redis, a sorted set, in one MULTI",
@@ -65,11 +70,11 @@ def verdict(case, figures):
         return "", ""
     field, bound = TARGETS[case]
     value = figures.get(field)
-    unit = {"ratio": "×", "ns": " ns", "p50_us": " µs", "bytes_per_flow": " B"}[field]
+    unit = {"ratio": "×", "ns": " ns", "p50_us": " µs", "bytes_per_flow": " B", "per_second": " a second"}[field]
     if value is None:
         return "", ""
     if bound < 0:
-        return f"≥ {-bound:g}{unit}", "yes" if value >= -bound else "no"
+        return f"≥ {-bound:,.10g}{unit}", "yes" if value >= -bound else "no"
     return f"≤ {bound:g}{unit}", "yes" if value <= bound else "no"
 
 
@@ -77,7 +82,7 @@ def terminal(path):
     for line in open(path):
         figures = json.loads(line)
         shown = [f"{figures[key]:,.1f} {unit}" for key, unit in
-                 (("ns", "ns"), ("p50_us", "µs p50"), ("p99_us", "µs p99"), ("mps", "M/s"),
+                 (("ns", "ns"), ("per_second", "a second"), ("p50_us", "µs p50"), ("p99_us", "µs p99"), ("mps", "M/s"),
                   ("bytes_per_flow", "bytes a flow"), ("most_in_a_window", "let through of 100")) if figures.get(key) is not None]
         if "share" in figures:
             shown.append(f"share {figures['share']:.3f}, simulated {figures['share_simulated']:.3f}  transactional p99 "
@@ -124,6 +129,10 @@ def markdown(report):
     yield from rows("The way to the sidecar", ["case", "", "ns", "p50 µs", "p99 µs", "target", "met"],
                     [[c, MEANING.get(c, ""), number(f.get("ns")), number(f.get("p50_us")), number(f.get("p99_us")),
                       *verdict(c, f)] for c, f in ring.items()])
+    if report.get("ingest"):
+        yield from rows("Logs, one core", ["case", "", "ns", "bytes", "a second", "target", "met"],
+                        [[c, MEANING.get(c, ""), number(f["ns"]), number(f["bytes"], 0), number(f["per_second"], 0), *verdict(c, f)]
+                         for c, f in report["ingest"].items()])
     if report.get("live"):
         yield from rows("The real thing beside the simulator: six workers, tollgated, SMTP on loopback",
                         ["scenario", "share", "simulated", "transactional p99 s", "simulated", "deferred", "simulated"],

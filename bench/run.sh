@@ -78,6 +78,7 @@ group memory memory "${quick[@]}" -- flow_1m replace_1m
 group store store "${quick[@]}" -- restore_1m snapshot_10k
 group scale decide "${quick[@]}" -- "${flows[@]}" "${workers[@]}"
 group ring ring "${quick[@]}" -- one_producer three_producers wake react sidecar_event
+group ingest ingest "${quick[@]}" -- postfix exim powermta kumomta jansson haraka sendgrid json
 group live live "${quick[@]}" -- live_steady live_falls
 group peers peers "${quick[@]}" -- redis_sorted_set_1 redis_sorted_set_50 redis_gcra_1 redis_gcra_50 door_1 \
 	door_50 mutex

@@ -4,6 +4,7 @@
  */
 #include "bench/lib/smtpd.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -185,6 +186,18 @@ static void command_mail(struct smtpd *s, const char *argument, uint64_t now_ns)
 	reply(s, "250 2.1.0 Sender OK");
 }
 
+/* As it may stand in a line of JSON. */
+static void recipient_keep(struct smtpd *s, const char *path, size_t length)
+{
+	size_t kept = length < sizeof(s->to) ? length : sizeof(s->to) - 1;
+
+	for (size_t i = 0; i < kept; i++)
+		s->to[i] = isgraph((unsigned char)path[i]) && path[i] != '"' && path[i] != '\\'
+				   ? path[i]
+				   : '?';
+	s->to[kept] = '\0';
+}
+
 static void command_rcpt(struct smtpd *s, const char *argument, uint64_t now_ns)
 {
 	enum throttle_answer answer;
@@ -212,6 +225,7 @@ static void command_rcpt(struct smtpd *s, const char *argument, uint64_t now_ns)
 		return;
 	}
 	s->recipients++;
+	recipient_keep(s, path, length);
 	reply(s, "250 2.1.5 Recipient OK");
 }
 

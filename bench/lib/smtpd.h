@@ -20,6 +20,7 @@
 
 #define SMTPD_IN  4096
 #define SMTPD_OUT 8192
+#define SMTPD_TO  128
 
 struct smtpd;
 
@@ -53,7 +54,8 @@ struct smtpd {
 	int phase; /* enum in smtpd.c */
 	int line;  /* where in a line of DATA */
 	uint32_t place, recipients, errors;
-	uint64_t sender; /* hash; 0: no transaction */
+	uint64_t sender;   /* hash; 0: no transaction */
+	char to[SMTPD_TO]; /* the last recipient that was accepted; what is not plain is '?' */
 	uint64_t bytes;
 	uint32_t crc;
 	size_t in_length, out_length;
