@@ -158,8 +158,9 @@ uint64_t tg_random(const struct tg *tg);
 
 /* ---- ring.c */
 
-/* Puts a record on this worker's ring and rings the doorbell if the sidecar sleeps. text is cut. */
-void ring_bell(struct tg *tg);
+/* Wakes the sidecar if it sleeps. */
+void ring_doorbell(struct tg *tg);
+/* Puts a record on this worker's ring, and rings the doorbell. text is cut. */
 void ring_put(struct tg *tg, const struct layout_record *head, const void *text, size_t length);
 
 /* Puts some of the names there that found it full. */

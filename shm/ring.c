@@ -22,7 +22,7 @@
 #include "shm/unmap.h"
 
 /* The doorbell: wakes a sidecar that sleeps. */
-void ring_bell(struct tg *tg)
+void ring_doorbell(struct tg *tg)
 {
 	static const char byte = 1;
 
@@ -79,7 +79,7 @@ static void bell(struct tg *tg)
 	/* B0 pairs with B1 in sidecar/daemon/daemon.c. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&tg->live->sleeping, memory_order_relaxed))
-		ring_bell(tg);
+		ring_doorbell(tg);
 }
 
 static bool is_name(const struct layout_record *record)

@@ -195,7 +195,7 @@ struct layout_worker *worker_claim(struct tg *tg)
 		atomic_store_explicit(&process->worker, worker, memory_order_release);
 		/* So that the sidecar watches it from now on, not from its next look. */
 		if (worker != tg->overflow_worker)
-			ring_bell(tg);
+			ring_doorbell(tg);
 	}
 	pthread_mutex_unlock(&process->claim);
 	return worker;
