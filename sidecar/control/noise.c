@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Texts about limits that come by chance, told from a limit by their independence of the rate.
+ * Spurious rate-limit replies, told from those of a limit by their independence of the rate.
  *
  * A limit answers to the rate: once the flow has been cut below it, nothing is refused until the
  * next probe. Where some are refused all the same, far apart, a trial decides: the flow goes so

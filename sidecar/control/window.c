@@ -365,7 +365,7 @@ static void name_tested(struct control_step *step)
 
 /* Trouble that lasts, though the cap is far, or ends long before the hour does: slots do not become
  * free all at once. */
-static bool slides(const struct flow_control *fc, double age, bool sure)
+static bool is_sliding(const struct flow_control *fc, double age, bool sure)
 {
 	return fc->probe_failures >= 2 && age < SLIDING_SECONDS && fc->hour_seen && fc->hour_cap &&
 	       (fc->hold_hour_count < EARLY * fc->hour_cap ||
@@ -384,7 +384,7 @@ bool window_released(struct control_step *step)
 	name_tested(step);
 	if (fc->flags & FLAG_SLIDING && !day)
 		return false;
-	if (!day && slides(fc, age, turned.sure)) {
+	if (!day && is_sliding(fc, age, turned.sure)) {
 		window_mark_sliding(fc);
 		return false;
 	}
