@@ -206,7 +206,7 @@ $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/sidecar.a $(B)/shm.a
 # What the benches build on.
 $(B)/tests/test_bench_fixed: $(B)/bench.a
 
-$(B)/tests/stress_%: $(B)/tests/stress_%.o $(B)/sidecar.a $(B)/shm.a
+$(B)/tests/stress_%: $(B)/tests/stress_%.o $(B)/bench.a $(B)/sidecar.a $(B)/shm.a
 	$(call say,LD,$@)
 	$(link) $(LIBS_sidecar)
 

@@ -89,7 +89,6 @@ int gate_objects_attach(struct gate_objects *kernel, size_t i, int cgroup_fd, ui
 /* connect() is hooked when something may be refused first, every packet when something is to be
  * paced: in all cgroups, those that come later too. */
 int gate_objects_attach_late(struct gate_objects *kernel, int egress);
-void gate_objects_detach(struct gate_objects *kernel, size_t i);
 /* Its cgroup is gone: the programs stay for the sockets that are still closing. */
 void gate_objects_retire(struct gate_objects *kernel, size_t i, uint64_t now_ns);
 void gate_objects_housekeep(struct gate_objects *kernel, uint64_t now_ns);

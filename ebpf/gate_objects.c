@@ -522,6 +522,23 @@ out:
 	return error;
 }
 
+static void objects_detach(struct gate_objects *kernel, size_t i)
+{
+	for (int which = 0; which < PROGRAMS; which++) {
+		char path[PIN_MAX];
+
+		if (!kernel->link[i][which])
+			continue;
+		if (kernel->pin[0]) {
+			pin_link_path(kernel, path, kernel->id[i], which);
+			unlink(path);
+		}
+		bpf_link__destroy(kernel->link[i][which]);
+		kernel->link[i][which] = NULL;
+	}
+	kernel->id[i] = 0;
+}
+
 static void retired_end(struct retired *retired)
 {
 	bpf_link__destroy(retired->link);
@@ -534,7 +551,7 @@ void gate_objects_free(struct gate_objects *kernel, int unpin)
 		return;
 	for (size_t i = 0; i < GATE_CGROUPS; i++) {
 		if (unpin || !kernel->pin[0])
-			gate_objects_detach(kernel, i);
+			objects_detach(kernel, i);
 		for (int which = 0; which < PROGRAMS; which++)
 			bpf_link__destroy(kernel->link[i][which]);
 	}
@@ -618,7 +635,7 @@ int gate_objects_attach(struct gate_objects *kernel, size_t i, int cgroup_fd, ui
 		taken = 0;
 		error = link_attach(kernel, i, which, cgroup_fd, cgroup_id);
 		if (error) {
-			gate_objects_detach(kernel, i);
+			objects_detach(kernel, i);
 			return error;
 		}
 	}
@@ -643,23 +660,6 @@ int gate_objects_attach_late(struct gate_objects *kernel, int egress)
 	if (!error)
 		error = attach_late(kernel, CONNECT4);
 	return error ? error : attach_late(kernel, CONNECT6);
-}
-
-void gate_objects_detach(struct gate_objects *kernel, size_t i)
-{
-	for (int which = 0; which < PROGRAMS; which++) {
-		char path[PIN_MAX];
-
-		if (!kernel->link[i][which])
-			continue;
-		if (kernel->pin[0]) {
-			pin_link_path(kernel, path, kernel->id[i], which);
-			unlink(path);
-		}
-		bpf_link__destroy(kernel->link[i][which]);
-		kernel->link[i][which] = NULL;
-	}
-	kernel->id[i] = 0;
 }
 
 static struct retired *retired_place(struct gate_objects *kernel)

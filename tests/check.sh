@@ -59,6 +59,19 @@ check_parameters() {
 	END
 }
 
+# What an object of the programs exports, which no other object asks for and no test or bench names. shm/ apart:
+# what it exports is the library's. The symbols of the files that are compiled in stand in pairs.
+check_exports() {
+	[ -e build/sidecar.a ] || return 0
+	{
+		grep -ohwE '[a-z][a-z0-9_]+' $(sources 'tests/*.[ch]' 'bench/*.[ch]') | sort -u | sed 's/^/U /'
+		nm -A build/sidecar.a build/sidecar/daemon/main.o build/shm.a |
+			sed -nE 's|^[^ ]*[:/]([^ :/]+):[0-9a-f]* +([A-Z]) (.*)|\2 \3 \1|p'
+	} | awk '$1 == "U" { used[$2] = 1 }
+		$1 ~ /[TDBRC]/ && $2 !~ /^builtin_/ { file[$2] = $3 }
+		END { for (name in file) if (!(name in used)) print file[name] ": " name }' | grep -v ': tg_' | sort
+}
+
 check_rules() {
 	part "rules: licence, length, loose ends"
 	for file in $all_c $(sources '*.sh' '*.py' 'tests/e2e_*' '*.[1-8]' '*.service'); do
@@ -83,6 +96,7 @@ check_rules() {
 	grep -nE '[[:space:]]+$' $all_c README.md Makefile | found "blanks at the end of a line:"
 	grep -nE '\b(sleep|usleep|nanosleep)\(' $(sources 'tests/test_*.c') | found "a unit test sleeps:"
 	check_labels | found "labels of memory orders that do not pair:"
+	check_exports | found "only its own file uses it, and it is not static:"
 	ls -A | grep -vxE 'sidecar|shm|ebpf|bench|tests|build|Makefile|README\.md|LICENSE|\..*' | found "what stands at the top:"
 }
 

@@ -4,10 +4,10 @@
 
 A program's exit status says how it went: 0 passed, 77 skipped, all else failed. A Criterion program
 counts each of its tests. A line that starts with "SKIP:" is a part that could not run here, with its
-reason; it is counted and printed. As many programs run at once as there are processors and one, since
+reason; it is counted and printed. As many programs run at once as there are processors and two, since
 many wait for most of their time. One that says TEST-LONG at its top is begun first, so that none is left
 over at the end beside an idle processor. One that says TEST-CALM measures seconds and computes little:
-it runs beside one other of its kind when those are done. One that says TEST-ALONE, or whose name holds
+it runs beside two others of its kind when those are done. One that says TEST-ALONE, or whose name holds
 "alone", runs by itself.
 """
 import argparse
@@ -138,7 +138,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build")
     parser.add_argument("--soak", action="store_true")
-    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1)
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 2)
     parser.add_argument("--fuzz", nargs="*")
     parser.add_argument("patterns", nargs="*")
     args = parser.parse_args()
@@ -156,7 +156,7 @@ def main():
     results = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for paths, jobs in (together, args.jobs), (calm, min(args.jobs, 2)), (apart, 1):
+        for paths, jobs in (together, args.jobs), (calm, min(args.jobs, 3)), (apart, 1):
             pool = concurrent.futures.ThreadPoolExecutor(jobs)
             for done in concurrent.futures.as_completed([pool.submit(run, p, build, args.soak, timeout) for p in paths]):
                 results.append(done.result())

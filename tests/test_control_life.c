@@ -371,13 +371,42 @@ Test(control_life, keeps_a_part_of_a_learned_cap_for_transactional_mail_less_as_
 	begin_ns = flow.now_ns / HOUR * HOUR + SECOND;
 	next_ns = control_limits(&flow.state, &flow.bounds, begin_ns, &flow.limits);
 	cr_expect_eq(flow.limits.hour_cap, 1500);
-	cr_expect_eq(flow.limits.hour_reserve, 1500 / 20 * 15 / 16, "%u of bulk mail alone",
-		     flow.limits.hour_reserve);
+	cr_expect_geq(flow.limits.hour_reserve, 1500 / 20, "%u of bulk mail alone, by chance more",
+		      flow.limits.hour_reserve);
+	cr_expect_leq(flow.limits.hour_reserve, 1500 / 12, "%u", flow.limits.hour_reserve);
 	cr_expect_lt(next_ns, begin_ns + HOUR / 16 + SECOND, "it changes by itself");
 	control_limits(&flow.state, &flow.bounds, begin_ns + HOUR / 2, &late);
 	cr_expect_lt(late.hour_reserve, flow.limits.hour_reserve);
-	control_limits(&flow.state, &flow.bounds, begin_ns + HOUR - 60 * SECOND, &late);
+	control_limits(&flow.state, &flow.bounds, begin_ns + HOUR - 120 * SECOND, &late);
+	cr_expect_gt(late.hour_reserve, 0, "two minutes are long to wait");
+	cr_expect_lt(late.hour_reserve, 75 * flow.state.flow.rate, "the others can take it yet");
+	control_limits(&flow.state, &flow.bounds, begin_ns + HOUR - 40 * SECOND, &late);
 	cr_expect_eq(late.hour_reserve, 0, "nothing is lost of the cap");
+}
+
+/* Each moment at which it says that it changes, until the hour is over: there, and not before. */
+Test(control_life, reserve_changes_in_few_steps_and_when_it_says_so)
+{
+	struct simulated_receiver receiver = {.rate = 1, .burst = 30, .hour_cap = 1500};
+	struct simulated_flow flow = flow_new(&receiver);
+	uint64_t at, end, steps = 0;
+
+	flow_run(&flow, START + 4 * HOUR);
+	at = flow.now_ns / HOUR * HOUR + SECOND;
+	end = at + HOUR - SECOND;
+	while (at < end) {
+		struct control_limits here, before;
+		uint64_t next = control_limits(&flow.state, &flow.bounds, at, &here);
+
+		cr_assert_gt(next, at);
+		control_limits(&flow.state, &flow.bounds, next - SECOND / 50, &before);
+		if (next - SECOND / 50 > at)
+			cr_expect_eq(before.hour_reserve, here.hour_reserve);
+		at = next;
+		steps++;
+	}
+	cr_expect_lt(steps, 100, "%lu", steps);
+	cr_expect_leq(at, end + SECOND, "and at the hour's end at the latest");
 }
 
 Test(control_life, finds_that_the_hours_cap_has_grown)

@@ -285,6 +285,54 @@ Test(engine, a_pool_whose_sources_are_refused_at_once_has_one_limit)
 		     "one probe for all");
 }
 
+/* Whether three that are refused at once are under one limit from then on. */
+static bool three_share(const char *pools)
+{
+	bool shared = true;
+
+	reconfigure(pools);
+	for (unsigned i = 1; i <= 3; i++)
+		flow(i);
+	pass(2);
+	for (unsigned i = 1; i <= 3; i++)
+		reply(flow(i), "450 4.7.1 Too much mail from your network, rate limit exceeded");
+	for (unsigned i = 1; i <= 3; i++)
+		shared = shared && inforce(flow(i)).limits.flags & LAYOUT_DESTINATION;
+	return shared;
+}
+
+Test(engine, addresses_with_a_pool_each_share_as_if_they_were_in_none)
+{
+	cr_expect(three_share("pools:\n"
+			      "  - {name: much, sources: [192.0.2.1]}\n"
+			      "  - {name: some, sources: [192.0.2.2]}\n"));
+}
+
+Test(engine, pools_of_several_addresses_do_not_share_with_others)
+{
+	cr_expect_not(three_share("pools:\n"
+				  "  - {name: much, sources: [192.0.2.1, 192.0.2.4]}\n"
+				  "  - {name: some, sources: [192.0.2.2-192.0.2.3]}\n"));
+}
+
+Test(engine, the_refusals_of_a_limit_that_all_share_are_no_trouble_of_the_pool)
+{
+	uint32_t flows[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		flows[i] = flow(i + 1);
+	pass(2);
+	for (unsigned i = 0; i < 3; i++)
+		reply(flows[i], "450 4.7.1 Too much mail from your network, rate limit exceeded");
+	cr_assert_neq(engine_life(world.engine, flows[0], world.now).trouble_ns, 0);
+	for (unsigned i = 0; i < 4; i++)
+		atomic_fetch_add(&world.segment->view.counters_more[flows[i]].deferred, 1);
+	pass(10);
+	for (unsigned i = 0; i < 3; i++)
+		cr_expect_eq(engine_life(world.engine, flows[i], world.now).trouble_ns, 0,
+			     "flow %u", i);
+}
+
 Test(engine, a_limit_that_hundreds_of_sources_share_is_in_force_for_each)
 {
 	uint32_t flows[250];

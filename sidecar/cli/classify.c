@@ -31,9 +31,9 @@ static const struct cli_syntax syntax = {
 	.arguments = "[REPLY...]",
 	.max = -1,
 	.about =
-		"What a reply means: its class, what is limited, and the rule that says so, a line of JSON "
-		"each. Without a REPLY, lines \"destination<TAB>reply\" are read from standard input "
-		"(\"-\" where the destination is not known).",
+		"Prints a line of JSON for each reply: its class, which limit it names, and the entry "
+		"that matched. Without a REPLY, lines \"destination<TAB>reply\" are read from standard "
+		"input; \"-\" stands for a destination that is not known.",
 	.options = option_rows,
 };
 

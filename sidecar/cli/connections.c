@@ -21,9 +21,10 @@ static const struct cli_option option_rows[] = {
 static const struct cli_syntax syntax = {
 	.command = "connections",
 	.about =
-		"The connections of gated cgroups, by source and destination: attempts, of these held and "
-		"for how long, refused, established, failed, open now; their duration, round trip, "
-		"retransmits and bytes; attempts of the last second, minute and hour.",
+		"Prints the connections of gated cgroups, by source and destination: how many were "
+		"attempted, held and for how long, refused, established, failed, and are open now; their "
+		"duration, round trip, retransmits and bytes; attempts of the last second, minute and "
+		"hour.",
 	.options = option_rows,
 };
 

@@ -36,9 +36,9 @@ static const struct cli_syntax syntax = {
 	.min = 1,
 	.max = -1,
 	.about =
-		"Says which destination each MX host, recipient's domain or address belongs to, by one of "
-		"exact, suffix, address, registrable (rolled up by the Public Suffix List), default. "
-		"Status 1: a NAME is neither a name nor an address (its destination is null).",
+		"Prints which destination each MX host, recipient's domain or address belongs to, and "
+		"how that was found: exact, suffix, address, registrable (by the Public Suffix List), or "
+		"default. Status 1: a NAME is neither a name nor an address (its destination is null).",
 	.options = option_rows,
 };
 

@@ -63,9 +63,9 @@ static const struct cli_option option_rows[] = {
 static const struct cli_syntax syntax = {
 	.command = "doctor",
 	.about =
-		"Says what is missing on this machine for tollgated and for what its configuration "
-		"asks of it, and the cure of each. Run it as root, or what only root can try counts "
-		"as missing. Status 1: something is missing.",
+		"Prints what this machine lacks for tollgated and for its configuration, and how to put "
+		"it right. Run it as root: what only root can try counts as missing otherwise. Status 1: "
+		"something is missing.",
 	.options = option_rows,
 };
 

@@ -17,12 +17,12 @@ static const struct cli_syntax syntax = {
 	.max = 2,
 	.wanted = "name a source and a destination",
 	.about =
-		"Says of one flow what is in force and who decided it (the configuration, the controller, "
-		"the baseline, a rule by its name, the operator), what is configured and in which line of which file, "
-		"its state in words, what rules and the operator set, the last replies that were no plain "
-		"delivery, and when what will change.\n\n"
-		"SOURCE is a sending address, or the name of a source that a pool lists; DESTINATION a "
-		"destination's name, or an MX host, domain or address that belongs to it.",
+		"Prints the limits of one flow: what is in force and who decided it (the configuration, "
+		"the controller, the baseline, a rule by its name, the operator), what is configured and "
+		"in which line of which file, the controller's state in words, what rules and the "
+		"operator set, the last replies other than plain deliveries, and what will change "
+		"when.\n\nSOURCE is a sending address, or the name of a source that a pool lists; "
+		"DESTINATION a destination's name, or an MX host, domain or address that belongs to it.",
 	.options = option_rows,
 };
 

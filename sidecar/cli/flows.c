@@ -32,11 +32,11 @@ static const struct cli_syntax syntax = {
 	.command = "flows",
 	.wanted = "a flow is chosen by --source and --destination",
 	.about =
-		"A line a flow: its state, the rate in force (per flow; transactional mail may use all of "
-		"it), the hold that is left (with * where transactional mail goes), and messages of the "
-		"last hour: accepted (2xx), deferred (4xx) and bounced (5xx).\n\n"
-		"NAME is a destination's name, or an MX host, domain or address that belongs to it. Where "
-		"no tollgated runs, the segment's files are read; only its owner and root can then see "
+		"Prints a line for each flow: its state, the rate in force (all of it for transactional "
+		"mail), the time until a hold ends (with * if transactional mail goes), and the messages "
+		"of the last hour: accepted (2xx), deferred (4xx) and bounced (5xx).\n\nNAME is a "
+		"destination's name, or an MX host, domain or address that belongs to it. While no "
+		"tollgated runs, the segment's files are read; only their owner and root can then see "
 		"the names.",
 	.options = option_rows,
 };

@@ -32,10 +32,10 @@ static const struct cli_syntax syntax = {
 	.min = 1,
 	.max = 1,
 	.about =
-		"What each flow delivered on each day of LOG (\"-\": standard input), with its largest "
-		"minute and hour: lines of CSV for `tollgate seed`. Days are those of the configuration's "
-		"time zone. What the configuration says of a log with LOG's path, or else of the only one "
-		"of its format, holds for LOG.",
+		"Prints what each flow delivered on each day of LOG (\"-\": standard input), with its "
+		"largest minute and hour, as lines of CSV for `tollgate seed`. Days are those of the "
+		"configuration's time zone. LOG is read as the configuration says for the log with that "
+		"path, or else for the only log of its format.",
 	.options = option_rows,
 };
 

@@ -51,9 +51,9 @@ static const struct cli_syntax syntax = {
 	.min = 2,
 	.max = -1,
 	.about =
-		"Writes KumoMTA's shaping.toml as a configuration to standard output, several files "
-		"merged in that order as KumoMTA does; what is dead in them, what cannot be taken "
-		"over, and what comes out differently, to standard error.",
+		"Writes KumoMTA's shaping.toml as a configuration to standard output. Several files are "
+		"merged in the order given, as KumoMTA does. Standard error names what has no effect in "
+		"them, what cannot be converted, and what behaves differently.",
 	.options = rows,
 };
 

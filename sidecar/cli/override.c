@@ -42,9 +42,8 @@ static const struct cli_syntax release_syntax = {
 	.min = 2,
 	.max = 2,
 	.wanted = WANTED,
-	.about =
-		"Ends every hold of the flow: the operator's, a rule's and the controller's. Mail goes on "
-		"at the rate that is remembered as good." NAMING,
+	.about = "Ends every hold of the flow: the operator's, a rule's and the controller's. Mail "
+		 "continues at the last rate that was good." NAMING,
 	.options = segment_alone,
 };
 
@@ -56,9 +55,9 @@ static const struct cli_syntax set_syntax = {
 	.wanted = WANTED,
 	.about =
 		"Caps the flow for T, or until it is reset. Limits are rate (\"10/min\"), connections, "
-		"messages_per_connection, hour and day; LIMIT=none takes away what was set. The strictest "
-		"of all limits holds, so a flow can be slowed down but not pushed past its "
-		"configuration." NEW NAMING,
+		"messages_per_connection, hour and day; LIMIT=none removes a cap. The strictest of all "
+		"limits holds, so a flow can be slowed down, but not be let past its configuration." NEW
+			NAMING,
 	.options = lasting,
 };
 
@@ -69,8 +68,8 @@ static const struct cli_syntax reset_syntax = {
 	.max = 2,
 	.wanted = WANTED,
 	.about =
-		"Forgets what was learned of the flow, and takes away what rules and the operator set: it "
-		"begins anew as configured." NAMING,
+		"Forgets what was learned of the flow, and removes what rules and the operator set. The flow "
+		"starts again as configured." NAMING,
 	.options = segment_alone,
 };
 

@@ -35,10 +35,10 @@ static const struct cli_syntax syntax = {
 	.min = 1,
 	.max = 1,
 	.about =
-		"A line of JSON for each outcome in LOG (\"-\": standard input): line, source, domain, mx, "
-		"outcome, code, enhanced, text, class; null where the log does not say. How many lines "
-		"there were, how many outcomes, and how many lines were not understood, goes to standard "
-		"error.",
+		"Prints a line of JSON for each outcome in LOG (\"-\": standard input): line, source, "
+		"domain, mx, outcome, code, enhanced, text, class; null if the log does not say. "
+		"Standard error tells the numbers of lines, of outcomes, and of lines that were not "
+		"understood.",
 	.options = option_rows,
 };
 

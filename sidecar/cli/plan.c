@@ -140,9 +140,9 @@ static const struct cli_option option_rows[] = {
 static const struct cli_syntax syntax = {
 	.command = "plan",
 	.wanted = "all is said by options",
-	.about =
-		"Memory, ring sizes and cores that an installation takes, with the arithmetic. --sources, "
-		"--destinations, --workers and --messages are needed; tollgate(1) tells the rest.",
+	.about = "Prints the memory, ring sizes and cores that an installation needs, with the "
+		 "arithmetic. --sources, --destinations, --workers and --messages are required; "
+		 "tollgate(1) describes the rest.",
 	.options = option_rows,
 };
 

@@ -12,8 +12,8 @@ static const struct cli_option option_rows[] = {REQUEST_SEGMENT, {0}};
 static const struct cli_syntax syntax = {
 	.command = "reload",
 	.about =
-		"The running tollgated reads its configuration anew, as on SIGHUP. It is checked whole: "
-		"with an error in it nothing changes, what is wrong is printed, and the exit status is 1.",
+		"Makes the running tollgated read its configuration again, as SIGHUP does. If it has an "
+		"error, nothing changes, the error is printed, and the exit status is 1.",
 	.options = option_rows,
 };
 

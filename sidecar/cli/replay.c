@@ -38,9 +38,9 @@ static const struct cli_syntax syntax = {
 	.min = 1,
 	.max = 1,
 	.about =
-		"What tollgated would have done had it heard the outcomes in LOG (\"-\": standard input), "
-		"under the log's own timestamps; then a table by destination, and what each flow had come "
-		"to. --segment says whose configuration is in force.",
+		"Prints what tollgated would have done with the outcomes in LOG (\"-\": standard input), "
+		"under the log's own timestamps, then a table by destination, and the state of each flow "
+		"at the end. --segment says whose configuration is in force.",
 	.options = option_rows,
 };
 

@@ -15,9 +15,9 @@ static const struct cli_syntax syntax = {
 	.min = 3,
 	.max = 3,
 	.about =
-		"Tells the running tollgated what a receiver answered, as a worker's library does. SOURCE "
+		"Reports a receiver's reply to the running tollgated, as a worker's library does. SOURCE "
 		"is our address. DESTINATION is an MX host, a domain or a destination's name. REPLY is "
-		"the line as it came (\"451 4.7.650 ...\"), or empty where no connection came about.",
+		"the line as received (\"451 4.7.650 ...\"), or empty if the connection failed.",
 	.options = option_rows,
 };
 

@@ -36,13 +36,14 @@ static const struct cli_syntax syntax = {
 	.about =
 		"Tells the sidecar what flows had sent before, so that a baseline does not hold them to "
 		"its floor. A line of FILE (\"-\": standard input) is a day of a flow: "
-		"\"2026-11-02,192.0.2.1,google,9000\", with the largest minute and hour of the day behind "
-		"it if they are known; or an object of JSON with the members day, source, destination, "
-		"delivered, minute and hour. `tollgate history` writes such lines. What is known to be "
-		"more stays. Malformed lines are told and left out; the status is 1 if nothing was taken, "
-		"or a flow was refused. --json prints what was told, an object a flow.\n\n"
-		"A source or destination that neither the configuration nor a worker has named is taken "
-		"for a mistake, unless --new is given. Only root and the sidecar's user may do this.",
+		"\"2026-11-02,192.0.2.1,google,9000\", followed by the largest minute and hour of the "
+		"day if they are known; or an object of JSON with the members day, source, destination, "
+		"delivered, minute and hour. `tollgate history` writes such lines. A day that is already "
+		"known with a larger number keeps it. Malformed lines are reported and skipped; the "
+		"status is 1 if no line was used, or a flow was refused. --json prints an object for "
+		"each flow.\n\nA source or destination that neither the configuration nor a worker has "
+		"named is taken for a mistake, unless --new is given. Only root and the sidecar's user "
+		"may do this.",
 	.options = option_rows,
 };
 

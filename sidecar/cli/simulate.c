@@ -92,7 +92,7 @@ static const char *seeds_take(void *into, char *texts)
 
 static const struct cli_option option_rows[] = {
 	READ("policy", "P[,P...]", policies_take,
-	     "only these: tollgate, none, sliding-window, cooldown, backoff, oracle; or all"),
+	     "only these: tollgate, none, sliding-window, cooldown, backoff, oracle, calendar; or all but the last"),
 	READ("seed", "S", seeds_take,
 	     "another seed than the scenario's; with --random, of the first scenario"),
 	READ("seeds", "S[,S...]", seeds_take, "several seeds, one after the other"),
@@ -112,7 +112,7 @@ static const struct cli_syntax syntax = {
 	.arguments = "SCENARIO...\n--random N [--seed S]",
 	.max = -1,
 	.about =
-		"Runs scenarios, and prints how each policy fared: a line a policy. tollgate-simulate(5) "
+		"Runs scenarios, and prints a line with the results of each policy. tollgate-simulate(5) "
 		"describes scenarios and what is printed.",
 	.options = option_rows,
 };

@@ -25,14 +25,13 @@ static const struct cli_syntax syntax = {
 	.min = 2,
 	.max = 2,
 	.about =
-		"Tells the sidecar what Microsoft's Smart Network Data Services say of our addresses. FILE "
-		"(\"-\": standard input) is their data or their IP status as CSV, without a heading, as "
-		"they are downloaded. A yellow or red address may use a part of its limits at Microsoft, "
-		"as `snds` in the configuration says; green doubles it again, a day a step. What is "
-		"missing changes nothing, and what is old is forgotten. Malformed lines are told and left "
-		"out; the status is 1 if no line was good. --json prints what came of it, an object a "
-		"flow.\n\n"
-		"Only root and the sidecar's user may do this.",
+		"Tells the sidecar what Microsoft's Smart Network Data Services say of our addresses. "
+		"FILE (\"-\": standard input) is their data or their IP status as CSV, without a "
+		"heading, as it is downloaded. A yellow or red address may use a part of its limits at "
+		"Microsoft, as `snds` in the configuration says; after green the part doubles each day. "
+		"Missing data changes nothing, and old data is forgotten. Malformed lines are reported "
+		"and skipped; the status is 1 if no line was good. --json prints the result, an object "
+		"for each flow.\n\nOnly root and the sidecar's user may do this.",
 	.options = option_rows,
 };
 

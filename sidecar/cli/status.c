@@ -18,8 +18,8 @@ static const struct cli_option option_rows[] = {REQUEST_JSON, REQUEST_SEGMENT, {
 static const struct cli_syntax syntax = {
 	.command = "status",
 	.about =
-		"Says how tollgated, its segment and its workers are. Exit status 1: no tollgated runs; "
-		"what the segment's files tell is printed all the same.",
+		"Prints the state of tollgated, of its segment and of its workers. Exit status 1: no "
+		"tollgated runs; what the segment's files say is printed all the same.",
 	.options = option_rows,
 };
 

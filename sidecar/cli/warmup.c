@@ -40,14 +40,15 @@ static const struct cli_syntax syntax = {
 	.max = 3,
 	.wanted = "an order names a source and a destination",
 	.about =
-		"A line a flow that warms up: its schedule and the day of it, today's cap, what was sent "
-		"of it and accepted, the share that was deferred, how many must still be accepted today "
-		"for a good day, and the day on which it has full volume if each day is used.\n\n"
-		"start begins what is warm or paused, pause keeps the cap as it is, resume goes on; skip "
-		"gives today what tomorrow would have if today were used; restart begins with the first "
-		"day. SOURCE is a sending address, or the name of a source that a pool lists; DESTINATION "
-		"a destination's name, or an MX host, domain or address that belongs to it; \"*\" stands "
-		"for all. Only root and the sidecar's user may give orders.",
+		"Prints a line for each flow that warms up: its schedule and the day in it, today's cap, "
+		"how much of it was sent and accepted, the share that was deferred, how many must still "
+		"be accepted today for the day to count, and the day on which it reaches full volume if "
+		"every day counts.\n\nstart begins a flow that is warm or paused, pause keeps the cap as "
+		"it is, and resume continues. skip gives today tomorrow's cap, as if today counted. "
+		"restart begins again with the first day. SOURCE is a sending address, or the name of a "
+		"source that a pool lists; DESTINATION a destination's name, or an MX host, domain or "
+		"address that belongs to it; \"*\" stands for all. Only root and the sidecar's user may "
+		"give orders.",
 	.options = option_rows,
 };
 

@@ -16,11 +16,11 @@ static const struct cli_syntax syntax = {
 	.command = "watch",
 	.wanted = "flows are chosen by --source and --destination",
 	.about =
-		"Prints events as they come, until it is ended: what a receiver answered and which class "
-		"it is, deliveries by their number (about once a second), and each change of a flow's "
-		"limits, with who decided it and the reply that led to it.\n\n"
-		"NAME is a destination's name, or an MX host, domain or address that belongs to it. "
-		"Who reads more slowly than events come is told how many were lost to it.",
+		"Prints events as they happen, until you end it: what a receiver answered and the class "
+		"of that, the number of deliveries (about once a second), and each change of a flow's "
+		"limits, with who decided it and the reply that led to it.\n\nNAME is a destination's "
+		"name, or an MX host, domain or address that belongs to it. A reader that is too slow is "
+		"told how many events it missed.",
 	.options = option_rows,
 };
 

@@ -29,7 +29,7 @@
 static const struct yaml_word_value count_words[] = {
 	{"messages", CONFIG_COUNT_MESSAGES}, {"recipients", CONFIG_COUNT_RECIPIENTS}, {NULL, 0}};
 
-const struct yaml_key config_limit_keys[LIMIT_KEYS] = {
+static const struct yaml_key limit_keys[LIMIT_KEYS] = {
 	ROW(LIMIT_RATE, "rate", config_rate, "messages, paced evenly"),
 	ROW(LIMIT_BURST, "burst", config_count, "how many may go at once after a pause",
 	    BOUNDS(1, U32_MAX)),
@@ -71,14 +71,14 @@ const struct yaml_key config_limit_keys[LIMIT_KEYS] = {
 #undef ROW
 #undef PART_OF
 
-static const struct yaml_keys flow_limits = {config_limit_keys, LIMIT_KEYS,
-					     sizeof(struct config_limits), config_check_flow};
-static const struct yaml_keys total_limits = {config_limit_keys, LIMIT_MESSAGES_PER_CONNECTION,
+static const struct yaml_keys flow_limits = {limit_keys, LIMIT_KEYS, sizeof(struct config_limits),
+					     config_check_flow};
+static const struct yaml_keys total_limits = {limit_keys, LIMIT_MESSAGES_PER_CONNECTION,
 					      sizeof(struct config_limits), config_check_total};
 
 const char *config_limit_name(enum config_limit limit)
 {
-	return (unsigned)limit < LIMIT_KEYS ? config_limit_keys[limit].name : "invalid";
+	return (unsigned)limit < LIMIT_KEYS ? limit_keys[limit].name : "invalid";
 }
 
 #define LIMITS(name, keys, structure, member, help, ...) \

@@ -8,9 +8,8 @@
 
 #include "sidecar/config/types.h"
 
-/* The rows of everything; those of a flow's limits by enum config_limit. */
+/* The rows of everything. */
 extern const struct yaml_keys config_keys;
-extern const struct yaml_key config_limit_keys[];
 
 /* Types of a struct config_value (values.c). Bounds are the row's min and max. */
 extern const struct yaml_type config_rate;	    /* value 0 is unlimited */

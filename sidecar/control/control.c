@@ -151,7 +151,8 @@ bool control_steady(const struct control_state *state)
 
 bool control_limited(const struct control_state *state)
 {
-	return (state->flow.flags & (FLAG_HELD | FLAG_OUTAGE | FLAG_WINDOW)) == FLAG_HELD;
+	return (state->flow.flags & (FLAG_HELD | FLAG_OUTAGE | FLAG_WINDOW | FLAG_VOLUME_SPIKE)) ==
+	       FLAG_HELD;
 }
 
 bool control_connections(struct control_state *state, const struct control_state *rate_of,

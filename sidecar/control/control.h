@@ -36,7 +36,8 @@ double control_rate(const struct control_state *state); /* allowed now, a second
 bool control_on_ground(const struct control_state *state);
 bool control_steady(const struct control_state *state);
 
-/* Whether it is held for a limit of the receiver's, and not for a window or trouble of its own. */
+/* Whether it is held for a limit of the receiver's rate, and not for a window, for more than the
+ * receiver is used to from this address, or for trouble of its own. */
 bool control_limited(const struct control_state *state);
 
 /* The part of a reply that is about the flow's connections, where another state has its rate. True:

@@ -15,13 +15,15 @@
 #define REFUSED_MESSAGES       8   /* … where the words are about the message */
 #define SHARE_MIN	       0.1
 #define SHARE_NEWS	       0.06 /* above what is usual … */
-#define SHARE_SUDDEN	       0.35 /* … or by so much, of the last few */
-#define SHARE_SUSPECT	       0.3  /* … or by so much, and the rate is not raised meanwhile */
-#define SHARE_SIGMAS	       2.5  /* … by so much more than chance makes of it */
-#define RECENT		       8.0  /* attempts that the recent share looks back on */
-#define ALL_REFUSED	       10   /* in a row */
-#define ALL_MESSAGES	       30   /* … where the words are about the message, … */
-#define ALL_MESSAGES_SECONDS   900  /* … and for longer than a greylist lets mail wait */
+#define SHARE_SUDDEN	       0.35 /* … or by so much, of the last few, */
+#define SUDDEN_TIMES	       3.0 /* … and so many times what is usual: then a few come together */
+#define SHARE_KNOWN	       0.05 /* of those not about the message: usual without a trial, at most */
+#define SHARE_SUSPECT	       0.3 /* … or by so much, and the rate is not raised meanwhile */
+#define SHARE_SIGMAS	       2.5 /* … by so much more than chance makes of it */
+#define RECENT		       8.0 /* attempts that the recent share looks back on */
+#define ALL_REFUSED	       10  /* in a row */
+#define ALL_MESSAGES	       30  /* … where the words are about the message, … */
+#define ALL_MESSAGES_SECONDS   900 /* … and for longer than a greylist lets mail wait */
 #define OUTAGE_AGAIN	       3
 #define OUTAGE_HOLD_MAX	       600 /* seconds, of a hold that follows another at once */
 #define ROW_CHANCE	       1e-4
@@ -32,6 +34,7 @@
 #define SHARE_MAX	       0.92
 #define SHARE_MOST	       0.25 /* from here on a limit may lie far below the rate */
 #define ROW		       4
+#define ROW_LATELY	       0.85 /* of what so many in a row make of the share of the last few */
 #define TRIAL_DEEPER	       0.25 /* a second time, before refusals are believed to be chance */
 #define TRIAL_SLOWEST	       (0.5 / 60) /* messages a second: for a trial must end */
 #define TRIAL_SLOWEST_MESSAGES (2 / 60.0)
@@ -99,12 +102,18 @@ static void forget(struct flow_control *fc)
 }
 
 /* What was refused of the last attempts is known of each class; as it falls, so does what is no
- * news. */
+ * news. A small share that goes on and on needs no trial to be none. */
 static void attempts_halve(struct flow_control *fc)
 {
 	for (int i = 0; i < REFUSED_CLASSES; i++) {
-		if (SHARE_UNIT * fc->refused_by[i] < fc->usual_share[i] * fc->attempts)
+		double refused = SHARE_UNIT * fc->refused_by[i];
+		double usual = (double)fc->usual_share[i] * fc->attempts;
+
+		if (refused < usual)
 			fc->usual_share[i]--;
+		else if (refused > usual && fc->usual_share[i] < SHARE_KNOWN * SHARE_UNIT - 1 &&
+			 !about_message((enum reply_class)(REFUSED_FIRST + i)))
+			fc->usual_share[i]++;
 		fc->refused_by[i] /= 2;
 	}
 	fc->attempts /= 2;
@@ -133,17 +142,33 @@ static void attempt_count(struct control_step *step, bool refused, bool message)
 	fc->refused_row = !refused ? 0 : fc->refused_row + (fc->refused_row < UINT8_MAX);
 }
 
+/* The share of the last few that was refused; where the words are not about the message, those that
+ * are do not count: the receiver looked at it. */
+static double recently(const struct flow_control *fc, enum reply_class class)
+{
+	return about_message(class) ? share(fc->refused_recent) : fc->refused_lately / SHARE_UNIT;
+}
+
+/* Whether of the refusals in a row so many were of this kind. */
+static bool row_of(const struct flow_control *fc, enum reply_class class, double count)
+{
+	return fc->refused_row >= count &&
+	       (about_message(class) ||
+		recently(fc, class) >= ROW_LATELY * (1 - pow(1 - 1 / RECENT, count)));
+}
+
 /* More than what is usual, and than chance makes of it. */
 static bool sustained(const struct flow_control *fc, enum reply_class class)
 {
-	double usual = refusals_usual(fc, class) + SHARE_NEWS;
+	double known = refusals_usual(fc, class), usual = known + SHARE_NEWS;
 	double n = fc->attempts, refused = fc->refused_by[class - REFUSED_FIRST];
+	double sudden = usual + SHARE_SUDDEN + SUDDEN_TIMES * fmin(known, SHARE_KNOWN);
 
 	if (about_message(class) && fc->rate * TRIAL_CUT < TRIAL_SLOWEST_MESSAGES)
 		return false;
 	return refused >= (about_message(class) ? REFUSED_MESSAGES : REFUSED_MIN) &&
 	       (refused > n * usual + SHARE_SIGMAS * sqrt(n * usual) ||
-		share(fc->refused_recent) > usual + SHARE_SUDDEN);
+		recently(fc, class) > sudden);
 }
 
 /* Whether more of the last few is refused than usual: then the rate stays where it is. A share that
@@ -183,8 +208,9 @@ static double row_by_chance(const struct flow_control *fc, enum reply_class clas
 /* A limit that has just been reached refuses in a row. */
 static bool row_tells(const struct flow_control *fc, enum reply_class class)
 {
-	return fc->refused_row >= ROW &&
-	       (refusals_usual(fc, class) == 0 || fc->refused_row >= row_by_chance(fc, class));
+	return row_of(fc, class,
+		      refusals_usual(fc, class) == 0 ? ROW
+						     : fmax(ROW, ceil(row_by_chance(fc, class))));
 }
 
 /* The share that is refused now. */
@@ -192,7 +218,7 @@ static double share_now(const struct flow_control *fc, enum reply_class class)
 {
 	double row = row_tells(fc, class) ? (fc->refused_row + 1.0) / (fc->refused_row + 2) : 0;
 
-	return between(fmax(share(fc->refused_recent), row), SHARE_MIN, SHARE_MAX);
+	return between(fmax(recently(fc, class), row), SHARE_MIN, SHARE_MAX);
 }
 
 static bool trial_allowed(const struct control_step *step)
@@ -343,8 +369,9 @@ static bool row_full(const struct flow_control *fc, enum reply_class class, uint
 	if (about_message(class))
 		return fc->refused_row >= ALL_MESSAGES &&
 		       since(now, fc->refused_since) >= ALL_MESSAGES_SECONDS;
-	return fc->refused_row >=
-	       fmax(class == REPLY_INFRASTRUCTURE ? few : ALL_REFUSED, row_by_chance(fc, class));
+	return row_of(fc, class,
+		      ceil(fmax(class == REPLY_INFRASTRUCTURE ? few : ALL_REFUSED,
+				row_by_chance(fc, class))));
 }
 
 /* Refused in words that name no limit. */

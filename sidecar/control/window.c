@@ -32,8 +32,16 @@
 #define RESERVE_MOST	  0.2
 #define SEEN_UNIT	  65536.0
 #define SEEN_SHIFT	  8  /* messages that the share of transactional mail looks back on: 2^8 */
-#define STEPS		  16 /* of a window, in which the reserve goes down */
-#define TEST_STEPS	  2  /* … and at its end the cap is overrun */
+#define RESERVE_SIGMAS	  3  /* what comes by chance beside what is usual */
+#define STEPS		  16 /* the reserve goes down each time a part of what is left is over … */
+#define STEP_SECONDS	  5.0 /* … at the end in steps of */
+#define CATCH_UP	  0.9 /* of the rate, at which the others take what is left of it … */
+#define NO_RESERVE_S	  45.0 /* … and so long before the end all: who waits now waits no longer */
+#define TEST_SECONDS	  60.0	/* before the end the cap is overrun, for so long … */
+#define TEST_MESSAGES	  6	/* … or that many */
+#define TEST_TAKEN	  1.005 /* of the cap: taken in such a test, it is to be tested further */
+#define TEST_TAKEN_MORE	  2	/* … and that many */
+#define TEST_DAY	  0.12	/* of a day's cap: by that much it is overrun */
 
 static double wall_at(const struct control_bounds *bounds, uint64_t now_ns)
 {
@@ -89,6 +97,7 @@ void window_roll(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	uint8_t hour = (uint8_t)(int64_t)floor((wall_seconds(step) - fc->phase) / HOUR);
+	bool tested = fc->hour_test == HOUR_TEST_EVERY - 1 && !(fc->flags & FLAG_HELD);
 
 	if (hour != fc->hour_index) {
 		fc->hour_index = hour;
@@ -96,6 +105,9 @@ void window_roll(struct control_step *step)
 		if (fc->hour_cap && fc->hour_count > GROWN * fc->hour_cap) {
 			/* It has grown, and may have grown further. */
 			fc->hour_cap = fc->hour_count;
+			fc->hour_test = HOUR_TEST_EVERY;
+		} else if (fc->hour_seen >= HOUR_SURE && tested &&
+			   fc->hour_count > TEST_TAKEN * fc->hour_cap + TEST_TAKEN_MORE) {
 			fc->hour_test = HOUR_TEST_EVERY;
 		}
 		fc->flags &= (uint16_t)~FLAG_FRESH;
@@ -407,28 +419,64 @@ void window_seen(struct flow_control *fc, enum tg_class traffic)
 				   : fc->transactional - (fc->transactional >> SEEN_SHIFT));
 }
 
+/* What is looked at of a window of the receiver's. */
+struct window {
+	double seconds;
+	double left; /* of them */
+	double cap;
+	double test_s; /* before its end, in which a test overruns the cap */
+	unsigned test, every;
+};
+
 /* A cap that has just grown is likely to have grown on: then all of the window tests it, else its
  * end. */
-static double cap_factor(unsigned test, unsigned every, unsigned left)
+static double cap_factor(const struct window *window, double left)
 {
-	if (test == every)
+	if (window->test == window->every)
 		return 2;
-	return test == every - 1 && left < TEST_STEPS ? 1.25 : 1;
+	return window->test == window->every - 1 && left <= window->test_s ? 1.25 : 1;
 }
 
-/* Of a window of so many seconds, passed of which have gone by. */
-static struct window_cap cap_of(const struct flow_control *fc, double cap, double seconds,
-				double passed, unsigned test, unsigned every)
+/* What is left is looked at in steps, or each moment would be a change: the end of the step before. */
+static double step_begin(const struct window *window, double left, double *ret_next)
 {
-	double part = fmin(floor(passed / seconds * STEPS), STEPS - 1);
+	double shrinks = 1 - 1.0 / STEPS, begin;
+
+	if (left <= STEPS * STEP_SECONDS) {
+		begin = ceil(left / STEP_SECONDS) * STEP_SECONDS;
+		*ret_next = begin - STEP_SECONDS;
+	} else {
+		begin = window->seconds *
+			pow(shrinks, floor(log(left / window->seconds) / log(shrinks) + 1e-9));
+		*ret_next = fmax(begin * shrinks, STEPS * STEP_SECONDS);
+	}
+	return begin;
+}
+
+/* Of the cap, what is likely to come yet of transactional mail; but never so much that the others
+ * could not take it before the window ends. */
+static double reserve_of(const struct flow_control *fc, const struct window *window, double left)
+{
 	double share = between(fc->transactional / SEEN_UNIT, RESERVE_LEAST, RESERVE_MOST);
-	unsigned left = STEPS - 1 - (unsigned)part;
-	double factor = cap_factor(test, every, left);
+	double usual = share * window->cap * left / window->seconds;
+
+	return fmax(fmin(usual + RESERVE_SIGMAS * sqrt(usual),
+			 CATCH_UP * fc->rate * (left - NO_RESERVE_S)),
+		    0);
+}
+
+static struct window_cap cap_of(const struct flow_control *fc, const struct window *window)
+{
+	double next, left = step_begin(window, window->left, &next);
+	bool test = window->test == window->every - 1 && window->test_s < window->left;
+	double factor = cap_factor(window, window->left);
 
 	return (struct window_cap){
-		.cap = (uint32_t)fmin(cap * factor, UINT32_MAX - 1.0),
-		.reserve = factor > 1 ? 0 : (uint32_t)(cap * share * left / STEPS),
-		.changes_in = (part + 1) / STEPS * seconds - passed,
+		.cap = (uint32_t)fmin(window->cap * factor, UINT32_MAX - 1.0),
+		.reserve = factor > 1
+				   ? 0
+				   : (uint32_t)fmin(reserve_of(fc, window, left), window->cap / 2),
+		.changes_in = window->left - (test ? fmax(next, window->test_s) : fmax(next, 0)),
 	};
 }
 
@@ -437,19 +485,34 @@ struct window_cap window_hour(const struct flow_control *fc, const struct contro
 			      uint64_t now_ns)
 {
 	double passed = fmod(wall_at(bounds, now_ns) - fc->phase, HOUR);
+	struct window window = {
+		.seconds = HOUR,
+		.left = passed < 0 ? -passed : HOUR - passed,
+		.cap = fc->hour_cap,
+		.test_s = fmax(TEST_SECONDS, TEST_MESSAGES / (double)fc->rate) + fc->phase_gap,
+		.test = fc->hour_test,
+		.every = HOUR_TEST_EVERY,
+	};
 
 	if (fc->hour_seen < HOUR_SURE || fc->flags & FLAG_FRESH || !phase_error_tolerable(fc))
 		return (struct window_cap){0};
-	return cap_of(fc, fc->hour_cap, HOUR, passed < 0 ? passed + HOUR : passed, fc->hour_test,
-		      HOUR_TEST_EVERY);
+	return cap_of(fc, &window);
 }
 
 struct window_cap window_day(const struct flow_control *fc, uint64_t now_ns)
 {
+	struct window window = {
+		.seconds = DAY,
+		.left = DAY - fmod(since(stamp_of(now_ns), fc->day_start), DAY),
+		.cap = fc->day_cap,
+		.test_s = TEST_DAY * fc->day_cap / fc->rate,
+		.test = fc->day_test,
+		.every = DAY_TEST_EVERY,
+	};
+
 	if (!fc->day_seen)
 		return (struct window_cap){0};
-	return cap_of(fc, fc->day_cap, DAY, fmod(since(stamp_of(now_ns), fc->day_start), DAY),
-		      fc->day_test, DAY_TEST_EVERY);
+	return cap_of(fc, &window);
 }
 
 /* Minutes after the clock's midnight at which the receiver's day begins. */

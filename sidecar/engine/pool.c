@@ -140,12 +140,16 @@ static void pool_count(struct engine *e, const struct pool_watch *watch,
 	*ret = (struct pool_counts){0, 0};
 	for (uint32_t i = 0; i < pool->count; i++) {
 		uint32_t slot = engine_pool_flow(e, watch->destination, pool, i);
-		const struct engine_life *life;
+		struct engine_life *life;
 		uint64_t seen_ns;
 
 		if (slot == LAYOUT_NONE)
 			continue;
 		life = segment_block(e->segment, slot, ENGINE_LIFE);
+		/* What refuses them then is one limit, and none has a trouble of its own: not one
+		 * of before either, when they are parted. */
+		if (life && engine_sharing_known(e, slot))
+			life->trouble_ns = 0;
 		seen_ns = engine_flow_of(e, slot)->seen_s * SECOND_NS;
 		/* A reply may have been taken a moment after now_ns was read. */
 		if (seen_ns == 0 || now_ns > seen_ns + ACTIVE_NS)

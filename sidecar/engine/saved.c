@@ -74,7 +74,7 @@ int saved_map_read(const char *names, struct saved_map *ret)
 
 /* ---- times ----------------------------------------------------------------------------------- */
 
-uint64_t saved_time_to_wall(uint64_t ns, int64_t wall_offset_ns)
+static uint64_t time_to_wall(uint64_t ns, int64_t wall_offset_ns)
 {
 	return ns == 0 || ns == UINT64_MAX ? ns : ns + (uint64_t)wall_offset_ns;
 }
@@ -91,7 +91,7 @@ uint64_t saved_time_from_wall(uint64_t wall_ns, int64_t wall_offset_ns)
 static uint64_t value_to_wall(enum control_value_kind kind, uint64_t value, int64_t offset)
 {
 	switch (kind) {
-	case CONTROL_TIME: return saved_time_to_wall(value, offset);
+	case CONTROL_TIME: return time_to_wall(value, offset);
 	case CONTROL_STAMP: return (uint32_t)(value + (uint64_t)(offset / STAMP_NS));
 	default: return value;
 	}
@@ -315,8 +315,8 @@ size_t saved_shared_write(const struct engine_shared *shared, int64_t offset,
 	const uint64_t numbers[SAVED_SHARED_NUMBERS] = {
 		shared->pool,
 		kept->known,
-		saved_time_to_wall(kept->changed_ns, offset),
-		saved_time_to_wall(kept->again_ns, offset),
+		time_to_wall(kept->changed_ns, offset),
+		time_to_wall(kept->again_ns, offset),
 		control_bits_of(kept->tested),
 		kept->refuted,
 		kept->confirmed,
@@ -379,8 +379,8 @@ static void effect_put(struct saved_writer *w, const struct constraint *c, int64
 	put(w, c->kind);
 	put(w, c->by_operator);
 	put(w, c->value);
-	put(w, saved_time_to_wall(c->from_ns, offset));
-	put(w, saved_time_to_wall(c->until_ns, offset));
+	put(w, time_to_wall(c->from_ns, offset));
+	put(w, time_to_wall(c->until_ns, offset));
 	put_text(w, c->name);
 	put_text(w, c->why);
 }

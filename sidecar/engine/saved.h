@@ -63,9 +63,8 @@ bool saved_shared_read(const uint8_t *bytes, size_t length, const struct saved_m
 size_t saved_warmup_write(const struct warmup *warmup, uint8_t bytes[SAVED_WARMUP_BYTES]);
 bool saved_warmup_read(const uint8_t *bytes, size_t length, struct warmup *ret);
 
-/* A time of one clock by the other: 0 (none) and UINT64_MAX (for ever) stay; one before the boot is
- * the earliest there is. */
-uint64_t saved_time_to_wall(uint64_t ns, int64_t wall_offset_ns);
+/* A time of the wall clock by the monotonic one: 0 (none) and UINT64_MAX (for ever) stay; one
+ * before the boot is the earliest there is. */
 uint64_t saved_time_from_wall(uint64_t wall_ns, int64_t wall_offset_ns);
 
 #endif

@@ -35,7 +35,7 @@
 
 /* A pool's limit at a destination. */
 struct engine_sharing {
-	const struct config_pool *pool; /* NULL: sources in none count as one */
+	const struct config_pool *pool; /* as pool_of says; NULL: all these count as one */
 	uint32_t destination;		/* slot */
 	uint32_t keeper;		/* the flow beside which it is kept; LAYOUT_NONE: none */
 	struct engine_sharing *next;	/* of the destination */
@@ -69,6 +69,19 @@ static struct engine_sharing *first_at(const struct engine *e, uint32_t destinat
 	return found ? found->first : NULL;
 }
 
+/* With whom the source may share a limit: its pool, or NULL for all that are in none. An address that
+ * has a pool of its own is one of these: in its pool there is nobody to share with. */
+static const struct config_pool *pool_of(const struct engine *e, uint32_t slot)
+{
+	const struct config_pool *pool =
+		config_pool_of(e->config, segment_address(e->segment, slot));
+	bool alone =
+		pool && pool->sources_count == 1 &&
+		memcmp(pool->ranges->first, pool->ranges->last, sizeof(pool->ranges->first)) == 0;
+
+	return alone ? NULL : pool;
+}
+
 static struct engine_sharing *find(const struct engine *e, uint32_t slot)
 {
 	struct engine_sharing *x = first_at(e, segment_slot(e->segment, slot)->destination);
@@ -76,7 +89,7 @@ static struct engine_sharing *find(const struct engine *e, uint32_t slot)
 
 	if (x == NULL)
 		return NULL;
-	pool = config_pool_of(e->config, segment_address(e->segment, slot));
+	pool = pool_of(e, slot);
 	while (x && x->pool != pool)
 		x = x->next;
 	return x;
@@ -448,7 +461,7 @@ static struct engine_sharing *look(struct engine *e, uint32_t slot, uint64_t now
 	x = calloc(1, sizeof(*x));
 	if (x == NULL)
 		return NULL;
-	x->pool = config_pool_of(e->config, segment_address(e->segment, slot));
+	x->pool = pool_of(e, slot);
 	x->destination = (uint32_t)segment_slot(e->segment, slot)->destination;
 	x->keeper = LAYOUT_NONE;
 	x->sharing.since_ns = now_ns;
@@ -669,7 +682,7 @@ static struct engine_sharing *resume(struct engine *e, uint32_t slot, uint64_t n
 	struct engine_sharing *x;
 
 	if (!sharing_kept_valid(&shared->kept) || engine_settled(e, slot) != 0 || find(e, slot) ||
-	    shared->pool != pool_hash(config_pool_of(e->config, segment_address(e->segment, slot))))
+	    shared->pool != pool_hash(pool_of(e, slot)))
 		return NULL;
 	x = look(e, slot, now_ns);
 	if (x == NULL)

@@ -265,6 +265,12 @@ static unsigned warm_close(struct warmup *w, const struct warmup_plan *plan)
 	return w->low_days % WEEK == 1 ? WARMUP_COOLS : 0;
 }
 
+static void met_wall(struct warmup *w)
+{
+	if (w->phase == WARMUP_RUNNING)
+		today(w)->flags |= WARMUP_WALL;
+}
+
 /* A spell of refusals that the day's end cuts short was one all the same. */
 static void spell_close(struct warmup *w)
 {
@@ -273,7 +279,7 @@ static void spell_close(struct warmup *w)
 	if (w->spell.trouble >= w->spell.wall)
 		warmup_trouble(w, 1);
 	else
-		warmup_wall(w);
+		met_wall(w);
 }
 
 static unsigned day_end(struct warmup *w, const struct warmup_plan *plan)
@@ -415,7 +421,7 @@ void warmup_count(struct warmup *w, uint32_t delivered, uint32_t deferred, uint3
 	add(&today(w)->sent, deferred);
 	add(&today(w)->sent, bounced);
 	if (delivered)
-		warmup_accepted(w);
+		w->spell = (struct warmup_spell){0};
 }
 
 /* The rest of the day has no more than was accepted on a day before. */
@@ -430,12 +436,6 @@ void warmup_trouble(struct warmup *w, uint32_t days)
 	w->back = at_least(w->back, at_most(days, WEEK));
 }
 
-void warmup_wall(struct warmup *w)
-{
-	if (w->phase == WARMUP_RUNNING)
-		today(w)->flags |= WARMUP_WALL;
-}
-
 void warmup_refused(struct warmup *w, bool trouble, uint64_t now_ns)
 {
 	struct warmup_spell *spell = &w->spell;
@@ -445,11 +445,6 @@ void warmup_refused(struct warmup *w, bool trouble, uint64_t now_ns)
 	add(trouble ? &spell->trouble : &spell->wall, 1);
 	if (now_ns - spell->since_ns >= SPELL_NS)
 		spell_close(w);
-}
-
-void warmup_accepted(struct warmup *w)
-{
-	w->spell = (struct warmup_spell){0};
 }
 
 /* ---- what may go ----------------------------------------------------------------------------- */

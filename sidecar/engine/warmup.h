@@ -91,11 +91,9 @@ void warmup_count(struct warmup *w, uint32_t delivered, uint32_t deferred, uint3
 
 /* Today was such a day; days: how many are to step back. */
 void warmup_trouble(struct warmup *w, uint32_t days);
-void warmup_wall(struct warmup *w);
 
-/* A refusal that may be a wall's or trouble's; and that mail was accepted. */
+/* A refusal that may be a wall's or trouble's. */
 void warmup_refused(struct warmup *w, bool trouble, uint64_t now_ns);
-void warmup_accepted(struct warmup *w);
 
 /* What each class may send today, and in this hour; UINT32_MAX: any number, as in the hours of what
  * is warm. */

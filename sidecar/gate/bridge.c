@@ -646,6 +646,24 @@ static int gate_begin(struct gate_bridge *b)
 	return error;
 }
 
+static const char *state_text(const struct gate_bridge *b, char *text, size_t size)
+{
+	static const char *const modes[] = {"observe", "pace", "deny"};
+	struct gate_status status;
+
+	if (b->gate == NULL) {
+		snprintf(text, size, "%s", b->missing[0] ? b->missing : "off");
+		return text;
+	}
+	gate_status(b->gate, &status);
+	snprintf(text, size, "%s: %u of %u cgroups, %llu flows, %u addresses%s%s",
+		 modes[b->config->ebpf.mode.value % 3], status.attached, status.cgroups,
+		 (unsigned long long)status.flows, b->names.address_count,
+		 status.taken_over ? ", taken over" : "",
+		 status.total[GATE_TOTAL_FULL] ? ", the table was full" : "");
+	return text;
+}
+
 static int watches_begin(struct gate_bridge *b)
 {
 	const struct engine_watcher watcher = {.arg = b, .change = change_seen};
@@ -707,7 +725,7 @@ static int bridge_begin(struct gate_bridge *b)
 	error = watches_begin(b);
 	if (error)
 		return error;
-	log_notice("gate", "%s", gate_bridge_text(b, text, sizeof(text)));
+	log_notice("gate", "%s", state_text(b, text, sizeof(text)));
 	return 0;
 }
 
@@ -725,31 +743,13 @@ bool gate_bridge_on(const struct gate_bridge *b)
 	return b->gate != NULL;
 }
 
-const char *gate_bridge_text(const struct gate_bridge *b, char *text, size_t size)
-{
-	static const char *const modes[] = {"observe", "pace", "deny"};
-	struct gate_status status;
-
-	if (b->gate == NULL) {
-		snprintf(text, size, "%s", b->missing[0] ? b->missing : "off");
-		return text;
-	}
-	gate_status(b->gate, &status);
-	snprintf(text, size, "%s: %u of %u cgroups, %llu flows, %u addresses%s%s",
-		 modes[b->config->ebpf.mode.value % 3], status.attached, status.cgroups,
-		 (unsigned long long)status.flows, b->names.address_count,
-		 status.taken_over ? ", taken over" : "",
-		 status.total[GATE_TOTAL_FULL] ? ", the table was full" : "");
-	return text;
-}
-
 void gate_bridge_put(const struct gate_bridge *b, struct json_writer *writer, const char *key)
 {
 	struct gate_status status;
 	char text[300];
 
 	json_put_object(writer, key);
-	json_put_text(writer, "state", gate_bridge_text(b, text, sizeof(text)));
+	json_put_text(writer, "state", state_text(b, text, sizeof(text)));
 	json_put_bool(writer, "on", b->gate != NULL);
 	if (b->gate) {
 		gate_status(b->gate, &status);

@@ -60,10 +60,8 @@ bool gate_bridge_kept(struct gate_bridge *bridge, uint32_t slot,
  * at. NULL is fine. */
 void gate_bridge_renewed(struct gate_bridge *bridge);
 
-/* "off", "on: 2 of 3 cgroups, 17 flows, …", or "missing: …": one line. Returns text. */
-const char *gate_bridge_text(const struct gate_bridge *bridge, char *text, size_t size);
-
-/* The same as members of an object. */
+/* Its state in a line ("pace: 2 of 3 cgroups, 17 flows, …", "off", or what is missing) and its
+ * counts, as members of an object. */
 void gate_bridge_put(const struct gate_bridge *bridge, struct json_writer *writer, const char *key);
 
 #endif

@@ -21,8 +21,10 @@
 
 #define PIECES	   4	       /* reads in a row before others have their turn */
 #define PIECE	   (64u << 10) /* bytes of a read at most */
-#define TAIL	   64u	       /* bytes in front of our place, which tell a file again */
 #define PLACE_SIZE 256u	       /* bytes of the file in the segment's folder */
+/* Bytes in front of our place that tell a file again: a few lines, since ends of lines are often
+ * alike. */
+#define TAIL 1024u
 
 enum follow_kind { FILE_REGULAR, FILE_STREAM, FILE_DATAGRAMS };
 
@@ -49,6 +51,8 @@ struct follow {
 	int fd_id, inotify_id, timer; /* of the loop */
 	uint64_t rotated_ns;	      /* when another file was first seen at the path; 0: none */
 	struct follow_place place;
+	char seen[TAIL]; /* what was read last of a file, in front of where the next read begins */
+	size_t seen_length;
 	bool begun; /* it has been opened once, or there was a place: the next file is new */
 	bool complained;
 };
@@ -121,6 +125,55 @@ static void place_open(struct follow *f, int folder)
 			    strerror(errno));
 }
 
+/* ---- whether it is the same file still --------------------------------------------------------- */
+
+/* Where the next read begins. */
+static uint64_t read_to(const struct follow *f)
+{
+	return f->lines.position + (f->lines.end - f->lines.start);
+}
+
+static void seen_add(struct follow *f, const char *bytes, size_t length)
+{
+	size_t new = length < TAIL ? length : TAIL;
+	size_t kept = f->seen_length < TAIL - new ? f->seen_length : TAIL - new;
+
+	memmove(f->seen, f->seen + f->seen_length - kept, kept);
+	memcpy(f->seen + kept, bytes + length - new, new);
+	f->seen_length = kept + new;
+}
+
+/* At a place that an earlier run has left. */
+static void seen_load(struct follow *f)
+{
+	size_t length = f->lines.position < TAIL ? (size_t)f->lines.position : TAIL;
+	ssize_t n = pread(f->fd, f->seen, length, (off_t)(f->lines.position - length));
+
+	f->seen_length = n > 0 ? (size_t)n : 0;
+}
+
+/* Whether these bytes stand in the file at `position`. */
+static bool stands(int fd, const char *bytes, size_t length, uint64_t position)
+{
+	char there[4096];
+
+	while (length > 0) {
+		size_t part = length < sizeof(there) ? length : sizeof(there);
+
+		if (pread(fd, there, part, (off_t)position) != (ssize_t)part ||
+		    memcmp(there, bytes, part) != 0)
+			return false;
+		bytes += part, position += part, length -= part;
+	}
+	return true;
+}
+
+/* Copied and truncated; perhaps it has grown beyond our place again. */
+static bool file_cut(const struct follow *f)
+{
+	return !stands(f->fd, f->seen, f->seen_length, read_to(f) - f->seen_length);
+}
+
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 static void line_take(struct follow *f, struct ingest_line *line)
@@ -189,6 +242,7 @@ static void file_begin(struct follow *f, const struct stat *st, uint64_t positio
 	f->totals.error = 0;
 	f->stream.header = false;
 	lines_restart(&f->lines, position);
+	seen_load(f);
 	if (position > 0 && f->format->csv)
 		header_read(f);
 	if (lseek(f->fd, (off_t)position, SEEK_SET) < 0)
@@ -327,8 +381,7 @@ static bool file_changed(struct follow *f)
 
 	if (fstat(f->fd, &here) != 0)
 		return false;
-	if ((uint64_t)here.st_size < f->lines.position ||
-	    tail_hash(f->fd, f->place.position) != f->place.tail) { /* copied and truncated */
+	if (file_cut(f)) {
 		f->totals.rotations++;
 		lines_take(f, true);
 		file_begin(f, &here, 0);
@@ -362,6 +415,13 @@ static ssize_t piece_read(struct follow *f)
 	n = read(f->fd, into, room < PIECE ? room : PIECE);
 	if (n < 0)
 		return errno == EINTR ? piece_read(f) : -errno;
+	/* Cut while we read: what came was of the file before, or it stands there now, and is read
+	 * again from the start. */
+	if (n > 0 && f->kind == FILE_REGULAR && file_cut(f) &&
+	    stands(f->fd, into, (size_t)n, read_to(f)))
+		return 0;
+	if (f->kind == FILE_REGULAR)
+		seen_add(f, into, (size_t)n);
 	/* A datagram is a line, with its line feed or without. */
 	if (f->kind == FILE_DATAGRAMS && n > 0 && (size_t)n < room && into[n - 1] != '\n')
 		into[n++] = '\n';
@@ -384,7 +444,7 @@ bool follow_look(struct follow *f)
 	    (strcmp(f->path, "-") == 0 || f->kind == FILE_DATAGRAMS || file_open(f) != 0))
 		return false;
 	/* What was cut short may have grown beyond our place again. */
-	if (f->kind == FILE_REGULAR && tail_hash(f->fd, f->place.position) != f->place.tail)
+	if (f->kind == FILE_REGULAR && file_cut(f))
 		file_changed(f);
 	for (int pieces = 0; f->fd >= 0 && pieces < PIECES; pieces++) {
 		ssize_t n = piece_read(f);
