@@ -374,7 +374,8 @@ void rate_scale_after_flight(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double pressure = pressure_now(fc, step->now);
 
-	if (fc->flags & FLAG_RISE_SUSPECTED || pressure <= IN_FLIGHT_DEFERRALS)
+	if (fc->flags & FLAG_RISE_SUSPECTED ||
+	    pressure <= (fc->strikes ? FLIGHT : IN_FLIGHT_DEFERRALS))
 		return;
 	if (fc->mode == MODE_KNOWN && fc->strikes && fc->flight_refused >= FLIGHT) {
 		fc->mode = MODE_RECOVER;
@@ -382,7 +383,7 @@ void rate_scale_after_flight(struct control_step *step)
 		fc->flags |= FLAG_LOW_CONFIDENCE;
 		fc->probe_spacing_messages = rate_spacing_min(fc);
 		rate_set_estimate(step, FALLEN_FLIGHT * fc->limit_estimate);
-		rate_set(step, FALLEN_FLIGHT * fc->rate);
+		rate_set(step, AFTER_PROBE * fc->rate);
 	}
 	if (fc->mode == MODE_KNOWN && fc->flight_refused >= FLIGHT_OF_PROBE) {
 		fc->mode = MODE_RECOVER;
@@ -391,8 +392,8 @@ void rate_scale_after_flight(struct control_step *step)
 	}
 	if (fc->mode != MODE_RECOVER)
 		return;
-	rate_set_estimate(step, fc->limit_estimate * IN_FLIGHT_DEFERRALS / pressure);
-	rate_set(step, fc->rate * IN_FLIGHT_DEFERRALS / pressure);
+	rate_set_estimate(step, fc->limit_estimate * fmin(IN_FLIGHT_DEFERRALS / pressure, 1));
+	rate_set(step, fc->rate * fmin(IN_FLIGHT_DEFERRALS / pressure, 1));
 }
 
 /* A long hold has ended: carefully back to what was. */
