@@ -15,8 +15,9 @@
  * that lasts is put to the test, whatever its words: does it fall with the rate? (refusals.c)
  *
  * The limit hit is the limit changed: connections and messages per connection have limits of their
- * own (connections.c), hours and days close the window (window.c). Spurious rate-limit replies are
- * told by a trial at a lower rate (noise.c). Everything is O(1).
+ * own (connections.c), and so has how often connections are opened (connection_rate.c); hours and
+ * days close the window (window.c). Spurious rate-limit replies are told by a trial at a lower rate
+ * (noise.c). Everything is O(1).
  *
  * What each rule is worth: the twenty scenarios of tests/scenarios at their own seeds, without it.
  * Share of the oracle's deliveries, avoidable deferrals per 1,000 delivered.
@@ -346,7 +347,8 @@ static uint64_t limits_of(const struct flow_control *fc, const struct control_bo
 	struct control_limits limits = {
 		.connections = min(bounds->connections, fc->connections),
 		.per_connection = min(bounds->per_connection, fc->per_connection),
-		.report_delivered = !unbound(fc, bounds),
+		.connection_interval_ns = connection_rate_interval_ns(fc),
+		.report_delivered = !unbound(fc, bounds) || fc->connection_rate,
 	};
 
 	uint64_t next_ns = limits_windows(fc, bounds, now_ns, &limits);
@@ -382,6 +384,7 @@ static bool limits_differ(const struct control_limits *a, const struct control_l
 	       a->hour_cap != b->hour_cap || a->day_cap != b->day_cap ||
 	       a->hour_reserve != b->hour_reserve || a->day_reserve != b->day_reserve ||
 	       a->hour_phase_s != b->hour_phase_s || a->day_phase_min != b->day_phase_min ||
+	       a->connection_interval_ns != b->connection_interval_ns ||
 	       a->connections != b->connections || a->per_connection != b->per_connection ||
 	       a->report_delivered != b->report_delivered || a->phase != b->phase;
 }
@@ -456,7 +459,7 @@ bool control_plain(const struct control_state *state, const struct control_bound
 	       fc->probe_failures == 0 && fc->noise == 0 && fc->refused == 0 &&
 	       fc->sprt_pending == 0 && fc->sprt_score == 0 && fc->hour_cap == 0 &&
 	       fc->day_cap == 0 && fc->backoff_level == 0 && fc->strikes == 0 && fc->places == 0 &&
-	       fc->connections == fresh->connections &&
+	       fc->connections == fresh->connections && fc->connection_rate == 0 &&
 	       fc->per_connection == fresh->per_connection &&
 	       fc->probe_spacing_messages == fresh->probe_spacing_messages &&
 	       fc->reserve == fresh->reserve && rate_pressure_now(fc, stamp_of(now_ns)) < 0.01;

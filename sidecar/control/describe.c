@@ -194,5 +194,8 @@ int control_describe(const struct control_state *state, const struct control_bou
 	say_refusals(&words, fc);
 	if (fc->flags & FLAG_CONNECTIONS)
 		say(&words, "; at most %u connections: more met trouble", fc->connections);
+	if (fc->connection_rate)
+		say(&words, "; a new connection each %.3g s at the most: more often met trouble",
+		    3600.0 / fc->connection_rate);
 	return (int)words.length;
 }

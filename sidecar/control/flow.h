@@ -112,9 +112,12 @@ struct flow_control {
 	uint8_t flight_refused; /* of the flight that met trouble; 255: that many or more */
 	uint8_t noise_apart; /* accepted before the last that may be spurious; 255: that many or more */
 	uint8_t trial : 2;
-	uint8_t trial_pauses : 3;  /* trials that found spurious replies */
-	uint8_t place_guessed : 1; /* per_connection is what no text has named */
-	uint8_t refused_fully : 1; /* everything was refused, not long ago */
+	uint8_t trial_pauses : 3;	/* trials that found spurious replies */
+	uint8_t place_guessed : 1;	/* per_connection is what no text has named */
+	uint8_t refused_fully : 1;	/* everything was refused, not long ago */
+	uint8_t connection_guessed : 1; /* connection_rate was not measured */
+	uint16_t connection_rate;	/* new ones an hour; 0: as many as there is need of */
+	uint16_t connections_opened;	/* since connections_at; 65535: that many or more */
 };
 _Static_assert(sizeof(struct flow_control) <= 216, "a third of a flow's memory");
 

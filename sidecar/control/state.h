@@ -208,6 +208,11 @@ void noise_accepted(struct control_step *step, bool ground);
 void noise_refused(struct control_step *step);
 bool noise_explains(struct flow_control *fc);
 
+/* connection_rate.c */
+bool connection_rate_deferred(struct control_step *step, const struct control_observation *seen);
+void connection_rate_opened(struct control_step *step, const struct control_observation *seen);
+uint64_t connection_rate_interval_ns(const struct flow_control *fc);
+
 /* connections.c */
 bool connections_deferred(struct control_step *step, const struct control_observation *seen);
 void connections_accepted(struct control_step *step, const struct control_observation *seen);

@@ -317,12 +317,12 @@ static uint64_t oracle_connect(void *self, uint32_t flow, enum tg_class traffic,
 			       uint64_t now_ns)
 {
 	const struct oracle *oracle = self;
-	const struct sim_receiver *receiver = oracle_receiver(oracle, flow);
+	struct sim_receiver *receiver = oracle_receiver(oracle, flow);
 	uint32_t truth = receiver->accept.connections;
 	uint32_t held = receiver->sources[flow / oracle->receiver_count].open;
 
 	if (!truth || held < truth)
-		return now_ns;
+		return receiver_connect_earliest(receiver, flow / oracle->receiver_count, now_ns);
 	/* Those of another name of the receiver end without a word to this one. */
 	return held > open ? now_ns + LOOK_AGAIN : UINT64_MAX;
 }
