@@ -9,7 +9,7 @@
  * with "defer (errno)[: strerror]" before H=). Which fields there are is log_selector's business,
  * so they are told by their names. TEXT begins at the first word that ends in a colon; there stands
  * "SMTP error from remote mail server after COMMAND: [host NAME [IP]: ]REPLY", the lines of a reply
- * parted by the two characters "\n". Lines without a flag tell of hosts on the way to an outcome.
+ * separated by the two characters "\n". Lines without a flag tell of hosts on the way to an outcome.
  */
 #include "sidecar/ingest/scan.h"
 

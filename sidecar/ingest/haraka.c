@@ -50,7 +50,7 @@ static void pair_take(struct haraka_entry *entry, const struct ingest_text *key,
 	}
 }
 
-/* key=value and key="value", parted by blanks; a key may hold blanks ("delivered file"). */
+/* key=value and key="value", separated by blanks; a key may hold blanks ("delivered file"). */
 static bool pairs_read(struct scan *scan, struct haraka_entry *entry)
 {
 	struct ingest_text key, value;

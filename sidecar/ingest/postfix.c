@@ -107,7 +107,7 @@ static void delays_take(struct ingest_text value, struct ingest_event *event)
 	event->setup_ns = part[2];
 }
 
-/* From ", relay=" to the "(" of the reason: "name=value", parted by ", ". */
+/* From ", relay=" to the "(" of the reason: "name=value", separated by ", ". */
 static bool fields_scan(struct scan *scan, struct ingest_event *event,
 			struct ingest_text *ret_status, unsigned *ret_dsn)
 {
