@@ -29,7 +29,7 @@ const char *tg_reason_name(enum tg_reason reason)
 	return (unsigned)reason < TG_REASONS ? reason_names[reason] : "invalid";
 }
 
-uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override)
+uint64_t admit_clock_slow(const struct tg *tg, enum tg_reason *ret_override)
 {
 	const struct layout_live *live = tg->live;
 	uint64_t now_ns = clock_vdso();
@@ -51,7 +51,7 @@ uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override)
 	return now_ns;
 }
 
-struct tg_verdict verdict_override(enum tg_reason override, uint64_t now_ns)
+struct tg_verdict admit_override(enum tg_reason override, uint64_t now_ns)
 {
 	struct tg_verdict verdict = {.at_ns = now_ns};
 
@@ -64,8 +64,8 @@ struct tg_verdict verdict_override(enum tg_reason override, uint64_t now_ns)
 	return verdict;
 }
 
-struct tg_verdict verdict_finish(struct tg *tg, struct layout_worker *worker,
-				 struct tg_verdict verdict)
+struct tg_verdict admit_finish(struct tg *tg, struct layout_worker *worker,
+			       struct tg_verdict verdict)
 {
 	/* A retired segment's states are poisoned, so every straggler comes here by being refused.
 	 */
@@ -125,11 +125,11 @@ admit_slow(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uin
 	struct tg_verdict verdict;
 
 	if (__builtin_expect(override != TG_ADMITTED, 0))
-		return verdict_finish(tg, worker, verdict_override(override, now_ns));
+		return admit_finish(tg, worker, admit_override(override, now_ns));
 	verdict = decide_admit(&tg->view, flow, traffic, n, now_ns);
 	if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
 		return admit_counted(worker, verdict);
-	return verdict_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
+	return admit_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
@@ -138,7 +138,7 @@ admit_all(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, uint
 {
 	struct tg_verdict verdict = decide_all(&tg->view, flow, traffic, n, now_ns);
 
-	return verdict_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
+	return admit_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
@@ -152,7 +152,7 @@ admit_windows(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, 
 	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
 	return outcome == FAST_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
-				    : verdict_finish(tg, worker, decide_refund_failed(now_ns));
+				    : admit_finish(tg, worker, decide_refund_failed(now_ns));
 }
 
 static __attribute__((noinline)) struct tg_verdict
@@ -166,7 +166,7 @@ admit_scopes(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic, u
 	if (__builtin_expect(outcome == FAST_ADMITTED, 1))
 		return admit_counted(worker, decide_admitted(now_ns));
 	return outcome == FAST_LEFT ? admit_all(tg, flow, traffic, n, now_ns, worker)
-				    : verdict_finish(tg, worker, decide_refund_failed(now_ns));
+				    : admit_finish(tg, worker, decide_refund_failed(now_ns));
 }
 
 /* Every way that is not the commonest is a call in tail position, so that the commonest saves no
@@ -189,7 +189,7 @@ struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_cl
 	if (flags == 0 && decide_single(&tg->view, flow, traffic, n, now_ns, &verdict)) {
 		if (__builtin_expect(verdict.reason == TG_ADMITTED, 1))
 			return admit_counted(worker, verdict);
-		return verdict_finish(tg, worker, verdict);
+		return admit_finish(tg, worker, verdict);
 	}
 	if (fast_windows(flow, flags))
 		return admit_windows(tg, flow, traffic, n, now_ns, worker);
@@ -341,7 +341,7 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 	struct tg_verdict verdict;
 
 	if (override != TG_ADMITTED) {
-		verdict = verdict_override(override, now_ns);
+		verdict = admit_override(override, now_ns);
 		taken.n = 0; /* nothing was charged: nothing is to be given back */
 	} else
 		verdict = decide_reserve(&tg->view, flow, traffic, n, now_ns,
@@ -351,7 +351,7 @@ struct tg_verdict tg_reserve(struct tg *tg, const struct tg_flow *flow, enum tg_
 	taken.left = charged.left;
 	taken.hour = charged.hour;
 	taken.day = charged.day;
-	verdict = verdict_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
+	verdict = admit_finish(tg, worker, probe_guess(tg, flow, traffic, verdict, now_ns));
 	taken.at_ns = verdict.at_ns;
 	if (verdict.reason == TG_ADMITTED)
 		*ret = taken;
@@ -366,14 +366,14 @@ struct tg_verdict tg_redeem(struct tg *tg, const struct tg_reservation *reservat
 	uint32_t traffic = __atomic_load_n(&reservation->traffic, __ATOMIC_RELAXED);
 
 	if (traffic >= TG_CLASSES)
-		return verdict_finish(
+		return admit_finish(
 			tg, worker,
 			(struct tg_verdict){.at_ns = UINT64_MAX, .reason = TG_REFUSED_NEVER});
 	if (override != TG_ADMITTED)
-		return verdict_finish(tg, worker, verdict_override(override, now_ns));
-	return verdict_finish(tg, worker,
-			      decide_redeem(&tg->view, &reservation->flow, (enum tg_class)traffic,
-					    reservation->n, now_ns));
+		return admit_finish(tg, worker, admit_override(override, now_ns));
+	return admit_finish(tg, worker,
+			    decide_redeem(&tg->view, &reservation->flow, (enum tg_class)traffic,
+					  reservation->n, now_ns));
 }
 
 int tg_cancel(struct tg *tg, struct tg_reservation *reservation)

@@ -105,7 +105,7 @@ const struct layout_limits_more *decide_more(const struct view *view, const stru
 uint64_t decide_flags(const struct view *view, const struct tg_flow *flow);
 
 /* Counts a reply in the totals of a flow's slot (ring.c). */
-void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n);
+void ring_count_reply(const struct view *view, uint32_t slot, unsigned code, uint32_t n);
 
 static inline struct tg_verdict decide_admitted(uint64_t now_ns)
 {

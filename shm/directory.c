@@ -88,7 +88,7 @@ static uint32_t slot_of_text(struct tg *tg, enum hash_kind kind, enum layout_rec
 	return flow.slot;
 }
 
-int source_resolve(struct tg *tg, const uint8_t address[16], struct tg_source *ret)
+int directory_source(struct tg *tg, const uint8_t address[16], struct tg_source *ret)
 {
 	struct tg_source source = {0};
 	struct hash_key key;
@@ -128,7 +128,7 @@ int tg_source(struct tg *tg, const char *name, struct tg_source *ret)
 
 	if (!error && source_is_name(bytes))
 		error = pools_have(tg, bytes);
-	return error ? error : source_resolve(tg, bytes, ret);
+	return error ? error : directory_source(tg, bytes, ret);
 }
 
 int tg_source_text(const struct tg_source *source, char *text, size_t size)
@@ -227,7 +227,7 @@ int tg_flow(struct tg *tg, const struct tg_source *source, const struct tg_desti
 	announce(tg, LAYOUT_RECORD_FLOW, ret, source->address, sizeof(source->address));
 	unmap_more(&tg->before);
 	if (__builtin_expect(unsaid_any(&tg->unsaid), 0))
-		unsaid_say(tg);
+		ring_say_unsaid(tg);
 	return 0;
 }
 

@@ -85,7 +85,7 @@ const char *segment_path(const char *wanted);
 /* Counts in this thread's shard: plain additions where the shard is the thread's own. */
 enum { SHARD_UNKNOWN };
 extern __thread uint32_t shard_of_thread __attribute__((tls_model("initial-exec")));
-uint32_t shard_assign(void);
+uint32_t worker_shard(void);
 
 /* Adds where this thread has a shard of its own; false: it has none. */
 static inline bool count_own(struct layout_worker *worker, enum tg_reason reason, uint64_t n)
@@ -108,7 +108,7 @@ static inline void count_some(struct layout_worker *worker, enum tg_reason reaso
 	_Atomic uint64_t *word;
 
 	if (__builtin_expect(shard_of_thread == SHARD_UNKNOWN, 0))
-		shard_assign();
+		worker_shard();
 	if (__builtin_expect(count_own(worker, reason, n), 1))
 		return;
 	word = &worker->shards[LAYOUT_SHARDS - 1].verdicts[reason];
@@ -121,22 +121,22 @@ static inline void count_one(struct layout_worker *worker, enum tg_reason reason
 }
 
 /* The last word on a verdict: counts it; a refusal by a retired segment is TG_RETIRED. */
-struct tg_verdict verdict_finish(struct tg *tg, struct layout_worker *worker,
-				 struct tg_verdict verdict);
+struct tg_verdict admit_finish(struct tg *tg, struct layout_worker *worker,
+			       struct tg_verdict verdict);
 
 /* The time; and what to answer at once instead of deciding: TG_ADMITTED (nothing special),
  * TG_RETIRED, TG_REFUSED_SIDECAR_DOWN, or TG_REASONS (admit whatever the limits say:
  * on_sidecar_down is "fail-open"). */
-uint64_t clock_slow(const struct tg *tg, enum tg_reason *ret_override);
+uint64_t admit_clock_slow(const struct tg *tg, enum tg_reason *ret_override);
 
 /* The verdict that is given instead of a decision. */
-struct tg_verdict verdict_override(enum tg_reason override, uint64_t now_ns);
+struct tg_verdict admit_override(enum tg_reason override, uint64_t now_ns);
 
 static inline uint64_t clock_now(const struct tg *tg, enum tg_reason *ret_override)
 {
 	uint64_t now_ns = __builtin_expect(tg->vdso, 0) ? 0 : clock_scaled(tg->live);
 
-	return __builtin_expect(now_ns != 0, 1) ? now_ns : clock_slow(tg, ret_override);
+	return __builtin_expect(now_ns != 0, 1) ? now_ns : admit_clock_slow(tg, ret_override);
 }
 
 /* ---- directory.c */
@@ -149,7 +149,7 @@ static inline uint64_t clock_now(const struct tg *tg, enum tg_reason *ret_overri
 uint32_t directory_find(const struct view *view, const struct hash_key *key, bool claim);
 
 /* The source of 16 bytes of address; claims its slot and tells the sidecar. -ENOSPC. */
-int source_resolve(struct tg *tg, const uint8_t address[16], struct tg_source *ret);
+int directory_source(struct tg *tg, const uint8_t address[16], struct tg_source *ret);
 
 /* ---- pick.c */
 
@@ -158,11 +158,12 @@ uint64_t tg_random(const struct tg *tg);
 
 /* ---- ring.c */
 
-/* Puts a record on this worker's ring and rings the doorbell if the sidecar sleeps. text is cut. */
-void doorbell_ring(struct tg *tg);
+/* Wakes the sidecar if it sleeps. */
+void ring_doorbell(struct tg *tg);
+/* Puts a record on this worker's ring, and rings the doorbell. text is cut. */
 void ring_put(struct tg *tg, const struct layout_record *head, const void *text, size_t length);
 
 /* Puts some of the names there that found it full. */
-void unsaid_say(struct tg *tg);
+void ring_say_unsaid(struct tg *tg);
 
 #endif

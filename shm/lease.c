@@ -249,12 +249,12 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 	struct layout_worker *worker = tg_worker(tg);
 	enum tg_reason override = TG_ADMITTED;
 	uint64_t now_ns = clock_now(tg, &override);
-	struct tg_verdict verdict = verdict_override(override, now_ns);
+	struct tg_verdict verdict = admit_override(override, now_ns);
 	struct tg_lease lease = {.flow = *flow};
 	bool open = override == TG_REASONS, taken;
 
 	if (override != TG_ADMITTED && !open)
-		return verdict_finish(tg, worker, verdict);
+		return admit_finish(tg, worker, verdict);
 	taken = lease_get(tg, flow, traffic, open, &lease);
 	verdict = decide_connect(&tg->view, flow, traffic, !taken, now_ns);
 	if (open && verdict.reason != TG_REFUSED_DIRECTORY && taken)
@@ -264,7 +264,7 @@ struct tg_verdict tg_connect(struct tg *tg, const struct tg_flow *flow, enum tg_
 	else if (taken)
 		lease_return(&tg->view, tg->leases, &tg->header.sizes, tg->process->index,
 			     lease.entry & 0xffff, lease.sequence);
-	return verdict_finish(tg, worker, verdict);
+	return admit_finish(tg, worker, verdict);
 }
 
 int tg_disconnect(struct tg *tg, const struct tg_lease *lease)

@@ -134,7 +134,7 @@ int tg_pick(struct tg *tg, const char *pool, const struct tg_destination *destin
 	}
 	if (error)
 		return error;
-	error = source_resolve(tg, best.source.address, &best.source);
+	error = directory_source(tg, best.source.address, &best.source);
 	if (error)
 		return error;
 	*ret = best.source;

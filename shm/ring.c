@@ -22,7 +22,7 @@
 #include "shm/unmap.h"
 
 /* The doorbell: wakes a sidecar that sleeps. */
-void doorbell_ring(struct tg *tg)
+void ring_doorbell(struct tg *tg)
 {
 	static const char byte = 1;
 
@@ -79,7 +79,7 @@ static void bell(struct tg *tg)
 	/* B0 pairs with B1 in sidecar/daemon/daemon.c. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&tg->live->sleeping, memory_order_relaxed))
-		doorbell_ring(tg);
+		ring_doorbell(tg);
 }
 
 static bool is_name(const struct layout_record *record)
@@ -108,7 +108,7 @@ void ring_put(struct tg *tg, const struct layout_record *head, const void *text,
 
 #define SAID_AT_ONCE 16 /* names: no call takes long for what others left */
 
-void unsaid_say(struct tg *tg)
+void ring_say_unsaid(struct tg *tg)
 {
 	struct layout_worker *worker = tg_worker(tg);
 	struct unsaid_name *name;
@@ -132,7 +132,7 @@ void unsaid_say(struct tg *tg)
 	bell(tg);
 }
 
-void reply_count(const struct view *view, uint32_t slot, unsigned code, uint32_t n)
+void ring_count_reply(const struct view *view, uint32_t slot, unsigned code, uint32_t n)
 {
 	struct layout_counters_more *totals = &view->counters_more[slot];
 	bool delivered = code >= 200 && code < 300;
@@ -154,10 +154,10 @@ void tg_report(struct tg *tg, const struct tg_flow *flow, const struct tg_reply 
 
 	unmap_more(&tg->before);
 	if (__builtin_expect(unsaid_any(&tg->unsaid), 0))
-		unsaid_say(tg);
+		ring_say_unsaid(tg);
 	if (flow->slot >= tg->view.slots)
 		return;
-	reply_count(&tg->view, flow->slot, reply->code, n);
+	ring_count_reply(&tg->view, flow->slot, reply->code, n);
 	if (reply->code >= 200 && reply->code < 300 &&
 	    !(decide_flags(&tg->view, flow) & LAYOUT_REPORT_DELIVERED))
 		return;

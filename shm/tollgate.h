@@ -182,7 +182,8 @@ struct tg_verdict {
 };
 
 /* May n messages go now? Checked in the order hold, flow rate, hour, day, source, destination,
- * stream: all or nothing. n counts recipients where the flow is so configured (tg_advice). */
+ * stream; either all are charged or none. n counts recipients where the flow is so configured
+ * (tg_advice). */
 TG_API struct tg_verdict tg_admit(struct tg *tg, const struct tg_flow *flow, enum tg_class traffic,
 				  uint32_t n);
 

@@ -20,7 +20,7 @@
 
 __thread uint32_t shard_of_thread __attribute__((tls_model("initial-exec"))) = SHARD_UNKNOWN;
 
-uint32_t shard_assign(void)
+uint32_t worker_shard(void)
 {
 	static _Atomic uint32_t threads;
 	uint32_t mine = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
@@ -195,7 +195,7 @@ struct layout_worker *worker_claim(struct tg *tg)
 		atomic_store_explicit(&process->worker, worker, memory_order_release);
 		/* So that the sidecar watches it from now on, not from its next look. */
 		if (worker != tg->overflow_worker)
-			doorbell_ring(tg);
+			ring_doorbell(tg);
 	}
 	pthread_mutex_unlock(&process->claim);
 	return worker;

@@ -72,6 +72,18 @@ check_exports() {
 		END { for (name in file) if (!(name in used)) print file[name] ": " name }' | grep -v ': tg_' | sort
 }
 
+# The exported functions of a file begin with one word, that of its noun, in any of its forms: cells_free, cell_decide.
+# Those of the library (tg_), and what its folder has of each command (cli_, api_), may stand beside them.
+check_prefixes() {
+	local objects
+	[ -e build/sidecar.a ] || return 0
+	objects=$(sources 'sidecar/*.c' 'shm/*.c' | grep -v /bindings/ | sed 's|^|build/|; s|c$|o|')
+	nm -A $objects 2>/dev/null | sed -nE 's|^build/(.*)\.o:[0-9a-f]* +T (.*)|\1.c \2|p' | grep -vE ' (tg|cli|api)_' |
+		awk '{ word = substr($2, 1, 6); sub(/_.*/, "", word); sub(/s$/, "", word)
+				if (!(($1, word) in seen)) { seen[$1, word] = 1; names[$1] = names[$1] " " $2; count[$1]++ } }
+			END { for (file in count) if (count[file] > 1) print file ":" names[file] }' | sort
+}
+
 check_rules() {
 	part "rules: licence, length, loose ends"
 	for file in $all_c $(sources '*.sh' '*.py' 'tests/e2e_*' '*.[1-8]' '*.service'); do
@@ -97,6 +109,7 @@ check_rules() {
 	grep -nE '\b(sleep|usleep|nanosleep)\(' $(sources 'tests/test_*.c') | found "a unit test sleeps:"
 	check_labels | found "labels of memory orders that do not pair:"
 	check_exports | found "only its own file uses it, and it is not static:"
+	check_prefixes | found "exported by one file under several nouns:"
 	ls -A | grep -vxE 'sidecar|shm|ebpf|bench|tests|build|Makefile|README\.md|LICENSE|\..*' | found "what stands at the top:"
 }
 

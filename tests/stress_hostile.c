@@ -25,7 +25,7 @@ static void hostile(struct hostile_shared *shared, struct tg_flow spared, uint32
 		scribble(tg, spared.slot, spared_worker, &seed, 20000);
 		/* Of the worker that is spared only whose it is. */
 		atomic_store(&tg->workers[spared_worker].owner, random_next(&seed));
-		doorbell_ring(tg);
+		ring_doorbell(tg);
 		stress_nap(SECOND / 1000);
 	}
 	_exit(0);

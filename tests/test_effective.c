@@ -23,7 +23,7 @@ static void add(enum constraint_kind kind, bool by_operator, const char *name, u
 					.until_ns = until_ns};
 
 	snprintf(constraint.name, sizeof(constraint.name), "%s", name);
-	constraint_add(constraints, &constraint, NOW);
+	effective_constraint_add(constraints, &constraint, NOW);
 }
 
 static const struct constraint *find(enum constraint_kind kind, const char *name)

@@ -259,7 +259,7 @@ Test(ring, the_bell_is_rung_only_for_a_sidecar_that_sleeps)
 	/* A bell that nobody hears does not block. */
 	reply.code = 451;
 	for (int i = 0; i < 100000; i++)
-		doorbell_ring(fixture.tg);
+		ring_doorbell(fixture.tg);
 	tg_report(fixture.tg, &fixture.flow, &reply);
 	ring_close(&fixture);
 }

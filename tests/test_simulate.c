@@ -371,10 +371,9 @@ Test(simulate, shows_the_receivers_to_the_oracle_alone)
 {
 	struct scenario *scenario = scenario_of(STEADY);
 
-	for (size_t i = 0; simulate_policies[i]; i++)
-		cr_expect_eq(simulate_policies[i]->sees_truth,
-			     simulate_policies[i] == &policy_oracle, "%s",
-			     simulate_policies[i]->name);
+	for (size_t i = 0; policy_list[i]; i++)
+		cr_expect_eq(policy_list[i]->sees_truth, policy_list[i] == &policy_oracle, "%s",
+			     policy_list[i]->name);
 	run(scenario, &policy_spy);
 	cr_expect_not(spy.saw_receivers);
 	cr_expect_not(spy.delivered_with_text);

@@ -82,7 +82,7 @@ Test(watch, a_living_worker_keeps_its_place_whatever_is_written_over_its_word)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		atomic_store(&world.mine->owner, words[i]);
 		cr_expect_eq(workers_scan(world.list), 1, "word %zu", i);
-		cr_expect_eq(watch_beat(world.list), 1, "word %zu", i);
+		cr_expect_eq(workers_beat(world.list), 1, "word %zu", i);
 		cr_expect_neq(atomic_load(&world.mine->owner), 0);
 	}
 	cr_expect_eq(workers_repaired(world.list), 1, "that of a free slot");
@@ -105,9 +105,9 @@ Test(watch, a_worker_that_seems_to_have_left_is_found_by_its_lock)
 	atomic_store(&world.mine->left, 1);
 	atomic_store(&world.mine->owner, 0);
 	cr_expect_eq(workers_scan(world.list), 0, "nobody can tell at once");
-	watch_beat(world.list);
-	watch_beat(world.list);
-	cr_expect_eq(watch_beat(world.list), 1);
+	workers_beat(world.list);
+	workers_beat(world.list);
+	cr_expect_eq(workers_beat(world.list), 1);
 	cr_expect_eq(open_connections(&world), 1);
 	cr_expect_eq(tg_disconnect(world.tg, &world.lease), 0);
 	world_end(&world);
@@ -152,7 +152,7 @@ Test(watch, the_name_of_a_dead_process_takes_nothing_from_a_living_worker)
 	forged = (uint64_t)child << LAYOUT_PID_SHIFT | 7;
 	atomic_store(&world.mine->owner, forged);
 	cr_expect_eq(workers_scan(world.list), 1);
-	cr_expect_eq(watch_beat(world.list), 1);
+	cr_expect_eq(workers_beat(world.list), 1);
 	cr_expect_eq(open_connections(&world), 1);
 	cr_expect_eq(tg_disconnect(world.tg, &world.lease), 0);
 	world_end(&world);
@@ -220,13 +220,13 @@ Test(watch, what_a_dead_worker_held_is_taken_back_though_its_name_was_forged)
 		return;
 	flow = flow_any(&world);
 	child = child_begin(&world, &flow, wait_for_ever);
-	cr_expect_eq(watch_beat(world.list), 2);
+	cr_expect_eq(workers_beat(world.list), 2);
 	for (uint32_t i = 0; i < world.f.options.sizes.workers; i++)
 		if (atomic_load(&world.f.segment->workers[i].owner))
 			atomic_store(&world.f.segment->workers[i].owner,
 				     (uint64_t)getpid() << LAYOUT_PID_SHIFT | i);
 	child_end(child);
-	cr_expect_eq(watch_beat(world.list), 1);
+	cr_expect_eq(workers_beat(world.list), 1);
 	cr_expect_eq(open_of(&world, &flow), 0);
 	cr_expect_eq(open_connections(&world), 1);
 	world_end(&world);
@@ -248,10 +248,10 @@ Test(watch, another_image_of_the_same_process_holds_nothing)
 	flow = flow_any(&world);
 	child = child_begin(&world, &flow, another_image);
 	/* The kernel may still be at it. */
-	for (int i = 0; i < 1000000 && watch_beat(world.list) != 1; i++)
+	for (int i = 0; i < 1000000 && workers_beat(world.list) != 1; i++)
 		sched_yield();
 	cr_expect_eq(kill(child, 0), 0);
-	cr_expect_eq(watch_beat(world.list), 1);
+	cr_expect_eq(workers_beat(world.list), 1);
 	cr_expect_eq(open_of(&world, &flow), 0);
 	child_end(child);
 	world_end(&world);
@@ -284,7 +284,7 @@ Test(watch, a_forked_child_keeps_nothing_of_its_parent_alive)
 	cr_assert_eq(read(ends[0], &orphan, sizeof(orphan)), sizeof(orphan));
 	waitpid(child, NULL, 0);
 	cr_expect_eq(kill(orphan, 0), 0);
-	cr_expect_eq(watch_beat(world.list), 1);
+	cr_expect_eq(workers_beat(world.list), 1);
 	cr_expect_eq(open_of(&world, &flow), 0);
 	kill(orphan, SIGKILL);
 	world_end(&world);
@@ -315,10 +315,10 @@ Test(watch, a_worker_in_a_pid_namespace_of_its_own_lives_and_dies)
 	cr_assert_eq(setns(own, CLONE_NEWPID), 0);
 	close(own);
 	for (int i = 0; i < 4; i++)
-		cr_expect_eq(watch_beat(world.list), 2, "look %d", i);
+		cr_expect_eq(workers_beat(world.list), 2, "look %d", i);
 	cr_expect_eq(open_of(&world, &flow), 1);
 	child_end(child);
-	cr_expect_eq(watch_beat(world.list), 1);
+	cr_expect_eq(workers_beat(world.list), 1);
 	cr_expect_eq(open_of(&world, &flow), 0);
 	world_end(&world);
 }
@@ -334,7 +334,7 @@ Test(watch, an_owner_that_closed_all_its_descriptors_lives)
 	world.tg->wake = world.tg->folder = -1;
 	/* And one of the same process that attached later and left. */
 	tg_detach(fixture_attach(&world.f));
-	cr_expect_eq(watch_beat(world.list), 1);
+	cr_expect_eq(workers_beat(world.list), 1);
 	cr_expect_eq(open_connections(&world), 1);
 	cr_expect_eq(tg_disconnect(world.tg, &world.lease), 0);
 	world_end(&world);

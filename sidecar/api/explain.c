@@ -175,7 +175,7 @@ static const char *constraint_text(const struct constraint *constraint, uint64_t
 		break;
 	case CONSTRAINT_SHARE:
 		snprintf(text, size, "scaled to %.0f %%",
-			 100 * constraint_share(constraint, now_ns));
+			 100 * effective_constraint_share(constraint, now_ns));
 		break;
 	default: snprintf(text, size, "unknown"); break;
 	}

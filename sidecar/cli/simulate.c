@@ -47,10 +47,10 @@ static const char *policies_take(void *into, const char *option, char *names)
 	bool all = strcmp(names, "all") == 0;
 
 	options->policy_count = 0;
-	for (size_t i = 0; all && simulate_policies[i]; i++)
-		options->policies[options->policy_count++] = simulate_policies[i];
+	for (size_t i = 0; all && policy_list[i]; i++)
+		options->policies[options->policy_count++] = policy_list[i];
 	for (char *name = all ? NULL : strtok(names, ","); name; name = strtok(NULL, ",")) {
-		const struct simulate_policy *policy = simulate_policy_find(name);
+		const struct simulate_policy *policy = policy_find(name);
 
 		if (!policy)
 			return "no such policy";

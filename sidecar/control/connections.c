@@ -25,7 +25,7 @@ static bool limit_class(enum reply_class class)
  * once. */
 static void probe_spoiled(struct control_step *step)
 {
-	pressure_add(step);
+	rate_pressure_add(step);
 	if (step->fc->flags & FLAG_HELD && step->admitted_ns >= step->fc->hold_until_ns)
 		step->fc->hold_until_ns = step->now_ns + seconds_ns(1);
 }

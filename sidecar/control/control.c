@@ -462,7 +462,7 @@ bool control_plain(const struct control_state *state, const struct control_bound
 	       fc->connections == fresh->connections && fc->connection_rate == 0 &&
 	       fc->per_connection == fresh->per_connection &&
 	       fc->probe_spacing_messages == fresh->probe_spacing_messages &&
-	       fc->reserve == fresh->reserve && pressure_now(fc, stamp_of(now_ns)) < 0.01;
+	       fc->reserve == fresh->reserve && rate_pressure_now(fc, stamp_of(now_ns)) < 0.01;
 }
 
 static bool within(double x, double low, double high)

@@ -14,7 +14,7 @@
 #define MET_BY_CHANCE  0.55 /* of the rate at which it showed that the bucket is empty */
 #define PRESSURE_TRIAL 2.2  /* deferrals of late, up to which one more may be risked */
 
-struct measure measure_end(const struct control_step *step)
+struct measure cut_measure_end(const struct control_step *step)
 {
 	const struct flow_control *fc = step->fc;
 	struct measure seen = {.count = fc->count};
@@ -38,7 +38,7 @@ struct measure measure_end(const struct control_step *step)
 }
 
 /* From now on the next trouble measures: the bucket is empty. */
-void measure_begin(struct control_step *step)
+void cut_measure_begin(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 
@@ -50,7 +50,7 @@ void measure_begin(struct control_step *step)
 }
 
 /* Messages that the rate has let go since the measurement began, less what chance takes. */
-double measure_sent(const struct control_step *step, const struct measure *seen)
+double cut_measure_sent(const struct control_step *step, const struct measure *seen)
 {
 	const struct flow_control *fc = step->fc;
 	double held = since(stamp_of(fc->hold_until_ns), fc->mark);
@@ -156,7 +156,7 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 				: 0;
 	bool risen = (excess > 1.5 * fc->excess_known + 0.5 || fc->excess_known == 0) &&
 		     fc->rate > 1.06 * fc->limit_estimate &&
-		     pressure_now(fc, step->now) <= PRESSURE_TRIAL;
+		     rate_pressure_now(fc, step->now) <= PRESSURE_TRIAL;
 
 	fc->strikes = 0;
 	if (!seen->exact && (!risen || noise_known(fc))) {
@@ -195,7 +195,7 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 /* Whether over many messages less was accepted than the rate would have let go. */
 static bool overran(const struct control_step *step, const struct measure *seen)
 {
-	double sent = measure_sent(step, seen);
+	double sent = cut_measure_sent(step, seen);
 
 	return seen->exact && seen->count >= 40 &&
 	       seen->count < 0.975 * sent - 2 * sqrt(noise_share(step->fc) * sent);

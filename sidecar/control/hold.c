@@ -30,7 +30,7 @@ static double max_gap(const struct control_step *step)
  * the longer the wait for the next. */
 static double cooldown(const struct control_step *step)
 {
-	double over = pressure_now(step->fc, step->now) - COOLDOWN_FREE;
+	double over = rate_pressure_now(step->fc, step->now) - COOLDOWN_FREE;
 
 	return over > 0 ? fmin(COOLDOWN_SECONDS * over, COOLDOWN_MAX) : 0;
 }
@@ -40,7 +40,7 @@ static double cooldown(const struct control_step *step)
 void hold_extend(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
-	double over = pressure_now(fc, step->now) - COOLDOWN_IN_FLIGHT;
+	double over = rate_pressure_now(fc, step->now) - COOLDOWN_IN_FLIGHT;
 	uint64_t until_ns =
 		step->now_ns + seconds_ns(between(COOLDOWN_SECONDS * over, 0, COOLDOWN_MAX));
 

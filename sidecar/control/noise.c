@@ -184,8 +184,8 @@ bool noise_trial_refused(struct control_step *step)
 		trial_found_limit(fc);
 		return false;
 	}
-	pressure_add(step);
-	measure_begin(step);
+	rate_pressure_add(step);
+	cut_measure_begin(step);
 	if (noise_known(fc)) /* What was learned before was learned from chance. */
 		fc->count = (uint32_t)rate_probe_after(fc);
 	return true;

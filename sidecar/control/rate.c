@@ -118,17 +118,17 @@ double rate_spacing_max(const struct flow_control *fc)
 }
 
 /* Deferrals of late: each counts 1 and leaks away within five minutes. */
-double pressure_now(const struct flow_control *fc, uint32_t now)
+double rate_pressure_now(const struct flow_control *fc, uint32_t now)
 {
 	return fmax(0,
 		    fc->pressure - since(now, fc->pressure_at) / (300.0 * (1 + fc->backoff_level)));
 }
 
-void pressure_add(struct control_step *step)
+void rate_pressure_add(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 
-	fc->pressure = (float)pressure_now(fc, step->now) + 1;
+	fc->pressure = (float)rate_pressure_now(fc, step->now) + 1;
 	fc->pressure_at = step->now;
 }
 
@@ -185,7 +185,7 @@ static bool noise_possible(const struct control_step *step, const struct measure
 	return !(fc->flags & FLAG_RISE_SUSPECTED) &&
 	       (rate_below_estimate(fc) || fc->mode == MODE_RECOVER) && fc->count >= NOISE_APART &&
 	       (!seen->exact || rate_below(fc) ||
-		seen->count >= 0.97 * measure_sent(step, seen) - 1);
+		seen->count >= 0.97 * cut_measure_sent(step, seen) - 1);
 }
 
 void rate_deferred(struct control_step *step, enum reply_class class, enum reply_limit limit)
@@ -196,22 +196,22 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 	if (step->admitted_ns < fc->hold_until_ns) {
 		/* Of the same flight as the last trouble: nothing new, but the bucket was still
 		 * empty. */
-		pressure_add(step);
+		rate_pressure_add(step);
 		fc->flight_refused += fc->flight_refused < UINT8_MAX;
 		if (fc->flags & FLAG_HELD)
 			hold_extend(step);
 		if ((int32_t)(stamp_of(step->admitted_ns) - fc->mark) > 0) {
-			measure_begin(step);
+			cut_measure_begin(step);
 			/* A climb under way was counted from the mark before. */
 			if (!(fc->flags & FLAG_HELD))
 				fc->probe_from_count = 0;
 		}
 		return;
 	}
-	seen = measure_end(step);
+	seen = cut_measure_end(step);
 	if (fc->flags & FLAG_HELD) {
-		pressure_add(step);
-		measure_begin(step);
+		rate_pressure_add(step);
+		cut_measure_begin(step);
 		hold_probe_failed(step);
 		return;
 	}
@@ -229,10 +229,10 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 		return;
 	}
 	fc->noise_apart = (uint8_t)fmin(seen.count, UINT8_MAX);
-	pressure_add(step);
+	rate_pressure_add(step);
 	flag_set(fc, FLAG_VOLUME_SPIKE, class == REPLY_VOLUME_SPIKE || class == REPLY_BLOCKLIST);
 	cut_to_measured(step, &seen);
-	measure_begin(step);
+	cut_measure_begin(step);
 	fc->probe_failures = 1;
 	fc->flight_refused = 1;
 	fc->hold_since = step->now;
@@ -270,7 +270,7 @@ static double doubling(struct control_step *step)
 		return 0;
 	default:
 		if (fc->count >= rate_probe_after(fc) &&
-		    (pressure_now(fc, step->now) < 1 || fallen_long(step))) {
+		    (rate_pressure_now(fc, step->now) < 1 || fallen_long(step))) {
 			if (!fc->probe_from_count) {
 				fc->probe_from_count = fc->count;
 				fc->probe_since = stamp_of(step->admitted_ns);
@@ -307,7 +307,7 @@ static double slowly(const struct control_step *step)
 
 	if (fc->mode == MODE_RECOVER)
 		return fc->flight_refused >= FLIGHT &&
-				       pressure_now(fc, step->now) > IN_FLIGHT_DEFERRALS
+				       rate_pressure_now(fc, step->now) > IN_FLIGHT_DEFERRALS
 			       ? SLOWLY_AGAIN
 			       : 1;
 	return fc->mode == MODE_KNOWN ? between(on_the_way / ON_THE_WAY, 1, SLOWLY_MOST) : 1;
@@ -372,7 +372,7 @@ void rate_restore(struct control_step *step)
 void rate_scale_after_flight(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
-	double pressure = pressure_now(fc, step->now);
+	double pressure = rate_pressure_now(fc, step->now);
 
 	if (fc->flags & FLAG_RISE_SUSPECTED ||
 	    pressure <= (fc->strikes ? FLIGHT : IN_FLIGHT_DEFERRALS))

@@ -263,7 +263,7 @@ static void trial_found_limit(struct control_step *step)
 		flag_set(fc, FLAG_RISE_SUSPECTED, false);
 	}
 	/* From here on is counted, but the bucket is not empty: no measure is exact. */
-	measure_begin(step);
+	cut_measure_begin(step);
 	fc->idle = NEVER_EXACT;
 	fc->probe_from_count = 0;
 	fc->probe_spacing_messages = rate_spacing_min(fc);

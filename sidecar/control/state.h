@@ -130,9 +130,9 @@ struct measure {
 	bool exact; /* the bucket did not overflow meanwhile */
 };
 
-void measure_begin(struct control_step *step);
-struct measure measure_end(const struct control_step *step);
-double measure_sent(const struct control_step *step, const struct measure *seen);
+void cut_measure_begin(struct control_step *step);
+struct measure cut_measure_end(const struct control_step *step);
+double cut_measure_sent(const struct control_step *step, const struct measure *seen);
 void cut_to_measured(struct control_step *step, const struct measure *seen);
 
 /* rate.c */
@@ -153,8 +153,8 @@ bool rate_fallen(const struct flow_control *fc);
 void rate_scale_after_flight(struct control_step *step);
 void rate_backoff(struct control_step *step, double held_seconds);
 double rate_probe_after(const struct flow_control *fc);
-void pressure_add(struct control_step *step);
-double pressure_now(const struct flow_control *fc, uint32_t now);
+void rate_pressure_add(struct control_step *step);
+double rate_pressure_now(const struct flow_control *fc, uint32_t now);
 
 /* hold.c */
 void hold_begin(struct control_step *step, double seconds);

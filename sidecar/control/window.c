@@ -212,7 +212,7 @@ static void sliding_hit(struct control_step *step)
 	even = window_rate(fc);
 	/* Trouble that comes again and again at that rate is not the hour's. */
 	if (even >= RATE_TOP || fc->limit_estimate >= even ||
-	    pressure_now(fc, step->now) > SLIDING_PRESSURE)
+	    rate_pressure_now(fc, step->now) > SLIDING_PRESSURE)
 		return;
 	rate_track_estimate(step, even);
 }

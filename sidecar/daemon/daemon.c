@@ -414,7 +414,7 @@ static void beat(void *arg, uint64_t now_ns)
 		log_warning(
 			"damage",
 			"a worker cut a file of the segment short or wrote over its header: made whole");
-	watch_beat(s->workers);
+	workers_beat(s->workers);
 	look(s, now_ns);
 	keeper_beat(s->keeper, s->wall_offset_ns, known_until(s, now_ns), now_ns);
 	keeper_due(s, now_ns);
@@ -745,7 +745,7 @@ int sidecar_create(const char *config_path, bool remove, struct sidecar **ret, c
 static void keeper_last(struct sidecar *s)
 {
 	uint64_t now_ns = loop_now();
-	bool quiet = watch_beat(s->workers) == 0;
+	bool quiet = workers_beat(s->workers) == 0;
 
 	/* No more than rings hold: somebody may go on writing. */
 	for (uint32_t i = 0; i <= s->segment->header.sizes.ring_records / DRAIN_MAX; i++)

@@ -276,7 +276,7 @@ uint32_t workers_scan(struct workers *list)
 	return list->count;
 }
 
-uint32_t watch_beat(struct workers *list)
+uint32_t workers_beat(struct workers *list)
 {
 	bool changed = false;
 

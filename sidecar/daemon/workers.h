@@ -28,7 +28,7 @@ uint32_t workers_scan(struct workers *list);
 
 /* The same, and asks the locks of slots in turn, so that the end of every worker is noticed: to be
  * called at each heartbeat. */
-uint32_t watch_beat(struct workers *list);
+uint32_t workers_beat(struct workers *list);
 
 /* How many owner words of living workers were written over and put back. */
 uint64_t workers_repaired(const struct workers *list);

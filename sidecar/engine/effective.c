@@ -345,7 +345,7 @@ void effective_warmup(struct effective *e, const struct flow_limits *configured,
 
 /* ---- shares ---------------------------------------------------------------------------------- */
 
-double constraint_share(const struct constraint *constraint, uint64_t now_ns)
+double effective_constraint_share(const struct constraint *constraint, uint64_t now_ns)
 {
 	double share = (double)(constraint->value & ((1u << CONSTRAINT_SHARE_BITS) - 1)) /
 		       CONSTRAINT_SHARE_ONE;
@@ -415,7 +415,7 @@ void effective_share(struct effective *e, const struct constraint constraints[CO
 
 		if (c->kind != CONSTRAINT_SHARE || c->until_ns <= now_ns)
 			continue;
-		share = constraint_share(c, now_ns);
+		share = effective_constraint_share(c, now_ns);
 		if (share < least) {
 			least = share;
 			index = i;
@@ -436,8 +436,8 @@ static uint64_t worth(const struct constraint *constraint, uint64_t now_ns)
 	return constraint->by_operator ? UINT64_MAX : constraint->until_ns;
 }
 
-void constraint_add(struct constraint constraints[CONSTRAINTS], const struct constraint *constraint,
-		    uint64_t now_ns)
+void effective_constraint_add(struct constraint constraints[CONSTRAINTS],
+			      const struct constraint *constraint, uint64_t now_ns)
 {
 	int place = 0;
 
@@ -457,8 +457,8 @@ void constraint_add(struct constraint constraints[CONSTRAINTS], const struct con
 	constraints[place].why[CONSTRAINT_WHY - 1] = '\0';
 }
 
-unsigned constraint_remove_by_operator(struct constraint constraints[CONSTRAINTS],
-				       enum constraint_kind kind)
+unsigned effective_constraint_remove_by_operator(struct constraint constraints[CONSTRAINTS],
+						 enum constraint_kind kind)
 {
 	unsigned dropped = 0;
 
@@ -471,7 +471,7 @@ unsigned constraint_remove_by_operator(struct constraint constraints[CONSTRAINTS
 	return dropped;
 }
 
-void constraints_check(struct constraint constraints[CONSTRAINTS])
+void effective_constraints_check(struct constraint constraints[CONSTRAINTS])
 {
 	for (int i = 0; i < CONSTRAINTS; i++) {
 		struct constraint *e = &constraints[i];

@@ -23,7 +23,7 @@ enum constraint_kind {
 	CONSTRAINT_PER_CONNECTION, /* at most `value` messages a connection */
 	CONSTRAINT_HOUR,	   /* at most `value` messages an hour */
 	CONSTRAINT_DAY,
-	CONSTRAINT_SHARE, /* rate, hour and day are scaled by constraint_share() */
+	CONSTRAINT_SHARE, /* rate, hour and day are scaled by effective_constraint_share() */
 	CONSTRAINT_KINDS
 };
 
@@ -50,7 +50,7 @@ _Static_assert(CONSTRAINTS > CONSTRAINT_KINDS - 1,
 #define CONSTRAINT_SHARE_ONE	 1000000u
 #define CONSTRAINT_SHARE_BACK_NS (UINT64_C(48) * 3600 * 1000000000)
 
-double constraint_share(const struct constraint *constraint, uint64_t now_ns);
+double effective_constraint_share(const struct constraint *constraint, uint64_t now_ns);
 
 /* Who decided a value, for `explain`. */
 enum effective_by {
@@ -99,14 +99,14 @@ void effective_bounds(const struct flow_limits *configured, int64_t wall_offset_
 
 /* Adds a constraint: the same kind by the same name is replaced; else a free or ended place is
  * taken, else that of the rule's constraint that ends first. Names and reasons are cut. */
-void constraint_add(struct constraint constraints[CONSTRAINTS], const struct constraint *constraint,
-		    uint64_t now_ns);
+void effective_constraint_add(struct constraint constraints[CONSTRAINTS],
+			      const struct constraint *constraint, uint64_t now_ns);
 
 /* Takes away what the operator set, of one kind or (CONSTRAINT_NONE) of all. Returns how many. */
-unsigned constraint_remove_by_operator(struct constraint constraints[CONSTRAINTS],
-				       enum constraint_kind kind);
+unsigned effective_constraint_remove_by_operator(struct constraint constraints[CONSTRAINTS],
+						 enum constraint_kind kind);
 
 /* What was found in a file: kinds in range, texts terminated. Unfit ones are emptied. */
-void constraints_check(struct constraint constraints[CONSTRAINTS]);
+void effective_constraints_check(struct constraint constraints[CONSTRAINTS]);
 
 #endif

@@ -116,7 +116,7 @@ void engine_effect_add(struct engine *e, uint32_t slot, const struct constraint 
 	struct constraint *constraints = segment_block_take(e->segment, slot, ENGINE_EFFECTS);
 
 	if (constraints)
-		constraint_add(constraints, constraint, now_ns);
+		effective_constraint_add(constraints, constraint, now_ns);
 	engine_mark(e, slot);
 }
 
@@ -750,7 +750,7 @@ int engine_constraint_remove(struct engine *e, uint32_t slot, enum constraint_ki
 		return -ENOENT;
 	constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
 	if (constraints)
-		constraint_remove_by_operator(constraints, kind);
+		effective_constraint_remove_by_operator(constraints, kind);
 	engine_mark(e, slot);
 	effects_fold(e, slot, now_ns);
 	engine_publish(e, slot, now_ns);
@@ -813,7 +813,7 @@ static void earlier_check(struct engine *e, uint32_t slot)
 	struct engine_flow *flow = engine_flow_of(e, slot);
 
 	if (constraints)
-		constraints_check(constraints);
+		effective_constraints_check(constraints);
 	engine_warmup_check(e, slot);
 	if (flow->seen_s)
 		return;

@@ -20,7 +20,7 @@ static void heard_count(struct engine *e, uint32_t slot, const struct engine_hea
 {
 	struct engine_flow *flow = engine_flow_of(e, slot);
 
-	reply_count(&e->segment->view, slot, heard->code, heard->n);
+	ring_count_reply(&e->segment->view, slot, heard->code, heard->n);
 	if (heard->code >= 200 && heard->code < 300)
 		flow->delivered += heard->n;
 	else if (heard->code >= 500 && heard->code < 600)
@@ -118,7 +118,7 @@ int engine_heard(struct engine *e, uint32_t slot, const struct engine_heard *hea
 	if (first == ENGINE_HEARD_COUNTED)
 		heard_count(e, slot, heard);
 	else if (first & ENGINE_HEARD_COUNTED)
-		reply_count(&e->segment->view, slot, heard->code, heard->n);
+		ring_count_reply(&e->segment->view, slot, heard->code, heard->n);
 	if (first & ENGINE_HEARD_JUDGED)
 		heard_judge(e, slot, heard, now_ns);
 	return first;

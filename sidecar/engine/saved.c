@@ -435,7 +435,7 @@ bool saved_effects_read(const uint8_t *bytes, size_t length, int64_t offset,
 		effect_take(&r, offset, &found[i]);
 	if (r.damaged || r.at != r.end)
 		return false;
-	constraints_check(found);
+	effective_constraints_check(found);
 	memcpy(ret, found, sizeof(found));
 	return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * CSV as RFC 4180 has it: fields parted by commas; one in quotes may hold commas, line ends and,
+ * CSV as RFC 4180 has it: fields separated by commas; one in quotes may hold commas, line ends and,
  * twice, quotes.
  */
 #ifndef SIDECAR_INGEST_CSV_H

@@ -9,7 +9,7 @@
  * with "defer (errno)[: strerror]" before H=). Which fields there are is log_selector's business,
  * so they are told by their names. TEXT begins at the first word that ends in a colon; there stands
  * "SMTP error from remote mail server after COMMAND: [host NAME [IP]: ]REPLY", the lines of a reply
- * parted by the two characters "\n". Lines without a flag tell of hosts on the way to an outcome.
+ * separated by the two characters "\n". Lines without a flag tell of hosts on the way to an outcome.
  */
 #include "sidecar/ingest/scan.h"
 
@@ -134,7 +134,7 @@ static bool host_scan(struct scan *scan, struct ingest_event *event, struct deli
 	if (memchr(scan->at, ' ', (size_t)(name_end - scan->at)) != NULL)
 		return false;
 	if (!d->has_host)
-		event->mx = text_host(scan_text(scan->at, name_end));
+		event->mx = scan_text_host(scan_text(scan->at, name_end));
 	d->has_host = true;
 	scan->at = bracket;
 	return endpoint_scan(scan, &event->peer);
@@ -284,15 +284,15 @@ static void host_within(struct scan *scan, struct ingest_event *event, struct de
 
 static void message_take(struct ingest_event *event, struct delivery *d)
 {
-	struct ingest_text text = text_one_line_escaped(d->message);
+	struct ingest_text text = scan_text_one_line_escaped(d->message);
 	struct scan scan = scan_of(text);
 
 	if (text.at != NULL && error_skip(&scan) && command_scan(&scan, event)) {
 		host_within(&scan, event, d);
-		if (event_reply_is(event, scan_rest(&scan)))
+		if (scan_event_reply_is(event, scan_rest(&scan)))
 			return;
 	}
-	event_words_are(event, text.at != NULL ? text : d->strerror, 0);
+	scan_event_words_are(event, text.at != NULL ? text : d->strerror, 0);
 	event->each = false;
 	if (d->strerror.at != NULL && event->source.at == NULL)
 		event->stage = TG_STAGE_CONNECT;
@@ -320,12 +320,12 @@ enum ingest_result exim_parse(struct ingest_stream *stream, struct ingest_line *
 		return INGEST_OTHER;
 	if (!fields_scan(&scan, &event, &d))
 		return INGEST_BAD;
-	event.domain = text_domain(d.address);
+	event.domain = scan_text_domain(d.address);
 	if (event.outcome == INGEST_DELIVERED)
-		event_reply_is(&event, text_one_line_escaped(d.confirmation));
+		scan_event_reply_is(&event, scan_text_one_line_escaped(d.confirmation));
 	else
 		message_take(&event, &d);
-	if (text_loopback(&event.peer) || (event.outcome == INGEST_DELIVERED && !d.has_host) ||
+	if (scan_text_loopback(&event.peer) || (event.outcome == INGEST_DELIVERED && !d.has_host) ||
 	    event.domain.at == NULL || *d.address.at == '|' || *d.address.at == '/')
 		return INGEST_OTHER;
 	event.attempt = d.has_host;

@@ -39,18 +39,18 @@ static void pair_take(struct haraka_entry *entry, const struct ingest_text *key,
 		{"response", offsetof(struct haraka_entry, response)},
 	};
 
-	if (text_is(key, "origin"))
-		entry->outbound = text_is(&value, "outbound");
+	if (scan_text_is(key, "origin"))
+		entry->outbound = scan_text_is(&value, "outbound");
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
 		struct ingest_text *field = (struct ingest_text *)((char *)entry + pairs[i].offset);
 
 		/* The first counts: what stands behind it is behind the receiver's text. */
-		if (field->at == NULL && text_is(key, pairs[i].name))
+		if (field->at == NULL && scan_text_is(key, pairs[i].name))
 			*field = value;
 	}
 }
 
-/* key=value and key="value", parted by blanks; a key may hold blanks ("delivered file"). */
+/* key=value and key="value", separated by blanks; a key may hold blanks ("delivered file"). */
 static bool pairs_read(struct scan *scan, struct haraka_entry *entry)
 {
 	struct ingest_text key, value;
@@ -78,7 +78,7 @@ static bool brackets_read(struct scan *scan, struct haraka_entry *entry)
 	    !scan_bracket(scan, &entry->uuid) || !SCAN_SKIP(scan, " ") ||
 	    !scan_bracket(scan, &origin))
 		return false;
-	entry->outbound = text_is(&origin, "outbound");
+	entry->outbound = scan_text_is(&origin, "outbound");
 	scan_blanks(scan);
 	if (entry->outbound && SCAN_STARTS(scan, "delivered file="))
 		return pairs_read(scan, entry);
@@ -135,15 +135,15 @@ static enum ingest_result entry_read(struct ingest_stream *stream, struct scan *
 static enum ingest_result delivered_take(const struct haraka_entry *entry,
 					 struct ingest_event *event)
 {
-	if ((entry->mode.at != NULL && !text_is(&entry->mode, "SMTP")) ||
-	    (entry->ip.at != NULL && text_loopback(&entry->ip)))
+	if ((entry->mode.at != NULL && !scan_text_is(&entry->mode, "SMTP")) ||
+	    (entry->ip.at != NULL && scan_text_loopback(&entry->ip)))
 		return INGEST_OTHER;
 	event->outcome = INGEST_DELIVERED;
-	event->domain = entry->domain.at ? text_host(entry->domain) : entry->domain;
-	event->mx = entry->host.at ? text_host(entry->host) : entry->host;
+	event->domain = entry->domain.at ? scan_text_host(entry->domain) : entry->domain;
+	event->mx = entry->host.at ? scan_text_host(entry->host) : entry->host;
 	event->peer = entry->ip;
 	event->attempt = true;
-	event_reply_is(event, text_one_line(entry->response));
+	scan_event_reply_is(event, scan_text_one_line(entry->response));
 	return INGEST_EVENT;
 }
 
@@ -162,9 +162,9 @@ static enum ingest_result recipient_take(struct scan *scan, struct ingest_event 
 		event->outcome = INGEST_BOUNCED;
 	else
 		return INGEST_OTHER;
-	event->domain = text_domain(address);
+	event->domain = scan_text_domain(address);
 	event->attempt = event->each = true;
-	event_reply_is(event, text_one_line(scan_rest(scan)));
+	scan_event_reply_is(event, scan_text_one_line(scan_rest(scan)));
 	return INGEST_EVENT;
 }
 
@@ -187,7 +187,7 @@ static struct ingest_text domain_within(struct scan scan)
 		if (scan_skip(&rest, sentences[i].before, strlen(sentences[i].before)) &&
 		    scan_word(&rest, &domain) &&
 		    scan_starts(&rest, sentences[i].after, strlen(sentences[i].after)))
-			return text_host(domain);
+			return scan_text_host(domain);
 	}
 	return (struct ingest_text){0};
 }
@@ -204,12 +204,12 @@ static enum ingest_result reason_take(struct scan scan, struct ingest_event *eve
 	event->attempt =
 		SCAN_SKIP(&scan, "Upstream error: ") || SCAN_STARTS(&scan, "Tried all MXs");
 	event->domain = domain_within(scan);
-	text = text_one_line(scan_rest(&scan));
-	if (event_reply_is(event, text)) {
+	text = scan_text_one_line(scan_rest(&scan));
+	if (scan_event_reply_is(event, text)) {
 		event->attempt = true;
 		return INGEST_EVENT;
 	}
-	event_words_are(event, text, text_enhanced(&text));
+	scan_event_words_are(event, text, scan_text_enhanced(&text));
 	/* A bounce after DATA has lost its code, not its enhanced one. */
 	event->heard = event->enhanced != 0;
 	event->attempt = event->attempt || event->heard;

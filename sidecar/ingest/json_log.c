@@ -114,12 +114,12 @@ static void names_take(const struct json_log_entry *entry, struct ingest_event *
 	event->via = text_of(entry->via);
 	event->pool = text_of(entry->pool);
 	event->id = text_of(entry->id);
-	event->mx = text_host(text_of(entry->mx));
-	event->domain = text_host(text_of(entry->domain));
+	event->mx = scan_text_host(text_of(entry->mx));
+	event->domain = scan_text_host(text_of(entry->domain));
 	if (event->domain.at == NULL)
-		event->domain = text_domain(text_of(entry->recipient));
+		event->domain = scan_text_domain(text_of(entry->recipient));
 	if (event->domain.at == NULL)
-		event->domain = text_host(destination);
+		event->domain = scan_text_host(destination);
 }
 
 enum ingest_result json_log_parse(struct ingest_stream *stream, struct ingest_line *line,
@@ -141,12 +141,12 @@ enum ingest_result json_log_parse(struct ingest_stream *stream, struct ingest_li
 	if (!coded && entry.reply.kind != JSON_KIND_TEXT && entry.outcome.kind != JSON_KIND_TEXT)
 		return INGEST_BAD;
 	names_take(&entry, &event);
-	if (!event_reply_is(&event, text_one_line(text_of(entry.reply))) && code >= 200 &&
+	if (!scan_event_reply_is(&event, scan_text_one_line(text_of(entry.reply))) && code >= 200 &&
 	    code < 600) {
 		event.code = event.heard_code = (unsigned)code;
 		event.heard = true;
 		event.heard_text = event.text;
-		event.enhanced = event.heard_enhanced = text_enhanced(&event.text);
+		event.enhanced = event.heard_enhanced = scan_text_enhanced(&event.text);
 	}
 	if (!event.heard)
 		event.stage = TG_STAGE_CONNECT;

@@ -194,7 +194,7 @@ static struct ingest_text queue_domain(struct ingest_text queue)
 	at = memrchr(queue.at, '@', queue.length);
 	at = at != NULL ? at + 1 : queue.at;
 	stop = memchr(at, '!', (size_t)(queue.at + queue.length - at));
-	return text_host(scan_text(at, stop ? stop : queue.at + queue.length));
+	return scan_text_host(scan_text(at, stop ? stop : queue.at + queue.length));
 }
 
 /* "192.0.2.1:25", "[2001:db8::1]:25", "192.0.2.1". */
@@ -278,7 +278,7 @@ static void response_take(const struct kumomta_record *record, struct ingest_eve
 	struct ingest_text command = text_of(record->command);
 	uint64_t code = 0;
 
-	event->text = text_one_line(text_of(record->content));
+	event->text = scan_text_one_line(text_of(record->content));
 	json_slice_u64(&record->code, &code);
 	event->code = code <= 999 ? (unsigned)code : 0;
 	event->enhanced = record->enhanced;
@@ -325,17 +325,17 @@ enum ingest_result kumomta_parse(struct ingest_stream *stream, struct ingest_lin
 	if (!outcome_read(&record, &event.outcome))
 		return INGEST_OTHER;
 	event.time_ns = time_of(stream, &record);
-	event.domain = text_domain(recipient_of(record.recipient, &event.n));
+	event.domain = scan_text_domain(recipient_of(record.recipient, &event.n));
 	if (event.domain.at == NULL)
 		event.domain = queue_domain(text_of(record.queue));
-	event.mx = text_host(text_of(record.peer_name));
+	event.mx = scan_text_host(text_of(record.peer_name));
 	event.peer = address_of(text_of(record.peer_address));
 	event.source = address_of(text_of(record.source));
 	event.via = text_of(record.egress_source);
 	event.pool = text_of(record.egress_pool);
 	event.site = text_of(record.site);
 	event.id = text_of(record.id);
-	if (text_loopback(&event.peer))
+	if (scan_text_loopback(&event.peer))
 		return INGEST_OTHER;
 	response_take(&record, &event);
 	*ret = event;

@@ -57,8 +57,8 @@ static bool program_delivers(struct ingest_text *tag, bool *ret_tried)
 		return false;
 	program = scan_text(slash + 1, tag->at + tag->length);
 	tag->length = (size_t)(slash - tag->at);
-	*ret_tried = text_is(&program, "smtp");
-	return *ret_tried || text_is(&program, "error") || text_is(&program, "retry");
+	*ret_tried = scan_text_is(&program, "smtp");
+	return *ret_tried || scan_text_is(&program, "error") || scan_text_is(&program, "retry");
 }
 
 static bool letter_or_digit(char c)
@@ -90,7 +90,7 @@ static void relay_take(struct ingest_text value, struct ingest_event *event)
 
 	if (stop == NULL)
 		return;
-	event->mx = text_host(scan_text(value.at, bracket));
+	event->mx = scan_text_host(scan_text(value.at, bracket));
 	event->peer = scan_text(bracket + 1, stop);
 }
 
@@ -107,7 +107,7 @@ static void delays_take(struct ingest_text value, struct ingest_event *event)
 	event->setup_ns = part[2];
 }
 
-/* From ", relay=" to the "(" of the reason: "name=value", parted by ", ". */
+/* From ", relay=" to the "(" of the reason: "name=value", separated by ", ". */
 static bool fields_scan(struct scan *scan, struct ingest_event *event,
 			struct ingest_text *ret_status, unsigned *ret_dsn)
 {
@@ -124,14 +124,14 @@ static bool fields_scan(struct scan *scan, struct ingest_event *event,
 		if (!scan_until(scan, '=', &name) || !scan_until(scan, ',', &value))
 			return false;
 		scan->at--;
-		if (text_is(&name, "relay"))
+		if (scan_text_is(&name, "relay"))
 			relay_take(value, event);
-		else if (text_is(&name, "delays"))
+		else if (scan_text_is(&name, "delays"))
 			delays_take(value, event);
-		else if (text_is(&name, "conn_use"))
+		else if (scan_text_is(&name, "conn_use"))
 			event->fresh = false;
-		else if (text_is(&name, "dsn"))
-			*ret_dsn = text_enhanced(&value);
+		else if (scan_text_is(&name, "dsn"))
+			*ret_dsn = scan_text_enhanced(&value);
 	}
 	return false;
 }
@@ -141,11 +141,11 @@ static enum ingest_result status_read(struct ingest_text status, enum ingest_out
 {
 	if (status.at[status.length - 1] == ' ')
 		status.length--;
-	if (text_is(&status, "sent"))
+	if (scan_text_is(&status, "sent"))
 		*ret = INGEST_DELIVERED;
-	else if (text_is(&status, "deferred") || text_is(&status, "SOFTBOUNCE"))
+	else if (scan_text_is(&status, "deferred") || scan_text_is(&status, "SOFTBOUNCE"))
 		*ret = INGEST_DEFERRED;
-	else if (text_is(&status, "bounced"))
+	else if (scan_text_is(&status, "bounced"))
 		*ret = INGEST_BOUNCED;
 	else
 		return INGEST_OTHER;
@@ -245,17 +245,17 @@ static void reason_take(struct scan scan, struct ingest_event *event, unsigned d
 	if (old)
 		event->attempt = false;
 	if (event->outcome == INGEST_DELIVERED) {
-		event_reply_is(event, whole);
+		scan_event_reply_is(event, whole);
 		return;
 	}
 	if (!said_scan(scan, event, &reply)) {
-		event_words_are(event, whole, dsn);
+		scan_event_words_are(event, whole, dsn);
 		trouble_stage(&whole, event);
 		return;
 	}
 	reply = reply_to_off(reply, event);
-	if (!event_reply_is(event, reply))
-		event_words_are(event, whole, dsn);
+	if (!scan_event_reply_is(event, reply))
+		scan_event_words_are(event, whole, dsn);
 	else if (old)
 		event->text = whole;
 }
@@ -304,11 +304,11 @@ enum ingest_result postfix_parse(struct ingest_stream *stream, struct ingest_lin
 	if (!scan_angle(&scan, &to) || !fields_scan(&scan, &event, &status, &dsn))
 		return INGEST_BAD;
 	result = status_read(status, &event.outcome);
-	if (result != INGEST_EVENT || text_loopback(&event.peer))
+	if (result != INGEST_EVENT || scan_text_loopback(&event.peer))
 		return INGEST_OTHER;
 	if (event.peer.length > 0 && memchr(event.peer.at, '/', event.peer.length) != NULL)
 		return INGEST_OTHER; /* a socket of this host */
-	event.domain = text_domain(to);
+	event.domain = scan_text_domain(to);
 	event.attempt = event.attempt && event.peer.at != NULL;
 	if (scan.end > scan.at && scan.end[-1] == ')')
 		scan.end--; /* else it was cut off on its way */
@@ -328,7 +328,7 @@ static void host_take(struct scan scan, struct ingest_event *event)
 		return;
 	if (!scan_until(&scan, '[', &name) || !scan_until(&scan, ']', &address))
 		return;
-	event->mx = text_host(name);
+	event->mx = scan_text_host(name);
 	event->peer = address;
 }
 
@@ -338,7 +338,7 @@ enum ingest_result postfix_status_parse(struct ingest_line *line, struct ingest_
 	struct scan scan = scan_line(line);
 	struct ingest_text status;
 
-	if (!scan_until(&scan, ' ', &status) || text_enhanced(&status) == 0)
+	if (!scan_until(&scan, ' ', &status) || scan_text_enhanced(&status) == 0)
 		return INGEST_BAD;
 	switch (status.at[0]) {
 	case '2': event.outcome = INGEST_DELIVERED; break;
@@ -348,10 +348,10 @@ enum ingest_result postfix_status_parse(struct ingest_line *line, struct ingest_
 	}
 	if (event.outcome != INGEST_DELIVERED)
 		host_take(scan, &event);
-	if (text_loopback(&event.peer))
+	if (scan_text_loopback(&event.peer))
 		return INGEST_OTHER;
 	event.attempt = event.outcome == INGEST_DELIVERED || event.peer.at != NULL;
-	reason_take(scan, &event, text_enhanced(&status));
+	reason_take(scan, &event, scan_text_enhanced(&status));
 	*ret = event;
 	return INGEST_EVENT;
 }

@@ -95,7 +95,7 @@ static void host_take(struct ingest_text field, struct ingest_event *event)
 
 	if (field.at == NULL)
 		return;
-	event->mx = text_host(scan_text(field.at, blank ? blank : field.at + field.length));
+	event->mx = scan_text_host(scan_text(field.at, blank ? blank : field.at + field.length));
 }
 
 /* "domain/vmta": the names of both where the record has them nowhere else. */
@@ -106,8 +106,8 @@ static void queue_take(struct ingest_text field, struct ingest_event *event)
 	if (field.at == NULL)
 		return;
 	if (event->domain.at == NULL)
-		event->domain =
-			text_host(scan_text(field.at, slash ? slash : field.at + field.length));
+		event->domain = scan_text_host(
+			scan_text(field.at, slash ? slash : field.at + field.length));
 	if (event->via.at == NULL && slash != NULL)
 		event->via = scan_text(slash + 1, field.at + field.length);
 }
@@ -117,7 +117,7 @@ static void diagnosis_take(struct ingest_text diag, struct ingest_text status,
 {
 	struct scan scan;
 
-	diag = text_one_line(diag);
+	diag = scan_text_one_line(diag);
 	scan = scan_of(diag);
 	if (diag.at != NULL) {
 		if (SCAN_SKIP(&scan, "x-pmta;")) {
@@ -130,16 +130,16 @@ static void diagnosis_take(struct ingest_text diag, struct ingest_text status,
 			SCAN_SKIP(&scan, "smtp;");
 		}
 		scan_blanks(&scan);
-		if (event_reply_is(event, scan_rest(&scan)))
+		if (scan_event_reply_is(event, scan_rest(&scan)))
 			return;
 	}
-	event_words_are(event, diag, text_enhanced(&status));
+	scan_event_words_are(event, diag, scan_text_enhanced(&status));
 }
 
 static bool no_receiver(const struct ingest_text fields[COLUMNS_NAMED])
 {
 	return (fields[DELIVERY].at != NULL && !named(&fields[DELIVERY], "smtp")) ||
-	       (fields[PEER].at != NULL && text_loopback(&fields[PEER]));
+	       (fields[PEER].at != NULL && scan_text_loopback(&fields[PEER]));
 }
 
 enum ingest_result powermta_parse(struct ingest_stream *stream, struct ingest_line *line,
@@ -170,7 +170,7 @@ enum ingest_result powermta_parse(struct ingest_stream *stream, struct ingest_li
 	event.peer = fields[PEER];
 	event.via = fields[VMTA];
 	event.pool = fields[POOL];
-	event.domain = text_domain(fields[RCPT]);
+	event.domain = scan_text_domain(fields[RCPT]);
 	queue_take(fields[QUEUE], &event);
 	host_take(fields[MTA], &event);
 	diagnosis_take(fields[DIAG], fields[STATUS], &event);

@@ -140,7 +140,7 @@ bool scan_bracket(struct scan *scan, struct ingest_text *ret)
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-bool text_is(const struct ingest_text *text, const char *literal)
+bool scan_text_is(const struct ingest_text *text, const char *literal)
 {
 	return text->at != NULL && strlen(literal) == text->length &&
 	       memcmp(text->at, literal, text->length) == 0;
@@ -153,7 +153,7 @@ static void lower(char *at, size_t length)
 			at[i] = (char)(at[i] | 0x20);
 }
 
-struct ingest_text text_host(struct ingest_text host)
+struct ingest_text scan_text_host(struct ingest_text host)
 {
 	while (host.length > 0 && host.at[host.length - 1] == '.')
 		host.length--;
@@ -163,22 +163,22 @@ struct ingest_text text_host(struct ingest_text host)
 	return host;
 }
 
-struct ingest_text text_domain(struct ingest_text address)
+struct ingest_text scan_text_domain(struct ingest_text address)
 {
 	const char *at = address.at != NULL ? memrchr(address.at, '@', address.length) : NULL;
 
 	if (at == NULL)
 		return (struct ingest_text){0};
-	return text_host(scan_text(at + 1, address.at + address.length));
+	return scan_text_host(scan_text(at + 1, address.at + address.length));
 }
 
-bool text_loopback(const struct ingest_text *address)
+bool scan_text_loopback(const struct ingest_text *address)
 {
 	return (address->length > 4 && memcmp(address->at, "127.", 4) == 0) ||
-	       text_is(address, "::1");
+	       scan_text_is(address, "::1");
 }
 
-struct ingest_text text_one_line(struct ingest_text text)
+struct ingest_text scan_text_one_line(struct ingest_text text)
 {
 	struct scan scan = scan_of(text);
 	char *to = scan.at, *at = to, *end = scan.end;
@@ -197,7 +197,7 @@ struct ingest_text text_one_line(struct ingest_text text)
 	return scan_text(text.at, to);
 }
 
-struct ingest_text text_one_line_escaped(struct ingest_text text)
+struct ingest_text scan_text_one_line_escaped(struct ingest_text text)
 {
 	struct scan scan = scan_of(text);
 	char *to = scan.at, *at = to, *end = scan.end;
@@ -219,7 +219,7 @@ struct ingest_text text_one_line_escaped(struct ingest_text text)
 	return scan_text(text.at, to);
 }
 
-unsigned text_enhanced(const struct ingest_text *text)
+unsigned scan_text_enhanced(const struct ingest_text *text)
 {
 	unsigned enhanced;
 	size_t n = text->at == NULL ? 0 : reply_line_enhanced(text->at, text->length, &enhanced);
@@ -243,12 +243,12 @@ static bool text_reply(const struct ingest_text *text, unsigned *ret_code, unsig
 	*ret_enhanced = 0;
 	if (text->length > 4) {
 		rest = scan_text(at + 4, at + text->length);
-		*ret_enhanced = text_enhanced(&rest);
+		*ret_enhanced = scan_text_enhanced(&rest);
 	}
 	return true;
 }
 
-bool event_reply_is(struct ingest_event *event, struct ingest_text text)
+bool scan_event_reply_is(struct ingest_event *event, struct ingest_text text)
 {
 	event->text = text;
 	event->heard = text_reply(&text, &event->code, &event->enhanced);
@@ -257,7 +257,7 @@ bool event_reply_is(struct ingest_event *event, struct ingest_text text)
 	return event->heard;
 }
 
-void event_words_are(struct ingest_event *event, struct ingest_text text, unsigned enhanced)
+void scan_event_words_are(struct ingest_event *event, struct ingest_text text, unsigned enhanced)
 {
 	event->text = text;
 	event->enhanced = enhanced;

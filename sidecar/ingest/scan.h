@@ -100,30 +100,30 @@ bool scan_bracket(struct scan *scan, struct ingest_text *ret);
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-bool text_is(const struct ingest_text *text, const char *literal);
+bool scan_text_is(const struct ingest_text *text, const char *literal);
 
 /* What stands behind the last "@" outside of quotes, in lower case. NULL at: there is none. */
-struct ingest_text text_domain(struct ingest_text address);
+struct ingest_text scan_text_domain(struct ingest_text address);
 
 /* In lower case, in place, and without a dot at the end. */
-struct ingest_text text_host(struct ingest_text host);
+struct ingest_text scan_text_host(struct ingest_text host);
 
 /* 127.0.0.0/8 and ::1: a filter on this host, no receiver. */
-bool text_loopback(const struct ingest_text *address);
+bool scan_text_loopback(const struct ingest_text *address);
 
 /* Line ends within a text become blanks, in place: "\r\n" one. */
-struct ingest_text text_one_line(struct ingest_text text);
+struct ingest_text scan_text_one_line(struct ingest_text text);
 
 /* The same of the two characters "\n" and "\r", as Exim writes them. */
-struct ingest_text text_one_line_escaped(struct ingest_text text);
+struct ingest_text scan_text_one_line_escaped(struct ingest_text text);
 
 /* "4.7.1 (delivery not authorized)", "4.7.1": the enhanced code in front, or 0. */
-unsigned text_enhanced(const struct ingest_text *text);
+unsigned scan_text_enhanced(const struct ingest_text *text);
 
 /* The event's reply is its text, which begins with the codes. True: it does. */
-bool event_reply_is(struct ingest_event *event, struct ingest_text text);
+bool scan_event_reply_is(struct ingest_event *event, struct ingest_text text);
 
 /* An MTA's own words: no reply came, and the code is the MTA's own. */
-void event_words_are(struct ingest_event *event, struct ingest_text text, unsigned enhanced);
+void scan_event_words_are(struct ingest_event *event, struct ingest_text text, unsigned enhanced);
 
 #endif

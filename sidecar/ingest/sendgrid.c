@@ -109,21 +109,21 @@ static bool outcome_read(const struct sendgrid_entry *entry, enum ingest_outcome
 static void entry_take(const struct sendgrid_entry *entry, struct ingest_event *event)
 {
 	struct ingest_text text = text_of(entry->response), status = text_of(entry->status);
-	unsigned enhanced = text_enhanced(&status);
+	unsigned enhanced = scan_text_enhanced(&status);
 	uint64_t seconds;
 
 	if (text.at == NULL)
 		text = text_of(entry->reason);
 	if (json_slice_u64(&entry->timestamp, &seconds) && seconds < UINT64_MAX / NANO)
 		event->time_ns = seconds * NANO;
-	event->domain = text_domain(text_of(entry->email));
+	event->domain = scan_text_domain(text_of(entry->email));
 	event->source = text_of(entry->ip);
 	event->pool = text_of(entry->pool);
 	event->id = text_of(entry->id);
-	if (event_reply_is(event, text_one_line(text)))
+	if (scan_event_reply_is(event, scan_text_one_line(text)))
 		return;
 	/* "5.0.0" is said of all that has no code. */
-	event_words_are(event, event->text, (enhanced & 0xFFFFF) != 0 ? enhanced : 0);
+	scan_event_words_are(event, event->text, (enhanced & 0xFFFFF) != 0 ? enhanced : 0);
 	event->attempt = false;
 }
 

@@ -163,6 +163,6 @@ void mta_workers_rouse(struct mta *mta);
 void mta_timer(struct mta *mta);
 
 /* Fills in what is reckoned when the run has ended. 0, or -ENOMEM. */
-int mta_outcome(const struct mta *mta, struct simulate_result *result);
+int simulate_result_of(const struct mta *mta, struct simulate_result *result);
 
 #endif

@@ -27,16 +27,16 @@
 #define SLOW_PERIOD  UNITS_MINUTE_NS
 #define LOOK_AGAIN   (UNITS_SECOND_NS / 10)
 
-const struct simulate_policy *const simulate_policies[] = {
+const struct simulate_policy *const policy_list[] = {
 	&policy_tollgate, &policy_none, &policy_sliding_window, &policy_cooldown, &policy_backoff,
 	&policy_oracle,	  NULL,
 };
 
-const struct simulate_policy *simulate_policy_find(const char *name)
+const struct simulate_policy *policy_find(const char *name)
 {
-	for (size_t i = 0; simulate_policies[i]; i++)
-		if (strcmp(simulate_policies[i]->name, name) == 0)
-			return simulate_policies[i];
+	for (size_t i = 0; policy_list[i]; i++)
+		if (strcmp(policy_list[i]->name, name) == 0)
+			return policy_list[i];
 	return strcmp(policy_calendar.name, name) == 0 ? &policy_calendar : NULL;
 }
 

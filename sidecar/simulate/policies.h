@@ -115,9 +115,9 @@ extern const struct simulate_policy policy_oracle; /* knows the limits */
 extern const struct simulate_policy policy_calendar;
 
 /* Those that are always compared, tollgate first, the oracle last; ends with NULL. */
-extern const struct simulate_policy *const simulate_policies[];
+extern const struct simulate_policy *const policy_list[];
 
 /* The policy of that name, or NULL. */
-const struct simulate_policy *simulate_policy_find(const char *name);
+const struct simulate_policy *policy_find(const char *name);
 
 #endif

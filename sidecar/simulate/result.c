@@ -128,7 +128,7 @@ static void mta_blocks(const struct mta *mta, struct simulate_result *result)
 	result->blocked_share = pairs > 0 ? blocked / (pairs * (double)scenario->duration_ns) : 0;
 }
 
-int mta_outcome(const struct mta *mta, struct simulate_result *result)
+int simulate_result_of(const struct mta *mta, struct simulate_result *result)
 {
 	int error = mta_delays(mta, result);
 

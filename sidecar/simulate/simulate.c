@@ -462,7 +462,7 @@ int simulate_run(const struct scenario *scenario, const struct simulate_policy *
 	if (!error)
 		error = mta_loop(&mta);
 	if (!error)
-		error = mta_outcome(&mta, &result);
+		error = simulate_result_of(&mta, &result);
 	if (!error)
 		*ret = result;
 	else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * See db.h. A batch is one transaction, which the write-ahead log takes whole or not at all, and
+ * See db.h. A batch is one transaction, which the write-ahead log applies atomically, and
  * which is on the disk when db_end returns (synchronous = FULL).
  *
  * Versions: a step of `steps` for each, run in order from the one that the file says, in one
