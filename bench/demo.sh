@@ -59,7 +59,7 @@ start_receiver() { # FILE for the statistics
 }
 
 start_sidecar() {
-	printf 'segment: {path: %s}\n' "$segment" >"$folder/tollgate.yaml"
+	printf 'segment: {path: %s}\nstate: none\n' "$segment" >"$folder/tollgate.yaml"
 	"$build/tollgated" -c "$folder/tollgate.yaml" --remove >"$folder/sidecar.log" 2>&1 &
 	sidecar=$!
 	until grep -q ready "$folder/sidecar.log" 2>/dev/null; do

@@ -23,6 +23,11 @@ import tempfile
 import threading
 
 BUILD = pathlib.Path(__file__).resolve().parent.parent
+os.environ["TG_BUILD"] = str(BUILD)
+sys.path.insert(0, next(str(up / "tests") for up in BUILD.parents if (up / "tests/sidecar.py").exists()))
+sys.dont_write_bytecode = True
+from sidecar import Sidecar  # noqa: E402
+
 TEXT = "451 4.7.650 The mail server [%s] has been temporarily rate limited due to IP reputation. (S775)"
 RATE, FALLEN, BURST, CONNECTIONS, PER_CONNECTION = 120, 40, 30, 5, 50  # messages a minute, and the rest
 PENALTY = "20 in 10m, hold 2h, repeat 2"
@@ -61,6 +66,7 @@ class Live:
 
     def __init__(self, name, seconds, folder):
         self.name, self.seconds, self.folder = name, seconds, folder
+        self.sidecar = Sidecar()
         self.children = []
 
     def start(self, *command, **options):
@@ -77,26 +83,13 @@ class Live:
         assert listen and listen[0] == "listen" and child.stdout.readline() == "ready\n", "the receiver did not start"
         return child, f"{listen[2]}:{listen[3]}"
 
-    def sidecar(self):
-        segment = self.folder / "segment"
-        config = self.folder / "tollgate.yaml"
-        config.write_text(f"segment: {{path: {segment}, flows: 1000, workers: 16}}\n")
-        child = self.start(BUILD / "tollgated", "-c", config, stderr=subprocess.PIPE)
-        said = []
-        for line in child.stderr:
-            said.append(line)
-            if " ready: " in line:
-                # Nobody reads on: the log drops what does not fit and goes on.
-                return segment
-        raise SystemExit(f"tollgated did not start:\n{''.join(said)}")
-
     def change(self, receiver):
         receiver.stdin.write(f"set {NAME} rate={FALLEN}/min\n")
         receiver.stdin.flush()
 
     def run(self):
         receiver, where = self.receiver()
-        segment = self.sidecar()
+        segment = self.sidecar.start().segment
         timer = threading.Timer(self.seconds / 2, self.change, [receiver])
         sender = self.start(BUILD / "bench/sender", "--source", ADDRESSES[self.name], "--workers", WORKERS, "--route", f"{NAME}={where}",
                             "--bulk", self.seconds * 4, "--transactional", self.seconds // 2, "--seconds", self.seconds,
@@ -115,6 +108,7 @@ class Live:
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
                 child.wait()
+        self.sidecar.__exit__()
 
 
 def compare(name, seconds, results):

@@ -11,6 +11,8 @@ ask as fast as they can, which gives the most that were let through in any secon
 the score in the set, the slot of the verdict. The client for Redis here is less than a hundred lines and faster
 than those that one installs; so much the better for Redis. Exit status 77: Redis is not there.
 """
+import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -22,7 +24,13 @@ import time
 import socket
 
 BUILD = pathlib.Path(__file__).resolve().parent.parent
-MODULE = next(p for p in (up / "shm/bindings/python" for up in BUILD.parents) if (p / "tollgate.py").exists())
+TOP = next(up for up in BUILD.parents if (up / "tests/sidecar.py").exists())
+os.environ["TG_BUILD"] = str(BUILD)
+sys.path[:0] = [str(TOP / "tests"), str(TOP / "shm/bindings/python")]
+sys.dont_write_bytecode = True
+import waiting  # noqa: E402
+from sidecar import Sidecar  # noqa: E402
+
 LIMIT, WINDOW_S, PROCESSES = 100, 1.0, 8
 REDIS = "/usr/bin/redis-check-rdb"  # Debian's redis-tools holds the server under this name
 CONFIG = f"limits: {{rate: {LIMIT}/s, strict: true, adapt: false, reserve: {{transactional: 0, engaged: 0}}}}\n"
@@ -94,14 +102,6 @@ class Module:
         return verdict.at_ns / 1e9 if verdict else None
 
 
-def started(child, ready, what):
-    while not ready():
-        if child.poll() is not None:
-            raise RuntimeError(f"{what} did not start: status {child.returncode}")
-        time.sleep(0.01)
-    return child
-
-
 def listens(path):
     try:
         Redis(path)
@@ -110,18 +110,27 @@ def listens(path):
         return False
 
 
-def redis_start(folder):
-    path = folder / "redis.sock"
+@contextlib.contextmanager
+def redis_server():
+    """The path of its socket."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"tollgate-bench-{os.getpid()}-", dir="/dev/shm"))
+    path, log = folder / "redis.sock", folder / "redis.log"
     child = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", folder,
-                              "--loglevel", "warning", "--logfile", folder / "redis.log"], executable=REDIS)
-    return started(child, lambda: listens(path), "Redis"), path
+                              "--loglevel", "warning", "--logfile", log], executable=REDIS)
+    try:
+        waiting.started(child, lambda: listens(path), "Redis", lambda: waiting.tail(log))
+        yield path
+    finally:
+        child.kill()
+        child.wait()
+        shutil.rmtree(folder)
 
 
-def sidecar_start(folder):
-    path, config, log = folder / "segment", folder / "tollgate.yaml", folder / "log"
-    config.write_text(f"segment: {{path: {path}, flows: 1000, workers: 32}}\nstate: none\n" + CONFIG)
-    child = subprocess.Popen([BUILD / "tollgated", "-c", config], stderr=open(log, "w"), stdin=subprocess.DEVNULL)
-    return started(child, lambda: " ready: " in log.read_text(), "tollgated"), path
+@contextlib.contextmanager
+def gate():
+    """The path of its segment."""
+    with Sidecar(CONFIG, "flows: 1000, workers: 32") as sidecar:
+        yield sidecar.segment
 
 
 def alone(limiter, rounds):
@@ -169,39 +178,32 @@ def most_in_a_window(moments):
 
 
 def measure(name, kind, start, quick):
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"tollgate-bench-{os.getpid()}-", dir="/dev/shm"))
-    child = None
-    try:
-        child, place = start(folder)
+    with start() as place:
         each_s = alone(kind(place), 2000 if quick else 20000)
         time.sleep(WINDOW_S)  # what that has used is over
         moments = together(kind, place, 2 if quick else 10)
-    finally:
-        if child:
-            child.kill()
-            child.wait()
-        shutil.rmtree(folder)
     return {"case": name, "ns": round(each_s * 1e9, 1), "per_second": round(1 / each_s), "limit": LIMIT,
             "most_in_a_window": most_in_a_window(moments), "let_through": len(moments)}
 
 
-CASES = {"python_module": (Module, sidecar_start), "python_redis_sorted_set": (SortedSet, redis_start),
-         "python_redis_multi": (Multi, redis_start)}
+CASES = {"python_module": (Module, gate), "python_redis_sorted_set": (SortedSet, redis_server),
+         "python_redis_multi": (Multi, redis_server)}
 
 
 def main():
-    sys.path.insert(0, str(MODULE))
-    sys.dont_write_bytecode = True
-    wanted = [word for word in sys.argv[1:] if not word.startswith("--")] or list(CASES)
-    as_json, quick, status = "--json" in sys.argv, "--quick" in sys.argv, 0
-    for name in wanted:
+    parser = argparse.ArgumentParser(prog="python", usage="python [--json] [--quick] [CASE…]")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("cases", nargs="*", choices=[[], *CASES])
+    args, status = parser.parse_args(), 0
+    for name in args.cases or CASES:
         kind, start = CASES[name]
-        if start is redis_start and not os.access(REDIS, os.X_OK):
+        if start is redis_server and not os.access(REDIS, os.X_OK):
             print(f"SKIP: {name}: package redis-tools is not installed", file=sys.stderr)
             status = 77
             continue
-        figures = measure(name, kind, start, quick)
-        print(json.dumps(figures) if as_json else
+        figures = measure(name, kind, start, args.quick)
+        print(json.dumps(figures) if args.json else
               f"{name:24} {figures['per_second']:>9,} decisions a second; by {PROCESSES} processes {figures['most_in_a_window']} "
               f"in the worst second, where {LIMIT} are allowed", flush=True)
     return status

@@ -80,7 +80,7 @@ static void world_make(void)
 	fprintf(file,
 		"builtin_rules: false\n"
 		"pools: [{name: p, sources: [192.0.2.1, acme]}]\n"
-		"http: {listen: ['unix:%s'], kumomta: true, sources: [{name: n, address: acme}]}\n",
+		"http: {listen: ['unix:%s'], kumomta: true, halon: true, sources: [{name: n, address: acme}]}\n",
 		world.socket);
 	fclose(file);
 	must(generation_load(path, &world.generation, &report) == 0);
@@ -185,7 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		world_make();
 	if (size == 0)
 		return 0;
-	switch (data[0] % 6) {
+	switch (data[0] % 7) {
 	case 0: post("/events", data + 1, size - 1); break;
 	case 1: post("/sendgrid", data + 1, size - 1); break;
 	case 2:
@@ -194,6 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 3: frames("/subscribe_event_v1", data + 1, size - 1); break;
 	case 4: frames("/subscribe_suspension_v1", data + 1, size - 1); break;
+	case 6: frames("/policyd", data + 1, size - 1); break;
 	default:
 		client_begin();
 		client_send(data + 1, size - 1);

@@ -5,6 +5,7 @@
 #ifndef TESTS_STRESS_SIDECAR_H
 #define TESTS_STRESS_SIDECAR_H
 
+#include "bench/lib/daemon.h"
 #include "tests/stress_workers.h"
 
 struct stress_sidecar {
@@ -39,23 +40,9 @@ static inline void sidecar_configure(struct stress_sidecar *s, const char *limit
 static inline void sidecar_start(struct stress_sidecar *s)
 {
 	const char *build = getenv("TG_BUILD");
-	char program[256];
 
-	pid_t pid = stress_fork();
-	int fd;
-
-	/* Not by the child: the struct may be shared with it. */
-	if (pid != 0) {
-		s->pid = pid;
-		return;
-	}
-	fd = open(s->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-
-	dup2(fd, 1);
-	dup2(fd, 2);
-	snprintf(program, sizeof(program), "%s/tollgated", build ? build : "build");
-	execl(program, "tollgated", "-c", s->config, (char *)NULL);
-	_exit(127);
+	s->pid = daemon_spawn(build ? build : "build", s->config, s->log, NULL);
+	must(s->pid > 0);
 }
 
 /* Ends it by a signal and returns how it ended. */
@@ -89,12 +76,9 @@ static inline void sidecar_tell(const struct stress_sidecar *s)
 /* Waits for a segment that can be attached to. */
 static inline struct tg *sidecar_attach(const struct stress_sidecar *s)
 {
-	struct tg_options options = {.size = sizeof(options), .segment = s->segment, .owner = -1};
 	struct tg *tg = NULL;
-	int error = -ENOENT;
+	int error = daemon_attach(s->segment, s->pid, &tg);
 
-	for (int i = 0; i < 30000 && (error = tg_attach(&options, &tg)) != 0; i++)
-		stress_nap(SECOND / 500);
 	if (error != 0)
 		sidecar_tell(s);
 	stress_expect(error == 0, "cannot attach: %d", error);

@@ -225,6 +225,74 @@ Test(baseline, survives_a_clock_that_is_set_back)
 	expect_peaks(&b, 20006, 39.7, 397, 397);
 }
 
+static bool within(double value, double most)
+{
+	return value <= most * 1.002 && value >= most * 0.9; /* 8 bits are kept of each */
+}
+
+Test(baseline, is_there_again_when_a_clock_that_jumped_comes_back)
+{
+	static const struct {
+		uint32_t ahead, days; /* how far, and for how many days it stays so */
+		uint32_t lost;	      /* by how many days it comes back beside where it was */
+	} rows[] = {{3, 1, 0},	 {30, 1, 0},   {30, 3, 1},   {126, 1, 2},  {127, 1, 0},
+		    {365, 1, 0}, {365, 20, 3}, {4000, 2, 0}, {30000, 1, 0}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct baseline b = {.day = 0};
+		struct baseline_when when;
+		uint32_t caps[BASELINE_SPANS];
+
+		send(&b, 20000, 0, 60, 1000, false);
+		send(&b, 20001, 0, 1, 1, false);
+		for (uint32_t day = 0; day < rows[i].days; day++)
+			send(&b, 20001 + rows[i].ahead + day, 0, 1, 1, false);
+		when = at(20001 + rows[i].ahead + rows[i].days, 0);
+		baseline_caps(&b, &twice, &when, caps);
+		if (rows[i].ahead >= 365)
+			cr_expect_eq(caps[BASELINE_DAY], twice.floor[BASELINE_DAY],
+				     "meanwhile it is careful");
+		send(&b, 20001 + rows[i].lost, 60, 1, 1, false);
+		when = at(20001 + rows[i].lost, 61);
+		cr_expect(within(baseline_peak(&b, BASELINE_MINUTE, &when), 1000), "row %zu: %g", i,
+			  baseline_peak(&b, BASELINE_MINUTE, &when));
+		cr_expect(within(baseline_peak(&b, BASELINE_DAY, &when), 60000), "row %zu: %g", i,
+			  baseline_peak(&b, BASELINE_DAY, &when));
+	}
+}
+
+Test(baseline, does_not_fade_when_a_clock_that_was_set_back_is_put_right)
+{
+	static const uint32_t back[] = {3, 10, 126, 127, 365, 20000};
+
+	for (size_t i = 0; i < sizeof(back) / sizeof(back[0]); i++) {
+		struct baseline b = {.day = 0};
+
+		send(&b, 20000, 0, 60, 1000, false);
+		send(&b, 20001, 0, 1, 1, false);
+		send(&b, 20001 - back[i], 0, 1, 1, false);
+		send(&b, 20001, 0, 1, 1, false);
+		expect_peaks(&b, 20001, 1000, 60000, 60000);
+		/* And from then on as ever. */
+		send(&b, 20031, 0, 1, 1, false);
+		expect_peaks(&b, 20031, 500, 30000, 30000);
+	}
+}
+
+Test(baseline, of_a_clock_that_came_back_in_part_stays_faded)
+{
+	struct baseline b = {.day = 0};
+
+	send(&b, 20000, 0, 60, 1000, false);
+	send(&b, 20061, 0, 1, 1, false);
+	send(&b, 20041, 0, 1, 1, false);
+	expect_peaks(&b, 20041, 250, 15000, 15000);
+	send(&b, 20001, 0, 1, 1, false);
+	const struct baseline_when when = at(20001, 1);
+
+	cr_expect(within(baseline_peak(&b, BASELINE_MINUTE, &when), 1000));
+}
+
 Test(baseline, counts_up_to_the_largest_number_and_caps_below_it)
 {
 	struct baseline b = {.day = 0};

@@ -77,6 +77,22 @@ static int run_count(void *arg, struct control_call *call)
 	return SERVER_DONE;
 }
 
+/* Says at once that it waits, and goes on when it is woken. */
+static int run_wait(void *arg, struct control_call *call)
+{
+	json_put_object(call->answer, NULL);
+	json_put_u64(call->answer, "turn", call->cursor);
+	json_put_end(call->answer);
+	json_put_newline(call->answer);
+	return call->cursor++ == 0 ? SERVER_WAIT : SERVER_DONE;
+}
+
+static int run_wake(void *arg, struct control_call *call)
+{
+	control_socket_wake(arg);
+	return SERVER_DONE;
+}
+
 /* Lets time pass for the other clients: a minute. */
 static struct control_socket *expiring;
 static int expire_timer;
@@ -111,6 +127,8 @@ static int serve(int ready)
 	control_socket_handle(server, "fail", false, run_fail, NULL);
 	control_socket_handle(server, "count", false, run_count, server);
 	control_socket_handle(server, "change", true, run_echo, NULL);
+	control_socket_handle(server, "wait", false, run_wait, NULL);
+	control_socket_handle(server, "wake", false, run_wake, server);
 	control_socket_handle(server, "expire", false, run_expire, loop);
 	close(ready);
 	return loop_run(loop) == 0 ? 0 : 1;
@@ -367,6 +385,42 @@ Test(server, drops_who_neither_asks_nor_takes)
 	client_close(client);
 	for (int i = 0; i < 20; i++)
 		close(fds[i]);
+}
+
+Test(server, goes_on_with_who_waits_when_it_is_woken_and_keeps_it_until_then)
+{
+	static const char wait[] = "{\"command\": \"wait\"}\n";
+	struct client *other = meet();
+	char text[256];
+	int fds[3];
+
+	for (int i = 0; i < 3; i++) {
+		fds[i] = raw();
+		cr_assert_gt(send(fds[i], wait, sizeof(wait) - 1, 0), 0);
+		/* That it waits is all that comes. */
+		text[0] = '\0';
+		for (size_t length = 0; strstr(text, "\"turn\": 0}\n") == NULL;) {
+			ssize_t got = recv(fds[i], text + length, sizeof(text) - 1 - length, 0);
+
+			cr_assert_gt(got, 0);
+			length += (size_t)got;
+			text[length] = '\0';
+		}
+		cr_expect_null(strstr(text, "end"), "%s", text);
+	}
+	/* One leaves while it waits. */
+	close(fds[1]);
+	cr_expect_eq(ask(other, "{\"command\": \"expire\"}", NULL, NULL), 0);
+	client_close(other);
+	other = meet();
+	cr_expect_eq(ask(other, "{\"command\": \"wake\"}", NULL, NULL), 0);
+	for (int i = 0; i < 3; i += 2) {
+		shutdown(fds[i], SHUT_WR);
+		drain(fds[i], text, sizeof(text));
+		cr_expect_str_eq(text, "{\"turn\": 1}\n{\"end\": true}\n");
+		close(fds[i]);
+	}
+	client_close(other);
 }
 
 Test(server, bounds_its_clients_and_says_so)

@@ -26,9 +26,13 @@ static struct engine_life life_of(uint64_t now_ns)
 						.peak = {1000, 2000, 3000},
 						.best = {400, 500},
 						.minute = 60000,
-						.hour = 50000,
+						.hour = 200,
 						.day = 40000,
-						.paced = 3}};
+						.paced = 3,
+						.minute_before = 150,
+						.hour_before = 160,
+						.day_before = 170,
+						.ahead = -100}};
 
 	control_init(&life.control, &bounds, now_ns - 700 * SECOND);
 	for (int i = 0; i < 20; i++) {

@@ -73,13 +73,18 @@ static void teardown(void)
 
 TestSuite(warming, .init = setup, .fini = teardown);
 
-static uint32_t flow_to(const char *destination)
+static uint32_t flow_of(uint8_t source, const char *destination)
 {
-	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 1};
+	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, source};
 	uint32_t slot = engine_claim(scratch.engine, address, destination, now);
 
 	cr_assert_neq(slot, LAYOUT_NONE);
 	return slot;
+}
+
+static uint32_t flow_to(const char *destination)
+{
+	return flow_of(1, destination);
 }
 
 static void run_to(uint64_t to)
@@ -173,6 +178,59 @@ Test(warming, goes_on_by_days_with_mail)
 	cr_expect_eq(warmup.state->step, 2);
 	cr_expect_str_eq(warmup.schedule, "sparkpost");
 	cr_expect_eq(warmup.plan.volume, 50000);
+}
+
+/* What comes of a pool together is at most twice its best day, whenever its sources begin. */
+Test(warming, of_a_source_that_begins_later_takes_from_the_others)
+{
+	uint32_t sources[5], count = 1, before = 0, all = 200;
+
+	sources[0] = flow_of(1, "example");
+	for (uint64_t day = 0; day < 12; day++) {
+		if (day > 0 && day % 2 == 0 && count < 5)
+			sources[count] = flow_of((uint8_t)(count + 1), "example"), count++;
+		all = 0;
+		for (uint32_t i = 0; i < count; i++) {
+			uint32_t cap = published_day(sources[i]);
+
+			cr_expect_geq(cap, 1);
+			delivered(sources[i], cap);
+			all += cap;
+		}
+		cr_expect(day == 0 || all <= 2 * before + count, "day %u: %u after %u",
+			  (unsigned)day, all, before);
+		cr_expect_geq(all, before, "and does not shrink");
+		before = all;
+		/* Some begin in the middle of a day, when the others have had theirs. */
+		if (day == 7)
+			sources[count] = flow_of((uint8_t)(count + 1), "example"), count++;
+		run_to(SCRATCH_EPOCH_NS + (day + 1) * DAY + SECOND);
+	}
+	cr_expect_eq(count, 5);
+	cr_expect_gt(all, 100000, "and it gets there: %u", all);
+	for (uint32_t i = 0; i < count; i++)
+		cr_expect_gt(published_day(sources[i]), 2000, "source %u: %u", i,
+			     published_day(sources[i]));
+}
+
+Test(warming, of_sources_that_begin_at_once_is_their_own)
+{
+	uint32_t a = flow_of(1, "example"), b = flow_of(2, "example"), other;
+
+	cr_expect(published_day(a) == 200 && published_day(b) == 200);
+	delivered(a, 200);
+	delivered(b, 200);
+	run_to(SCRATCH_EPOCH_NS + DAY + SECOND);
+	cr_expect(published_day(a) == 400 && published_day(b) == 400);
+	other = flow_of(3, "some.org");
+	cr_expect_eq(published_day(other), PUBLISH_NO_CAP, "elsewhere");
+	other = flow_of(3, "example");
+	cr_expect_eq(published_day(other), 1, "the others have today's");
+	delivered(a, 400);
+	delivered(b, 400);
+	run_to(SCRATCH_EPOCH_NS + 2 * DAY + SECOND);
+	cr_expect_leq(published_day(a) + published_day(b) + published_day(other), 1600);
+	cr_expect_gt(published_day(other), 100);
 }
 
 Test(warming, spreads_its_day)

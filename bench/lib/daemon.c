@@ -15,12 +15,51 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/tollgate.h"
+#define TRIES  30000
+#define TRY_US 2000
 
-#define TRIES 3000 /* of 10 ms */
+pid_t daemon_spawn(const char *build, const char *config, const char *log, const char *option)
+{
+	pid_t parent = getpid(), pid;
+	char program[600];
+	int fd;
 
-/* BUILD/bench/ring is this program; BUILD/tollgated is wanted. */
-static int program_path(char *path, size_t size)
+	if ((size_t)snprintf(program, sizeof(program), "%s/tollgated", build) >= sizeof(program))
+		return -ENAMETOOLONG;
+	pid = fork();
+	if (pid != 0)
+		return pid < 0 ? -errno : pid;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+		_exit(125);
+	fd = log ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+	if (log && (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0))
+		_exit(126);
+	/* The machine's own store is not for measurements and tests; a `state` in the
+	 * configuration stands above this. */
+	setenv("STATE_DIRECTORY", "/nonexistent", 1);
+	execl(program, "tollgated", "-c", config, option, (char *)NULL);
+	_exit(127);
+}
+
+int daemon_attach(const char *segment, pid_t pid, struct tg **ret)
+{
+	struct tg_options options = {.size = sizeof(options), .segment = segment, .owner = -1};
+
+	for (int i = 0; i < TRIES; i++) {
+		siginfo_t ended = {.si_pid = 0};
+
+		if (tg_attach(&options, ret) == 0)
+			return 0;
+		if (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		    ended.si_pid == pid)
+			return -ECHILD;
+		usleep(TRY_US);
+	}
+	return -ETIMEDOUT;
+}
+
+/* BUILD/bench/ring is this program; BUILD is wanted. */
+static int build_folder(char *path, size_t size)
 {
 	char self[512];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -28,7 +67,7 @@ static int program_path(char *path, size_t size)
 	if (n < 0)
 		return -errno;
 	self[n] = '\0';
-	n = snprintf(path, size, "%s/tollgated", dirname(dirname(self)));
+	n = snprintf(path, size, "%s", dirname(dirname(self)));
 	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
@@ -51,48 +90,27 @@ static int config_write(struct daemon *daemon, const char *configuration)
 	return fclose(file) == 0 ? 0 : -errno;
 }
 
-static int attach_wait(struct daemon *daemon)
-{
-	struct tg_options options = {
-		.size = sizeof(options), .segment = daemon->segment, .owner = -1};
-	struct tg *tg;
-
-	for (int i = 0; i < TRIES; i++) {
-		if (tg_attach(&options, &tg) == 0) {
-			tg_detach(tg);
-			return 0;
-		}
-		if (waitpid(daemon->pid, NULL, WNOHANG) == daemon->pid) {
-			daemon->pid = 0;
-			return -ECHILD;
-		}
-		usleep(10000);
-	}
-	return -ETIMEDOUT;
-}
-
 int daemon_sidecar(struct daemon *daemon, const char *configuration)
 {
-	char program[600];
+	char build[512];
+	struct tg *tg;
 	int error;
 
 	memset(daemon, 0, sizeof(*daemon));
-	error = program_path(program, sizeof(program));
+	error = build_folder(build, sizeof(build));
 	if (error == 0)
 		error = config_write(daemon, configuration);
 	if (error == 0) {
-		daemon->pid = fork();
-		if (daemon->pid == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			execl(program, "tollgated", "-c", daemon->config, "--remove", (char *)NULL);
-			_exit(127);
-		}
-		error = daemon->pid < 0 ? -errno : attach_wait(daemon);
+		daemon->pid = daemon_spawn(build, daemon->config, NULL, "--remove");
+		error = daemon->pid < 0 ? daemon->pid
+					: daemon_attach(daemon->segment, daemon->pid, &tg);
 	}
-	if (error < 0) {
-		fprintf(stderr, "bench: %s: %s\n", program, strerror(-error));
-		daemon_stop(daemon);
+	if (error == 0) {
+		tg_detach(tg);
+		return 0;
 	}
+	fprintf(stderr, "bench: %s/tollgated: %s\n", build, strerror(-error));
+	daemon_stop(daemon);
 	return error;
 }
 

@@ -16,8 +16,8 @@
  *
  * The limit hit is the limit changed: connections and messages per connection have limits of their
  * own (connections.c), and so has how often connections are opened (connection_rate.c); hours and
- * days close the window (window.c). Texts about limits that come by chance are told by a trial at a
- * lower rate (noise.c). Everything is O(1).
+ * days close the window (window.c). Spurious rate-limit replies are told by a trial at a lower rate
+ * (noise.c). Everything is O(1).
  *
  * What each rule is worth: the twenty scenarios of tests/scenarios at their own seeds, without it.
  * Share of the oracle's deliveries, avoidable deferrals per 1,000 delivered.
@@ -26,7 +26,7 @@
  *   as it is                                    0.996   0.953        2.3           7.1     0.961
  *   no measurement: cuts by a quarter           0.943   0.126        2.2           7.4     0.881
  *   each deferral of a flight cuts              0.996   0.156        2.3          31.6     0.903
- *   no filter for chance                        0.996   0.320        2.3           7.1     0.930
+ *   no filter for spurious                      0.996   0.320        2.3           7.1     0.930
  *   no windows                                  0.996   0.501        2.3           7.1     0.936
  *   sliding hours are not filled evenly         0.996   0.932        2.5           7.1     0.957
  *   a probe every 60 messages                   0.996   0.970        3.4          18.0     0.946
@@ -53,11 +53,12 @@
  * and there the worst share falls from 0.63 to 0.59.
  *
  * BUGS: flows to a receiver with room for one or two messages run at 0.80 to 0.95 of its limit: no
- * measurement is exact where the bucket overflows all the time. Texts by chance in 2 % of the
- * replies at 10/min and below cost up to a quarter, and 5 % there most of the mail, at 60/min a
- * seventh to two fifths, at 600/min two thirds: the flow is driven down before there are enough
- * replies to tell them from a limit. At several hundred a minute and round trips of seconds one
- * flight is refused whole, and two of them may be what a strict receiver punishes.
+ * measurement is exact where the bucket overflows all the time. Spurious rate-limit replies, if
+ * they are 2 % of the replies, cost up to a quarter of the mail at 10/min and below; if they are
+ * 5 %, most of it there, a seventh to two fifths at 60/min, and two thirds at 600/min: the flow is
+ * driven down before there are enough replies to tell them from a limit. At several hundred a
+ * minute and round trips of seconds one flight is refused whole, and two of them may be what a
+ * strict receiver punishes.
  */
 #include "sidecar/control/control.h"
 #include "sidecar/control/state.h"

@@ -114,10 +114,11 @@ static void slot_clear(struct workers *list, uint32_t worker)
 		held += lease_reclaim(&s->view, s->leases, &s->header.sizes, worker, i);
 	atomic_store_explicit(&s->workers[worker].owner, 0, memory_order_release);
 	alive_drop(s->alive, worker);
-	/* A name that was scribbled into a free slot is no news. */
+	/* An MTA that forks for each delivery says it thousands of times a second. A name that was
+	 * scribbled into a free slot is no news at all. */
 	if (owner || held)
-		log_info("worker-gone", "worker %u (pid %u) ended, %u connections taken back",
-			 worker, (uint32_t)(owner >> LAYOUT_PID_SHIFT), held);
+		log_debug("worker-gone", "worker %u (pid %u) ended, %u connections taken back",
+			  worker, (uint32_t)(owner >> LAYOUT_PID_SHIFT), held);
 }
 
 /* A process of the pid in an owner word has ended: was it that worker? */

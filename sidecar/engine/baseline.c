@@ -10,8 +10,10 @@
 #define STEPS	     2048.0 /* an octave */
 #define CAP_MAX	     (UINT32_MAX - 2)
 #define DAY_MINUTES  (60.0 * BASELINE_DAY_HOURS)
-#define ROUNDING     1.001 /* of what is packed */
-#define QUIET_PIECES 24	   /* that are an hour apart, in a day */
+#define ROUNDING     1.001    /* of what is packed */
+#define QUIET_PIECES 24	      /* that are an hour apart, in a day */
+#define JUMP_DAYS    2	      /* more of them at once may be a wrong clock's */
+#define FAR	     INT8_MAX /* as many days or more */
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
@@ -47,12 +49,12 @@ static void span_end(struct baseline *b, enum baseline_span span)
 	if (!(b->paced & 1u << span) && packed > b->best[span])
 		b->best[span] = packed;
 	b->count[span] = 0;
-	b->paced &= (uint16_t) ~(1u << span);
+	b->paced &= (uint8_t) ~(1u << span);
 }
 
 /* Today becomes a day of the past, and it is that many days later. What is remembered of yesterday
  * has not faded yet. */
-static void day_end(struct baseline *b, unsigned days)
+static void day_end(struct baseline *b, int days)
 {
 	for (int span = 0; span < BASELINE_SPANS; span++) {
 		double today = span == BASELINE_DAY ? b->count[span] : unpack(b->best[span]);
@@ -64,12 +66,82 @@ static void day_end(struct baseline *b, unsigned days)
 	b->count[BASELINE_DAY] = 0;
 }
 
-/* A clock that was set back: what was counted is of no day that is known. */
-static void day_back(struct baseline *b)
+/* What was counted is of no day that is known. */
+static void day_drop(struct baseline *b)
 {
 	memset(b->count, 0, sizeof(b->count));
 	memset(b->best, 0, sizeof(b->best));
 	b->paced = 0;
+}
+
+/* ---- a clock that jumps ---------------------------------------------------------------------- */
+
+static int least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/* The peaks as they are now, in case the clock comes back to here. False: there are none. */
+static bool before_keep(struct baseline *b)
+{
+	struct baseline then = *b;
+
+	day_end(&then, 1);
+	b->minute_before = (uint8_t)(then.peak[BASELINE_MINUTE] >> 8);
+	b->hour_before = (uint8_t)(then.peak[BASELINE_HOUR] >> 8);
+	b->day_before = (uint8_t)(then.peak[BASELINE_DAY] >> 8);
+	return b->day_before > 0;
+}
+
+static void before_restore(struct baseline *b)
+{
+	const uint8_t before[] = {b->minute_before, b->hour_before, b->day_before};
+
+	for (int span = 0; span < BASELINE_SPANS; span++) {
+		uint16_t packed = (uint16_t)(before[span] << 8);
+
+		b->peak[span] = packed > b->peak[span] ? packed : b->peak[span];
+	}
+	b->ahead = 0;
+}
+
+/* The clock went on by so many days. Returns by how many of them what is remembered fades. */
+static int clock_ahead(struct baseline *b, int days)
+{
+	int behind = b->ahead < 0 ? -b->ahead : 0;
+
+	if (behind && days > JUMP_DAYS) { /* put right */
+		days = behind == FAR ? 0 : days - least(days, behind);
+		b->ahead = 0;
+		behind = 0;
+	}
+	if (days <= JUMP_DAYS) {
+		if (b->ahead != 0 && b->ahead < FAR && b->ahead > -FAR)
+			b->ahead = (int8_t)(b->ahead + days < FAR ? b->ahead + days : 0);
+		return days;
+	}
+	if (b->ahead == 0 || (b->ahead < FAR && b->ahead + days >= FAR)) {
+		b->ahead = (int8_t)(before_keep(b) ? least(days, FAR) : 0);
+	} else if (b->ahead < FAR) {
+		b->ahead = (int8_t)(b->ahead + days);
+	}
+	return days;
+}
+
+static void clock_back(struct baseline *b, int days)
+{
+	int over = days - b->ahead;
+
+	if (b->ahead <= 0) {
+		b->ahead = (int8_t)-least(over, FAR);
+	} else if (over < -JUMP_DAYS) {
+		b->ahead = (int8_t)-over;
+	} else {
+		bool far = b->ahead == FAR;
+
+		before_restore(b);
+		b->ahead = (int8_t)(far || over <= JUMP_DAYS ? 0 : -least(over, FAR));
+	}
 }
 
 /* Brings it to that time. True: another day began. */
@@ -79,14 +151,16 @@ static bool advance(struct baseline *b, const struct baseline_when *when)
 
 	if (days != 0 || b->minute != (uint16_t)when->minute)
 		span_end(b, BASELINE_MINUTE);
-	if (days != 0 || b->hour != (uint16_t)when->hour)
+	if (days != 0 || b->hour != (uint8_t)when->hour)
 		span_end(b, BASELINE_HOUR);
-	if (days > 0)
-		day_end(b, (unsigned)days);
-	else if (days < 0)
-		day_back(b);
+	if (days > 0) {
+		day_end(b, clock_ahead(b, days));
+	} else if (days < 0) {
+		clock_back(b, -days);
+		day_drop(b);
+	}
 	b->minute = (uint16_t)when->minute;
-	b->hour = (uint16_t)when->hour;
+	b->hour = (uint8_t)when->hour;
 	b->day = (uint16_t)when->day;
 	return days != 0;
 }

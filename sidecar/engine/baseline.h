@@ -10,6 +10,10 @@
  * day: a day's mail may always be sent in BASELINE_DAY_HOURS. A queue that is always full therefore
  * grows by the factor a day, not by the factor a minute.
  *
+ * A clock that jumps is not time that passes: what a jump of several days made fade is remembered
+ * until then, and is there again when the clock comes back to before it. One that is set back and
+ * put right makes nothing fade.
+ *
  * Pure: counts, numbers of periods and a policy in, caps out. It stands in `control` and in the
  * store: fixed width, no pointers; any bytes are a baseline. Only messages that were delivered
  * count: hammering against a block must not raise it.
@@ -30,9 +34,15 @@ struct baseline {
 	uint16_t peak[BASELINE_SPANS];	/* of earlier days, packed, as of the day under way */
 	uint16_t
 		best[BASELINE_DAY]; /* today's largest minute and hour that nothing paced, packed */
-	uint16_t minute, hour, day; /* which are under way: low halves of their numbers */
-	uint16_t paced;		    /* bits by enum baseline_span: of those under way */
-	uint16_t reserved;
+	/* Which are under way: the low bits of their numbers. Between them, what the clock's last jump
+	 * ahead took away: the peaks before it, packed to 8 bits. */
+	uint16_t minute;
+	uint8_t hour, minute_before;
+	uint16_t day;
+	uint8_t paced; /* bits by enum baseline_span: of those under way */
+	uint8_t hour_before;
+	int8_t ahead; /* days since that jump's begin; negative: that the clock was set back */
+	uint8_t day_before;
 };
 _Static_assert(sizeof(struct baseline) == 32, "a million of them count");
 

@@ -196,34 +196,46 @@ static void unpack_to(uint64_t packed, uint16_t *numbers, int count)
 		numbers[i] = (uint16_t)packed;
 }
 
+/* A file of before the upper byte had a meaning has any there, and none in front of the minute. */
+static uint16_t bytes_of(uint8_t low, uint8_t high)
+{
+	return (uint16_t)(low | high << 8);
+}
+
 static void baseline_values(const struct baseline *b, uint64_t mine[6])
 {
-	const uint16_t best[] = {b->paced, b->best[BASELINE_MINUTE], b->best[BASELINE_HOUR]};
-	const uint16_t when[] = {b->minute, b->hour, b->day};
+	const uint16_t best[] = {bytes_of(b->paced, b->hour_before), b->best[BASELINE_MINUTE],
+				 b->best[BASELINE_HOUR]};
+	const uint16_t when[] = {bytes_of((uint8_t)b->ahead, b->day_before), b->minute,
+				 bytes_of(b->hour, b->minute_before), b->day};
 
 	for (int span = 0; span < BASELINE_SPANS; span++)
 		mine[span] = b->count[span];
 	mine[3] = packed_of(b->peak, BASELINE_SPANS);
 	mine[4] = packed_of(best, 3);
-	mine[5] = packed_of(when, 3);
+	mine[5] = packed_of(when, 4);
 }
 
 static struct baseline baseline_of(const uint64_t mine[6])
 {
-	struct baseline b = {.reserved = 0};
-	uint16_t best[3], when[3];
+	struct baseline b = {.ahead = 0};
+	uint16_t best[3], when[4];
 
 	for (int span = 0; span < BASELINE_SPANS; span++)
 		b.count[span] = mine[span] < UINT32_MAX ? (uint32_t)mine[span] : UINT32_MAX;
 	unpack_to(mine[3], b.peak, BASELINE_SPANS);
 	unpack_to(mine[4], best, 3);
-	unpack_to(mine[5], when, 3);
-	b.paced = best[0];
+	unpack_to(mine[5], when, 4);
+	b.paced = (uint8_t)best[0];
+	b.hour_before = (uint8_t)(best[0] >> 8);
 	b.best[BASELINE_MINUTE] = best[1];
 	b.best[BASELINE_HOUR] = best[2];
-	b.minute = when[0];
-	b.hour = when[1];
-	b.day = when[2];
+	b.ahead = (int8_t)(uint8_t)when[0];
+	b.day_before = (uint8_t)(when[0] >> 8);
+	b.minute = when[1];
+	b.hour = (uint8_t)when[2];
+	b.minute_before = (uint8_t)(when[2] >> 8);
+	b.day = when[3];
 	return b;
 }
 

@@ -16,6 +16,7 @@
 #include "sidecar/rules/rule_parse.h"
 
 #define ALERT_NAME "warm-up"
+#define POOL_MAX   1024
 
 /* ---- what the configuration says ------------------------------------------------------------- */
 
@@ -129,6 +130,33 @@ static struct warmup *state_of(const struct engine *e, uint32_t slot)
 	return segment_block(e->segment, slot, ENGINE_WARMUP);
 }
 
+/* The others of its pool there: whoever begins later, or goes on beside them, takes no more than the
+ * growth of all allows. In pools beyond POOL_MAX sources each is on its own. */
+static void keep_together(const struct engine *e, uint32_t slot, struct warmup *w,
+			  const struct warmup_plan *plan)
+{
+	const struct config_pool *of = config_pool_of(e->config, segment_address(e->segment, slot));
+	struct warmup_together together = {.day = warmup_today(w)->day};
+	struct destination_pool pool;
+
+	if (of == NULL ||
+	    destination_pool(e->config->table, e->config->table_length, of->name, &pool) != 0 ||
+	    pool.count > POOL_MAX)
+		return;
+	for (uint32_t i = 0; i < pool.count; i++) {
+		uint32_t one =
+			engine_pool_flow(e, segment_slot(e->segment, slot)->destination, &pool, i);
+		const struct warmup *theirs = one == LAYOUT_NONE ? NULL : state_of(e, one);
+		struct warmup_plan its;
+
+		if (one == slot)
+			warmup_together_add(&together, w, plan);
+		else if (theirs && plan_of(e, one, &its))
+			warmup_together_add(&together, theirs, &its);
+	}
+	warmup_together_bound(w, plan, &together);
+}
+
 /* Brings it up to this moment. NULL: the flow does not warm up, or there is no room. */
 static struct warmup *state_now(struct engine *e, uint32_t slot, uint64_t now_ns)
 {
@@ -136,6 +164,7 @@ static struct warmup *state_now(struct engine *e, uint32_t slot, uint64_t now_ns
 	struct warmup_clock clock;
 	struct warmup *w, fresh;
 	unsigned events;
+	uint32_t day;
 
 	if (segment_kind(e->segment, slot) != SEGMENT_FLOW || !plan_of(e, slot, &plan))
 		return NULL;
@@ -144,12 +173,16 @@ static struct warmup *state_now(struct engine *e, uint32_t slot, uint64_t now_ns
 	if (w == NULL) {
 		warmup_begin(&fresh, &plan, clock.day);
 		fresh.hour = clock.hour;
+		keep_together(e, slot, &fresh, &plan);
 		engine_mark(e, slot);
 		return segment_block_fill(e->segment, slot, ENGINE_WARMUP, &fresh);
 	}
 	if (clock.day == warmup_today(w)->day && clock.hour == w->hour)
 		return w;
+	day = warmup_today(w)->day;
 	events = warmup_advance(w, &plan, &clock);
+	if (warmup_today(w)->day > day)
+		keep_together(e, slot, w, &plan);
 	engine_mark(e, slot);
 	events_tell(e, slot, w, &plan, events);
 	return w;

@@ -350,6 +350,62 @@ unsigned warmup_advance(struct warmup *w, const struct warmup_plan *plan,
 	return events;
 }
 
+/* ---- flows that are counted together ----------------------------------------------------------- */
+
+/* Whatever others have. */
+static uint32_t wanted_of(const struct warmup *w, const struct warmup_plan *plan, uint32_t day)
+{
+	return w->phase == WARMUP_RUNNING ? cap_of(w, plan, day) : warmup_today(w)->cap;
+}
+
+void warmup_together_add(struct warmup_together *t, const struct warmup *w,
+			 const struct warmup_plan *plan)
+{
+	struct warmup then = *w;
+	const struct warmup_day *day;
+
+	day_advance(&then, plan, t->day);
+	t->before += then.began < t->day;
+	for (uint32_t i = 0; (day = warmup_before(&then, i)) != NULL; i++)
+		if (day->day >= then.began && day->day < t->day &&
+		    t->day - day->day <= WARMUP_TOGETHER_DAYS)
+			t->delivered[t->day - day->day - 1] += day->delivered;
+	if (then.phase == WARMUP_WARM) {
+		t->warm += peak_of(&then, false);
+		return;
+	}
+	t->wanted += wanted_of(&then, plan, t->day);
+	if (w->days[w->records % WARMUP_DAYS].day == t->day)
+		t->given += warmup_today(w)->cap;
+}
+
+static uint64_t together_peak(const struct warmup_together *t)
+{
+	uint64_t peak = 0;
+	uint32_t seen = 0;
+
+	for (uint32_t i = 0; i < WARMUP_TOGETHER_DAYS && seen < PEAK_DAYS; i++) {
+		seen += t->delivered[i] > 0;
+		peak = t->delivered[i] > peak ? t->delivered[i] : peak;
+	}
+	return peak;
+}
+
+void warmup_together_bound(struct warmup *w, const struct warmup_plan *plan,
+			   const struct warmup_together *t)
+{
+	double room = (double)WARMUP_GROWTH_MAX * (double)together_peak(t) - (double)t->warm;
+	double wanted = wanted_of(w, plan, t->day), others = (double)t->given - today(w)->cap;
+
+	if (w->phase != WARMUP_RUNNING || t->before == 0)
+		return;
+	room = fmax(room, (double)t->before * scheduled(plan, 0));
+	if ((double)t->wanted <= room && others + wanted <= room)
+		return;
+	wanted = fmin(wanted * fmin(room / (double)t->wanted, 1), room - others);
+	today(w)->cap = at_most(today(w)->cap, at_least(1, times(1, fmax(wanted, 0))));
+}
+
 /* ---- what happens in a day ------------------------------------------------------------------- */
 
 static void add(uint32_t *to, uint32_t more)

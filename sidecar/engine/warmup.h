@@ -103,6 +103,28 @@ struct warmup_caps {
 void warmup_caps(const struct warmup *w, const struct warmup_plan *plan,
 		 const struct warmup_clock *clock, struct warmup_caps *ret);
 
+/* The flows of a pool to one destination, whose receiver may count them together: what came of them
+ * on each of the last days, and what those that run would have today by themselves. */
+#define WARMUP_TOGETHER_DAYS 30
+struct warmup_together {
+	uint32_t day;				  /* today */
+	uint32_t before;			  /* how many of them began before today */
+	uint64_t warm;				  /* the most accepted of each that is warm */
+	uint64_t wanted;			  /* of those that are not */
+	uint64_t given;				  /* what the others' day has begun with */
+	uint64_t delivered[WARMUP_TOGETHER_DAYS]; /* so many days before today, and one */
+};
+
+/* One of them more; today's begun: its day is today. */
+void warmup_together_add(struct warmup_together *together, const struct warmup *w,
+			 const struct warmup_plan *plan);
+
+/* A day of `w`, which is among them, has begun: it has no more than its part of WARMUP_GROWTH_MAX times
+ * the best of the last seven days with mail of all together; of as many first days as there were
+ * flows before, if that is more. Nothing where all begin today. */
+void warmup_together_bound(struct warmup *w, const struct warmup_plan *plan,
+			   const struct warmup_together *together);
+
 const struct warmup_day *warmup_today(const struct warmup *w);
 /* The i-th day with mail before today, 0 the last; NULL: not kept. */
 const struct warmup_day *warmup_before(const struct warmup *w, uint32_t i);

@@ -1,176 +1,249 @@
 /* SPDX-License-Identifier: MIT
  *
- * The socket, its clients, and who may do what. See control_socket.h; one client's bytes are in
- * control_client.c.
+ * The protocol of the control socket, and who may do what. See control_socket.h; sockets, clients and
+ * their bytes are the listener's.
  */
 #include "sidecar/serve/control_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "sidecar/base/log.h"
-#include "sidecar/serve/control_client.h"
+#include "sidecar/serve/listener.h"
 
-#define BACKLOG	   16
-#define ACCEPT_MAX 16 /* in one go, so that nobody keeps the loop */
-#define TICK_NS	   UINT64_C(1000000000)
+#define COMMANDS_MAX 32
+#define CALLS_A_STEP 32
 
-static void expire_later(struct control_socket *server, uint64_t now_ns)
+struct control_command {
+	const char *name;
+	bool changes;
+	control_run *run;
+	void *arg;
+};
+
+struct control_socket {
+	struct listener *listener;
+	struct json_writer lines; /* what a handler has just written */
+	struct control_command commands[COMMANDS_MAX];
+	uint32_t command_count;
+};
+
+/* Of a client. */
+struct control_client {
+	struct ucred who;
+	struct json *json;		       /* of the call */
+	const struct control_command *command; /* under way; NULL: none */
+	bool begun;			       /* its handler has run */
+	struct control_call call;
+};
+
+static void error_line(struct json_writer *line, const char *key, const char *why, int number)
 {
-	bool wanted = server->count > 0 || server->paused;
-
-	loop_timer_set(server->loop, server->timer, wanted ? now_ns + TICK_NS : LOOP_NEVER);
+	json_put_object(line, NULL);
+	json_put_bool(line, key, false);
+	json_put_text(line, "error", why);
+	json_put_i64(line, "errno", number);
+	json_put_end(line);
+	json_put_newline(line);
 }
 
-void control_socket_expire(struct control_socket *server, uint64_t now_ns)
+static void good_line(struct json_writer *line, const char *key)
 {
-	for (int i = 0; i < SERVER_CLIENTS_MAX; i++) {
-		struct control_client *client = &server->clients[i];
+	json_put_object(line, NULL);
+	json_put_bool(line, key, true);
+	json_put_end(line);
+	json_put_newline(line);
+}
 
-		if (client->fd >= 0 && !client->waiting && now_ns >= client->since_ns &&
-		    now_ns - client->since_ns >= SERVER_CLIENT_WAIT_NS)
-			control_client_close(client);
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static void call_end(struct control_client *client)
+{
+	if (client->call.gone)
+		client->call.gone(client->call.data);
+	json_release(client->json);
+	free(client->call.data);
+	client->json = NULL;
+	client->command = NULL;
+	client->begun = false;
+	client->call = (struct control_call){0};
+}
+
+/* Runs the handler once. Its first run decides between "ok" and an error; a later error ends the
+ * answer. */
+static enum listener_stream call_run(struct control_client *client)
+{
+	struct json_writer *lines = client->call.answer;
+	size_t before = lines->length;
+	bool first = !client->begun;
+	int status;
+
+	client->begun = true;
+	if (first)
+		good_line(lines, "ok");
+	status = client->command->run(client->command->arg, &client->call);
+	if (status == SERVER_MORE)
+		return LISTENER_MORE;
+	if (status == SERVER_WAIT)
+		return LISTENER_WAIT;
+	if (status < 0) {
+		if (first)
+			lines->length = before;
+		error_line(lines, first ? "ok" : "end",
+			   *client->call.reason ? client->call.reason : strerror(-status), -status);
+	} else {
+		good_line(lines, "end");
 	}
-	if (server->paused) {
-		server->paused = false;
-		loop_watch_events(server->loop, server->watch, POLLIN);
-	}
+	call_end(client);
+	return LISTENER_WHOLE;
 }
 
-void control_socket_wake(struct control_socket *server)
+static const struct control_command *command_find(const struct control_socket *server,
+						  const char *name)
 {
-	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
-		if (server->clients[i].fd >= 0)
-			control_client_wake(&server->clients[i]);
-}
-
-static void tick(void *arg, uint64_t now_ns)
-{
-	struct control_socket *server = arg;
-
-	control_socket_expire(server, now_ns);
-	expire_later(server, now_ns);
-}
-
-static void refuse(int fd, const char *why)
-{
-	struct json_writer line = {0};
-
-	control_client_error_line(&line, "ok", why, EBUSY);
-	/* What does not fit into a fresh socket's buffer is not worth waiting for. */
-	if (line.text && send(fd, line.text, line.length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		log_debug("server", "a client was refused and had gone");
-	json_writer_free(&line);
-	close(fd);
-}
-
-static struct control_client *vacancy(struct control_socket *server, const struct ucred *who)
-{
-	uint32_t max = SERVER_CLIENTS_MAX -
-		       (control_socket_may_change(who->uid) ? 0 : SERVER_CLIENTS_KEPT);
-
-	for (int i = 0; i < SERVER_CLIENTS_MAX && server->count < max; i++)
-		if (server->clients[i].fd < 0)
-			return &server->clients[i];
+	for (uint32_t i = 0; name && i < server->command_count; i++)
+		if (strcmp(server->commands[i].name, name) == 0)
+			return &server->commands[i];
 	return NULL;
 }
 
-bool control_socket_may_change(uid_t uid)
+static bool may_change(uid_t uid)
 {
 	return uid == 0 || uid == geteuid();
 }
 
-static void welcome(struct control_socket *server, int fd)
+static void call_begin(struct control_socket *server, struct control_client *client,
+		       const char *line, size_t length)
 {
-	struct control_client *client;
-	struct ucred who;
-	socklen_t size = sizeof(who);
-	uint64_t now_ns = loop_now();
+	struct json_writer *lines = &server->lines;
+	char reason[JSON_REASON];
+	const struct control_command *command;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) {
-		refuse(fd, "who you are cannot be found out");
+	if (json_read(line, length, &client->json, reason) != 0) {
+		error_line(lines, "ok", reason, EINVAL);
 		return;
 	}
-	client = vacancy(server, &who);
-	if (client == NULL) {
-		refuse(fd, "too many clients: try again later");
+	command = command_find(server, json_get_text(client->json, "command", NULL));
+	if (command == NULL) {
+		error_line(lines, "ok", "no such command", EOPNOTSUPP);
+	} else if (command->changes && !may_change(client->who.uid)) {
+		error_line(lines, "ok", "only root and the sidecar's user may change something",
+			   EPERM);
+	} else {
+		client->command = command;
+		client->call = (struct control_call){.request = client->json,
+						     .answer = lines,
+						     .uid = client->who.uid,
+						     .pid = client->who.pid};
 		return;
 	}
-	if (control_client_open(client, server, fd, &who, now_ns) != 0) {
-		refuse(fd, "out of memory");
-		return;
-	}
-	expire_later(server, now_ns);
+	call_end(client);
 }
 
-static void accept_ready(void *arg, int revents)
+/* ---- the protocol ---------------------------------------------------------------------------- */
+
+static void client_begin(void *arg, void *state, const struct ucred *who)
+{
+	((struct control_client *)state)->who = *who;
+}
+
+static void client_end(void *arg, void *state)
+{
+	call_end(state);
+}
+
+static void lines_add(struct control_socket *server, struct listener_answer *answer)
+{
+	answer->failed |= json_failed(&server->lines);
+	if (!answer->failed && server->lines.length > 0)
+		listener_answer_add(answer, server->lines.text, server->lines.length);
+	json_writer_clear(&server->lines);
+}
+
+static ssize_t take(void *arg, void *state, const char *bytes, size_t length,
+		    struct listener_answer *answer, uint64_t *ret_requests)
 {
 	struct control_socket *server = arg;
+	const char *end = memchr(bytes, '\n', length);
+	size_t size = end ? (size_t)(end - bytes) : length;
 
-	for (int i = 0; revents > 0 && i < ACCEPT_MAX; i++) {
-		int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd >= 0) {
-			welcome(server, fd);
-			continue;
-		}
-		if (errno == EINTR || errno == ECONNABORTED)
-			continue;
-		if (errno != EAGAIN) {
-			/* No descriptor is left: the socket would stay ready, and the loop would
-			 * spin. */
-			log_warning("server", "cannot take a client: %s", strerror(errno));
-			server->paused = true;
-			loop_watch_events(server->loop, server->watch, 0);
-			expire_later(server, loop_now());
-		}
-		return;
+	if (size > SERVER_REQUEST_MAX) {
+		error_line(&server->lines, "ok", "the request is longer than 65536 bytes",
+			   EMSGSIZE);
+		lines_add(server, answer);
+		return LISTENER_BAD;
 	}
+	if (end == NULL)
+		return 0;
+	++*ret_requests;
+	call_begin(server, state, bytes, size);
+	lines_add(server, answer);
+	return (ssize_t)size + 1;
 }
 
-/* The folder may have a longer name than an address holds; its descriptor's has not. */
-static void address_of(int folder, struct sockaddr_un *ret)
+/* A handler that looks at much and says little must not keep the loop either. */
+static enum listener_stream more(void *arg, void *state, struct listener_answer *answer)
 {
-	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-	snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/" SERVER_SOCKET, folder);
+	struct control_socket *server = arg;
+	struct control_client *client = state;
+	enum listener_stream stream = client->command ? LISTENER_MORE : LISTENER_WHOLE;
+
+	for (int i = 0; i < CALLS_A_STEP && stream == LISTENER_MORE &&
+			server->lines.length < SERVER_CHUNK && !json_failed(&server->lines);
+	     i++)
+		stream = call_run(client);
+	lines_add(server, answer);
+	return stream;
 }
 
-/* Nobody else can connect before it is given to the group. */
-static int socket_open(int folder, int64_t group, int *ret)
+static const struct listener_protocol control_protocol = {
+	.name = "control",
+	.take = take,
+	.more = more,
+	.begin = client_begin,
+	.end = client_end,
+	.state_size = sizeof(struct control_client),
+	.request_max = SERVER_REQUEST_MAX + 1,
+	.full = "{\"ok\": false, \"error\": \"too many clients: try again later\", \"errno\": 16}\n",
+};
+_Static_assert(EBUSY == 16, "in what is said where there is no place");
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+/* The folder may have a longer name than an address holds; its descriptor's has not. What is there
+ * already is a dead sidecar's, because the folder is locked by us. */
+static int listen_in(struct control_socket *server, struct loop *loop, int folder, int64_t group)
 {
-	struct sockaddr_un address;
+	char text[64], *const addresses[] = {text};
+	const struct listener_options options = {
+		.protocol = &control_protocol,
+		.arg = server,
+		.addresses = addresses,
+		.address_count = 1,
+		.clients_max = SERVER_CLIENTS_MAX,
+		.clients_kept = SERVER_CLIENTS_KEPT,
+		.idle_ns = SERVER_CLIENT_WAIT_NS,
+		.mode = 0660,
+		.group = group,
+	};
+	uint32_t missing;
 	struct stat st;
-	int error, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error;
 
-	if (fd < 0)
-		return -errno;
-	address_of(folder, &address);
-	/* What is there is a dead sidecar's: the folder is locked by us. */
-	if (unlinkat(folder, SERVER_SOCKET, 0) != 0 && errno != ENOENT)
-		goto out;
-	if (fchmod(fd, 0600) != 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
-		goto out;
+	snprintf(text, sizeof(text), "unix:/proc/self/fd/%d/" SERVER_SOCKET, folder);
+	error = listener_create(loop, &options, &server->listener, &missing);
+	if (error || missing)
+		return error ? error : -EADDRNOTAVAIL;
 	/* The folder's owner is whom we become, and may command us. */
-	if (fstat(folder, &st) != 0 ||
-	    fchownat(folder, SERVER_SOCKET, geteuid() == 0 ? st.st_uid : (uid_t)-1,
-		     group >= 0 ? (gid_t)group : (gid_t)-1, AT_SYMLINK_NOFOLLOW) != 0)
-		goto out;
-	if (fchmodat(folder, SERVER_SOCKET, 0660, 0) != 0 || listen(fd, BACKLOG) != 0)
-		goto out;
-	*ret = fd;
+	if (geteuid() == 0 &&
+	    (fstat(folder, &st) != 0 ||
+	     fchownat(folder, SERVER_SOCKET, st.st_uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) != 0))
+		return -errno;
 	return 0;
-out:
-	error = -errno;
-	close(fd);
-	return error;
 }
 
 int control_socket_create(struct loop *loop, int folder, int64_t group, struct control_socket **ret,
@@ -181,23 +254,12 @@ int control_socket_create(struct loop *loop, int folder, int64_t group, struct c
 
 	if (server == NULL)
 		return -ENOMEM;
-	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
-		server->clients[i].fd = -1;
-	server->loop = loop;
-	server->folder = folder;
-	error = socket_open(folder, group, &server->fd);
+	error = listen_in(server, loop, folder, group);
 	if (error) {
 		snprintf(reason, SERVER_REASON, "cannot listen on " SERVER_SOCKET ": %s",
 			 strerror(-error));
-		free(server);
-		return error;
-	}
-	server->timer = loop_timer(loop, tick, server);
-	server->watch = loop_watch(loop, server->fd, POLLIN, accept_ready, server);
-	if (server->timer < 0 || server->watch < 0) {
-		snprintf(reason, SERVER_REASON, "no room in the loop");
 		control_socket_free(server);
-		return -ENOMEM;
+		return error;
 	}
 	*ret = server;
 	return 0;
@@ -207,29 +269,32 @@ void control_socket_free(struct control_socket *server)
 {
 	if (server == NULL)
 		return;
-	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
-		if (server->clients[i].fd >= 0)
-			control_client_close(&server->clients[i]);
-	if (server->timer >= 0)
-		loop_timer_set(server->loop, server->timer, LOOP_NEVER);
-	if (server->watch >= 0)
-		loop_unwatch(server->loop, server->watch);
-	close(server->fd);
-	unlinkat(server->folder, SERVER_SOCKET, 0);
+	listener_free(server->listener);
+	json_writer_free(&server->lines);
 	free(server);
 }
 
 int control_socket_handle(struct control_socket *server, const char *name, bool changes,
 			  control_run *run, void *arg)
 {
-	if (server->command_count == SERVER_COMMANDS_MAX)
+	if (server->command_count == COMMANDS_MAX)
 		return -ENOSPC;
 	server->commands[server->command_count++] =
 		(struct control_command){name, changes, run, arg};
 	return 0;
 }
 
+void control_socket_wake(struct control_socket *server)
+{
+	listener_wake(server->listener);
+}
+
+void control_socket_expire(struct control_socket *server, uint64_t now_ns)
+{
+	listener_expire(server->listener, now_ns);
+}
+
 uint32_t control_socket_clients(const struct control_socket *server)
 {
-	return server->count;
+	return listener_clients(server->listener);
 }

@@ -36,6 +36,7 @@ struct listener_client {
 	struct kept answer;  /* what the socket has not taken */
 	bool more;	     /* request may hold whole ones */
 	bool closing;
+	enum listener_stream stream;
 	char state[] __attribute__((aligned(16)));
 };
 TAILQ_HEAD(listener_order, listener_client);
@@ -131,6 +132,8 @@ static void client_close(struct listener_client *client)
 {
 	struct listener *l = client->listener;
 
+	if (l->options.protocol->end)
+		l->options.protocol->end(l->options.arg, client->state);
 	loop_unwatch(l->loop, client->watch);
 	close(client->fd);
 	free(client->request.bytes);
@@ -182,6 +185,25 @@ static bool answer_send(struct listener_client *client, const char *bytes, size_
 	return keep(&client->answer, bytes + sent, length - sent);
 }
 
+/* Sends what the protocol has put into the listener's answer. */
+static bool answered(struct listener_client *client)
+{
+	struct listener *l = client->listener;
+
+	if (l->answer.failed) {
+		l->answer.failed = false;
+		return false;
+	}
+	return answer_send(client, l->answer.text, l->answer.length);
+}
+
+static void stream_on(struct listener_client *client)
+{
+	struct listener *l = client->listener;
+
+	client->stream = l->options.protocol->more(l->options.arg, client->state, &l->answer);
+}
+
 /* Has the protocol take what stands at the front of the listener's buffer. */
 static bool requests_take(struct listener_client *client, size_t length)
 {
@@ -195,15 +217,12 @@ static bool requests_take(struct listener_client *client, size_t length)
 		taken = LISTENER_BAD;
 	if (taken == LISTENER_BAD)
 		malformed_say(l);
-	if (l->answer.failed) {
-		l->answer.failed = false;
-		return false;
-	}
+	if (taken > 0 && l->options.protocol->more)
+		stream_on(client);
 	client->closing = taken < 0;
 	taken = taken < 0 ? (ssize_t)length : taken;
 	client->more = taken > 0 && (size_t)taken < length;
-	return keep(&client->request, l->bytes + taken, length - (size_t)taken) &&
-	       answer_send(client, l->answer.text, l->answer.length);
+	return keep(&client->request, l->bytes + taken, length - (size_t)taken) && answered(client);
 }
 
 /* Reads behind what is kept. False: the client has gone. */
@@ -225,22 +244,42 @@ static bool bytes_read(struct listener_client *client, size_t *ret_length)
 	return true;
 }
 
-/* One turn. False: it is to be closed. */
-static bool client_step(struct listener_client *client)
+/* Once the answer is taken: more of it, or the next requests. */
+static bool client_go_on(struct listener_client *client)
 {
 	size_t length;
 
+	if (client->stream == LISTENER_MORE) {
+		client->listener->answer.length = 0;
+		stream_on(client);
+		return answered(client);
+	}
+	if (client->stream == LISTENER_WAIT || client->closing)
+		return true;
+	return bytes_read(client, &length) && (length == 0 || requests_take(client, length));
+}
+
+/* While it waits for us a hang-up alone is of interest. */
+static short events_of(const struct listener_client *client)
+{
+	if (client->answer.length > 0 || client->stream == LISTENER_MORE)
+		return POLLOUT;
+	if (client->stream == LISTENER_WAIT)
+		return 0;
+	return client->more ? POLLOUT : POLLIN;
+}
+
+/* One turn. False: it is to be closed. */
+static bool client_step(struct listener_client *client)
+{
 	if (client->answer.length > 0 &&
 	    !answer_send(client, client->answer.bytes, client->answer.length))
 		return false;
-	if (client->answer.length == 0 && !client->closing) {
-		if (!bytes_read(client, &length) || (length > 0 && !requests_take(client, length)))
-			return false;
-	}
+	if (client->answer.length == 0 && !client_go_on(client))
+		return false;
 	if (client->answer.length == 0 && client->closing)
 		return false;
-	loop_watch_events(client->listener->loop, client->watch,
-			  client->answer.length > 0 || client->more ? POLLOUT : POLLIN);
+	loop_watch_events(client->listener->loop, client->watch, events_of(client));
 	return true;
 }
 
@@ -248,11 +287,30 @@ static void client_ready(void *arg, int revents)
 {
 	struct listener_client *client = arg;
 
-	if (revents < 0 || (revents & (POLLERR | POLLNVAL)) || !client_step(client))
+	if (revents < 0 || (revents & (POLLERR | POLLNVAL)) || events_of(client) == 0 ||
+	    !client_step(client))
 		client_close(client);
 }
 
-static bool client_open(struct listener *l, int fd)
+/* Not at once: it may be called by a protocol, which fills the answer of another client. */
+void listener_wake(struct listener *l)
+{
+	struct listener_client *last = TAILQ_LAST(&l->clients, listener_order), *next;
+	bool done = last == NULL;
+
+	for (struct listener_client *client = TAILQ_FIRST(&l->clients); !done; client = next) {
+		next = TAILQ_NEXT(client, order);
+		done = client == last;
+		if (client->stream != LISTENER_WAIT)
+			continue;
+		client->stream = LISTENER_MORE;
+		if (client->answer.length == 0)
+			heard_of(client); /* that nothing came until now was not its doing */
+		loop_watch_events(l->loop, client->watch, POLLOUT);
+	}
+}
+
+static bool client_open(struct listener *l, int fd, const struct ucred *who)
 {
 	struct listener_client *client =
 		calloc(1, sizeof(*client) + l->options.protocol->state_size);
@@ -270,6 +328,8 @@ static bool client_open(struct listener *l, int fd)
 	TAILQ_INSERT_TAIL(&l->clients, client, order);
 	l->count++;
 	l->totals.accepted++;
+	if (l->options.protocol->begin)
+		l->options.protocol->begin(l->options.arg, client->state, who);
 	return true;
 }
 
@@ -285,14 +345,26 @@ static void refuse(struct listener *l, int fd)
 	close(fd);
 }
 
+/* How many may be there for this one to be let in. */
+static uint32_t places_for(const struct listener *l, const struct ucred *who)
+{
+	bool ours = who->uid == 0 || who->uid == geteuid();
+
+	return l->options.clients_max - (ours ? 0 : l->options.clients_kept);
+}
+
 static void welcome(struct listener_socket *socket, int fd)
 {
 	struct listener *l = socket->listener;
+	bool local = socket->endpoint.address.any.sa_family == AF_UNIX;
+	struct ucred who = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+	socklen_t size = sizeof(who);
 	int one = 1;
 
-	if (socket->endpoint.address.any.sa_family != AF_UNIX)
+	if (!local)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (l->count >= l->options.clients_max || !client_open(l, fd))
+	if ((local && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) ||
+	    l->count >= places_for(l, &who) || !client_open(l, fd, &who))
 		refuse(l, fd);
 	else if (l->count == 1)
 		tick_later(l, loop_now());
@@ -338,6 +410,8 @@ void listener_expire(struct listener *l, uint64_t now_ns)
 	     client && now_ns > client->since_ns && now_ns - client->since_ns >= l->options.idle_ns;
 	     client = next) {
 		next = TAILQ_NEXT(client, order);
+		if (events_of(client) == 0)
+			continue;
 		l->totals.idle++;
 		client_close(client);
 	}

@@ -3,14 +3,16 @@
  * A protocol spoken by many clients: sockets that listen, clients that come and go, their bytes.
  *
  * A protocol is a function that takes requests off the front of what a client has sent and adds
- * answers. All else is here, and holds for each of them:
+ * answers; where an answer may be long or must wait, a second one goes on with it. All else is
+ * here, and holds for each of them:
  *
  *   memory     a silent client has none but its state; an unfinished request is kept up to
  *              request_max, unsent answers up to LISTENER_ANSWER_MAX and one answer more
  *   turns      of each client at a turn of the loop: LISTENER_READ bytes, LISTENER_REQUESTS
  *              requests; who does not take his answers is not read from
- *   time       who neither sends nor takes a byte for idle_ns is dropped
- *   clients    beyond clients_max they are told so, where the protocol has words, and closed
+ *   time       who neither sends nor takes a byte for idle_ns is dropped, unless it waits for us
+ *   clients    beyond clients_max they are told so, where the protocol has words, and closed; some
+ *              of these places may be kept for root and our own user
  *   errors     said once a minute at most, all counted
  *
  * All calls from the loop's thread.
@@ -19,6 +21,7 @@
 #define SIDECAR_SERVE_LISTENER_H
 
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "sidecar/base/json.h"
@@ -49,9 +52,20 @@ typedef ssize_t listener_take(void *arg, void *state, const char *bytes, size_t 
 
 enum { LISTENER_END = -1, LISTENER_BAD = -2 };
 
+/* What has become of the answer to a request. */
+enum listener_stream { LISTENER_WHOLE, LISTENER_MORE, LISTENER_WAIT };
+
 struct listener_protocol {
 	const char *name; /* in the log and the status */
 	listener_take *take;
+	/* NULL, or what goes on with the answer that take() has begun, which then takes one request a
+	 * call. Adds LISTENER_ANSWER_MAX bytes and one piece at most. LISTENER_MORE: to be called
+	 * again when the client has taken these; LISTENER_WAIT: after listener_wake();
+	 * LISTENER_WHOLE: take() is next. */
+	enum listener_stream (*more)(void *arg, void *state, struct listener_answer *answer);
+	/* A client has come, and who it is (Unix sockets alone); and it goes. NULL: nothing to do. */
+	void (*begin)(void *arg, void *state, const struct ucred *who);
+	void (*end)(void *arg, void *state);
 	size_t state_size;  /* of a client; begins zeroed */
 	size_t request_max; /* a longer one is LISTENER_BAD */
 	const char *full;   /* what a client beyond clients_max is told; NULL: nothing */
@@ -63,6 +77,7 @@ struct listener_options {
 	char *const *addresses;
 	uint32_t address_count;
 	uint32_t clients_max;
+	uint32_t clients_kept; /* of these, for root and our own user; Unix sockets alone */
 	uint64_t idle_ns;
 	unsigned mode; /* of Unix sockets */
 	int64_t group; /* of Unix sockets; -1: our own */
@@ -84,6 +99,10 @@ void listener_free(struct listener *listener); /* NULL is fine */
 
 /* What may change under a listener: bounds of those who come from now on. */
 void listener_bounds(struct listener *listener, uint32_t clients_max, uint64_t idle_ns);
+
+/* What LISTENER_WAIT waits for may have come. From within a protocol's function: for all clients but
+ * that one. */
+void listener_wake(struct listener *listener);
 
 /* Drops who has been silent too long; by its own timer, and by tests. */
 void listener_expire(struct listener *listener, uint64_t now_ns);
