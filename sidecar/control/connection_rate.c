@@ -6,6 +6,9 @@
  * used up, and what was opened between two of them, over the time, is its rate. The flow stays just
  * below, and tries more after a number of connections, not of minutes, for trying costs a refusal.
  * What no slower pace of connections cures passes to the rate of messages.
+ *
+ * BUGS: a receiver at which no connections can be saved up is used to 0.86 of its limit: what is
+ * opened a moment late is lost, and so the measurement is below the limit.
  */
 #include "sidecar/control/state.h"
 
@@ -16,6 +19,7 @@
 #define LONG_S	       120.0 /* … but matters little in what was opened in so long */
 #define BELOW	       0.97  /* of the limit */
 #define CUT_MOST       0.5   /* of the pace, at a refusal that was not looked for */
+#define CUT_BLIND      0.7   /* … and where nothing was measured */
 #define TRIED_SHARE    0.85  /* of the pace tried, which the limit is not below */
 #define GROUND	       120   /* connections before more is tried … */
 #define STEP_EVERY     10    /* … by a step for so many */
@@ -23,6 +27,8 @@
 #define GUESSED_GROUND 20 /* … and where the pace was guessed */
 #define FAR_STEP       1.1
 #define USED	       0.5 /* of what is allowed: less says nothing of more */
+#define USED_GUESSED   0.25
+#define SOON	       0.7 /* of the time between two connections */
 #define NONE_DUE       3.0 /* connections that were due when none got in: slower is no cure */
 
 static double per_second(const struct flow_control *fc)
@@ -53,6 +59,8 @@ static double next_pace(const struct control_step *step, double opened, double s
 
 	if (opened >= GROUND)
 		return BELOW * between(measured, TRIED_SHARE * pace, pace);
+	if (opened < ENOUGH)
+		return (opened > 0 ? CUT_BLIND : CUT_MOST) * pace;
 	return BELOW * between(measured, CUT_MOST * pace, pace);
 }
 
@@ -76,10 +84,11 @@ bool connection_rate_deferred(struct control_step *step, const struct control_ob
 	if (fc->connection_rate && opened == 0) {
 		double due = seconds * per_second(fc);
 
-		if (due < 1)
-			fc->connections_at = step->now;
-		if (due < 1 || due > NONE_DUE)
-			return due < 1;
+		/* It was let go before it was to be slower. */
+		if (due < SOON)
+			return true;
+		if (due > NONE_DUE)
+			return false;
 	}
 	fc->connection_guessed =
 		fc->connection_rate == 0 || (fc->connection_guessed && opened < ENOUGH);
@@ -105,15 +114,21 @@ static double step_up(const struct flow_control *fc)
 void connection_rate_opened(struct control_step *step, const struct control_observation *seen)
 {
 	struct flow_control *fc = step->fc;
-	double seconds = since(step->now, fc->connections_at), up;
+	double seconds = since(step->now, fc->connections_at);
+	double used = fc->connection_guessed ? USED_GUESSED : USED;
+	double up;
 
 	if (seen->place != 1)
 		return;
 	fc->connections_opened += fc->connections_opened < UINT16_MAX;
 	up = step_up(fc);
-	if (fc->connection_rate && up > 1 &&
-	    fc->connections_opened >= USED * seconds * per_second(fc))
-		pace_set(fc, up * per_second(fc));
+	if (fc->connection_rate == 0 || up <= 1 ||
+	    fc->connections_opened < used * seconds * per_second(fc))
+		return;
+	pace_set(fc, up * per_second(fc));
+	/* It has risen: what was opened before says nothing of what it is by now. */
+	if (up >= FAR_STEP && !fc->connection_guessed)
+		fc->connections_at = step->now;
 }
 
 uint64_t connection_rate_interval_ns(const struct flow_control *fc)

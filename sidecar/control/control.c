@@ -45,6 +45,9 @@
  * small-bucket.yaml has 0.96 by it, and 0.93 without. Words that name the hour or the day shut it:
  * named-windows.yaml has 3.0 deferrals by it, and 4.9 without (three seeds).
  *
+ * Two connections a minute of five messages each have 0.97 of their mail by the rate of connections,
+ * and 0.19 at 10.8 without; at more a minute the rate of messages alone does nearly as well.
+ *
  * Two rules show in random scenarios only (200 of them, --seed 1): blocked IPs in 1 of them as it
  * is, in 6 without a cooldown after many deferrals, in 2 without regard to the size of a flight,
  * and there the worst share falls from 0.63 to 0.59.
