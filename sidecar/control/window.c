@@ -505,7 +505,8 @@ struct window_cap window_day(const struct flow_control *fc, uint64_t now_ns)
 		.seconds = DAY,
 		.left = DAY - fmod(since(stamp_of(now_ns), fc->day_start), DAY),
 		.cap = fc->day_cap,
-		.test_s = TEST_DAY * fc->day_cap / fc->rate,
+		/* A warm-up or an hour's cap may be what spreads it, not the rate. */
+		.test_s = fmax(TEST_DAY * fc->day_cap / fc->rate, HOUR),
 		.test = fc->day_test,
 		.every = DAY_TEST_EVERY,
 	};
