@@ -63,7 +63,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing
 	-Wwrite-strings -Wvla -Wno-unused-parameter -Werror=implicit-function-declaration
 TG_CFLAGS = -std=gnu17 -I. -I$(B) -D_GNU_SOURCE -DTG_VERSION='"$(VERSION)"' $(WARNINGS) \
 	$(if $(CROSS),--sysroot=$(SYSROOT)) -fvisibility=hidden -fPIC $(SAN_$(SAN)) \
-	$(if $(SAN),-DTG_SAN_$(SAN)) $(CPU) $(CPPFLAGS) $(CFLAGS)
+	$(if $(SAN),-DTG_SAN_$(SAN)) $(NEEDED) $(CPPFLAGS) $(CFLAGS)
 
 # pkg-config is asked when the first recipe needs it, which is after the packages are there.
 pkg = $(if $(pkg_$(1)),,$(eval pkg_$(1) := $(shell pkg-config $(2) $(1)) ))$(pkg_$(1))
@@ -155,7 +155,7 @@ $(call obj,$(TEST_SRC) $(STRESS_SRC) $(BENCH_SRC) $(BENCH_LIB)): | $(call deps,t
 
 # The rate and the hour's count are swapped at once, which every x86-64 since 2006 can.
 ifeq ($(ARCH),x86_64)
-$(B)/shm/decide.o $(B)/shm/admit.o $(B)/tests/test_explore_change.o: CPU := -mcx16
+$(B)/shm/decide.o $(B)/shm/admit.o $(B)/tests/test_explore_change.o: NEEDED := -mcx16
 endif
 
 # The files that are compiled in (.incbin) are found by name from the top of the tree.
@@ -211,7 +211,7 @@ $(B)/tests/stress_%: $(B)/tests/stress_%.o $(B)/bench.a $(B)/sidecar.a $(B)/shm.
 	$(link) $(LIBS_sidecar)
 
 # It keeps stacks and puts them back, of which the sanitizer's marks on them know nothing.
-$(B)/tests/test_explore_change.o: TG_CFLAGS += -ftrivial-auto-var-init=zero \
+$(B)/tests/test_explore_change.o: NEEDED += -ftrivial-auto-var-init=zero \
 	$(if $(filter asan,$(SAN)),--param asan-stack=0)
 
 $(B)/bench.a: $(call obj,$(BENCH_LIB))

@@ -9,12 +9,14 @@
  * corpus (provider, code, enhanced code, text, ...). Without it the corpus beside the tree is
  * taken, else the replies of the tests, and the output says which.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "sidecar/cli/options.h"
 #include "sidecar/rules/classify.h"
 
 #define CORPUS "../shared/corpus/replies.tsv"
@@ -107,10 +109,20 @@ static double measure(const struct classifier *classifier, double *ret_best)
 
 int main(int argc, char **argv)
 {
-	int json = argc > 1 && strcmp(argv[1], "--json") == 0;
-	const char *path = argc > 1 + json	       ? argv[1 + json]
-			   : access(CORPUS, R_OK) == 0 ? CORPUS
-						       : OWN;
+	struct options {
+		bool json;
+	} options = {false};
+	static const struct cli_option rows[] = {CLI_JSON(struct options), {0}};
+	static const struct cli_syntax syntax = {
+		.program = "classify",
+		.arguments = "[FILE]",
+		.max = 1,
+		.about = "Measures how many replies of FILE a core classifies in a second. The top "
+			 "of the source describes the FILE.",
+		.options = rows,
+	};
+	const char *path = access(CORPUS, R_OK) == 0 ? CORPUS : OWN;
+	char **files;
 	struct rule_file *file;
 	struct classifier *classifier;
 	struct classify_error fault;
@@ -118,6 +130,8 @@ int main(int argc, char **argv)
 	uint64_t start = cpu_ns();
 	double ns, best = 0, create_ms;
 
+	if (options_read(&syntax, argc, argv, &options, &files) > 0)
+		path = files[0];
 	if (samples_read(path) != 0 || rule_file_builtin(&file, NULL, &error) != 0 ||
 	    classifier_create(NULL, file, &classifier, &fault) != 0) {
 		fprintf(stderr, "classify: cannot read %s or the rules\n", path);
@@ -125,7 +139,7 @@ int main(int argc, char **argv)
 	}
 	create_ms = (double)(cpu_ns() - start) / 1e6;
 	ns = measure(classifier, &best);
-	if (json)
+	if (options.json)
 		printf("{\"case\": \"classify\", \"ns\": %.1f, \"best_ns\": %.1f, \"per_second\": "
 		       "%.0f, \"replies\": "
 		       "%zu, "

@@ -19,7 +19,6 @@
  * own flow), workers_N_same (all one flow) and workers_N_zipf (1,000 flows by Zipf's law).
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +32,7 @@
 #include "shm/gcra.h"
 
 #define ORDER_BITS   21
+#define REPEATS_MAX  1000
 #define MILLION	     1000000
 #define P999_SAMPLES 200000
 
@@ -43,7 +43,7 @@
 struct decide_bench {
 	struct cases cases;
 	bool scale, failed;
-	unsigned repeats;
+	uint64_t repeats;
 	uint64_t count; /* executions a repeat */
 };
 
@@ -468,26 +468,26 @@ static void memory_measure(struct decide_bench *bench)
 	bench_close(&fixture);
 }
 
-static void options_read(struct decide_bench *bench, int argc, char **argv)
+static void command_line_read(struct decide_bench *bench, int argc, char **argv)
 {
-	static const struct option options[] = {{"json", 0, NULL, 'j'},
-						{"quick", 0, NULL, 'q'},
-						{"scale", 0, NULL, 's'},
-						{"repeats", 1, NULL, 'r'},
-						{NULL, 0, NULL, 0}};
-	int option;
+	static const struct cli_option rows[] = {
+		CASES_JSON(struct decide_bench),
+		CASES_QUICK(struct decide_bench),
+		{"scale", 0, NULL, "also what capacity planning asks for", CLI_FLAG,
+		 offsetof(struct decide_bench, scale), 0, NULL},
+		{"repeats", 0, "N", "measure each N times", CLI_COUNT,
+		 offsetof(struct decide_bench, repeats), REPEATS_MAX, NULL},
+		{0}};
+	static const struct cli_syntax syntax = {
+		.program = "decide",
+		.arguments = "[CASE...]",
+		.max = -1,
+		.about = "Measures what a decision costs, beside what the machine can do at all. A "
+			 "CASE may end in *. The top of the source describes the cases.",
+		.options = rows,
+	};
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'j': bench->cases.json = true; break;
-		case 'q': bench->cases.quick = true; break;
-		case 's': bench->scale = true; break;
-		case 'r': bench->repeats = (unsigned)atoi(optarg); break;
-		default: exit(2);
-		}
-	}
-	bench->cases.names = argv + optind;
-	bench->cases.count = argc - optind;
+	bench->cases.count = options_read(&syntax, argc, argv, bench, &bench->cases.names);
 	bench->count = bench->cases.quick ? 100000 : 400000;
 	if (bench->repeats == 0)
 		bench->repeats = bench->cases.quick ? 9 : 21;
@@ -498,7 +498,7 @@ int main(int argc, char **argv)
 	struct decide_bench bench = {0};
 	size_t count;
 
-	options_read(&bench, argc, argv);
+	command_line_read(&bench, argc, argv);
 	const struct hot_case *hot = hot_cases(&count);
 
 	for (size_t i = 0; i < count; i++)

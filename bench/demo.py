@@ -33,15 +33,15 @@ def result(folder, name):
 
 
 ROWS = [
-    ("messages", "messages", "{:,}", "to be sent: the same in each run"),
-    ("delivered", "delivered", "{:,}", "accepted by the receivers; the rest still waits at the end"),
-    ("deferred", "deferred", "{:,}", "answered with 4xx, or no connection: each has to be tried again"),
-    ("blocks", "blocks", "{:,}", "times that a provider shut out an IP for exceeding its limit"),
-    ("blocked_s", "blocked, mean", "{:.1f} s", "of each pair of IP and provider; nothing gets through then"),
-    ("blocked_longest_s", "blocked, longest", "{:.1f} s", "of any pair"),
-    ("transactional_p50_s", "login mail, p50", "{:.2f} s", "delay of half of the transactional messages, at most"),
-    ("transactional_p99_s", "login mail, p99", "{:.2f} s", "delay of 99 of 100, at most; one that still waits counts by its age"),
-    ("decisions", "decisions", "{:,}", "times that a sender asked the gate"),
+    ("messages", "messages", "{:,}", "messages to send: the same in each run"),
+    ("delivered", "delivered", "{:,}", "accepted by the receivers; the rest is still queued at the end"),
+    ("deferred", "deferred", "{:,}", "4xx replies, and connections that failed: each message has to be tried again"),
+    ("blocks", "blocks", "{:,}", "how often a provider blocked an IP for exceeding its limit"),
+    ("blocked_s", "blocked, mean", "{:.1f} s", "how long a pair of IP and provider was blocked, on average; nothing gets through then"),
+    ("blocked_longest_s", "blocked, longest", "{:.1f} s", "the longest that any pair was blocked"),
+    ("transactional_p50_s", "login mail, p50", "{:.2f} s", "half of the transactional messages were delivered within this time"),
+    ("transactional_p99_s", "login mail, p99", "{:.2f} s", "99 of 100 were; one that is still queued counts with its age"),
+    ("decisions", "decisions", "{:,}", "how often a sender asked the gate"),
 ]
 
 
@@ -58,13 +58,15 @@ def ending(runs):
     none, fixed, gated = (runs[run] for run in RUNS)
     share = 100 * fixed["delivered"] / max(gated["delivered"], 1)
     print(f"""
-Without a gate the fleet was deferred {none['deferred']:,} times and blocked {none['blocks']:,} times. Ten a
-minute is below the limit, yet all ten at once are above what a provider takes at once: {fixed['deferred']:,}
-deferrals, and {share:.0f} % of the mail that went out with tollgate. The limit is 75 a minute. Nobody knows that
-beforehand; tollgate found it from the replies.
+Without a gate the fleet was deferred {none['deferred']:,} times and blocked {none['blocks']:,} times.
+Ten a minute is far below the limit of 75 a minute. It delivered {share:.0f} % of what tollgate delivered, and was
+still deferred {fixed['deferred']:,} times, because ten messages in one burst are more than a provider accepts at once.
+Nobody tells tollgate the limit. It found the limit from the replies.
 
-Next: README.md, "A worker", for a program of your own; `man ebpf/tollgate-ebpf.7` for an MTA as it is;
-`build/tollgate simulate tests/scenarios/steady.yaml` for limits that you suspect.""")
+What to do next:
+  a program of your own        README.md, "A worker"
+  an MTA that stays as it is   README.md, "Quick starts"; man ebpf/tollgate-ebpf.7
+  limits that you suspect      build/tollgate simulate tests/scenarios/steady.yaml""")
 
 
 def judge(runs):

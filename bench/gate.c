@@ -4,16 +4,21 @@
  *
  *   gate [--json] [--seconds N]     as root; without, it says so and exits with 77
  *
- * one_flow, random_lpm   the decision, by test-run of the functions that the hooks call; what an
- * empty program takes is part of it connect_*              a whole connect() on loopback, the
- * median; gated and plain take turns in one process that moves between two cgroups, so that both
- * see the same machine. The ratio is the median of the pairs' ratios.
- * reply_*                a round trip on an open connection whose receiver answers 250, 451, or
- * 1,400 bytes that look like TLS, replies being read (ebpf: {replies: true})
+ * one_flow, random_lpm
+ *     the decision, by test-run of the functions that the hooks call; what an empty program takes
+ *     is part of it
+ * connect_*
+ *     a whole connect() on loopback, the median; gated and plain take turns in one process that
+ *     moves between two cgroups, so that both see the same machine; the ratio is the median of the
+ *     pairs' ratios
+ * reply_*
+ *     a round trip on an open connection whose receiver answers 250, 451, or 1,400 bytes that look
+ *     like TLS, replies being read (ebpf: {replies: true})
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +36,7 @@
 
 #include "ebpf/gate.h"
 #include "shm/gcra.h"
+#include "sidecar/cli/options.h"
 
 #if __has_include("ebpf/gate_test.skel.h")
 
@@ -472,6 +478,40 @@ static void cgroup_home(char *home, size_t size)
 		fclose(file);
 }
 
+static const char *seconds_take(void *into, const char *name, char *text)
+{
+	char *end;
+
+	seconds = strtod(text, &end);
+	return *text && !*end && seconds > 0 ? NULL : "not a number above 0";
+}
+
+static void command_line_read(int argc, char **argv)
+{
+	struct options {
+		bool json, quick;
+	} options = {false, false};
+	static const struct cli_option rows[] = {CLI_JSON(struct options),
+						 {"seconds", 0, "N",
+						  "how long, as a factor of what it takes without",
+						  CLI_READ, 0, 0, seconds_take},
+						 {"quick", 0, NULL, "as --seconds 0.3", CLI_FLAG,
+						  offsetof(struct options, quick), 0, NULL},
+						 {0}};
+	static const struct cli_syntax syntax = {
+		.program = "gate",
+		.about = "Measures what the eBPF gate costs, as root; without root it exits with "
+			 "77.",
+		.options = rows,
+	};
+	char **arguments;
+
+	options_read(&syntax, argc, argv, &options, &arguments);
+	json = options.json;
+	if (options.quick)
+		seconds = 0.3;
+}
+
 int main(int argc, char **argv)
 {
 	uint16_t port, other;
@@ -479,13 +519,7 @@ int main(int argc, char **argv)
 	int listeners[2];
 	pid_t pids[2];
 
-	for (int i = 1; i < argc; i++) {
-		json |= !strcmp(argv[i], "--json");
-		if (!strcmp(argv[i], "--seconds") && i + 1 < argc)
-			seconds = atof(argv[i + 1]);
-		if (!strcmp(argv[i], "--quick"))
-			seconds = 0.3;
-	}
+	command_line_read(argc, argv);
 	setrlimit(RLIMIT_NOFILE, &(struct rlimit){8192, 8192});
 	if (gate_probe(why, sizeof why)) {
 		printf("SKIP: %s\n", why);

@@ -499,8 +499,7 @@ int main(int argc, char **argv)
 	struct diagnostics report = {0};
 	int error;
 
-	if (!cases_read(&b.cases, argc, argv))
-		return 2;
+	cases_read(&b.cases, "memory", argc, argv);
 	b.flows = b.cases.quick ? 100000 : 1000000;
 	b.destinations = b.flows / SOURCES;
 	snprintf(b.path, sizeof(b.path), "/dev/shm/tollgate-bench-%d", (int)getpid());

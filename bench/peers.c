@@ -198,8 +198,7 @@ int main(int argc, char **argv)
 {
 	struct peers_bench bench = {0};
 
-	if (!cases_read(&bench.cases, argc, argv))
-		return 2;
+	cases_read(&bench.cases, "peers", argc, argv);
 	redis_all(&bench);
 	door_measure(&bench, "door_1", 1);
 	door_measure(&bench, "door_50", 50);

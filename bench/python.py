@@ -11,6 +11,7 @@ ask as fast as they can, which gives the most that were let through in any secon
 the score in the set, the slot of the verdict. The client for Redis here is less than a hundred lines and faster
 than those that one installs; so much the better for Redis. Exit status 77: Redis is not there.
 """
+import argparse
 import contextlib
 import json
 import os
@@ -190,16 +191,19 @@ CASES = {"python_module": (Module, gate), "python_redis_sorted_set": (SortedSet,
 
 
 def main():
-    wanted = [word for word in sys.argv[1:] if not word.startswith("--")] or list(CASES)
-    as_json, quick, status = "--json" in sys.argv, "--quick" in sys.argv, 0
-    for name in wanted:
+    parser = argparse.ArgumentParser(prog="python", usage="python [--json] [--quick] [CASE…]")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("cases", nargs="*", choices=[[], *CASES])
+    args, status = parser.parse_args(), 0
+    for name in args.cases or CASES:
         kind, start = CASES[name]
         if start is redis_server and not os.access(REDIS, os.X_OK):
             print(f"SKIP: {name}: package redis-tools is not installed", file=sys.stderr)
             status = 77
             continue
-        figures = measure(name, kind, start, quick)
-        print(json.dumps(figures) if as_json else
+        figures = measure(name, kind, start, args.quick)
+        print(json.dumps(figures) if args.json else
               f"{name:24} {figures['per_second']:>9,} decisions a second; by {PROCESSES} processes {figures['most_in_a_window']} "
               f"in the worst second, where {LIMIT} are allowed", flush=True)
     return status

@@ -27,7 +27,6 @@
  * connections, per-connection, hour, day …); "quit", or the end of the input, ends.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +36,7 @@
 #include "bench/lib/now.h"
 #include "bench/lib/server.h"
 #include "sidecar/base/units.h"
+#include "sidecar/cli/options.h"
 
 #define DESTINATIONS 64
 #define LISTENERS    256
@@ -57,7 +57,7 @@ struct receiver_program {
 	struct destination destinations[DESTINATIONS];
 	struct listen listens[LISTENERS];
 	uint32_t destination_count, listen_count;
-	struct control_socket_options options;
+	struct server_options options;
 	struct smtp_server *server;
 	uint64_t begin_ns, duration_ns, size_max, seed;
 	const char *json;
@@ -72,13 +72,6 @@ static volatile int stop;
 static void on_signal(int number)
 {
 	stop = 1;
-}
-
-__attribute__((noreturn)) static void usage(const char *why, const char *what)
-{
-	fprintf(stderr, "receiver: %s%s%s (see the top of bench/receiver.c)\n", why,
-		what ? ": " : "", what ? what : "");
-	exit(2);
 }
 
 /* ---- limits -------------------------------------------------------------------------------------
@@ -354,133 +347,162 @@ static void on_control(void *context)
 /* ---- options ------------------------------------------------------------------------------------
  */
 
-enum {
-	OPTION_LISTEN = 256,
-	OPTION_DESTINATION,
-	OPTION_FAMILY,
-	OPTION_TEXT,
-	OPTION_LATENCY,
-	OPTION_IDLE,
-	OPTION_SIZE,
-	OPTION_DURATION,
-	OPTION_SEED,
-	OPTION_JSON,
-	OPTION_LOG,
-	OPTION_CONTROL,
-	OPTION_LIMIT, /* named as limit_set names it */
-};
-
-static const struct option long_options[] = {
-	{"listen", 1, NULL, OPTION_LISTEN},	{"destination", 1, NULL, OPTION_DESTINATION},
-	{"family", 1, NULL, OPTION_FAMILY},	{"text", 1, NULL, OPTION_TEXT},
-	{"latency", 1, NULL, OPTION_LATENCY},	{"idle", 1, NULL, OPTION_IDLE},
-	{"size", 1, NULL, OPTION_SIZE},		{"duration", 1, NULL, OPTION_DURATION},
-	{"seed", 1, NULL, OPTION_SEED},		{"json", 1, NULL, OPTION_JSON},
-	{"log", 1, NULL, OPTION_LOG},		{"control", 0, NULL, OPTION_CONTROL},
-	{"rate", 1, NULL, OPTION_LIMIT},	{"burst", 1, NULL, OPTION_LIMIT},
-	{"hour", 1, NULL, OPTION_LIMIT},	{"day", 1, NULL, OPTION_LIMIT},
-	{"connections", 1, NULL, OPTION_LIMIT}, {"per-connection", 1, NULL, OPTION_LIMIT},
-	{"penalty", 1, NULL, OPTION_LIMIT},	{"greylist", 1, NULL, OPTION_LIMIT},
-	{"noise", 1, NULL, OPTION_LIMIT},	{NULL, 0, NULL, 0},
-};
-
-static struct destination *option_destination(struct receiver_program *r, const char *name)
+static struct destination *destination_now(struct receiver_program *r)
 {
+	return &r->destinations[r->destination_count - 1];
+}
+
+static const char *destination_take(void *into, const char *name, char *text)
+{
+	struct receiver_program *r = into;
 	struct destination *destination = &r->destinations[r->destination_count];
 
 	if (r->destination_count == DESTINATIONS)
-		usage("too many destinations", NULL);
+		return "too many destinations";
+	if (strcspn(text, " \"\\") != strlen(text) || strlen(text) >= sizeof(destination->name))
+		return "not a name";
 	if (r->destination_count++ > 0)
 		*destination = r->destinations[0];
-	snprintf(destination->name, sizeof(destination->name), "%s", name);
-	if (strcspn(name, " \"\\") != strlen(name) || strlen(name) >= sizeof(destination->name))
-		usage("not a name", name);
-	return destination;
+	snprintf(destination->name, sizeof(destination->name), "%s", text);
+	return NULL;
 }
 
-static void option_text(struct destination *destination, const char *text)
+static const char *family_take(void *into, const char *name, char *text)
+{
+	const char *const *family = smtpd_family(text);
+
+	if (!family)
+		return "no such family";
+	memcpy(destination_now(into)->texts, family, sizeof(destination_now(into)->texts));
+	return NULL;
+}
+
+static const char *text_take(void *into, const char *name, char *text)
 {
 	const char *equals = strchr(text, '=');
 	const char *hole = equals ? strchr(equals, '%') : NULL;
 
 	for (int i = 0; equals && i < THROTTLE_ANSWERS; i++) {
-		const char *name = throttle_answer_name(i);
+		const char *answer = throttle_answer_name(i);
 
-		if (strlen(name) != (size_t)(equals - text) ||
-		    strncmp(name, text, strlen(name)) != 0)
+		if (strlen(answer) != (size_t)(equals - text) ||
+		    strncmp(answer, text, strlen(answer)) != 0)
 			continue;
 		if (hole && hole[1] != 's')
 			break;
-		destination->texts[i] = equals + 1;
-		return;
+		destination_now(into)->texts[i] = equals + 1;
+		return NULL;
 	}
-	usage("not ANSWER=REPLY", text);
+	return "not ANSWER=REPLY";
 }
 
-static void option_listen(struct receiver_program *r, struct destination *destination,
-			  const char *text)
+static const char *listen_take(void *into, const char *name, char *text)
 {
+	struct receiver_program *r = into;
+
 	if (r->listen_count == LISTENERS)
-		usage("too many listeners", NULL);
-	r->listens[r->listen_count++] = (struct listen){text, destination};
+		return "too many listeners";
+	if (strchr(text, ':') == NULL)
+		return "not ADDRESS:PORT";
+	r->listens[r->listen_count++] = (struct listen){text, destination_now(r)};
+	return NULL;
 }
 
 /* A line is there to be read when its event has happened. */
-static int log_open(struct receiver_program *r, const char *path)
+static const char *log_take(void *into, const char *name, char *path)
 {
+	struct receiver_program *r = into;
+
 	r->log = fopen(path, "we");
 	if (r->log == NULL)
-		return -errno;
+		return strerror(errno);
 	setvbuf(r->log, NULL, _IOLBF, BUFSIZ);
-	return 0;
+	return NULL;
 }
 
-static int option_whole(struct receiver_program *r, int option, const char *value)
+static const char *limit_take(void *into, const char *name, char *text)
 {
-	switch (option) {
-	case OPTION_LATENCY: return units_duration(value, &r->options.latency_ns, NULL);
-	case OPTION_IDLE: return units_duration(value, &r->options.idle_ns, NULL);
-	case OPTION_SIZE: return number_set(value, 1, UINT64_C(1) << 40, &r->size_max);
-	case OPTION_DURATION: return units_duration(value, &r->duration_ns, NULL);
-	case OPTION_SEED: return number_set(value, 0, UINT32_MAX, &r->seed);
-	case OPTION_JSON: r->json = value; return 0;
-	case OPTION_LOG: return log_open(r, value);
-	case OPTION_CONTROL: r->control = true; return 0;
-	}
-	return -EINVAL;
+	return limit_set(&destination_now(into)->limits, name, text) == 0 ? NULL : "no such value";
 }
 
-static void options_read(struct receiver_program *r, int argc, char **argv)
+static const char *time_take(void *into, const char *name, char *text)
 {
-	struct destination *destination = option_destination(r, "default");
-	const char *const *family = smtpd_family("microsoft");
-	int option, index = 0;
+	struct receiver_program *r = into;
+	struct {
+		const char *name;
+		uint64_t *value;
+	} times[] = {
+		{"latency", &r->options.latency_ns},
+		{"idle", &r->options.idle_ns},
+		{"duration", &r->duration_ns},
+	};
+	const char *why = "no such time";
 
-	memcpy(destination->texts, family, sizeof(destination->texts));
-	while ((option = getopt_long(argc, argv, "", long_options, &index)) != -1) {
-		switch (option) {
-		case OPTION_LISTEN: option_listen(r, destination, optarg); break;
-		case OPTION_DESTINATION: destination = option_destination(r, optarg); break;
-		case OPTION_FAMILY:
-			family = smtpd_family(optarg);
-			if (!family)
-				usage("no such family", optarg);
-			memcpy(destination->texts, family, sizeof(destination->texts));
-			break;
-		case OPTION_TEXT: option_text(destination, optarg); break;
-		case OPTION_LIMIT:
-			if (limit_set(&destination->limits, long_options[index].name, optarg) < 0)
-				usage(long_options[index].name, optarg);
-			break;
-		case '?': usage("unknown option", NULL);
-		default:
-			if (option_whole(r, option, optarg) < 0)
-				usage(long_options[index].name, optarg);
-		}
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		if (strcmp(name, times[i].name) == 0)
+			return units_duration(text, times[i].value, &why) < 0 ? why : NULL;
+	return why;
+}
+
+static const char *seed_take(void *into, const char *name, char *text)
+{
+	struct receiver_program *r = into;
+
+	return number_set(text, 0, UINT32_MAX, &r->seed) < 0 ? "no such number" : NULL;
+}
+
+#define READ(name, value, take, help)                      \
+	{                                                  \
+		name, 0, value, help, CLI_READ, 0, 0, take \
 	}
-	if (optind < argc || r->listen_count == 0)
-		usage(optind < argc ? "not an option" : "--listen is needed",
-		      optind < argc ? argv[optind] : NULL);
+#define LIMIT(name, value, help) READ(name, value, limit_take, help)
+#define MEMBER(name)		 offsetof(struct receiver_program, name)
+
+static const struct cli_option option_rows[] = {
+	READ("listen", "ADDRESS:PORT", listen_take, "listen there; may be given again"),
+	READ("destination", "NAME", destination_take,
+	     "what follows is of this destination; it begins with what stands before the first"),
+	READ("family", "NAME", family_take,
+	     "whose texts it answers: microsoft, yahoo, google, apple, comcast, orange"),
+	READ("text", "ANSWER=REPLY", text_take, "another text for one answer"),
+	LIMIT("rate", "RATE", "messages, of each source, as all limits are"),
+	LIMIT("burst", "N", "of these saved up"),
+	LIMIT("hour", "N", "messages in an hour"),
+	LIMIT("day", "N", "messages in a day"),
+	LIMIT("connections", "N", "open at once"),
+	LIMIT("per-connection", "N", "messages in a connection"),
+	LIMIT("penalty", "TEXT", "\"20 in 10m, hold 2h, repeat 2\": a block for exceeding"),
+	LIMIT("greylist", "T", "refuse what is new for so long"),
+	LIMIT("noise", "SHARE", "refuse so much whatever the rate"),
+	READ("latency", "T", time_take, "between a command and its answer"),
+	READ("idle", "T", time_take, "close a session that is silent for so long"),
+	{"size", 0, "BYTES", "of the largest message", CLI_COUNT, MEMBER(size_max),
+	 UINT64_C(1) << 40, NULL},
+	READ("duration", "T", time_take, "end after this"),
+	READ("seed", "N", seed_take, "of the random numbers"),
+	{"json", 0, "FILE", "write the statistics there", CLI_TEXT, MEMBER(json), 0, NULL},
+	READ("log", "FILE", log_take, "write a line of JSON for each event there"),
+	{"control", 0, NULL, "read commands from standard input", CLI_FLAG, MEMBER(control), 0,
+	 NULL},
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.program = "receiver",
+	.about = "An SMTP server on loopback that throttles each source IP as large providers do, "
+		 "and does not tell its limits. --listen is needed.",
+	.options = option_rows,
+};
+
+static void command_line_read(struct receiver_program *r, int argc, char **argv)
+{
+	char name[] = "default", family[] = "microsoft";
+	char **arguments;
+
+	destination_take(r, NULL, name);
+	family_take(r, NULL, family);
+	options_read(&syntax, argc, argv, r, &arguments);
+	if (r->listen_count == 0)
+		exit(options_wrong(&syntax, "--listen is needed"));
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------
@@ -539,12 +561,12 @@ static int receiver_run(struct receiver_program *r)
 	if (error == 0 && r->control)
 		error = server_watch(r->server, STDIN_FILENO, on_control, r);
 	if (error == 0)
-		error = control_run(r->server,
-				    r->duration_ns ? r->begin_ns + r->duration_ns : UINT64_MAX,
-				    &stop);
+		error = server_run(r->server,
+				   r->duration_ns ? r->begin_ns + r->duration_ns : UINT64_MAX,
+				   &stop);
 	if (error == 0)
 		error = statistics_write(r);
-	control_socket_free(r->server);
+	server_free(r->server);
 	for (uint32_t i = 0; i < r->destination_count; i++)
 		throttle_free(r->destinations[i].host.throttle);
 	return error;
@@ -562,7 +584,7 @@ int main(int argc, char **argv)
 
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	options_read(&receiver, argc, argv);
+	command_line_read(&receiver, argc, argv);
 	error = receiver_run(&receiver);
 	if (receiver.log)
 		fclose(receiver.log);

@@ -538,8 +538,7 @@ int main(int argc, char **argv)
 {
 	struct ring_bench bench = {0};
 
-	if (!cases_read(&bench.cases, argc, argv))
-		return 2;
+	cases_read(&bench.cases, "ring", argc, argv);
 	if (cases_wanted(&bench.cases, "one_producer"))
 		producers_measure(&bench, "one_producer", 1);
 	if (cases_wanted(&bench.cases, "three_producers"))

@@ -22,7 +22,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -36,6 +35,7 @@
 #include "bench/lib/now.h"
 #include "bench/lib/worker.h"
 #include "sidecar/base/units.h"
+#include "sidecar/cli/options.h"
 
 #define SOURCES 256
 #define WORKERS 1024
@@ -43,8 +43,8 @@
 struct fleet {
 	char sources[SOURCES][INET6_ADDRSTRLEN];
 	struct worker_route routes[WORKER_ROUTES];
-	uint32_t source_count, route_count, per_source, count;
-	uint64_t bulk, transactional, seed;
+	uint32_t source_count, route_count, count;
+	uint64_t per_source, bulk, transactional, run_s, arrive_s, seed;
 	uint64_t run_ns, arrive_ns, retry_ns, retry_max_ns;
 	const char *segment, *json, *live;
 	struct units_rate fixed_rate; /* count 0: none */
@@ -62,48 +62,41 @@ static void on_signal(int number)
 	stop = 1;
 }
 
-__attribute__((noreturn)) static void usage(const char *why, const char *what)
-{
-	fprintf(stderr, "sender: %s%s%s (see the top of bench/sender.c)\n", why, what ? ": " : "",
-		what ? what : "");
-	exit(2);
-}
-
 /* ---- options ------------------------------------------------------------------------------------
  */
 
-static void source_add(struct fleet *fleet, const char *text)
+static const char *source_add(struct fleet *fleet, const char *text)
 {
 	if (fleet->source_count == SOURCES)
-		usage("too many sources", text);
+		return "too many sources";
 	if (strlen(text) >= INET6_ADDRSTRLEN)
-		usage("not a source", text);
+		return "not a source";
 	strcpy(fleet->sources[fleet->source_count++], text);
+	return NULL;
 }
 
 /* "127.1.0.1" or "127.1.0.1-8" */
-static void option_source(struct fleet *fleet, const char *text)
+static const char *source_take(void *into, const char *name, char *text)
 {
-	const char *dash = strchr(text, '-');
-	const char *dot = strrchr(text, '.');
+	const char *dash = strchr(text, '-'), *dot = strrchr(text, '.'), *why = NULL;
 	unsigned first, last;
 	char address[64];
 
-	if (!dash) {
-		source_add(fleet, text);
-		return;
-	}
+	if (!dash)
+		return source_add(into, text);
 	if (!dot || dot > dash || dot - text > 40 || sscanf(dot + 1, "%u-%u", &first, &last) != 2 ||
 	    last > 255 || first > last)
-		usage("not a source", text);
-	for (; first <= last; first++) {
+		return "not a source";
+	for (; !why && first <= last; first++) {
 		snprintf(address, sizeof(address), "%.*s.%u", (int)(dot - text), text, first);
-		source_add(fleet, address);
+		why = source_add(into, address);
 	}
+	return why;
 }
 
-static void option_route(struct fleet *fleet, const char *text)
+static const char *route_take(void *into, const char *name, char *text)
 {
+	struct fleet *fleet = into;
 	struct worker_route *route = &fleet->routes[fleet->route_count];
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&route->peer;
 	const char *equals = strchr(text, '=');
@@ -111,93 +104,115 @@ static void option_route(struct fleet *fleet, const char *text)
 	unsigned port;
 
 	if (fleet->route_count == WORKER_ROUTES)
-		usage("too many routes", text);
+		return "too many routes";
 	if (!equals || (size_t)(equals - text) >= sizeof(route->name) ||
 	    sscanf(equals + 1, "%63[0-9.]:%u", address, &port) != 2 || port > 65535 ||
 	    inet_pton(AF_INET, address, &v4->sin_addr) != 1)
-		usage("not NAME=ADDRESS:PORT", text);
+		return "not NAME=ADDRESS:PORT";
 	v4->sin_family = AF_INET;
 	v4->sin_port = htons((uint16_t)port);
 	memcpy(route->name, text, (size_t)(equals - text));
 	fleet->route_count++;
+	return NULL;
 }
 
-static uint64_t option_count(const char *text, uint64_t max)
+static const char *count_take(void *into, const char *name, char *text)
 {
-	uint64_t number;
-
-	if (units_count(text, &number, NULL) < 0 || number > max)
-		usage("not a number", text);
-	return number;
-}
-
-static uint64_t option_time(const char *text)
-{
-	uint64_t ns;
-
-	if (units_duration(text, &ns, NULL) < 0)
-		usage("not a time", text);
-	return ns;
-}
-
-static void option_fixed(struct fleet *fleet, const char *text)
-{
-	if (units_rate(text, &fleet->fixed_rate, NULL) < 0 || fleet->fixed_rate.count == 0 ||
-	    fleet->fixed_rate.count > FIXED_MAX)
-		usage("not a rate", text);
-}
-
-static void option_take(struct fleet *fleet, int option, char *value)
-{
-	switch (option) {
-	case 's': option_source(fleet, value); break;
-	case 'r': option_route(fleet, value); break;
-	case 'w': fleet->per_source = (uint32_t)option_count(value, WORKERS); break;
-	case 'b': fleet->bulk = option_count(value, 10000000); break;
-	case 't': fleet->transactional = option_count(value, 10000000); break;
-	case 'T': fleet->run_ns = option_count(value, 100000) * SECOND_NS; break;
-	case 'a': fleet->arrive_ns = option_count(value, 100000) * SECOND_NS; break;
-	case 'y': fleet->retry_ns = option_time(value); break;
-	case 'Y': fleet->retry_max_ns = option_time(value); break;
-	case 'S': fleet->seed = option_count(value, UINT32_MAX); break;
-	case 'f': option_fixed(fleet, value); break;
-	case 'g': fleet->segment = value; break;
-	case 'j': fleet->json = value; break;
-	case 'l': fleet->live = value; break;
-	default: usage("unknown option", NULL);
-	}
-}
-
-static void options_read(struct fleet *fleet, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{"source", 1, NULL, 's'},
-		{"route", 1, NULL, 'r'},
-		{"workers", 1, NULL, 'w'},
-		{"bulk", 1, NULL, 'b'},
-		{"transactional", 1, NULL, 't'},
-		{"seconds", 1, NULL, 'T'},
-		{"arrive", 1, NULL, 'a'},
-		{"retry", 1, NULL, 'y'},
-		{"retry-max", 1, NULL, 'Y'},
-		{"seed", 1, NULL, 'S'},
-		{"gate", 1, NULL, 'g'},
-		{"json", 1, NULL, 'j'},
-		{"live", 1, NULL, 'l'},
-		{"fixed", 1, NULL, 'f'},
-		{NULL, 0, NULL, 0},
+	struct fleet *fleet = into;
+	struct {
+		const char *name;
+		uint64_t *value, max;
+	} counts[] = {
+		{"workers", &fleet->per_source, WORKERS},
+		{"bulk", &fleet->bulk, 10000000},
+		{"transactional", &fleet->transactional, 10000000},
+		{"seconds", &fleet->run_s, 100000},
+		{"arrive", &fleet->arrive_s, 100000},
+		{"seed", &fleet->seed, UINT32_MAX},
 	};
-	int option;
+	const char *why = NULL;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-		option_take(fleet, option, optarg);
-	if (optind < argc)
-		usage("not an option", argv[optind]);
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		if (strcmp(name, counts[i].name) == 0) {
+			if (units_count(text, counts[i].value, &why) < 0)
+				return why;
+			return *counts[i].value > counts[i].max ? "out of range" : NULL;
+		}
+	return "no such number";
+}
+
+static const char *time_take(void *into, const char *name, char *text)
+{
+	struct fleet *fleet = into;
+	const char *why = NULL;
+
+	units_duration(text, strcmp(name, "retry") == 0 ? &fleet->retry_ns : &fleet->retry_max_ns,
+		       &why);
+	return why;
+}
+
+static const char *rate_take(void *into, const char *name, char *text)
+{
+	struct fleet *fleet = into;
+	const char *why = NULL;
+
+	if (units_rate(text, &fleet->fixed_rate, &why) < 0)
+		return why;
+	return fleet->fixed_rate.count == 0 || fleet->fixed_rate.count > FIXED_MAX
+		       ? "no rate that can be kept"
+		       : NULL;
+}
+
+#define TEXT(member, name, value, help)                                                 \
+	{                                                                               \
+		name, 0, value, help, CLI_TEXT, offsetof(struct fleet, member), 0, NULL \
+	}
+#define READ(name, value, take, help)                      \
+	{                                                  \
+		name, 0, value, help, CLI_READ, 0, 0, take \
+	}
+
+static const struct cli_option option_rows[] = {
+	{"source", 0, "ADDRESS", "a sending IP, or several as 127.1.0.1-8; may be given again",
+	 CLI_READ, 0, 0, source_take},
+	{"route", 0, "NAME=ADDRESS:PORT",
+	 "a destination: its MX name, and where its model listens; may be given again", CLI_READ, 0,
+	 0, route_take},
+	READ("workers", "N", count_take, "processes for each source"),
+	READ("bulk", "N", count_take, "messages that are there at once, over the whole fleet"),
+	READ("transactional", "N", count_take, "messages that come evenly, over the whole fleet"),
+	READ("seconds", "N", count_take, "the run ends then at the latest"),
+	READ("arrive", "N", count_take,
+	     "seconds over which messages come; four fifths of --seconds by default"),
+	READ("retry", "T", time_take, "the first wait of a deferred message, doubled each time"),
+	READ("retry-max", "T", time_take, "the longest wait"),
+	READ("seed", "N", count_take, "of the random numbers"),
+	TEXT(segment, "gate", "DIR", "ask the gate whose segment is there"),
+	{"fixed", 0, "RATE", "no more than this for each source and route", CLI_READ, 0, 0,
+	 rate_take},
+	TEXT(live, "live", "LABEL", "show progress on the terminal"),
+	TEXT(json, "json", "FILE", "write the figures there"),
+	{0}};
+
+static const struct cli_syntax syntax = {
+	.program = "sender",
+	.about = "A fleet of worker processes that deliver real messages over SMTP sessions on "
+		 "loopback. --source and --route are needed.",
+	.options = option_rows,
+};
+
+static void command_line_read(struct fleet *fleet, int argc, char **argv)
+{
+	char **arguments;
+
+	options_read(&syntax, argc, argv, fleet, &arguments);
 	if (fleet->source_count == 0 || fleet->route_count == 0)
-		usage("--source and --route are needed", NULL);
-	fleet->count = fleet->source_count * fleet->per_source;
+		exit(options_wrong(&syntax, "--source and --route are needed"));
+	fleet->count = fleet->source_count * (uint32_t)fleet->per_source;
 	if (fleet->count == 0 || fleet->count > WORKERS)
-		usage("between 1 and 1024 workers", NULL);
+		exit(options_wrong(&syntax, "between 1 and 1024 workers"));
+	fleet->run_ns = fleet->run_s * SECOND_NS;
+	fleet->arrive_ns = fleet->arrive_s * SECOND_NS;
 	if (fleet->arrive_ns == 0 || fleet->arrive_ns > fleet->run_ns)
 		fleet->arrive_ns = fleet->run_ns * 4 / 5;
 }
@@ -460,7 +475,7 @@ int main(int argc, char **argv)
 		.bulk = 2000,
 		.transactional = 400,
 		.seed = 1,
-		.run_ns = 40 * SECOND_NS,
+		.run_s = 40,
 		.retry_ns = 2 * SECOND_NS,
 		.retry_max_ns = 15 * SECOND_NS,
 	};
@@ -468,7 +483,7 @@ int main(int argc, char **argv)
 	uint32_t failed;
 	int error;
 
-	options_read(&fleet, argc, argv);
+	command_line_read(&fleet, argc, argv);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	error = fleet_prepare(&fleet);

@@ -242,8 +242,7 @@ int main(int argc, char **argv)
 			  .folder = "/tmp/tollgate-store-XXXXXX"};
 	struct diagnostics report = {0};
 
-	if (!cases_read(&b.cases, argc, argv))
-		return 2;
+	cases_read(&b.cases, "store", argc, argv);
 	b.flows = b.cases.quick ? 100000 : 1000000;
 	b.wall_offset_ns = calendar_wall_offset();
 	log_configure(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);

@@ -98,6 +98,11 @@ class Sidecar:
     def text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def says(self, words, count=None):
+        """That it stands in the log, or so often. The log has a thread of its own: it is waited for."""
+        waiting.wait_for(lambda: self.text().count(words) >= (count or 1), f"the log to say {words!r}", self.text)
+        assert count in (None, self.text().count(words)), self.text()
+
     def stop(self, how=signal.SIGTERM):
         self.child.send_signal(how)
         status = self.child.wait()

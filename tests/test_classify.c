@@ -198,7 +198,10 @@ Test(classify, names_the_limit_that_was_hit, .init = prepare, .fini = release)
 	} rows[] = {
 		{"421 4.7.0 Error: too many connections from 192.0.2.1", REPLY_LIMIT_CONNECTIONS},
 		{"421 Trop de connexions, veuillez verifier OFR004_104", REPLY_LIMIT_CONNECTIONS},
-		{"452 4.3.2 Connection rate limit exceeded", REPLY_LIMIT_CONNECTIONS},
+		{"452 4.3.2 Connection rate limit exceeded", REPLY_LIMIT_CONNECTION_RATE},
+		{"550 Connection frequency limited", REPLY_LIMIT_CONNECTION_RATE},
+		{"421 4.7.0 You are connecting too frequently", REPLY_LIMIT_CONNECTION_RATE},
+		{"421 too many concurrent connections", REPLY_LIMIT_CONNECTIONS},
 		{"421 HL:ICC", REPLY_LIMIT_CONNECTIONS},
 		{"421 4.7.0 Max message per connection reached", REPLY_LIMIT_PER_CONNECTION},
 		{"451 MI:DMC", REPLY_LIMIT_PER_CONNECTION},

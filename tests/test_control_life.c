@@ -13,7 +13,7 @@
 #define START  (1000 * HOUR)
 #define DELAY  (SECOND / 2) /* from admission to reply */
 
-/* A receiver: a bucket, an hour's cap, texts about limits by chance. */
+/* A receiver: a bucket, an hour's cap, spurious rate-limit replies. */
 struct simulated_receiver {
 	double rate, burst, tokens;
 	uint64_t at_ns;
@@ -461,7 +461,7 @@ Test(control_life, tells_texts_by_chance_from_a_limit)
 		uint32_t before;
 
 		flow_run(&flow, START + 2 * HOUR);
-		expect_words(&flow, "name a limit by chance");
+		expect_words(&flow, "spurious rate-limit replies");
 		before = flow.delivered;
 		flow_run(&flow, START + 4 * HOUR);
 		cr_expect_gt(flow.delivered - before, 7200 * rows[i].rate * rows[i].share,
@@ -481,7 +481,7 @@ Test(control_life, takes_no_limit_for_chance)
 		flow_run(&flow, START + i * (HOUR / 60));
 		receiver.rate = 1 - 0.8 * (i % 120) / 120.0;
 		control_describe(&flow.state, &flow.bounds, flow.now_ns, text, sizeof text);
-		cr_assert(!strstr(text, "by chance"), "minute %u: %s", i, text);
+		cr_assert(!strstr(text, "spurious rate-limit"), "minute %u: %s", i, text);
 	}
 	cr_expect_lt(flow.refused, flow.delivered / 20, "%u of %u", flow.refused, flow.delivered);
 }

@@ -119,6 +119,22 @@ Test(effective, a_learned_cap_keeps_a_reserve_and_the_configured_one_outranks_it
 	cr_expect_eq(merged.limits.hour_cap[TG_BULK], 700);
 }
 
+Test(effective, the_slower_rate_of_connections_counts)
+{
+	struct flow_limits configured = {0};
+	struct control_limits control = {.connection_interval_ns = 5000};
+	struct effective merged;
+
+	effective_merge(&configured, &control, NULL, 0, NOW, &merged);
+	cr_expect_eq(merged.limits.connection_interval_ns, 5000);
+	cr_expect_eq(merged.limits.connection_burst, 1, "none is saved up at the receiver");
+	configured.connection_interval_ns = 7000;
+	configured.connection_burst = 3;
+	effective_merge(&configured, &control, NULL, 0, NOW, &merged);
+	cr_expect_eq(merged.limits.connection_interval_ns, 7000);
+	cr_expect_eq(merged.limits.connection_burst, 3);
+}
+
 Test(effective, a_baseline_lets_no_minute_have_more_than_it_says)
 {
 	static const struct {

@@ -33,28 +33,28 @@ Test(pool_health, a_pace_is_the_highest_minute_of_late)
 	uint64_t now = 5 * MINUTE;
 
 	for (int second = 0; second < 60; second++)
-		pool_pace_count(&pace, 2, now + (uint64_t)second * SECOND);
+		pool_rate_count(&pace, 2, now + (uint64_t)second * SECOND);
 	cr_expect_eq(pace.count, 120);
-	pool_pace_count(&pace, 1, now + MINUTE);
+	pool_rate_count(&pace, 1, now + MINUTE);
 	cr_expect_eq(pace.peak, 120, "a minute that has just ended has not faded");
-	cr_expect_eq(pool_pace_interval(&pace, 0), MINUTE * 10 / (120 * 11));
-	pool_pace_count(&pace, 0, now + 3 * MINUTE);
+	cr_expect_eq(pool_rate_interval(&pace, 0), MINUTE * 10 / (120 * 11));
+	pool_rate_count(&pace, 0, now + 3 * MINUTE);
 	cr_expect_lt(pace.peak, 120);
-	pool_pace_count(&pace, 0, now + 400 * MINUTE);
+	pool_rate_count(&pace, 0, now + 400 * MINUTE);
 	cr_expect_eq(pace.peak, 0);
-	cr_expect_eq(pool_pace_interval(&pace, 3 * SECOND), 3 * SECOND,
+	cr_expect_eq(pool_rate_interval(&pace, 3 * SECOND), 3 * SECOND,
 		     "nothing of late: as a new flow");
-	cr_expect_eq(pool_pace_interval(&pace, 0), SECOND);
+	cr_expect_eq(pool_rate_interval(&pace, 0), SECOND);
 }
 
 Test(pool_health, a_clock_that_goes_backwards_and_full_counts_do_no_harm)
 {
 	struct pool_rate pace = {0};
 
-	pool_pace_count(&pace, UINT32_MAX, MINUTE * 10);
-	pool_pace_count(&pace, 5, MINUTE);
+	pool_rate_count(&pace, UINT32_MAX, MINUTE * 10);
+	pool_rate_count(&pace, 5, MINUTE);
 	cr_expect_eq(pace.count, UINT32_MAX);
-	pool_pace_count(&pace, 1, MINUTE * 11);
+	pool_rate_count(&pace, 1, MINUTE * 11);
 	cr_expect_eq(pace.peak, UINT32_MAX);
-	cr_expect_gt(pool_pace_interval(&pace, 0), 0);
+	cr_expect_gt(pool_rate_interval(&pace, 0), 0);
 }

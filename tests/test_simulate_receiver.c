@@ -171,6 +171,30 @@ Test(simulate_receiver, a_refused_connection_holds_no_place)
 	close_receiver();
 }
 
+Test(simulate_receiver, paces_connections_and_tells_the_oracle_when)
+{
+	const char *text = NULL;
+	uint64_t at;
+
+	open_receiver("rate: 600/min, connection_rate: 6/min, connection_burst: 2",
+		      "    changes: [{at: 1m, connection_rate: 60/min}]\n");
+	cr_expect_eq(receiver_connect(&receiver, 0, 0, &text), RECEIVER_ACCEPTED);
+	cr_expect_eq(receiver_connect_earliest(&receiver, 0, 0), 0);
+	cr_expect_eq(receiver_connect(&receiver, 0, 0, &text), RECEIVER_ACCEPTED);
+	cr_expect_eq(receiver_connect(&receiver, 0, 0, &text), RECEIVER_CONNECTION_RATE);
+	cr_expect_eq(receiver.sources[0].open, 2, "it holds no place");
+	at = receiver_connect_earliest(&receiver, 0, SECOND);
+	cr_expect_geq(at, 10 * SECOND);
+	cr_expect_leq(at, 10 * SECOND + 2);
+	cr_expect_eq(receiver_connect(&receiver, 0, at - SECOND, &text), RECEIVER_CONNECTION_RATE);
+	cr_expect_eq(receiver_connect(&receiver, 0, at, &text), RECEIVER_ACCEPTED);
+	cr_expect_eq(receiver_connect(&receiver, 0, 4 * MINUTE, &text), RECEIVER_ACCEPTED);
+	receiver_change(&receiver, &scenario->receivers[0].changes[0], 4 * MINUTE);
+	cr_expect_eq(receiver_connect(&receiver, 0, 4 * MINUTE, &text), RECEIVER_ACCEPTED);
+	cr_expect_leq(receiver_connect_earliest(&receiver, 0, 4 * MINUTE), 4 * MINUTE + SECOND + 2);
+	close_receiver();
+}
+
 Test(simulate_receiver, counts_messages_in_a_connection)
 {
 	struct receiver_message message = {.place = 3, .draw = UINT64_MAX, .content = UINT64_MAX};

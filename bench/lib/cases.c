@@ -5,25 +5,26 @@
 #include "bench/lib/cases.h"
 
 #include <fnmatch.h>
-#include <getopt.h>
 #include <stddef.h>
 
-bool cases_read(struct cases *cases, int argc, char **argv)
+void cases_read(struct cases *cases, const char *program, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json", 0, NULL, 'j'}, {"quick", 0, NULL, 'q'}, {NULL, 0, NULL, 0}};
-	int option;
+	struct only {
+		struct cases cases;
+	} only = {*cases};
+	static const struct cli_option rows[] = {
+		CASES_JSON(struct only), CASES_QUICK(struct only), {0}};
+	const struct cli_syntax syntax = {
+		.program = program,
+		.arguments = "[CASE...]",
+		.max = -1,
+		.about = "Measures the cases that are named, or all, and prints a line for each. A "
+			 "CASE may end in *. The top of the source says what is measured.",
+		.options = rows,
+	};
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'j': cases->json = true; break;
-		case 'q': cases->quick = true; break;
-		default: return false;
-		}
-	}
-	cases->names = argv + optind;
-	cases->count = argc - optind;
-	return true;
+	only.cases.count = options_read(&syntax, argc, argv, &only, &only.cases.names);
+	*cases = only.cases;
 }
 
 bool cases_wanted(const struct cases *cases, const char *name)

@@ -59,7 +59,7 @@ struct session {
 TAILQ_HEAD(sessions, session);
 
 struct smtp_server {
-	struct control_socket_options options;
+	struct server_options options;
 	int epoll;
 	int spare; /* a descriptor kept back: closed to accept and shed a connection when none is
 		      left */
@@ -69,7 +69,7 @@ struct smtp_server {
 	struct sessions heard, late, dead;
 };
 
-int server_new(const struct control_socket_options *options, struct smtp_server **ret)
+int server_new(const struct server_options *options, struct smtp_server **ret)
 {
 	struct smtp_server *server = calloc(1, sizeof(*server));
 	struct rlimit files;
@@ -432,7 +432,7 @@ static int server_wait_ms(const struct smtp_server *server, uint64_t until_ns, u
 	return wake <= now_ns ? 0 : (int)((wake - now_ns + 999999) / 1000000);
 }
 
-int control_run(struct smtp_server *server, uint64_t until_ns, const volatile int *stop)
+int server_run(struct smtp_server *server, uint64_t until_ns, const volatile int *stop)
 {
 	struct epoll_event events[EVENTS];
 	uint64_t now = now_monotonic();
@@ -459,7 +459,7 @@ uint32_t server_sessions(const struct smtp_server *server)
 	return server->count;
 }
 
-void control_socket_free(struct smtp_server *server)
+void server_free(struct smtp_server *server)
 {
 	struct session *session;
 	struct listener *listener;

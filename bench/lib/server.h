@@ -16,12 +16,12 @@ struct smtp_server;
 
 /* latency_ns: between a command and its answer. idle_ns: silence after which a session is closed.
  */
-struct control_socket_options {
+struct server_options {
 	uint64_t latency_ns, idle_ns;
 };
 
-int server_new(const struct control_socket_options *options, struct smtp_server **ret);
-void control_socket_free(struct smtp_server *server);
+int server_new(const struct server_options *options, struct smtp_server **ret);
+void server_free(struct smtp_server *server);
 
 /* Listens at "127.0.0.1:25", "[::1]:0", … for host, which must outlive the server. ret_port: the
  * port, also where 0 asked for any. */
@@ -33,7 +33,7 @@ int server_watch(struct smtp_server *server, int fd, void (*on_readable)(void *c
 		 void *context);
 
 /* Serves until until_ns, or until *stop is not 0. */
-int control_run(struct smtp_server *server, uint64_t until_ns, const volatile int *stop);
+int server_run(struct smtp_server *server, uint64_t until_ns, const volatile int *stop);
 
 uint32_t server_sessions(const struct smtp_server *server);
 

@@ -23,8 +23,9 @@ struct event_feed;
 
 /* How the last reading of the configuration went. */
 struct api_reload_result {
-	uint64_t done; /* the last ticket that this answers */
-	int error;     /* 0, or -errno with the reason; nothing was changed then */
+	uint64_t asked; /* the last ticket given */
+	uint64_t done;	/* the last one that this answers; lower while a configuration is loaded */
+	int error;	/* 0, or -errno with the reason; nothing was changed then */
 	char reason[API_REASON];
 	struct diagnostics report; /* what was found */
 };

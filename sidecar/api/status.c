@@ -118,6 +118,7 @@ static void put_all(struct api_context *s, const struct counts *counts, struct j
 	put_counts(s, counts, out);
 	put_warmup(counts, out);
 	segment_json_put(s->segment, now_ns, out);
+	json_put_bool(out, "reloading", s->reload_result->done < s->reload_result->asked);
 	put_engine(s, now_ns, out);
 	put_memory(s, out);
 	json_put_text(out, "io_uring", loop_features(s->loop, text, sizeof(text)));

@@ -24,7 +24,7 @@ struct import {
 	size_t count;
 };
 
-static const char *source_read(void *into, char *text)
+static const char *source_read(void *into, const char *name, char *text)
 {
 	struct import *import = into;
 

@@ -26,8 +26,11 @@ struct options_reading {
 
 static const char *program_name(const struct cli_syntax *syntax, char *text, size_t size)
 {
-	snprintf(text, size, "%s%s", syntax->command ? "tollgate " : "tollgated",
-		 syntax->command ? syntax->command : "");
+	if (syntax->program)
+		snprintf(text, size, "%s", syntax->program);
+	else
+		snprintf(text, size, "%s%s", syntax->command ? "tollgate " : "tollgated",
+			 syntax->command ? syntax->command : "");
 	return text;
 }
 
@@ -53,7 +56,7 @@ static const char *option_take(const struct cli_option *option, char *text, void
 	case CLI_FLAG: *(bool *)member = true; return NULL;
 	case CLI_TEXT: *(const char **)member = text; return NULL;
 	case CLI_COUNT: return count_read(text, option->max, member);
-	case CLI_READ: return option->read(into, text);
+	case CLI_READ: return option->read(into, option->name, text);
 	}
 	return NULL;
 }
@@ -65,7 +68,9 @@ static int option_key(const struct cli_option *options, int index)
 
 __attribute__((noreturn)) static void version_print(const struct cli_syntax *syntax)
 {
-	printf("%s " TG_VERSION "\n", syntax->command ? "tollgate" : "tollgated");
+	const char *ours = syntax->command ? "tollgate" : "tollgated";
+
+	printf("%s " TG_VERSION "\n", syntax->program ? syntax->program : ours);
 	exit(0);
 }
 
@@ -163,7 +168,6 @@ int options_read(const struct cli_syntax *syntax, int argc, char **argv, void *i
 	char name[64];
 
 	options_convert(syntax->options, options);
-	argp_program_version = syntax->command ? "tollgate " TG_VERSION : "tollgated " TG_VERSION;
 	argp_err_exit_status = USAGE;
 	argv[0] = (char *)program_name(syntax, name, sizeof(name));
 	argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, &reading);

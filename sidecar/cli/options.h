@@ -25,8 +25,8 @@ struct cli_option {
 	enum cli_option_kind kind;
 	size_t offset; /* in the command's struct */
 	uint64_t max;
-	/* Reads the value into the command's struct. NULL, or why it is none. */
-	const char *(*read)(void *into, char *text);
+	/* Reads the value of the option `name` into the command's struct. NULL, or why it is none. */
+	const char *(*read)(void *into, const char *name, char *text);
 };
 
 #define CLI_JSON(type)                                                                           \
@@ -42,6 +42,7 @@ struct cli_option {
 	}
 
 struct cli_syntax {
+	const char *program;   /* another program than tollgate and tollgated; NULL: one of these */
 	const char *command;   /* "status"; NULL: of tollgated itself */
 	const char *arguments; /* behind the options, as --help shows them: "SOURCE DESTINATION" */
 	int min, max;	       /* how many; max -1: any number */

@@ -64,7 +64,7 @@ struct answer {
 /* ---- the question -------------------------------------------------------------------------------
  */
 
-static const char *rate_take(void *into, char *text)
+static const char *rate_take(void *into, const char *name, char *text)
 {
 	struct plan_input *q = into;
 	const char *reason = NULL;
@@ -78,7 +78,7 @@ static const char *rate_take(void *into, char *text)
 	return NULL;
 }
 
-static const char *share_take(void *into, char *text)
+static const char *share_take(void *into, const char *name, char *text)
 {
 	struct plan_input *q = into;
 	const char *reason = NULL;
@@ -90,7 +90,7 @@ static const char *share_take(void *into, char *text)
 	return NULL;
 }
 
-static const char *asks_take(void *into, char *text)
+static const char *asks_take(void *into, const char *name, char *text)
 {
 	struct plan_input *q = into;
 	char *end;
@@ -102,7 +102,7 @@ static const char *asks_take(void *into, char *text)
 	return NULL;
 }
 
-static const char *outage_take(void *into, char *text)
+static const char *outage_take(void *into, const char *name, char *text)
 {
 	struct plan_input *q = into;
 	const char *reason = NULL;

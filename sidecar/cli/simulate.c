@@ -41,7 +41,7 @@ struct simulate_command {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static const char *policies_take(void *into, char *names)
+static const char *policies_take(void *into, const char *option, char *names)
 {
 	struct simulate_command *options = into;
 	bool all = strcmp(names, "all") == 0;
@@ -61,7 +61,7 @@ static const char *policies_take(void *into, char *names)
 	return options->policy_count ? NULL : "no policy";
 }
 
-static const char *seeds_take(void *into, char *texts)
+static const char *seeds_take(void *into, const char *option, char *texts)
 {
 	struct simulate_command *options = into;
 	const char *reason;
@@ -329,7 +329,7 @@ int cli_simulate(int argc, char **argv)
 	if (rc)
 		return rc;
 	if (!options.policy_count)
-		policies_take(&options, options.random ? two : all);
+		policies_take(&options, NULL, options.random ? two : all);
 	rc = run_all(&options, &runs);
 	if (!rc && options.random)
 		qsort(runs.outcomes, runs.count, sizeof *runs.outcomes, worst_first);

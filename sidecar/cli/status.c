@@ -136,12 +136,13 @@ static void print_clock(const struct json *status)
 {
 	char age[64], lost[64];
 
-	printf("clock      %s; heartbeat %s ago; configuration generation %llu; without a sidecar for %s: %s\n",
+	printf("clock      %s; heartbeat %s ago; configuration generation %llu%s; without a sidecar for %s: %s\n",
 	       strcmp(json_get_text(status, "clock", ""), "counter") == 0
 		       ? "the processor's counter"
 		       : "vDSO",
 	       request_seconds_text(json_get(status, "heartbeat_age_s"), age, sizeof(age)),
 	       number(status, "generation"),
+	       json_get_bool(status, "reloading", false) ? " (a reload is under way)" : "",
 	       request_seconds_text(json_get(status, "sidecar_timeout_s"), lost, sizeof(lost)),
 	       json_get_text(status, "on_sidecar_down", "?"));
 }

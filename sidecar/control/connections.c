@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Connections at once, and messages in one connection: the limit hit is the limit changed.
+ * Connections at once, and messages in one connection: the limit hit is the limit changed. How often
+ * they are opened: connection_rate.c.
  */
 #include "sidecar/control/state.h"
 
@@ -41,6 +42,7 @@ static void too_many_connections(struct control_step *step, uint32_t open)
 	if (open < fc->connections)
 		fc->connections = (uint16_t)open;
 	fc->connections_at = step->now;
+	fc->connections_opened = 0;
 	fc->flags |= FLAG_CONNECTIONS;
 	probe_spoiled(step);
 }
@@ -86,6 +88,10 @@ bool connections_deferred(struct control_step *step, const struct control_observ
 
 	if (!limit_class(seen->class))
 		return false;
+	if (connection_rate_deferred(step, seen)) {
+		probe_spoiled(step);
+		return true;
+	}
 	/* Refused at the door while others are inside: whatever the text says. */
 	if ((seen->limit == REPLY_LIMIT_CONNECTIONS && !incurable(step, seen)) ||
 	    (refused && seen->open_connections < fc->connections)) {
@@ -128,12 +134,16 @@ void connections_accepted(struct control_step *step, const struct control_observ
 	if (seen->place >= fc->last_place)
 		fc->places = 0;
 	place_again(step);
-	if (fc->idle_share < IDLE_SHARE_MUCH || seen->open_connections + 1 < fc->connections ||
-	    fc->connections >= max || fc->connections >= UINT16_MAX)
+	connection_rate_opened(step, seen);
+	/* More at once do not help where opening them is what takes time. */
+	if (fc->connection_rate || fc->idle_share < IDLE_SHARE_MUCH ||
+	    seen->open_connections + 1 < fc->connections || fc->connections >= max ||
+	    fc->connections >= UINT16_MAX)
 		return;
 	if (since(step->now, fc->connections_at) <
 	    (fc->flags & FLAG_CONNECTIONS ? MEMORY_SECONDS : CONNECTIONS_WAIT))
 		return;
 	fc->connections++;
 	fc->connections_at = step->now;
+	fc->connections_opened = 0;
 }

@@ -15,8 +15,9 @@
  * that lasts is put to the test, whatever its words: does it fall with the rate? (refusals.c)
  *
  * The limit hit is the limit changed: connections and messages per connection have limits of their
- * own (connections.c), hours and days close the window (window.c). Texts about
- * limits that come by chance are told by a trial at a lower rate (noise.c). Everything is O(1).
+ * own (connections.c), and so has how often connections are opened (connection_rate.c); hours and
+ * days close the window (window.c). Spurious rate-limit replies are told by a trial at a lower rate
+ * (noise.c). Everything is O(1).
  *
  * What each rule is worth: the twenty scenarios of tests/scenarios at their own seeds, without it.
  * Share of the oracle's deliveries, avoidable deferrals per 1,000 delivered.
@@ -25,7 +26,7 @@
  *   as it is                                    0.996   0.953        2.3           7.1     0.961
  *   no measurement: cuts by a quarter           0.943   0.126        2.2           7.4     0.881
  *   each deferral of a flight cuts              0.996   0.156        2.3          31.6     0.903
- *   no filter for chance                        0.996   0.320        2.3           7.1     0.930
+ *   no filter for spurious                      0.996   0.320        2.3           7.1     0.930
  *   no windows                                  0.996   0.501        2.3           7.1     0.936
  *   sliding hours are not filled evenly         0.996   0.932        2.5           7.1     0.957
  *   a probe every 60 messages                   0.996   0.970        3.4          18.0     0.946
@@ -49,11 +50,12 @@
  * and there the worst share falls from 0.63 to 0.59.
  *
  * BUGS: flows to a receiver with room for one or two messages run at 0.80 to 0.95 of its limit: no
- * measurement is exact where the bucket overflows all the time. Texts by chance in 2 % of the
- * replies at 10/min and below cost up to a quarter, and 5 % there most of the mail, at 60/min a
- * seventh to two fifths, at 600/min two thirds: the flow is driven down before there are enough
- * replies to tell them from a limit. At several hundred a minute and round trips of seconds one
- * flight is refused whole, and two of them may be what a strict receiver punishes.
+ * measurement is exact where the bucket overflows all the time. Spurious rate-limit replies, if
+ * they are 2 % of the replies, cost up to a quarter of the mail at 10/min and below; if they are
+ * 5 %, most of it there, a seventh to two fifths at 60/min, and two thirds at 600/min: the flow is
+ * driven down before there are enough replies to tell them from a limit. At several hundred a
+ * minute and round trips of seconds one flight is refused whole, and two of them may be what a
+ * strict receiver punishes.
  */
 #include "sidecar/control/control.h"
 #include "sidecar/control/state.h"
@@ -345,7 +347,8 @@ static uint64_t limits_of(const struct flow_control *fc, const struct control_bo
 	struct control_limits limits = {
 		.connections = min(bounds->connections, fc->connections),
 		.per_connection = min(bounds->per_connection, fc->per_connection),
-		.report_delivered = !unbound(fc, bounds),
+		.connection_interval_ns = connection_rate_interval_ns(fc),
+		.report_delivered = !unbound(fc, bounds) || fc->connection_rate,
 	};
 
 	uint64_t next_ns = limits_windows(fc, bounds, now_ns, &limits);
@@ -381,6 +384,7 @@ static bool limits_differ(const struct control_limits *a, const struct control_l
 	       a->hour_cap != b->hour_cap || a->day_cap != b->day_cap ||
 	       a->hour_reserve != b->hour_reserve || a->day_reserve != b->day_reserve ||
 	       a->hour_phase_s != b->hour_phase_s || a->day_phase_min != b->day_phase_min ||
+	       a->connection_interval_ns != b->connection_interval_ns ||
 	       a->connections != b->connections || a->per_connection != b->per_connection ||
 	       a->report_delivered != b->report_delivered || a->phase != b->phase;
 }
@@ -455,7 +459,7 @@ bool control_plain(const struct control_state *state, const struct control_bound
 	       fc->probe_failures == 0 && fc->noise == 0 && fc->refused == 0 &&
 	       fc->sprt_pending == 0 && fc->sprt_score == 0 && fc->hour_cap == 0 &&
 	       fc->day_cap == 0 && fc->backoff_level == 0 && fc->strikes == 0 && fc->places == 0 &&
-	       fc->connections == fresh->connections &&
+	       fc->connections == fresh->connections && fc->connection_rate == 0 &&
 	       fc->per_connection == fresh->per_connection &&
 	       fc->probe_spacing_messages == fresh->probe_spacing_messages &&
 	       fc->reserve == fresh->reserve && pressure_now(fc, stamp_of(now_ns)) < 0.01;

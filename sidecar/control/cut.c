@@ -126,7 +126,7 @@ static void remeasure(struct control_step *step, double limit_estimate, double r
 	fc->flags |= FLAG_LOW_CONFIDENCE;
 }
 
-/* Among refusals by chance the end of the last measurement is not certain. What the climb itself
+/* Among spurious refusals the end of the last measurement is not certain. What the climb itself
  * took is: past a bucket of about half a minute. */
 static void cut_probe_by_chance(struct control_step *step, const struct measure *seen,
 				double climbed)
@@ -201,7 +201,7 @@ static bool overran(const struct control_step *step, const struct measure *seen)
 	       seen->count < 0.975 * sent - 2 * sqrt(noise_share(step->fc) * sent);
 }
 
-/* Among refusals by chance a limit shows late, and again and again: holds refill its bucket, so what
+/* Among spurious refusals a limit shows late, and again and again: holds refill its bucket, so what
  * goes between two of them is no more than the rate, but what was taken over all is. */
 static bool overruns_by_chance(const struct control_step *step, const struct measure *seen)
 {

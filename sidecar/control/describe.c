@@ -131,9 +131,10 @@ static unsigned percent(double share)
 static void say_refusals(struct words *words, const struct flow_control *fc)
 {
 	if (noise_on_trial(fc))
-		say(words, "; slower for a trial: is it a limit that refuses, or chance?");
+		say(words, "; slower for a trial: are the refusals a limit's, or spurious?");
 	if (noise_known(fc))
-		say(words, "; %.2g%% of the replies name a limit by chance and are passed over",
+		say(words,
+		    "; %.2g%% of the replies are spurious rate-limit replies and are ignored",
 		    100 * noise_share(fc));
 	if (refusals_on_trial(fc))
 		say(words,
@@ -193,5 +194,8 @@ int control_describe(const struct control_state *state, const struct control_bou
 	say_refusals(&words, fc);
 	if (fc->flags & FLAG_CONNECTIONS)
 		say(&words, "; at most %u connections: more met trouble", fc->connections);
+	if (fc->connection_rate)
+		say(&words, "; a new connection each %.3g s at the most: more often met trouble",
+		    3600.0 / fc->connection_rate);
 	return (int)words.length;
 }

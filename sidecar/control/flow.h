@@ -60,15 +60,15 @@ struct flow_control {
 	uint16_t phase;		 /* seconds after the clock's hour at which the receiver's begins */
 	uint16_t phase_gap;	 /* seconds by which it may begin earlier than that */
 	uint16_t noise_of;	 /* both are halved now and then */
-	uint16_t refused_of;	 /* messages since the share of chance was last measured */
-	uint16_t sprt_score;	 /* that the deferrals of late are not chance, in 1/SPRT_UNIT … */
-	uint16_t sprt_steep;	 /* … but of a limit that is far exceeded */
-	uint16_t transactional;	 /* share of the mail of late, in 1/65536 */
+	uint16_t refused_of;	 /* messages since the share of spurious replies was measured */
+	uint16_t sprt_score; /* that the deferrals of late are not spurious, in 1/SPRT_UNIT … */
+	uint16_t sprt_steep; /* … but of a limit that is far exceeded */
+	uint16_t transactional; /* share of the mail of late, in 1/65536 */
 	uint16_t flags;
 	uint8_t probe_failures; /* of probes in this hold, the trouble that began it included */
 	uint8_t idle_share;	/* share of the allowance that is not used, in sixty-fourths */
 	uint8_t reserve;	/* messages that transactional mail may run ahead, in sixteenths */
-	uint8_t refused;	/* passed over as chance, of the last refused_of messages */
+	uint8_t refused;	/* passed over as spurious, of the last refused_of messages */
 	uint8_t hour_index;	/* the hour that hour_count counts, modulo 256 */
 	uint8_t mode : 2;
 	uint8_t backoff_level : 2; /* how much further probes are spaced than usual */
@@ -79,7 +79,7 @@ struct flow_control {
 	uint8_t day_test : 2;
 	uint8_t strikes : 2;	  /* troubles where there should be none */
 	uint8_t places : 2;	  /* deferrals at last_place */
-	uint8_t sprt_pending : 4; /* deferrals passed over, and not yet found to be chance */
+	uint8_t sprt_pending : 4; /* deferrals passed over, and not yet found to be spurious */
 	uint8_t denied : 2; /* refusals in a limit's words, where a limit refuses nothing; 0 to 3 */
 
 	uint32_t place_at; /* when per_connection was last changed */
@@ -110,11 +110,14 @@ struct flow_control {
 	uint8_t trial_accepted; /* 255: that many or more, as the next */
 	uint8_t trial_refused;
 	uint8_t flight_refused; /* of the flight that met trouble; 255: that many or more */
-	uint8_t noise_apart; /* accepted before the last that may be chance; 255: that many or more */
+	uint8_t noise_apart; /* accepted before the last that may be spurious; 255: that many or more */
 	uint8_t trial : 2;
-	uint8_t trial_pauses : 3;  /* trials that found chance */
-	uint8_t place_guessed : 1; /* per_connection is what no text has named */
-	uint8_t refused_fully : 1; /* everything was refused, not long ago */
+	uint8_t trial_pauses : 3;	/* trials that found spurious replies */
+	uint8_t place_guessed : 1;	/* per_connection is what no text has named */
+	uint8_t refused_fully : 1;	/* everything was refused, not long ago */
+	uint8_t connection_guessed : 1; /* connection_rate was not measured */
+	uint16_t connection_rate;	/* new ones an hour; 0: as many as there is need of */
+	uint16_t connections_opened;	/* since connections_at; 65535: that many or more */
 };
 _Static_assert(sizeof(struct flow_control) <= 216, "a third of a flow's memory");
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Texts about limits that come by chance, told from a limit by their independence of the rate.
+ * Spurious rate-limit replies, told from those of a limit by their independence of the rate.
  *
  * A limit answers to the rate: once the flow has been cut below it, nothing is refused until the
  * next probe. Where some are refused all the same, far apart, a trial decides: the flow goes so
@@ -22,9 +22,10 @@
 #define TRIAL_RATE	  0.6  /* of the rate */
 #define TRIAL_SHARE_MIN	  0.01 /* or it would last too long */
 #define TRIAL_ROUGHLY	  0.6 /* of the share that was seen: it was few, and may have been bad luck */
-#define TRIAL_FIRST	  1.5  /* nats: the first may have been of a limit that has just fallen */
-#define TRIAL_EACH	  2.3  /* … that each of the others tells, at the most */
-#define TRIAL_CLOSE	  0.7  /* … and against it */
+#define TRIAL_FIRST	  1.5 /* nats: the first may have been of a limit that has just fallen */
+#define TRIAL_EACH	  2.3 /* … that each of the others tells, at the most */
+#define TRIAL_CLOSE	  0.7 /* … and against it */
+#define TRIAL_CLOSE_UP	  1.6 /* … where it runs above the estimate: there a limit refuses in a row */
 #define TRIAL_CHANCE_AT	  3.5  /* … for the verdict that it is chance */
 #define TRIAL_LIMIT_AT	  -3.0 /* … that it is a limit */
 #define TRIAL_FALLEN	  4.0 /* times that the flow has fallen since: then the trial is back up there */
@@ -173,7 +174,8 @@ bool noise_trial_refused(struct control_step *step)
 	double nats = log(share(fc->trial_share) * (n + 1) * (n + 2));
 
 	noise_count(fc, 0, 1);
-	trial_add(fc, between(nats, -TRIAL_CLOSE, fc->trial_refused ? TRIAL_EACH : TRIAL_FIRST));
+	trial_add(fc, between(nats, fc->rate > fc->limit_estimate ? -TRIAL_CLOSE_UP : -TRIAL_CLOSE,
+			      fc->trial_refused ? TRIAL_EACH : TRIAL_FIRST));
 	fc->trial_refused++;
 	if (fc->trial_score > SCORE_UNIT * TRIAL_CHANCE_AT && fc->trial_refused >= TRIAL_REFUSED) {
 		trial_found_chance(step);

@@ -22,7 +22,12 @@
 #define DOUBLE_FAR     45  /* … and far past it: the limit has risen */
 /* Deferrals of late, from which on a flight was refused and not a message. */
 #define IN_FLIGHT_DEFERRALS 3.5
-#define FLIGHT		    3	/* replies */
+#define FLIGHT		    2	/* replies */
+#define FLIGHT_OF_PROBE	    3	/* … of a probe: the limit may have fallen just then, … */
+#define AFTER_PROBE	    0.3 /* … and the way back to the estimate begins at so much of it */
+#define ON_THE_WAY	    2.0 /* messages: more of them slow a climb … */
+#define SLOWLY_MOST	    4.0 /* … up to so many times … */
+#define SLOWLY_AGAIN	    4.0 /* … or, after a flight that was refused, so many times */
 #define NOISE_APART	    8	/* messages between two refusals that may be chance */
 #define FALLEN_FLIGHT	    0.5 /* of the rate at which a flight was refused on the ground */
 
@@ -298,6 +303,21 @@ static double ceiling(const struct flow_control *fc)
 	return rate_fallen(fc) ? fmax(climbed, ESTIMATE_SHARE * fc->limit_best) : climbed;
 }
 
+/* What is on its way when the limit is met is refused, too: the more that is, the slower the climb.
+ * So is the climb after such a flight while another would be one too many. */
+static double slowly(const struct control_step *step)
+{
+	const struct flow_control *fc = step->fc;
+	double on_the_way = fc->rate * (double)(step->now_ns - step->admitted_ns) / 1e9;
+
+	if (fc->mode == MODE_RECOVER)
+		return fc->flight_refused >= FLIGHT &&
+				       pressure_now(fc, step->now) > IN_FLIGHT_DEFERRALS
+			       ? SLOWLY_AGAIN
+			       : 1;
+	return fc->mode == MODE_KNOWN ? between(on_the_way / ON_THE_WAY, 1, SLOWLY_MOST) : 1;
+}
+
 /* A message was accepted, and no hold ended by it. */
 void rate_accepted(struct control_step *step)
 {
@@ -318,7 +338,7 @@ void rate_accepted(struct control_step *step)
 	fc->raised = step->now;
 	if (twice == 0)
 		return;
-	passed = fmin(passed, fmax(RAISE_SECONDS, 2 / fc->rate));
+	passed = fmin(passed, fmax(RAISE_SECONDS, 2 / fc->rate)) / slowly(step);
 	step_max = rate_fallen(fc) && fc->mode == MODE_KNOWN ? FALLEN_STEP
 		   : twice == DOUBLE_PROBE		     ? 1.1
 							     : 1.3;
@@ -359,7 +379,8 @@ void rate_scale_after_flight(struct control_step *step)
 	struct flow_control *fc = step->fc;
 	double pressure = pressure_now(fc, step->now);
 
-	if (fc->flags & FLAG_RISE_SUSPECTED || pressure <= IN_FLIGHT_DEFERRALS)
+	if (fc->flags & FLAG_RISE_SUSPECTED ||
+	    pressure <= (fc->strikes ? FLIGHT : IN_FLIGHT_DEFERRALS))
 		return;
 	if (fc->mode == MODE_KNOWN && fc->strikes && fc->flight_refused >= FLIGHT) {
 		fc->mode = MODE_RECOVER;
@@ -367,12 +388,17 @@ void rate_scale_after_flight(struct control_step *step)
 		fc->flags |= FLAG_LOW_CONFIDENCE;
 		fc->probe_spacing_messages = rate_spacing_min(fc);
 		rate_set_estimate(step, FALLEN_FLIGHT * fc->limit_estimate);
-		rate_set(step, FALLEN_FLIGHT * fc->rate);
+		rate_set(step, AFTER_PROBE * fc->rate);
+	}
+	if (fc->mode == MODE_KNOWN && fc->flight_refused >= FLIGHT_OF_PROBE) {
+		fc->mode = MODE_RECOVER;
+		rate_set(step, AFTER_PROBE * fc->rate);
+		return;
 	}
 	if (fc->mode != MODE_RECOVER)
 		return;
-	rate_set_estimate(step, fc->limit_estimate * IN_FLIGHT_DEFERRALS / pressure);
-	rate_set(step, fc->rate * IN_FLIGHT_DEFERRALS / pressure);
+	rate_set_estimate(step, fc->limit_estimate * fmin(IN_FLIGHT_DEFERRALS / pressure, 1));
+	rate_set(step, fc->rate * fmin(IN_FLIGHT_DEFERRALS / pressure, 1));
 }
 
 /* A long hold has ended: carefully back to what was. */

@@ -318,7 +318,7 @@ static void score_add(struct flow_control *fc, double nats)
 		(int16_t)between(round(fc->trial_score + SCORE_UNIT * nats), INT16_MIN, INT16_MAX);
 }
 
-/* Wald's sequential test: each reply adds how much likelier it is below a limit than by chance. */
+/* Wald's sequential test: each reply adds how much likelier it is below a limit than as noise. */
 static void trial_judge(struct control_step *step, bool refused)
 {
 	struct flow_control *fc = step->fc;

@@ -88,7 +88,10 @@
 	PLAIN(trial)                  \
 	PLAIN(trial_pauses)           \
 	PLAIN(place_guessed)          \
-	PLAIN(refused_fully)
+	PLAIN(refused_fully)          \
+	PLAIN(connection_rate)        \
+	PLAIN(connections_opened)     \
+	PLAIN(connection_guessed)
 
 /* Those of which there is one a class of replies. */
 static const char *const by_class[] = {"refused_by", "usual_share"};

@@ -10,7 +10,7 @@
 
 #include "sidecar/control/control.h"
 
-#define CONTROL_VALUES	   (78 + 2 * REFUSED_CLASSES)
+#define CONTROL_VALUES	   (81 + 2 * REFUSED_CLASSES)
 #define CONTROL_VALUE_NAME 48
 
 /* As a float is kept: its bits. */

@@ -38,16 +38,16 @@ enum control_flag {
 	FLAG_WINDOW = 2048, /* the hold waits for the end of the receiver's window */
 	FLAG_MISSED = 128,  /* the end of the window came, and the probe failed */
 	FLAG_SLIDING = 256, /* the hour of this receiver slides */
-	FLAG_NOISE = 512,   /* a share of the replies is about limits by chance */
+	FLAG_NOISE = 512,   /* a share of the replies are spurious rate-limit replies */
 	FLAG_CONNECTIONS = 1024, /* more connections met trouble */
 	FLAG_FRESH = 4096, /* the hour's cap or phase was learned within this hour: count from the
 			      next */
-	FLAG_MAYBE_NOISE = 8192, /* the hold began by a deferral that may have been chance */
+	FLAG_MAYBE_NOISE = 8192, /* the hold began by a deferral that may have been spurious */
 	FLAG_DAY = 16384,	 /* … of the day */
 	FLAG_MISNAMED = 32768,	 /* such a text has come when no window was full */
 };
 
-/* The test of refusals whose words name no limit, or may name one by chance. */
+/* The test of refusals whose words name no limit, or that may be spurious. */
 enum control_trial {
 	TRIAL_NONE,
 	TRIAL_SLOWER,  /* the flow has been slowed, and what is refused now decides */
@@ -207,6 +207,11 @@ void noise_learn(struct flow_control *fc);
 void noise_accepted(struct control_step *step, bool ground);
 void noise_refused(struct control_step *step);
 bool noise_explains(struct flow_control *fc);
+
+/* connection_rate.c */
+bool connection_rate_deferred(struct control_step *step, const struct control_observation *seen);
+void connection_rate_opened(struct control_step *step, const struct control_observation *seen);
+uint64_t connection_rate_interval_ns(const struct flow_control *fc);
 
 /* connections.c */
 bool connections_deferred(struct control_step *step, const struct control_observation *seen);

@@ -63,7 +63,8 @@ struct control_limits {
 	uint32_t hour_phase_s; /* the hour's window begins that long after the clock's hour */
 	uint32_t day_phase_min;
 	uint32_t connections, per_connection;
-	bool report_delivered; /* plain deliveries are wanted too, one by one */
+	uint64_t connection_interval_ns; /* a new one each; 0: at any time */
+	bool report_delivered;		 /* plain deliveries are wanted too, one by one */
 	enum control_phase phase;
 };
 

@@ -41,7 +41,7 @@
 #define TEST_MESSAGES	  6	/* … or that many */
 #define TEST_TAKEN	  1.005 /* of the cap: taken in such a test, it is to be tested further */
 #define TEST_TAKEN_MORE	  2	/* … and that many */
-#define TEST_DAY	  0.12	/* of a day's cap: by that much it is overrun */
+#define TEST_DAY	  0.125 /* of a day, before its end: mail may be spread over the day */
 
 static double wall_at(const struct control_bounds *bounds, uint64_t now_ns)
 {
@@ -365,7 +365,7 @@ static void name_tested(struct control_step *step)
 
 /* Trouble that lasts, though the cap is far, or ends long before the hour does: slots do not become
  * free all at once. */
-static bool slides(const struct flow_control *fc, double age, bool sure)
+static bool is_sliding(const struct flow_control *fc, double age, bool sure)
 {
 	return fc->probe_failures >= 2 && age < SLIDING_SECONDS && fc->hour_seen && fc->hour_cap &&
 	       (fc->hold_hour_count < EARLY * fc->hour_cap ||
@@ -384,7 +384,7 @@ bool window_released(struct control_step *step)
 	name_tested(step);
 	if (fc->flags & FLAG_SLIDING && !day)
 		return false;
-	if (!day && slides(fc, age, turned.sure)) {
+	if (!day && is_sliding(fc, age, turned.sure)) {
 		window_mark_sliding(fc);
 		return false;
 	}
@@ -505,8 +505,7 @@ struct window_cap window_day(const struct flow_control *fc, uint64_t now_ns)
 		.seconds = DAY,
 		.left = DAY - fmod(since(stamp_of(now_ns), fc->day_start), DAY),
 		.cap = fc->day_cap,
-		/* A warm-up or an hour's cap may be what spreads it, not the rate. */
-		.test_s = fmax(TEST_DAY * fc->day_cap / fc->rate, HOUR),
+		.test_s = TEST_DAY * DAY,
 		.test = fc->day_test,
 		.every = DAY_TEST_EVERY,
 	};

@@ -19,7 +19,7 @@ struct tollgated_options {
 	bool remove;
 };
 
-static const char *log_take(void *into, char *text)
+static const char *log_take(void *into, const char *name, char *text)
 {
 	(void)into;
 	if (strcmp(text, "json") != 0 && strcmp(text, "text") != 0)

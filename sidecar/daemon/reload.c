@@ -87,7 +87,7 @@ static void loaded(void *arg, int revents)
 	else
 		error = put_in_force(s, &next, reload->result.reason);
 	finish(s, error);
-	if (reload->job == NULL && reload->result.done < reload->asked)
+	if (reload->job == NULL && reload->result.done < reload->result.asked)
 		begin(s);
 }
 
@@ -96,7 +96,7 @@ static void begin(struct sidecar *s)
 	struct reload *reload = &s->reload;
 	int done, error = generation_job_begin(s->config_path, &reload->job, &done);
 
-	reload->loads = reload->asked;
+	reload->loads = reload->result.asked;
 	if (!error) {
 		reload->watch = loop_watch(s->loop, done, POLLIN, loaded, s);
 		if (reload->watch >= 0)
@@ -111,7 +111,7 @@ static void begin(struct sidecar *s)
 
 uint64_t reload_ask(struct sidecar *s)
 {
-	uint64_t ticket = ++s->reload.asked;
+	uint64_t ticket = ++s->reload.result.asked;
 
 	if (s->reload.job == NULL)
 		begin(s);

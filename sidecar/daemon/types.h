@@ -27,7 +27,6 @@ struct generation_job;
 struct reload {
 	struct generation_job *job; /* NULL: none is under way */
 	int watch;
-	uint64_t asked; /* the last ticket */
 	uint64_t loads; /* the last ticket that the job under way counts for */
 	struct api_reload_result result;
 };

@@ -200,17 +200,9 @@ void maps_door_configure(struct maps_door *door, const struct config *config)
 
 void maps_door_put(const struct maps_door *door, struct json_writer *writer)
 {
-	const struct intake_totals *taken = &door->intake.totals;
-
 	json_put_u64(writer, "outcomes", door->outcomes);
 	json_put_u64(writer, "not_understood", door->not_understood);
-	json_put_u64(writer, "heard", taken->heard);
-	json_put_u64(writer, "elsewhere", taken->elsewhere);
-	json_put_u64(writer, "no_attempt", taken->no_attempt);
-	json_put_u64(writer, "kept_by_gate", taken->kept_by_gate);
-	json_put_u64(writer, "no_source", taken->no_source);
-	json_put_u64(writer, "no_destination", taken->no_destination);
-	json_put_u64(writer, "no_room", taken->no_room);
+	intake_totals_put(&door->intake.totals, writer);
 	json_put_u64(writer, "chosen", door->chosen);
 	json_put_u64(writer, "not_chosen", door->not_chosen);
 }

@@ -129,6 +129,10 @@ static void control_merge(struct effective *e, const struct control_limits *cont
 		l->day_phase_min = control->day_phase_min;
 		e->day_by = BY_CONTROL;
 	}
+	if (control->connection_interval_ns > l->connection_interval_ns) {
+		l->connection_interval_ns = control->connection_interval_ns;
+		l->connection_burst = 1;
+	}
 	if (connections_lower(l->connections, control->connections))
 		e->connections_by = BY_CONTROL;
 	if (number_lower(&l->per_connection, control->per_connection))

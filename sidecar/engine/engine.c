@@ -577,7 +577,7 @@ static void life_tick(struct engine *e, uint32_t slot, uint32_t delivered, uint3
 
 	if (life == NULL)
 		return;
-	pool_pace_count(&life->pace, delivered, now_ns);
+	pool_rate_count(&life->pace, delivered, now_ns);
 	if (engine_history_count(e, slot, life, delivered, now_ns))
 		engine_publish(e, slot, now_ns);
 	if (!(engine_configured(e, slot)->flags & FLOW_ADAPT))

@@ -111,7 +111,7 @@ static void flow_freeze(struct engine *e, uint32_t slot, uint64_t now_ns)
 	struct constraint *constraints = segment_block(e->segment, slot, ENGINE_EFFECTS);
 	struct constraint constraint = {
 		.kind = CONSTRAINT_INTERVAL,
-		.value = pool_pace_interval(&life.pace,
+		.value = pool_rate_interval(&life.pace,
 					    engine_configured(e, slot)->start_interval_ns),
 		.from_ns = now_ns,
 		.until_ns = now_ns + 3 * LOOK_NS,

@@ -20,7 +20,7 @@ enum pool_judgement pool_health_judge(struct pool_health *state, const struct po
 	return POOL_ENDS;
 }
 
-void pool_pace_count(struct pool_rate *pace, uint32_t delivered, uint64_t now_ns)
+void pool_rate_count(struct pool_rate *pace, uint32_t delivered, uint64_t now_ns)
 {
 	uint64_t minutes = now_ns > pace->minute_ns ? (now_ns - pace->minute_ns) / MINUTE_NS : 0;
 
@@ -39,7 +39,7 @@ void pool_pace_count(struct pool_rate *pace, uint32_t delivered, uint64_t now_ns
 	pace->count = delivered > UINT32_MAX - pace->count ? UINT32_MAX : pace->count + delivered;
 }
 
-uint64_t pool_pace_interval(const struct pool_rate *pace, uint64_t start_ns)
+uint64_t pool_rate_interval(const struct pool_rate *pace, uint64_t start_ns)
 {
 	uint64_t max = pace->count > pace->peak ? pace->count : pace->peak;
 

@@ -43,10 +43,10 @@ struct pool_rate {
 	uint32_t peak;
 };
 
-void pool_pace_count(struct pool_rate *pace, uint32_t delivered, uint64_t now_ns);
+void pool_rate_count(struct pool_rate *pace, uint32_t delivered, uint64_t now_ns);
 
 /* The interval that keeps a flow to a tenth above what it delivered; start_ns (0: unlimited, then
  * one a second) where it has delivered nothing of late. */
-uint64_t pool_pace_interval(const struct pool_rate *pace, uint64_t start_ns);
+uint64_t pool_rate_interval(const struct pool_rate *pace, uint64_t start_ns);
 
 #endif

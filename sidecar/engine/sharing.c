@@ -215,6 +215,7 @@ uint64_t engine_sharing_limits(const struct engine *e, uint32_t slot, uint64_t n
 		next_ns = control_limits(&s->control, &found->bounds, now_ns, limits);
 		limits->connections = own.connections;
 		limits->per_connection = own.per_connection;
+		limits->connection_interval_ns = own.connection_interval_ns;
 		/* The pool's windows are the destination's. */
 		limits->hour_cap = limits->day_cap = 0;
 		if (limits->phase != CONTROL_HELD && limits->phase != CONTROL_PROBING)
@@ -270,6 +271,7 @@ void engine_sharing_destination(struct engine *e, uint32_t slot, uint64_t now_ns
 		uint64_t changes_ns = control_limits(&s->control, &i->bounds, now_ns, &limits);
 
 		limits.connections = limits.per_connection = 0;
+		limits.connection_interval_ns = 0;
 		overtake(&limits);
 		next_ns = changes_ns < next_ns ? changes_ns : next_ns;
 		if (s->state == SHARING_KNOWN && sharing_taken_all(s, now_ns) > IDLE_RATE &&

@@ -221,7 +221,8 @@ void engine_warmup_count(struct engine *e, uint32_t slot, uint32_t delivered, ui
 /* What is about connections says nothing of how much is taken. */
 static bool of_volume(const struct classification *c)
 {
-	return c->limit != REPLY_LIMIT_CONNECTIONS && c->limit != REPLY_LIMIT_PER_CONNECTION;
+	return c->limit != REPLY_LIMIT_CONNECTIONS && c->limit != REPLY_LIMIT_PER_CONNECTION &&
+	       c->limit != REPLY_LIMIT_CONNECTION_RATE;
 }
 
 void engine_warmup_reply(struct engine *e, uint32_t slot, const struct classification *c,

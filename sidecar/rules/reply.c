@@ -25,6 +25,7 @@ static const char *const limit_names[REPLY_LIMITS] = {
 	[REPLY_LIMIT_PER_CONNECTION] = "per-connection",
 	[REPLY_LIMIT_HOUR] = "hour",
 	[REPLY_LIMIT_DAY] = "day",
+	[REPLY_LIMIT_CONNECTION_RATE] = "connection-rate",
 };
 
 const char *reply_class_name(enum reply_class class)

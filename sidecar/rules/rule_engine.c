@@ -14,12 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sidecar/base/hash_table.h"
 #include "sidecar/base/units.h"
 #include "sidecar/rules/rule_set.h"
 #include "sidecar/rules/rule_window.h"
 
+struct state_key {
+	uint64_t rule, flow;
+};
+
 struct rule_state {
-	uint64_t rule, flow;	   /* the key */
+	UT_hash_handle hh;
+	struct state_key key;
 	uint64_t used_ns, keep_ns; /* used last, and to be kept for so long */
 	uint64_t hold_ns, held_until_ns;
 	uint64_t alert_until_ns; /* the alert stands until then */
@@ -28,9 +34,8 @@ struct rule_state {
 };
 
 struct rule_engine {
-	/* Linear probing, at most half full; not by uthash, whose handle would be half of a state. */
-	struct rule_state **slots;
-	size_t count, room;
+	struct rule_state *states; /* by the key */
+	size_t sweep_at;	   /* so many: then those too old to matter go */
 	int64_t wall_offset_ns;
 };
 
@@ -50,73 +55,47 @@ void rule_engine_wall_offset(struct rule_engine *engine, int64_t wall_offset_ns)
 	engine->wall_offset_ns = wall_offset_ns;
 }
 
-void rule_engine_free(struct rule_engine *engine)
-{
-	if (engine == NULL)
-		return;
-	for (size_t i = 0; i < engine->room; i++)
-		free(engine->slots[i]);
-	free(engine->slots);
-	free(engine);
-}
-
-size_t rule_engine_windows(const struct rule_engine *engine)
-{
-	return engine->count;
-}
-
-static size_t slot_find(struct rule_state *const *slots, size_t room, uint64_t rule, uint64_t flow)
-{
-	uint64_t h = (rule ^ (flow << 32 | flow >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
-	size_t slot = (size_t)(h >> 20) & (room - 1);
-
-	while (slots[slot] != NULL && (slots[slot]->rule != rule || slots[slot]->flow != flow))
-		slot = (slot + 1) & (room - 1);
-	return slot;
-}
-
 static bool memory_old(const struct rule_state *state, uint64_t now_ns)
 {
 	return now_ns > state->used_ns && now_ns - state->used_ns > state->keep_ns &&
 	       now_ns > state->held_until_ns && now_ns > state->alert_until_ns;
 }
 
-/* Into a table of a fitting size, without what is too old to matter. */
-static int engine_rebuild(struct rule_engine *engine, uint64_t now_ns)
+/* Drops those that are too old to matter; now_ns NULL: all. */
+static void states_drop(struct rule_engine *engine, const uint64_t *now_ns)
 {
-	size_t kept = 0, room = 64;
-	struct rule_state **slots;
+	struct rule_state *state, *next;
 
-	for (size_t i = 0; i < engine->room; i++)
-		kept += engine->slots[i] != NULL && !memory_old(engine->slots[i], now_ns);
-	while (room < 4 * (kept + 1))
-		room *= 2;
-	slots = calloc(room, sizeof(struct rule_state *));
-	if (slots == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < engine->room; i++) {
-		struct rule_state *state = engine->slots[i];
-
-		if (state == NULL)
+	HASH_ITER(hh, engine->states, state, next)
+	{
+		if (now_ns && !memory_old(state, *now_ns))
 			continue;
-		if (memory_old(state, now_ns))
-			free(state);
-		else
-			slots[slot_find(slots, room, state->rule, state->flow)] = state;
+		HASH_DEL(engine->states, state);
+		free(state);
 	}
-	free(engine->slots);
-	engine->slots = slots;
-	engine->room = room;
-	engine->count = kept;
-	return 0;
+}
+
+void rule_engine_free(struct rule_engine *engine)
+{
+	if (engine == NULL)
+		return;
+	states_drop(engine, NULL);
+	free(engine);
+}
+
+size_t rule_engine_windows(const struct rule_engine *engine)
+{
+	return HASH_COUNT(engine->states);
 }
 
 static struct rule_state *memory_find(const struct rule_engine *engine, uint64_t rule,
 				      uint64_t flow)
 {
-	return engine->room == 0
-		       ? NULL
-		       : engine->slots[slot_find(engine->slots, engine->room, rule, flow)];
+	struct state_key key = {rule, flow};
+	struct rule_state *state;
+
+	HASH_FIND(hh, engine->states, &key, sizeof(key), state);
+	return state;
 }
 
 static bool counts_attempts(const struct compiled_rule *rule)
@@ -151,37 +130,47 @@ static size_t state_bytes(const struct rule_trigger *trigger)
 	return sizeof(struct rule_state) + rule_window_words(trigger) * sizeof(uint32_t);
 }
 
-/* Of a rule that had another trigger when the window began: it begins anew; holds and alerts
- * stay. */
-static struct rule_state *memory_reshape(struct rule_state **at, const struct compiled_rule *rule)
+static struct rule_state *state_add(struct rule_engine *engine, const struct compiled_rule *rule,
+				    const struct rule_state *before)
 {
-	size_t bytes = state_bytes(&rule->trigger), window = offsetof(struct rule_state, window);
-	struct rule_state *state = realloc(*at, bytes);
+	struct rule_state *state = calloc(1, state_bytes(&rule->trigger));
 
 	if (state == NULL)
 		return NULL;
-	memset((char *)state + window, 0, bytes - window);
+	memcpy(state, before, sizeof(*state));
+	state->window = (struct rule_window){0};
 	state->shape = rule_window_shape(&rule->trigger);
-	*at = state;
-	return state;
+	HASH_ADD(hh, engine->states, key, sizeof(state->key), state);
+	if (!hash_table_lacks(state))
+		return state;
+	free(state);
+	return NULL;
+}
+
+/* Of a rule that had another trigger when the window began: it begins anew; holds and alerts
+ * stay. */
+static struct rule_state *memory_reshape(struct rule_engine *engine, struct rule_state *state,
+					 const struct compiled_rule *rule)
+{
+	struct rule_state *anew = state_add(engine, rule, state);
+
+	if (anew == NULL)
+		return NULL;
+	HASH_DEL(engine->states, state);
+	free(state);
+	return anew;
 }
 
 static struct rule_state *memory_begin(struct rule_engine *engine, const struct compiled_rule *rule,
 				       uint64_t flow, uint64_t now_ns)
 {
-	struct rule_state *state;
+	const struct rule_state none = {.key = {rule->name_hash, flow}};
 
-	if (2 * (engine->count + 1) > engine->room && engine_rebuild(engine, now_ns) != 0)
-		return NULL;
-	state = calloc(1, state_bytes(&rule->trigger));
-	if (state == NULL)
-		return NULL;
-	state->rule = rule->name_hash;
-	state->flow = flow;
-	state->shape = rule_window_shape(&rule->trigger);
-	engine->slots[slot_find(engine->slots, engine->room, state->rule, flow)] = state;
-	engine->count++;
-	return state;
+	if (HASH_COUNT(engine->states) >= engine->sweep_at) {
+		states_drop(engine, &now_ns);
+		engine->sweep_at = 2 * HASH_COUNT(engine->states) + 64;
+	}
+	return state_add(engine, rule, &none);
 }
 
 static struct rule_state *memory_get(struct rule_engine *engine, const struct compiled_rule *rule,
@@ -193,9 +182,7 @@ static struct rule_state *memory_get(struct rule_engine *engine, const struct co
 	if (state == NULL)
 		state = memory_begin(engine, rule, flow, now_ns);
 	else if (begins)
-		state = memory_reshape(&engine->slots[slot_find(engine->slots, engine->room,
-								rule->name_hash, flow)],
-				       rule);
+		state = memory_reshape(engine, state, rule);
 	if (state == NULL)
 		return NULL;
 	if (begins)

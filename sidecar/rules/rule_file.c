@@ -43,6 +43,7 @@ static const struct yaml_word_value limit_names[] = {
 	{"per-connection", REPLY_LIMIT_PER_CONNECTION},
 	{"hour", REPLY_LIMIT_HOUR},
 	{"day", REPLY_LIMIT_DAY},
+	{"connection-rate", REPLY_LIMIT_CONNECTION_RATE},
 	{NULL, 0},
 };
 _Static_assert(YAML_COUNT(limit_names) == REPLY_LIMITS + 1, "each limit has a name here");

@@ -2,12 +2,14 @@
  *
  * The policies that tollgate is compared with: what people build today, and the oracle.
  *
- * none     no pacing at all: as many messages as the connections carry
- * fixed    ten messages in any minute per source and destination, as a sorted set in Redis counts
- * them cooldown a reply that names a limit sets 1/min for 90 minutes, then full speed: an
- * automation rule with a duration backoff  such a reply sets 1/min until an hour has passed or the
- * first message sent since then is accepted: a back-off mode that ends on delivery oracle   reads
- * the receiver's state: sends whatever will be accepted, nothing else
+ * none            no pacing at all: as many messages as the connections carry
+ * sliding-window  ten messages in any minute per source and destination, as they are counted with a
+ *                 sorted set in Redis
+ * cooldown        a reply that names a limit sets 1/min for 90 minutes, then full speed: an
+ *                 automation rule with a duration
+ * backoff         such a reply sets 1/min until an hour has passed or the first message sent since
+ *                 then is accepted: a back-off mode that ends on delivery
+ * oracle          reads the receiver's state: sends whatever will be accepted, nothing else
  */
 #include "sidecar/simulate/policies.h"
 
@@ -315,12 +317,12 @@ static uint64_t oracle_connect(void *self, uint32_t flow, enum tg_class traffic,
 			       uint64_t now_ns)
 {
 	const struct oracle *oracle = self;
-	const struct sim_receiver *receiver = oracle_receiver(oracle, flow);
+	struct sim_receiver *receiver = oracle_receiver(oracle, flow);
 	uint32_t truth = receiver->accept.connections;
 	uint32_t held = receiver->sources[flow / oracle->receiver_count].open;
 
 	if (!truth || held < truth)
-		return now_ns;
+		return receiver_connect_earliest(receiver, flow / oracle->receiver_count, now_ns);
 	/* Those of another name of the receiver end without a word to this one. */
 	return held > open ? now_ns + LOOK_AGAIN : UINT64_MAX;
 }

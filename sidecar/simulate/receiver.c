@@ -29,6 +29,7 @@ static int account_init(struct receiver_account *account, const struct scenario_
 	size_t size = truth->penalty.count * sizeof *account->violations;
 
 	account->tokens = truth->accept.burst;
+	account->connection_tokens = truth->accept.connection_burst;
 	if (!size)
 		return 0;
 	account->violations = malloc(size);
@@ -207,6 +208,25 @@ static void account_refill(const struct sim_receiver *receiver, struct receiver_
 		account->load *= exp(-(double)passed_ns / load_time_ns(receiver, account));
 	account->tokens = fmin(account_burst(receiver, account), account->tokens + gained);
 	account->tokens_ns = now_ns;
+}
+
+static bool connections_paced(const struct sim_receiver *receiver)
+{
+	return receiver->accept.connection_rate > 0 && isfinite(receiver->accept.connection_rate);
+}
+
+static void connections_refill(const struct sim_receiver *receiver,
+			       struct receiver_account *account, uint64_t now_ns)
+{
+	double gained;
+
+	if (!connections_paced(receiver) || now_ns <= account->connection_tokens_ns)
+		return;
+	gained = receiver->accept.connection_rate *
+		 (double)(now_ns - account->connection_tokens_ns) / SECOND;
+	account->connection_tokens =
+		fmin(receiver->accept.connection_burst, account->connection_tokens + gained);
+	account->connection_tokens_ns = now_ns;
 }
 
 static void receiver_advance(const struct sim_receiver *receiver, struct receiver_account *account,
@@ -455,6 +475,13 @@ enum receiver_cause receiver_connect(struct sim_receiver *receiver, size_t index
 	    source->open >= receiver->accept.connections)
 		return receiver_over(receiver, source->account, RECEIVER_CONNECTIONS, now_ns,
 				     ret_text);
+	connections_refill(receiver, source->account, now_ns);
+	if (now_ns >= source->account->blocked_until_ns && connections_paced(receiver)) {
+		if (source->account->connection_tokens < 1 - TOKEN_SLACK)
+			return receiver_over(receiver, source->account, RECEIVER_CONNECTION_RATE,
+					     now_ns, ret_text);
+		source->account->connection_tokens -= 1;
+	}
 	source->open++;
 	return RECEIVER_ACCEPTED;
 }
@@ -556,8 +583,10 @@ uint64_t receiver_latency(const struct sim_receiver *receiver, size_t source,
 void receiver_change(struct sim_receiver *receiver, const struct scenario_change *change,
 		     uint64_t now_ns)
 {
-	for (size_t i = 0; i < receiver->source_count; i++)
+	for (size_t i = 0; i < receiver->source_count; i++) {
 		receiver_advance(receiver, &receiver->accounts[i], now_ns);
+		connections_refill(receiver, &receiver->accounts[i], now_ns);
+	}
 	receiver->accept = change->accept;
 }
 
@@ -573,6 +602,18 @@ static uint64_t rate_wait(const struct sim_receiver *receiver,
 		wait = load_time_ns(receiver, account) *
 		       log(account_load(receiver, account) / receiver->truth->soft.from);
 	return 1 + (uint64_t)fmin(wait, (double)SCENARIO_DURATION_MAX);
+}
+
+uint64_t receiver_connect_earliest(struct sim_receiver *receiver, size_t source, uint64_t now_ns)
+{
+	struct receiver_account *account = receiver->sources[source].account;
+	double wait;
+
+	connections_refill(receiver, account, now_ns);
+	if (!connections_paced(receiver) || account->connection_tokens >= 1 - TOKEN_SLACK)
+		return now_ns;
+	wait = (1 - account->connection_tokens) / receiver->accept.connection_rate * SECOND;
+	return now_ns + 1 + (uint64_t)fmin(wait, (double)SCENARIO_DURATION_MAX);
 }
 
 uint64_t receiver_earliest(struct sim_receiver *receiver, size_t source, uint64_t now_ns)

@@ -28,6 +28,7 @@ enum receiver_cause {
 	RECEIVER_HOUR,
 	RECEIVER_DAY,
 	RECEIVER_MINUTE,
+	RECEIVER_CONNECTION_RATE,
 	RECEIVER_HISTORY,
 	RECEIVER_BLOCKED,
 	RECEIVER_CAUSES
@@ -37,7 +38,9 @@ enum receiver_cause {
 struct receiver_account {
 	double tokens;
 	uint64_t tokens_ns; /* as of when */
-	double load;	    /* messages that arrived, those of long ago counting less */
+	double connection_tokens;
+	uint64_t connection_tokens_ns;
+	double load; /* messages that arrived, those of long ago counting less */
 	struct receiver_window minute;
 	struct receiver_window hour;
 	struct receiver_window day;
@@ -105,6 +108,9 @@ enum receiver_cause receiver_take(struct sim_receiver *receiver, size_t source,
  * that the message brought. */
 uint64_t receiver_latency(const struct sim_receiver *receiver, size_t source,
 			  enum receiver_cause cause, const char *text);
+
+/* When the rate of connections lets the next one in; now_ns: at once. */
+uint64_t receiver_connect_earliest(struct sim_receiver *receiver, size_t source, uint64_t now_ns);
 
 /* The limits become those of the change. */
 void receiver_change(struct sim_receiver *receiver, const struct scenario_change *change,

@@ -21,6 +21,7 @@ static const char *const cause_names[RECEIVER_CAUSES] = {
 	[RECEIVER_HOUR] = "hour",
 	[RECEIVER_DAY] = "day",
 	[RECEIVER_MINUTE] = "minute",
+	[RECEIVER_CONNECTION_RATE] = "conn-rate",
 	[RECEIVER_HISTORY] = "history",
 	[RECEIVER_BLOCKED] = "blocked",
 };

@@ -61,6 +61,9 @@ static void settle_burst(struct scenario_accept *accept)
 {
 	if (accept->burst == 0)
 		accept->burst = fmax(1, fmin(DEFAULT_BURST_S * accept->rate, UINT32_MAX));
+	if (accept->connection_burst == 0)
+		accept->connection_burst =
+			fmax(1, fmin(DEFAULT_BURST_S * accept->connection_rate, UINT32_MAX));
 }
 
 static int by_time(const void *a, const void *b)
@@ -90,6 +93,12 @@ static void settle_changes(struct scenario_receiver *receiver)
 			accept->rate = before->rate;
 		if (accept->burst == 0)
 			accept->burst = before->burst;
+		if (accept->connection_rate == 0 || !isfinite(accept->connection_rate)) {
+			accept->connection_rate = before->connection_rate;
+			if (accept->connection_burst == 0)
+				accept->connection_burst = before->connection_burst;
+		}
+		settle_burst(accept);
 		for (size_t l = 0; l < YAML_COUNT(limits); l++)
 			if (*limits[l] == SCENARIO_UNSET_LIMIT)
 				*limits[l] = stay[l];

@@ -220,6 +220,10 @@ static const struct yaml_type when = {"count or part in duration", sizeof(struct
 		YAML_KEY(prefix "per_connection", limit, structure, accept.per_connection,        \
 			 "messages in a connection", BOUNDS(1, LIMIT_MAX),                        \
 			 DEFAULT(limit_default)),                                                 \
+		YAML_KEY(prefix "connection_rate", rate, structure, accept.connection_rate,       \
+			 "new connections, paced evenly", DEFAULT(limit_default)),                \
+		YAML_KEY(prefix "connection_burst", number, structure, accept.connection_burst,   \
+			 "connections saved up", BOUNDS(1, UINT32_MAX)),                          \
 		YAML_KEY(prefix "minute", limit, structure, accept.minute,                        \
 			 "messages in any minute", BOUNDS(1, LIMIT_MAX), DEFAULT(limit_default)), \
 		YAML_KEY(prefix "hour", limit, structure, accept.hour, "messages in an hour",     \
@@ -423,6 +427,7 @@ static const struct yaml_key receiver_rows[] = {
 	OVER("over.rate", SCENARIO_RATE, "the same, and of limits without a text of their own"),
 	OVER("over.connections", SCENARIO_CONNECTIONS, "to too many connections"),
 	OVER("over.per_connection", SCENARIO_PER_CONNECTION, "to too many messages in one"),
+	OVER("over.connection_rate", SCENARIO_CONNECTION_RATE, "to connections too often"),
 	OVER("over.minute", SCENARIO_MINUTE, "to too many in a minute"),
 	OVER("over.hour", SCENARIO_HOUR, "to too many in an hour"),
 	OVER("over.day", SCENARIO_DAY, "to too many in a day"),

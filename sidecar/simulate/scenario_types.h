@@ -40,6 +40,7 @@ enum scenario_limit {
 	SCENARIO_HOUR,
 	SCENARIO_DAY,
 	SCENARIO_MINUTE,
+	SCENARIO_CONNECTION_RATE,
 	SCENARIO_LIMITS
 };
 
@@ -49,6 +50,8 @@ struct scenario_accept {
 	double burst;		 /* messages, at least 1 */
 	uint32_t connections;	 /* at once; 0: unlimited */
 	uint32_t per_connection; /* messages; 0: unlimited */
+	double connection_rate;	 /* new ones a second; 0, or infinite: unlimited */
+	double connection_burst; /* at once after a pause, at least 1 */
 	uint32_t minute;	 /* messages in any minute, to the second; 0: unlimited */
 	uint32_t hour;		 /* messages in the receiver's hour; 0: unlimited */
 	uint32_t day;
