@@ -21,6 +21,7 @@ TARGETS = {
     "two_distinct": ("ratio", -1.9), "two_same": ("ratio", -0.6), "one_producer": ("ns", 40),
     "postfix": ("per_second", -1_000_000),
     **{name: ("per_second", -500_000) for name in ("exim", "powermta", "kumomta", "haraka", "sendgrid", "json")},
+    "restore_1m": ("seconds", 3), "snapshot_10k": ("loop_ms", 2),
     "react": ("p50_us", 100), "memory": ("bytes_per_flow", 384), "flow_1m": ("bytes_per_flow", 640),
 }
 MEANING = {
@@ -39,6 +40,7 @@ MEANING = {
     "postfix": "a line of Postfix's log, read and taken apart", "exim": "of Exim's", "powermta": "of PowerMTA's accounting",
     "kumomta": "of KumoMTA's", "haraka": "of Haraka's", "sendgrid": "an event of SendGrid's",
     "json": "a line of our own JSON", "jansson": "a line of KumoMTA's, by jansson alone",
+    "restore_1m": "a store of 1,000,000 flows, until workers may attach", "snapshot_10k": "10,000 flows written down: what it keeps the loop",
     "mutex": "a bucket under a shared mutex",
     "python_module": "the Python module", "python_redis_sorted_set": "Redis, a sorted set: count, then add",
     "python_redis_multi": "Redis, a sorted set, in one MULTI",
@@ -70,7 +72,7 @@ def verdict(case, figures):
         return "", ""
     field, bound = TARGETS[case]
     value = figures.get(field)
-    unit = {"ratio": "×", "ns": " ns", "p50_us": " µs", "bytes_per_flow": " B", "per_second": " a second"}[field]
+    unit = {"ratio": "×", "ns": " ns", "p50_us": " µs", "bytes_per_flow": " B", "per_second": " a second", "seconds": " s", "loop_ms": " ms"}[field]
     if value is None:
         return "", ""
     if bound < 0:
@@ -83,6 +85,7 @@ def terminal(path):
         figures = json.loads(line)
         shown = [f"{figures[key]:,.1f} {unit}" for key, unit in
                  (("ns", "ns"), ("per_second", "a second"), ("p50_us", "µs p50"), ("p99_us", "µs p99"), ("mps", "M/s"),
+                  ("seconds", "s"), ("loop_ms", "ms of the loop"),
                   ("bytes_per_flow", "bytes a flow"), ("most_in_a_window", "let through of 100")) if figures.get(key) is not None]
         if "share" in figures:
             shown.append(f"share {figures['share']:.3f}, simulated {figures['share_simulated']:.3f}  transactional p99 "
@@ -129,6 +132,10 @@ def markdown(report):
     yield from rows("The way to the sidecar", ["case", "", "ns", "p50 µs", "p99 µs", "target", "met"],
                     [[c, MEANING.get(c, ""), number(f.get("ns")), number(f.get("p50_us")), number(f.get("p99_us")),
                       *verdict(c, f)] for c, f in ring.items()])
+    if report.get("store"):
+        yield from rows("What it costs to remember", ["case", "", "s", "ms of the loop", "target", "met"],
+                        [[c, MEANING.get(c, ""), number(f.get("seconds"), 2), number(f.get("loop_ms"), 2), *verdict(c, f)]
+                         for c, f in report["store"].items()])
     if report.get("ingest"):
         yield from rows("Logs, one core", ["case", "", "ns", "bytes", "a second", "target", "met"],
                         [[c, MEANING.get(c, ""), number(f["ns"]), number(f["bytes"], 0), number(f["per_second"], 0), *verdict(c, f)]

@@ -32,6 +32,7 @@ struct simulated_flow {
 	struct control_limits limits;
 	struct simulated_receiver *receiver;
 	uint64_t now_ns, next_ns;
+	uint64_t every_ns;  /* at the least between two messages: there are no more */
 	uint64_t change_ns; /* when the limits change by themselves */
 	uint32_t delivered, refused, hour_sent;
 	uint64_t hour;
@@ -141,6 +142,8 @@ static void flow_run(struct simulated_flow *flow, uint64_t until_ns)
 		flow->next_ns = at + flow->limits.interval_ns;
 		if (flow->limits.phase == CONTROL_HELD || hold_ns)
 			flow->next_ns = flow->now_ns + (hold_ns ? flow->limits.interval_ns : 0);
+		if (flow->next_ns < at + flow->every_ns)
+			flow->next_ns = at + flow->every_ns;
 	}
 }
 
@@ -235,6 +238,25 @@ Test(control_life, comes_back_soon_after_a_fall_of_any_length)
 		cr_expect_leq(flow.refused - refused, 3, "fall %u: %u refused", i,
 			      flow.refused - refused);
 	}
+}
+
+/* No limit was ever met before: that so many were taken is known all the same. */
+Test(control_life, comes_back_to_what_was_taken_before_anything_was_refused)
+{
+	struct simulated_receiver receiver = {.rate = 1, .burst = 30};
+	struct simulated_flow flow = flow_new(&receiver);
+	uint64_t fallen_ns = START + 4 * HOUR, end_ns = fallen_ns + 12 * HOUR;
+
+	flow.every_ns = 6 * SECOND;
+	flow_run(&flow, fallen_ns);
+	cr_expect_eq(flow.refused, 0);
+	receiver.rate = 2 / 3600.0;
+	receiver.burst = 1;
+	flow_run(&flow, end_ns);
+	receiver.rate = 1;
+	receiver.burst = 30;
+	flow_run(&flow, end_ns + HOUR);
+	cr_expect_gt(per_minute(&flow), 9, "%g/min", per_minute(&flow));
 }
 
 Test(control_life, learns_the_hour_of_a_receiver_on_the_clock_and_off_it)

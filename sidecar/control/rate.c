@@ -37,6 +37,7 @@
 #define FALLEN_SECONDS_MIN 120
 #define FALLEN_SECONDS_MAX 900
 #define FALLEN_FORGET	   (48 * 3600.0)
+#define HOUR_SECONDS	   3600.0
 #define FALLEN_STEP	   2.0 /* a message, back up to where it was */
 #define RAISE_SECONDS	   1   /* between two raises, at the least */
 #define IDLE_SHARE_MAX	   16  /* sixty-fourths: a rate that is not in use is not raised */
@@ -62,13 +63,17 @@ bool rate_fallen(const struct flow_control *fc)
 	return fc->mode != MODE_SEARCH && fc->limit_best > FALLEN * fc->limit_estimate;
 }
 
-/* Keeps the estimate that has proved itself, until the receiver has gone without it for long. */
+/* Keeps the estimate that has proved itself, until the receiver has gone without it for long. Before
+ * anything was refused there is none: then what was taken in an hour. */
 void rate_remember(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	bool sure = fc->mode == MODE_KNOWN && fc->count >= SPACING_MIN &&
 		    !(fc->flags & (FLAG_LOW_CONFIDENCE | FLAG_RISE_SUSPECTED | FLAG_HELD));
 
+	if (fc->mode == MODE_SEARCH && !(fc->flags & FLAG_HELD))
+		fc->limit_best = (float)fmax(fc->limit_best,
+					     fmin(fc->hour_count / HOUR_SECONDS, (double)fc->rate));
 	if (!rate_fallen(fc))
 		fc->fell_at = step->now;
 	if (sure && (fc->limit_estimate > fc->limit_best / FALLEN ||

@@ -291,7 +291,7 @@ static void move_say(const struct engine_move *move)
 void engine_moves_apply(struct engine *e, struct engine_moves *m, uint64_t now_ns)
 {
 	uint32_t known = segment_count(e->segment);
-	const struct engine_move *end = m->moves + m->count;
+	const struct engine_move *end = m->count ? m->moves + m->count : NULL;
 
 	for (uint32_t i = 0; i < m->count; i++)
 		destination_move(e, &m->moves[i], now_ns);
