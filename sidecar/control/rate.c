@@ -372,9 +372,10 @@ void rate_scale_after_flight(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double pressure = pressure_now(fc, step->now);
+	double few = fc->strikes ? FLIGHT : IN_FLIGHT_DEFERRALS;
 	double part;
 
-	if (fc->flags & FLAG_RISE_SUSPECTED || pressure <= IN_FLIGHT_DEFERRALS)
+	if (fc->flags & FLAG_RISE_SUSPECTED || pressure <= few)
 		return;
 	if (fc->mode == MODE_KNOWN && fc->strikes && fc->flight_refused >= FLIGHT) {
 		fc->mode = MODE_RECOVER;
@@ -391,7 +392,7 @@ void rate_scale_after_flight(struct control_step *step)
 	}
 	if (fc->mode != MODE_RECOVER)
 		return;
-	part = fmax(IN_FLIGHT_DEFERRALS / pressure, FLIGHT_CUT);
+	part = between(IN_FLIGHT_DEFERRALS / pressure, FLIGHT_CUT, 1);
 	rate_set_estimate(step, fc->limit_estimate * part);
 	rate_set(step, fc->rate * part);
 }
