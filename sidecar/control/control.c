@@ -52,13 +52,18 @@
  * is, in 6 without a cooldown after many deferrals, in 2 without regard to the size of a flight,
  * and there the worst share falls from 0.63 to 0.59.
  *
- * BUGS: flows to a receiver with room for one or two messages run at 0.80 to 0.95 of its limit: no
+ * A small share of refusals that goes on is usual without a trial, and those that looked at the
+ * message break a row of others: in 100 random scenarios (--seed 2000) the share is 0.939 on average
+ * without, and 0.947 with it. Climbs that are slower where much is on its way, and the way back after
+ * a flight: 0.949, blocked after the first hour in 1 of them instead of 3.
+ *
+ * BUGS: flows to a receiver with room for one or two messages run at 0.86 to 0.95 of its limit: no
  * measurement is exact where the bucket overflows all the time. Spurious rate-limit replies, if
  * they are 2 % of the replies, cost up to a quarter of the mail at 10/min and below; if they are
  * 5 %, most of it there, a seventh to two fifths at 60/min, and two thirds at 600/min: the flow is
- * driven down before there are enough replies to tell them from a limit. At several hundred a
- * minute and round trips of seconds one flight is refused whole, and two of them may be what a
- * strict receiver punishes.
+ * driven down before there are enough replies to tell them from a limit. At several hundred a minute and round trips of seconds one
+ * flight is refused whole, and two of them may be what a strict receiver punishes. Where a refusal
+ * takes 20 s, half a minute's mail is refused before the first is known: 0.68 to 0.87.
  */
 #include "sidecar/control/control.h"
 #include "sidecar/control/state.h"

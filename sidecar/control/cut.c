@@ -12,7 +12,10 @@
 #define SPACING_GROWTH 2.2
 #define OVERRUN	       0.9  /* of the rate: less was taken, holds and all */
 #define MET_BY_CHANCE  0.55 /* of the rate at which it showed that the bucket is empty */
-#define PRESSURE_TRIAL 2.2  /* deferrals of late, up to which one more may be risked */
+#define MET_AT_ONCE    1.06 /* of the estimate, past which the climb did not get … */
+#define MET_BELOW      0.98 /* … and of the rate it had got to: the limit */
+#define MET_RATE       0.67 /* messages a second: below it the rate moves too far from one to the next */
+#define PRESSURE_TRIAL 2.2 /* deferrals of late, up to which one more may be risked */
 
 struct measure cut_measure_end(const struct control_step *step)
 {
@@ -183,10 +186,17 @@ static void cut_probe(struct control_step *step, const struct measure *seen)
 		fc->excess = (float)excess;
 		remeasure(step, met, 0.9 * met);
 	} else {
+		double met = fmax(fc->limit_estimate, fmin(seen->rate, fc->rate));
+
+		/* A bucket would have let it climb further: this is where the limit is. */
+		if (fc->probe_from_count && fc->rate >= MET_RATE &&
+		    fc->rate <= MET_AT_ONCE * fc->limit_estimate &&
+		    fc->probe_spacing_messages > rate_spacing_min(fc))
+			met = fmax(met, MET_BELOW * fc->rate);
 		fc->probe_spacing_messages =
 			(float)fmin(fc->probe_spacing_messages * SPACING_GROWTH,
 				    rate_spacing_max(fc) * (1 + fc->backoff_level));
-		rate_track_estimate(step, fmax(fc->limit_estimate, fmin(seen->rate, fc->rate)));
+		rate_track_estimate(step, met);
 		if (fc->excess_known > 0)
 			fc->excess_known = (float)fmax(0.97 * fc->excess_known, 0.6 * excess);
 	}

@@ -12,12 +12,11 @@
 #define GAP_QUARTER 1800 /* … in the first six, … */
 #define COOLDOWN_FREE \
 	4.2 /* deferrals of late: receivers are known to count to eight in ten minutes */
-#define COOLDOWN_SECONDS   150 /* seconds for each more */
-#define COOLDOWN_MAX	   600
-#define COOLDOWN_IN_FLIGHT 8   /* what the flight of the trouble itself may bring */
-#define GAP_OUTAGE	   120 /* … while the receiver has trouble of its own, … */
-#define GAP_AGE		   20.0 /* … and this part of the time for which nothing was taken at all */
-#define PROBES_CLOSE	   2	/* after so many it is not the rate, and the waits grow faster */
+#define COOLDOWN_SECONDS 150 /* seconds for each more */
+#define COOLDOWN_MAX	 600
+#define GAP_OUTAGE	 120  /* … while the receiver has trouble of its own, … */
+#define GAP_AGE		 20.0 /* … and this part of the time for which nothing was taken at all */
+#define PROBES_CLOSE	 2    /* after so many it is not the rate, and the waits grow faster */
 
 static double max_gap(const struct control_step *step)
 {
@@ -33,19 +32,6 @@ static double cooldown(const struct control_step *step)
 	double over = rate_pressure_now(step->fc, step->now) - COOLDOWN_FREE;
 
 	return over > 0 ? fmin(COOLDOWN_SECONDS * over, COOLDOWN_MAX) : 0;
-}
-
-/* More of the flight that met trouble has been refused: the probe waits until a second flight would
- * not be one too many. */
-void hold_extend(struct control_step *step)
-{
-	struct flow_control *fc = step->fc;
-	double over = rate_pressure_now(fc, step->now) - COOLDOWN_IN_FLIGHT;
-	uint64_t until_ns =
-		step->now_ns + seconds_ns(between(COOLDOWN_SECONDS * over, 0, COOLDOWN_MAX));
-
-	if (over > 0 && until_ns > fc->hold_until_ns)
-		fc->hold_until_ns = fc->due_ns = until_ns;
 }
 
 void hold_begin(struct control_step *step, double seconds)

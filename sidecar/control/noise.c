@@ -30,6 +30,8 @@
 #define TRIAL_LIMIT_AT	  -3.0 /* … that it is a limit */
 #define TRIAL_FALLEN	  4.0 /* times that the flow has fallen since: then the trial is back up there */
 #define TRIAL_SECONDS_MAX 6000 /* where it would take longer, it costs more than it may bring */
+#define TRIAL_ON_THE_WAY  2.0  /* messages: where more are, none is begun up there … */
+#define TRIAL_PRESSURE	  5.0  /* … after so many deferrals of late */
 #define NOISE_BACK	  4.0 /* times the estimate, at the most, back to where chance was met first */
 #define NOISE_MANY	  5 /* … deferrals that go on all the same */
 #define TRIAL_REFUSED	  3
@@ -108,6 +110,17 @@ static double trial_rate(const struct flow_control *fc)
 static double trial_seconds(const struct flow_control *fc)
 {
 	return -TRIAL_LIMIT_AT / (TRIAL_ROUGHLY * share_seen(fc)) / trial_rate(fc);
+}
+
+/* A limit refuses all that is on its way, and so much more may be one refusal too many. The message
+ * that ended the hold has shown how long one is on its way. */
+static bool trial_hurts(const struct control_step *step)
+{
+	const struct flow_control *fc = step->fc;
+	double seconds = (double)(step->now_ns - step->admitted_ns) / 1e9;
+
+	return trial_rate(fc) > fc->limit_estimate && trial_rate(fc) * seconds > TRIAL_ON_THE_WAY &&
+	       rate_pressure_now(fc, step->now) > TRIAL_PRESSURE;
 }
 
 static void trial_begin(struct control_step *step)
@@ -287,7 +300,8 @@ void noise_refused(struct control_step *step)
 	told = between(log(fc->noise_apart + 2.0) - 1, 0, TRIAL_EACH);
 	fc->sprt_score = (uint16_t)fmin(fc->sprt_score + told * SPRT_UNIT, NOISE_SEEN * SPRT_UNIT);
 	if (fc->sprt_score >= (uint16_t)(NOISE_SEEN * SPRT_UNIT) &&
-	    (trial_seconds(fc) <= TRIAL_SECONDS_MAX || fc->noise >= NOISE_MANY))
+	    (trial_seconds(fc) <= TRIAL_SECONDS_MAX || fc->noise >= NOISE_MANY) &&
+	    !trial_hurts(step))
 		trial_begin(step);
 }
 

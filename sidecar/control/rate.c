@@ -24,12 +24,13 @@
 #define IN_FLIGHT_DEFERRALS 3.5
 #define FLIGHT		    2	/* replies */
 #define FLIGHT_OF_PROBE	    3	/* … of a probe: the limit may have fallen just then, … */
-#define AFTER_PROBE	    0.3 /* … and the way back to the estimate begins at so much of it */
+#define AFTER_FLIGHT	    0.3 /* … and the way back to the estimate begins at so much of it */
 #define ON_THE_WAY	    2.0 /* messages: more of them slow a climb … */
 #define SLOWLY_MOST	    4.0 /* … up to so many times … */
 #define SLOWLY_AGAIN	    4.0 /* … or, after a flight that was refused, so many times */
 #define NOISE_APART	    8	/* messages between two refusals that may be chance */
 #define FALLEN_FLIGHT	    0.5 /* of the rate at which a flight was refused on the ground */
+#define FLIGHT_CUT	    0.5 /* of it, at the least: slow replies make a flight large, too */
 
 #define FALLEN		   8.0	/* times that the estimate was higher */
 #define FALLEN_FAR	   24.0 /* … from where on the trials are as close together as they get */
@@ -203,8 +204,6 @@ void rate_deferred(struct control_step *step, enum reply_class class, enum reply
 		 * empty. */
 		rate_pressure_add(step);
 		fc->flight_refused += fc->flight_refused < UINT8_MAX;
-		if (fc->flags & FLAG_HELD)
-			hold_extend(step);
 		if ((int32_t)(stamp_of(step->admitted_ns) - fc->mark) > 0) {
 			cut_measure_begin(step);
 			/* A climb under way was counted from the mark before. */
@@ -378,9 +377,10 @@ void rate_scale_after_flight(struct control_step *step)
 {
 	struct flow_control *fc = step->fc;
 	double pressure = rate_pressure_now(fc, step->now);
+	double few = fc->strikes ? FLIGHT : IN_FLIGHT_DEFERRALS;
+	double part;
 
-	if (fc->flags & FLAG_RISE_SUSPECTED ||
-	    pressure <= (fc->strikes ? FLIGHT : IN_FLIGHT_DEFERRALS))
+	if (fc->flags & FLAG_RISE_SUSPECTED || pressure <= few)
 		return;
 	if (fc->mode == MODE_KNOWN && fc->strikes && fc->flight_refused >= FLIGHT) {
 		fc->mode = MODE_RECOVER;
@@ -388,17 +388,18 @@ void rate_scale_after_flight(struct control_step *step)
 		fc->flags |= FLAG_LOW_CONFIDENCE;
 		fc->probe_spacing_messages = rate_spacing_min(fc);
 		rate_set_estimate(step, FALLEN_FLIGHT * fc->limit_estimate);
-		rate_set(step, AFTER_PROBE * fc->rate);
+		rate_set(step, AFTER_FLIGHT * fc->rate);
 	}
 	if (fc->mode == MODE_KNOWN && fc->flight_refused >= FLIGHT_OF_PROBE) {
 		fc->mode = MODE_RECOVER;
-		rate_set(step, AFTER_PROBE * fc->rate);
+		rate_set(step, AFTER_FLIGHT * fc->rate);
 		return;
 	}
 	if (fc->mode != MODE_RECOVER)
 		return;
-	rate_set_estimate(step, fc->limit_estimate * fmin(IN_FLIGHT_DEFERRALS / pressure, 1));
-	rate_set(step, fc->rate * fmin(IN_FLIGHT_DEFERRALS / pressure, 1));
+	part = between(IN_FLIGHT_DEFERRALS / pressure, FLIGHT_CUT, 1);
+	rate_set_estimate(step, fc->limit_estimate * part);
+	rate_set(step, fc->rate * part);
 }
 
 /* A long hold has ended: carefully back to what was. */

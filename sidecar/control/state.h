@@ -159,7 +159,6 @@ double rate_pressure_now(const struct flow_control *fc, uint32_t now);
 /* hold.c */
 void hold_begin(struct control_step *step, double seconds);
 void hold_probe_failed(struct control_step *step);
-void hold_extend(struct control_step *step);
 void hold_outage(struct control_step *step, enum reply_class class);
 void hold_probe_succeeded(struct control_step *step);
 

@@ -218,12 +218,16 @@ int hooks_create(struct loop *loop, struct segment *segment, struct engine *engi
 
 void hooks_free(struct hooks *h)
 {
+	struct hook_event *event, *next;
+
 	if (h == NULL)
 		return;
 	engine_unwatch(h->engine, h);
 	alerts_free(h->running);
-	while (!TAILQ_EMPTY(&h->queue))
-		event_drop(h, TAILQ_FIRST(&h->queue));
+	for (event = TAILQ_FIRST(&h->queue); event != NULL; event = next) {
+		next = TAILQ_NEXT(event, order);
+		free(event);
+	}
 	for (int i = 0; i < HOOKS_AT_ONCE; i++)
 		free(h->places[i]);
 	free(h);

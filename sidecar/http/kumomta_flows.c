@@ -225,7 +225,7 @@ static void flow_drop(struct kumomta_flows *flows, uint32_t i)
 
 void kumomta_flows_forget(struct kumomta_flows *flows, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < flows->count;) {
+	for (uint32_t i = 0; flows->by_key != NULL && i < flows->count;) {
 		uint64_t seen_ns = flows->all[i]->seen_ns;
 
 		if (now_ns > seen_ns && now_ns - seen_ns >= KUMOMTA_FORGET_NS)
