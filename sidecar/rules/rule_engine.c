@@ -61,25 +61,40 @@ static bool memory_old(const struct rule_state *state, uint64_t now_ns)
 	       now_ns > state->held_until_ns && now_ns > state->alert_until_ns;
 }
 
-/* Drops those that are too old to matter; now_ns NULL: all. */
-static void states_drop(struct rule_engine *engine, const uint64_t *now_ns)
+/* Those of a chain that is no table any more. */
+static void states_free(struct rule_state *state)
 {
-	struct rule_state *state, *next;
-
-	HASH_ITER(hh, engine->states, state, next)
-	{
-		if (now_ns && !memory_old(state, *now_ns))
-			continue;
-		HASH_DEL(engine->states, state);
+	for (struct rule_state *next; state != NULL; state = next) {
+		next = state->hh.next;
 		free(state);
 	}
 }
 
+/* Drops those that are too old to matter. */
+static void states_sweep(struct rule_engine *engine, uint64_t now_ns)
+{
+	struct rule_state *state, *next, *gone = NULL;
+
+	HASH_ITER(hh, engine->states, state, next)
+	{
+		if (!memory_old(state, now_ns))
+			continue;
+		HASH_DEL(engine->states, state);
+		state->hh.next = gone;
+		gone = state;
+	}
+	states_free(gone);
+}
+
 void rule_engine_free(struct rule_engine *engine)
 {
+	struct rule_state *first;
+
 	if (engine == NULL)
 		return;
-	states_drop(engine, NULL);
+	first = engine->states;
+	HASH_CLEAR(hh, engine->states);
+	states_free(first);
 	free(engine);
 }
 
@@ -91,9 +106,12 @@ size_t rule_engine_windows(const struct rule_engine *engine)
 static struct rule_state *memory_find(const struct rule_engine *engine, uint64_t rule,
 				      uint64_t flow)
 {
-	struct state_key key = {rule, flow};
+	struct state_key key;
 	struct rule_state *state;
 
+	memset(&key, 0, sizeof(key)); /* the analyzer does not follow bytes otherwise */
+	key.rule = rule;
+	key.flow = flow;
 	HASH_FIND(hh, engine->states, &key, sizeof(key), state);
 	return state;
 }
@@ -167,7 +185,7 @@ static struct rule_state *memory_begin(struct rule_engine *engine, const struct 
 	const struct rule_state none = {.key = {rule->name_hash, flow}};
 
 	if (HASH_COUNT(engine->states) >= engine->sweep_at) {
-		states_drop(engine, &now_ns);
+		states_sweep(engine, now_ns);
 		engine->sweep_at = 2 * HASH_COUNT(engine->states) + 64;
 	}
 	return state_add(engine, rule, &none);
