@@ -75,8 +75,8 @@ static void states_sweep(struct rule_engine *engine, uint64_t now_ns)
 {
 	struct rule_state *state, *next, *gone = NULL;
 
-	HASH_ITER(hh, engine->states, state, next)
-	{
+	for (state = engine->states; state != NULL; state = next) {
+		next = state->hh.next;
 		if (!memory_old(state, now_ns))
 			continue;
 		HASH_DEL(engine->states, state);
