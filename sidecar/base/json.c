@@ -99,9 +99,9 @@ static void append_string(struct json_writer *writer, const char *text, size_t l
 	append(writer, "\"", 1);
 	while (length > 0) {
 		char escaped[8];
-		size_t taken;
+		size_t taken, written = json_escape(text, length, escaped, &taken);
 
-		append(writer, escaped, json_escape(text, length, escaped, &taken));
+		append(writer, escaped, written);
 		text += taken;
 		length -= taken;
 	}

@@ -260,7 +260,7 @@ static void flow_look(struct halon *halon, uint32_t slot, uint64_t now_ns)
 static void round_end(struct halon *halon)
 {
 	struct json_writer out = {0};
-	struct halon_flow *t, *next;
+	struct halon_flow *t = NULL, *next = NULL;
 
 	HASH_ITER(hh, halon->flows, t, next)
 	{
