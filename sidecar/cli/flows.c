@@ -93,19 +93,19 @@ static void count_text(const struct json *flow, const char *key, char *text, siz
 		snprintf(text, size, "-");
 }
 
-/* In 80 columns, if source and destination are not longer than most. */
+/* In 80 columns, if the source is not longer than most, and the destination than those built in. */
 static void print_narrow(const struct json *flow, bool header)
 {
 	char hold[64], accepted[24], deferred[24], bounced[24];
 
 	if (header)
-		printf("%-60s %19s\n%-15s %-16s %-9s %9s %7s %7s %6s %4s\n", "",
+		printf("%-62s %17s\n%-15s %-18s %-9s %9s %7s %6s %5s %4s\n", "",
 		       "--- last hour ---", "SOURCE", "DESTINATION", "STATE", "RATE", "HOLD", "2XX",
 		       "4XX", "5XX");
 	count_text(flow, "delivered", accepted, sizeof(accepted));
 	count_text(flow, "deferred", deferred, sizeof(deferred));
 	count_text(flow, "bounced", bounced, sizeof(bounced));
-	printf("%-15s %-16s %-9s %9s %7s %7s %6s %4s\n", json_get_text(flow, "source", "?"),
+	printf("%-15s %-18s %-9s %9s %7s %6s %5s %4s\n", json_get_text(flow, "source", "?"),
 	       json_get_text(flow, "destination", "?"), json_get_text(flow, "state", "-"),
 	       rate_text(flow, "rate"), hold_text(flow, hold, sizeof(hold)), accepted, deferred,
 	       bounced);
