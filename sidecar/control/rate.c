@@ -39,6 +39,7 @@
 #define FALLEN_SECONDS_MAX 900
 #define FALLEN_FORGET	   (48 * 3600.0)
 #define HOUR_SECONDS	   3600.0
+#define HOUR_WORTH	   60  /* messages: of fewer in an hour there is little to come back to */
 #define FALLEN_STEP	   2.0 /* a message, back up to where it was */
 #define RAISE_SECONDS	   1   /* between two raises, at the least */
 #define IDLE_SHARE_MAX	   16  /* sixty-fourths: a rate that is not in use is not raised */
@@ -72,7 +73,7 @@ void rate_remember(struct control_step *step)
 	bool sure = fc->mode == MODE_KNOWN && fc->count >= SPACING_MIN &&
 		    !(fc->flags & (FLAG_LOW_CONFIDENCE | FLAG_RISE_SUSPECTED | FLAG_HELD));
 
-	if (fc->mode == MODE_SEARCH && !(fc->flags & FLAG_HELD))
+	if (fc->mode == MODE_SEARCH && !(fc->flags & FLAG_HELD) && fc->hour_count >= HOUR_WORTH)
 		fc->limit_best = (float)fmax(fc->limit_best,
 					     fmin(fc->hour_count / HOUR_SECONDS, (double)fc->rate));
 	if (!rate_fallen(fc))
