@@ -133,9 +133,9 @@ build/.deps-%-told: Makefile
 
 # Those of another architecture.
 ifneq ($(CROSS),)
-$(SYSROOT)/.there: tests/cross.sh | $(call deps,build cross)
+$(SYSROOT)/.there: tests/cross.sh Makefile | $(call deps,build cross)
 	$(call say,SYSROOT,$(SYSROOT))
-	$(Q)tests/cross.sh $(CROSS) $(SYSROOT) $(filter-out libclang%,$(filter lib%-dev,$(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_BENCH)))
+	$(Q)tests/cross.sh $(CROSS) $(SYSROOT) $(filter-out libclang%,$(filter %-dev,$(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_BENCH)))
 	$(Q)touch $@
 endif
 
@@ -259,6 +259,8 @@ test: all tests benches
 soak: all tests benches | build/.deps-soak
 	$(Q)python3 tests/run.py --build $(B) --soak
 	$(Q)tests/vm/run.sh $(B)
+	$(Q)$(MAKE) deps ARCH=aarch64
+	$(Q)$(MAKE) all tests ARCH=aarch64
 
 # Not in `make test`: where there is no KVM it takes ten minutes.
 vm-test: all tests benches | build/.deps-soak
