@@ -27,7 +27,7 @@ PACKAGES_BUILD := gcc libc6-dev pkg-config python3 liburing-dev libjemalloc-dev 
 	libyaml-dev libvectorscan-dev libpcre2-dev libpsl-dev publicsuffix \
 	libc-ares-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev libwslay-dev libssl-dev libhiredis-dev \
 	libsqlite3-dev uthash-dev clang llvm bpftool
-PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase python3-yaml
+PACKAGES_TEST  := libcriterion-dev g++ iproute2 libclang-rt-14-dev mandoc netbase openssl python3-yaml
 PACKAGES_BENCH := redis-tools
 PACKAGES_CHECK := clang-format clang-tidy cppcheck
 PACKAGES_CROSS := gcc-aarch64-linux-gnu qemu-user-static
@@ -129,7 +129,7 @@ build/.deps-%: Makefile
 # The libraries may be there by another way: no error.
 build/.deps-%-told: Makefile
 	@mkdir -p build; missing=; if command -v dpkg-query >/dev/null; then $(call missing,$*); fi; \
-	[ -z "$$missing" ] || echo "not installed:$$missing (make deps installs them)" >&2; touch $@
+	if [ -n "$$missing" ]; then echo "not installed:$$missing (make deps installs them)" >&2; else touch $@; fi
 
 # Those of another architecture.
 ifneq ($(CROSS),)

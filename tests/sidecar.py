@@ -59,11 +59,12 @@ class Worker:
         self.child.wait()
 
 
-def tollgated(config, log, *options, prefix=(), state="/nonexistent", **more):
-    """A tollgated that has yet to be ready; log is a file that is open, or a descriptor."""
+def tollgated(config, log, *options, prefix=(), state="/nonexistent", tell="", **more):
+    """A tollgated that has yet to be ready; log is a file that is open, or a descriptor. tell: the socket on which it
+    says that it is ready."""
     return subprocess.Popen([*prefix, BUILD / "tollgated", "-c", config, *options], stderr=log, stdin=subprocess.DEVNULL,
                             # The machine's own store is not for tests.
-                            env=dict(os.environ, STATE_DIRECTORY=str(state)), **more)
+                            env=dict(os.environ, STATE_DIRECTORY=str(state), NOTIFY_SOCKET=str(tell)), **more)
 
 
 class Sidecar:

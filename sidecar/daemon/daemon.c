@@ -14,12 +14,15 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -759,6 +762,28 @@ static void keeper_last(struct sidecar *s)
 	keeper_end(s->keeper, quiet, now_ns, loop_now());
 }
 
+/* What systemd's Type=notify waits for, sd_notify(3): a datagram to a socket that the environment
+ * names. Who does not wait for it names none. */
+static void tell_starter(void)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t length = path ? strlen(path) : 0;
+	int fd;
+
+	if (length == 0 || length >= sizeof(to.sun_path))
+		return;
+	memcpy(to.sun_path, path, length);
+	if (*path == '@')
+		to.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&to,
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
+		log_warning("start", "cannot tell %s that we are ready: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
 int sidecar_run(struct sidecar *s)
 {
 	int error;
@@ -774,6 +799,7 @@ int sidecar_run(struct sidecar *s)
 		   s->heartbeat.counter ? "the processor's counter" : "the vDSO");
 	beat(s, loop_now());
 	work(s);
+	tell_starter();
 	error = loop_run(s->loop);
 	keeper_last(s);
 	return s->failed ? -ENOMEM : error;

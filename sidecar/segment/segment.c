@@ -74,6 +74,13 @@ static int lock_take(const struct segment_options *options, int folder, char *re
 {
 	int lock = plain_make(folder, LOCK_NAME, 0600, options);
 
+	if (lock == -EACCES || lock == -EPERM) {
+		snprintf(reason, SEGMENT_REASON,
+			 "%s was left by another user's tollgated (%s/" LOCK_NAME
+			 ": %s): once that has ended, rm -r %s",
+			 options->path, options->path, strerror(-lock), options->path);
+		return lock;
+	}
 	if (lock < 0) {
 		snprintf(reason, SEGMENT_REASON, "%s/" LOCK_NAME ": %s", options->path,
 			 strerror(-lock));

@@ -47,10 +47,10 @@ static const char *percent(double share, char text[24])
 
 void simulate_report_table(FILE *out, const struct simulate_outcome *outcome)
 {
-	fprintf(out, "%-9s %10s %6s %11s %11s %9s %8s %8s %8s %9s %9s %9s %9s\n", "policy",
+	fprintf(out, "%-14s %10s %6s %11s %11s %9s %8s %8s %8s %9s %9s %9s %9s\n", "policy",
 		"delivered", "share", "deferrals", "avoidable", "delayed", "blocked", "after",
 		"score", "transact.", "transact.", "transact.", "last");
-	fprintf(out, "%-9s %10s %6s %11s %11s %9s %8s %8s %8s %9s %9s %9s %9s\n", "", "", "",
+	fprintf(out, "%-14s %10s %6s %11s %11s %9s %8s %8s %8s %9s %9s %9s %9s\n", "", "", "",
 		"per 1,000", "per 1,000", "per 1,000", "IP-hours", "hour 1", "", "p50 s", "p99 s",
 		"> 60 s", "s");
 	for (size_t i = 0; i < outcome->count; i++) {
@@ -58,7 +58,7 @@ void simulate_report_table(FILE *out, const struct simulate_outcome *outcome)
 		char p50[24], p99[24], late[24], last[24];
 
 		fprintf(out,
-			"%-9s %10llu %6.3f %11.2f %11.2f %9.2f %8.2f %8.2f %8.3f %9s %9s %9s %9s\n",
+			"%-14s %10llu %6.3f %11.2f %11.2f %9.2f %8.2f %8.2f %8.3f %9s %9s %9s %9s\n",
 			result->policy, (unsigned long long)result->delivered,
 			simulate_share(result, &outcome->oracle),
 			simulate_deferrals_per_1000(result), simulate_avoidable_per_1000(result),

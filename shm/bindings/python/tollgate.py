@@ -59,12 +59,18 @@ class Verdict(NamedTuple):
     def __bool__(self) -> bool:
         return self.reason == ADMITTED
 
+    @property
+    def source(self) -> Optional[str]:
+        """The address or the name of the source: of a pool, the one that was chosen. None where no tollgated is."""
+        return self.flow.source if self.flow else None
+
 
 class _Handle:
     """Memory for one struct of the library, which alone knows what is in it."""
 
     def __init__(self, size: int) -> None:
         self.buffer = ctypes.create_string_buffer(size)
+        self.source: Optional[str] = None  # of a flow's
 
 
 def _declare(library: Any) -> Any:
@@ -76,6 +82,7 @@ def _declare(library: Any) -> Any:
         ("tg_error_text", text, [ctypes.c_int, text, text, ctypes.c_size_t]),
         ("tg_generation", u64, [pointer]),
         ("tg_source", ctypes.c_int, [pointer, text, pointer]),
+        ("tg_source_text", ctypes.c_int, [pointer, text, ctypes.c_size_t]),
         ("tg_destination", ctypes.c_int, [pointer, text, pointer]),
         ("tg_flow", ctypes.c_int, [pointer, pointer, pointer, pointer]),
         ("tg_pick", ctypes.c_int, [pointer, text, pointer, u32, pointer, pointer]),
@@ -261,13 +268,19 @@ class Gate:
             if error not in (-errno.EINVAL, -errno.ENOENT):
                 self._check(error)
         at_ns = ctypes.c_uint64()
-        self._check(self._quick.tg_pick(tg, source_or_pool.encode(), destination.buffer, cls, picked.buffer,
-                                        ctypes.byref(at_ns)))
+        error = self._quick.tg_pick(tg, source_or_pool.encode(), destination.buffer, cls, picked.buffer,
+                                    ctypes.byref(at_ns))
+        if error == -errno.ENOENT:
+            raise Error(errno.ENOENT, f"{source_or_pool}: neither an address nor a source or pool of the configuration")
+        self._check(error)
         self._flows[source_or_pool, domain] = (None, destination)
         return self._claim(tg, picked, destination)
 
     def _claim(self, tg: int, source: _Handle, destination: _Handle) -> _Handle:
         flow = self._new(_FLOW)
+        name = ctypes.create_string_buffer(64)
+        self._quick.tg_source_text(source.buffer, name, len(name))
+        flow.source = name.value.decode()
         error = self._quick.tg_flow(tg, source.buffer, destination.buffer, flow.buffer)
         if error != -errno.ENOSPC:  # then every verdict says so
             self._check(error)
