@@ -118,6 +118,38 @@ Test(connection_rate, is_found_and_followed)
 	}
 }
 
+/* A month that was idle for the most says nothing of what the receiver takes. */
+Test(connection_rate, is_not_measured_over_time_that_was_idle)
+{
+	struct door door = door_new(10, 20);
+
+	door_run(&door, 1800);
+	cr_expect_eq(door.limits.connection_interval_ns, 0);
+	door.now_ns += 30 * 86400 * SECOND;
+	door_reply(&door, REPLY_RATE, REPLY_LIMIT_CONNECTION_RATE, TG_STAGE_CONNECT, 0);
+	cr_expect_gt(door.limits.connection_interval_ns, 0);
+	cr_expect_leq(door.limits.connection_interval_ns, 4 * SECOND, "%g s",
+		      (double)door.limits.connection_interval_ns / 1e9);
+}
+
+/* More connections than are counted at once, none of which was refused. */
+Test(connection_rate, goes_on_rising_however_many_were_opened)
+{
+	struct door door = door_new(0.5, 20);
+	uint64_t found_ns;
+
+	door_run(&door, 1800);
+	found_ns = door.limits.connection_interval_ns;
+	cr_assert_gt(found_ns, 0);
+	door.rate = 1e6;
+	for (int i = 0; i < 70000; i++) {
+		door.now_ns += 10 * found_ns;
+		door_reply(&door, REPLY_DELIVERED, REPLY_LIMIT_NONE, TG_STAGE_MESSAGE, 1);
+	}
+	door_run(&door, 7200);
+	cr_expect_lt(door.limits.connection_interval_ns, found_ns);
+}
+
 Test(connection_rate, slows_the_door_and_not_the_messages)
 {
 	struct door door = door_new(10 / 60.0, 10);

@@ -46,10 +46,14 @@ static void pace_set(struct flow_control *fc, double a_second)
 
 static double first_pace(const struct control_step *step, double opened, double seconds)
 {
-	double pace = opened >= ENOUGH && seconds > 0 ? opened / seconds
-						      : fmin(step->fc->rate, FIRST_MAX);
+	double guess = FIRST_SHARE * fmin(step->fc->rate, FIRST_MAX);
+	double pace;
 
-	return (seconds < LONG_S ? FIRST_SHARE : BELOW) * pace;
+	if (opened < ENOUGH || seconds <= 0)
+		return guess;
+	pace = (seconds < LONG_S ? FIRST_SHARE : BELOW) * opened / seconds;
+	/* Of so long a time the flow may have been idle for the most. */
+	return seconds > HOUR ? fmax(pace, guess) : pace;
 }
 
 static double next_pace(const struct control_step *step, double opened, double seconds)
@@ -120,7 +124,10 @@ void connection_rate_opened(struct control_step *step, const struct control_obse
 
 	if (seen->place != 1)
 		return;
-	fc->connections_opened += fc->connections_opened < UINT16_MAX;
+	if (++fc->connections_opened == UINT16_MAX) {
+		fc->connections_opened = fc->connection_rate ? 2 * GROUND : 0;
+		fc->connections_at = step->now;
+	}
 	up = step_up(fc);
 	if (fc->connection_rate == 0 || up <= 1 ||
 	    fc->connections_opened < used * seconds * per_second(fc))

@@ -117,7 +117,7 @@ struct flow_control {
 	uint8_t refused_fully : 1;	/* everything was refused, not long ago */
 	uint8_t connection_guessed : 1; /* connection_rate was not measured */
 	uint16_t connection_rate;	/* new ones an hour; 0: as many as there is need of */
-	uint16_t connections_opened;	/* since connections_at; 65535: that many or more */
+	uint16_t connections_opened;	/* since connections_at */
 };
 _Static_assert(sizeof(struct flow_control) <= 216, "a third of a flow's memory");
 

@@ -76,6 +76,7 @@ struct exchange {
 	unsigned refused; /* status, once it is known that it will be */
 	char *body;
 	size_t length, room;
+	struct upgrade *upgrade; /* that is answered, and has not begun */
 };
 
 struct http {
@@ -395,8 +396,11 @@ static void upgrade_done(void *arg, struct MHD_Connection *connection, void *con
 			 struct MHD_UpgradeResponseHandle *handle)
 {
 	struct upgrade *upgrade = arg;
+	struct exchange *exchange = con_cls;
 	int flags = fcntl(fd, F_GETFL);
 
+	if (exchange)
+		exchange->upgrade = NULL;
 	upgrade->handle = handle;
 	/* Whoever sends before we have accepted does not speak the protocol. */
 	if (extra_length > 0 || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
@@ -472,7 +476,11 @@ static enum MHD_Result upgrade_run(struct exchange *exchange, struct MHD_Connect
 	upgrade->http = exchange->http;
 	upgrade->route = exchange->route;
 	upgrade->client = client_of(connection);
-	return upgrade_send(upgrade, connection, key);
+	exchange->upgrade = upgrade;
+	if (upgrade_send(upgrade, connection, key) == MHD_YES)
+		return MHD_YES;
+	exchange->upgrade = NULL;
+	return MHD_NO;
 }
 
 /* ---- libmicrohttpd's calls ------------------------------------------------------------------- */
@@ -499,6 +507,7 @@ static void request_ends(void *arg, struct MHD_Connection *connection, void **co
 		return;
 	exchange->http->bodies -= exchange->room;
 	free(exchange->body);
+	free(exchange->upgrade); /* the client has gone before it began */
 	free(exchange);
 	*con_cls = NULL;
 }
