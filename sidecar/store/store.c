@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,10 +229,7 @@ static void wait_a_second(struct store *store)
 static void *thread_run(void *arg)
 {
 	struct store *store = arg;
-	const struct sched_param none = {0};
 
-	/* When it wakes up it waits for its turn, and takes no processor from the loop. */
-	pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 	pthread_mutex_lock(&store->mutex);
 	for (;;) {
 		struct store_batch *batch = store->waiting;
