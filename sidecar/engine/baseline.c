@@ -113,7 +113,6 @@ static int clock_ahead(struct baseline *b, int days)
 	if (behind && days > JUMP_DAYS) { /* put right */
 		days = behind == FAR ? 0 : days - least(days, behind);
 		b->ahead = 0;
-		behind = 0;
 	}
 	if (days <= JUMP_DAYS) {
 		if (b->ahead != 0 && b->ahead < FAR && b->ahead > -FAR)
