@@ -134,7 +134,8 @@ static void client_close(struct listener_client *client)
 
 	if (l->options.protocol->end)
 		l->options.protocol->end(l->options.arg, client->state);
-	loop_unwatch(l->loop, client->watch);
+	if (client->watch >= 0)
+		loop_unwatch(l->loop, client->watch);
 	close(client->fd);
 	free(client->request.bytes);
 	free(client->answer.bytes);
@@ -287,9 +288,24 @@ static void client_ready(void *arg, int revents)
 {
 	struct listener_client *client = arg;
 
-	if (revents < 0 || (revents & (POLLERR | POLLNVAL)) || events_of(client) == 0 ||
-	    !client_step(client))
+	if (revents < 0 || (revents & (POLLERR | POLLNVAL)) ||
+	    (events_of(client) == 0 && (revents & POLLHUP))) {
 		client_close(client);
+	} else if (events_of(client) == 0) {
+		/* It says no more, but waits for its answer: io_uring would tell so again and again. */
+		loop_unwatch(client->listener->loop, client->watch);
+		client->watch = -1;
+	} else if (!client_step(client)) {
+		client_close(client);
+	}
+}
+
+/* Of one that is not watched. */
+static bool client_gone(const struct listener_client *client)
+{
+	struct pollfd poll_one = {.fd = client->fd};
+
+	return poll(&poll_one, 1, 0) == 1 && (poll_one.revents & (POLLHUP | POLLERR));
 }
 
 /* Not at once: it may be called by a protocol, which fills the answer of another client. */
@@ -306,7 +322,13 @@ void listener_wake(struct listener *l)
 		client->stream = LISTENER_MORE;
 		if (client->answer.length == 0)
 			heard_of(client); /* that nothing came until now was not its doing */
-		loop_watch_events(l->loop, client->watch, POLLOUT);
+		if (client->watch < 0)
+			client->watch =
+				loop_watch(l->loop, client->fd, POLLOUT, client_ready, client);
+		else
+			loop_watch_events(l->loop, client->watch, POLLOUT);
+		if (client->watch < 0)
+			client_close(client);
 	}
 }
 
@@ -410,7 +432,7 @@ void listener_expire(struct listener *l, uint64_t now_ns)
 	     client && now_ns > client->since_ns && now_ns - client->since_ns >= l->options.idle_ns;
 	     client = next) {
 		next = TAILQ_NEXT(client, order);
-		if (events_of(client) == 0)
+		if (events_of(client) == 0 && (client->watch >= 0 || !client_gone(client)))
 			continue;
 		l->totals.idle++;
 		client_close(client);
