@@ -287,16 +287,16 @@ static bool client_step(struct listener_client *client)
 static void client_ready(void *arg, int revents)
 {
 	struct listener_client *client = arg;
+	bool waits = events_of(client) == 0;
+	bool lost =
+		revents < 0 || (revents & (POLLERR | POLLNVAL)) || (waits && (revents & POLLHUP));
 
-	if (revents < 0 || (revents & (POLLERR | POLLNVAL)) ||
-	    (events_of(client) == 0 && (revents & POLLHUP))) {
+	if (lost || (!waits && !client_step(client))) {
 		client_close(client);
-	} else if (events_of(client) == 0) {
+	} else if (waits) {
 		/* It says no more, but waits for its answer: io_uring would tell so again and again. */
 		loop_unwatch(client->listener->loop, client->watch);
 		client->watch = -1;
-	} else if (!client_step(client)) {
-		client_close(client);
 	}
 }
 
